@@ -1,0 +1,49 @@
+//! One application: its environment, plan, secrets, settings and declared extension fields.
+
+use std::collections::BTreeSet;
+
+use crate::declare::events;
+use crate::ids::{AppId, FieldName, SecretId};
+use crate::plain::{Environment, Plan, Settings};
+
+events! { "app", "What happens to an application.";
+    /// The application exists from now on.
+    Registered = "registered" 1 {
+        /// Its key.
+        app: plain => AppId,
+        /// Development or production.
+        environment: plain => Environment,
+        /// Starter or pro.
+        plan: plain => Plan,
+    }
+    /// Another secret is valid; it becomes the current one. The secret itself is in the vault.
+    SecretAdded = "secret_added" 1 {
+        /// The application.
+        app: plain => AppId,
+        /// Number of the secret.
+        secret: plain => SecretId,
+    }
+    /// A secret is no longer valid.
+    SecretRetired = "secret_retired" 1 {
+        /// The application.
+        app: plain => AppId,
+        /// Number of the secret.
+        secret: plain => SecretId,
+    }
+    /// The settings are these from now on.
+    SettingsChanged = "settings_changed" 1 {
+        /// The application.
+        app: plain => AppId,
+        /// All settings.
+        settings: plain => Settings,
+    }
+    /// Which extension fields profiles and friends of this application may carry, all of them.
+    ExtensionFieldsDeclared = "extension_fields_declared" 1 {
+        /// The application.
+        app: plain => AppId,
+        /// Of a hosted profile.
+        user_fields: plain => BTreeSet<FieldName>,
+        /// Of a friend.
+        friend_fields: plain => BTreeSet<FieldName>,
+    }
+}

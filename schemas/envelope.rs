@@ -1,0 +1,85 @@
+//! What surrounds an event once it is recorded.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::ids::{AppId, EventId, SecretId, SubjectRef};
+use crate::personal::{Class, Header, Personal};
+use crate::stream::Stream;
+
+/// Who acted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Actor {
+    /// A back end that signed with this secret of the app.
+    Server(SecretId),
+    /// An operator at the command line of the service.
+    Operator,
+    /// The service itself: an expiry, a step of an erasure.
+    System,
+}
+
+/// Why and by whom an event came to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// The tenant.
+    pub app: AppId,
+    /// Who acted.
+    pub actor: Actor,
+    /// The request all its events share.
+    pub correlation: Uuid,
+    /// The event that led to this one, where the service acted by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub causation: Option<EventId>,
+}
+
+/// An event as the log holds it.
+#[derive(Debug, Clone)]
+pub struct Recorded<E> {
+    /// Place in the log: gapless from 1, in commit order.
+    pub position: u64,
+    /// The stream it belongs to.
+    pub stream: Stream,
+    /// Place in the stream: gapless from 1.
+    pub revision: u64,
+    /// Identifies the event.
+    pub id: EventId,
+    /// When it was recorded.
+    pub recorded_at: DateTime<Utc>,
+    /// Why and by whom.
+    pub metadata: Metadata,
+    /// Name of the event as recorded, such as `user.registered`.
+    pub name: &'static str,
+    /// Version of its shape.
+    pub version: u16,
+    /// What happened.
+    pub event: E,
+}
+
+impl<E> Recorded<E> {
+    /// The header of the personal value at `path`, which is also its associated data.
+    #[must_use]
+    pub fn header(&self, path: &str, class: Class, subject: SubjectRef, epoch: u32) -> Header {
+        Header {
+            app: self.metadata.app.clone(),
+            stream: self.stream.to_string(),
+            event: self.id,
+            name: self.name.to_owned(),
+            version: self.version,
+            path: path.to_owned(),
+            subject,
+            class,
+            epoch,
+        }
+    }
+
+    /// The sealed value at `path` as a read model stores it; `None` once it is erased or detached.
+    #[must_use]
+    pub fn stored<T>(&self, path: &str, value: &Personal<T>) -> Option<Vec<u8>> {
+        let Personal::Sealed(sealed) = value else { return None };
+        let ciphertext = sealed.ciphertext.as_deref()?;
+        let header = self.header(path, sealed.class, sealed.subject, sealed.epoch);
+        Some(header.store(&sealed.commitment, ciphertext))
+    }
+}

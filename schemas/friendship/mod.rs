@@ -1,0 +1,55 @@
+//! The friendship of two users: one stream for the pair.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+
+use crate::declare::events;
+use crate::ids::{FieldName, SubjectRef};
+use crate::personal::Personal;
+use crate::plain::EndCause;
+
+events! { "friendship", "What happens to the friendship of two users.";
+    /// One asked the other.
+    Requested = "requested" 1 {
+        /// Who asked.
+        from: plain => SubjectRef,
+        /// Who was asked.
+        to: plain => SubjectRef,
+        /// The text of the request.
+        text: profile of from => Option<Personal<String>>,
+        /// When the request lapses.
+        expires_at: plain => DateTime<Utc>,
+    }
+    /// The two are friends.
+    Befriended = "befriended" 1 {
+        /// Who asked or was added for.
+        from: plain => SubjectRef,
+        /// The other.
+        to: plain => SubjectRef,
+    }
+    /// The two are friends no longer, or the request is void.
+    Ended = "ended" 1 {
+        /// Whose doing it was.
+        by: plain => SubjectRef,
+        /// The other.
+        other: plain => SubjectRef,
+        /// Why.
+        cause: plain => EndCause,
+    }
+    /// One described the other for itself: a remark name and own fields; what is not given stays.
+    Described = "described" 1 {
+        /// Who describes.
+        owner: plain => SubjectRef,
+        /// Whom.
+        about: plain => SubjectRef,
+        /// The remark name.
+        remark: profile of about => Option<Personal<String>>,
+        /// Whether the remark name is taken away.
+        remark_cleared: plain => bool,
+        /// New values by field.
+        fields: profile of about => BTreeMap<FieldName, Personal<String>>,
+        /// Fields that have no value any more.
+        cleared: plain => BTreeSet<FieldName>,
+    }
+}

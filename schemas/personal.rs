@@ -1,0 +1,371 @@
+//! Personal data in events: always sealed before it is recorded, erased by destroying a key.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::ids::{AppId, EventId, SubjectRef};
+
+/// What kind of personal data a value is; each class of a subject has its own key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// Name, portrait, hosted profile, tags, remarks others wrote about the subject, request texts.
+    Profile,
+    /// The app's userId.
+    Identity,
+    /// Free-text reasons and notes of moderators.
+    Moderation,
+}
+
+impl Class {
+    /// Every class, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Profile, Self::Identity, Self::Moderation];
+
+    /// Stable number of the class in headers and key rows.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Profile => 0,
+            Self::Identity => 1,
+            Self::Moderation => 2,
+        }
+    }
+
+    /// The class with that number.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+}
+
+/// A sealed value as an event carries it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// Class of the key.
+    pub class: Class,
+    /// Whose key.
+    pub subject: SubjectRef,
+    /// Which of the subject's keys: grows by one with each reactivation.
+    pub epoch: u32,
+    /// Commits to the key, so that a ciphertext opens under one key only.
+    pub commitment: [u8; 32],
+    /// SHA-256 of the ciphertext.
+    pub digest: [u8; 32],
+    /// The detachable ciphertext; `None` once it was detached.
+    pub ciphertext: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sealed({:?} of {}, epoch {})", self.class, self.subject, self.epoch)
+    }
+}
+
+/// A personal value. Nothing prints or serialises it in the clear.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Personal<T> {
+    /// As recorded.
+    Sealed(Sealed),
+    /// In the clear, in memory only: on its way to be sealed, or opened for an answer.
+    Present(T),
+    /// The key is gone.
+    Erased,
+}
+
+impl<T> Personal<T> {
+    /// The value, where it is in the clear.
+    pub fn present(&self) -> Option<&T> {
+        match self {
+            Self::Present(value) => Some(value),
+            Self::Sealed(_) | Self::Erased => None,
+        }
+    }
+}
+
+impl<T> fmt::Debug for Personal<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sealed(_) => "Personal(sealed)",
+            Self::Present(_) => "Personal(present)",
+            Self::Erased => "Personal(erased)",
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Core {
+    class: Class,
+    subject: SubjectRef,
+    epoch: u32,
+    #[serde(with = "hex32")]
+    commitment: [u8; 32],
+    #[serde(with = "hex32")]
+    sha256: [u8; 32],
+}
+
+impl<T> Serialize for Personal<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Sealed(s) => {
+                Core { class: s.class, subject: s.subject, epoch: s.epoch, commitment: s.commitment, sha256: s.digest }
+                    .serialize(serializer)
+            }
+            Self::Present(_) | Self::Erased => {
+                Err(serde::ser::Error::custom("a personal value must be sealed before it is recorded"))
+            }
+        }
+    }
+}
+
+impl<'de, T> Deserialize<'de> for Personal<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let core = Core::deserialize(deserializer)?;
+        Ok(Self::Sealed(Sealed {
+            class: core.class,
+            subject: core.subject,
+            epoch: core.epoch,
+            commitment: core.commitment,
+            digest: core.sha256,
+            ciphertext: None,
+        }))
+    }
+}
+
+/// One personal value without its type: what sealing, attaching and opening need.
+pub trait Slot {
+    /// The value in the clear as JSON, where it is present.
+    ///
+    /// # Errors
+    /// The value has no JSON form.
+    fn plaintext(&self) -> Option<Result<Vec<u8>, serde_json::Error>>;
+    /// The sealed form, where it is sealed.
+    fn sealed(&mut self) -> Option<&mut Sealed>;
+    /// Replaces the value by its sealed form.
+    fn seal(&mut self, sealed: Sealed);
+    /// Replaces the sealed form by the opened JSON.
+    ///
+    /// # Errors
+    /// The JSON is not of the value's type.
+    fn open(&mut self, plaintext: &[u8]) -> Result<(), serde_json::Error>;
+    /// Marks the value as erased.
+    fn erase(&mut self);
+}
+
+impl<T: Serialize + DeserializeOwned> Slot for Personal<T> {
+    fn plaintext(&self) -> Option<Result<Vec<u8>, serde_json::Error>> {
+        self.present().map(serde_json::to_vec)
+    }
+    fn sealed(&mut self) -> Option<&mut Sealed> {
+        match self {
+            Self::Sealed(sealed) => Some(sealed),
+            Self::Present(_) | Self::Erased => None,
+        }
+    }
+    fn seal(&mut self, sealed: Sealed) {
+        *self = Self::Sealed(sealed);
+    }
+    fn open(&mut self, plaintext: &[u8]) -> Result<(), serde_json::Error> {
+        *self = Self::Present(serde_json::from_slice(plaintext)?);
+        Ok(())
+    }
+    fn erase(&mut self) {
+        *self = Self::Erased;
+    }
+}
+
+/// Called with the path, class, subject and slot of each personal value of an event.
+pub type Visit<'v, E> = dyn FnMut(&str, Class, SubjectRef, &mut dyn Slot) -> Result<(), E> + 'v;
+
+/// A field that holds personal values: one, perhaps one, or one per key.
+pub trait PersonalField {
+    /// Visits each value; the path of a keyed value is `<field>.<key>`.
+    ///
+    /// # Errors
+    /// What the visitor returns.
+    fn each<E>(&mut self, path: &str, class: Class, subject: SubjectRef, visit: &mut Visit<'_, E>) -> Result<(), E>;
+}
+
+impl<T: Serialize + DeserializeOwned> PersonalField for Personal<T> {
+    fn each<E>(&mut self, path: &str, class: Class, subject: SubjectRef, visit: &mut Visit<'_, E>) -> Result<(), E> {
+        visit(path, class, subject, self)
+    }
+}
+
+impl<F: PersonalField> PersonalField for Option<F> {
+    fn each<E>(&mut self, path: &str, class: Class, subject: SubjectRef, visit: &mut Visit<'_, E>) -> Result<(), E> {
+        self.as_mut().map_or(Ok(()), |field| field.each(path, class, subject, visit))
+    }
+}
+
+impl<K: Ord + AsRef<str>, F: PersonalField> PersonalField for BTreeMap<K, F> {
+    fn each<E>(&mut self, path: &str, class: Class, subject: SubjectRef, visit: &mut Visit<'_, E>) -> Result<(), E> {
+        for (key, field) in self {
+            field.each(&format!("{path}.{}", key.as_ref()), class, subject, visit)?;
+        }
+        Ok(())
+    }
+}
+
+/// Where a sealed value belongs. Its bytes are the associated data of the seal, so that a moved, swapped or
+/// replayed ciphertext does not open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// The tenant.
+    pub app: AppId,
+    /// The stream of the event.
+    pub stream: String,
+    /// The event.
+    pub event: EventId,
+    /// Name of the event, such as `user.registered`.
+    pub name: String,
+    /// Version of its shape.
+    pub version: u16,
+    /// Path of the field in the event, such as `name` or `fields.email`.
+    pub path: String,
+    /// Whose key seals it.
+    pub subject: SubjectRef,
+    /// Class of that key.
+    pub class: Class,
+    /// Epoch of that key.
+    pub epoch: u32,
+}
+
+/// Why stored bytes are not a sealed value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the stored bytes are not a sealed value: {0}")]
+pub struct Unreadable(&'static str);
+
+/// A sealed value taken from a read model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored<'b> {
+    /// Where it belongs.
+    pub header: Header,
+    /// The header's bytes: the associated data.
+    pub associated: &'b [u8],
+    /// Commits to the key.
+    pub commitment: [u8; 32],
+    /// Nonce and ciphertext.
+    pub ciphertext: &'b [u8],
+}
+
+const FORMAT: u8 = 1;
+
+impl Header {
+    /// The associated data: every member, each text with its length before it.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(160);
+        out.push(FORMAT);
+        for text in [self.app.as_str(), &self.stream, &self.name, &self.path] {
+            // Names, streams and paths are bounded far below 64 KiB by what declares them.
+            out.extend_from_slice(&u16::try_from(text.len()).unwrap_or(u16::MAX).to_be_bytes());
+            out.extend_from_slice(text.as_bytes());
+        }
+        out.extend_from_slice(self.event.0.as_bytes());
+        out.extend_from_slice(&self.version.to_be_bytes());
+        out.extend_from_slice(self.subject.0.as_bytes());
+        out.push(self.class.number());
+        out.extend_from_slice(&self.epoch.to_be_bytes());
+        out
+    }
+
+    /// The sealed value as a read model stores it.
+    #[must_use]
+    pub fn store(&self, commitment: &[u8; 32], ciphertext: &[u8]) -> Vec<u8> {
+        let header = self.to_bytes();
+        let mut out = Vec::with_capacity(2 + header.len() + 32 + ciphertext.len());
+        out.extend_from_slice(&u16::try_from(header.len()).unwrap_or(u16::MAX).to_be_bytes());
+        out.extend_from_slice(&header);
+        out.extend_from_slice(commitment);
+        out.extend_from_slice(ciphertext);
+        out
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
+        let mut rest = Rest(bytes);
+        if rest.take(1)? != [FORMAT] {
+            return Err(Unreadable("unknown format"));
+        }
+        let app = rest.text()?.parse().map_err(|_| Unreadable("app"))?;
+        let (stream, name, path) = (rest.text()?, rest.text()?, rest.text()?);
+        let event = EventId(uuid::Uuid::from_bytes(rest.array()?));
+        let version = u16::from_be_bytes(rest.array()?);
+        let subject = SubjectRef(uuid::Uuid::from_bytes(rest.array()?));
+        let [class] = rest.array()?;
+        let class = Class::from_number(class).ok_or(Unreadable("class"))?;
+        let epoch = u32::from_be_bytes(rest.array()?);
+        if !rest.0.is_empty() {
+            return Err(Unreadable("trailing bytes"));
+        }
+        Ok(Self { app, stream, event, name, version, path, subject, class, epoch })
+    }
+}
+
+impl<'b> Stored<'b> {
+    /// Reads what [`Header::store`] wrote.
+    ///
+    /// # Errors
+    /// The bytes are cut short or of another format.
+    pub fn from_bytes(bytes: &'b [u8]) -> Result<Self, Unreadable> {
+        let mut rest = Rest(bytes);
+        let length = usize::from(u16::from_be_bytes(rest.array()?));
+        let associated = rest.take(length)?;
+        let header = Header::from_bytes(associated)?;
+        Ok(Self { header, associated, commitment: rest.array()?, ciphertext: rest.0 })
+    }
+}
+
+struct Rest<'b>(&'b [u8]);
+
+impl<'b> Rest<'b> {
+    fn take(&mut self, length: usize) -> Result<&'b [u8], Unreadable> {
+        let (head, tail) = self.0.split_at_checked(length).ok_or(Unreadable("cut short"))?;
+        self.0 = tail;
+        Ok(head)
+    }
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Unreadable> {
+        self.take(N)?.try_into().map_err(|_| Unreadable("cut short"))
+    }
+    fn text(&mut self) -> Result<String, Unreadable> {
+        let length = usize::from(u16::from_be_bytes(self.array()?));
+        String::from_utf8(self.take(length)?.to_vec()).map_err(|_| Unreadable("not UTF-8"))
+    }
+}
+
+mod hex32 {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+        let mut text = [0u8; 64];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        serializer.serialize_str(std::str::from_utf8(&text).map_err(serde::ser::Error::custom)?)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+        let text = std::borrow::Cow::<'_, str>::deserialize(deserializer)?;
+        let nibble = |c: u8| match c {
+            b'0'..=b'9' => Some(c - b'0'),
+            b'a'..=b'f' => Some(c - b'a' + 10),
+            _ => None,
+        };
+        let mut bytes = [0u8; 32];
+        if text.len() != 64 {
+            return Err(serde::de::Error::custom("expected 64 hexadecimal digits"));
+        }
+        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            let (Some(high), Some(low)) = (nibble(pair[0]), nibble(pair[1])) else {
+                return Err(serde::de::Error::custom("expected lower-case hexadecimal digits"));
+            };
+            *byte = high << 4 | low;
+        }
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,31 @@
+//! The access tokens of one user: that they were issued and ended, never the tokens.
+
+use chrono::{DateTime, Utc};
+
+use crate::declare::events;
+use crate::ids::{SecretId, SubjectRef, TokenId};
+
+events! { "token", "What happens to the access tokens of a user.";
+    /// A token was issued.
+    Issued = "issued" 1 {
+        /// For whom.
+        subject: plain => SubjectRef,
+        /// Which token.
+        token: plain => TokenId,
+        /// The app's secret it depends on.
+        secret: plain => SecretId,
+        /// The user's epoch it depends on.
+        epoch: plain => u32,
+        /// When it was issued.
+        issued_at: plain => DateTime<Utc>,
+        /// When it ends by itself; absent: never.
+        expires_at: plain => Option<DateTime<Utc>>,
+    }
+    /// Tokens issued before a time are invalid.
+    InvalidatedBefore = "invalidated_before" 1 {
+        /// Whose.
+        subject: plain => SubjectRef,
+        /// The time.
+        before: plain => DateTime<Utc>,
+    }
+}

@@ -1,0 +1,187 @@
+//! The port to the event log, and its adapters.
+//!
+//! A log is a gapless sequence of events in commit order: position n + 1 is never visible before n, so a reader
+//! only ever needs "after n", and a hole is corruption. An adapter knows no domain type: it sees a stream's name,
+//! an event's name and version, and opaque bytes. Every adapter passes the same contract suite
+//! (`tests/it/eventlog_contract.rs`), in which a model in memory is the oracle.
+//!
+//! An event is an immutable core and detachable blobs (the ciphertexts of its personal values). Only the blobs may
+//! ever change, and only by being detached.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+pub mod embedded;
+
+/// An event on its way into the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    /// Identifies the event.
+    pub id: Uuid,
+    /// Its name, such as `user.registered`.
+    pub name: &'static str,
+    /// Version of its shape.
+    pub version: u16,
+    /// When it is recorded; millisecond resolution.
+    pub recorded_at: DateTime<Utc>,
+    /// The immutable core.
+    pub core: Vec<u8>,
+    /// The detachable ciphertexts.
+    pub blobs: Option<Vec<u8>>,
+}
+
+/// An event as the log holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawEvent {
+    /// Place in the log, gapless from 1.
+    pub position: u64,
+    /// Name of its stream.
+    pub stream: String,
+    /// Place in its stream, gapless from 1.
+    pub revision: u64,
+    /// Identifies the event.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// Version of its shape.
+    pub version: u16,
+    /// When it was recorded.
+    pub recorded_at: DateTime<Utc>,
+    /// The immutable core.
+    pub core: Vec<u8>,
+    /// The ciphertexts that are still attached.
+    pub blobs: Option<Vec<u8>>,
+}
+
+/// Events for the end of one stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Append {
+    /// Name of the stream.
+    pub stream: String,
+    /// The revision the stream must have; 0: the stream must not exist. Mandatory: there is no "any".
+    pub expected: u64,
+    /// What to append; at least one.
+    pub events: Vec<NewEvent>,
+}
+
+/// A stream that was read to decide and must not have changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assert {
+    /// Name of the stream.
+    pub stream: String,
+    /// The revision it must have; 0: it must not exist.
+    pub expected: u64,
+}
+
+/// What makes a retry of a command harmless: written with its events, in the same transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idempotency {
+    /// Scope and key of the command, as a keyed hash.
+    pub key: [u8; 32],
+    /// Keyed hash of the command's content.
+    pub fingerprint: [u8; 32],
+    /// What the first call was answered, without personal data.
+    pub outcome: Vec<u8>,
+}
+
+/// One command's worth of a batch: all of it is appended, or nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Item {
+    /// Streams to append to; each stream at most once.
+    pub appends: Vec<Append>,
+    /// Streams that must not have changed.
+    pub asserts: Vec<Assert>,
+    /// The retry guard.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// What became of an item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Durable at these positions; `last < first` when the item had no events.
+    Appended {
+        /// Position of its first event.
+        first: u64,
+        /// Position of its last event.
+        last: u64,
+    },
+    /// A stream has another revision; nothing of the item was kept.
+    Conflict {
+        /// Which stream.
+        stream: String,
+        /// The revision it has.
+        current: u64,
+    },
+    /// The key was used before; nothing of the item was kept.
+    Replayed {
+        /// Fingerprint of the first call.
+        fingerprint: [u8; 32],
+        /// Outcome of the first call.
+        outcome: Vec<u8>,
+    },
+}
+
+/// Why the log did not do what it was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// It cannot at the moment, for example because the disk is full. Of an append, nothing was kept.
+    #[error("the event log is unavailable: {0}")]
+    Unavailable(String),
+    /// What it holds cannot be right: a hole, a torn row. The service must not go on.
+    #[error("the event log is corrupt at position {position}: {reason}")]
+    Corrupt {
+        /// Where.
+        position: u64,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// An append-only log with one gapless global order.
+#[async_trait]
+pub trait EventLog: Send + Sync {
+    /// Appends a batch durably, items in order; a later item sees what earlier ones appended.
+    /// Returns one outcome per item. When it returns, every appended event is durable and visible.
+    ///
+    /// # Errors
+    /// The whole batch failed and left no trace.
+    async fn append(&self, batch: Vec<Item>) -> Result<Vec<Outcome>, Error>;
+
+    /// Events of one stream with a revision above `after`, in order, at most `limit`.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    async fn read_stream(&self, stream: &str, after: u64, limit: usize) -> Result<Vec<RawEvent>, Error>;
+
+    /// Events with a position above `after`, in order, at most `limit`. A hole is an error.
+    ///
+    /// # Errors
+    /// The log cannot be read, or has a hole.
+    async fn read_all(&self, after: u64, limit: usize) -> Result<Vec<RawEvent>, Error>;
+
+    /// Position of the last durable event; 0: the log is empty.
+    fn head(&self) -> u64;
+
+    /// Follows [`EventLog::head`].
+    fn watch(&self) -> watch::Receiver<u64>;
+
+    /// Fingerprint and outcome stored under an idempotency key.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    async fn stored_outcome(&self, key: [u8; 32]) -> Result<Option<([u8; 32], Vec<u8>)>, Error>;
+
+    /// Forgets idempotency keys that were recorded before `time`; returns how many.
+    ///
+    /// # Errors
+    /// The log cannot be written.
+    async fn expire_outcomes(&self, time: DateTime<Utc>) -> Result<u64, Error>;
+
+    /// Replaces the blobs of events by what is left of them; returns how many events changed. The core stays.
+    ///
+    /// # Errors
+    /// The log cannot be written; nothing changed.
+    async fn detach(&self, remaining: Vec<(u64, Option<Vec<u8>>)>) -> Result<u64, Error>;
+}

@@ -1,0 +1,4 @@
+//! Rollcall: event-sourced user management for chat and community apps.
+
+pub mod eventlog;
+pub mod privacy;

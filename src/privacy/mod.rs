@@ -1,0 +1,136 @@
+//! Keys, sealing and their destruction.
+//!
+//! Personal data is sealed before it is recorded; destroying a key erases it from every event, read model and
+//! backup at once. Keys form a tree: a root in its cell, 1,024 shard keys wrapped under it, and per subject and
+//! epoch one random key per class wrapped under its shard. To erase is to rotate the path: new shard key, survivors
+//! rewrapped, new root, old root overwritten. Events have history, keys have none.
+
+use rollcall_schemas::ids::{AppId, SecretId, SubjectRef};
+use rollcall_schemas::personal::{Class, Header, Sealed};
+use zeroize::Zeroizing;
+
+pub mod embedded;
+
+/// Finds a userId's subject: a keyed hash that stands in mutable tables only.
+pub type Tag = [u8; 16];
+
+/// Why the vault did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The key was destroyed, or never existed: the value is erased for good.
+    #[error("the key is destroyed")]
+    Erased,
+    /// The value was moved, swapped or changed, or belongs to another key.
+    #[error("a sealed value does not open: {0}")]
+    Tampered(&'static str),
+    /// The vault cannot be read or written at the moment.
+    #[error("the vault is unavailable: {0}")]
+    Unavailable(String),
+    /// The vault's files do not belong together or are damaged.
+    #[error("the vault is damaged: {0}")]
+    Damaged(String),
+}
+
+/// What a destruction did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Destroyed {
+    /// How many keys were destroyed, over all epochs.
+    pub keys: u32,
+    /// Generation of the root before.
+    pub generation_before: u64,
+    /// Generation of the root after; equal to `before` when there was nothing left to destroy.
+    pub generation_after: u64,
+}
+
+/// An app's secret in the clear.
+pub type Secret = Zeroizing<String>;
+
+/// Holds every key. All methods may be called from any thread; they block for a few microseconds, and for a disk
+/// write where they say so.
+pub trait Vault: Send + Sync {
+    /// A new subject with fresh keys of every class, durable before it is returned (from a page provisioned ahead,
+    /// so that a registration pays no write of its own). What an earlier run allocated is never allocated again.
+    ///
+    /// # Errors
+    /// The vault cannot be written.
+    fn allocate(&self) -> Result<SubjectRef, Error>;
+
+    /// The newest epoch of a subject's keys; `None` when the subject has none.
+    ///
+    /// # Errors
+    /// The vault cannot be read.
+    fn epoch(&self, subject: SubjectRef) -> Result<Option<u32>, Error>;
+
+    /// Mints keys of every class for a subject's next epoch, durably; harmless when they exist already.
+    ///
+    /// # Errors
+    /// The vault cannot be written.
+    fn renew(&self, subject: SubjectRef, epoch: u32) -> Result<(), Error>;
+
+    /// Seals a value (JSON) under the key its header names; the header's bytes are bound to it.
+    ///
+    /// # Errors
+    /// The key is destroyed or the vault cannot be read.
+    fn seal(&self, header: &Header, plaintext: &[u8]) -> Result<Sealed, Error>;
+
+    /// Opens a value of an event.
+    ///
+    /// # Errors
+    /// [`Error::Erased`] when the key or the ciphertext is gone; [`Error::Tampered`] when it does not belong there.
+    fn open(&self, header: &Header, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, Error>;
+
+    /// Opens a value as a read model stores it, if it is about `subject` and of this app.
+    ///
+    /// # Errors
+    /// As [`Vault::open`].
+    fn open_stored(&self, app: &AppId, subject: SubjectRef, stored: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error>;
+
+    /// Destroys the keys of these classes over all epochs, of several subjects in one rotation of the root. When it
+    /// returns, they are gone for good; harmless when they are gone already.
+    ///
+    /// # Errors
+    /// The vault cannot be written; a destruction that was begun is finished or undone at the next start.
+    fn destroy(&self, subjects: &[(SubjectRef, &[Class])]) -> Result<Destroyed, Error>;
+
+    /// Gives the root and every shard a new key and destroys the old ones; no data changes.
+    ///
+    /// # Errors
+    /// The vault cannot be written.
+    fn rotate(&self) -> Result<Destroyed, Error>;
+
+    /// The directory tag of a userId.
+    ///
+    /// # Errors
+    /// The vault cannot be read.
+    fn tag(&self, app: &AppId, user_id: &str) -> Result<Tag, Error>;
+
+    /// A keyed hash under a key of the app, for idempotency keys and fingerprints.
+    ///
+    /// # Errors
+    /// The vault cannot be read.
+    fn fingerprint(&self, app: &AppId, content: &[&[u8]]) -> Result<[u8; 32], Error>;
+
+    /// Seals an app's secret under a new number and makes it durable.
+    ///
+    /// # Errors
+    /// The number is taken or the vault cannot be written.
+    fn put_secret(&self, app: &AppId, id: SecretId, secret: &str) -> Result<(), Error>;
+
+    /// Destroys an app's secret; harmless when it is gone already.
+    ///
+    /// # Errors
+    /// The vault cannot be written.
+    fn drop_secret(&self, app: &AppId, id: SecretId) -> Result<(), Error>;
+
+    /// The app's secrets in the clear, oldest first.
+    ///
+    /// # Errors
+    /// The vault cannot be read.
+    fn secrets(&self, app: &AppId) -> Result<Vec<(SecretId, Secret)>, Error>;
+
+    /// Authenticates an access token under a key that ends with the app's secret.
+    ///
+    /// # Errors
+    /// The secret is gone or the vault cannot be read.
+    fn token_mac(&self, app: &AppId, secret: SecretId, token: &[u8]) -> Result<[u8; 32], Error>;
+}

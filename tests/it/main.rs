@@ -1,0 +1,1 @@
+//! What is promised: every test name is a sentence that can be false.
