@@ -1,0 +1,101 @@
+//! One application.
+
+use std::collections::BTreeSet;
+
+use rollcall_schemas::app::{Event, ExtensionFieldsDeclared, Registered, SecretAdded, SecretRetired, SettingsChanged};
+use rollcall_schemas::ids::{AppId, FieldName, SecretId};
+use rollcall_schemas::plain::{Environment, Plan, Settings};
+
+use super::Refusal;
+
+/// What an operator may ask of an application.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Create it with its first secret.
+    Register(Environment, Plan),
+    /// Make another secret valid and current.
+    AddSecret,
+    /// End a secret; the last one cannot be ended.
+    RetireSecret(SecretId),
+    /// Replace the settings.
+    ChangeSettings(Settings),
+    /// Replace the declared extension fields of profiles and of friends.
+    DeclareExtensionFields(BTreeSet<FieldName>, BTreeSet<FieldName>),
+}
+
+/// What an application is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct State {
+    /// Environment and plan; `None`: there is no such application.
+    pub registered: Option<(Environment, Plan)>,
+    /// Valid secrets; the highest is the current one.
+    pub secrets: BTreeSet<SecretId>,
+    last_secret: u32,
+    /// Its settings.
+    pub settings: Settings,
+    /// Extension fields a hosted profile may carry.
+    pub user_fields: BTreeSet<FieldName>,
+    /// Extension fields a friend may carry.
+    pub friend_fields: BTreeSet<FieldName>,
+}
+
+impl State {
+    /// Number of the secret that signs new tokens.
+    #[must_use]
+    pub fn current_secret(&self) -> Option<SecretId> {
+        self.secrets.last().copied()
+    }
+
+    /// Whether the number of users is limited.
+    #[must_use]
+    pub fn is_development(&self) -> bool {
+        matches!(self.registered, Some((Environment::Development, _)))
+    }
+}
+
+/// Decides a command.
+///
+/// # Errors
+/// Why the state of the application does not allow it.
+pub fn decide(state: &State, app: &AppId, command: Command) -> Result<Vec<Event>, Refusal> {
+    let app = app.clone();
+    let next = SecretId(state.last_secret + 1);
+    match (state.registered, command) {
+        (Some(_), Command::Register(..)) => Err(Refusal::AppExists),
+        (None, Command::Register(environment, plan)) => Ok(vec![
+            Registered { app: app.clone(), environment, plan }.into(),
+            SecretAdded { app, secret: next }.into(),
+        ]),
+        (None, _) => Err(Refusal::NoSuchApp),
+        (Some(_), Command::AddSecret) => Ok(vec![SecretAdded { app, secret: next }.into()]),
+        (Some(_), Command::RetireSecret(secret)) if !state.secrets.contains(&secret) => {
+            Err(Refusal::NoSuchSecret(secret))
+        }
+        (Some(_), Command::RetireSecret(_)) if state.secrets.len() == 1 => Err(Refusal::LastSecret),
+        (Some(_), Command::RetireSecret(secret)) => Ok(vec![SecretRetired { app, secret }.into()]),
+        (Some(_), Command::ChangeSettings(settings)) if settings == state.settings => Ok(vec![]),
+        (Some(_), Command::ChangeSettings(settings)) => Ok(vec![SettingsChanged { app, settings }.into()]),
+        (Some(_), Command::DeclareExtensionFields(user_fields, friend_fields)) => {
+            Ok(vec![ExtensionFieldsDeclared { app, user_fields, friend_fields }.into()])
+        }
+    }
+}
+
+/// What an event makes of the state.
+pub fn evolve(state: &mut State, event: &Event) {
+    match event {
+        Event::Registered(e) => state.registered = Some((e.environment, e.plan)),
+        Event::SecretAdded(e) => {
+            state.secrets.insert(e.secret);
+            state.last_secret = state.last_secret.max(e.secret.0);
+        }
+        Event::SecretRetired(e) => {
+            state.secrets.remove(&e.secret);
+        }
+        Event::SettingsChanged(e) => state.settings = e.settings.clone(),
+        Event::ExtensionFieldsDeclared(e) => {
+            state.user_fields.clone_from(&e.user_fields);
+            state.friend_fields.clone_from(&e.friend_fields);
+        }
+    }
+}

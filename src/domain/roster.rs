@@ -1,0 +1,49 @@
+//! The seats of a development application: uniqueness of the limit is decided in this one stream.
+
+use std::collections::HashSet;
+
+use rollcall_schemas::ids::{AppId, SubjectRef};
+use rollcall_schemas::roster::{Event, Seated, Vacated};
+
+use super::Refusal;
+
+/// Most registered users of a development application.
+pub const SEATS_MAX: usize = 100;
+
+/// Who has a seat.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct State {
+    seated: HashSet<SubjectRef>,
+}
+
+/// Gives a newly registered user a seat.
+///
+/// # Errors
+/// All seats are taken.
+pub fn seat(state: &State, app: &AppId, subject: SubjectRef) -> Result<Vec<Event>, Refusal> {
+    if state.seated.contains(&subject) {
+        Ok(vec![])
+    } else if state.seated.len() >= SEATS_MAX {
+        Err(Refusal::SeatsTaken)
+    } else {
+        Ok(vec![Seated { app: app.clone(), subject }.into()])
+    }
+}
+
+/// Frees the seat of a user that is no more.
+#[must_use]
+pub fn vacate(state: &State, app: &AppId, subject: SubjectRef) -> Vec<Event> {
+    if state.seated.contains(&subject) { vec![Vacated { app: app.clone(), subject }.into()] } else { vec![] }
+}
+
+/// What an event makes of the state.
+pub fn evolve(state: &mut State, event: &Event) {
+    match event {
+        Event::Seated(e) => {
+            state.seated.insert(e.subject);
+        }
+        Event::Vacated(e) => {
+            state.seated.remove(&e.subject);
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! One user: registration, profile, tags, own settings, deactivation.
+
+use chrono::{DateTime, Duration, Utc};
+use rollcall_schemas::ids::{ErasureId, OperationId, SubjectRef};
+use rollcall_schemas::personal::Personal;
+use rollcall_schemas::plain::FriendPermission;
+use rollcall_schemas::user::{
+    Deactivated, DirectMessagesMuted, DirectMessagesUnmuted, Event, Forgotten, FriendPermissionSet, Modified, Named,
+    ProfileCleaned, ProfileSet, PushQuieted, PushUnquieted, Reactivated, Registered, Reregistered, Tagged,
+};
+
+use super::Refusal;
+use super::values::{Name, Portrait, ProfileChanges, QuietHours, Tag, UserId};
+
+/// What may be asked of a user.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Register, or register again.
+    Register(Name, Option<Portrait>),
+    /// Replace what is given.
+    Modify(Option<Name>, Option<Portrait>),
+    /// Set or clear fields of the hosted profile.
+    SetProfile(ProfileChanges),
+    /// Clear the whole hosted profile.
+    CleanProfile,
+    /// Replace all tags.
+    Tag(Vec<Tag>),
+    /// Mute or unmute direct messages.
+    MuteDirectMessages(bool),
+    /// Set or remove the quiet hours.
+    QuietPushes(Option<QuietHours>),
+    /// Set who may become a friend.
+    PermitFriends(FriendPermission),
+    /// Fence the user; the erasure follows.
+    Deactivate(ErasureId, OperationId),
+    /// Fence the user, unlink the userId.
+    Forget(ErasureId, OperationId),
+    /// Lift the fence.
+    Reactivate(OperationId),
+}
+
+/// How far a user has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Status {
+    /// Nothing is known.
+    #[default]
+    Unknown,
+    /// Only the userId is known.
+    Named,
+    /// Registered.
+    Registered,
+    /// Behind the fence.
+    Deactivated {
+        /// Since when.
+        at: DateTime<Utc>,
+    },
+    /// Unlinked.
+    Forgotten,
+}
+
+/// What a user is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct State {
+    /// How far the user has come.
+    pub status: Status,
+    /// Which of the subject's keys count.
+    pub epoch: u32,
+    /// Own setting of who may become a friend.
+    pub permission: Option<FriendPermission>,
+    muted: bool,
+    quiet: bool,
+    tagged: bool,
+}
+
+impl State {
+    /// Whether a list may refer to the user as an acting person.
+    ///
+    /// # Errors
+    /// The user is behind the fence.
+    pub fn unfenced(&self) -> Result<(), Refusal> {
+        match self.status {
+            Status::Deactivated { .. } => Err(Refusal::Deactivated),
+            Status::Forgotten => Err(Refusal::NotRegistered),
+            Status::Unknown | Status::Named | Status::Registered => Ok(()),
+        }
+    }
+}
+
+/// The first mention of a userId; nothing when it is known.
+#[must_use]
+pub fn mention(state: &State, subject: SubjectRef, user_id: &UserId) -> Option<Event> {
+    (state.status == Status::Unknown)
+        .then(|| Named { subject, user_id: Personal::Present(user_id.as_str().into()) }.into())
+}
+
+/// Decides a command about `subject`, whose userId is `user_id`. `wait` is the app's rule for reactivation.
+///
+/// # Errors
+/// Why the state of the user does not allow it.
+pub fn decide(
+    state: &State,
+    subject: SubjectRef,
+    user_id: &UserId,
+    command: Command,
+    now: DateTime<Utc>,
+    wait: Duration,
+) -> Result<Vec<Event>, Refusal> {
+    let name = |name: &Name| Personal::Present(name.as_str().to_owned());
+    let portrait = |portrait: &Portrait| Personal::Present(portrait.as_str().to_owned());
+    match (state.status, command) {
+        (Status::Forgotten, _) => Err(Refusal::NotRegistered),
+
+        (Status::Unknown | Status::Named, Command::Register(n, p)) => {
+            let user_id = (state.status == Status::Unknown).then(|| Personal::Present(user_id.as_str().to_owned()));
+            Ok(vec![Registered { subject, user_id, name: name(&n), portrait: p.as_ref().map(portrait) }.into()])
+        }
+        (Status::Registered, Command::Register(n, p)) => {
+            Ok(vec![Reregistered { subject, name: name(&n), portrait: p.as_ref().map(portrait) }.into()])
+        }
+        (Status::Registered, Command::Modify(None, None)) => Ok(vec![]),
+        (Status::Registered, Command::Modify(n, p)) => {
+            Ok(vec![Modified { subject, name: n.as_ref().map(name), portrait: p.as_ref().map(portrait) }.into()])
+        }
+        (Status::Registered, Command::SetProfile(changes)) => Ok(set_profile(subject, changes)),
+        (Status::Registered, Command::CleanProfile) => Ok(vec![ProfileCleaned { subject }.into()]),
+        (Status::Registered, Command::Deactivate(erasure, operation)) => {
+            Ok(vec![Deactivated { subject, erasure, operation }.into()])
+        }
+        (Status::Registered | Status::Named, Command::Forget(erasure, operation)) => {
+            Ok(vec![Deactivated { subject, erasure, operation }.into(), Forgotten { subject, erasure }.into()])
+        }
+        (Status::Deactivated { .. }, Command::Forget(erasure, _)) => Ok(vec![Forgotten { subject, erasure }.into()]),
+        (Status::Deactivated { .. }, Command::Deactivate(..)) | (Status::Registered, Command::Reactivate(_)) => {
+            Ok(vec![])
+        }
+        (Status::Deactivated { at }, Command::Reactivate(_)) if now < at + wait => {
+            Err(Refusal::ReactivationTooEarly { not_before: at + wait })
+        }
+        (Status::Deactivated { .. }, Command::Reactivate(operation)) => {
+            Ok(vec![Reactivated { subject, epoch: state.epoch + 1, operation }.into()])
+        }
+        (Status::Deactivated { .. }, _) => Err(Refusal::Deactivated),
+
+        // Settings are taken for a userId that is not registered yet, as the platform does.
+        (_, Command::Tag(tags)) => {
+            let tags: Option<Vec<_>> =
+                (!tags.is_empty()).then(|| tags.iter().map(|tag| tag.as_str().to_owned()).collect());
+            let changes = tags.is_some() || state.tagged;
+            Ok(changes.then(|| Tagged { subject, tags: tags.map(Personal::Present) }.into()).into_iter().collect())
+        }
+        (_, Command::MuteDirectMessages(muted)) if muted == state.muted => Ok(vec![]),
+        (_, Command::MuteDirectMessages(true)) => Ok(vec![DirectMessagesMuted { subject }.into()]),
+        (_, Command::MuteDirectMessages(false)) => Ok(vec![DirectMessagesUnmuted { subject }.into()]),
+        (_, Command::QuietPushes(Some(QuietHours { start, minutes, level }))) => {
+            Ok(vec![PushQuieted { subject, start, minutes, level }.into()])
+        }
+        (_, Command::QuietPushes(None)) => {
+            Ok(state.quiet.then(|| PushUnquieted { subject }.into()).into_iter().collect())
+        }
+        (_, Command::PermitFriends(permission)) if state.permission == Some(permission) => Ok(vec![]),
+        (_, Command::PermitFriends(permission)) => Ok(vec![FriendPermissionSet { subject, permission }.into()]),
+
+        (
+            Status::Unknown | Status::Named,
+            Command::Modify(..)
+            | Command::SetProfile(_)
+            | Command::CleanProfile
+            | Command::Deactivate(..)
+            | Command::Reactivate(_),
+        )
+        | (Status::Unknown, Command::Forget(..)) => Err(Refusal::NotRegistered),
+    }
+}
+
+fn set_profile(subject: SubjectRef, changes: ProfileChanges) -> Vec<Event> {
+    if changes.is_empty() {
+        return vec![];
+    }
+    let cleared = changes.iter().filter(|(_, value)| value.is_none()).map(|(key, _)| key.clone()).collect();
+    let fields =
+        changes.into_iter().filter_map(|(key, value)| value.map(|value| (key, Personal::Present(value)))).collect();
+    vec![ProfileSet { subject, fields, cleared }.into()]
+}
+
+/// What an event, recorded at `at`, makes of the state.
+pub fn evolve(state: &mut State, event: &Event, at: DateTime<Utc>) {
+    match event {
+        Event::Named(_) => state.status = Status::Named,
+        Event::Registered(_) => state.status = Status::Registered,
+        Event::Reregistered(_) | Event::Modified(_) | Event::ProfileSet(_) | Event::ProfileCleaned(_) => {}
+        Event::Tagged(e) => state.tagged = e.tags.is_some(),
+        Event::DirectMessagesMuted(_) => state.muted = true,
+        Event::DirectMessagesUnmuted(_) => state.muted = false,
+        Event::PushQuieted(_) => state.quiet = true,
+        Event::PushUnquieted(_) => state.quiet = false,
+        Event::FriendPermissionSet(e) => state.permission = Some(e.permission),
+        Event::Deactivated(_) => {
+            *state = State { status: Status::Deactivated { at }, epoch: state.epoch, ..State::default() };
+        }
+        Event::Reactivated(e) => {
+            *state = State { status: Status::Registered, epoch: e.epoch, ..State::default() };
+        }
+        Event::Forgotten(_) => state.status = Status::Forgotten,
+    }
+}
