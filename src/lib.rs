@@ -1,5 +1,11 @@
 //! Rollcall: event-sourced user management for chat and community apps.
+//!
+//! `cli → http → audit → engine → { domain | eventlog | privacy }`: see `ARCHITECTURE.md`.
 
+pub mod audit;
+pub mod cli;
 pub mod domain;
+pub mod engine;
 pub mod eventlog;
+pub mod http;
 pub mod privacy;

@@ -1,0 +1,3 @@
+//! Erasure as a process, and what proves it.
+
+pub mod erasure;

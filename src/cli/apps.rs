@@ -1,0 +1,173 @@
+//! `rollcall apps`: the applications of a stopped data directory.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use rollcall_schemas::envelope::Actor;
+use rollcall_schemas::ids::{AppId, FieldName, SecretId};
+use rollcall_schemas::plain::{Environment, FriendPermission, Plan};
+use uuid::Uuid;
+
+use super::config::AppSpec;
+use super::wiring::DataDir;
+use super::{AppsTask, Data, Failure, permission, runtime};
+use crate::domain::values::extension_name;
+use crate::domain::{Command, app};
+use crate::engine::{Caller, Engine, start::Service};
+
+/// What can be set per app.
+#[derive(Args)]
+pub(super) struct SettingsArgs {
+    /// How long after its deactivation a user cannot be reactivated, in seconds
+    #[arg(long)]
+    reactivation_wait_seconds: Option<u32>,
+    /// How long access tokens live, in seconds; 0: until they are invalidated
+    #[arg(long)]
+    token_lifetime_seconds: Option<u64>,
+    /// Who may befriend a user without a setting of its own: anyone, approval or nobody
+    #[arg(long, value_parser = permission)]
+    friend_permission: Option<FriendPermission>,
+    /// Declare an extension field of hosted profiles (`ext_…`); may be repeated
+    #[arg(long = "user-field", value_parser = field)]
+    user_fields: Vec<FieldName>,
+    /// Declare an extension field of friends (`ext_…`); may be repeated
+    #[arg(long = "friend-field", value_parser = field)]
+    friend_fields: Vec<FieldName>,
+}
+
+fn field(text: &str) -> Result<FieldName, String> {
+    extension_name("field", text).map_err(|_| "ext_ and then letters, digits or _; at most 32 in all".into())
+}
+
+pub(super) fn run(task: AppsTask) -> Result<ExitCode, Failure> {
+    match task {
+        AppsTask::List { data } => with_engine(&data, async |engine| {
+            for app in engine.apps() {
+                let secrets: Vec<_> = app.secrets.iter().map(|(id, _)| id.to_string()).collect();
+                let (environment, plan) = (environment_word(app.environment), plan_word(app.plan));
+                println!("{}\t{environment}\t{plan}\tsecrets {}", app.id, secrets.join(","));
+            }
+            Ok(())
+        }),
+        AppsTask::Create { key, environment, plan, data } => {
+            let key = match key {
+                Some(key) => key,
+                None => random_key()?,
+            };
+            let spec = AppSpec { key, secret: random_secret(), environment, plan };
+            with_engine(&data, async |engine| {
+                create(&engine, &spec).await?;
+                println!("App-Key:    {}\nApp-Secret: {}", spec.key, spec.secret);
+                Ok(())
+            })
+        }
+        AppsTask::RotateSecret { key, retire, data } => with_engine(&data, async |engine| match retire {
+            Some(secret) => retire_secret(&engine, &key, secret).await,
+            None => add_secret(&engine, &key).await,
+        }),
+        AppsTask::Set { key, settings, data } => {
+            with_engine(&data, async |engine| set(&engine, &key, settings).await)
+        }
+    }
+}
+
+fn with_engine(data: &Data, task: impl AsyncFnOnce(Arc<Engine>) -> Result<(), Failure>) -> Result<ExitCode, Failure> {
+    let data = DataDir::open(&data.data_dir)?;
+    let runtime = runtime()?;
+    let service: Service = runtime.block_on(data.start())?;
+    let result = runtime.block_on(task(service.engine.clone()));
+    service.stop();
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+async fn execute(engine: &Engine, key: &AppId, command: app::Command) -> Result<(), Failure> {
+    let done = engine.execute(&Caller::internal(key.clone(), Actor::Operator), Command::App(command)).await?;
+    engine.applied_up_to(done.position).await?;
+    engine.reload_apps().await?;
+    Ok(())
+}
+
+/// Creates an app with its first secret.
+pub(super) async fn create(engine: &Engine, spec: &AppSpec) -> Result<(), Failure> {
+    if engine.app(spec.key.as_str()).is_some() {
+        return Err(format!("the app {} exists already", spec.key).into());
+    }
+    // A creation that was cut short may have left its secret.
+    engine.vault().drop_secret(&spec.key, SecretId(1))?;
+    engine.vault().put_secret(&spec.key, SecretId(1), &spec.secret)?;
+    execute(engine, &spec.key, app::Command::Register(spec.environment, spec.plan)).await
+}
+
+async fn add_secret(engine: &Engine, key: &AppId) -> Result<(), Failure> {
+    let row = rollcall_projections::apps::of(engine.read(), key).await?.ok_or_else(|| unknown(key))?;
+    let next = SecretId(row.last_secret.0 + 1);
+    let secret = random_secret();
+    engine.vault().drop_secret(key, next)?;
+    engine.vault().put_secret(key, next, &secret)?;
+    execute(engine, key, app::Command::AddSecret).await?;
+    println!("App-Secret {next}: {secret}");
+    println!("Older secrets stay valid; retire one with `rollcall apps rotate-secret {key} --retire NUMBER`.");
+    Ok(())
+}
+
+async fn retire_secret(engine: &Engine, key: &AppId, secret: SecretId) -> Result<(), Failure> {
+    if engine.app(key.as_str()).is_none() {
+        return Err(unknown(key));
+    }
+    execute(engine, key, app::Command::RetireSecret(secret)).await?;
+    engine.vault().drop_secret(key, secret)?;
+    println!("secret {secret} of {key} is retired; tokens issued under it are no longer valid");
+    Ok(())
+}
+
+async fn set(engine: &Engine, key: &AppId, args: SettingsArgs) -> Result<(), Failure> {
+    let row = rollcall_projections::apps::of(engine.read(), key).await?.ok_or_else(|| unknown(key))?;
+    let mut settings = row.settings;
+    if let Some(seconds) = args.reactivation_wait_seconds {
+        settings.reactivation_wait_seconds = seconds;
+    }
+    if let Some(seconds) = args.token_lifetime_seconds {
+        settings.token_lifetime_seconds = Some(seconds).filter(|seconds| *seconds > 0);
+    }
+    if let Some(permission) = args.friend_permission {
+        settings.friend_permission = permission;
+    }
+    execute(engine, key, app::Command::ChangeSettings(settings)).await?;
+    if !args.user_fields.is_empty() || !args.friend_fields.is_empty() {
+        let (mut user_fields, mut friend_fields) = (row.user_fields, row.friend_fields);
+        user_fields.extend(args.user_fields);
+        friend_fields.extend(args.friend_fields);
+        execute(engine, key, app::Command::DeclareExtensionFields(user_fields, friend_fields)).await?;
+    }
+    println!("{key} is set");
+    Ok(())
+}
+
+fn unknown(key: &AppId) -> Failure {
+    format!("there is no app {key}; `rollcall apps list` shows them").into()
+}
+
+/// A key nobody can guess to be taken.
+pub(super) fn random_key() -> Result<AppId, Failure> {
+    Ok(format!("app{}", &Uuid::new_v4().simple().to_string()[..13]).parse()?)
+}
+
+/// 122 random bits.
+pub(super) fn random_secret() -> String {
+    Uuid::new_v4().simple().to_string()
+}
+
+pub(super) const fn environment_word(environment: Environment) -> &'static str {
+    match environment {
+        Environment::Development => "development",
+        Environment::Production => "production",
+    }
+}
+
+const fn plan_word(plan: Plan) -> &'static str {
+    match plan {
+        Plan::Starter => "starter",
+        Plan::Pro => "pro",
+    }
+}

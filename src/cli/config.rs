@@ -1,0 +1,162 @@
+//! Settings: from a TOML file, the environment and flags, each stronger than the one before.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use rollcall_schemas::ids::AppId;
+use rollcall_schemas::plain::{Environment, Plan};
+use serde::Deserialize;
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("the configuration file {path} cannot be read: {source}")]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("the configuration file {path} is not valid: {reason}")]
+    Invalid {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// An app to serve, created if it does not exist: `KEY:SECRET[:development|production[:starter|pro]]`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AppSpec {
+    /// Its key.
+    pub key: AppId,
+    /// Its first secret.
+    pub secret: String,
+    /// Development unless said otherwise.
+    pub environment: Environment,
+    /// Starter unless said otherwise.
+    pub plan: Plan,
+}
+
+// The secret must not be printed, not even by accident.
+impl std::fmt::Debug for AppSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AppSpec").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+impl FromStr for AppSpec {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        const FORM: &str = "expected KEY:SECRET[:development|production[:starter|pro]]";
+        let mut parts = text.split(':');
+        let key = parts.next().unwrap_or_default().parse().map_err(|_| {
+            format!("an app key is 1 to 64 of A-Z a-z 0-9 _ -; {FORM}")
+        })?;
+        let secret = parts.next().unwrap_or_default();
+        if secret.is_empty() || secret.len() > 128 || !secret.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(format!("an app secret is 1 to 128 printable ASCII characters without a colon; {FORM}"));
+        }
+        let environment = match parts.next() {
+            None | Some("development") => Environment::Development,
+            Some("production") => Environment::Production,
+            Some(_) => return Err(format!("the environment is development or production; {FORM}")),
+        };
+        let plan = match parts.next() {
+            None | Some("starter") => Plan::Starter,
+            Some("pro") => Plan::Pro,
+            Some(_) => return Err(format!("the plan is starter or pro; {FORM}")),
+        };
+        if parts.next().is_some() {
+            return Err(format!("there is too much after the plan; {FORM}"));
+        }
+        Ok(Self { key, secret: secret.into(), environment, plan })
+    }
+}
+
+/// What a configuration file may say; unknown words are refused.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// Address to listen on.
+    pub listen: Option<SocketAddr>,
+    /// Where the data is.
+    pub data_dir: Option<PathBuf>,
+    /// Apps to serve.
+    #[serde(default)]
+    pub apps: Vec<FileSpec>,
+    /// HTTP worker threads.
+    pub workers: Option<usize>,
+}
+
+/// An app in a configuration file.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct FileSpec(pub AppSpec);
+
+impl TryFrom<String> for FileSpec {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(Self)
+    }
+}
+
+/// Reads a configuration file.
+///
+/// # Errors
+/// It cannot be read, or says something unknown.
+pub fn read(path: &Path) -> Result<File, Error> {
+    let text = std::fs::read_to_string(path).map_err(|source| Error::Unreadable { path: path.into(), source })?;
+    toml::from_str(&text).map_err(|error| Error::Invalid {
+        path: path.into(),
+        // Only the message: the excerpt toml would add may show a secret.
+        reason: match error.span() {
+            Some(span) => {
+                let line = text.get(..span.start).map_or(0, |before| before.matches('\n').count()) + 1;
+                format!("line {line}: {}", error.message())
+            }
+            None => error.message().to_owned(),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_app_is_for_development_on_the_starter_plan_unless_it_says_otherwise() {
+        let spec: AppSpec = "key:secret".parse().unwrap();
+        assert_eq!((spec.environment, spec.plan), (Environment::Development, Plan::Starter));
+        let spec: AppSpec = "key:secret:production:pro".parse().unwrap();
+        assert_eq!((spec.environment, spec.plan), (Environment::Production, Plan::Pro));
+    }
+
+    #[test]
+    fn a_bad_app_is_refused_with_the_form_it_should_have() {
+        for bad in ["", "key", "key:", ":secret", "k y:secret", "key:secret:test", "key:secret:production:gold", "k:s:production:pro:x"] {
+            let error = bad.parse::<AppSpec>().unwrap_err();
+            assert!(error.contains("KEY:SECRET"), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_debug_print_of_an_app_does_not_show_its_secret() {
+        let spec: AppSpec = "key:hunter2".parse().unwrap();
+        assert!(!format!("{spec:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn an_error_in_a_file_names_its_line_and_shows_no_secret() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("rollcall.toml");
+        std::fs::write(&path, "listen = \"127.0.0.1:1\"\napps = [\"key:hunter2:moon\"]\n").unwrap();
+        let error = read(&path).unwrap_err().to_string();
+        assert!(error.contains("line 2") && !error.contains("hunter2"), "{error}");
+    }
+}

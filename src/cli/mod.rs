@@ -1,0 +1,180 @@
+//! The command line: the composition root.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use rollcall_schemas::ids::SecretId;
+use rollcall_schemas::plain::{Environment, FriendPermission, Plan};
+
+mod apps;
+pub mod config;
+mod models;
+mod serve;
+pub mod wiring;
+
+use config::AppSpec;
+
+/// Event-sourced user management for chat and community apps.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Task,
+}
+
+/// Where the data is; `rollcall serve` may also read it from its configuration file.
+#[derive(Args)]
+struct Data {
+    /// Data directory
+    #[arg(long, env = "ROLLCALL_DATA_DIR", default_value = "./data")]
+    data_dir: PathBuf,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run the service
+    Serve(ServeArgs),
+    /// List, create and change apps of a stopped data directory
+    #[command(subcommand)]
+    Apps(AppsTask),
+    /// Build read models anew from the log of a stopped data directory
+    Rebuild {
+        /// Name of a read model, or `all`
+        model: String,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Compare every read model of a stopped data directory with a rebuild of it
+    Verify {
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Measure this machine: ceilings, commands, queries, read models, and the ratios between them
+    Bench(crate::bench::Options),
+}
+
+#[derive(Args)]
+struct ServeArgs {
+    /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:8080]
+    #[arg(long, env = "ROLLCALL_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// Data directory [default: ./data]
+    #[arg(long, env = "ROLLCALL_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// TOML file with `listen`, `data_dir`, `workers` and `apps`
+    #[arg(long, env = "ROLLCALL_CONFIG")]
+    config: Option<PathBuf>,
+    /// App to serve, created if absent: KEY:SECRET[:development|production[:starter|pro]]; may be repeated
+    #[arg(long = "app", env = "ROLLCALL_APP", value_delimiter = ',', hide_env_values = true)]
+    apps: Vec<AppSpec>,
+    /// HTTP worker threads [default: one per core]
+    #[arg(long, env = "ROLLCALL_WORKERS")]
+    workers: Option<usize>,
+}
+
+#[derive(Subcommand)]
+enum AppsTask {
+    /// List the apps
+    List {
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Create an app and print its key and secret, once
+    Create {
+        /// Its key; a random one if not given
+        #[arg(long)]
+        key: Option<rollcall_schemas::ids::AppId>,
+        /// What it is for
+        #[arg(long, value_parser = environment, default_value = "development")]
+        environment: Environment,
+        /// Its plan
+        #[arg(long, value_parser = plan, default_value = "starter")]
+        plan: Plan,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Add a secret and print it, once; the old one stays valid until it is retired
+    RotateSecret {
+        /// The app
+        key: rollcall_schemas::ids::AppId,
+        /// Retire this secret (its number) instead of adding one; tokens issued under it end
+        #[arg(long, value_parser = secret)]
+        retire: Option<SecretId>,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Change settings and declared extension fields; what is not given stays
+    Set {
+        /// The app
+        key: rollcall_schemas::ids::AppId,
+        #[command(flatten)]
+        settings: apps::SettingsArgs,
+        #[command(flatten)]
+        data: Data,
+    },
+}
+
+fn environment(text: &str) -> Result<Environment, String> {
+    match text {
+        "development" => Ok(Environment::Development),
+        "production" => Ok(Environment::Production),
+        _ => Err("development or production".into()),
+    }
+}
+
+fn plan(text: &str) -> Result<Plan, String> {
+    match text {
+        "starter" => Ok(Plan::Starter),
+        "pro" => Ok(Plan::Pro),
+        _ => Err("starter or pro".into()),
+    }
+}
+
+fn secret(text: &str) -> Result<SecretId, String> {
+    text.parse().map(SecretId).map_err(|_| "the number of a secret, as `rollcall apps list` shows it".into())
+}
+
+fn permission(text: &str) -> Result<FriendPermission, String> {
+    match text {
+        "anyone" => Ok(FriendPermission::Anyone),
+        "approval" => Ok(FriendPermission::Approval),
+        "nobody" => Ok(FriendPermission::Nobody),
+        _ => Err("anyone, approval or nobody".into()),
+    }
+}
+
+/// Runs the command line; prints one sentence and answers failure when it cannot.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr();
+    let result = match cli.command {
+        Task::Serve(args) => serve::run(args),
+        Task::Apps(task) => apps::run(task),
+        Task::Rebuild { model, data } => models::rebuild(&model, &data.data_dir),
+        Task::Verify { data } => models::verify(&data.data_dir),
+        Task::Bench(options) => crate::bench::run(&options).map_err(Into::into),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("rollcall: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Why a command ended badly: a sentence for a person.
+type Failure = Box<dyn std::error::Error>;
+
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("ROLLCALL_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, std::io::Error> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}

@@ -1,0 +1,112 @@
+//! `rollcall serve`.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use rollcall_schemas::plain::{Environment, Plan};
+
+use super::config::AppSpec;
+use super::wiring::DataDir;
+use super::{Failure, ServeArgs, apps, config, runtime};
+use crate::engine::Engine;
+use crate::{audit, engine, http};
+
+struct Settings {
+    listen: SocketAddr,
+    data_dir: PathBuf,
+    apps: Vec<AppSpec>,
+    workers: usize,
+}
+
+impl Settings {
+    fn gather(args: ServeArgs) -> Result<Self, Failure> {
+        let file = match &args.config {
+            Some(path) => config::read(path)?,
+            None => config::File::default(),
+        };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = args.workers.or(file.workers).unwrap_or(cores);
+        if !(1..=256).contains(&workers) {
+            return Err("the number of workers must be from 1 to 256".into());
+        }
+        // An app a flag names is stronger than the same app in the file.
+        let mut apps = args.apps;
+        for config::FileSpec(spec) in file.apps {
+            if !apps.iter().any(|app| app.key == spec.key) {
+                apps.push(spec);
+            }
+        }
+        Ok(Self {
+            listen: args.listen.or(file.listen).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
+            data_dir: args.data_dir.or(file.data_dir).unwrap_or_else(|| "./data".into()),
+            apps,
+            workers,
+        })
+    }
+}
+
+pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
+    let settings = Settings::gather(args)?;
+    let listener = TcpListener::bind(settings.listen)
+        .map_err(|error| format!("cannot listen on {}: {error}; choose another --listen address", settings.listen))?;
+    let address = listener.local_addr()?;
+    let data = DataDir::create(&settings.data_dir)?;
+    let runtime = runtime()?;
+    let service = runtime.block_on(data.start())?;
+    runtime.block_on(prepare_apps(&service.engine, &settings.apps, address))?;
+    let background = [
+        runtime.spawn(engine::expiry::run(service.engine.clone(), service.stopping())),
+        runtime.spawn(audit::erasure::run(service.engine.clone(), service.stopping())),
+    ];
+    let options = http::Options { workers: settings.workers };
+    let served = actix_web::rt::System::new().block_on(async {
+        let server = http::run(service.engine.clone(), listener, options)?;
+        println!("listening on http://{address}");
+        server.await
+    });
+    let stopping = service.stopping();
+    stopping.cancel();
+    for task in background {
+        let _ = runtime.block_on(task);
+    }
+    service.stop();
+    drop(data);
+    served?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Creates the apps that are named and absent; where there is none at all, a development app.
+async fn prepare_apps(engine: &Arc<Engine>, specs: &[AppSpec], address: SocketAddr) -> Result<(), Failure> {
+    for spec in specs {
+        if engine.app(spec.key.as_str()).is_none() {
+            apps::create(engine, spec).await?;
+            println!("created app {} ({})", spec.key, apps::environment_word(spec.environment));
+        }
+    }
+    if engine.apps().is_empty() {
+        let spec = AppSpec {
+            key: apps::random_key()?,
+            secret: apps::random_secret(),
+            environment: Environment::Development,
+            plan: Plan::Starter,
+        };
+        apps::create(engine, &spec).await?;
+        print_first_session(&spec, address);
+    }
+    Ok(())
+}
+
+fn print_first_session(spec: &AppSpec, address: SocketAddr) {
+    let AppSpec { key, secret, .. } = spec;
+    println!("created a development app (this secret is shown once, keep it):");
+    println!("  App-Key:    {key}");
+    println!("  App-Secret: {secret}");
+    println!("try it:");
+    println!(
+        "  S={secret}; N=$RANDOM; T=$(date +%s%3N); curl -s http://{address}/user/getToken.json -H 'App-Key: {key}' \
+         -H \"Nonce: $N\" -H \"Timestamp: $T\" -H \"Signature: $(printf '%s' \"$S$N$T\" | sha1sum | cut -c1-40)\" \
+         -d 'userId=ada&name=Ada'"
+    );
+}

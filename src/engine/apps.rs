@@ -1,0 +1,88 @@
+//! The applications as the faces need them on every request: in memory, read again when an operator changed them.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rollcall_projections::store::ReadStore;
+use rollcall_schemas::ids::{AppId, SecretId};
+use rollcall_schemas::plain::{Environment, Plan, Settings};
+
+use super::Error;
+use crate::privacy::{Secret, Vault};
+
+/// One application.
+pub struct App {
+    /// Its key.
+    pub id: AppId,
+    /// Its valid secrets, oldest first.
+    pub secrets: Vec<(SecretId, Secret)>,
+    /// Development or production.
+    pub environment: Environment,
+    /// Starter or pro.
+    pub plan: Plan,
+    /// Its settings.
+    pub settings: Settings,
+    acknowledged: Arc<AtomicU64>,
+}
+
+impl App {
+    /// Position of the last event of the app that was acknowledged since the service started.
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Acquire)
+    }
+}
+
+/// Every application.
+#[derive(Default)]
+pub struct Apps {
+    by_key: RwLock<HashMap<String, Arc<App>>>,
+}
+
+impl Apps {
+    /// The application with that key.
+    pub fn get(&self, key: &str) -> Option<Arc<App>> {
+        self.by_key.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// Every application, by key.
+    pub fn all(&self) -> Vec<Arc<App>> {
+        let mut all: Vec<_> =
+            self.by_key.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all
+    }
+
+    /// Tells that a command of the app is durable up to a position.
+    pub fn acknowledged(&self, app: &AppId, position: u64) {
+        if let Some(app) = self.get(app.as_str()) {
+            app.acknowledged.fetch_max(position, Ordering::AcqRel);
+        }
+    }
+
+    /// Reads every application again.
+    ///
+    /// # Errors
+    /// The read model or the vault is unavailable.
+    pub async fn reload(&self, read: &ReadStore, vault: &dyn Vault) -> Result<(), Error> {
+        let mut apps = HashMap::new();
+        for row in rollcall_projections::apps::all(read).await? {
+            let acknowledged = self.get(row.app.as_str()).map_or_else(Arc::default, |app| app.acknowledged.clone());
+            let mut secrets = vault.secrets(&row.app)?;
+            // The vault keeps a new secret before the log knows it, and an old one until it has been retired.
+            secrets.retain(|(id, _)| row.secrets.contains(id));
+            let app = App {
+                id: row.app.clone(),
+                secrets,
+                environment: row.environment,
+                plan: row.plan,
+                settings: row.settings,
+                acknowledged,
+            };
+            apps.insert(row.app.as_str().to_owned(), Arc::new(app));
+        }
+        *self.by_key.write().unwrap_or_else(PoisonError::into_inner) = apps;
+        Ok(())
+    }
+}

@@ -1,0 +1,145 @@
+//! From decided to durable: seals and encodes a batch, appends it, then answers. While one batch is being made
+//! durable the next is being sealed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+
+use super::apps::Apps;
+use super::decider::{Answer, Batch, Decided};
+use super::directory::{Directory, Hold};
+use super::journal;
+use crate::domain::Reply;
+use crate::eventlog::{Append, Assert, EventLog, Idempotency, Item, Outcome};
+use crate::privacy::{Tag, Vault};
+
+/// A sealed command that waits to be durable.
+struct Waiting {
+    app: rollcall_schemas::ids::AppId,
+    reply: Reply,
+    holds: Arc<Vec<Hold>>,
+    forgets: Vec<Tag>,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// A sealed batch.
+pub struct SealedBatch {
+    epoch: u64,
+    items: Vec<Item>,
+    waiting: Vec<Waiting>,
+}
+
+/// Seals batches until there are no more. A command that cannot be sealed makes what was decided after it doubtful:
+/// the epoch grows, and what follows is decided again.
+pub fn seal_all(
+    mut batches: mpsc::Receiver<Batch>,
+    sealed: &mpsc::Sender<SealedBatch>,
+    vault: &dyn Vault,
+    epoch: &AtomicU64,
+) {
+    while let Some(batch) = batches.blocking_recv() {
+        let mut out = SealedBatch { epoch: batch.epoch, items: vec![], waiting: vec![] };
+        for decided in batch.decided {
+            if batch.epoch != epoch.load(Ordering::Acquire) {
+                let _ = decided.answer.send(Answer::Conflict);
+                continue;
+            }
+            match seal(vault, &decided) {
+                Ok(item) => {
+                    out.items.push(item);
+                    let Decided { metadata, reply, holds, forgets, answer, .. } = decided;
+                    out.waiting.push(Waiting { app: metadata.app, reply, holds, forgets, answer });
+                }
+                Err(error) => {
+                    epoch.fetch_add(1, Ordering::AcqRel);
+                    let _ = decided.answer.send(Answer::Failed(error.to_string()));
+                }
+            }
+        }
+        // What was sealed before the failure goes on under the epoch it was decided in, before anything later.
+        out.epoch = epoch.load(Ordering::Acquire).max(out.epoch);
+        if !out.items.is_empty() && sealed.blocking_send(out).is_err() {
+            return;
+        }
+    }
+}
+
+fn seal(vault: &dyn Vault, decided: &Decided) -> Result<Item, journal::SealError> {
+    let mut item = Item::default();
+    for (stream, expected, events) in &decided.appends {
+        let name = stream.to_string();
+        let events = events
+            .iter()
+            .map(|event| journal::encode(vault, &name, &decided.metadata, decided.now, event.clone()))
+            .collect::<Result<_, _>>()?;
+        item.appends.push(Append { stream: name, expected: *expected, events });
+    }
+    for (stream, expected) in &decided.asserts {
+        item.asserts.push(Assert { stream: stream.to_string(), expected: *expected });
+    }
+    if let Some(guard) = &decided.guard {
+        let outcome = serde_json::to_vec(&decided.reply)?;
+        item.idempotency = Some(Idempotency { key: guard.key, fingerprint: guard.fingerprint, outcome });
+    }
+    Ok(item)
+}
+
+/// Appends sealed batches until there are no more, and answers each command once it is durable.
+pub fn append_all(
+    mut sealed: mpsc::Receiver<SealedBatch>,
+    runtime: &Handle,
+    log: &dyn EventLog,
+    directory: &Directory,
+    apps: &Apps,
+    epoch: &AtomicU64,
+    on_erasure: &dyn Fn(),
+) {
+    while let Some(batch) = sealed.blocking_recv() {
+        if batch.epoch != epoch.load(Ordering::Acquire) {
+            for waiting in batch.waiting {
+                let _ = waiting.answer.send(Answer::Conflict);
+            }
+            continue;
+        }
+        let outcomes = match runtime.block_on(log.append(batch.items)) {
+            Ok(outcomes) => outcomes,
+            Err(error) => {
+                epoch.fetch_add(1, Ordering::AcqRel);
+                tracing::warn!(%error, "an append failed; its commands were answered busy");
+                let reason = error.to_string();
+                for waiting in batch.waiting {
+                    let _ = waiting.answer.send(Answer::Failed(reason.clone()));
+                }
+                continue;
+            }
+        };
+        let mut doubtful = false;
+        for (waiting, outcome) in batch.waiting.into_iter().zip(outcomes) {
+            let answer = match outcome {
+                Outcome::Appended { last, .. } => {
+                    waiting.holds.iter().for_each(|hold| hold.recorded(last));
+                    waiting.forgets.iter().for_each(|tag| directory.forgotten(*tag, last));
+                    apps.acknowledged(&waiting.app, last);
+                    if matches!(waiting.reply, Reply::Operation(_)) {
+                        on_erasure();
+                    }
+                    Answer::Done(waiting.reply, last)
+                }
+                Outcome::Conflict { .. } => {
+                    doubtful = true;
+                    Answer::Conflict
+                }
+                Outcome::Replayed { fingerprint, outcome } => {
+                    doubtful = true;
+                    Answer::Replayed(fingerprint, outcome)
+                }
+            };
+            let _ = waiting.answer.send(answer);
+        }
+        if doubtful {
+            epoch.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The decider loop: one thread that decides every command against states in memory, earlier commands of the same
+//! batch included, and hands whole batches on. Nothing here waits for a disk.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use lru::LruCache;
+use rollcall_schemas::Event;
+use rollcall_schemas::envelope::Metadata;
+use rollcall_schemas::friendship;
+use rollcall_schemas::ids::SubjectRef;
+use rollcall_schemas::stream::Stream;
+use tokio::sync::{mpsc, oneshot};
+
+use super::clock::Clock;
+use super::directory::Hold;
+use crate::domain::{self, Command, Context, Decision, Refusal, Reply, State, World};
+use crate::privacy::Tag;
+
+/// A stream's state as it was loaded.
+pub struct Loaded {
+    /// Which stream.
+    pub stream: Stream,
+    /// Its state.
+    pub state: State,
+    /// The revision the state is of.
+    pub revision: u64,
+}
+
+/// The retry guard of a command.
+#[derive(Debug, Clone, Copy)]
+pub struct RetryGuard {
+    /// Keyed hash of scope and key.
+    pub key: [u8; 32],
+    /// Keyed hash of the content.
+    pub fingerprint: [u8; 32],
+}
+
+/// A command on its way through the loop.
+pub struct Submitted {
+    /// Who asks, and why.
+    pub metadata: Metadata,
+    /// What is asked; every person is resolved.
+    pub command: Command,
+    /// Fresh ids; the time is set by the loop.
+    pub context: Context,
+    /// States the submitter loaded because the loop did not have them.
+    pub loaded: Vec<Loaded>,
+    /// Numbers of friends the submitter counted.
+    pub counted: Vec<(SubjectRef, usize)>,
+    /// Reservations that live as long as the command.
+    pub holds: Arc<Vec<Hold>>,
+    /// Tags that are free once the command is recorded.
+    pub forgets: Vec<Tag>,
+    /// The retry guard.
+    pub guard: Option<RetryGuard>,
+    /// Who waits for the answer.
+    pub answer: oneshot::Sender<Answer>,
+}
+
+/// What became of a submitted command.
+#[derive(Debug)]
+pub enum Answer {
+    /// Durable up to this position.
+    Done(Reply, u64),
+    /// The state of the world does not allow it.
+    Refused(Refusal),
+    /// The loop does not have these states and counts: load them and submit again.
+    Missing(Vec<Stream>, Vec<SubjectRef>),
+    /// It was decided on a state that changed: submit again.
+    Conflict,
+    /// The key was used before: fingerprint and outcome of the first call.
+    Replayed([u8; 32], Vec<u8>),
+    /// The log or the vault could not take it; nothing was recorded.
+    Failed(String),
+}
+
+/// A decided command.
+pub struct Decided {
+    /// Who asked, and why.
+    pub metadata: Metadata,
+    /// Time of the decision.
+    pub now: chrono::DateTime<chrono::Utc>,
+    /// Events by stream, with the revision each stream must have.
+    pub appends: Vec<(Stream, u64, Vec<Event>)>,
+    /// Streams that must not have changed.
+    pub asserts: Vec<(Stream, u64)>,
+    /// What to answer.
+    pub reply: Reply,
+    /// As submitted.
+    pub holds: Arc<Vec<Hold>>,
+    /// As submitted.
+    pub forgets: Vec<Tag>,
+    /// As submitted.
+    pub guard: Option<RetryGuard>,
+    /// As submitted.
+    pub answer: oneshot::Sender<Answer>,
+}
+
+/// Decided commands that belong together.
+pub struct Batch {
+    /// The epoch of the states they were decided on.
+    pub epoch: u64,
+    /// In order.
+    pub decided: Vec<Decided>,
+}
+
+/// Bounds of the loop.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Most commands decided as one batch.
+    pub batch_max: usize,
+    /// Most bytes of states kept in memory.
+    pub cache_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { batch_max: 512, cache_bytes_max: 128 * 1024 * 1024 }
+    }
+}
+
+struct Cached {
+    state: State,
+    revision: u64,
+}
+
+/// The states the loop keeps.
+struct Cache {
+    states: LruCache<Stream, Cached>,
+    friends: LruCache<SubjectRef, usize>,
+    bytes: usize,
+}
+
+const FRIENDS_COUNTED_MAX: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add((1 << 16) - 1);
+const ENTRY_BYTES: usize = 96;
+
+impl World for Cache {
+    fn state(&self, stream: &Stream) -> Option<&State> {
+        self.states.peek(stream).map(|cached| &cached.state)
+    }
+    fn friends(&self, subject: SubjectRef) -> usize {
+        self.friends.peek(&subject).copied().unwrap_or(usize::MAX)
+    }
+}
+
+impl Cache {
+    fn new() -> Self {
+        Self { states: LruCache::unbounded(), friends: LruCache::new(FRIENDS_COUNTED_MAX), bytes: 0 }
+    }
+
+    fn install(&mut self, loaded: Loaded) {
+        if !self.states.contains(&loaded.stream) {
+            self.bytes += loaded.state.weight() + ENTRY_BYTES;
+            self.states.put(loaded.stream, Cached { state: loaded.state, revision: loaded.revision });
+        }
+    }
+
+    fn shrink(&mut self, bytes_max: usize) {
+        while self.bytes > bytes_max {
+            let Some((_, cached)) = self.states.pop_lru() else { break };
+            self.bytes = self.bytes.saturating_sub(cached.state.weight() + ENTRY_BYTES);
+        }
+    }
+
+    fn apply(&mut self, stream: &Stream, event: &Event, at: chrono::DateTime<chrono::Utc>) {
+        let Some(cached) = self.states.get_mut(stream) else { return };
+        let before = cached.state.weight();
+        let friends = |state: &State| *state == State::Friendship(domain::friendship::State::Friends);
+        let were_friends = friends(&cached.state);
+        cached.state.evolve(event, at);
+        cached.revision += 1;
+        let are_friends = friends(&cached.state);
+        self.bytes = (self.bytes + cached.state.weight()).saturating_sub(before);
+        if let (Event::Friendship(friendship::Event::Befriended(_) | friendship::Event::Ended(_)), Stream::Friendship(pair)) =
+            (event, stream)
+        {
+            for subject in pair.both() {
+                if let Some(count) = self.friends.get_mut(&subject) {
+                    *count = (*count + usize::from(are_friends)).saturating_sub(usize::from(were_friends));
+                }
+            }
+        }
+    }
+}
+
+/// Runs until it is sent `None`. `epoch` grows whenever an append failed: then what the loop believes may be
+/// wrong, and it begins again with nothing.
+pub fn run(
+    mut commands: mpsc::Receiver<Option<Submitted>>,
+    batches: &mpsc::Sender<Batch>,
+    epoch: &AtomicU64,
+    clock: &Clock,
+    limits: Limits,
+    breathe: &dyn Fn(),
+) {
+    let mut cache = Cache::new();
+    let mut believed = epoch.load(Ordering::Acquire);
+    let mut taken = Vec::with_capacity(limits.batch_max);
+    while commands.blocking_recv_many(&mut taken, limits.batch_max) > 0 {
+        breathe();
+        let current = epoch.load(Ordering::Acquire);
+        if current != believed {
+            cache = Cache::new();
+            believed = current;
+        }
+        let stopping = taken.iter().any(Option::is_none);
+        let decided: Vec<_> =
+            taken.drain(..).flatten().filter_map(|submitted| decide(&mut cache, submitted, clock)).collect();
+        if !decided.is_empty() && batches.blocking_send(Batch { epoch: believed, decided }).is_err() || stopping {
+            return;
+        }
+        cache.shrink(limits.cache_bytes_max);
+    }
+}
+
+fn decide(cache: &mut Cache, mut submitted: Submitted, clock: &Clock) -> Option<Decided> {
+    for loaded in submitted.loaded.drain(..) {
+        cache.install(loaded);
+    }
+    for (subject, count) in submitted.counted.drain(..) {
+        if !cache.friends.contains(&subject) {
+            cache.friends.put(subject, count);
+        }
+    }
+    let app = &submitted.metadata.app;
+    let streams = submitted.command.streams(app);
+    let missing: Vec<_> = streams.iter().filter(|stream| cache.states.get(*stream).is_none()).cloned().collect();
+    let uncounted: Vec<_> =
+        submitted.command.tallies().into_iter().filter(|subject| cache.friends.get(subject).is_none()).collect();
+    let answer = |answer| {
+        // A submitter that has gone away does not want to know.
+        let _ = submitted.answer.send(answer);
+        None
+    };
+    if !missing.is_empty() || !uncounted.is_empty() {
+        return answer(Answer::Missing(missing, uncounted));
+    }
+    let now = clock.now();
+    submitted.context.now = now;
+    let Decision { events, reply } = match domain::decide(app, cache, &submitted.context, &submitted.command) {
+        Ok(decision) => decision,
+        Err(refusal) => return answer(Answer::Refused(refusal)),
+    };
+    let mut appends: Vec<(Stream, u64, Vec<Event>)> = Vec::new();
+    for (stream, event) in events {
+        let index = appends.iter().rposition(|(written, ..)| *written == stream).unwrap_or_else(|| {
+            let revision = cache.states.peek(&stream).map_or(0, |cached| cached.revision);
+            // An erasure's stream is as new as its id: the decision writes it without having read it.
+            cache.install(Loaded { state: State::of(&stream), revision, stream: stream.clone() });
+            appends.push((stream.clone(), revision, vec![]));
+            appends.len() - 1
+        });
+        cache.apply(&stream, &event, now);
+        appends[index].2.push(event);
+    }
+    let asserts = streams
+        .into_iter()
+        .filter(|stream| !appends.iter().any(|(written, ..)| written == stream))
+        .filter_map(|stream| cache.states.peek(&stream).map(|cached| cached.revision).map(|r| (stream, r)))
+        .collect();
+    let Submitted { metadata, holds, forgets, guard, answer, .. } = submitted;
+    Some(Decided { metadata, now, appends, asserts, reply, holds, forgets, guard, answer })
+}

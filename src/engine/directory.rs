@@ -1,0 +1,186 @@
+//! Which subject a userId is: the read model's answer, corrected by what it has not applied yet.
+//!
+//! A userId that is used for the first time is reserved here before its first event is decided, so that two commands
+//! in flight agree on its subject. The reservation lives as long as a command holds it or an event was recorded.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rollcall_projections::store::ReadStore;
+use rollcall_schemas::ids::{AppId, SubjectRef};
+
+use super::Error;
+use crate::domain::values::UserId;
+use crate::privacy::{Tag, Vault};
+
+#[derive(Debug, Clone, Copy)]
+struct Pending {
+    subject: SubjectRef,
+    holders: u32,
+    /// Position by which the read model knows; `None`: no event was recorded yet.
+    recorded: Option<u64>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    pending: HashMap<Tag, Pending>,
+    tags: HashMap<SubjectRef, Tag>,
+    /// Tags whose subject was forgotten at a position the read model has not applied yet.
+    forgotten: HashMap<Tag, u64>,
+    /// What to drop once the read model has applied a position.
+    settled: std::collections::BinaryHeap<std::cmp::Reverse<(u64, Tag)>>,
+    /// Grows whenever an entry settles: tells that an answer of the read model may be older than this table.
+    generation: u64,
+}
+
+/// The directory of one service.
+pub struct Directory {
+    vault: Arc<dyn Vault>,
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+/// Keeps a reservation while a command that needs it is in flight.
+pub struct Hold {
+    waiting: Arc<Mutex<Waiting>>,
+    tag: Tag,
+}
+
+/// A userId found.
+pub struct Found {
+    /// Its subject.
+    pub subject: SubjectRef,
+    /// Present while no event about it was recorded.
+    pub hold: Option<Hold>,
+    /// Whether the subject was allocated right now: none of its streams exists.
+    pub fresh: bool,
+}
+
+fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
+    // The maps are whole after every statement: a panic elsewhere does not make them wrong.
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut waiting = lock(&self.waiting);
+        if let Some(pending) = waiting.pending.get_mut(&self.tag) {
+            pending.holders = pending.holders.saturating_sub(1);
+            if pending.holders == 0 && pending.recorded.is_none() {
+                let subject = pending.subject;
+                waiting.pending.remove(&self.tag);
+                waiting.tags.remove(&subject);
+            }
+        }
+    }
+}
+
+impl Hold {
+    /// Tells that an event about the subject was recorded.
+    pub fn recorded(&self, position: u64) {
+        let mut waiting = lock(&self.waiting);
+        if let Some(pending) = waiting.pending.get_mut(&self.tag)
+            && pending.recorded.is_none()
+        {
+            pending.recorded = Some(position);
+            waiting.settled.push(std::cmp::Reverse((position, self.tag)));
+        }
+    }
+}
+
+impl Directory {
+    /// A directory over a vault.
+    #[must_use]
+    pub fn new(vault: Arc<dyn Vault>) -> Self {
+        Self { vault, waiting: Arc::default() }
+    }
+
+    /// Finds a userId; with `introduce`, allocates a subject for one that was never used.
+    ///
+    /// # Errors
+    /// The vault or the read model is unavailable.
+    pub fn find(
+        &self,
+        read: &ReadStore,
+        app: &AppId,
+        user_id: &UserId,
+        introduce: bool,
+    ) -> Result<Option<Found>, Error> {
+        let tag = self.vault.tag(app, user_id.as_str())?;
+        let hold = || Hold { waiting: self.waiting.clone(), tag };
+        let known = |subject| Found { subject, hold: None, fresh: false };
+        let mut allocated = None;
+        loop {
+            let generation = {
+                let mut waiting = lock(&self.waiting);
+                if let Some(pending) = waiting.pending.get_mut(&tag) {
+                    if pending.recorded.is_some() {
+                        return Ok(Some(known(pending.subject)));
+                    }
+                    // A reservation nobody recorded is not known to those who only look.
+                    if !introduce {
+                        return Ok(None);
+                    }
+                    pending.holders += 1;
+                    return Ok(Some(Found { subject: pending.subject, hold: Some(hold()), fresh: false }));
+                }
+                (!waiting.forgotten.contains_key(&tag)).then_some(waiting.generation)
+            };
+            if generation.is_some()
+                && let Some(subject) = rollcall_projections::user_directory::subject_of(read, &tag)?
+            {
+                return Ok(Some(known(subject)));
+            }
+            if !introduce {
+                return Ok(None);
+            }
+            let subject = match allocated {
+                Some(subject) => subject,
+                None => *allocated.insert(self.vault.allocate()?),
+            };
+            let mut waiting = lock(&self.waiting);
+            // What the read model said may be old by now: somebody reserved, or a reservation was recorded and settled.
+            if waiting.pending.contains_key(&tag) || generation.is_some_and(|seen| seen != waiting.generation) {
+                continue;
+            }
+            waiting.pending.insert(tag, Pending { subject, holders: 1, recorded: None });
+            waiting.tags.insert(subject, tag);
+            return Ok(Some(Found { subject, hold: Some(hold()), fresh: true }));
+        }
+    }
+
+    /// Tells that the subject of a tag was forgotten at a position.
+    pub fn forgotten(&self, tag: Tag, position: u64) {
+        let mut waiting = lock(&self.waiting);
+        if let Some(pending) = waiting.pending.remove(&tag) {
+            waiting.tags.remove(&pending.subject);
+        }
+        waiting.forgotten.insert(tag, position);
+        waiting.settled.push(std::cmp::Reverse((position, tag)));
+    }
+
+    /// The tag of a subject that was introduced a moment ago.
+    pub fn tag_of(&self, subject: SubjectRef) -> Option<Tag> {
+        lock(&self.waiting).tags.get(&subject).copied()
+    }
+
+    /// Drops what the read model knows by itself now.
+    pub fn settle(&self, applied: u64) {
+        let mut waiting = lock(&self.waiting);
+        while let Some(&std::cmp::Reverse((position, tag))) = waiting.settled.peek() {
+            if position > applied {
+                break;
+            }
+            waiting.settled.pop();
+            if waiting.forgotten.get(&tag).is_some_and(|at| *at <= applied) {
+                waiting.forgotten.remove(&tag);
+            }
+            if let Some(pending) = waiting.pending.get(&tag).copied()
+                && pending.recorded.is_some_and(|at| at <= applied)
+            {
+                waiting.pending.remove(&tag);
+                waiting.tags.remove(&pending.subject);
+                waiting.generation += 1;
+            }
+        }
+    }
+}

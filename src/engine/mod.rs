@@ -1,0 +1,516 @@
+//! The application layer: commands in, durable events out, questions answered from read models.
+//!
+//! A command is resolved (userId to subject), submitted to the decider loop through a bounded queue, decided against
+//! states in memory, sealed, appended with its batch, and only then acknowledged. The faces know this module; this
+//! module knows the ports.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use rollcall_projections::store::ReadStore;
+use rollcall_schemas::envelope::{Actor, Metadata};
+use rollcall_schemas::ids::{AppId, OperationId, SubjectRef};
+use rollcall_schemas::stream::Stream;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::domain::values::UserId;
+use crate::domain::{self, Command, Context, Refusal, Reply, user};
+use crate::eventlog::{self, EventLog};
+use crate::privacy::{self, Tag, Vault};
+
+pub mod apps;
+pub mod clock;
+mod committer;
+mod decider;
+mod directory;
+pub mod expiry;
+pub mod journal;
+mod load;
+pub mod projector;
+pub mod rebuild;
+pub mod start;
+pub mod tokens;
+
+pub use apps::App;
+pub use decider::Limits;
+
+use clock::Clock;
+use decider::{Answer, RetryGuard, Submitted};
+use directory::{Directory, Hold};
+use projector::Projector;
+
+/// Most commands waiting for the decider loop; more are answered busy.
+pub const QUEUE_MAX: usize = 8_192;
+/// How often a command is decided again because the world changed under it.
+const ATTEMPTS_MAX: usize = 32;
+/// How long a query waits for the read models to hold what was acknowledged.
+const BEHIND_AFTER: Duration = Duration::from_secs(3);
+/// How far the read models may be behind before commands are slowed down.
+const LAG_MAX: u64 = 20_000;
+
+/// Why a command or a query was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The state of the world does not allow it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Too much is waiting; try again.
+    #[error("the service is busy; try again in a moment")]
+    Busy,
+    /// The read models do not hold what was acknowledged yet; try again.
+    #[error("the read models are behind; try again in a moment")]
+    Behind,
+    /// Log, vault or read store cannot at the moment, for example because the disk is full. Nothing was recorded.
+    #[error("the service cannot do this at the moment, try again: {0}")]
+    Unavailable(String),
+    /// A call with the same idempotency key is running.
+    #[error("a call with this Idempotency-Key is still running")]
+    KeyInUse,
+    /// The idempotency key was used for another call.
+    #[error("this Idempotency-Key was used for a different call")]
+    KeyMismatch,
+}
+
+impl From<eventlog::Error> for Error {
+    fn from(error: eventlog::Error) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<privacy::Error> for Error {
+    fn from(error: privacy::Error) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<rollcall_projections::store::Error> for Error {
+    fn from(error: rollcall_projections::store::Error) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<journal::ReadError> for Error {
+    fn from(error: journal::ReadError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+/// What makes a retry harmless.
+#[derive(Debug, Clone)]
+pub struct IdempotencyKey {
+    /// The key, as the caller chose it.
+    pub key: String,
+    /// Operation and content of the call: another content under the same key is refused.
+    pub content: Vec<u8>,
+}
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The tenant.
+    pub app: AppId,
+    /// Who acts.
+    pub actor: Actor,
+    /// The request.
+    pub correlation: Uuid,
+    /// What makes a retry harmless, where the caller gave it.
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+impl Caller {
+    /// The service itself or its operator, for an app.
+    #[must_use]
+    pub fn internal(app: AppId, actor: Actor) -> Self {
+        Self { app, actor, correlation: Uuid::new_v4(), idempotency: None }
+    }
+}
+
+/// What a command came to.
+#[derive(Debug)]
+pub struct Done {
+    /// What it is answered.
+    pub reply: Reply,
+    /// The access token, when one was issued.
+    pub token: Option<String>,
+    /// The log holds it at this position; 0 when the answer was kept from an earlier call.
+    pub position: u64,
+}
+
+/// The service without its faces.
+pub struct Engine {
+    log: Arc<dyn EventLog>,
+    vault: Arc<dyn Vault>,
+    read: Arc<ReadStore>,
+    directory: Arc<Directory>,
+    apps: Arc<Apps>,
+    clock: Arc<Clock>,
+    commands: mpsc::Sender<Option<Submitted>>,
+    applied: watch::Receiver<u64>,
+    running: Arc<Mutex<HashSet<[u8; 32]>>>,
+    erasures: Arc<Notify>,
+    ready: Arc<AtomicBool>,
+}
+
+use apps::Apps;
+
+/// Marks an idempotency key as running until dropped.
+struct Running(Arc<Mutex<HashSet<[u8; 32]>>>, [u8; 32]);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+    }
+}
+
+/// A command whose persons are known.
+struct Resolved {
+    command: Command,
+    holds: Arc<Vec<Hold>>,
+    fresh: Vec<SubjectRef>,
+    forgets: Vec<Tag>,
+}
+
+impl Engine {
+    /// The application with that key.
+    #[must_use]
+    pub fn app(&self, key: &str) -> Option<Arc<App>> {
+        self.apps.get(key)
+    }
+
+    /// Every application, by key.
+    #[must_use]
+    pub fn apps(&self) -> Vec<Arc<App>> {
+        self.apps.all()
+    }
+
+    /// Reads the applications again, after one was changed.
+    ///
+    /// # Errors
+    /// The read models or the vault are unavailable.
+    pub async fn reload_apps(&self) -> Result<(), Error> {
+        self.apps.reload(&self.read, self.vault.as_ref()).await
+    }
+
+    /// The read models, for their query functions.
+    #[must_use]
+    pub fn read(&self) -> &ReadStore {
+        &self.read
+    }
+
+    /// The log.
+    #[must_use]
+    pub fn log(&self) -> &Arc<dyn EventLog> {
+        &self.log
+    }
+
+    /// The vault.
+    #[must_use]
+    pub fn vault(&self) -> &Arc<dyn Vault> {
+        &self.vault
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// Whether the log can be followed and the read models had caught up.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// Told whenever an erasure may have something to do.
+    #[must_use]
+    pub fn erasures(&self) -> Arc<Notify> {
+        self.erasures.clone()
+    }
+
+    /// Waits until the read models hold the last acknowledged command of the app: a caller reads what it wrote.
+    ///
+    /// # Errors
+    /// [`Error::Behind`] when that takes too long.
+    pub async fn caught_up(&self, app: &AppId) -> Result<(), Error> {
+        match self.apps.get(app.as_str()) {
+            Some(app) => self.applied_up_to(app.acknowledged()).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until the read models hold everything up to a position.
+    ///
+    /// # Errors
+    /// [`Error::Behind`] when that takes too long.
+    pub async fn applied_up_to(&self, position: u64) -> Result<(), Error> {
+        if *self.applied.borrow() >= position {
+            return Ok(());
+        }
+        let mut applied = self.applied.clone();
+        match tokio::time::timeout(BEHIND_AFTER, applied.wait_for(|applied| *applied >= position)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Error::Behind),
+        }
+    }
+
+    /// The subject of a userId that was used and not forgotten.
+    ///
+    /// # Errors
+    /// The vault or the read models are unavailable.
+    pub fn find(&self, app: &AppId, user_id: &UserId) -> Result<Option<SubjectRef>, Error> {
+        Ok(self.directory.find(&self.read, app, user_id, false)?.map(|found| found.subject))
+    }
+
+    /// The directory tag of a userId.
+    ///
+    /// # Errors
+    /// The vault is unavailable.
+    pub fn tag(&self, app: &AppId, user_id: &UserId) -> Result<Tag, Error> {
+        Ok(self.vault.tag(app, user_id.as_str())?)
+    }
+
+    /// Opens a text a read model stores; `None`: it is erased.
+    ///
+    /// # Errors
+    /// The vault is unavailable, or the value does not belong there.
+    pub fn open_text(&self, app: &AppId, subject: SubjectRef, sealed: &[u8]) -> Result<Option<String>, Error> {
+        self.open_value(app, subject, sealed)
+    }
+
+    /// Opens a JSON value a read model stores; `None`: it is erased.
+    ///
+    /// # Errors
+    /// The vault is unavailable, or the value does not belong there.
+    pub fn open_json(&self, app: &AppId, subject: SubjectRef, sealed: &[u8]) -> Result<Option<serde_json::Value>, Error> {
+        self.open_value(app, subject, sealed)
+    }
+
+    /// Opens a value of any type a read model stores; `None`: it is erased.
+    ///
+    /// # Errors
+    /// The vault is unavailable, or the value does not belong there.
+    pub fn open_value<T: serde::de::DeserializeOwned>(
+        &self,
+        app: &AppId,
+        subject: SubjectRef,
+        sealed: &[u8],
+    ) -> Result<Option<T>, Error> {
+        match self.vault.open_stored(app, subject, sealed) {
+            Ok(json) => serde_json::from_slice(&json)
+                .map(Some)
+                .map_err(|error| Error::Unavailable(format!("a stored value has another type: {error}"))),
+            Err(privacy::Error::Erased) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The userIds of subjects, in their order; `None`: forgotten.
+    ///
+    /// # Errors
+    /// The vault or the read models are unavailable.
+    pub async fn user_ids(&self, app: &AppId, subjects: &[SubjectRef]) -> Result<Vec<Option<String>>, Error> {
+        let sealed = rollcall_projections::user_directory::user_ids(&self.read, subjects).await?;
+        subjects
+            .iter()
+            .zip(sealed)
+            .map(|(subject, sealed)| sealed.map_or(Ok(None), |sealed| self.open_text(app, *subject, &sealed)))
+            .collect()
+    }
+
+    /// Does what a command asks. When it returns, the events are durable.
+    ///
+    /// # Errors
+    /// The command was refused, or could not be taken: then nothing was recorded.
+    pub async fn execute(&self, caller: &Caller, command: Command) -> Result<Done, Error> {
+        let guard = self.guard(caller)?;
+        let running = match guard {
+            Some(guard) => Some(self.run_once(guard)?),
+            None => None,
+        };
+        if let Some(guard) = guard
+            && let Some((fingerprint, outcome)) = self.log.stored_outcome(guard.key).await?
+        {
+            return self.replay(caller, guard, fingerprint, &outcome);
+        }
+        let done = self.decide_durably(caller, command, guard).await;
+        drop(running);
+        done
+    }
+
+    async fn decide_durably(
+        &self,
+        caller: &Caller,
+        command: Command,
+        guard: Option<RetryGuard>,
+    ) -> Result<Done, Error> {
+        let metadata =
+            Metadata { app: caller.app.clone(), actor: caller.actor.clone(), correlation: caller.correlation, causation: None };
+        let context = Context {
+            now: self.clock.now(),
+            operation: operation_id(),
+            fresh: (0..command.fresh_ids()).map(|_| Uuid::new_v4()).collect(),
+        };
+        let (mut loaded, mut counted) = (vec![], vec![]);
+        for _ in 0..ATTEMPTS_MAX {
+            let resolved = self.resolve(&caller.app, command.clone()).await?;
+            let command = self.complete(&caller.app, resolved.command, &context).await?;
+            for subject in &resolved.fresh {
+                loaded.extend(load::streams_of_new(*subject));
+            }
+            let (answer, answered) = oneshot::channel();
+            let submitted = Submitted {
+                metadata: metadata.clone(),
+                command,
+                context: context.clone(),
+                loaded: std::mem::take(&mut loaded),
+                counted: std::mem::take(&mut counted),
+                holds: resolved.holds,
+                forgets: resolved.forgets,
+                guard,
+                answer,
+            };
+            self.commands.try_send(Some(submitted)).map_err(|_| Error::Busy)?;
+            match answered.await {
+                Ok(Answer::Done(reply, position)) => {
+                    let token = self.token_of(&caller.app, &reply)?;
+                    return Ok(Done { reply, token, position });
+                }
+                Ok(Answer::Refused(refusal)) => return Err(refusal.into()),
+                Ok(Answer::Missing(streams, uncounted)) => {
+                    loaded = load::streams(self.log.as_ref(), &streams).await?;
+                    counted = self.count_friends(&uncounted).await?;
+                }
+                Ok(Answer::Conflict) => tokio::task::yield_now().await,
+                Ok(Answer::Replayed(fingerprint, outcome)) => {
+                    let Some(guard) = guard else { return Err(Error::Busy) };
+                    return self.replay(caller, guard, fingerprint, &outcome);
+                }
+                Ok(Answer::Failed(reason)) => return Err(Error::Unavailable(reason)),
+                Err(_) => return Err(Error::Unavailable("the service is stopping".into())),
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// Finds the subject of every person a command names.
+    async fn resolve(&self, app: &AppId, mut command: Command) -> Result<Resolved, Error> {
+        let introduce = command.introduces();
+        let forgets = matches!(command, Command::Forget(_));
+        let (mut holds, mut fresh, mut tags) = (vec![], vec![], vec![]);
+        for person in command.persons_mut() {
+            let found = self.directory.find(&self.read, app, &person.user_id, introduce)?;
+            if forgets {
+                tags.push(self.vault.tag(app, person.user_id.as_str())?);
+            }
+            let Some(found) = found else { continue };
+            person.subject = Some(found.subject);
+            holds.extend(found.hold);
+            if found.fresh {
+                fresh.push(found.subject);
+            }
+        }
+        Ok(Resolved { command, holds: Arc::new(holds), fresh, forgets: tags })
+    }
+
+    /// Fills in what a command needs from the read models and the vault.
+    async fn complete(&self, app: &AppId, command: Command, context: &Context) -> Result<Command, Error> {
+        match command {
+            Command::ClearFriends(who, _) => {
+                self.caught_up(app).await?;
+                let friends = match who.subject {
+                    Some(subject) => rollcall_projections::friend_graph::all_of(&self.read, subject).await?,
+                    None => vec![],
+                };
+                Ok(Command::ClearFriends(who, friends))
+            }
+            Command::User(who, user::Command::Reactivate(_)) => {
+                self.caught_up(app).await?;
+                for subject in who.iter().filter_map(|who| who.subject) {
+                    self.renew_keys(subject).await?;
+                }
+                Ok(Command::User(who, user::Command::Reactivate(context.operation.clone())))
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// Makes fresh keys for a deactivated subject, once its erasure is through: an erasure destroys the keys of every
+    /// epoch.
+    async fn renew_keys(&self, subject: SubjectRef) -> Result<(), Error> {
+        let Some(row) = rollcall_projections::user_directory::by_subject(&self.read, subject).await? else {
+            return Ok(());
+        };
+        if !row.deactivated {
+            return Ok(());
+        }
+        if rollcall_projections::erasure_ledger::is_open(&self.read, subject).await? {
+            return Err(Error::Busy);
+        }
+        Ok(self.vault.renew(subject, row.epoch + 1)?)
+    }
+
+    async fn count_friends(&self, subjects: &[SubjectRef]) -> Result<Vec<(SubjectRef, usize)>, Error> {
+        if subjects.is_empty() {
+            return Ok(vec![]);
+        }
+        // Whatever was decided before must be counted: it is in the log once the commands in flight are answered,
+        // and the count is only taken over what is applied. A command decided meanwhile keeps its own count.
+        self.applied_up_to(self.log.head()).await?;
+        let mut counted = Vec::with_capacity(subjects.len());
+        for subject in subjects {
+            counted.push((*subject, rollcall_projections::friend_graph::count(&self.read, *subject).await?));
+        }
+        Ok(counted)
+    }
+
+    fn guard(&self, caller: &Caller) -> Result<Option<RetryGuard>, Error> {
+        let Some(IdempotencyKey { key, content }) = &caller.idempotency else { return Ok(None) };
+        Ok(Some(RetryGuard {
+            key: self.vault.fingerprint(&caller.app, &[b"key", key.as_bytes()])?,
+            fingerprint: self.vault.fingerprint(&caller.app, &[b"content", content])?,
+        }))
+    }
+
+    fn run_once(&self, guard: RetryGuard) -> Result<Running, Error> {
+        if self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(guard.key) {
+            Ok(Running(self.running.clone(), guard.key))
+        } else {
+            Err(Error::KeyInUse)
+        }
+    }
+
+    fn replay(
+        &self,
+        caller: &Caller,
+        guard: RetryGuard,
+        fingerprint: [u8; 32],
+        outcome: &[u8],
+    ) -> Result<Done, Error> {
+        if fingerprint != guard.fingerprint {
+            return Err(Error::KeyMismatch);
+        }
+        let reply: Reply = serde_json::from_slice(outcome)
+            .map_err(|error| Error::Unavailable(format!("a kept answer is not readable: {error}")))?;
+        let token = self.token_of(&caller.app, &reply)?;
+        Ok(Done { reply, token, position: 0 })
+    }
+
+    fn token_of(&self, app: &AppId, reply: &Reply) -> Result<Option<String>, Error> {
+        match reply {
+            Reply::Token(issued) => Ok(Some(tokens::write(self.vault.as_ref(), app, issued)?)),
+            Reply::Done | Reply::Operation(_) | Reply::Friends | Reply::Waiting => Ok(None),
+        }
+    }
+}
+
+/// A new name for an operation, as the platform writes it: `C70B-B1D6-82E8-5A10`.
+fn operation_id() -> OperationId {
+    let digits = format!("{:X}", Uuid::new_v4().as_u128() >> 64);
+    let digits = format!("{digits:0>16}");
+    OperationId([&digits[0..4], &digits[4..8], &digits[8..12], &digits[12..16]].join("-"))
+}

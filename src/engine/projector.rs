@@ -1,0 +1,185 @@
+//! Keeps the read models up with the log: one thread, batches in log order, rows and checkpoints in one transaction.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rollcall_projections::store::ReadStore;
+use rollcall_projections::{Entry, Poison, Step};
+use rollcall_schemas::Event;
+use rollcall_schemas::envelope::Recorded;
+use rollcall_schemas::ids::EventId;
+use rollcall_schemas::user;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::directory::Directory;
+use super::journal;
+use crate::eventlog::{self, EventLog, RawEvent};
+use crate::privacy::{self, Tag, Vault};
+
+/// Most events applied as one batch while following the log.
+pub const LIVE_BATCH_MAX: usize = 1_000;
+const RETRY_AFTER: Duration = Duration::from_millis(200);
+
+/// Why the read models cannot go on for now.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] eventlog::Error),
+    /// The read store.
+    #[error(transparent)]
+    Store(#[from] rollcall_projections::store::Error),
+    /// The vault.
+    #[error(transparent)]
+    Vault(#[from] privacy::Error),
+}
+
+/// What a projector works with.
+pub struct Projector {
+    /// Where events come from.
+    pub log: Arc<dyn EventLog>,
+    /// Where rows go.
+    pub read: Arc<ReadStore>,
+    /// Opens userIds for the directory.
+    pub vault: Arc<dyn Vault>,
+    /// Knows the tags of userIds that were just introduced.
+    pub directory: Arc<Directory>,
+    /// Told how far every read model is.
+    pub applied: watch::Sender<u64>,
+}
+
+impl Projector {
+    /// Follows the log until `stop`. What fails is tried again; only a corrupt log ends it, with the error.
+    ///
+    /// # Errors
+    /// The log is corrupt.
+    pub fn run(&self, runtime: &Handle, stop: &CancellationToken) -> Result<(), Error> {
+        let mut head = self.log.watch();
+        loop {
+            match runtime.block_on(self.catch_up(LIVE_BATCH_MAX)) {
+                Ok(()) => {}
+                Err(error @ Error::Log(eventlog::Error::Corrupt { .. })) => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, "the read models cannot follow the log for now; trying again");
+                    std::thread::sleep(RETRY_AFTER);
+                    if stop.is_cancelled() {
+                        return Ok(());
+                    }
+                    continue;
+                }
+            }
+            let woken = runtime.block_on(async {
+                tokio::select! {
+                    changed = head.wait_for(|head| *head > *self.applied.borrow()) => changed.is_ok(),
+                    () = stop.cancelled() => false,
+                }
+            });
+            if !woken {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Applies everything the log holds.
+    ///
+    /// # Errors
+    /// The log, the vault or the read store is unavailable; what was applied stays applied.
+    pub async fn catch_up(&self, batch_max: usize) -> Result<(), Error> {
+        loop {
+            let applied = self.read.applied();
+            self.applied.send_replace(applied);
+            self.directory.settle(applied);
+            let raw = self.log.read_all(applied, batch_max).await?;
+            if raw.is_empty() {
+                return Ok(());
+            }
+            self.apply(&raw)?;
+        }
+    }
+
+    fn apply(&self, raw: &[RawEvent]) -> Result<(), Error> {
+        let steps = self.steps(raw)?;
+        let steps: Vec<_> = steps.iter().map(Prepared::step).collect();
+        self.read.apply(&steps, rollcall_projections::ALL)?;
+        Ok(())
+    }
+
+    /// Decodes events for the read models.
+    ///
+    /// # Errors
+    /// The vault is unavailable.
+    pub fn steps(&self, raw: &[RawEvent]) -> Result<Vec<Prepared>, Error> {
+        raw.iter()
+            .map(|raw| match journal::decode(raw) {
+                Ok(recorded) => Ok(Prepared::Event { tag: self.tag(&recorded)?, recorded: Box::new(recorded) }),
+                Err(error) => Ok(Prepared::Poison {
+                    position: raw.position,
+                    stream: raw.stream.clone(),
+                    id: EventId(raw.id),
+                    reason: error.to_string(),
+                }),
+            })
+            .collect()
+    }
+
+    fn tag(&self, recorded: &Recorded<Event>) -> Result<Option<Tag>, Error> {
+        let (path, user_id, subject) = match &recorded.event {
+            Event::User(user::Event::Named(e)) => ("user_id", &e.user_id, e.subject),
+            Event::User(user::Event::Registered(user::Registered { user_id: Some(user_id), subject, .. })) => {
+                ("user_id", user_id, *subject)
+            }
+            _ => return Ok(None),
+        };
+        if let Some(tag) = self.directory.tag_of(subject) {
+            return Ok(Some(tag));
+        }
+        let rollcall_schemas::personal::Personal::Sealed(sealed) = user_id else { return Ok(None) };
+        let header = recorded.header(path, sealed.class, sealed.subject, sealed.epoch);
+        match self.vault.open(&header, sealed) {
+            Ok(opened) => match serde_json::from_slice::<String>(&opened).map(zeroize::Zeroizing::new) {
+                Ok(user_id) => Ok(Some(self.vault.tag(&recorded.metadata.app, &user_id)?)),
+                Err(_) => Ok(None),
+            },
+            // Forgotten: nobody finds it any more.
+            Err(privacy::Error::Erased) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// A decoded event, or why it is none.
+pub enum Prepared {
+    /// An event.
+    Event {
+        /// The event.
+        recorded: Box<Recorded<Event>>,
+        /// The directory tag of the userId it introduces.
+        tag: Option<Tag>,
+    },
+    /// Recorded bytes nobody can read.
+    Poison {
+        /// Where.
+        position: u64,
+        /// In which stream.
+        stream: String,
+        /// Which event.
+        id: EventId,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Prepared {
+    /// As the read store takes it.
+    #[must_use]
+    pub fn step(&self) -> Step<'_> {
+        match self {
+            Self::Event { recorded, tag } => Step::Entry(Entry { recorded, tag: *tag }),
+            Self::Poison { position, stream, id, reason } => {
+                Step::Poison(Poison { position: *position, stream, id: *id, reason })
+            }
+        }
+    }
+}

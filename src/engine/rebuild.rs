@@ -1,0 +1,93 @@
+//! Builds read models anew from the log, and checks that the live ones are what a rebuild would make of them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rollcall_projections::Projection;
+use rollcall_projections::store::ReadStore;
+
+use super::directory::Directory;
+use super::projector::{Error, Prepared, Projector};
+use crate::eventlog::EventLog;
+use crate::privacy::Vault;
+
+/// Most events applied as one batch: large, for nobody waits for a single one.
+const BULK_BATCH_MAX: usize = 10_000;
+
+/// A read model compared with its rebuild.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// Which.
+    pub name: &'static str,
+    /// Whether both have the same rows.
+    pub equal: bool,
+    /// Events parked in the live one.
+    pub parked: u64,
+}
+
+/// Drops the rows of read models and applies the whole log to them. `progress` is told events done and events in all.
+///
+/// # Errors
+/// The log, the vault or the read store is unavailable; the models are incomplete and go on where they stopped when
+/// the service starts.
+pub async fn rebuild(
+    log: &Arc<dyn EventLog>,
+    vault: &Arc<dyn Vault>,
+    read: &Arc<ReadStore>,
+    models: &[&'static dyn Projection],
+    progress: &dyn Fn(u64, u64),
+) -> Result<(), Error> {
+    for model in models {
+        read.reset(model.name())?;
+    }
+    fill(log, vault, read, models, progress).await
+}
+
+async fn fill(
+    log: &Arc<dyn EventLog>,
+    vault: &Arc<dyn Vault>,
+    read: &Arc<ReadStore>,
+    models: &[&'static dyn Projection],
+    progress: &dyn Fn(u64, u64),
+) -> Result<(), Error> {
+    let projector = Projector {
+        log: log.clone(),
+        read: read.clone(),
+        vault: vault.clone(),
+        directory: Arc::new(Directory::new(vault.clone())),
+        applied: tokio::sync::watch::channel(0).0,
+    };
+    let mut after = 0;
+    loop {
+        let raw = log.read_all(after, BULK_BATCH_MAX).await?;
+        let Some(last) = raw.last() else { return Ok(()) };
+        after = last.position;
+        let prepared = projector.steps(&raw)?;
+        let steps: Vec<_> = prepared.iter().map(Prepared::step).collect();
+        read.apply(&steps, models)?;
+        progress(after, log.head());
+    }
+}
+
+/// Rebuilds every read model beside the live ones, in `scratch`, and compares their digests.
+///
+/// # Errors
+/// The log, the vault or a read store is unavailable.
+pub async fn verify(
+    log: &Arc<dyn EventLog>,
+    vault: &Arc<dyn Vault>,
+    live: &Arc<ReadStore>,
+    scratch: &Path,
+    progress: &dyn Fn(u64, u64),
+) -> Result<Vec<Verified>, Error> {
+    let rebuilt = Arc::new(ReadStore::open(scratch)?);
+    fill(log, vault, &rebuilt, rollcall_projections::ALL, progress).await?;
+    rollcall_projections::ALL
+        .iter()
+        .map(|model| {
+            let name = model.name();
+            let equal = live.digest(name)? == rebuilt.digest(name)?;
+            Ok(Verified { name, equal, parked: live.parked(name)? })
+        })
+        .collect()
+}

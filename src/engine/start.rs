@@ -1,0 +1,173 @@
+//! Starts an engine over its ports, and stops it with everything acknowledged on disk.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rollcall_projections::store::ReadStore;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::apps::Apps;
+use super::clock::Clock;
+use super::decider::{self, Limits};
+use super::directory::Directory;
+use super::projector::{LIVE_BATCH_MAX, Projector};
+use super::{Engine, LAG_MAX, QUEUE_MAX, committer};
+use crate::eventlog::EventLog;
+use crate::privacy::Vault;
+
+/// Why an engine does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Its read models cannot catch up.
+    #[error(transparent)]
+    Projector(#[from] super::projector::Error),
+    /// Its apps cannot be read.
+    #[error(transparent)]
+    Engine(#[from] super::Error),
+    /// A thread cannot be started.
+    #[error("a thread cannot be started: {0}")]
+    Thread(#[from] std::io::Error),
+    /// The read models hold more than the log: the log was put back to an earlier state.
+    #[error(
+        "the read models have applied {applied} events but the log holds {head}: the log was rewound; \
+         put back the newest log, or run `rollcall rebuild all` if this log is the one to go on with"
+    )]
+    Rewound {
+        /// What the read models hold.
+        applied: u64,
+        /// What the log holds.
+        head: u64,
+    },
+}
+
+/// A running engine's threads.
+pub struct Service {
+    /// The engine.
+    pub engine: Arc<Engine>,
+    stop: CancellationToken,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// The ports an engine runs over.
+pub struct Ports {
+    /// The log.
+    pub log: Arc<dyn EventLog>,
+    /// The vault.
+    pub vault: Arc<dyn Vault>,
+    /// The read models.
+    pub read: Arc<ReadStore>,
+}
+
+/// Catches the read models up, reads the apps and starts the loops. Must be called on a Tokio runtime of several
+/// threads.
+///
+/// # Errors
+/// The log is corrupt or rewound, a port is unavailable, or a thread cannot be started.
+pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
+    let Ports { log, vault, read } = ports;
+    let (applied, head) = (read.applied(), log.head());
+    if applied > head {
+        return Err(Error::Rewound { applied, head });
+    }
+    let directory = Arc::new(Directory::new(vault.clone()));
+    let (applied_sender, applied) = watch::channel(applied);
+    let projector = Projector {
+        log: log.clone(),
+        read: read.clone(),
+        vault: vault.clone(),
+        directory: directory.clone(),
+        applied: applied_sender,
+    };
+    projector.catch_up(LIVE_BATCH_MAX).await?;
+    let apps = Arc::new(Apps::default());
+    apps.reload(&read, vault.as_ref()).await?;
+
+    let (commands, submitted) = mpsc::channel(QUEUE_MAX);
+    let erasures = Arc::new(Notify::new());
+    let clock = Arc::new(Clock::default());
+    let ready = Arc::new(AtomicBool::new(true));
+    let engine = Arc::new(Engine {
+        log: log.clone(),
+        vault: vault.clone(),
+        read,
+        directory: directory.clone(),
+        apps: apps.clone(),
+        clock: clock.clone(),
+        commands,
+        applied: applied.clone(),
+        running: Arc::new(Mutex::new(HashSet::new())),
+        erasures: erasures.clone(),
+        ready: ready.clone(),
+    });
+
+    let stop = CancellationToken::new();
+    let runtime = Handle::current();
+    let epoch = Arc::new(AtomicU64::new(0));
+    let (batches, decided) = mpsc::channel(2);
+    let (sealed, to_append) = mpsc::channel(2);
+    let threads = vec![
+        spawn("decider", {
+            let (epoch, log) = (epoch.clone(), log.clone());
+            move || decider::run(submitted, &batches, &epoch, &clock, limits, &|| breathe(log.as_ref(), &applied))
+        })?,
+        spawn("sealer", {
+            let (vault, epoch) = (vault.clone(), epoch.clone());
+            move || committer::seal_all(decided, &sealed, vault.as_ref(), &epoch)
+        })?,
+        spawn("appender", {
+            let runtime = runtime.clone();
+            move || {
+                let wake = || erasures.notify_one();
+                committer::append_all(to_append, &runtime, log.as_ref(), &directory, &apps, &epoch, &wake);
+            }
+        })?,
+        spawn("projector", {
+            let stop = stop.clone();
+            move || {
+                if let Err(error) = projector.run(&runtime, &stop) {
+                    tracing::error!(%error, "the read models stopped for good");
+                    ready.store(false, Ordering::Release);
+                }
+            }
+        })?,
+    ];
+    Ok(Service { engine, stop, threads })
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, std::io::Error> {
+    std::thread::Builder::new().name(name.into()).spawn(run)
+}
+
+/// Slows commands down while the read models are far behind, for a bounded time: a read model that stands still must
+/// not stop commands.
+fn breathe(log: &dyn EventLog, applied: &watch::Receiver<u64>) {
+    let until = Instant::now() + Duration::from_millis(20);
+    while log.head().saturating_sub(*applied.borrow()) > LAG_MAX && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+impl Service {
+    /// Ends every loop; commands that were accepted are finished first. Blocks: not for an async task.
+    pub fn stop(self) {
+        let Self { engine, stop, threads } = self;
+        engine.ready.store(false, Ordering::Release);
+        // A loop that has ended already does not take it, and need not.
+        let _ = engine.commands.blocking_send(None);
+        stop.cancel();
+        for thread in threads {
+            let _ = thread.join();
+        }
+    }
+
+    /// Cancelled when the service stops.
+    #[must_use]
+    pub fn stopping(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+}

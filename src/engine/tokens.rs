@@ -1,0 +1,94 @@
+//! Access tokens: opaque to the caller, at most 256 bytes, checked without a database read.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use rollcall_schemas::ids::{AppId, SecretId, SubjectRef, TokenId};
+use uuid::Uuid;
+
+use crate::domain::IssuedToken;
+use crate::privacy::{self, Vault};
+
+const FORMAT: u8 = 1;
+const NEVER: i64 = i64::MAX;
+
+/// Why a text is not an access token of this service.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It has another form, or was changed.
+    #[error("this is not an access token of this service")]
+    NotOurs,
+    /// Its app's secret was retired.
+    #[error("the app secret this token depends on was retired; issue a new token")]
+    SecretRetired,
+    /// The vault is unavailable.
+    #[error(transparent)]
+    Vault(privacy::Error),
+}
+
+fn payload(token: &IssuedToken) -> Vec<u8> {
+    let mut out = Vec::with_capacity(96);
+    out.push(FORMAT);
+    out.extend_from_slice(&token.secret.0.to_be_bytes());
+    out.extend_from_slice(token.subject.0.as_bytes());
+    out.extend_from_slice(&token.epoch.to_be_bytes());
+    out.extend_from_slice(token.token.0.as_bytes());
+    out.extend_from_slice(&token.issued_at.timestamp_millis().to_be_bytes());
+    out.extend_from_slice(&token.expires_at.map_or(NEVER, |at| at.timestamp_millis()).to_be_bytes());
+    out
+}
+
+/// The text of a token: the same text every time, so that a retried registration is answered as the first one was.
+///
+/// # Errors
+/// The app's secret is gone or the vault is unavailable.
+pub fn write(vault: &dyn Vault, app: &AppId, token: &IssuedToken) -> Result<String, privacy::Error> {
+    let mut bytes = payload(token);
+    let mac = vault.token_mac(app, token.secret, &bytes)?;
+    bytes.extend_from_slice(&mac);
+    let mut text = URL_SAFE_NO_PAD.encode(bytes);
+    text.push('@');
+    text.push_str(app.as_str());
+    Ok(text)
+}
+
+/// Reads a token and checks that this service wrote it. Whether it is still good is its user's state to say.
+///
+/// # Errors
+/// It is not a token of this service, or its app's secret was retired.
+pub fn read(vault: &dyn Vault, text: &str) -> Result<(AppId, IssuedToken), Error> {
+    let (encoded, app) = text.split_once('@').ok_or(Error::NotOurs)?;
+    let app: AppId = app.parse().map_err(|_| Error::NotOurs)?;
+    let bytes = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| Error::NotOurs)?;
+    let (payload, mac) = bytes.split_last_chunk::<32>().ok_or(Error::NotOurs)?;
+    let token = parse(payload).ok_or(Error::NotOurs)?;
+    let expected = vault.token_mac(&app, token.secret, payload).map_err(|error| match error {
+        privacy::Error::Erased => Error::SecretRetired,
+        other => Error::Vault(other),
+    })?;
+    aws_lc_rs::constant_time::verify_slices_are_equal(&expected, mac).map_err(|_| Error::NotOurs)?;
+    Ok((app, token))
+}
+
+fn parse(payload: &[u8]) -> Option<IssuedToken> {
+    let payload: &[u8; 57] = payload.try_into().ok()?;
+    let bytes = |from: usize| payload.get(from..);
+    let u32_at = |from| Some(u32::from_be_bytes(*bytes(from)?.first_chunk()?));
+    let i64_at = |from| Some(i64::from_be_bytes(*bytes(from)?.first_chunk()?));
+    let uuid_at = |from| Some(Uuid::from_bytes(*bytes(from)?.first_chunk()?));
+    let time = |ms: i64| DateTime::<Utc>::from_timestamp_millis(ms);
+    if payload[0] != FORMAT {
+        return None;
+    }
+    Some(IssuedToken {
+        secret: SecretId(u32_at(1)?),
+        subject: SubjectRef(uuid_at(5)?),
+        epoch: u32_at(21)?,
+        token: TokenId(uuid_at(25)?),
+        issued_at: time(i64_at(41)?)?,
+        expires_at: match i64_at(49)? {
+            NEVER => None,
+            ms => Some(time(ms)?),
+        },
+    })
+}
