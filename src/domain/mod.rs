@@ -1,7 +1,7 @@
 //! Decisions. Pure: time, ids and randomness arrive as data; nothing here is async or does I/O.
 //!
 //! Each aggregate is one file with its state, what may be asked of it, why it may be refused, and `evolve`. What
-//! touches several aggregates is put together in [`command`].
+//! touches several aggregates is put together in `decide`.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -18,6 +18,7 @@ pub mod app;
 pub mod ban;
 pub mod blocklist;
 pub mod command;
+mod decide;
 pub mod erasure;
 pub mod friendship;
 pub mod remarks;
@@ -26,7 +27,8 @@ pub mod token;
 pub mod user;
 pub mod values;
 
-pub use command::{Command, Person, decide};
+pub use command::{Command, Person};
+pub use decide::decide;
 
 /// Cap of a user's blocklist, allowlist, friends and remarks.
 pub const LIST_MAX: usize = 3_000;

@@ -53,12 +53,7 @@ fn every_declared_event_has_the_shape_that_was_published() {
         );
         let text = fs::read_to_string(file(declaration.name, declaration.version)).unwrap();
         let published: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(
-            published,
-            (declaration.schema)(),
-            "{} changed its shape: make a new version",
-            declaration.name
-        );
+        assert_eq!(published, (declaration.schema)(), "{} changed its shape: make a new version", declaration.name);
     }
 }
 
