@@ -3,6 +3,7 @@
 //! `cli → http → audit → engine → { domain | eventlog | privacy }`: see `ARCHITECTURE.md`.
 
 pub mod audit;
+pub mod bench;
 pub mod cli;
 pub mod domain;
 pub mod engine;

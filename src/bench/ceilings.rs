@@ -1,0 +1,79 @@
+//! What nothing on this machine can beat: the bare web framework, and a bare group commit.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+
+/// A bare server with two routes: JSON hello, and echo behind a signature check.
+pub(super) fn bare_server(workers: usize) -> std::io::Result<(SocketAddr, actix_web::dev::Server)> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    let server = HttpServer::new(|| {
+        App::new()
+            .route("/hello", web::get().to(async || HttpResponse::Ok().json(serde_json::json!({"hello": "world"}))))
+            .route("/echo", web::post().to(echo))
+    })
+    .workers(workers)
+    .disable_signals()
+    .listen(listener)?
+    .run();
+    Ok((address, server))
+}
+
+async fn echo(request: HttpRequest, body: web::Bytes) -> HttpResponse {
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let signed = [super::SECRET, header("nonce"), header("timestamp")].concat();
+    let digest = hex::encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, signed.as_bytes()));
+    if digest != header("signature") {
+        return HttpResponse::Unauthorized().finish();
+    }
+    HttpResponse::Ok().content_type("application/json").body(body)
+}
+
+/// Transactions per second of a bare SQLite group commit: one writer, so many producers that each wait for their row
+/// of about 1 KiB to be durable.
+pub(super) fn bare_group_commit(dir: &Path, producers: usize, time: Duration) -> Result<f64, rusqlite::Error> {
+    let mut connection = rusqlite::Connection::open(dir.join("bare.db"))?;
+    connection.execute_batch(
+        "pragma journal_mode=wal; pragma synchronous=full; pragma wal_autocheckpoint=4000;
+         create table event (position integer primary key, body blob not null);",
+    )?;
+    let (submit, submitted) = mpsc::channel::<mpsc::SyncSender<()>>();
+    let until = Instant::now() + time;
+    let threads: Vec<_> = (0..producers)
+        .map(|_| {
+            let submit = submit.clone();
+            std::thread::spawn(move || {
+                let (done, is_done) = mpsc::sync_channel(1);
+                while Instant::now() < until && submit.send(done.clone()).is_ok() && is_done.recv().is_ok() {}
+            })
+        })
+        .collect();
+    drop(submit);
+    let body = vec![7_u8; 1_000];
+    let (mut written, began) = (0_u32, Instant::now());
+    while let Ok(first) = submitted.recv() {
+        let batch: Vec<_> = std::iter::once(first).chain(submitted.try_iter().take(511)).collect();
+        let transaction = connection.transaction()?;
+        {
+            let mut insert = transaction.prepare_cached("insert into event (body) values (?1)")?;
+            for _ in &batch {
+                insert.execute([&body])?;
+                written += 1;
+            }
+        }
+        transaction.commit()?;
+        batch.iter().for_each(|done| {
+            let _ = done.send(());
+        });
+    }
+    let rate = f64::from(written) / began.elapsed().as_secs_f64();
+    for thread in threads {
+        let _ = thread.join();
+    }
+    Ok(rate)
+}

@@ -1,0 +1,327 @@
+//! `rollcall bench`: the service and its limits measured in one run over loopback, on a throw-away data directory, so
+//! that the ratios hold whatever machine this is. The load generator shares the cores with the service.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use rollcall_schemas::envelope::Actor;
+use rollcall_schemas::ids::{AppId, EventId, SecretId};
+use rollcall_schemas::personal::{Class, Header};
+use rollcall_schemas::plain::{Environment, Plan};
+use uuid::Uuid;
+
+use crate::cli::wiring::DataDir;
+use crate::domain::values::{Name, UserId};
+use crate::domain::{Command, Person, app};
+use crate::engine::{Caller, Engine, rebuild};
+use crate::http;
+
+mod ceilings;
+mod load;
+
+use load::{Measured, Request};
+
+pub(crate) const SECRET: &str = "bench-secret";
+const KEY: &str = "bench";
+
+/// What to measure.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// Seconds per measurement
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Connections, each with one request in flight
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    connections: u16,
+    /// HTTP worker threads
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    workers: u16,
+    /// Directory for the throw-away data; deleted afterwards
+    #[arg(long, default_value = "./bench-data")]
+    dir: PathBuf,
+}
+
+/// Why a measurement failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The directory holds something.
+    #[error("{0} exists already; name a --dir that does not")]
+    DirectoryExists(PathBuf),
+    /// Reading, writing or talking failed.
+    #[error("the measurement failed: {0}")]
+    Io(#[from] std::io::Error),
+    /// The bare database failed.
+    #[error("the bare database failed: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The service did not start.
+    #[error(transparent)]
+    Wiring(#[from] crate::cli::wiring::Error),
+    /// The service refused.
+    #[error(transparent)]
+    Engine(#[from] crate::engine::Error),
+    /// The vault failed.
+    #[error(transparent)]
+    Vault(#[from] crate::privacy::Error),
+    /// The rebuild failed.
+    #[error(transparent)]
+    Rebuild(#[from] crate::engine::projector::Error),
+    /// A bad constant.
+    #[error("{0}")]
+    Constant(String),
+}
+
+/// Measures, and prints the figures and their ratios.
+///
+/// # Errors
+/// Something failed; the directory is left for inspection.
+pub fn run(options: &Options) -> Result<ExitCode, Error> {
+    if options.dir.exists() {
+        return Err(Error::DirectoryExists(options.dir.clone()));
+    }
+    std::fs::create_dir_all(&options.dir)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let ceilings = measure_ceilings(options, &runtime)?;
+    measure_service(options, &runtime, &ceilings)?;
+    std::fs::remove_dir_all(&options.dir)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+struct Ceilings {
+    hello: f64,
+    echo: f64,
+    group_commit: f64,
+}
+
+fn signed(method: &str, path: &str, body: &str, out: &mut Vec<u8>) {
+    use std::io::Write as _;
+    let (nonce, timestamp) = ("4711", "1795420824");
+    let digest = aws_lc_rs::digest::digest(
+        &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY,
+        [SECRET, nonce, timestamp].concat().as_bytes(),
+    );
+    // Writing to memory cannot fail.
+    let _ = write!(
+        out,
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nApp-Key: {KEY}\r\nNonce: {nonce}\r\nTimestamp: {timestamp}\r\n\
+         Signature: {}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+        hex::encode(digest),
+        body.len()
+    );
+}
+
+fn registration(number: u64) -> String {
+    format!("userId=user{number}&name=Person+{number}&portraitUri=https%3A%2F%2Fexample.com%2Fp%2F{number}.jpg")
+}
+
+fn on_thread(
+    server: impl FnOnce() -> std::io::Result<(SocketAddr, actix_web::dev::Server)> + Send + 'static,
+) -> Result<(SocketAddr, actix_web::dev::ServerHandle), Error> {
+    let (ready, is_ready) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        actix_web::rt::System::new().block_on(async move {
+            match server() {
+                Ok((address, server)) => {
+                    let _ = ready.send(Ok((address, server.handle())));
+                    let _ = server.await;
+                }
+                Err(error) => {
+                    let _ = ready.send(Err(error));
+                }
+            }
+        });
+    });
+    Ok(is_ready.recv().map_err(|_| Error::Constant("the server thread ended early".into()))??)
+}
+
+fn measure_ceilings(options: &Options, runtime: &tokio::runtime::Runtime) -> Result<Ceilings, Error> {
+    let workers = usize::from(options.workers);
+    let (address, server) = on_thread(move || ceilings::bare_server(workers))?;
+    let get: Arc<Request> = Arc::new(|_, out| out.extend_from_slice(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    let hello = measure(options, runtime, address, 0, get)?;
+    print("bare actix-web, JSON hello", &hello, None);
+    let post: Arc<Request> = Arc::new(|n, out| signed("POST", "/echo", &registration(n), out));
+    let echo = measure(options, runtime, address, 0, post)?;
+    print("bare actix-web, echo behind a signature", &echo, None);
+    runtime.block_on(server.stop(false));
+    let producers = usize::from(options.connections);
+    let group_commit =
+        ceilings::bare_group_commit(&options.dir, producers, Duration::from_secs(options.seconds))?;
+    println!("{:<44} {group_commit:>10.0}/s", format!("bare SQLite group commit, {producers} producers"));
+    Ok(Ceilings { hello: hello.rate, echo: echo.rate, group_commit })
+}
+
+fn measure(
+    options: &Options,
+    runtime: &tokio::runtime::Runtime,
+    address: SocketAddr,
+    first: u64,
+    request: Arc<Request>,
+) -> Result<Measured, Error> {
+    let time = Duration::from_secs(options.seconds);
+    Ok(runtime.block_on(load::run(address, usize::from(options.connections), time, first, request))?)
+}
+
+fn print(what: &str, measured: &Measured, ratio: Option<(&str, f64)>) {
+    let Measured { rate, p50, p99, failed, .. } = measured;
+    print!("{what:<44} {rate:>10.0}/s  p50 {:>8.2?}  p99 {:>8.2?}", p50, p99);
+    if let Some((of, ratio)) = ratio {
+        print!("  = {ratio:.2} × {of}");
+    }
+    println!("{}", if *failed > 0 { format!("  ({failed} not answered 200)") } else { String::new() });
+}
+
+fn measure_service(
+    options: &Options,
+    runtime: &tokio::runtime::Runtime,
+    ceilings: &Ceilings,
+) -> Result<(), Error> {
+    let data = DataDir::create(&options.dir.join("data"))?;
+    let service = runtime.block_on(data.start())?;
+    let engine = service.engine.clone();
+    let app: AppId = KEY.parse().map_err(|_| Error::Constant("the app key is not one".into()))?;
+    runtime.block_on(create_app(&engine, &app))?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    let workers = usize::from(options.workers);
+    let (address, server) = on_thread({
+        let engine = engine.clone();
+        move || Ok((address, http::run(engine, listener, http::Options { workers })?))
+    })?;
+
+    let began = cpu_time()?;
+    let post: Arc<Request> = Arc::new(|n, out| signed("POST", "/user/getToken.json", &registration(n), out));
+    let registered = measure(options, runtime, address, 0, post)?;
+    let cpu = cpu_time()?.saturating_sub(began);
+    print("register over v1", &registered, Some(("echo", registered.rate / ceilings.echo)));
+    println!(
+        "{:<44} {:>10.2?}  (service and load generator together)",
+        "  CPU per registration",
+        cpu / u32::try_from(registered.answered.max(1)).unwrap_or(u32::MAX)
+    );
+    println!("{:<44} {:>10.2} × bare group commit", "  against the bare database", registered.rate / ceilings.group_commit);
+
+    let lag = runtime.block_on(measure_lag(&engine, &app, options))?;
+    println!("{:<44} p50 {:>8.2?}  p99 {:>8.2?}", "acknowledged to visible, under load", lag.0, lag.1);
+
+    let users = u64::try_from(registered.answered).unwrap_or(1).max(1) / 2 + 1;
+    let get: Arc<Request> = Arc::new(move |n, out| {
+        signed("POST", "/user/info.json", &format!("userId=user{}", n.wrapping_mul(2_654_435_761) % users), out);
+    });
+    let info = measure(options, runtime, address, 0, get)?;
+    print("point query over v1", &info, Some(("hello", info.rate / ceilings.hello)));
+
+    for block in 0..10 {
+        let targets: String = (0..20).map(|n| format!("&blackUserId=user{}", block * 20 + n + 1)).collect();
+        let mut out = Vec::new();
+        signed("POST", "/user/blacklist/add.json", &format!("userId=user0{targets}"), &mut out);
+        let once: Arc<Request> = Arc::new(move |_, buffer| buffer.extend_from_slice(&out));
+        runtime.block_on(load::run(address, 1, Duration::from_millis(5), 0, once))?;
+    }
+    let page: Arc<Request> =
+        Arc::new(|_, out| signed("POST", "/user/blacklist/query.json", "userId=user0&size=50", out));
+    let listed = measure(options, runtime, address, 0, page)?;
+    print("list page of 50 over v1", &listed, Some(("hello", listed.rate / ceilings.hello)));
+
+    runtime.block_on(server.stop(false));
+    measure_sealing(&engine, &app)?;
+    drop(engine);
+    service.stop();
+
+    let events = data.log.head();
+    let began = Instant::now();
+    runtime.block_on(rebuild::rebuild(&data.log, &data.vault, &data.read, rollcall_projections::ALL, &|_, _| {}))?;
+    let took = began.elapsed();
+    #[allow(clippy::cast_precision_loss)]
+    let rate = events as f64 / took.as_secs_f64();
+    println!("{:<44} {rate:>10.0} events/s  ({events} events, every read model, {took:.1?})", "rebuild");
+    Ok(())
+}
+
+async fn create_app(engine: &Engine, app: &AppId) -> Result<(), Error> {
+    engine.vault().put_secret(app, SecretId(1), SECRET)?;
+    let caller = Caller::internal(app.clone(), Actor::Operator);
+    let command = Command::App(app::Command::Register(Environment::Production, Plan::Pro));
+    let done = engine.execute(&caller, command).await?;
+    engine.applied_up_to(done.position).await?;
+    engine.reload_apps().await?;
+    Ok(())
+}
+
+/// How long after its acknowledgement a registration is visible, while others register too.
+async fn measure_lag(engine: &Arc<Engine>, app: &AppId, options: &Options) -> Result<(Duration, Duration), Error> {
+    let until = Instant::now() + Duration::from_secs(options.seconds);
+    let tasks: Vec<_> = (0..options.connections)
+        .map(|task| {
+            let (engine, app) = (engine.clone(), app.clone());
+            tokio::spawn(async move {
+                let mut lags = Vec::new();
+                let mut number = 0_u64;
+                while Instant::now() < until {
+                    number += 1;
+                    let position = register(&engine, &app, &format!("lag{task}x{number}")).await?;
+                    let began = Instant::now();
+                    engine.applied_up_to(position).await?;
+                    lags.push(began.elapsed());
+                }
+                Ok::<_, Error>(lags)
+            })
+        })
+        .collect();
+    let mut lags = Vec::new();
+    for task in tasks {
+        lags.extend(task.await.map_err(std::io::Error::other)??);
+    }
+    lags.sort_unstable();
+    let at = |index: usize| lags.get(index).copied().unwrap_or_default();
+    Ok((at(lags.len() / 2), at(lags.len() * 99 / 100)))
+}
+
+async fn register(engine: &Engine, app: &AppId, user_id: &str) -> Result<u64, Error> {
+    let constant = |error: crate::domain::values::Invalid| Error::Constant(error.to_string());
+    let user_id = UserId::parse("userId", user_id).map_err(constant)?;
+    let name = Name::parse("somebody").map_err(constant)?;
+    let caller = Caller::internal(app.clone(), Actor::Operator);
+    Ok(engine.execute(&caller, Command::Register(Person::from(user_id), name, None)).await?.position)
+}
+
+fn measure_sealing(engine: &Engine, app: &AppId) -> Result<(), Error> {
+    const TIMES: u32 = 20_000;
+    let vault = engine.vault();
+    let subject = vault.allocate()?;
+    let mut header = Header {
+        app: app.clone(),
+        stream: format!("user-{subject}"),
+        event: EventId(Uuid::now_v7()),
+        name: "user.registered".into(),
+        version: 1,
+        path: "name".into(),
+        subject,
+        class: Class::Profile,
+        epoch: 0,
+    };
+    let (mut sealed, mut opened) = (Duration::ZERO, Duration::ZERO);
+    for _ in 0..TIMES {
+        header.event = EventId(Uuid::now_v7());
+        let began = Instant::now();
+        let value = vault.seal(&header, b"\"Ada Lovelace\"")?;
+        sealed += began.elapsed();
+        let began = Instant::now();
+        vault.open(&header, &value)?;
+        opened += began.elapsed();
+    }
+    println!("{:<44} seal {:>8.2?}  open {:>8.2?}", "one personal field", sealed / TIMES, opened / TIMES);
+    Ok(())
+}
+
+/// CPU time of this process so far, user and system.
+fn cpu_time() -> Result<Duration, Error> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // Fields 14 and 15, counted behind the command's name, which may hold spaces; in ticks of 10 ms.
+    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks: u64 = rest.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Ok(Duration::from_millis(ticks * 10))
+}
