@@ -1,1 +1,114 @@
-//! What can be asked of Rollcall.
+//! What can be asked of Rollcall: read models, each in its own folder.
+//!
+//! A read model is a pure projector (event in, statements out), the tables it owns and the queries it answers. It
+//! may be dropped at any moment and built again from the log. Only its projector writes it, only its queries read
+//! it, and none reads another. Personal values are stored as they were sealed; nothing here can open them.
+
+// A statement is named like what it does and stands in lower case, as the SQL around it.
+#![allow(non_upper_case_globals)]
+
+use rollcall_schemas::Event;
+use rollcall_schemas::envelope::Recorded;
+use rollcall_schemas::ids::EventId;
+
+mod changes;
+mod paging;
+pub mod store;
+
+pub mod banned_users;
+pub mod blocklists;
+pub mod user_directory;
+
+pub use changes::{Change, Changes, Value};
+pub use paging::{Order, PAGE_MAX};
+
+/// Names the statements of a file, one SQL text for `SQLite` and `PostgreSQL`, and lists them in `STATEMENTS`.
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $text:expr;)*) => {
+        $( $(#[$doc])* const $name: &str = $text; )*
+        /// Every statement of this file, so that a test can prepare each on every database.
+        pub(super) const STATEMENTS: &[&str] = &[$($name),*];
+    };
+}
+use statements;
+
+/// An event as projectors see it.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry<'e> {
+    /// What was recorded, its ciphertexts attached where they still exist.
+    pub recorded: &'e Recorded<Event>,
+    /// Directory tag of the userId. The engine sets it for `user.named`, and for `user.registered` with a userId.
+    pub tag: Option<[u8; 16]>,
+}
+
+/// A recorded event that could not be decoded: every read model parks its stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Poison {
+    /// Place in the log.
+    pub position: u64,
+    /// Name of its stream.
+    pub stream: String,
+    /// Identifies the event.
+    pub id: EventId,
+    /// What is wrong with it; never a value of the event.
+    pub reason: String,
+}
+
+/// One position of the log on its way into the read models.
+#[derive(Debug, Clone)]
+pub enum Arrival<'e> {
+    /// An event.
+    Decoded(Entry<'e>),
+    /// Something that should be one.
+    Undecodable(Poison),
+}
+
+impl Arrival<'_> {
+    /// Its place in the log.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        match self {
+            Self::Decoded(entry) => entry.recorded.position,
+            Self::Undecodable(poison) => poison.position,
+        }
+    }
+
+    /// Identifies the event.
+    #[must_use]
+    pub fn id(&self) -> EventId {
+        match self {
+            Self::Decoded(entry) => entry.recorded.id,
+            Self::Undecodable(poison) => poison.id,
+        }
+    }
+}
+
+/// An event contradicts what its read model relies on. It parks its stream; it never stops the read model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the event contradicts what the read model relies on: {0}")]
+pub struct Inconsistent(pub &'static str);
+
+/// One read model: what it is called, the tables it owns, and what an event changes in them.
+pub trait Projection: Sync + Send {
+    /// Its name, such as `banned_users`.
+    fn name(&self) -> &'static str;
+    /// Version of its tables and of what its projector makes of an event; another version is built from position 0.
+    fn version(&self) -> u32;
+    /// The statements that create its tables, for `SQLite` and `PostgreSQL` alike.
+    fn schema(&self) -> &'static str;
+    /// Its tables; each has a primary key, and its name ends in the version.
+    fn tables(&self) -> &'static [&'static str];
+    /// Every statement its projector may emit.
+    fn statements(&self) -> &'static [&'static str];
+    /// Every statement its queries run.
+    fn queries(&self) -> &'static [&'static str];
+    /// What an event changes. Pure: no clock, no random number, no I/O.
+    ///
+    /// # Errors
+    /// The event contradicts what the read model relies on.
+    fn project(&self, entry: &Entry<'_>, changes: &mut Changes) -> Result<(), Inconsistent>;
+}
+
+/// Every read model.
+pub static ALL: &[&dyn Projection] =
+    &[&user_directory::UserDirectory, &banned_users::BannedUsers, &blocklists::Blocklists];

@@ -1,0 +1,73 @@
+//! What can be asked about bans.
+
+use chrono::{DateTime, Utc};
+use rollcall_schemas::ids::{AppId, SubjectRef};
+
+use crate::store::{Error, ReadStore, Row};
+use crate::{paging, statements};
+
+statements! {
+    page_of_app = "SELECT subject, app, banned_at, until_at, reason FROM banned_users_v1
+        WHERE app = $1 AND until_at > $2 ORDER BY until_at DESC, subject DESC LIMIT $3 OFFSET $4";
+    of_subject = "SELECT subject, app, banned_at, until_at, reason FROM banned_users_v1 WHERE subject = $1";
+    over_at = "SELECT subject, app, banned_at, until_at, reason FROM banned_users_v1
+        WHERE until_at <= $1 ORDER BY until_at LIMIT $2";
+}
+
+/// One ban.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ban {
+    /// Who is banned.
+    pub subject: SubjectRef,
+    /// In which app.
+    pub app: AppId,
+    /// Since when.
+    pub banned_at: DateTime<Utc>,
+    /// When the ban ends by itself.
+    pub until: DateTime<Utc>,
+    /// Why, sealed; `None` when there is none or it was erased.
+    pub reason: Option<Vec<u8>>,
+}
+
+impl Ban {
+    fn read(row: &Row<'_, '_>) -> Result<Self, Error> {
+        Ok(Self {
+            subject: SubjectRef(row.id(0)?),
+            app: row.parsed(1)?,
+            banned_at: row.instant(2)?,
+            until: row.instant(3)?,
+            reason: row.optional_bytes(4)?,
+        })
+    }
+}
+
+/// A page, counted from 1, of the bans of an app that end after `now`, the latest end first.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn banned_until(
+    store: &ReadStore,
+    app: &AppId,
+    now: DateTime<Utc>,
+    page: u32,
+    size: u32,
+) -> Result<Vec<Ban>, Error> {
+    let Some((limit, skip)) = paging::numbered(page, size) else { return Ok(Vec::new()) };
+    store.rows(page_of_app, &[app.into(), now.into(), limit, skip], Ban::read).await
+}
+
+/// The ban of a user, be it over or not.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn of(store: &ReadStore, subject: SubjectRef) -> Result<Option<Ban>, Error> {
+    store.row(of_subject, &[subject.into()], Ban::read).await
+}
+
+/// Bans of any app whose end has come, the earliest end first: what the sweeper has to record as expired.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn due(store: &ReadStore, now: DateTime<Utc>, limit: u32) -> Result<Vec<Ban>, Error> {
+    store.rows(over_at, &[now.into(), paging::limit(limit)], Ban::read).await
+}

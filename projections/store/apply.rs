@@ -1,0 +1,252 @@
+//! Applying events: rows and checkpoints of every read model in one transaction.
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{CachedStatement, Connection, ErrorCode, ToSql, TransactionBehavior, params, params_from_iter};
+
+use super::parking::{Keys, park, stream_of};
+use super::{Checkpoint, Error, ReadStore, Writer};
+use crate::changes::{Changes, Value};
+use crate::{Arrival, Entry, Inconsistent, Projection};
+
+const move_checkpoint: &str = "UPDATE store_checkpoint SET position = $1, event = $2 WHERE model = $3";
+
+/// What one read model has to do for a batch.
+struct Share<'b, 'e> {
+    model: &'b dyn Projection,
+    arrivals: &'b [Arrival<'e>],
+    after: Checkpoint,
+}
+
+/// Why an event could not be applied to one read model.
+pub(super) enum Failure {
+    /// It is the event's fault: it is parked.
+    Poison(String),
+    /// It is not.
+    Store(Error),
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        match &error {
+            rusqlite::Error::SqliteFailure(cause, message)
+                if matches!(
+                    cause.code,
+                    ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig
+                ) =>
+            {
+                // The message names a constraint and its columns, never a value.
+                Self::Poison(message.clone().unwrap_or_else(|| cause.to_string()))
+            }
+            _ => Self::Store(error.into()),
+        }
+    }
+}
+
+impl From<Inconsistent> for Failure {
+    fn from(inconsistent: Inconsistent) -> Self {
+        Self::Poison(inconsistent.to_string())
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl ReadStore {
+    /// Applies a batch, contiguous and in the order of the log, to these read models. Each skips what it applied
+    /// before. Rows and checkpoints are written in one transaction: all of them or none.
+    ///
+    /// An event that cannot be applied to a read model is parked there with what follows it in its stream; the
+    /// batch succeeds nevertheless.
+    ///
+    /// # Errors
+    /// Events are missing, a read model does not exist, or the store is unavailable. Nothing was changed.
+    pub fn apply(&self, batch: &[Arrival<'_>], which: &[&dyn Projection]) -> Result<(), Error> {
+        let mut writer = self.writer();
+        let shares = self.shares(batch, which)?;
+        if shares.is_empty() {
+            return Ok(());
+        }
+        if !writer.transact(&shares, false)? {
+            writer.transact(&shares, true)?;
+        }
+        let moved: Vec<_> = shares.iter().map(|share| share.after).collect();
+        self.move_checkpoints(&moved);
+        Ok(())
+    }
+
+    fn shares<'b, 'e>(
+        &self,
+        batch: &'b [Arrival<'e>],
+        which: &[&'b dyn Projection],
+    ) -> Result<Vec<Share<'b, 'e>>, Error> {
+        let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return Ok(Vec::new()) };
+        let mut shares = Vec::with_capacity(which.len());
+        for model in which {
+            let expected = self.checkpoint(model.name())? + 1;
+            let gap = |expected, found| Error::Gap { model: model.name(), expected, found };
+            if first.position() > expected {
+                return Err(gap(expected, first.position()));
+            }
+            for (position, arrival) in (first.position()..).zip(batch) {
+                if arrival.position() != position {
+                    return Err(gap(position, arrival.position()));
+                }
+            }
+            let skip = usize::try_from(expected - first.position()).unwrap_or(usize::MAX);
+            if let Some(arrivals) = batch.get(skip..).filter(|arrivals| !arrivals.is_empty()) {
+                let after = Checkpoint {
+                    model: model.name(),
+                    version: model.version(),
+                    position: last.position(),
+                    event: Some(last.id()),
+                };
+                shares.push(Share { model: *model, arrivals, after });
+            }
+        }
+        Ok(shares)
+    }
+}
+
+impl Writer {
+    /// Applies all shares in one transaction. Where an event is poison it is parked if `parking`; if not, nothing is
+    /// changed and the answer is `false`: the fast way is without a savepoint around each event.
+    fn transact(&mut self, shares: &[Share<'_, '_>], parking: bool) -> Result<bool, Error> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut parked = parking.then(|| self.parked.clone());
+        for share in shares {
+            match &mut parked {
+                None => match apply_share(&transaction, share, &self.parked) {
+                    Ok(()) => {}
+                    Err(Failure::Poison(_)) => return Ok(false),
+                    Err(Failure::Store(error)) => return Err(error),
+                },
+                Some(parked) => apply_share_parking(&transaction, share, parked)?,
+            }
+            let Checkpoint { model, position, event, .. } = share.after;
+            let position = i64::try_from(position).unwrap_or(i64::MAX);
+            transaction.prepare_cached(move_checkpoint)?.execute(params![
+                position,
+                event.map(|event| event.0.into_bytes()),
+                model
+            ])?;
+        }
+        transaction.commit()?;
+        if let Some(parked) = parked {
+            self.parked = parked;
+        }
+        Ok(true)
+    }
+}
+
+fn apply_share(connection: &Connection, share: &Share<'_, '_>, parked: &Keys) -> Result<(), Failure> {
+    let model = share.model;
+    let mut prepared = Prepared::new(connection);
+    let mut changes = Changes::default();
+    for arrival in share.arrivals {
+        if let Some(stream) = parked.parked_stream(model.name(), arrival) {
+            park(connection, model.name(), &stream, arrival, None)?;
+            continue;
+        }
+        match arrival {
+            Arrival::Decoded(entry) => prepared.project(model, entry, &mut changes)?,
+            Arrival::Undecodable(poison) => return Err(Failure::Poison(poison.reason.clone())),
+        }
+    }
+    Ok(())
+}
+
+fn apply_share_parking(connection: &Connection, share: &Share<'_, '_>, parked: &mut Keys) -> Result<(), Error> {
+    let model = share.model;
+    let mut prepared = Prepared::new(connection);
+    let mut changes = Changes::default();
+    for arrival in share.arrivals {
+        if let Some(stream) = parked.parked_stream(model.name(), arrival) {
+            park(connection, model.name(), &stream, arrival, None)?;
+            continue;
+        }
+        let failure = match arrival {
+            Arrival::Decoded(entry) => attempt(connection, &mut prepared, model, entry, &mut changes).err(),
+            Arrival::Undecodable(poison) => Some(Failure::Poison(poison.reason.clone())),
+        };
+        match failure {
+            None => {}
+            Some(Failure::Poison(reason)) => {
+                let stream = stream_of(arrival);
+                let position = arrival.position();
+                tracing::error!(model = model.name(), stream, position, reason, "a stream was parked");
+                park(connection, model.name(), &stream, arrival, Some(&reason))?;
+                parked.insert(model.name(), stream);
+            }
+            Some(Failure::Store(error)) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Applies one event to one read model, whole or not at all.
+pub(super) fn attempt(
+    connection: &Connection,
+    prepared: &mut Prepared<'_>,
+    model: &dyn Projection,
+    entry: &Entry<'_>,
+    changes: &mut Changes,
+) -> Result<(), Failure> {
+    connection.prepare_cached("SAVEPOINT event")?.execute([])?;
+    let result = prepared.project(model, entry, changes);
+    if matches!(result, Err(Failure::Poison(_))) {
+        connection.prepare_cached("ROLLBACK TO event")?.execute([])?;
+    }
+    connection.prepare_cached("RELEASE event")?.execute([])?;
+    result
+}
+
+/// Statements in use, found by the address of their constant: hashing the text for each event would cost as much as
+/// a small insert.
+pub(super) struct Prepared<'c> {
+    connection: &'c Connection,
+    statements: Vec<(*const u8, usize, CachedStatement<'c>)>,
+}
+
+impl<'c> Prepared<'c> {
+    pub(super) fn new(connection: &'c Connection) -> Self {
+        Self { connection, statements: Vec::new() }
+    }
+
+    fn project(&mut self, model: &dyn Projection, entry: &Entry<'_>, changes: &mut Changes) -> Result<(), Failure> {
+        changes.clear();
+        model.project(entry, changes)?;
+        for change in changes.iter() {
+            let changed = self.statement(change.sql)?.execute(params_from_iter(change.params))?;
+            if change.must_change && changed == 0 {
+                return Err(Inconsistent("it is about a row that does not exist").into());
+            }
+        }
+        Ok(())
+    }
+
+    fn statement(&mut self, sql: &'static str) -> Result<&mut CachedStatement<'c>, rusqlite::Error> {
+        let known = self.statements.iter().position(|(text, length, _)| *text == sql.as_ptr() && *length == sql.len());
+        let index = match known {
+            Some(index) => index,
+            None => {
+                self.statements.push((sql.as_ptr(), sql.len(), self.connection.prepare_cached(sql)?));
+                self.statements.len() - 1
+            }
+        };
+        Ok(&mut self.statements[index].2)
+    }
+}
+
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Int(number) => ValueRef::Integer(*number),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Bytes(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}

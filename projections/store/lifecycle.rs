@@ -1,0 +1,148 @@
+//! Opening the store; creating and dropping read models.
+
+use std::path::Path;
+use std::sync::{Mutex, RwLock};
+
+use rollcall_schemas::ids::EventId;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use uuid::Uuid;
+
+use super::parking::Keys;
+use super::{Checkpoint, Error, ReadStore, Writer};
+use crate::{ALL, Projection};
+
+// NORMAL: a commit is not flushed, only a WAL checkpoint is; what a power cut takes back is projected again.
+const pragmas: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -65536;
+    PRAGMA mmap_size = 1073741824; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 4000;";
+const reader_pragmas: &str = "PRAGMA query_only = ON; PRAGMA cache_size = -8192; PRAGMA mmap_size = 1073741824;";
+const store_schema: &str = "
+    CREATE TABLE IF NOT EXISTS store_checkpoint (
+        model TEXT NOT NULL, version BIGINT NOT NULL, position BIGINT NOT NULL, event BLOB, tables TEXT NOT NULL,
+        PRIMARY KEY (model)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS store_parked (
+        model TEXT NOT NULL, stream TEXT NOT NULL, position BIGINT NOT NULL, event BLOB NOT NULL, reason TEXT,
+        first_at BIGINT NOT NULL, PRIMARY KEY (model, stream, position)) WITHOUT ROWID;";
+const stored_checkpoint: &str = "SELECT version, position, event FROM store_checkpoint WHERE model = $1";
+const stored_tables: &str = "SELECT tables FROM store_checkpoint WHERE model = $1";
+const begin_checkpoint: &str =
+    "INSERT INTO store_checkpoint (model, version, position, event, tables) VALUES ($1, $2, 0, NULL, $3)";
+const drop_checkpoint: &str = "DELETE FROM store_checkpoint WHERE model = $1";
+const drop_parked: &str = "DELETE FROM store_parked WHERE model = $1";
+
+/// More than the statements of all read models together, so that none is ever prepared twice.
+const STATEMENTS_CACHED: usize = 512;
+
+impl ReadStore {
+    /// Opens the store at `path` with every read model.
+    ///
+    /// # Errors
+    /// The file cannot be opened or written.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_with(path, ALL)
+    }
+
+    /// Opens the store at `path` with these read models: a missing one is created, and one that was stored by
+    /// another version is dropped and starts at position 0.
+    ///
+    /// # Errors
+    /// The file cannot be opened or written.
+    pub fn open_with(path: &Path, models: &[&dyn Projection]) -> Result<Self, Error> {
+        let mut connection = Connection::open(path)?;
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+        connection.execute_batch(pragmas)?;
+        connection.execute_batch(store_schema)?;
+        let mut checkpoints = Vec::with_capacity(models.len());
+        for model in models {
+            let stored = stored_version(&connection, *model)?;
+            checkpoints.push(match stored {
+                Some(checkpoint) if checkpoint.version == model.version() => checkpoint,
+                _ => create(&mut connection, *model)?,
+            });
+        }
+        let parked = Keys::load(&connection)?;
+        Ok(Self {
+            path: path.to_owned(),
+            writer: Mutex::new(Writer { connection, parked }),
+            checkpoints: RwLock::new(checkpoints),
+            readers: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// Creates a read model, empty and at position 0; what there was of it is dropped.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub fn create_model(&self, model: &dyn Projection) -> Result<(), Error> {
+        let mut writer = self.writer();
+        let checkpoint = create(&mut writer.connection, model)?;
+        writer.parked.forget(model.name());
+        self.move_checkpoints(&[checkpoint]);
+        Ok(())
+    }
+
+    /// Drops a read model: its tables, its checkpoint and what it parked.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub fn drop_model(&self, model: &str) -> Result<(), Error> {
+        let mut writer = self.writer();
+        let transaction = writer.connection.transaction()?;
+        drop_all(&transaction, model)?;
+        transaction.commit()?;
+        writer.parked.forget(model);
+        self.checkpoints
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .retain(|checkpoint| checkpoint.model != model);
+        Ok(())
+    }
+
+    pub(super) fn open_reader(&self) -> Result<Connection, Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags)?;
+        connection.busy_timeout(std::time::Duration::from_secs(1))?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+        connection.execute_batch(reader_pragmas)?;
+        Ok(connection)
+    }
+}
+
+fn stored_version(connection: &Connection, model: &dyn Projection) -> Result<Option<Checkpoint>, Error> {
+    let found = connection
+        .query_row(stored_checkpoint, [model.name()], |row| {
+            Ok(Checkpoint {
+                model: model.name(),
+                version: row.get(0)?,
+                position: row.get::<_, i64>(1)?.unsigned_abs(),
+                event: row.get::<_, Option<[u8; 16]>>(2)?.map(|id| EventId(Uuid::from_bytes(id))),
+            })
+        })
+        .optional()?;
+    Ok(found)
+}
+
+fn create(connection: &mut Connection, model: &dyn Projection) -> Result<Checkpoint, Error> {
+    let transaction = connection.transaction()?;
+    drop_all(&transaction, model.name())?;
+    transaction.execute_batch(&for_sqlite(model.schema()))?;
+    transaction.execute(begin_checkpoint, params![model.name(), model.version(), model.tables().join(",")])?;
+    transaction.commit()?;
+    Ok(Checkpoint { model: model.name(), version: model.version(), position: 0, event: None })
+}
+
+/// Drops the tables that were stored with the checkpoint, which may be those of another version.
+fn drop_all(connection: &Connection, model: &str) -> Result<(), Error> {
+    let tables: Option<String> = connection.query_row(stored_tables, [model], |row| row.get(0)).optional()?;
+    for table in tables.iter().flat_map(|tables| tables.split(',')) {
+        connection.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?;
+    }
+    connection.execute(drop_checkpoint, [model])?;
+    connection.execute(drop_parked, [model])?;
+    Ok(())
+}
+
+/// The one dialect difference: a narrow table is kept in the order of its primary key.
+fn for_sqlite(schema: &str) -> String {
+    schema.replace("/*clustered*/", "WITHOUT ROWID")
+}

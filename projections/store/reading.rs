@@ -1,0 +1,104 @@
+//! Running queries on read-only connections.
+
+use std::sync::PoisonError;
+
+use rusqlite::{Connection, params_from_iter};
+
+use super::{Error, ReadStore, Row};
+use crate::Value;
+
+/// Connections kept open between queries; one per thread that asks at the same time is enough.
+const READERS_MAX: usize = 32;
+
+impl ReadStore {
+    /// The rows a statement finds.
+    ///
+    /// # Errors
+    /// The store is unavailable, or what `map` returns.
+    pub async fn rows<T>(
+        &self,
+        sql: &'static str,
+        params: &[Value],
+        map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        self.reading(|connection| {
+            let mut found = Vec::new();
+            collect(connection, sql, params, &mut |row| {
+                found.push(map(row)?);
+                Ok(())
+            })?;
+            Ok(found)
+        })
+    }
+
+    /// The row a statement finds, if any.
+    ///
+    /// # Errors
+    /// The store is unavailable, or what `map` returns.
+    pub async fn row<T>(
+        &self,
+        sql: &'static str,
+        params: &[Value],
+        map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        self.reading(|connection| {
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query(params_from_iter(params))?;
+            rows.next()?.map(|row| map(&Row(row))).transpose()
+        })
+    }
+
+    /// The rows a statement finds for each set of parameters, all from one state of the store, in the order asked.
+    ///
+    /// # Errors
+    /// The store is unavailable, or what `map` returns.
+    pub async fn rows_of_each<const N: usize, T>(
+        &self,
+        sql: &'static str,
+        asked: impl Iterator<Item = [Value; N]>,
+        map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
+    ) -> Result<Vec<Vec<T>>, Error> {
+        self.reading(|connection| {
+            let snapshot = connection.unchecked_transaction()?;
+            let mut answers = Vec::new();
+            for params in asked {
+                let mut found = Vec::new();
+                collect(&snapshot, sql, &params, &mut |row| {
+                    found.push(map(row)?);
+                    Ok(())
+                })?;
+                answers.push(found);
+            }
+            Ok(answers)
+        })
+    }
+
+    /// Runs `read` on a connection of its own.
+    pub(super) fn reading<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
+        let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => self.open_reader()?,
+        };
+        let answer = read(&connection);
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if readers.len() < READERS_MAX {
+            readers.push(connection);
+        }
+        answer
+    }
+}
+
+fn collect(
+    connection: &Connection,
+    sql: &'static str,
+    params: &[Value],
+    each: &mut dyn FnMut(&Row<'_, '_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params_from_iter(params))?;
+    while let Some(row) = rows.next()? {
+        each(&Row(row))?;
+    }
+    Ok(())
+}

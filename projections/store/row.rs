@@ -1,0 +1,145 @@
+//! One row of an answer, without the driver's types.
+
+use chrono::{DateTime, Utc};
+use rusqlite::types::ValueRef;
+use uuid::Uuid;
+
+use super::Error;
+
+/// One row of an answer; columns count from 0.
+pub struct Row<'r, 's>(pub(super) &'r rusqlite::Row<'s>);
+
+impl Row<'_, '_> {
+    /// A number.
+    ///
+    /// # Errors
+    /// The column is missing or of another type; so for each reader below.
+    pub fn int(&self, column: usize) -> Result<i64, Error> {
+        self.optional_int(column)?.ok_or(Error::Column(column))
+    }
+
+    /// A number that may be NULL.
+    ///
+    /// # Errors
+    /// As [`Row::int`].
+    pub fn optional_int(&self, column: usize) -> Result<Option<i64>, Error> {
+        match self.value(column)? {
+            ValueRef::Null => Ok(None),
+            ValueRef::Integer(number) => Ok(Some(number)),
+            _ => Err(Error::Column(column)),
+        }
+    }
+
+    /// A number of one of the unsigned or smaller types.
+    ///
+    /// # Errors
+    /// As [`Row::int`], or out of range.
+    pub fn number<T: TryFrom<i64>>(&self, column: usize) -> Result<T, Error> {
+        T::try_from(self.int(column)?).map_err(|_| Error::Column(column))
+    }
+
+    /// Such a number that may be NULL.
+    ///
+    /// # Errors
+    /// As [`Row::number`].
+    pub fn optional_number<T: TryFrom<i64>>(&self, column: usize) -> Result<Option<T>, Error> {
+        self.optional_int(column)?.map(|number| T::try_from(number).map_err(|_| Error::Column(column))).transpose()
+    }
+
+    /// A flag: 0 or 1.
+    ///
+    /// # Errors
+    /// As [`Row::int`].
+    pub fn flag(&self, column: usize) -> Result<bool, Error> {
+        Ok(self.int(column)? != 0)
+    }
+
+    /// An instant.
+    ///
+    /// # Errors
+    /// As [`Row::int`], or out of range.
+    pub fn instant(&self, column: usize) -> Result<DateTime<Utc>, Error> {
+        self.optional_instant(column)?.ok_or(Error::Column(column))
+    }
+
+    /// An instant that may be NULL.
+    ///
+    /// # Errors
+    /// As [`Row::instant`].
+    pub fn optional_instant(&self, column: usize) -> Result<Option<DateTime<Utc>>, Error> {
+        let instant = |ms| DateTime::from_timestamp_millis(ms).ok_or(Error::Column(column));
+        self.optional_int(column)?.map(instant).transpose()
+    }
+
+    /// A text.
+    ///
+    /// # Errors
+    /// As [`Row::int`].
+    pub fn text(&self, column: usize) -> Result<&str, Error> {
+        self.optional_text(column)?.ok_or(Error::Column(column))
+    }
+
+    /// A text that may be NULL.
+    ///
+    /// # Errors
+    /// As [`Row::int`].
+    pub fn optional_text(&self, column: usize) -> Result<Option<&str>, Error> {
+        match self.value(column)? {
+            ValueRef::Null => Ok(None),
+            ValueRef::Text(text) => std::str::from_utf8(text).map(Some).map_err(|_| Error::Column(column)),
+            _ => Err(Error::Column(column)),
+        }
+    }
+
+    /// A text that has a meaning of its own, such as an app key.
+    ///
+    /// # Errors
+    /// As [`Row::int`], or it does not read as `T`.
+    pub fn parsed<T: std::str::FromStr>(&self, column: usize) -> Result<T, Error> {
+        self.text(column)?.parse().map_err(|_| Error::Column(column))
+    }
+
+    /// Bytes, usually a sealed value.
+    ///
+    /// # Errors
+    /// As [`Row::int`].
+    pub fn bytes(&self, column: usize) -> Result<Vec<u8>, Error> {
+        self.optional_bytes(column)?.ok_or(Error::Column(column))
+    }
+
+    /// Bytes that may be NULL.
+    ///
+    /// # Errors
+    /// As [`Row::int`].
+    pub fn optional_bytes(&self, column: usize) -> Result<Option<Vec<u8>>, Error> {
+        match self.value(column)? {
+            ValueRef::Null => Ok(None),
+            ValueRef::Blob(bytes) => Ok(Some(bytes.to_vec())),
+            _ => Err(Error::Column(column)),
+        }
+    }
+
+    /// A reference: 16 bytes.
+    ///
+    /// # Errors
+    /// As [`Row::int`].
+    pub fn id(&self, column: usize) -> Result<Uuid, Error> {
+        self.optional_id(column)?.ok_or(Error::Column(column))
+    }
+
+    /// A reference that may be NULL.
+    ///
+    /// # Errors
+    /// As [`Row::int`].
+    pub fn optional_id(&self, column: usize) -> Result<Option<Uuid>, Error> {
+        match self.value(column)? {
+            ValueRef::Null => Ok(None),
+            ValueRef::Blob(bytes) => Uuid::from_slice(bytes).map(Some).map_err(|_| Error::Column(column)),
+            _ => Err(Error::Column(column)),
+        }
+    }
+
+    fn value(&self, column: usize) -> Result<ValueRef<'_>, Error> {
+        self.0.get_ref(column).map_err(|_| Error::Column(column))
+    }
+}

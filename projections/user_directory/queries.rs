@@ -1,0 +1,146 @@
+//! What can be asked of the directory.
+
+use chrono::{DateTime, Utc};
+use rollcall_schemas::ids::{AppId, SubjectRef};
+
+use crate::store::{Error, ReadStore, Row};
+use crate::{Order, Value, paging, statements};
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT subject, user_id, name, portrait, epoch, registered_at, registered_position, deactivated
+             FROM user_directory_v1 ",
+            $rest
+        )
+    };
+}
+
+statements! {
+    user_by_tag = select!("WHERE tag = $1 AND app = $2");
+    user_by_subject = select!("WHERE subject = $1 AND app = $2");
+    oldest_page = select!("WHERE app = $1 AND registered_position IS NOT NULL AND deactivated = 0
+        ORDER BY registered_position LIMIT $2 OFFSET $3");
+    newest_page = select!("WHERE app = $1 AND registered_position IS NOT NULL AND deactivated = 0
+        ORDER BY registered_position DESC LIMIT $2 OFFSET $3");
+    later_than = select!("WHERE app = $1 AND registered_position IS NOT NULL AND deactivated = 0
+        AND registered_position > $2 ORDER BY registered_position LIMIT $3");
+    earlier_than = select!("WHERE app = $1 AND registered_position IS NOT NULL AND deactivated = 0
+        AND registered_position < $2 ORDER BY registered_position DESC LIMIT $3");
+    count_of_app = "SELECT registered FROM user_directory_count_v1 WHERE app = $1";
+}
+
+/// One user. Personal values are as sealed: [`rollcall_schemas::personal::Stored`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Who.
+    pub subject: SubjectRef,
+    /// The app's userId, sealed.
+    pub user_id: Option<Vec<u8>>,
+    /// Name, sealed; `None` when there is none or it was erased.
+    pub name: Option<Vec<u8>>,
+    /// Portrait, sealed.
+    pub portrait: Option<Vec<u8>>,
+    /// Which of the user's keys count: grows with each reactivation.
+    pub epoch: u32,
+    /// When the user was first registered; `None`: only named, as the target of a call.
+    pub registered_at: Option<DateTime<Utc>>,
+    /// Position of that event: the order of lists and the cursor of [`registered_after`].
+    pub registered_position: Option<u64>,
+    /// Whether the user is deactivated.
+    pub deactivated: bool,
+}
+
+impl User {
+    /// Whether the user is registered and not deactivated.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.registered_at.is_some() && !self.deactivated
+    }
+
+    fn read(row: &Row<'_, '_>) -> Result<Self, Error> {
+        Ok(Self {
+            subject: SubjectRef(row.id(0)?),
+            user_id: row.optional_bytes(1)?,
+            name: row.optional_bytes(2)?,
+            portrait: row.optional_bytes(3)?,
+            epoch: row.number(4)?,
+            registered_at: row.optional_instant(5)?,
+            registered_position: row.optional_number(6)?,
+            deactivated: row.flag(7)?,
+        })
+    }
+}
+
+/// The user whose userId has that tag.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn by_tag(store: &ReadStore, app: &AppId, tag: [u8; 16]) -> Result<Option<User>, Error> {
+    store.row(user_by_tag, &[tag.into(), app.into()], User::read).await
+}
+
+/// That user.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn by_subject(store: &ReadStore, app: &AppId, subject: SubjectRef) -> Result<Option<User>, Error> {
+    store.row(user_by_subject, &[subject.into(), app.into()], User::read).await
+}
+
+/// Those users, in the order asked; `None` for one that is not of this app or was forgotten.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn by_subjects(store: &ReadStore, app: &AppId, subjects: &[SubjectRef]) -> Result<Vec<Option<User>>, Error> {
+    let asked = subjects.iter().map(|subject| [Value::from(*subject), app.into()]);
+    let found = store.rows_of_each(user_by_subject, asked, User::read).await?;
+    Ok(found.into_iter().map(|mut rows| rows.pop()).collect())
+}
+
+/// A page, counted from 1, of the registered users that are not deactivated.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn registered(
+    store: &ReadStore,
+    app: &AppId,
+    page: u32,
+    size: u32,
+    order: Order,
+) -> Result<Vec<User>, Error> {
+    let Some((limit, skip)) = paging::numbered(page, size) else { return Ok(Vec::new()) };
+    let sql = match order {
+        Order::OldestFirst => oldest_page,
+        Order::NewestFirst => newest_page,
+    };
+    store.rows(sql, &[app.into(), limit, skip], User::read).await
+}
+
+/// The registered users that come after a `registered_position` in that order; `None`: from the start.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn registered_after(
+    store: &ReadStore,
+    app: &AppId,
+    cursor: Option<u64>,
+    size: u32,
+    order: Order,
+) -> Result<Vec<User>, Error> {
+    let (sql, start) = match order {
+        Order::OldestFirst => (later_than, 0),
+        Order::NewestFirst => (earlier_than, u64::MAX),
+    };
+    let cursor = cursor.unwrap_or(start);
+    store.rows(sql, &[app.into(), cursor.into(), paging::limit(size)], User::read).await
+}
+
+/// How many users are registered and not deactivated.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn registered_count(store: &ReadStore, app: &AppId) -> Result<u64, Error> {
+    let count = store.row(count_of_app, &[app.into()], |row| row.number(0)).await?;
+    Ok(count.unwrap_or(0))
+}

@@ -1,0 +1,21 @@
+CREATE TABLE user_directory_v1 (
+    subject BYTEA NOT NULL,
+    app TEXT NOT NULL,
+    tag BYTEA,
+    user_id BYTEA,
+    name BYTEA,
+    portrait BYTEA,
+    epoch BIGINT NOT NULL,
+    registered_at BIGINT,
+    registered_position BIGINT,
+    deactivated BIGINT NOT NULL,
+    PRIMARY KEY (subject)
+);
+CREATE UNIQUE INDEX user_directory_v1_tag ON user_directory_v1 (tag);
+CREATE INDEX user_directory_v1_registered ON user_directory_v1 (app, registered_position)
+    WHERE registered_position IS NOT NULL AND deactivated = 0;
+CREATE TABLE user_directory_count_v1 (
+    app TEXT NOT NULL,
+    registered BIGINT NOT NULL,
+    PRIMARY KEY (app)
+) /*clustered*/;
