@@ -98,7 +98,7 @@ impl Directory {
     ///
     /// # Errors
     /// The vault or the read model is unavailable.
-    pub fn find(
+    pub async fn find(
         &self,
         read: &ReadStore,
         app: &AppId,
@@ -126,7 +126,7 @@ impl Directory {
                 (!waiting.forgotten.contains_key(&tag)).then_some(waiting.generation)
             };
             if generation.is_some()
-                && let Some(subject) = rollcall_projections::user_directory::subject_of(read, &tag)?
+                && let Some(subject) = rollcall_projections::user_directory::subject_of(read, app, tag).await?
             {
                 return Ok(Some(known(subject)));
             }

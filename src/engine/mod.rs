@@ -262,8 +262,8 @@ impl Engine {
     ///
     /// # Errors
     /// The vault or the read models are unavailable.
-    pub fn find(&self, app: &AppId, user_id: &UserId) -> Result<Option<SubjectRef>, Error> {
-        Ok(self.directory.find(&self.read, app, user_id, false)?.map(|found| found.subject))
+    pub async fn find(&self, app: &AppId, user_id: &UserId) -> Result<Option<SubjectRef>, Error> {
+        Ok(self.directory.find(&self.read, app, user_id, false).await?.map(|found| found.subject))
     }
 
     /// The directory tag of a userId.
@@ -314,7 +314,7 @@ impl Engine {
     /// # Errors
     /// The vault or the read models are unavailable.
     pub async fn user_ids(&self, app: &AppId, subjects: &[SubjectRef]) -> Result<Vec<Option<String>>, Error> {
-        let sealed = rollcall_projections::user_directory::user_ids(&self.read, subjects).await?;
+        let sealed = rollcall_projections::user_directory::user_ids(&self.read, app, subjects).await?;
         subjects
             .iter()
             .zip(sealed)
@@ -403,7 +403,7 @@ impl Engine {
         let forgets = matches!(command, Command::Forget(_));
         let (mut holds, mut fresh, mut tags) = (vec![], vec![], vec![]);
         for person in command.persons_mut() {
-            let found = self.directory.find(&self.read, app, &person.user_id, introduce)?;
+            let found = self.directory.find(&self.read, app, &person.user_id, introduce).await?;
             if forgets {
                 tags.push(self.vault.tag(app, person.user_id.as_str())?);
             }
@@ -431,7 +431,7 @@ impl Engine {
             Command::User(who, user::Command::Reactivate(_)) => {
                 self.caught_up(app).await?;
                 for subject in who.iter().filter_map(|who| who.subject) {
-                    self.renew_keys(subject).await?;
+                    self.renew_keys(app, subject).await?;
                 }
                 Ok(Command::User(who, user::Command::Reactivate(context.operation.clone())))
             }
@@ -441,8 +441,8 @@ impl Engine {
 
     /// Makes fresh keys for a deactivated subject, once its erasure is through: an erasure destroys the keys of every
     /// epoch.
-    async fn renew_keys(&self, subject: SubjectRef) -> Result<(), Error> {
-        let Some(row) = rollcall_projections::user_directory::by_subject(&self.read, subject).await? else {
+    async fn renew_keys(&self, app: &AppId, subject: SubjectRef) -> Result<(), Error> {
+        let Some(row) = rollcall_projections::user_directory::by_subject(&self.read, app, subject).await? else {
             return Ok(());
         };
         if !row.deactivated {

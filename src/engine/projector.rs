@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rollcall_projections::store::ReadStore;
-use rollcall_projections::{Entry, Poison, Step};
+use rollcall_projections::{Arrival, Entry, Poison};
 use rollcall_schemas::Event;
 use rollcall_schemas::envelope::Recorded;
 use rollcall_schemas::ids::EventId;
@@ -88,7 +88,7 @@ impl Projector {
     /// The log, the vault or the read store is unavailable; what was applied stays applied.
     pub async fn catch_up(&self, batch_max: usize) -> Result<(), Error> {
         loop {
-            let applied = self.read.applied();
+            let applied = applied(&self.read);
             self.applied.send_replace(applied);
             self.directory.settle(applied);
             let raw = self.log.read_all(applied, batch_max).await?;
@@ -100,9 +100,9 @@ impl Projector {
     }
 
     fn apply(&self, raw: &[RawEvent]) -> Result<(), Error> {
-        let steps = self.steps(raw)?;
-        let steps: Vec<_> = steps.iter().map(Prepared::step).collect();
-        self.read.apply(&steps, rollcall_projections::ALL)?;
+        let prepared = self.prepare(raw)?;
+        let arrivals: Vec<_> = prepared.iter().map(Prepared::arrival).collect();
+        self.read.apply(&arrivals, rollcall_projections::ALL)?;
         Ok(())
     }
 
@@ -110,16 +110,16 @@ impl Projector {
     ///
     /// # Errors
     /// The vault is unavailable.
-    pub fn steps(&self, raw: &[RawEvent]) -> Result<Vec<Prepared>, Error> {
+    pub fn prepare(&self, raw: &[RawEvent]) -> Result<Vec<Prepared>, Error> {
         raw.iter()
             .map(|raw| match journal::decode(raw) {
                 Ok(recorded) => Ok(Prepared::Event { tag: self.tag(&recorded)?, recorded: Box::new(recorded) }),
-                Err(error) => Ok(Prepared::Poison {
+                Err(error) => Ok(Prepared::Poison(Poison {
                     position: raw.position,
                     stream: raw.stream.clone(),
                     id: EventId(raw.id),
                     reason: error.to_string(),
-                }),
+                })),
             })
             .collect()
     }
@@ -149,6 +149,12 @@ impl Projector {
     }
 }
 
+/// How far every read model is.
+#[must_use]
+pub fn applied(read: &ReadStore) -> u64 {
+    read.checkpoints().iter().map(|checkpoint| checkpoint.position).min().unwrap_or(0)
+}
+
 /// A decoded event, or why it is none.
 pub enum Prepared {
     /// An event.
@@ -159,27 +165,16 @@ pub enum Prepared {
         tag: Option<Tag>,
     },
     /// Recorded bytes nobody can read.
-    Poison {
-        /// Where.
-        position: u64,
-        /// In which stream.
-        stream: String,
-        /// Which event.
-        id: EventId,
-        /// Why.
-        reason: String,
-    },
+    Poison(Poison),
 }
 
 impl Prepared {
     /// As the read store takes it.
     #[must_use]
-    pub fn step(&self) -> Step<'_> {
+    pub fn arrival(&self) -> Arrival<'_> {
         match self {
-            Self::Event { recorded, tag } => Step::Entry(Entry { recorded, tag: *tag }),
-            Self::Poison { position, stream, id, reason } => {
-                Step::Poison(Poison { position: *position, stream, id: *id, reason })
-            }
+            Self::Event { recorded, tag } => Arrival::Decoded(Entry { recorded, tag: *tag }),
+            Self::Poison(poison) => Arrival::Undecodable(poison.clone()),
         }
     }
 }

@@ -16,7 +16,7 @@ use super::clock::Clock;
 use super::decider::{self, Limits};
 use super::directory::Directory;
 use super::projector::{LIVE_BATCH_MAX, Projector};
-use super::{Engine, LAG_MAX, QUEUE_MAX, committer};
+use super::{Engine, LAG_MAX, QUEUE_MAX, committer, projector};
 use crate::eventlog::EventLog;
 use crate::privacy::Vault;
 
@@ -70,7 +70,7 @@ pub struct Ports {
 /// The log is corrupt or rewound, a port is unavailable, or a thread cannot be started.
 pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
     let Ports { log, vault, read } = ports;
-    let (applied, head) = (read.applied(), log.head());
+    let (applied, head) = (projector::applied(&read), log.head());
     if applied > head {
         return Err(Error::Rewound { applied, head });
     }

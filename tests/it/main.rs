@@ -1,4 +1,6 @@
 //! What is promised: every test name is a sentence that can be false.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
 
+mod architecture;
+mod domain;
 mod schemas_are_published;

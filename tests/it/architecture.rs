@@ -1,0 +1,141 @@
+//! The house rules that a compiler cannot hold: which room may use which, and how large a file may be.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources(below: &str) -> Vec<PathBuf> {
+    fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root().join(below), &mut found);
+    assert!(!found.is_empty(), "{below} has no source");
+    found
+}
+
+/// The rooms of `src` a file names, as `crate::room`.
+fn rooms_named(source: &str) -> Vec<String> {
+    source
+        .split("crate::")
+        .skip(1)
+        .flat_map(|rest| {
+            let list = rest.strip_prefix('{').map_or(rest, |list| list.split("};").next().unwrap_or(list));
+            let words: Vec<_> = if rest.starts_with('{') { list.split(", ").collect() } else { vec![list] };
+            words
+                .into_iter()
+                .map(|word| word.trim().chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect::<String>())
+                .collect::<Vec<_>>()
+        })
+        .filter(|word| !word.is_empty())
+        .collect()
+}
+
+/// `cli → http → audit → engine → { domain | eventlog | privacy }`.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("domain", &[]),
+    ("eventlog", &[]),
+    ("privacy", &[]),
+    ("engine", &["domain", "eventlog", "privacy"]),
+    ("audit", &["engine", "domain", "eventlog", "privacy"]),
+    ("http", &["audit", "engine", "domain"]),
+    ("bench", &["cli", "http", "audit", "engine", "domain", "eventlog", "privacy"]),
+    ("cli", &["bench", "http", "audit", "engine", "domain", "eventlog", "privacy"]),
+];
+
+#[test]
+fn a_room_uses_only_the_rooms_below_it() {
+    for (room, allowed) in ROOMS {
+        for file in sources(&format!("src/{room}")) {
+            for named in rooms_named(&fs::read_to_string(&file).unwrap()) {
+                let known = ROOMS.iter().any(|(room, _)| *room == named);
+                assert!(
+                    !known || named == *room || allowed.contains(&named.as_str()),
+                    "{} uses {named}, which {room} must not",
+                    file.display()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_check_of_rooms_sees_a_forbidden_use() {
+    assert_eq!(rooms_named("use crate::engine::Engine;"), ["engine"]);
+    assert_eq!(rooms_named("use crate::{audit, engine, http};"), ["audit", "engine", "http"]);
+    assert_eq!(rooms_named("let x = crate::eventlog::embedded::open();"), ["eventlog"]);
+}
+
+#[test]
+fn the_faces_do_not_know_each_other() {
+    const FACES: [&str; 2] = ["server_v1", "rest"];
+    for face in FACES {
+        for file in sources(&format!("src/http/{face}")) {
+            let source = fs::read_to_string(&file).unwrap();
+            for other in FACES.iter().filter(|other| **other != face) {
+                for path in [format!("http::{other}"), format!("super::{other}"), format!("super::super::{other}")] {
+                    assert!(!source.contains(&path), "{} uses the face {other}", file.display());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_domain_asks_for_no_time_no_chance_and_no_disk() {
+    for file in sources("src/domain") {
+        let source = fs::read_to_string(&file).unwrap();
+        for forbidden in ["Utc::now", "new_v4", "now_v7", "std::fs", "std::net", "tokio", "async fn", "rand::"] {
+            assert!(!source.contains(forbidden), "{} contains {forbidden}", file.display());
+        }
+    }
+}
+
+#[test]
+fn only_the_composition_root_names_an_adapter() {
+    for (room, _) in ROOMS.iter().filter(|(room, _)| !["cli", "eventlog", "privacy"].contains(room)) {
+        for file in sources(&format!("src/{room}")) {
+            let source = fs::read_to_string(&file).unwrap();
+            assert!(!source.contains("embedded::"), "{} names an adapter", file.display());
+        }
+    }
+}
+
+#[test]
+fn no_file_is_longer_than_600_lines() {
+    for below in ["src", "schemas", "projections", "tests"] {
+        for file in sources(below) {
+            let lines = fs::read_to_string(&file).unwrap().lines().count();
+            assert!(lines <= 600, "{} has {lines} lines", file.display());
+        }
+    }
+}
+
+#[test]
+fn every_read_model_has_the_same_four_files() {
+    for model in rollcall_projections::ALL {
+        for file in ["mod.rs", "schema.sql", "projector.rs", "queries.rs"] {
+            let path = root().join("projections").join(model.name()).join(file);
+            assert!(path.is_file(), "{} is missing", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_aggregate_has_a_folder_of_schemas_and_a_file_of_decisions() {
+    for declaration in rollcall_schemas::Event::declarations() {
+        let aggregate = declaration.name.split('.').next().unwrap();
+        assert!(root().join("schemas").join(aggregate).join("mod.rs").is_file(), "schemas/{aggregate}");
+        assert!(root().join("src/domain").join(format!("{aggregate}.rs")).is_file(), "src/domain/{aggregate}.rs");
+    }
+}
