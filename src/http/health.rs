@@ -1,0 +1,18 @@
+//! Whether the process lives, and whether it should be given requests.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+
+use super::Service;
+
+/// Answers `/health/{probe}`.
+pub(super) fn answer(service: &Service, probe: &str) -> HttpResponse {
+    let (status, body) = match probe {
+        "live" => (StatusCode::OK, r#"{"status":"live"}"#),
+        "ready" if service.engine.is_ready() => (StatusCode::OK, r#"{"status":"ready"}"#),
+        // Not ready until the read models have caught up, and not any more once a stop has begun.
+        "ready" => (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"catching up"}"#),
+        _ => (StatusCode::NOT_FOUND, r#"{"status":"no such probe"}"#),
+    };
+    HttpResponse::build(status).insert_header(("content-type", "application/json")).body(body)
+}

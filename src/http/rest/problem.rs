@@ -1,0 +1,246 @@
+//! Answers of the REST face, and the one table from its errors to problem details (RFC 9457).
+
+use std::borrow::Cow;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use actix_web::{HttpRequest, HttpResponse};
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::domain::Refusal;
+use crate::domain::values::Invalid;
+use crate::engine;
+use crate::http::exchange::{self, Unread};
+
+static POSITION: HeaderName = HeaderName::from_static("rollcall-position");
+
+/// A successful answer.
+pub(super) struct Answer {
+    status: StatusCode,
+    body: Bytes,
+    position: Option<u64>,
+}
+
+impl Answer {
+    /// The answer of a query.
+    ///
+    /// # Errors
+    /// The body has no JSON form.
+    pub(super) fn query(body: &impl Serialize) -> Result<Self, Problem> {
+        let body = serde_json::to_vec(body).map_err(|_| Problem::Unwritable)?.into();
+        Ok(Self { status: StatusCode::OK, body, position: None })
+    }
+
+    /// The answer of a command whose events the log holds at `position`.
+    ///
+    /// # Errors
+    /// The body has no JSON form.
+    pub(super) fn command(status: StatusCode, body: &impl Serialize, position: u64) -> Result<Self, Problem> {
+        Ok(Self { status, position: Some(position), ..Self::query(body)? })
+    }
+}
+
+/// Why a call did not succeed.
+#[derive(Debug)]
+pub(super) enum Problem {
+    /// There is no such path.
+    NoSuchEndpoint,
+    /// The path takes these methods only.
+    Method(&'static str),
+    /// The body could not be read.
+    Unread(Unread),
+    /// The credentials are missing or wrong.
+    Unauthenticated,
+    /// The idempotency key is not one.
+    MalformedKey,
+    /// A value is missing or wrong; where, as a JSON pointer or the name of a parameter.
+    Invalid(&'static str, Invalid),
+    /// The body is not the JSON it should be.
+    Json(String),
+    /// The engine refused or could not.
+    Engine(engine::Error),
+    /// The answer could not be written.
+    Unwritable,
+}
+
+impl From<engine::Error> for Problem {
+    fn from(error: engine::Error) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        Self::Engine(engine::Error::Refused(refusal))
+    }
+}
+
+impl From<rollcall_projections::store::Error> for Problem {
+    fn from(error: rollcall_projections::store::Error) -> Self {
+        Self::Engine(error.into())
+    }
+}
+
+/// Status and stable type of each error.
+fn kind(problem: &Problem) -> (StatusCode, &'static str) {
+    match problem {
+        Problem::NoSuchEndpoint => (StatusCode::NOT_FOUND, "no-such-endpoint"),
+        Problem::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed"),
+        Problem::Unread(Unread::TooLarge) => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"),
+        Problem::Unread(Unread::Stalled) => (StatusCode::REQUEST_TIMEOUT, "body-stalled"),
+        Problem::Unread(Unread::Broken) => (StatusCode::BAD_REQUEST, "body-broken"),
+        Problem::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
+        Problem::MalformedKey => (StatusCode::BAD_REQUEST, "malformed-idempotency-key"),
+        Problem::Invalid(..) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-value"),
+        Problem::Json(_) => (StatusCode::BAD_REQUEST, "malformed-json"),
+        Problem::Engine(error) => match error {
+            engine::Error::Refused(refusal) => kind_of_refusal(refusal),
+            engine::Error::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            engine::Error::Behind => (StatusCode::SERVICE_UNAVAILABLE, "behind"),
+            engine::Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            engine::Error::KeyInUse => (StatusCode::CONFLICT, "idempotency-key-in-use"),
+            engine::Error::KeyMismatch => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-mismatch"),
+        },
+        Problem::Unwritable => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+    }
+}
+
+fn kind_of_refusal(refusal: &Refusal) -> (StatusCode, &'static str) {
+    match refusal {
+        Refusal::NoSuchApp => (StatusCode::UNAUTHORIZED, "unauthenticated"),
+        Refusal::AppExists => (StatusCode::CONFLICT, "app-exists"),
+        Refusal::NoSuchSecret(_) => (StatusCode::NOT_FOUND, "no-such-secret"),
+        Refusal::LastSecret => (StatusCode::CONFLICT, "last-secret"),
+        Refusal::SeatsTaken => (StatusCode::FORBIDDEN, "seats-taken"),
+        Refusal::NotRegistered => (StatusCode::NOT_FOUND, "not-registered"),
+        Refusal::Deactivated => (StatusCode::GONE, "deactivated"),
+        Refusal::ReactivationTooEarly { .. } => (StatusCode::CONFLICT, "reactivation-too-early"),
+        Refusal::ListFull(_) => (StatusCode::CONFLICT, "list-full"),
+        Refusal::OwnTarget => (StatusCode::UNPROCESSABLE_ENTITY, "own-target"),
+        Refusal::AlreadyFriends => (StatusCode::CONFLICT, "already-friends"),
+        Refusal::NotFriends => (StatusCode::CONFLICT, "not-friends"),
+        Refusal::TargetRefusesAll => (StatusCode::FORBIDDEN, "target-refuses-all"),
+        Refusal::TargetBlocks => (StatusCode::FORBIDDEN, "target-blocks"),
+        Refusal::BlocksTarget => (StatusCode::FORBIDDEN, "blocks-target"),
+        Refusal::TargetDoesNotAllow => (StatusCode::FORBIDDEN, "target-does-not-allow"),
+        Refusal::DoesNotAllowTarget => (StatusCode::FORBIDDEN, "does-not-allow-target"),
+        Refusal::FriendsFull => (StatusCode::CONFLICT, "friends-full"),
+        Refusal::TargetFriendsFull => (StatusCode::CONFLICT, "target-friends-full"),
+        Refusal::UndeclaredField(_) => (StatusCode::UNPROCESSABLE_ENTITY, "undeclared-field"),
+    }
+}
+
+/// The text for the caller. What only the operator may know is in the log instead.
+fn detail(problem: &Problem) -> Cow<'static, str> {
+    match problem {
+        Problem::NoSuchEndpoint => "there is no such endpoint".into(),
+        Problem::Method(allowed) => format!("this endpoint takes {allowed}").into(),
+        Problem::Unread(Unread::TooLarge) => format!("the body is longer than {} bytes", exchange::BODY_MAX).into(),
+        Problem::Unread(Unread::Stalled) => "the body did not arrive in time".into(),
+        Problem::Unread(Unread::Broken) => "the body broke off".into(),
+        Problem::Unauthenticated => "send Authorization: Bearer <app key>:<app secret>".into(),
+        Problem::MalformedKey => "an Idempotency-Key is 1 to 255 characters of ASCII".into(),
+        Problem::Invalid(_, invalid) => invalid.to_string().into(),
+        Problem::Json(reason) => format!("the body is not the JSON it should be: {reason}").into(),
+        Problem::Engine(engine::Error::Unavailable(_)) => "the service cannot answer at the moment; try again".into(),
+        Problem::Engine(error) => error.to_string().into(),
+        Problem::Unwritable => "internal error".into(),
+    }
+}
+
+#[derive(Serialize)]
+struct Details<'d> {
+    r#type: String,
+    title: &'d str,
+    status: u16,
+    detail: &'d str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Pointer<'d>>,
+}
+
+#[derive(Serialize)]
+struct Pointer<'d> {
+    pointer: &'d str,
+    detail: &'d str,
+}
+
+/// The HTTP response.
+pub(super) fn respond(request: &HttpRequest, outcome: Result<Answer, Problem>) -> HttpResponse {
+    match outcome {
+        Ok(answer) => {
+            let mut response = HttpResponse::build(answer.status);
+            response.insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json")));
+            // Answers carry tokens and personal data.
+            response.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")));
+            if let Some(position) = answer.position {
+                response.insert_header((POSITION.clone(), BASE64_URL_SAFE_NO_PAD.encode(position.to_be_bytes())));
+            }
+            exchange::echo(&mut response, request);
+            let body = exchange::compressed(&mut response, request, answer.body);
+            response.body(body)
+        }
+        Err(problem) => failed(request, &problem),
+    }
+}
+
+fn failed(request: &HttpRequest, problem: &Problem) -> HttpResponse {
+    let (status, name) = kind(problem);
+    match problem {
+        Problem::Engine(error @ engine::Error::Unavailable(_)) => tracing::warn!(%error, "a call failed"),
+        Problem::Unwritable => tracing::error!("an answer could not be written"),
+        _ => tracing::debug!(name, "a call was refused"),
+    }
+    let mut response = HttpResponse::build(status);
+    response.insert_header((CONTENT_TYPE, HeaderValue::from_static("application/problem+json")));
+    exchange::echo(&mut response, request);
+    match problem {
+        Problem::Method(allowed) => {
+            response.insert_header((ALLOW, HeaderValue::from_static(allowed)));
+        }
+        Problem::Unread(_) => {
+            response.force_close();
+        }
+        _ => {}
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        response.insert_header((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.insert_header((RETRY_AFTER, HeaderValue::from_static("1")));
+    }
+    let detail = detail(problem);
+    let errors = match problem {
+        Problem::Invalid(pointer, _) => vec![Pointer { pointer, detail: &detail }],
+        _ => vec![],
+    };
+    let details = Details {
+        r#type: format!("urn:rollcall:problem:{name}"),
+        title: status.canonical_reason().unwrap_or("Error"),
+        status: status.as_u16(),
+        detail: &detail,
+        errors,
+    };
+    response.body(serde_json::to_vec(&details).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deactivated_user_is_gone_and_an_unknown_one_is_not_found() {
+        assert_eq!(kind(&Refusal::Deactivated.into()), (StatusCode::GONE, "deactivated"));
+        assert_eq!(kind(&Refusal::NotRegistered.into()), (StatusCode::NOT_FOUND, "not-registered"));
+    }
+
+    #[test]
+    fn what_is_unavailable_is_not_told_to_the_caller() {
+        let problem = Problem::Engine(engine::Error::Unavailable("disk /dev/sda1 is full".into()));
+        assert!(!detail(&problem).contains("sda1"));
+    }
+}

@@ -1,0 +1,57 @@
+//! Ban, lift, list the banned.
+
+use rollcall_projections::banned_users;
+use serde::Serialize;
+
+use super::answer::{Answer, Fault, OK};
+use super::{Call, convert};
+use crate::domain::values::BanMinutes;
+use crate::domain::{Command, ban};
+
+/// Bans one answer holds at most.
+const BANS_MAX: i64 = 1_000;
+
+/// `block`: ban users for so many minutes from now on.
+pub(super) async fn ban(call: &Call<'_>) -> Result<Answer, Fault> {
+    let form = call.form()?;
+    let who = form.user_ids("userId", 20)?;
+    let minutes = BanMinutes::new(form.required_number("minute", i64::MIN, i64::MAX)?)?;
+    call.done(Command::Ban(convert::persons(who), ban::Command::Ban(minutes, None))).await
+}
+
+/// `unblock`: lift the bans of users; who is not banned stays so.
+pub(super) async fn lift_ban(call: &Call<'_>) -> Result<Answer, Fault> {
+    let who = call.form()?.user_ids("userId", 20)?;
+    call.done(Command::Ban(convert::persons(who), ban::Command::Lift)).await
+}
+
+#[derive(Serialize)]
+struct Banned {
+    code: u16,
+    users: Vec<BannedUser>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BannedUser {
+    user_id: String,
+    block_end_time: String,
+}
+
+/// `block/query`: the banned users, the latest end first. Without a page, or with page 0, the first 1,000.
+pub(super) async fn query_banned(call: &Call<'_>) -> Result<Answer, Fault> {
+    let form = call.form()?;
+    let (page, size) = match form.number("page", 0, i64::from(u32::MAX))? {
+        None | Some(0) => (1, convert::number(BANS_MAX)),
+        Some(_) => convert::page(&form, ("page", "size"), (50, BANS_MAX))?,
+    };
+    call.caught_up().await?;
+    let bans = banned_users::banned_until(call.engine.read(), &call.app.id, call.engine.now(), page, size).await?;
+    let subjects: Vec<_> = bans.iter().map(|ban| ban.subject).collect();
+    let ids = call.engine.user_ids(&call.app.id, &subjects).await?;
+    let users = ids
+        .into_iter()
+        .zip(&bans)
+        .filter_map(|(user_id, ban)| Some(BannedUser { user_id: user_id?, block_end_time: convert::time(ban.until) }));
+    Answer::of(&Banned { code: OK, users: users.collect() })
+}

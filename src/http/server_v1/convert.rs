@@ -1,0 +1,210 @@
+//! The translation between the platform's words and the domain's.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use rollcall_projections::Order;
+use rollcall_schemas::ids::{OperationId, SubjectRef};
+use rollcall_schemas::plain::FriendPermission;
+use serde::Serialize;
+
+use super::Call;
+use super::answer::Fault;
+use super::form::Form;
+use crate::domain::Person;
+use crate::domain::values::{Invalid, UserId};
+
+/// The last row a numbered page may reach.
+const ROWS_MAX: i64 = 10_000_000;
+
+/// The answer that names an operation.
+#[derive(Serialize)]
+pub(super) struct Operation {
+    pub(super) code: u16,
+    #[serde(rename = "operateId")]
+    pub(super) operation: OperationId,
+}
+
+/// The answer that lists userIds.
+#[derive(Serialize)]
+pub(super) struct Users {
+    pub(super) code: u16,
+    pub(super) users: Vec<String>,
+}
+
+/// The users a command is about.
+pub(super) fn persons(ids: Vec<UserId>) -> Vec<Person> {
+    ids.into_iter().map(Person::from).collect()
+}
+
+/// A time as the platform writes it, in UTC.
+pub(super) fn time(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// Number and size of a page: `page` counts from 1.
+///
+/// # Errors
+/// One of them is not a number or out of range, or the page lies beyond row 10,000,000.
+pub(super) fn page(
+    form: &Form<'_>,
+    (page, size): (&'static str, &'static str),
+    (usual, max): (i64, i64),
+) -> Result<(u32, u32), Invalid> {
+    let size = form.number(size, 1, max)?.unwrap_or(usual);
+    let page = form.number(page, 1, ROWS_MAX / size)?.unwrap_or(1);
+    Ok((number(page), number(size)))
+}
+
+/// A number that was bounded when it was read.
+pub(super) fn number(bounded: i64) -> u32 {
+    u32::try_from(bounded).unwrap_or(u32::MAX)
+}
+
+/// `order`: 0 the oldest first, which is the default, 1 the newest.
+///
+/// # Errors
+/// It is something else.
+pub(super) fn order(form: &Form<'_>) -> Result<Order, Invalid> {
+    Ok(match form.number("order", 0, 1)? {
+        Some(1) => Order::NewestFirst,
+        _ => Order::OldestFirst,
+    })
+}
+
+/// An opaque page token.
+pub(super) fn page_token(cursor: u64) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(cursor.to_be_bytes())
+}
+
+/// The cursor of a page token; an empty token means the first page.
+///
+/// # Errors
+/// It is not a page token.
+pub(super) fn cursor(form: &Form<'_>) -> Result<Option<u64>, Invalid> {
+    let Some(token) = form.text("pageToken") else { return Ok(None) };
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
+    let bytes = bytes.ok_or(Invalid::malformed("pageToken", "the token of an earlier answer"))?;
+    Ok(Some(u64::from_be_bytes(bytes)))
+}
+
+/// Who may become a friend, as the platform numbers it.
+pub(super) fn permission_number(permission: FriendPermission) -> u8 {
+    match permission {
+        FriendPermission::Anyone => 1,
+        FriendPermission::Approval => 2,
+        FriendPermission::Nobody => 3,
+    }
+}
+
+/// Who may become a friend.
+///
+/// # Errors
+/// The parameter is absent or none of 1, 2 and 3.
+pub(super) fn permission(form: &Form<'_>) -> Result<FriendPermission, Invalid> {
+    Ok(match form.required_number("permissionType", 1, 3)? {
+        1 => FriendPermission::Anyone,
+        2 => FriendPermission::Approval,
+        _ => FriendPermission::Nobody,
+    })
+}
+
+/// A flag the platform writes as 0 or 1.
+///
+/// # Errors
+/// The parameter is absent or neither.
+pub(super) fn flag(form: &Form<'_>, name: &'static str) -> Result<bool, Invalid> {
+    Ok(form.required_number(name, 0, 1)? == 1)
+}
+
+/// A JSON object in a text parameter; absent or empty: none.
+///
+/// # Errors
+/// It is not a JSON object.
+pub(super) fn object(
+    form: &Form<'_>,
+    name: &'static str,
+) -> Result<Option<serde_json::Map<String, serde_json::Value>>, Invalid> {
+    let Some(text) = form.text(name) else { return Ok(None) };
+    serde_json::from_str(text).map(Some).map_err(|_| Invalid::malformed(name, "a JSON object"))
+}
+
+/// Opens a text a read model stores; empty where there is none or it was erased.
+///
+/// # Errors
+/// The vault is unavailable.
+pub(super) fn opened(call: &Call<'_>, subject: SubjectRef, sealed: Option<&[u8]>) -> Result<String, Fault> {
+    let Some(sealed) = sealed else { return Ok(String::new()) };
+    Ok(call.engine.open_text(&call.app.id, subject, sealed)?.unwrap_or_default())
+}
+
+/// Opens fields a read model stores, as a JSON object in a text; what was erased is left out.
+///
+/// # Errors
+/// The vault is unavailable.
+pub(super) fn opened_fields<'f>(
+    call: &Call<'_>,
+    subject: SubjectRef,
+    fields: impl Iterator<Item = (&'f str, &'f [u8])>,
+) -> Result<String, Fault> {
+    let mut object = serde_json::Map::new();
+    for (name, sealed) in fields {
+        if let Some(value) = call.engine.open_json(&call.app.id, subject, sealed)? {
+            object.insert(name.to_owned(), value);
+        }
+    }
+    serde_json::to_string(&object).map_err(Fault::Unwritable)
+}
+
+/// The subjects of users, in their order; `None`: the userId was never used, or forgotten.
+///
+/// # Errors
+/// The read models or the vault are unavailable.
+pub(super) fn subjects(call: &Call<'_>, ids: &[UserId]) -> Result<Vec<Option<SubjectRef>>, Fault> {
+    ids.iter().map(|id| Ok(call.engine.find(&call.app.id, id)?)).collect()
+}
+
+/// The userIds of a list; who was forgotten is left out.
+///
+/// # Errors
+/// The read models or the vault are unavailable.
+pub(super) async fn user_ids(call: &Call<'_>, subjects: &[SubjectRef]) -> Result<Vec<String>, Fault> {
+    Ok(call.engine.user_ids(&call.app.id, subjects).await?.into_iter().flatten().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn form(body: &str) -> Form<'_> {
+        Form::parse(body.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_page_token_comes_back_as_its_cursor_and_nothing_else_does() {
+        for at in [0, 1, 4_711, u64::MAX] {
+            let body = format!("pageToken={}", page_token(at));
+            assert_eq!(cursor(&form(&body)).unwrap(), Some(at));
+        }
+        assert_eq!(cursor(&form("pageToken=")).unwrap(), None);
+        for bad in ["CNgB", "%00", "AAAAAAAAAAA=", "AAAAAAAAAAAA"] {
+            assert!(cursor(&form(&format!("pageToken={bad}"))).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_page_begins_at_one_and_ends_before_row_ten_million() {
+        let read = |body: &str| page(&form(body), ("page", "size"), (20, 100));
+        assert_eq!(read("").unwrap(), (1, 20));
+        assert_eq!(read("page=3&size=100").unwrap(), (3, 100));
+        for bad in ["page=0", "page=-1", "size=0", "size=101", "page=x", "page=500001", "size=100&page=100001"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_written_as_the_platform_writes_it() {
+        assert_eq!(time(DateTime::from_timestamp(1_795_420_824, 0).unwrap()), "2026-11-23 08:00:24");
+    }
+}

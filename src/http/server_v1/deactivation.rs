@@ -1,0 +1,32 @@
+//! Deactivate, list the deactivated, reactivate.
+
+use rollcall_projections::deactivated_users;
+use rollcall_schemas::ids::OperationId;
+
+use super::answer::{Answer, Fault, OK};
+use super::{Call, convert};
+use crate::domain::{Command, user};
+
+/// `deactivate`: fence users and erase their data. One user that does not exist refuses the whole call.
+pub(super) async fn deactivate(call: &Call<'_>) -> Result<Answer, Fault> {
+    let who = call.form()?.user_ids("userId", 100)?;
+    call.operation(Command::Deactivate(convert::persons(who))).await
+}
+
+/// `reactivate`: lift the fence; nothing that was erased comes back.
+pub(super) async fn reactivate(call: &Call<'_>) -> Result<Answer, Fault> {
+    let who = call.form()?.user_ids("userId", 100)?;
+    // The engine names the operation.
+    let unnamed = OperationId(String::new());
+    call.operation(Command::User(convert::persons(who), user::Command::Reactivate(unnamed))).await
+}
+
+/// `deactivate/query`: a page of the deactivated users.
+pub(super) async fn query_deactivated(call: &Call<'_>) -> Result<Answer, Fault> {
+    let form = call.form()?;
+    let (page, size) = convert::page(&form, ("pageNo", "pageSize"), (50, 50))?;
+    call.caught_up().await?;
+    let rows = deactivated_users::page(call.engine.read(), &call.app.id, page, size).await?;
+    let subjects: Vec<_> = rows.iter().map(|row| row.subject).collect();
+    Answer::of(&convert::Users { code: OK, users: convert::user_ids(call, &subjects).await? })
+}

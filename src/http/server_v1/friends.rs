@@ -1,0 +1,206 @@
+//! Friends.
+
+use rollcall_projections::{friend_graph, hosted_profiles, user_directory, user_settings};
+use rollcall_schemas::ids::SubjectRef;
+use serde::Serialize;
+
+use super::answer::{Answer, Fault, OK};
+use super::{Call, convert};
+use crate::domain::values::{ProfileChanges, Remark, RequestText, extension_fields};
+use crate::domain::{Command, user};
+
+/// Users one call may name.
+const TARGETS_MAX: usize = 100;
+
+/// `friend/add`: make a user the friend of another; `optType` 1, the default, as the other permits, 2 directly.
+pub(super) async fn befriend(call: &Call<'_>) -> Result<Answer, Fault> {
+    let form = call.form()?;
+    let who = form.user_id("userId")?.into();
+    let target = form.user_id("targetId")?.into();
+    let direct = form.number("optType", 1, 2)? == Some(2);
+    let text = form.text("extra").map(RequestText::parse).transpose()?;
+    call.done(Command::Befriend { who, target, direct, text }).await
+}
+
+/// `friend/delete`: end friendships; who is no friend stays so.
+pub(super) async fn unfriend(call: &Call<'_>) -> Result<Answer, Fault> {
+    let form = call.form()?;
+    let who = form.user_id("userId")?.into();
+    let targets = form.user_ids("targetIds", TARGETS_MAX)?;
+    call.done(Command::Unfriend(who, convert::persons(targets))).await
+}
+
+/// `friend/clean`: end all friendships of a user.
+pub(super) async fn clear_friends(call: &Call<'_>) -> Result<Answer, Fault> {
+    let who = call.form()?.user_id("userId")?.into();
+    // The engine fills in with whom.
+    call.done(Command::ClearFriends(who, vec![])).await
+}
+
+/// `friend/profile/set`: describe a friend for oneself; an empty `remarkName` takes the remark away.
+pub(super) async fn describe_friend(call: &Call<'_>) -> Result<Answer, Fault> {
+    const FIELDS_MAX: usize = 10;
+    let form = call.form()?;
+    let who = form.user_id("userId")?.into();
+    let target = form.user_id("targetId")?.into();
+    let remark = match form.given("remarkName") {
+        None => None,
+        Some("") => Some(None),
+        Some(remark) => Some(Some(Remark::parse(remark)?)),
+    };
+    let fields = match convert::object(&form, "friendExtProfile")? {
+        Some(object) => extension_fields("friendExtProfile", &object, FIELDS_MAX)?,
+        None => ProfileChanges::new(),
+    };
+    call.done(Command::DescribeFriend(who, target, remark, fields)).await
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Friends {
+    code: u16,
+    page_token: String,
+    total_count: u64,
+    friend_list: Vec<Friend>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Friend {
+    user_id: String,
+    name: String,
+    remark_name: String,
+    friend_ext_profile: String,
+    time: i64,
+}
+
+/// `friend/get`: a page of the friends of a user.
+pub(super) async fn list_friends(call: &Call<'_>) -> Result<Answer, Fault> {
+    let form = call.form()?;
+    let user_id = form.user_id("userId")?;
+    let cursor = convert::cursor(&form)?;
+    let size = convert::number(form.number("size", 1, 100)?.unwrap_or(50));
+    let order = convert::order(&form)?;
+    call.caught_up().await?;
+    let (read, app) = (call.engine.read(), &call.app.id);
+    let Some(owner) = call.engine.find(app, &user_id)? else {
+        let (page_token, friend_list) = (String::new(), vec![]);
+        return Answer::of(&Friends { code: OK, page_token, total_count: 0, friend_list });
+    };
+    let mut rows = friend_graph::page(read, owner, cursor, size + 1, order).await?;
+    let wanted = usize::try_from(size).unwrap_or(usize::MAX);
+    let more = rows.len() > wanted;
+    rows.truncate(wanted);
+    let page_token =
+        rows.last().filter(|_| more).map(|row| convert::page_token(row.befriended_position)).unwrap_or_default();
+    let subjects: Vec<_> = rows.iter().map(|row| row.friend).collect();
+    let ids = call.engine.user_ids(app, &subjects).await?;
+    let names = names(call, &subjects).await?;
+    let descriptions = friend_graph::descriptions(read, owner, &subjects).await?;
+    let mut friend_list = Vec::with_capacity(rows.len());
+    for (((row, user_id), name), description) in rows.iter().zip(ids).zip(names).zip(&descriptions) {
+        let Some(user_id) = user_id else { continue };
+        let written = description.iter().map(|(field, sealed)| (field.as_str(), sealed.as_slice()));
+        let (remark, fields): (Vec<_>, Vec<_>) = written.partition(|(field, _)| *field == friend_graph::REMARK);
+        friend_list.push(Friend {
+            user_id,
+            name,
+            remark_name: convert::opened(call, row.friend, remark.first().map(|(_, sealed)| *sealed))?,
+            friend_ext_profile: convert::opened_fields(call, row.friend, fields.into_iter())?,
+            time: row.befriended_at.timestamp_millis(),
+        });
+    }
+    let total_count = friend_graph::count(read, owner).await?;
+    Answer::of(&Friends { code: OK, page_token, total_count, friend_list })
+}
+
+/// The names friends are shown with: that of the hosted profile, else the registered one, else none.
+async fn names(call: &Call<'_>, subjects: &[SubjectRef]) -> Result<Vec<String>, Fault> {
+    let (read, app) = (call.engine.read(), &call.app.id);
+    let profiles = hosted_profiles::of_subjects(read, app, subjects).await?;
+    let users = user_directory::by_subjects(read, app, subjects).await?;
+    let mut names = Vec::with_capacity(subjects.len());
+    for ((subject, profile), user) in subjects.iter().zip(profiles).zip(users) {
+        let hosted = profile.and_then(|profile| profile.fields.into_iter().find(|(name, _)| name.0 == "name"));
+        let hosted = convert::opened(call, *subject, hosted.as_ref().map(|(_, sealed)| sealed.as_slice()))?;
+        names.push(match user {
+            Some(user) if hosted.is_empty() => convert::opened(call, *subject, user.name.as_deref())?,
+            Some(_) | None => hosted,
+        });
+    }
+    Ok(names)
+}
+
+#[derive(Serialize)]
+struct Checked<'c> {
+    code: u16,
+    results: Vec<Relationship<'c>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Relationship<'c> {
+    user_id: &'c str,
+    /// 1: not friends, 4: friends.
+    result: u8,
+}
+
+/// `friend/check`: which of the targets are friends of a user.
+pub(super) async fn check_friends(call: &Call<'_>) -> Result<Answer, Fault> {
+    let form = call.form()?;
+    let user_id = form.user_id("userId")?;
+    let targets = form.user_ids("targetIds", TARGETS_MAX)?;
+    call.caught_up().await?;
+    let subjects = convert::subjects(call, &targets)?;
+    let known: Vec<_> = subjects.iter().copied().flatten().collect();
+    let friends = match call.engine.find(&call.app.id, &user_id)? {
+        Some(owner) => friend_graph::check(call.engine.read(), owner, &known).await?,
+        None => vec![],
+    };
+    let mut friends = friends.into_iter();
+    let results = targets.iter().zip(subjects).map(|(target, subject)| Relationship {
+        user_id: target.as_str(),
+        result: if subject.and_then(|_| friends.next()) == Some(true) { 4 } else { 1 },
+    });
+    Answer::of(&Checked { code: OK, results: results.collect() })
+}
+
+/// `friend/permission/set`: who may become a friend of users.
+pub(super) async fn permit_friends(call: &Call<'_>) -> Result<Answer, Fault> {
+    let form = call.form()?;
+    let who = form.user_ids("userIds", TARGETS_MAX)?;
+    let permission = convert::permission(&form)?;
+    call.done(Command::User(convert::persons(who), user::Command::PermitFriends(permission))).await
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Permissions<'p> {
+    code: u16,
+    permission_settings: Vec<Permission<'p>>,
+}
+
+#[derive(Serialize)]
+struct Permission<'p> {
+    #[serde(rename = "userId")]
+    user_id: &'p str,
+    #[serde(rename = "type")]
+    permission: u8,
+}
+
+/// `friend/permission/get`: who may become a friend of users; the app's setting for who has none of its own.
+pub(super) async fn query_permissions(call: &Call<'_>) -> Result<Answer, Fault> {
+    let who = call.form()?.user_ids("userIds", TARGETS_MAX)?;
+    call.caught_up().await?;
+    let mut permission_settings = Vec::with_capacity(who.len());
+    for user_id in &who {
+        let own = match call.engine.find(&call.app.id, user_id)? {
+            Some(subject) => user_settings::permission(call.engine.read(), subject).await?,
+            None => None,
+        };
+        let permission = own.unwrap_or(call.app.settings.friend_permission);
+        permission_settings
+            .push(Permission { user_id: user_id.as_str(), permission: convert::permission_number(permission) });
+    }
+    Answer::of(&Permissions { code: OK, permission_settings })
+}

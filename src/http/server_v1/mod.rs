@@ -1,0 +1,184 @@
+//! Server API v1: what back ends with an official server SDK of the platform speak. Foreign words never leave this
+//! folder.
+
+use std::sync::Arc;
+
+use actix_web::http::Method;
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use rollcall_schemas::envelope::Actor;
+
+use super::{Service, exchange};
+use crate::domain::{Command, Reply};
+use crate::engine::{App, Caller, Done, Engine};
+
+mod answer;
+mod bans;
+mod convert;
+mod deactivation;
+mod form;
+mod friends;
+mod groups;
+mod lists;
+mod online;
+mod profiles;
+mod remarks;
+mod settings;
+mod signature;
+mod tags;
+mod users;
+
+use answer::{Answer, Fault};
+use form::Form;
+
+macro_rules! routes {
+    ($($path:literal $(| $alias:literal)* => $group:ident::$handler:ident,)*) => {
+        /// An endpoint.
+        #[allow(non_camel_case_types)]
+        #[derive(Debug, Clone, Copy)]
+        enum Route { $($handler,)* }
+
+        impl Route {
+            fn of(path: &str) -> Option<Self> {
+                match path {
+                    $($path $(| $alias)* => Some(Self::$handler),)*
+                    _ => None,
+                }
+            }
+
+            async fn answer(self, call: &Call<'_>) -> Result<Answer, Fault> {
+                match self { $(Self::$handler => $group::$handler(call).await,)* }
+            }
+        }
+    };
+}
+
+// Every endpoint; all take POST. A handler's name is unique, so that it can be found.
+routes! {
+    "/user/getToken.json"              => users::register,
+    "/user/info.json"                  => users::info,
+    "/user/refresh.json"               => users::refresh,
+    "/user/token/expire.json"          => users::expire_tokens,
+    "/user/query.json"                 => users::query_users,
+    "/user/delusers.json"              => users::delete_users,
+    "/user/deactivate.json"            => deactivation::deactivate,
+    "/user/deactivate/query.json"      => deactivation::query_deactivated,
+    "/user/reactivate.json" | "/user/activate.json" => deactivation::reactivate,
+    "/user/block.json"                 => bans::ban,
+    "/user/unblock.json"               => bans::lift_ban,
+    "/user/block/query.json"           => bans::query_banned,
+    "/user/checkOnline.json"           => online::check_online,
+    "/user/blacklist/add.json" | "/user/blocklist/add.json" => lists::block,
+    "/user/blacklist/remove.json" | "/user/blocklist/remove.json" => lists::unblock,
+    "/user/blacklist/query.json" | "/user/blocklist/query.json" => lists::query_blocklist,
+    "/user/whitelist/add.json"         => lists::allow,
+    "/user/whitelist/remove.json"      => lists::disallow,
+    "/user/whitelist/query.json"       => lists::query_allowlist,
+    "/user/whitesetting/set.json"      => lists::set_allowlist,
+    "/user/whitesetting/query.json"    => lists::query_allowlist_setting,
+    "/user/profile/set.json"           => profiles::set_profile,
+    "/user/profile/clean.json"         => profiles::clean_profile,
+    "/user/profile/batch/query.json"   => profiles::query_profiles,
+    "/user/profile/query.json"         => profiles::list_profiles,
+    "/friend/add.json"                 => friends::befriend,
+    "/friend/delete.json"              => friends::unfriend,
+    "/friend/clean.json"               => friends::clear_friends,
+    "/friend/profile/set.json"         => friends::describe_friend,
+    "/friend/get.json"                 => friends::list_friends,
+    "/friend/check.json"               => friends::check_friends,
+    "/friend/permission/set.json"      => friends::permit_friends,
+    "/friend/permission/get.json"      => friends::query_permissions,
+    "/user/tag/set.json"               => tags::tag,
+    "/user/tag/batch/set.json"         => tags::tag_users,
+    "/user/tags/get.json"              => tags::query_tags,
+    "/user/chat/fb/set.json"           => settings::mute,
+    "/user/chat/fb/querylist.json"     => settings::query_muted,
+    "/user/blockPushPeriod/set.json"   => settings::quiet_pushes,
+    "/user/blockPushPeriod/get.json"   => settings::query_quiet_hours,
+    "/user/blockPushPeriod/delete.json" => settings::unquiet_pushes,
+    "/user/remarks/set.json"           => remarks::remark,
+    "/user/remarks/del.json"           => remarks::unremark,
+    "/user/remarks/get.json"           => remarks::query_remarks,
+    "/user/group/query.json"           => groups::query_groups,
+}
+
+/// One authenticated call.
+struct Call<'s> {
+    engine: &'s Engine,
+    app: Arc<App>,
+    caller: Caller,
+    body: Bytes,
+}
+
+impl Call<'_> {
+    fn form(&self) -> Result<Form<'_>, Fault> {
+        Ok(Form::parse(&self.body)?)
+    }
+
+    async fn execute(&self, command: Command) -> Result<Done, Fault> {
+        Ok(self.engine.execute(&self.caller, command).await?)
+    }
+
+    /// Executes a command whose caller is told that it is done, nothing else.
+    async fn done(&self, command: Command) -> Result<Answer, Fault> {
+        self.execute(command).await.map(|_| Answer::DONE)
+    }
+
+    /// Executes a command whose caller is told how the operation is called.
+    async fn operation(&self, command: Command) -> Result<Answer, Fault> {
+        match self.execute(command).await?.reply {
+            Reply::Operation(operation) => Answer::of(&convert::Operation { code: answer::OK, operation }),
+            Reply::Done | Reply::Token(_) | Reply::Friends | Reply::Waiting => Err(Fault::Mismatched),
+        }
+    }
+
+    /// Waits until a query sees every command of the app that was answered before it.
+    async fn caught_up(&self) -> Result<(), Fault> {
+        Ok(self.engine.caught_up(&self.app.id).await?)
+    }
+}
+
+/// Answers whatever was asked of `path`, whose runs of slashes are one slash each.
+pub(super) async fn answer(
+    service: &Service,
+    request: &HttpRequest,
+    payload: web::Payload,
+    path: &str,
+) -> HttpResponse {
+    let outcome = serve(service, request, payload, path).await;
+    answer::respond(request, path, outcome)
+}
+
+async fn serve(service: &Service, request: &HttpRequest, payload: web::Payload, path: &str) -> Result<Answer, Fault> {
+    let route = Route::of(path).ok_or(Fault::NoSuchEndpoint)?;
+    if request.method() != Method::POST {
+        return Err(Fault::NotPost);
+    }
+    // The body is read before anybody is turned away, so that the connection can be used again.
+    let body = exchange::body(request, payload).await.map_err(Fault::Unread)?;
+    let engine = service.engine.as_ref();
+    let (app, secret) = signature::authenticate(engine, request.headers()).ok_or(Fault::Unauthenticated)?;
+    let caller = Caller {
+        app: app.id.clone(),
+        actor: Actor::Server(secret),
+        correlation: exchange::correlation(exchange::request_id(request.headers())),
+        idempotency: None,
+    };
+    tracing::debug!(?route, "call");
+    route.answer(&Call { engine, app, caller, body }).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Route;
+
+    #[test]
+    fn paths_are_matched_exactly_and_by_their_aliases() {
+        for path in ["/user/getToken.json", "/user/activate.json", "/user/blocklist/query.json"] {
+            assert!(Route::of(path).is_some(), "{path}");
+        }
+        for path in ["/user/gettoken.json", "/user/getToken", "/user/getToken.json/", "", "/"] {
+            assert!(Route::of(path).is_none(), "{path}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Hosted profiles. Requests and answers carry `userProfile` and `userExtProfile` as texts that hold JSON.
+
+use rollcall_projections::hosted_profiles;
+use serde::Serialize;
+
+use super::answer::{Answer, Fault, OK};
+use super::{Call, convert};
+use crate::domain::values::{Invalid, extension_fields, profile_fields};
+use crate::domain::{Command, user};
+
+/// `profile/set`: set or clear fields of a hosted profile; fields that are not named stay.
+pub(super) async fn set_profile(call: &Call<'_>) -> Result<Answer, Fault> {
+    const EXTENSIONS_MAX: usize = 20;
+    let form = call.form()?;
+    let user_id = form.user_id("userId")?;
+    let fixed = convert::object(&form, "userProfile")?;
+    let extensions = convert::object(&form, "userExtProfile")?;
+    if fixed.is_none() && extensions.is_none() {
+        return Err(Invalid::missing("userProfile").into());
+    }
+    let mut changes = profile_fields(&fixed.unwrap_or_default())?;
+    changes.extend(extension_fields("userExtProfile", &extensions.unwrap_or_default(), EXTENSIONS_MAX)?);
+    call.done(Command::User(vec![user_id.into()], user::Command::SetProfile(changes))).await
+}
+
+/// `profile/clean`: clear hosted profiles.
+pub(super) async fn clean_profile(call: &Call<'_>) -> Result<Answer, Fault> {
+    let who = call.form()?.user_ids("userId", 20)?;
+    call.done(Command::User(convert::persons(who), user::Command::CleanProfile)).await
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Profiles {
+    code: u16,
+    user_list: Vec<Profile>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Profile {
+    user_id: String,
+    version: u64,
+    user_profile: String,
+    user_ext_profile: String,
+}
+
+fn opened(call: &Call<'_>, user_id: String, profile: &hosted_profiles::Profile) -> Result<Profile, Fault> {
+    let fields = profile.fields.iter().map(|(name, sealed)| (name.0.as_str(), sealed.as_slice()));
+    let (extensions, fixed): (Vec<_>, Vec<_>) = fields.partition(|(name, _)| name.starts_with("ext_"));
+    Ok(Profile {
+        user_id,
+        version: profile.version,
+        user_profile: convert::opened_fields(call, profile.subject, fixed.into_iter())?,
+        user_ext_profile: convert::opened_fields(call, profile.subject, extensions.into_iter())?,
+    })
+}
+
+/// `profile/batch/query`: the hosted profiles of users; who has none is left out.
+pub(super) async fn query_profiles(call: &Call<'_>) -> Result<Answer, Fault> {
+    let who = call.form()?.user_ids("userId", 100)?;
+    call.caught_up().await?;
+    let subjects = convert::subjects(call, &who)?;
+    let known: Vec<_> = subjects.iter().copied().flatten().collect();
+    let mut profiles = hosted_profiles::of_subjects(call.engine.read(), &call.app.id, &known).await?.into_iter();
+    let mut user_list = vec![];
+    for (user_id, subject) in who.iter().zip(subjects) {
+        if let Some(profile) = subject.and_then(|_| profiles.next()).flatten() {
+            user_list.push(opened(call, user_id.as_str().to_owned(), &profile)?);
+        }
+    }
+    Answer::of(&Profiles { code: OK, user_list })
+}
+
+/// `profile/query`: the hosted profiles of an app, by registration.
+pub(super) async fn list_profiles(call: &Call<'_>) -> Result<Answer, Fault> {
+    let form = call.form()?;
+    // The platform's documentation calls the size of a page both ways.
+    let size = if form.text("size").is_some() { "size" } else { "count" };
+    let (page, size) = convert::page(&form, ("page", size), (20, 100))?;
+    let order = convert::order(&form)?;
+    call.caught_up().await?;
+    let (read, app) = (call.engine.read(), &call.app.id);
+    let profiles = hosted_profiles::page(read, app, page, size, order).await?;
+    let subjects: Vec<_> = profiles.iter().map(|profile| profile.subject).collect();
+    let mut user_list = vec![];
+    for (user_id, profile) in call.engine.user_ids(app, &subjects).await?.into_iter().zip(&profiles) {
+        if let Some(user_id) = user_id {
+            user_list.push(opened(call, user_id, profile)?);
+        }
+    }
+    Answer::of(&Profiles { code: OK, user_list })
+}
