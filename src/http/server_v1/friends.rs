@@ -83,7 +83,7 @@ pub(super) async fn list_friends(call: &Call<'_>) -> Result<Answer, Fault> {
     let order = convert::order(&form)?;
     call.caught_up().await?;
     let (read, app) = (call.engine.read(), &call.app.id);
-    let Some(owner) = call.engine.find(app, &user_id)? else {
+    let Some(owner) = call.engine.find(app, &user_id).await? else {
         let (page_token, friend_list) = (String::new(), vec![]);
         return Answer::of(&Friends { code: OK, page_token, total_count: 0, friend_list });
     };
@@ -151,9 +151,9 @@ pub(super) async fn check_friends(call: &Call<'_>) -> Result<Answer, Fault> {
     let user_id = form.user_id("userId")?;
     let targets = form.user_ids("targetIds", TARGETS_MAX)?;
     call.caught_up().await?;
-    let subjects = convert::subjects(call, &targets)?;
+    let subjects = convert::subjects(call, &targets).await?;
     let known: Vec<_> = subjects.iter().copied().flatten().collect();
-    let friends = match call.engine.find(&call.app.id, &user_id)? {
+    let friends = match call.engine.find(&call.app.id, &user_id).await? {
         Some(owner) => friend_graph::check(call.engine.read(), owner, &known).await?,
         None => vec![],
     };
@@ -194,8 +194,8 @@ pub(super) async fn query_permissions(call: &Call<'_>) -> Result<Answer, Fault> 
     call.caught_up().await?;
     let mut permission_settings = Vec::with_capacity(who.len());
     for user_id in &who {
-        let own = match call.engine.find(&call.app.id, user_id)? {
-            Some(subject) => user_settings::permission(call.engine.read(), subject).await?,
+        let own = match call.engine.find(&call.app.id, user_id).await? {
+            Some(subject) => user_settings::of(call.engine.read(), subject).await?.friend_permission,
             None => None,
         };
         let permission = own.unwrap_or(call.app.settings.friend_permission);

@@ -91,7 +91,7 @@ pub(super) async fn query_remarks(call: &Call<'_>) -> Result<Answer, Fault> {
     let (page, size) = convert::page(&form, ("page", "size"), (50, 50))?;
     call.caught_up().await?;
     let (read, app) = (call.engine.read(), &call.app.id);
-    let Some(owner) = call.engine.find(app, &user_id)? else {
+    let Some(owner) = call.engine.find(app, &user_id).await? else {
         return Answer::of(&Remarks { code: OK, total: 0, users: vec![] });
     };
     let rows = remarks::page(read, owner, page, size).await?;
@@ -100,9 +100,9 @@ pub(super) async fn query_remarks(call: &Call<'_>) -> Result<Answer, Fault> {
     let mut users = Vec::with_capacity(rows.len());
     for (row, id) in rows.iter().zip(ids) {
         let Some(id) = id else { continue };
-        users.push(Remarked { id, remark: convert::opened(call, row.target, row.remark.as_deref())? });
+        users.push(Remarked { id, remark: convert::opened(call, row.target, Some(&row.remark))? });
     }
-    Answer::of(&Remarks { code: OK, total: remarks::count(read, owner).await?, users })
+    Answer::of(&Remarks { code: OK, total: remarks::total(read, owner).await?, users })
 }
 
 #[cfg(test)]

@@ -83,8 +83,9 @@ pub(super) async fn query_tags(call: &Call<'_>) -> Result<Answer, Fault> {
 }
 
 async fn tags_of(call: &Call<'_>, user_id: &UserId) -> Result<Vec<String>, Fault> {
-    let Some(subject) = call.engine.find(&call.app.id, user_id)? else { return Ok(vec![]) };
-    let Some(sealed) = user_tags::of(call.engine.read(), subject).await? else { return Ok(vec![]) };
+    let Some(subject) = call.engine.find(&call.app.id, user_id).await? else { return Ok(vec![]) };
+    let sealed = user_tags::of_subjects(call.engine.read(), &call.app.id, &[subject]).await?;
+    let Some(sealed) = sealed.into_iter().next().flatten() else { return Ok(vec![]) };
     let tags = call.engine.open_json(&call.app.id, subject, &sealed)?;
     Ok(tags.and_then(|tags| serde_json::from_value(tags).ok()).unwrap_or_default())
 }
