@@ -47,10 +47,12 @@ fn measure(label: &str, log: &Log, batch: usize, models: &[&dyn Projection]) -> 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let log = log(200_000);
-    measure("live, all read models", &log, 200, ALL);
-    let (_directory, store) = measure("bulk, all read models", &log, 20_000, ALL);
+    for batch in [200, 1_000, 5_000] {
+        measure("live, all read models", &log, batch, ALL);
+    }
+    let (_directory, store) = measure("bulk, all read models", &log, 50_000, ALL);
     for model in ALL {
-        measure(&format!("bulk, {}", model.name()), &log, 20_000, &[*model]);
+        measure(&format!("bulk, {}", model.name()), &log, 50_000, &[*model]);
     }
     let app = app("app-one");
     let asked = 200_000;

@@ -131,7 +131,7 @@ impl World {
                 user::ProfileSet { subject: me, fields, cleared }.into()
             }
             4 => user::ProfileCleaned { subject: me }.into(),
-            5 => user::Tagged { subject: me, tags: (salt % 3 > 0).then(|| profile(me, &text)) }.into(),
+            5 => user::Tagged { subject: me, tags: (!salt.is_multiple_of(3)).then(|| profile(me, &text)) }.into(),
             6 | 7 => {
                 self.people[who].muted = !self.people[who].muted;
                 if self.people[who].muted {
@@ -225,7 +225,7 @@ impl World {
         let pair = Pair::of(me, them).unwrap();
         let friends = self.friends.contains(&pair);
         match (step, friends) {
-            (20, _) if salt % 3 == 0 => {
+            (20, _) if salt.is_multiple_of(3) => {
                 let unblocked = blocklist::Unblocked { subject: me, targets: vec![them] };
                 self.log.record(Stream::Blocklist(me), blocklist::Event::from(unblocked));
             }
@@ -260,13 +260,13 @@ impl World {
                 self.log.record(Stream::Friendship(pair), friendship::Event::from(befriended));
                 self.friends.insert(pair);
             }
-            (27, true) if salt % 4 == 0 => self.end(pair, me),
+            (27, true) if salt.is_multiple_of(4) => self.end(pair, me),
             (24..=27, true) => {
                 let described = friendship::Described {
                     owner: me,
                     about: them,
-                    remark: (salt % 2 == 0).then(|| profile(them, "remark")),
-                    remark_cleared: salt % 5 == 0,
+                    remark: salt.is_multiple_of(2).then(|| profile(them, "remark")),
+                    remark_cleared: salt.is_multiple_of(5),
                     fields: BTreeMap::from([(field("ext_team"), profile(them, "team"))]),
                     cleared: BTreeSet::from([field("ext_old")]),
                 };
