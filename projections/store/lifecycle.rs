@@ -25,7 +25,7 @@ const store_schema: &str = "
         model TEXT NOT NULL, stream TEXT NOT NULL, position BIGINT NOT NULL, event BLOB NOT NULL, reason TEXT,
         first_at BIGINT NOT NULL, PRIMARY KEY (model, stream, position)) WITHOUT ROWID;";
 const stored_checkpoint: &str = "SELECT version, position, event FROM store_checkpoint WHERE model = $1";
-const stored_tables: &str = "SELECT tables FROM store_checkpoint WHERE model = $1";
+pub(super) const stored_tables: &str = "SELECT tables FROM store_checkpoint WHERE model = $1";
 const begin_checkpoint: &str =
     "INSERT INTO store_checkpoint (model, version, position, event, tables) VALUES ($1, $2, 0, NULL, $3)";
 const drop_checkpoint: &str = "DELETE FROM store_checkpoint WHERE model = $1";

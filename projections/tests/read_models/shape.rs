@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use rollcall_projections::ALL;
+use rollcall_projections::store::ReadStore;
+use rollcall_projections::{ALL, Changes, Entry, Inconsistent, Projection, apps, user_directory};
 use rusqlite::Connection;
 
 use crate::rebuilding::store;
@@ -82,4 +83,107 @@ fn a_dropped_read_model_leaves_nothing_behind() {
     assert_eq!(left, 0);
     let checkpoints: i64 = connection.query_row("SELECT COUNT(*) FROM store_checkpoint", [], |row| row.get(0)).unwrap();
     assert_eq!(checkpoints, 0);
+}
+
+#[test]
+fn no_statement_walks_a_whole_table_or_sorts_in_memory() {
+    let (files, _store) = store();
+    let connection = Connection::open(files.path().join("read.db")).unwrap();
+    for model in ALL {
+        for sql in model.statements().iter().chain(model.queries()) {
+            let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let nulls = vec![rusqlite::types::Null; statement.parameter_count()];
+            let steps = statement.query_map(rusqlite::params_from_iter(nulls), |row| row.get::<_, String>(3)).unwrap();
+            for step in steps.map(Result::unwrap) {
+                // A scan along an index stops at the LIMIT.
+                let walks = step.starts_with("SCAN")
+                    && !step.contains("USING")
+                    && !step.contains("CONSTANT")
+                    && !step.contains("VALUES");
+                assert!(!walks && !step.contains("TEMP B-TREE FOR ORDER BY"), "{}: {step}: {sql}", model.name());
+            }
+        }
+    }
+}
+
+/// The ban list as a later version could be.
+struct Later;
+
+impl Projection for Later {
+    fn name(&self) -> &'static str {
+        "banned_users"
+    }
+    fn version(&self) -> u32 {
+        2
+    }
+    fn schema(&self) -> &'static str {
+        "CREATE TABLE banned_users_v2 (subject BYTEA NOT NULL, PRIMARY KEY (subject)) /*clustered*/;"
+    }
+    fn tables(&self) -> &'static [&'static str] {
+        &["banned_users_v2"]
+    }
+    fn statements(&self) -> &'static [&'static str] {
+        &[]
+    }
+    fn queries(&self) -> &'static [&'static str] {
+        &[]
+    }
+    fn project(&self, _: &Entry<'_>, _: &mut Changes) -> Result<(), Inconsistent> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_read_model_of_another_version_is_dropped_and_starts_at_its_beginning() {
+    let (files, store) = store();
+    let mut log = Log::default();
+    log.register(subject(1));
+    store.apply(&log.after(0), ALL).unwrap();
+    drop(store);
+    let path = files.path().join("read.db");
+    let store = ReadStore::open_with(&path, &[&Later]).unwrap();
+    assert_eq!(store.checkpoint("banned_users").unwrap(), 0);
+    store.apply(&log.after(0), &[&Later]).unwrap();
+    drop(store);
+    let connection = Connection::open(&path).unwrap();
+    let tables: Vec<String> = connection
+        .prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'banned_users%'")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(tables, ["banned_users_v2"]);
+    let store = ReadStore::open(&path).unwrap();
+    assert_eq!(store.checkpoint("banned_users").unwrap(), 0);
+    assert_eq!(store.checkpoint("blocklists").unwrap(), 1, "the others stay");
+}
+
+#[tokio::test]
+async fn one_store_is_asked_from_many_tasks_while_it_is_written() {
+    let (_files, store) = store();
+    let store = std::sync::Arc::new(store);
+    let mut log = Log::default();
+    for number in 0..50 {
+        log.register(subject(number));
+    }
+    let asking: Vec<_> = (0..8)
+        .map(|_| {
+            let store = std::sync::Arc::clone(&store);
+            tokio::spawn(async move {
+                let app = crate::support::app("app-one");
+                let asked: Vec<_> = (0..50).map(subject).collect();
+                user_directory::by_subjects(&store, &app, &asked).await.unwrap();
+                apps::of(&store, &app).await.unwrap();
+            })
+        })
+        .collect();
+    for arrival in log.after(0) {
+        store.apply(&[arrival], ALL).unwrap();
+        tokio::task::yield_now().await;
+    }
+    for task in asking {
+        task.await.unwrap();
+    }
+    assert_eq!(store.checkpoint("user_directory").unwrap(), 50);
 }
