@@ -49,8 +49,8 @@ const ATTEMPTS_MAX: usize = 32;
 const BEHIND_AFTER: Duration = Duration::from_secs(3);
 /// How far the read models may be behind before commands are slowed down.
 const LAG_MAX: u64 = 20_000;
-/// Most friends a list is cleared of at once: more than a user can have.
-const FRIENDS_MAX: u32 = 4_000;
+/// Most relations looked at to clear a list: more than a user can have friends, requests that wait included.
+const FRIENDS_MAX: u32 = 20_000;
 /// Most erasures of one subject looked at.
 const ERASURES_MAX: u32 = 100;
 
@@ -434,7 +434,8 @@ impl Engine {
                 self.caught_up(app).await?;
                 let friends = match who.subject {
                     Some(subject) => {
-                        rollcall_projections::friend_graph::all_of(&self.read, subject, FRIENDS_MAX).await?
+                        let all = rollcall_projections::friend_graph::all_of(&self.read, subject, FRIENDS_MAX).await?;
+                        all.into_iter().collect()
                     }
                     None => vec![],
                 };
