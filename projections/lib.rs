@@ -14,10 +14,23 @@ use rollcall_schemas::ids::EventId;
 mod changes;
 mod paging;
 pub mod store;
+mod words;
 
+pub mod access_tokens;
+pub mod allowlists;
+pub mod apps;
+pub mod audit_trail;
 pub mod banned_users;
 pub mod blocklists;
+pub mod deactivated_users;
+pub mod erasure_ledger;
+pub mod friend_graph;
+pub mod hosted_profiles;
+pub mod mutes;
+pub mod remarks;
 pub mod user_directory;
+pub mod user_settings;
+pub mod user_tags;
 
 pub use changes::{Change, Changes, Value};
 pub use paging::{Order, PAGE_MAX};
@@ -110,5 +123,20 @@ pub trait Projection: Sync + Send {
 }
 
 /// Every read model.
-pub static ALL: &[&dyn Projection] =
-    &[&user_directory::UserDirectory, &banned_users::BannedUsers, &blocklists::Blocklists];
+pub static ALL: &[&dyn Projection] = &[
+    &user_directory::UserDirectory,
+    &hosted_profiles::HostedProfiles,
+    &deactivated_users::DeactivatedUsers,
+    &banned_users::BannedUsers,
+    &blocklists::Blocklists,
+    &allowlists::Allowlists,
+    &friend_graph::FriendGraph,
+    &access_tokens::AccessTokens,
+    &user_tags::UserTags,
+    &mutes::Mutes,
+    &user_settings::UserSettings,
+    &remarks::Remarks,
+    &apps::Apps,
+    &erasure_ledger::ErasureLedger,
+    &audit_trail::AuditTrail,
+];

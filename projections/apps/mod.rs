@@ -1,0 +1,9 @@
+//! Which apps are there, and how is each set up?
+//!
+//! Reads every event of the app.
+
+mod projector;
+mod queries;
+
+pub use projector::Apps;
+pub use queries::{App, all, of};

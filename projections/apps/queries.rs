@@ -1,0 +1,102 @@
+//! What can be asked about apps.
+
+use chrono::{DateTime, Utc};
+use rollcall_schemas::ids::{AppId, FieldName, SecretId};
+use rollcall_schemas::plain::{Environment, Plan, Settings};
+
+use crate::store::{Error, ReadStore, Row};
+use crate::{paging, statements, words};
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT app, registered_at, environment, plan,
+                reactivation_wait_seconds, token_lifetime_seconds, friend_permission FROM apps_v1 ",
+            $rest
+        )
+    };
+}
+
+statements! {
+    page_after = select!("WHERE app > $1 ORDER BY app LIMIT $2");
+    by_key = select!("WHERE app = $1");
+    secrets_of = "SELECT secret FROM apps_secrets_v1 WHERE app = $1 ORDER BY secret";
+    fields_of = "SELECT owner, field FROM apps_fields_v1 WHERE app = $1 ORDER BY owner, field";
+}
+
+/// One app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct App {
+    /// Its key.
+    pub app: AppId,
+    /// Since when it exists.
+    pub registered_at: DateTime<Utc>,
+    /// Development or production.
+    pub environment: Environment,
+    /// Starter or pro.
+    pub plan: Plan,
+    /// Its settings.
+    pub settings: Settings,
+    /// Its secrets that are valid; the last is the current one.
+    pub secrets: Vec<SecretId>,
+    /// Extension fields a hosted profile may carry.
+    pub user_fields: Vec<FieldName>,
+    /// Extension fields a friend may carry.
+    pub friend_fields: Vec<FieldName>,
+}
+
+impl App {
+    fn read(row: &Row<'_, '_>) -> Result<Self, Error> {
+        let settings = Settings {
+            reactivation_wait_seconds: row.number(4)?,
+            token_lifetime_seconds: row.optional_number(5)?,
+            friend_permission: words::read_friend_permission(row.text(6)?).ok_or(Error::Column(6))?,
+        };
+        Ok(Self {
+            app: row.parsed(0)?,
+            registered_at: row.instant(1)?,
+            environment: words::read_environment(row.text(2)?).ok_or(Error::Column(2))?,
+            plan: words::read_plan(row.text(3)?).ok_or(Error::Column(3))?,
+            settings,
+            secrets: Vec::new(),
+            user_fields: Vec::new(),
+            friend_fields: Vec::new(),
+        })
+    }
+}
+
+/// The apps after the key `cursor`, in the order of their keys; `None`: from the start.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn all(store: &ReadStore, cursor: Option<&AppId>, limit: u32) -> Result<Vec<App>, Error> {
+    let cursor = cursor.map_or("", AppId::as_str);
+    let mut apps = store.rows(page_after, &[cursor.into(), paging::limit(limit)], App::read).await?;
+    for app in &mut apps {
+        complete(store, app).await?;
+    }
+    Ok(apps)
+}
+
+/// That app.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn of(store: &ReadStore, app: &AppId) -> Result<Option<App>, Error> {
+    let Some(mut app) = store.row(by_key, &[app.into()], App::read).await? else { return Ok(None) };
+    complete(store, &mut app).await?;
+    Ok(Some(app))
+}
+
+async fn complete(store: &ReadStore, app: &mut App) -> Result<(), Error> {
+    app.secrets = store.rows(secrets_of, &[(&app.app).into()], |row| Ok(SecretId(row.number(0)?))).await?;
+    let field = |row: &Row<'_, '_>| Ok((row.text(0)? == "user", FieldName(row.text(1)?.into())));
+    for (of_user, field) in store.rows(fields_of, &[(&app.app).into()], field).await? {
+        if of_user {
+            app.user_fields.push(field);
+        } else {
+            app.friend_fields.push(field);
+        }
+    }
+    Ok(())
+}

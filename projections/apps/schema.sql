@@ -1,0 +1,22 @@
+CREATE TABLE apps_v1 (
+    app TEXT NOT NULL,
+    registered_at BIGINT NOT NULL,
+    environment TEXT NOT NULL,
+    plan TEXT NOT NULL,
+    reactivation_wait_seconds BIGINT NOT NULL,
+    token_lifetime_seconds BIGINT,
+    friend_permission TEXT NOT NULL,
+    PRIMARY KEY (app)
+) /*clustered*/;
+CREATE TABLE apps_secrets_v1 (
+    app TEXT NOT NULL,
+    secret BIGINT NOT NULL,
+    PRIMARY KEY (app, secret)
+) /*clustered*/;
+-- owner: 'user' or 'friend', whichever carries the field.
+CREATE TABLE apps_fields_v1 (
+    app TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    field TEXT NOT NULL,
+    PRIMARY KEY (app, owner, field)
+) /*clustered*/;

@@ -1,0 +1,73 @@
+//! What can be asked of the trail.
+
+use chrono::{DateTime, Utc};
+use rollcall_schemas::ids::{AppId, SubjectRef};
+use uuid::Uuid;
+
+use crate::store::{Error, ReadStore, Row};
+use crate::{paging, statements};
+
+statements! {
+    page_before = "SELECT position, at, actor, name, subject, other, correlation FROM audit_trail_v1
+        WHERE app = $1 AND position < $2 ORDER BY position DESC LIMIT $3";
+    subject_before = "SELECT position, at, actor, name, subject, other, correlation FROM audit_trail_v1
+        WHERE subject = $1 AND position < $2 AND app = $3 ORDER BY position DESC LIMIT $4";
+}
+
+/// One event, without its values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trace {
+    /// Its place in the log: the cursor of pages.
+    pub position: u64,
+    /// When it was recorded.
+    pub at: DateTime<Utc>,
+    /// Who acted: `server:<secret>`, `operator` or `system`.
+    pub actor: String,
+    /// Its name, such as `user.registered`.
+    pub name: String,
+    /// Whom it is about; `None`: the app itself.
+    pub subject: Option<SubjectRef>,
+    /// The one other it concerns, where there is just one.
+    pub other: Option<SubjectRef>,
+    /// The request that led to it.
+    pub correlation: Uuid,
+}
+
+impl Trace {
+    fn read(row: &Row<'_, '_>) -> Result<Self, Error> {
+        Ok(Self {
+            position: row.number(0)?,
+            at: row.instant(1)?,
+            actor: row.text(2)?.into(),
+            name: row.text(3)?.into(),
+            subject: row.optional_id(4)?.map(SubjectRef),
+            other: row.optional_id(5)?.map(SubjectRef),
+            correlation: row.id(6)?,
+        })
+    }
+}
+
+/// The events of an app before a position, the newest first; `None`: from the newest.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn page(store: &ReadStore, app: &AppId, before: Option<u64>, size: u32) -> Result<Vec<Trace>, Error> {
+    let before = before.unwrap_or(u64::MAX);
+    store.rows(page_before, &[app.into(), before.into(), paging::limit(size)], Trace::read).await
+}
+
+/// The events about a subject before a position, the newest first; `None`: from the newest.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn of_subject(
+    store: &ReadStore,
+    app: &AppId,
+    subject: SubjectRef,
+    before: Option<u64>,
+    size: u32,
+) -> Result<Vec<Trace>, Error> {
+    let before = before.unwrap_or(u64::MAX);
+    let params = [subject.into(), before.into(), app.into(), paging::limit(size)];
+    store.rows(subject_before, &params, Trace::read).await
+}

@@ -1,0 +1,87 @@
+//! What events change among the deactivated users.
+
+use rollcall_schemas::{Event, user};
+
+use super::queries;
+use crate::{Changes, Entry, Inconsistent, Projection, Value, statements};
+
+statements! {
+    deactivate = "INSERT INTO deactivated_users_v1 (subject, app, deactivated_at, deactivated_position, operation)
+        VALUES ($1, $2, $3, $4, $5)";
+    count_in = "INSERT INTO deactivated_users_count_v1 (app, users) VALUES ($1, 1)
+        ON CONFLICT (app) DO UPDATE SET users = deactivated_users_count_v1.users + 1";
+    count_out = "UPDATE deactivated_users_count_v1 SET users = users - 1
+        WHERE app = $1 AND EXISTS (SELECT 1 FROM deactivated_users_v1 WHERE subject = $2)";
+    end_deactivation = "DELETE FROM deactivated_users_v1 WHERE subject = $1";
+}
+
+/// The read model.
+pub struct DeactivatedUsers;
+
+impl Projection for DeactivatedUsers {
+    fn name(&self) -> &'static str {
+        "deactivated_users"
+    }
+    fn version(&self) -> u32 {
+        1
+    }
+    fn schema(&self) -> &'static str {
+        include_str!("schema.sql")
+    }
+    fn tables(&self) -> &'static [&'static str] {
+        &["deactivated_users_v1", "deactivated_users_count_v1"]
+    }
+    fn statements(&self) -> &'static [&'static str] {
+        STATEMENTS
+    }
+    fn queries(&self) -> &'static [&'static str] {
+        queries::STATEMENTS
+    }
+    fn project(&self, entry: &Entry<'_>, changes: &mut Changes) -> Result<(), Inconsistent> {
+        match &entry.recorded.event {
+            Event::User(event) => project_user(entry, event, changes),
+            Event::App(_)
+            | Event::Roster(_)
+            | Event::Token(_)
+            | Event::Ban(_)
+            | Event::Blocklist(_)
+            | Event::Allowlist(_)
+            | Event::Friendship(_)
+            | Event::Remarks(_)
+            | Event::Erasure(_) => {}
+        }
+        Ok(())
+    }
+}
+
+fn project_user(entry: &Entry<'_>, event: &user::Event, changes: &mut Changes) {
+    let recorded = entry.recorded;
+    let app = || Value::from(&entry.recorded.metadata.app);
+    match event {
+        user::Event::Deactivated(e) => {
+            let (at, position) = (recorded.recorded_at.into(), recorded.position.into());
+            changes.push(deactivate, [e.subject.into(), app(), at, position, e.operation.0.as_str().into()]);
+            changes.push(count_in, [app()]);
+        }
+        user::Event::Reactivated(e) => {
+            changes.push(count_out, [app(), e.subject.into()]);
+            changes.push(end_deactivation, [e.subject.into()]);
+        }
+        user::Event::Forgotten(e) => {
+            changes.push(count_out, [app(), e.subject.into()]);
+            changes.push(end_deactivation, [e.subject.into()]);
+        }
+        user::Event::Named(_)
+        | user::Event::Registered(_)
+        | user::Event::Reregistered(_)
+        | user::Event::Modified(_)
+        | user::Event::ProfileSet(_)
+        | user::Event::ProfileCleaned(_)
+        | user::Event::Tagged(_)
+        | user::Event::DirectMessagesMuted(_)
+        | user::Event::DirectMessagesUnmuted(_)
+        | user::Event::PushQuieted(_)
+        | user::Event::PushUnquieted(_)
+        | user::Event::FriendPermissionSet(_) => {}
+    }
+}

@@ -1,0 +1,56 @@
+//! What can be asked about deactivated users.
+
+use chrono::{DateTime, Utc};
+use rollcall_schemas::ids::{AppId, SubjectRef};
+
+use crate::store::{Error, ReadStore, Row};
+use crate::{paging, statements};
+
+statements! {
+    latest_page = "SELECT subject, deactivated_at, operation FROM deactivated_users_v1
+        WHERE app = $1 ORDER BY deactivated_position DESC LIMIT $2 OFFSET $3";
+    of_subject = "SELECT subject, deactivated_at, operation FROM deactivated_users_v1 WHERE subject = $1";
+    count_of_app = "SELECT users FROM deactivated_users_count_v1 WHERE app = $1";
+}
+
+/// One deactivated user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deactivated {
+    /// Who.
+    pub subject: SubjectRef,
+    /// Since when.
+    pub deactivated_at: DateTime<Utc>,
+    /// What the caller was told.
+    pub operation: String,
+}
+
+impl Deactivated {
+    fn read(row: &Row<'_, '_>) -> Result<Self, Error> {
+        Ok(Self { subject: SubjectRef(row.id(0)?), deactivated_at: row.instant(1)?, operation: row.text(2)?.into() })
+    }
+}
+
+/// A page, counted from 1, the latest deactivation first.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn page(store: &ReadStore, app: &AppId, page: u32, size: u32) -> Result<Vec<Deactivated>, Error> {
+    let Some((limit, skip)) = paging::numbered(page, size) else { return Ok(Vec::new()) };
+    store.rows(latest_page, &[app.into(), limit, skip], Deactivated::read).await
+}
+
+/// The deactivation of a user, while it lasts.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn of(store: &ReadStore, subject: SubjectRef) -> Result<Option<Deactivated>, Error> {
+    store.row(of_subject, &[subject.into()], Deactivated::read).await
+}
+
+/// How many users of an app are deactivated.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn count(store: &ReadStore, app: &AppId) -> Result<u64, Error> {
+    Ok(store.row(count_of_app, &[app.into()], |row| row.number(0)).await?.unwrap_or(0))
+}

@@ -1,0 +1,168 @@
+//! What can be asked about friends.
+
+use chrono::{DateTime, Utc};
+use rollcall_schemas::ids::SubjectRef;
+
+use crate::store::{Error, ReadStore, Row};
+use crate::{Order, Value, paging, statements};
+
+statements! {
+    later_than = "SELECT friend, befriended_at, befriended_position FROM friend_graph_v1
+        WHERE owner = $1 AND befriended_position > $2 ORDER BY befriended_position LIMIT $3";
+    earlier_than = "SELECT friend, befriended_at, befriended_position FROM friend_graph_v1
+        WHERE owner = $1 AND befriended_position < $2 ORDER BY befriended_position DESC LIMIT $3";
+    count_of_owner = "SELECT COUNT(*) FROM friend_graph_v1 WHERE owner = $1";
+    friendship = "SELECT 1 FROM friend_graph_v1 WHERE owner = $1 AND friend = $2";
+    described = "SELECT field, content FROM friend_graph_descriptions_v1 WHERE owner = $1 AND about = $2
+        ORDER BY field";
+    received = "SELECT asking, asked, requested_at, requested_position, expires_at, message
+        FROM friend_graph_requests_v1
+        WHERE asked = $1 AND expires_at > $2 AND requested_position < $3
+        ORDER BY requested_position DESC LIMIT $4";
+    between = "SELECT asking, asked, requested_at, requested_position, expires_at, message
+        FROM friend_graph_requests_v1 WHERE asking = $1 AND asked = $2 AND expires_at > $3";
+    related = "SELECT friend FROM friend_graph_v1 WHERE owner = $1
+        UNION SELECT asked FROM friend_graph_requests_v1 WHERE asking = $1
+        UNION SELECT asking FROM friend_graph_requests_v1 WHERE asked = $1
+        ORDER BY 1 LIMIT $2";
+}
+
+/// In a [`Description`], the field that holds the remark name.
+pub const REMARK: &str = "";
+
+/// One friend of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Friend {
+    /// Who.
+    pub friend: SubjectRef,
+    /// Since when.
+    pub befriended_at: DateTime<Utc>,
+    /// Position of that event: the order of the list and the cursor of [`page`].
+    pub befriended_position: u64,
+}
+
+impl Friend {
+    fn read(row: &Row<'_, '_>) -> Result<Self, Error> {
+        Ok(Self { friend: SubjectRef(row.id(0)?), befriended_at: row.instant(1)?, befriended_position: row.number(2)? })
+    }
+}
+
+/// One pending request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Who asked.
+    pub from: SubjectRef,
+    /// Who was asked.
+    pub to: SubjectRef,
+    /// When.
+    pub requested_at: DateTime<Utc>,
+    /// Position of that event: the cursor of [`pending`].
+    pub requested_position: u64,
+    /// When the request lapses.
+    pub expires_at: DateTime<Utc>,
+    /// The text of the request, sealed.
+    pub text: Option<Vec<u8>>,
+}
+
+impl Request {
+    fn read(row: &Row<'_, '_>) -> Result<Self, Error> {
+        Ok(Self {
+            from: SubjectRef(row.id(0)?),
+            to: SubjectRef(row.id(1)?),
+            requested_at: row.instant(2)?,
+            requested_position: row.number(3)?,
+            expires_at: row.instant(4)?,
+            text: row.optional_bytes(5)?,
+        })
+    }
+}
+
+/// What a user wrote about a friend: values by field, sealed; [`REMARK`] is the remark name.
+pub type Description = Vec<(String, Vec<u8>)>;
+
+/// The friends after `cursor` (a `befriended_position`) in that order; `None`: from the start.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn page(
+    store: &ReadStore,
+    owner: SubjectRef,
+    cursor: Option<u64>,
+    size: u32,
+    order: Order,
+) -> Result<Vec<Friend>, Error> {
+    let (sql, start) = match order {
+        Order::OldestFirst => (later_than, 0),
+        Order::NewestFirst => (earlier_than, u64::MAX),
+    };
+    let cursor = cursor.unwrap_or(start);
+    store.rows(sql, &[owner.into(), cursor.into(), paging::limit(size)], Friend::read).await
+}
+
+/// How many friends a user has.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn count(store: &ReadStore, owner: SubjectRef) -> Result<u64, Error> {
+    Ok(store.row(count_of_owner, &[owner.into()], |row| row.number(0)).await?.unwrap_or(0))
+}
+
+/// Whether `owner` and each of those are friends, in the order asked.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn check(store: &ReadStore, owner: SubjectRef, targets: &[SubjectRef]) -> Result<Vec<bool>, Error> {
+    let asked = targets.iter().map(|target| [Value::from(owner), (*target).into()]);
+    let found = store.rows_of_each(friendship, asked, |_| Ok(())).await?;
+    Ok(found.iter().map(|rows| !rows.is_empty()).collect())
+}
+
+/// What `owner` wrote about each of those, in the order asked; empty where nothing was written.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn descriptions(
+    store: &ReadStore,
+    owner: SubjectRef,
+    about: &[SubjectRef],
+) -> Result<Vec<Description>, Error> {
+    let asked = about.iter().map(|about| [Value::from(owner), (*about).into()]);
+    store.rows_of_each(described, asked, |row| Ok((row.text(0)?.to_owned(), row.bytes(1)?))).await
+}
+
+/// The requests a user received that have not lapsed, before `cursor` (a `requested_position`), the newest first.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn pending(
+    store: &ReadStore,
+    asked: SubjectRef,
+    now: DateTime<Utc>,
+    cursor: Option<u64>,
+    size: u32,
+) -> Result<Vec<Request>, Error> {
+    let cursor = cursor.unwrap_or(u64::MAX);
+    store.rows(received, &[asked.into(), now.into(), cursor.into(), paging::limit(size)], Request::read).await
+}
+
+/// The request of `from` to `to`, unless it lapsed.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn request(
+    store: &ReadStore,
+    from: SubjectRef,
+    to: SubjectRef,
+    now: DateTime<Utc>,
+) -> Result<Option<Request>, Error> {
+    store.row(between, &[from.into(), to.into(), now.into()], Request::read).await
+}
+
+/// Everyone a user is friends with, asked or was asked by, lapsed requests included; at most `limit`. To end every
+/// relation, ask until none is left.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn all_of(store: &ReadStore, owner: SubjectRef, limit: u32) -> Result<Vec<SubjectRef>, Error> {
+    store.rows(related, &[owner.into(), limit.into()], |row| Ok(SubjectRef(row.id(0)?))).await
+}

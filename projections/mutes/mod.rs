@@ -1,0 +1,10 @@
+//! Who may not send direct messages? Listed by app in the order of muting, and counted.
+//!
+//! Reads `user.direct_messages_muted`, `user.direct_messages_unmuted`, `user.deactivated` and `user.forgotten`: a
+//! deactivation ends the mute with everything else that was set about the user.
+
+mod projector;
+mod queries;
+
+pub use projector::Mutes;
+pub use queries::{of, page, total};

@@ -1,0 +1,37 @@
+//! What can be asked about mutes.
+
+use rollcall_schemas::ids::{AppId, SubjectRef};
+
+use crate::store::{Error, ReadStore};
+use crate::{paging, statements};
+
+statements! {
+    page_of_app = "SELECT subject FROM mutes_v1 WHERE app = $1 ORDER BY muted_position LIMIT $2 OFFSET $3";
+    count_of_app = "SELECT users FROM mutes_count_v1 WHERE app = $1";
+    of_subject = "SELECT 1 FROM mutes_v1 WHERE subject = $1";
+}
+
+/// The muted users of an app after the first `offset`, in the order of muting.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn page(store: &ReadStore, app: &AppId, offset: u64, limit: u32) -> Result<Vec<SubjectRef>, Error> {
+    let Some((limit, skip)) = paging::offset(offset, limit) else { return Ok(Vec::new()) };
+    store.rows(page_of_app, &[app.into(), limit, skip], |row| Ok(SubjectRef(row.id(0)?))).await
+}
+
+/// How many users of an app are muted.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn total(store: &ReadStore, app: &AppId) -> Result<u64, Error> {
+    Ok(store.row(count_of_app, &[app.into()], |row| row.number(0)).await?.unwrap_or(0))
+}
+
+/// Whether a user is muted.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn of(store: &ReadStore, subject: SubjectRef) -> Result<bool, Error> {
+    Ok(store.row(of_subject, &[subject.into()], |_| Ok(())).await?.is_some())
+}

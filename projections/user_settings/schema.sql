@@ -1,0 +1,10 @@
+-- quiet_start: seconds since midnight.
+CREATE TABLE user_settings_v1 (
+    subject BYTEA NOT NULL,
+    app TEXT NOT NULL,
+    quiet_start BIGINT,
+    quiet_minutes BIGINT,
+    quiet_level BIGINT,
+    friend_permission TEXT,
+    PRIMARY KEY (subject)
+) /*clustered*/;

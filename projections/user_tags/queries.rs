@@ -1,0 +1,24 @@
+//! What can be asked about tags.
+
+use rollcall_schemas::ids::{AppId, SubjectRef};
+
+use crate::store::{Error, ReadStore};
+use crate::{Value, statements};
+
+statements! {
+    of_subject = "SELECT tags FROM user_tags_v1 WHERE subject = $1 AND app = $2";
+}
+
+/// The sealed tags of each of those users, in the order asked; `None` for one without tags.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn of_subjects(
+    store: &ReadStore,
+    app: &AppId,
+    subjects: &[SubjectRef],
+) -> Result<Vec<Option<Vec<u8>>>, Error> {
+    let asked = subjects.iter().map(|subject| [Value::from(*subject), app.into()]);
+    let found = store.rows_of_each(of_subject, asked, |row| row.bytes(0)).await?;
+    Ok(found.into_iter().map(|mut rows| rows.pop()).collect())
+}

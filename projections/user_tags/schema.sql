@@ -1,0 +1,6 @@
+CREATE TABLE user_tags_v1 (
+    subject BYTEA NOT NULL,
+    app TEXT NOT NULL,
+    tags BYTEA NOT NULL,
+    PRIMARY KEY (subject)
+);
