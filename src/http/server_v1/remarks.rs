@@ -100,9 +100,9 @@ pub(super) async fn query_remarks(call: &Call<'_>) -> Result<Answer, Fault> {
     let mut users = Vec::with_capacity(rows.len());
     for (row, id) in rows.iter().zip(ids) {
         let Some(id) = id else { continue };
-        users.push(Remarked { id, remark: convert::opened(call, row.target, row.remark.as_deref())? });
+        users.push(Remarked { id, remark: convert::opened(call, row.target, Some(&row.remark))? });
     }
-    Answer::of(&Remarks { code: OK, total: remarks::count(read, owner).await?, users })
+    Answer::of(&Remarks { code: OK, total: remarks::total(read, owner).await?, users })
 }
 
 #[cfg(test)]

@@ -41,10 +41,9 @@ pub(super) async fn query_muted(call: &Call<'_>) -> Result<Answer, Fault> {
     let skipped = form.number("offset", 0, 10_000_000)?.unwrap_or(0);
     call.caught_up().await?;
     let (read, app) = (call.engine.read(), &call.app.id);
-    let rows = mutes::page(read, app, skipped.unsigned_abs(), size).await?;
-    let subjects: Vec<_> = rows.iter().map(|row| row.subject).collect();
+    let subjects = mutes::page(read, app, skipped.unsigned_abs(), size).await?;
     let users = convert::user_ids(call, &subjects).await?;
-    Answer::of(&Muted { code: OK, total: mutes::count(read, app).await?, users })
+    Answer::of(&Muted { code: OK, total: mutes::total(read, app).await?, users })
 }
 
 /// `blockPushPeriod/set`: hold pushes back during some hours of each day; `level` is 1 where it is not given.
@@ -83,7 +82,7 @@ pub(super) async fn query_quiet_hours(call: &Call<'_>) -> Result<Answer, Fault> 
     let user_id = call.form()?.user_id("userId")?;
     call.caught_up().await?;
     let hours = match call.engine.find(&call.app.id, &user_id)? {
-        Some(subject) => user_settings::quiet_hours(call.engine.read(), subject).await?,
+        Some(subject) => user_settings::of(call.engine.read(), subject).await?.quiet,
         None => None,
     };
     let data = hours.map(|hours| QuietPeriod {
