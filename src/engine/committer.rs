@@ -81,7 +81,7 @@ fn seal(vault: &dyn Vault, decided: &Decided) -> Result<Item, journal::SealError
     }
     if let Some(guard) = &decided.guard {
         let outcome = serde_json::to_vec(&decided.reply)?;
-        item.idempotency = Some(Idempotency { key: guard.key, fingerprint: guard.fingerprint, outcome });
+        item.idempotency = Some(Idempotency { key: guard.key, fingerprint: guard.fingerprint, outcome, recorded_at: decided.now });
     }
     Ok(item)
 }

@@ -9,6 +9,7 @@
 //! ever change, and only by being detached.
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -27,9 +28,9 @@ pub struct NewEvent {
     /// When it is recorded; millisecond resolution.
     pub recorded_at: DateTime<Utc>,
     /// The immutable core.
-    pub core: Vec<u8>,
+    pub core: Bytes,
     /// The detachable ciphertexts.
-    pub blobs: Option<Vec<u8>>,
+    pub blobs: Option<Bytes>,
 }
 
 /// An event as the log holds it.
@@ -50,9 +51,9 @@ pub struct RawEvent {
     /// When it was recorded.
     pub recorded_at: DateTime<Utc>,
     /// The immutable core.
-    pub core: Vec<u8>,
+    pub core: Bytes,
     /// The ciphertexts that are still attached.
-    pub blobs: Option<Vec<u8>>,
+    pub blobs: Option<Bytes>,
 }
 
 /// Events for the end of one stream.
@@ -84,6 +85,8 @@ pub struct Idempotency {
     pub fingerprint: [u8; 32],
     /// What the first call was answered, without personal data.
     pub outcome: Vec<u8>,
+    /// When; the key is forgotten some time after.
+    pub recorded_at: DateTime<Utc>,
 }
 
 /// One command's worth of a batch: all of it is appended, or nothing.
@@ -183,5 +186,5 @@ pub trait EventLog: Send + Sync {
     ///
     /// # Errors
     /// The log cannot be written; nothing changed.
-    async fn detach(&self, remaining: Vec<(u64, Option<Vec<u8>>)>) -> Result<u64, Error>;
+    async fn detach(&self, remaining: Vec<(u64, Option<Bytes>)>) -> Result<u64, Error>;
 }

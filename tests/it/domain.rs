@@ -113,7 +113,10 @@ fn befriend(who: &str, target: &str, direct: bool) -> Command {
 #[test]
 fn a_registration_records_the_user_and_a_token() {
     let mut given = Given::app(Environment::Production);
-    assert_eq!(given.when(Command::Register(person("ada"), name(), None)).unwrap(), ["user.registered", "token.issued"]);
+    assert_eq!(
+        given.when(Command::Register(person("ada"), name(), None)).unwrap(),
+        ["user.registered", "token.issued"]
+    );
 }
 
 #[test]
@@ -142,7 +145,10 @@ fn a_development_app_has_a_hundred_seats_and_a_forgotten_user_leaves_its_own() {
 fn a_user_named_before_it_is_registered_keeps_its_bans_and_is_named_once() {
     let mut given = Given::app(Environment::Production);
     assert_eq!(given.when(ban(&["ada"], 5)).unwrap(), ["user.named", "ban.imposed"]);
-    assert_eq!(given.when(Command::Register(person("ada"), name(), None)).unwrap(), ["user.registered", "token.issued"]);
+    assert_eq!(
+        given.when(Command::Register(person("ada"), name(), None)).unwrap(),
+        ["user.registered", "token.issued"]
+    );
     assert_eq!(given.when(ban(&["ada"], 9)).unwrap(), ["ban.replaced"]);
 }
 
@@ -341,8 +347,7 @@ fn any_command() -> impl Strategy<Value = Command> {
         two().prop_map(|(a, b)| Command::Block(a, vec![b])),
         two().prop_map(|(a, b)| Command::Unblock(a, vec![b])),
         two().prop_map(|(a, b)| Command::Allow(a, vec![b])),
-        (two(), any::<bool>())
-            .prop_map(|((a, b), direct)| Command::Befriend { who: a, target: b, direct, text: None }),
+        (two(), any::<bool>()).prop_map(|((a, b), direct)| Command::Befriend { who: a, target: b, direct, text: None }),
         two().prop_map(|(a, b)| Command::Unfriend(a, vec![b])),
         two().prop_map(|(a, b)| Command::Remark(a, vec![(b, Remark::parse("r").unwrap())])),
         who().prop_map(|p| Command::InvalidateTokens(vec![p], DateTime::<Utc>::UNIX_EPOCH)),

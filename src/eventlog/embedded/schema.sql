@@ -1,0 +1,28 @@
+create table event_name (
+    number integer primary key,
+    name   text not null unique
+);
+create table event (
+    position    integer primary key,
+    stream      text    not null,
+    revision    integer not null,
+    id          blob    not null,
+    name        integer not null,
+    version     integer not null,
+    recorded_at integer not null,
+    core        blob    not null,
+    blobs       blob
+);
+create unique index event_of_stream on event (stream, revision);
+create table outcome (
+    key         blob    not null primary key,
+    fingerprint blob    not null,
+    outcome     blob    not null,
+    recorded_at integer not null
+) without rowid;
+create trigger event_core_is_immutable
+before update of position, stream, revision, id, name, version, recorded_at, core on event
+begin select raise(abort, 'an event is immutable'); end;
+create trigger event_is_never_deleted
+before delete on event
+begin select raise(abort, 'an event is never deleted'); end;

@@ -1,0 +1,286 @@
+//! The vault in two files of the data directory: `vault.db` holds wrapped keys, `root.cell` the root they hang from.
+//! Neither is worth anything without the other, and a copy of either is worth nothing once the root has moved on.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::thread::JoinHandle;
+
+use aws_lc_rs::hmac;
+use rollcall_schemas::ids::{AppId, SecretId, SubjectRef};
+use rollcall_schemas::personal::{Class, Header, Sealed, Stored};
+use rusqlite::Connection;
+use zeroize::Zeroizing;
+
+use super::{Destroyed, Error, Secret, Tag, Vault};
+
+mod apps;
+mod pages;
+mod root_cell;
+mod sealing;
+mod store;
+mod subject_keys;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod wrapping;
+
+use apps::AppKeys;
+use pages::Pages;
+use root_cell::LocalCell;
+use store::{Rotation, StopAfter};
+use subject_keys::{Cache, EpochKeys, SubjectKeys};
+use tree::Tree;
+
+struct Inner {
+    vault: [u8; 16],
+    cell: LocalCell,
+    writer: Mutex<Connection>,
+    reader: Mutex<Connection>,
+    /// Held for reading while keys are read and cached, for writing while a rotation replaces them: what a rotation
+    /// destroyed cannot come back into the cache behind it.
+    tree: RwLock<Tree>,
+    cache: Cache,
+    apps: RwLock<HashMap<AppId, Arc<AppKeys>>>,
+    pages: Pages,
+}
+
+/// A vault on this machine.
+pub struct Embedded {
+    inner: Arc<Inner>,
+    provisioner: Option<JoinHandle<()>>,
+}
+
+// What these locks guard is whole between statements: a panic elsewhere does not make it wrong.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Embedded {
+    /// Opens the vault of this directory, making it if it does not exist. The caller holds the directory's lock.
+    ///
+    /// # Errors
+    /// The files do not belong together, or cannot be read or written.
+    pub fn open(dir: &Path) -> Result<Self, Error> {
+        let path = dir.join("vault.db");
+        let cell = LocalCell::open(&dir.join("root.cell"))?;
+        let writer = store::connect(&path)?;
+        let (vault, tree) = store::unlock(&writer, &cell)?;
+        let reader = store::connect(&path)?;
+        let inner = Arc::new(Inner {
+            vault,
+            cell,
+            writer: Mutex::new(writer),
+            reader: Mutex::new(reader),
+            tree: RwLock::new(tree),
+            cache: Cache::new(),
+            apps: RwLock::default(),
+            pages: Pages::default(),
+        });
+        let provisioner = std::thread::Builder::new()
+            .name("vault-pages".into())
+            .spawn({
+                let inner = inner.clone();
+                move || inner.pages.provision(|shards| inner.make_pages(shards))
+            })
+            .map_err(|error| Error::Unavailable(format!("the vault's thread cannot be started: {error}")))?;
+        Ok(Self { inner, provisioner: Some(provisioner) })
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        self.inner.pages.stop();
+        if let Some(provisioner) = self.provisioner.take() {
+            let _ = provisioner.join();
+        }
+    }
+}
+
+impl Inner {
+    fn tree(&self) -> RwLockReadGuard<'_, Tree> {
+        self.tree.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn make_pages(&self, shards: &[usize]) -> Result<Vec<SubjectRef>, Error> {
+        let mut writer = lock(&self.writer);
+        let transaction = writer.transaction()?;
+        let tree = self.tree();
+        let (mut subjects, mut made) = (vec![], vec![]);
+        for shard in shards {
+            for subject in pages::references(*shard)? {
+                let keys = EpochKeys::fresh()?;
+                store::insert_keys(&transaction, &tree, subject, 0, &keys)?;
+                subjects.push(subject);
+                made.push(SubjectKeys { newest: 0, epochs: vec![(0, keys)] });
+            }
+        }
+        transaction.commit()?;
+        for (subject, keys) in subjects.iter().zip(made) {
+            self.cache.put(*subject, Arc::new(keys));
+        }
+        Ok(subjects)
+    }
+
+    fn keys(&self, subject: SubjectRef) -> Result<Option<Arc<SubjectKeys>>, Error> {
+        if let Some(keys) = self.cache.get(subject) {
+            return Ok(Some(keys));
+        }
+        let tree = self.tree();
+        let Some(keys) = store::keys_of(&lock(&self.reader), &tree, subject)? else { return Ok(None) };
+        let keys = Arc::new(keys);
+        self.cache.put(subject, keys.clone());
+        Ok(Some(keys))
+    }
+
+    fn app(&self, app: &AppId) -> Result<Arc<AppKeys>, Error> {
+        if let Some(keys) = self.apps.read().unwrap_or_else(PoisonError::into_inner).get(app) {
+            return Ok(keys.clone());
+        }
+        let writer = lock(&self.writer);
+        let keys = Arc::new(apps::load(&writer, self.tree().apps(), app)?);
+        self.apps.write().unwrap_or_else(PoisonError::into_inner).insert(app.clone(), keys.clone());
+        Ok(keys)
+    }
+
+    fn forget_app(&self, app: &AppId) {
+        self.apps.write().unwrap_or_else(PoisonError::into_inner).remove(app);
+    }
+
+    fn rotate(&self, rotation: &Rotation<'_>) -> Result<Destroyed, Error> {
+        let mut writer = lock(&self.writer);
+        let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
+        let (next, destroyed) = match store::rotate(&mut writer, &self.cell, self.vault, &tree, rotation) {
+            Ok(done) => done,
+            Err(error) => {
+                // It may have failed before or behind its commit: what is true is what the files say.
+                let (_, now) = store::unlock(&writer, &self.cell)?;
+                if now.generation != tree.generation {
+                    *tree = now;
+                    rotation.destroy.iter().for_each(|(subject, _)| self.cache.remove(*subject));
+                }
+                return Err(error);
+            }
+        };
+        if let Some(next) = next {
+            *tree = next;
+        }
+        rotation.destroy.iter().for_each(|(subject, _)| self.cache.remove(*subject));
+        Ok(destroyed)
+    }
+}
+
+impl Embedded {
+    fn destroy_until(&self, subjects: &[(SubjectRef, &[Class])], stop_after: StopAfter) -> Result<Destroyed, Error> {
+        self.inner.rotate(&Rotation { destroy: subjects, all: false, apps: false, stop_after })
+    }
+}
+
+impl Vault for Embedded {
+    fn allocate(&self) -> Result<SubjectRef, Error> {
+        self.inner.pages.take()
+    }
+
+    fn epoch(&self, subject: SubjectRef) -> Result<Option<u32>, Error> {
+        Ok(self.inner.keys(subject)?.map(|keys| keys.newest))
+    }
+
+    fn renew(&self, subject: SubjectRef, epoch: u32) -> Result<(), Error> {
+        let mut writer = lock(&self.inner.writer);
+        let tree = self.inner.tree.write().unwrap_or_else(PoisonError::into_inner);
+        let keys = store::keys_of(&writer, &tree, subject)?;
+        if let Some(keys) = keys.filter(|keys| keys.newest >= epoch) {
+            return if keys.epochs.iter().any(|(of, _)| *of == epoch) { Ok(()) } else { Err(Error::Erased) };
+        }
+        let transaction = writer.transaction()?;
+        store::insert_keys(&transaction, &tree, subject, epoch, &EpochKeys::fresh()?)?;
+        transaction.commit()?;
+        self.inner.cache.remove(subject);
+        Ok(())
+    }
+
+    fn seal(&self, header: &Header, plaintext: &[u8]) -> Result<Sealed, Error> {
+        let keys = self.inner.keys(header.subject)?.ok_or(Error::Erased)?;
+        sealing::seal(keys.key(header.epoch, header.class).ok_or(Error::Erased)?, header, plaintext)
+    }
+
+    fn open(&self, header: &Header, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, Error> {
+        if (header.subject, header.class, header.epoch) != (sealed.subject, sealed.class, sealed.epoch) {
+            return Err(Error::Tampered("it says it is another's"));
+        }
+        let keys = self.inner.keys(header.subject)?.ok_or(Error::Erased)?;
+        let key = keys.key(header.epoch, header.class).ok_or(Error::Erased)?;
+        let ciphertext = sealed.ciphertext.as_deref().ok_or(Error::Erased)?;
+        if !sealing::is_recorded(sealed, ciphertext) {
+            return Err(Error::Tampered("its ciphertext is not the one that was recorded"));
+        }
+        sealing::open(key, header, &header.to_bytes(), &sealed.commitment, ciphertext)
+    }
+
+    fn open_stored(&self, app: &AppId, subject: SubjectRef, stored: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let stored = Stored::from_bytes(stored).map_err(|_| Error::Tampered("it is not a sealed value"))?;
+        let header = &stored.header;
+        if header.app != *app || header.subject != subject {
+            return Err(Error::Tampered("it is about somebody else"));
+        }
+        let keys = self.inner.keys(subject)?.ok_or(Error::Erased)?;
+        let key = keys.key(header.epoch, header.class).ok_or(Error::Erased)?;
+        sealing::open(key, header, stored.associated, &stored.commitment, stored.ciphertext)
+    }
+
+    fn destroy(&self, subjects: &[(SubjectRef, &[Class])]) -> Result<Destroyed, Error> {
+        self.destroy_until(subjects, None)
+    }
+
+    fn rotate(&self) -> Result<Destroyed, Error> {
+        self.inner.rotate(&Rotation { destroy: &[], all: true, apps: true, stop_after: None })
+    }
+
+    fn tag(&self, app: &AppId, user_id: &str) -> Result<Tag, Error> {
+        let mac = hmac::sign(&self.inner.app(app)?.directory, user_id.as_bytes());
+        mac.as_ref().first_chunk().copied().ok_or_else(|| Error::Damaged("a keyed hash is too short".into()))
+    }
+
+    fn fingerprint(&self, app: &AppId, content: &[&[u8]]) -> Result<[u8; 32], Error> {
+        let keys = self.inner.app(app)?;
+        let mut context = hmac::Context::with_key(&keys.fingerprint);
+        for part in content {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        let mac = context.sign();
+        mac.as_ref().first_chunk().copied().ok_or_else(|| Error::Damaged("a keyed hash is too short".into()))
+    }
+
+    fn put_secret(&self, app: &AppId, id: SecretId, secret: &str) -> Result<(), Error> {
+        // Makes the app's own keys first, if it has none.
+        self.inner.app(app)?;
+        let writer = lock(&self.inner.writer);
+        apps::put_secret(&writer, self.inner.tree().apps(), app, id, secret)?;
+        drop(writer);
+        self.inner.forget_app(app);
+        Ok(())
+    }
+
+    fn drop_secret(&self, app: &AppId, id: SecretId) -> Result<(), Error> {
+        let known = self.inner.app(app)?.secrets.iter().any(|(of, ..)| *of == id);
+        if !known {
+            return Ok(());
+        }
+        lock(&self.inner.writer).execute("delete from app_secret where app = ?1 and id = ?2", (app.as_str(), id.0))?;
+        self.inner.rotate(&Rotation { destroy: &[], all: false, apps: true, stop_after: None })?;
+        self.inner.forget_app(app);
+        Ok(())
+    }
+
+    fn secrets(&self, app: &AppId) -> Result<Vec<(SecretId, Secret)>, Error> {
+        Ok(self.inner.app(app)?.secrets.iter().map(|(id, secret, _)| (*id, secret.clone())).collect())
+    }
+
+    fn token_mac(&self, app: &AppId, secret: SecretId, token: &[u8]) -> Result<[u8; 32], Error> {
+        let keys = self.inner.app(app)?;
+        let (.., key) = keys.secrets.iter().find(|(id, ..)| *id == secret).ok_or(Error::Erased)?;
+        let mac = hmac::sign(key, token);
+        mac.as_ref().first_chunk().copied().ok_or_else(|| Error::Damaged("a keyed hash is too short".into()))
+    }
+}

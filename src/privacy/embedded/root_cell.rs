@@ -1,0 +1,126 @@
+//! The root key's cell: a file of two slots, written in place and never by rename, so that overwriting a slot leaves
+//! no older copy of it. Finality class C: as final as the disk's own forgetting.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use zeroize::Zeroizing;
+
+use super::wrapping::{Key, random};
+use crate::privacy::Error;
+
+const SLOT: usize = 4_096;
+const MAGIC: &[u8; 8] = b"RLCROOT1";
+const HELD: usize = 8 + 16 + 8 + 32;
+
+/// Where a root lives. A cell forgets for good what it is told to destroy.
+pub(super) trait RootCell: Send + Sync {
+    /// The root of a generation of this vault.
+    fn root(&self, vault: [u8; 16], generation: u64) -> Result<Option<Key>, Error>;
+    /// Makes the next generation's root durable beside the current one.
+    fn put(&self, vault: [u8; 16], generation: u64, root: &Key) -> Result<(), Error>;
+    /// Destroys the root of every other generation.
+    fn keep_only(&self, vault: [u8; 16], generation: u64) -> Result<(), Error>;
+    /// Whether it holds any root at all.
+    fn is_empty(&self) -> Result<bool, Error>;
+}
+
+/// The cell in a local file.
+pub(super) struct LocalCell {
+    file: File,
+    path: PathBuf,
+}
+
+struct Slot {
+    vault: [u8; 16],
+    generation: u64,
+    root: Key,
+}
+
+impl LocalCell {
+    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+        let failed = |error| Error::Unavailable(format!("{} cannot be opened: {error}", path.display()));
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .map_err(failed)?;
+        // Both slots exist from the start, so that writing one never moves the other.
+        if file.metadata().map_err(failed)?.len() < 2 * SLOT as u64 {
+            file.write_all_at(&[0; 2 * SLOT], 0).map_err(failed)?;
+            file.sync_all().map_err(failed)?;
+        }
+        Ok(Self { file, path: path.into() })
+    }
+
+    fn failed(&self, error: &std::io::Error) -> Error {
+        Error::Unavailable(format!("{} cannot be read or written: {error}", self.path.display()))
+    }
+
+    fn read(&self, index: usize) -> Result<Option<Slot>, Error> {
+        let mut bytes = Zeroizing::new([0_u8; SLOT]);
+        self.file.read_exact_at(bytes.as_mut_slice(), (index * SLOT) as u64).map_err(|e| self.failed(&e))?;
+        let (held, rest) = bytes.split_at(HELD);
+        let whole = held.starts_with(MAGIC) && rest.starts_with(digest(&SHA256, held).as_ref());
+        let (Some(vault), Some(generation), Some(root)) = (
+            held.get(8..24).and_then(|b| b.try_into().ok()),
+            held.get(24..32).and_then(|b| b.try_into().ok()),
+            held.get(32..64).and_then(|b| <[u8; 32]>::try_from(b).ok()),
+        ) else {
+            return Ok(None);
+        };
+        Ok(whole.then(|| Slot { vault, generation: u64::from_be_bytes(generation), root: Zeroizing::new(root) }))
+    }
+
+    fn write(&self, index: usize, bytes: &[u8; SLOT]) -> Result<(), Error> {
+        self.file.write_all_at(bytes, (index * SLOT) as u64).map_err(|e| self.failed(&e))?;
+        self.file.sync_data().map_err(|e| self.failed(&e))
+    }
+}
+
+impl RootCell for LocalCell {
+    fn root(&self, vault: [u8; 16], generation: u64) -> Result<Option<Key>, Error> {
+        for index in 0..2 {
+            if let Some(slot) = self.read(index)?
+                && (slot.vault, slot.generation) == (vault, generation)
+            {
+                return Ok(Some(slot.root));
+            }
+        }
+        Ok(None)
+    }
+
+    fn put(&self, vault: [u8; 16], generation: u64, root: &Key) -> Result<(), Error> {
+        let current = generation.saturating_sub(1);
+        let occupied = self.read(0)?.is_some_and(|slot| (slot.vault, slot.generation) == (vault, current));
+        let mut bytes = Zeroizing::new([0_u8; SLOT]);
+        bytes[..8].copy_from_slice(MAGIC);
+        bytes[8..24].copy_from_slice(&vault);
+        bytes[24..32].copy_from_slice(&generation.to_be_bytes());
+        bytes[32..64].copy_from_slice(root.as_slice());
+        let sum = digest(&SHA256, &bytes[..HELD]);
+        bytes[HELD..HELD + 32].copy_from_slice(sum.as_ref());
+        self.write(usize::from(occupied), &bytes)
+    }
+
+    fn keep_only(&self, vault: [u8; 16], generation: u64) -> Result<(), Error> {
+        for index in 0..2 {
+            match self.read(index)? {
+                Some(slot) if (slot.vault, slot.generation) != (vault, generation) => {
+                    self.write(index, &*random::<SLOT>()?)?;
+                }
+                Some(_) | None => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn is_empty(&self) -> Result<bool, Error> {
+        Ok(self.read(0)?.is_none() && self.read(1)?.is_none())
+    }
+}

@@ -1,0 +1,22 @@
+create table vault (
+    id         integer primary key check (id = 1),
+    vault      blob    not null,
+    generation integer not null,
+    page       blob    not null
+);
+create table subject_key (
+    subject blob    not null,
+    epoch   integer not null,
+    wrapped blob,
+    primary key (subject, epoch)
+) without rowid;
+create table app_key (
+    app     text not null primary key,
+    wrapped blob not null
+) without rowid;
+create table app_secret (
+    app     text    not null,
+    id      integer not null,
+    wrapped blob    not null,
+    primary key (app, id)
+) without rowid;

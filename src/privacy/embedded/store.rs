@@ -1,0 +1,211 @@
+//! The vault's file: wrapped keys, and the rotation that destroys some of them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rollcall_schemas::ids::SubjectRef;
+use rollcall_schemas::personal::Class;
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use uuid::Uuid;
+
+use super::apps;
+use super::root_cell::RootCell;
+use super::subject_keys::{EpochKeys, SubjectKeys};
+use super::tree::{Tree, range_of, shard_of};
+use super::wrapping::random;
+use crate::privacy::{Destroyed, Error};
+
+const HEADER: &str = "select vault, generation, page from vault where id = 1";
+const CREATE: &str = "insert into vault (id, vault, generation, page) values (1, ?1, ?2, ?3)";
+const MOVE_ON: &str = "update vault set generation = ?1, page = ?2 where id = 1";
+const KEYS_OF: &str = "select epoch, wrapped from subject_key where subject = ?1 order by epoch";
+const KEYS_OF_SHARD: &str = "select subject, epoch, wrapped from subject_key
+    where wrapped is not null and subject >= ?1 and (?2 is null or subject < ?2)";
+const INSERT_KEYS: &str = "insert into subject_key (subject, epoch, wrapped) values (?1, ?2, ?3)";
+const REPLACE_KEYS: &str = "update subject_key set wrapped = ?3 where subject = ?1 and epoch = ?2";
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Unavailable(match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => "the disk is full".into(),
+            _ => error.to_string(),
+        })
+    }
+}
+
+/// Opens a connection to the vault's file, making the file if it does not exist.
+pub(super) fn connect(path: &Path) -> Result<Connection, Error> {
+    let connection = Connection::open(path)?;
+    connection.execute_batch(
+        "pragma journal_mode = wal; pragma synchronous = full; pragma secure_delete = on; pragma temp_store = memory;
+         pragma busy_timeout = 5000; pragma cache_size = -16384;",
+    )?;
+    let tables: u32 = connection.query_row("select count(*) from sqlite_master", [], |row| row.get(0))?;
+    if tables == 0 {
+        connection.execute_batch(&format!("begin immediate; {}; commit;", include_str!("schema.sql")))?;
+    }
+    Ok(connection)
+}
+
+/// Opens the tree with the root of its generation, and finishes or undoes a rotation that was cut short.
+pub(super) fn unlock(connection: &Connection, cell: &dyn RootCell) -> Result<([u8; 16], Tree), Error> {
+    let header =
+        connection.query_row(HEADER, [], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, Vec<u8>>(2)?))).optional()?;
+    let Some((vault, generation, page)) = header else { return create(connection, cell) };
+    let Some(root) = cell.root(vault, generation)? else {
+        return Err(Error::Damaged(format!(
+            "root.cell does not hold the root of generation {generation} that vault.db needs. If vault.db was put \
+             back from a copy, put back the vault.db that belongs to this root.cell: keys that were destroyed since \
+             do not come back"
+        )));
+    };
+    let tree = Tree::unwrap(&root, vault, generation, &page)?;
+    cell.keep_only(vault, generation)?;
+    Ok((vault, tree))
+}
+
+fn create(connection: &Connection, cell: &dyn RootCell) -> Result<([u8; 16], Tree), Error> {
+    let keys: u32 = connection.query_row("select count(*) from subject_key", [], |row| row.get(0))?;
+    if keys > 0 {
+        return Err(Error::Damaged("vault.db holds keys but not their page; put back a whole vault.db".into()));
+    }
+    // A cell without a database is the trace of a creation that was cut short, or of a database that is lost; in
+    // either case nothing that it could open is here.
+    if !cell.is_empty()? {
+        tracing::warn!("root.cell holds a root of a vault that is not here; a new vault takes its place");
+    }
+    let vault: [u8; 16] = *random()?;
+    let (root, tree) = (random()?, Tree::fresh()?);
+    cell.put(vault, tree.generation, &root)?;
+    connection.execute(CREATE, params![vault, tree.generation, tree.wrap(&root, vault)?])?;
+    cell.keep_only(vault, tree.generation)?;
+    Ok((vault, tree))
+}
+
+/// All keys of a subject; `None`: it never had any.
+pub(super) fn keys_of(connection: &Connection, tree: &Tree, subject: SubjectRef) -> Result<Option<SubjectKeys>, Error> {
+    let mut statement = connection.prepare_cached(KEYS_OF)?;
+    let mut rows = statement.query([subject.0.as_bytes()])?;
+    let mut keys: Option<SubjectKeys> = None;
+    while let Some(row) = rows.next()? {
+        let epoch = row.get(0)?;
+        let keys = keys.get_or_insert_with(|| SubjectKeys { newest: epoch, epochs: vec![] });
+        keys.newest = epoch;
+        if let Some(wrapped) = row.get::<_, Option<Vec<u8>>>(1)? {
+            keys.epochs.push((epoch, EpochKeys::unwrap(tree.shard(subject), subject, epoch, &wrapped)?));
+        }
+    }
+    Ok(keys)
+}
+
+/// Stores fresh keys.
+pub(super) fn insert_keys(
+    transaction: &Transaction<'_>,
+    tree: &Tree,
+    subject: SubjectRef,
+    epoch: u32,
+    keys: &EpochKeys,
+) -> Result<(), Error> {
+    let wrapped = keys.wrap(tree.shard(subject), subject, epoch)?;
+    transaction.prepare_cached(INSERT_KEYS)?.execute(params![subject.0.as_bytes(), epoch, wrapped])?;
+    Ok(())
+}
+
+/// Where a rotation stops in a test: after the step of this number.
+pub(super) type StopAfter = Option<u8>;
+
+/// What a rotation is asked.
+pub(super) struct Rotation<'r> {
+    /// Whose keys to destroy.
+    pub(super) destroy: &'r [(SubjectRef, &'r [Class])],
+    /// Give every shard and the apps' keys a new key, not only what the destruction needs.
+    pub(super) all: bool,
+    /// Give the apps' keys a new key.
+    pub(super) apps: bool,
+    /// For tests of crashes.
+    pub(super) stop_after: StopAfter,
+}
+
+/// Rotates the path from the root down to what is destroyed. At every moment the cell and the file together open
+/// either the tree of before or the tree of after: (1) the new root stands beside the old one, (2) one transaction
+/// moves the file to the new root, (3) the old root is overwritten.
+pub(super) fn rotate(
+    connection: &mut Connection,
+    cell: &dyn RootCell,
+    vault: [u8; 16],
+    tree: &Tree,
+    rotation: &Rotation<'_>,
+) -> Result<(Option<Tree>, Destroyed), Error> {
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let mut touched: BTreeMap<usize, Vec<(SubjectRef, &[Class])>> = BTreeMap::new();
+    for (subject, classes) in rotation.destroy {
+        let alive = keys_of(&transaction, tree, *subject)?.is_some_and(|keys| {
+            keys.epochs.iter().any(|(_, keys)| classes.iter().any(|class| keys.key(*class).is_some()))
+        });
+        if alive {
+            touched.entry(shard_of(*subject)).or_default().push((*subject, classes));
+        }
+    }
+    let before = tree.generation;
+    if touched.is_empty() && !rotation.all && !rotation.apps {
+        return Ok((None, Destroyed { keys: 0, generation_before: before, generation_after: before }));
+    }
+    let shards: Vec<usize> =
+        if rotation.all { (0..super::tree::SHARDS).collect() } else { touched.keys().copied().collect() };
+    let next = tree.next(shards.iter().copied(), rotation.all || rotation.apps)?;
+    let root = random()?;
+    cell.put(vault, next.generation, &root)?;
+    let cut = || Error::Unavailable("stopped by a test".into());
+    if rotation.stop_after == Some(1) {
+        return Err(cut());
+    }
+    let mut keys = 0;
+    for shard in shards {
+        let doomed = touched.get(&shard).map_or(&[][..], Vec::as_slice);
+        keys += rewrap_shard(&transaction, (tree, &next), shard, doomed)?;
+    }
+    if rotation.all || rotation.apps {
+        apps::rewrap(&transaction, tree.apps(), next.apps())?;
+    }
+    transaction.execute(MOVE_ON, params![next.generation, next.wrap(&root, vault)?])?;
+    transaction.commit()?;
+    if rotation.stop_after == Some(2) {
+        return Err(cut());
+    }
+    cell.keep_only(vault, next.generation)?;
+    // Hygiene only: what the old pages and the write-ahead log still hold is wrapped under a root that is gone.
+    if let Err(error) = connection.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(())) {
+        tracing::debug!(%error, "the vault's write-ahead log was not emptied");
+    }
+    let destroyed = Destroyed { keys, generation_before: before, generation_after: next.generation };
+    Ok((Some(next), destroyed))
+}
+
+fn rewrap_shard(
+    transaction: &Transaction<'_>,
+    (old, new): (&Tree, &Tree),
+    shard: usize,
+    doomed: &[(SubjectRef, &[Class])],
+) -> Result<u32, Error> {
+    let (from, to) = range_of(shard);
+    let mut rows = Vec::new();
+    {
+        let mut statement = transaction.prepare_cached(KEYS_OF_SHARD)?;
+        let mut found = statement.query(params![from, to])?;
+        while let Some(row) = found.next()? {
+            let subject = SubjectRef(Uuid::from_bytes(row.get(0)?));
+            rows.push((subject, row.get::<_, u32>(1)?, row.get::<_, Vec<u8>>(2)?));
+        }
+    }
+    let mut replace = transaction.prepare_cached(REPLACE_KEYS)?;
+    let mut destroyed = 0;
+    for (subject, epoch, wrapped) in rows {
+        let mut keys = EpochKeys::unwrap(old.shard_key(shard), subject, epoch, &wrapped)?;
+        for (_, classes) in doomed.iter().filter(|(of, _)| *of == subject) {
+            destroyed += keys.destroy(classes);
+        }
+        let rewrapped = if keys.is_empty() { None } else { Some(keys.wrap(new.shard_key(shard), subject, epoch)?) };
+        replace.execute(params![subject.0.as_bytes(), epoch, rewrapped])?;
+    }
+    Ok(destroyed)
+}

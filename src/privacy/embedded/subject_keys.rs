@@ -1,0 +1,114 @@
+//! The keys of one subject, and the bounded memory of those used lately.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lru::LruCache;
+use rollcall_schemas::ids::SubjectRef;
+use rollcall_schemas::personal::Class;
+use zeroize::Zeroizing;
+
+use super::wrapping::{self, random};
+use crate::privacy::Error;
+
+const CLASSES: usize = Class::ALL.len();
+const PACKED: usize = 1 + 32 * CLASSES;
+
+/// The keys of one epoch: one per class, as far as they live.
+pub(super) struct EpochKeys(Zeroizing<[u8; PACKED]>);
+
+impl EpochKeys {
+    pub(super) fn fresh() -> Result<Self, Error> {
+        let mut packed = random::<PACKED>()?;
+        packed[0] = (1 << CLASSES) - 1;
+        Ok(Self(packed))
+    }
+
+    pub(super) fn key(&self, class: Class) -> Option<&[u8; 32]> {
+        let index = usize::from(class.number());
+        let lives = self.0[0] & (1 << index) != 0;
+        self.0.get(1 + 32 * index..).and_then(|rest| rest.first_chunk()).filter(|_| lives)
+    }
+
+    /// Wipes the keys of these classes; returns how many there were.
+    pub(super) fn destroy(&mut self, classes: &[Class]) -> u32 {
+        let mut destroyed = 0;
+        for class in Class::ALL.into_iter().filter(|class| classes.contains(class)) {
+            let index = usize::from(class.number());
+            destroyed += u32::from(self.0[0] >> index & 1);
+            self.0[0] &= !(1 << index);
+            self.0[1 + 32 * index..][..32].fill(0);
+        }
+        destroyed
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0[0] == 0
+    }
+
+    fn associated(subject: SubjectRef, epoch: u32) -> [u8; 20] {
+        let mut associated = [0; 20];
+        associated[..16].copy_from_slice(subject.0.as_bytes());
+        associated[16..].copy_from_slice(&epoch.to_be_bytes());
+        associated
+    }
+
+    pub(super) fn wrap(&self, shard_key: &[u8; 32], subject: SubjectRef, epoch: u32) -> Result<Vec<u8>, Error> {
+        wrapping::seal(shard_key, &Self::associated(subject, epoch), Zeroizing::new(self.0.to_vec()))
+    }
+
+    pub(super) fn unwrap(shard: &[u8; 32], subject: SubjectRef, epoch: u32, wrapped: &[u8]) -> Result<Self, Error> {
+        let damaged = || Error::Damaged(format!("the keys of subject {subject} do not open"));
+        let opened = wrapping::open(shard, &Self::associated(subject, epoch), wrapped)?.ok_or_else(damaged)?;
+        let mut packed = Zeroizing::new([0; PACKED]);
+        if opened.len() != PACKED {
+            return Err(damaged());
+        }
+        packed.copy_from_slice(&opened);
+        Ok(Self(packed))
+    }
+}
+
+/// All keys of a subject, by epoch.
+pub(super) struct SubjectKeys {
+    /// The newest epoch, its keys alive or not.
+    pub(super) newest: u32,
+    /// The epochs that have a key left.
+    pub(super) epochs: Vec<(u32, EpochKeys)>,
+}
+
+impl SubjectKeys {
+    pub(super) fn key(&self, epoch: u32, class: Class) -> Option<&[u8; 32]> {
+        self.epochs.iter().find(|(of, _)| *of == epoch).and_then(|(_, keys)| keys.key(class))
+    }
+}
+
+const PARTS: usize = 16;
+const PART_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add((1 << 12) - 1);
+
+/// The keys used lately. What is evicted is wiped once nobody uses it.
+pub(super) struct Cache([Mutex<LruCache<SubjectRef, Arc<SubjectKeys>>>; PARTS]);
+
+impl Cache {
+    pub(super) fn new() -> Self {
+        Self(std::array::from_fn(|_| Mutex::new(LruCache::new(PART_MAX))))
+    }
+
+    fn part(&self, subject: SubjectRef) -> MutexGuard<'_, LruCache<SubjectRef, Arc<SubjectKeys>>> {
+        // The last byte: the first ones are alike within a page of new subjects.
+        let index = usize::from(subject.0.as_bytes()[15]) % PARTS;
+        self.0[index].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn get(&self, subject: SubjectRef) -> Option<Arc<SubjectKeys>> {
+        self.part(subject).get(&subject).cloned()
+    }
+
+    pub(super) fn put(&self, subject: SubjectRef, keys: Arc<SubjectKeys>) {
+        self.part(subject).put(subject, keys);
+    }
+
+    pub(super) fn remove(&self, subject: SubjectRef) {
+        self.part(subject).pop(&subject);
+    }
+}
