@@ -150,12 +150,13 @@ pub(super) async fn answer(
 }
 
 async fn serve(service: &Service, request: &HttpRequest, payload: web::Payload, path: &str) -> Result<Answer, Fault> {
+    // The body is read before anybody is turned away: a connection with an unread body cannot be used again, which
+    // clients with a pool of connections take for a failure.
+    let body = exchange::body(request, payload).await.map_err(Fault::Unread)?;
     let route = Route::of(path).ok_or(Fault::NoSuchEndpoint)?;
     if request.method() != Method::POST {
         return Err(Fault::NotPost);
     }
-    // The body is read before anybody is turned away, so that the connection can be used again.
-    let body = exchange::body(request, payload).await.map_err(Fault::Unread)?;
     let engine = service.engine.as_ref();
     let (app, secret) = signature::authenticate(engine, request.headers()).ok_or(Fault::Unauthenticated)?;
     let caller = Caller {
