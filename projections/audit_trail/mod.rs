@@ -7,4 +7,4 @@ mod projector;
 mod queries;
 
 pub use projector::AuditTrail;
-pub use queries::{Trace, of_subject, page};
+pub use queries::{Trace, of_subject, page, positions_about};

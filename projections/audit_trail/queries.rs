@@ -12,6 +12,10 @@ statements! {
         WHERE app = $1 AND position < $2 ORDER BY position DESC LIMIT $3";
     subject_before = "SELECT position, at, actor, name, subject, other, correlation FROM audit_trail_v1
         WHERE subject = $1 AND position < $2 AND app = $3 ORDER BY position DESC LIMIT $4";
+    subject_after = "SELECT position FROM audit_trail_v1
+        WHERE subject = $1 AND position > $2 ORDER BY position LIMIT $3";
+    other_after = "SELECT position FROM audit_trail_v1
+        WHERE other = $1 AND position > $2 ORDER BY position LIMIT $3";
 }
 
 /// One event, without its values.
@@ -70,4 +74,23 @@ pub async fn of_subject(
     let before = before.unwrap_or(u64::MAX);
     let params = [subject.into(), before.into(), app.into(), paging::limit(size)];
     store.rows(subject_before, &params, Trace::read).await
+}
+
+/// The positions of all events that concern a subject, its own and others', after a position, in order.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn positions_about(
+    store: &ReadStore,
+    subject: SubjectRef,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<u64>, Error> {
+    let params = [subject.into(), after.into(), paging::limit(limit)];
+    let mut positions: Vec<u64> = store.rows(subject_after, &params, |row| row.number(0)).await?;
+    positions.extend(store.rows(other_after, &params, |row| row.number::<u64>(0)).await?);
+    positions.sort_unstable();
+    positions.dedup();
+    positions.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(positions)
 }

@@ -11,3 +11,5 @@ CREATE TABLE audit_trail_v1 (
     PRIMARY KEY (app, position)
 ) /*clustered*/;
 CREATE INDEX audit_trail_v1_subject ON audit_trail_v1 (subject, position) WHERE subject IS NOT NULL;
+-- What an erasure has to visit: remarks, requests and descriptions stand in events of others.
+CREATE INDEX audit_trail_v1_other ON audit_trail_v1 (other, position) WHERE other IS NOT NULL;

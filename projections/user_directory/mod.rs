@@ -9,4 +9,6 @@ mod projector;
 mod queries;
 
 pub use projector::UserDirectory;
-pub use queries::{User, by_subject, by_subjects, by_tag, registered, registered_after, registered_count};
+pub use queries::{
+    User, by_subject, by_subjects, by_tag, registered, registered_after, registered_count, subject_of, user_ids,
+};

@@ -27,6 +27,8 @@ statements! {
         AND registered_position > $2 ORDER BY registered_position LIMIT $3");
     earlier_than = select!("WHERE app = $1 AND registered_position IS NOT NULL AND deactivated = 0
         AND registered_position < $2 ORDER BY registered_position DESC LIMIT $3");
+    subject_by_tag = "SELECT subject FROM user_directory_v1 WHERE tag = $1 AND app = $2";
+    user_id_by_subject = "SELECT user_id FROM user_directory_v1 WHERE subject = $1 AND app = $2";
     count_of_app = "SELECT registered FROM user_directory_count_v1 WHERE app = $1";
 }
 
@@ -78,6 +80,24 @@ impl User {
 /// The store is unavailable.
 pub async fn by_tag(store: &ReadStore, app: &AppId, tag: [u8; 16]) -> Result<Option<User>, Error> {
     store.row(user_by_tag, &[tag.into(), app.into()], User::read).await
+}
+
+/// The subject whose userId has that tag.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn subject_of(store: &ReadStore, app: &AppId, tag: [u8; 16]) -> Result<Option<SubjectRef>, Error> {
+    store.row(subject_by_tag, &[tag.into(), app.into()], |row| Ok(SubjectRef(row.id(0)?))).await
+}
+
+/// The sealed userIds of subjects, in the order asked; `None` for one that is not of this app or was forgotten.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn user_ids(store: &ReadStore, app: &AppId, subjects: &[SubjectRef]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+    let asked = subjects.iter().map(|subject| [Value::from(*subject), app.into()]);
+    let found = store.rows_of_each(user_id_by_subject, asked, |row| row.optional_bytes(0)).await?;
+    Ok(found.into_iter().map(|mut rows| rows.pop().flatten()).collect())
 }
 
 /// That user.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rollcall_projections::erasure_ledger::{self, OpenErasure};
+use rollcall_projections::erasure_ledger::{self, Erasure};
 use rollcall_projections::{audit_trail, friend_graph};
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::SubjectRef;
@@ -20,10 +20,12 @@ use crate::domain::erasure::{State, Step};
 use crate::engine::{Caller, Engine, Error, journal};
 
 /// How many erasures share one rotation of the root.
-const BATCH_MAX: usize = 100;
+const BATCH_MAX: u32 = 100;
 /// How long an unfinished erasure waits at most before it is taken up again.
 const EVERY: Duration = Duration::from_secs(2);
-const PAGE: usize = 512;
+const PAGE: u32 = 512;
+/// More than a user can have friends: requests that wait are counted too, and what is beyond ends with a second round.
+const RELATIONS_MAX: u32 = 20_000;
 
 /// Runs until `stop`: whenever an erasure was requested, and every two seconds.
 pub async fn run(engine: Arc<Engine>, stop: CancellationToken) {
@@ -69,9 +71,9 @@ pub async fn advance_all(engine: &Engine) -> Result<usize, Error> {
     Ok(open.len())
 }
 
-fn state_of(erasure: &OpenErasure) -> State {
+fn state_of(erasure: &Erasure) -> State {
     use erasure_ledger::Step as Recorded;
-    match erasure.step {
+    match erasure.step() {
         Recorded::Requested => State::Requested,
         Recorded::RelationsEnded => State::RelationsEnded,
         Recorded::Scrubbed => State::Scrubbed,
@@ -86,21 +88,21 @@ fn classes(scope: Scope) -> &'static [Class] {
     }
 }
 
-async fn record(engine: &Engine, erasure: &OpenErasure, step: Step, friends: Vec<SubjectRef>) -> Result<(), Error> {
+async fn record(engine: &Engine, erasure: &Erasure, step: Step, friends: Vec<SubjectRef>) -> Result<(), Error> {
     let caller = Caller::internal(erasure.app.clone(), Actor::System);
     let step = ErasureStep { erasure: erasure.erasure, subject: erasure.subject, step, friends };
     engine.execute(&caller, Command::Erasure(step)).await?;
     Ok(())
 }
 
-async fn end_relations(engine: &Engine, erasure: &OpenErasure) -> Result<(), Error> {
-    let friends = friend_graph::all_of(engine.read(), erasure.subject).await?;
+async fn end_relations(engine: &Engine, erasure: &Erasure) -> Result<(), Error> {
+    let friends = friend_graph::all_of(engine.read(), erasure.subject, RELATIONS_MAX).await?;
     let count = u32::try_from(friends.len()).unwrap_or(u32::MAX);
     record(engine, erasure, Step::EndRelations(count), friends).await
 }
 
 /// Destroys the keys of all these erasures in one rotation, detaches what they sealed, records the scrubbing.
-async fn destroy(engine: &Engine, erasures: &[&OpenErasure]) -> Result<(), Error> {
+async fn destroy(engine: &Engine, erasures: &[&Erasure]) -> Result<(), Error> {
     let subjects: Vec<_> = erasures.iter().map(|erasure| (erasure.subject, classes(erasure.scope))).collect();
     let vault = engine.vault().clone();
     let destroyed = tokio::task::spawn_blocking(move || vault.destroy(&subjects))
@@ -121,7 +123,7 @@ async fn destroy(engine: &Engine, erasures: &[&OpenErasure]) -> Result<(), Error
 }
 
 /// Detaches the ciphertexts about a subject from the events that hold them; the events stay.
-async fn detach(engine: &Engine, erasure: &OpenErasure) -> Result<u32, Error> {
+async fn detach(engine: &Engine, erasure: &Erasure) -> Result<u32, Error> {
     let subject = erasure.subject;
     let classes = classes(erasure.scope);
     let erased = |sealed: &Sealed| sealed.subject == subject && classes.contains(&sealed.class);

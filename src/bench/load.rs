@@ -39,7 +39,9 @@ pub(super) async fn run(
     let tasks: Vec<_> = (0..connections)
         .map(|connection| {
             let request = request.clone();
-            tokio::spawn(async move { one(address, until, first + connection as u64, connections as u64, &*request).await })
+            tokio::spawn(
+                async move { one(address, until, first + connection as u64, connections as u64, &*request).await },
+            )
         })
         .collect();
     let (mut latencies, mut failed) = (Vec::new(), 0);

@@ -148,8 +148,7 @@ fn measure_ceilings(options: &Options, runtime: &tokio::runtime::Runtime) -> Res
     print("bare actix-web, echo behind a signature", &echo, None);
     runtime.block_on(server.stop(false));
     let producers = usize::from(options.connections);
-    let group_commit =
-        ceilings::bare_group_commit(&options.dir, producers, Duration::from_secs(options.seconds))?;
+    let group_commit = ceilings::bare_group_commit(&options.dir, producers, Duration::from_secs(options.seconds))?;
     println!("{:<44} {group_commit:>10.0}/s", format!("bare SQLite group commit, {producers} producers"));
     Ok(Ceilings { hello: hello.rate, echo: echo.rate, group_commit })
 }
@@ -174,11 +173,7 @@ fn print(what: &str, measured: &Measured, ratio: Option<(&str, f64)>) {
     println!("{}", if *failed > 0 { format!("  ({failed} not answered 200)") } else { String::new() });
 }
 
-fn measure_service(
-    options: &Options,
-    runtime: &tokio::runtime::Runtime,
-    ceilings: &Ceilings,
-) -> Result<(), Error> {
+fn measure_service(options: &Options, runtime: &tokio::runtime::Runtime, ceilings: &Ceilings) -> Result<(), Error> {
     let data = DataDir::create(&options.dir.join("data"))?;
     let service = runtime.block_on(data.start())?;
     let engine = service.engine.clone();
@@ -202,7 +197,11 @@ fn measure_service(
         "  CPU per registration",
         cpu / u32::try_from(registered.answered.max(1)).unwrap_or(u32::MAX)
     );
-    println!("{:<44} {:>10.2} × bare group commit", "  against the bare database", registered.rate / ceilings.group_commit);
+    println!(
+        "{:<44} {:>10.2} × bare group commit",
+        "  against the bare database",
+        registered.rate / ceilings.group_commit
+    );
 
     let lag = runtime.block_on(measure_lag(&engine, &app, options))?;
     println!("{:<44} p50 {:>8.2?}  p99 {:>8.2?}", "acknowledged to visible, under load", lag.0, lag.1);

@@ -13,8 +13,8 @@ use super::config::AppSpec;
 use super::wiring::DataDir;
 use super::{AppsTask, Data, Failure, permission, runtime};
 use crate::domain::values::extension_name;
-use crate::domain::{Command, app};
-use crate::engine::{Caller, Engine, start::Service};
+use crate::domain::{Command, Refusal, app};
+use crate::engine::{self, Caller, Engine, start::Service};
 
 /// What can be set per app.
 #[derive(Args)]
@@ -66,9 +66,7 @@ pub(super) fn run(task: AppsTask) -> Result<ExitCode, Failure> {
             Some(secret) => retire_secret(&engine, &key, secret).await,
             None => add_secret(&engine, &key).await,
         }),
-        AppsTask::Set { key, settings, data } => {
-            with_engine(&data, async |engine| set(&engine, &key, settings).await)
-        }
+        AppsTask::Set { key, settings, data } => with_engine(&data, async |engine| set(&engine, &key, settings).await),
     }
 }
 
@@ -101,12 +99,26 @@ pub(super) async fn create(engine: &Engine, spec: &AppSpec) -> Result<(), Failur
 
 async fn add_secret(engine: &Engine, key: &AppId) -> Result<(), Failure> {
     let row = rollcall_projections::apps::of(engine.read(), key).await?.ok_or_else(|| unknown(key))?;
-    let next = SecretId(row.last_secret.0 + 1);
     let secret = random_secret();
-    engine.vault().drop_secret(key, next)?;
-    engine.vault().put_secret(key, next, &secret)?;
-    execute(engine, key, app::Command::AddSecret).await?;
-    println!("App-Secret {next}: {secret}");
+    let mut number = SecretId(row.secrets.last().map_or(1, |last| last.0 + 1));
+    loop {
+        // The vault first: an event never names a secret that is not there.
+        engine.vault().drop_secret(key, number)?;
+        engine.vault().put_secret(key, number, &secret)?;
+        let caller = Caller::internal(key.clone(), Actor::Operator);
+        match engine.execute(&caller, Command::App(app::Command::AddSecret(number))).await {
+            Ok(done) => {
+                engine.applied_up_to(done.position).await?;
+                break;
+            }
+            Err(engine::Error::Refused(Refusal::SecretNumberTaken { next })) => {
+                engine.vault().drop_secret(key, number)?;
+                number = next;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    println!("App-Secret {number}: {secret}");
     println!("Older secrets stay valid; retire one with `rollcall apps rotate-secret {key} --retire NUMBER`.");
     Ok(())
 }
@@ -135,9 +147,8 @@ async fn set(engine: &Engine, key: &AppId, args: SettingsArgs) -> Result<(), Fai
     }
     execute(engine, key, app::Command::ChangeSettings(settings)).await?;
     if !args.user_fields.is_empty() || !args.friend_fields.is_empty() {
-        let (mut user_fields, mut friend_fields) = (row.user_fields, row.friend_fields);
-        user_fields.extend(args.user_fields);
-        friend_fields.extend(args.friend_fields);
+        let user_fields = row.user_fields.into_iter().chain(args.user_fields).collect();
+        let friend_fields = row.friend_fields.into_iter().chain(args.friend_fields).collect();
         execute(engine, key, app::Command::DeclareExtensionFields(user_fields, friend_fields)).await?;
     }
     println!("{key} is set");

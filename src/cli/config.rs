@@ -54,9 +54,11 @@ impl FromStr for AppSpec {
     fn from_str(text: &str) -> Result<Self, String> {
         const FORM: &str = "expected KEY:SECRET[:development|production[:starter|pro]]";
         let mut parts = text.split(':');
-        let key = parts.next().unwrap_or_default().parse().map_err(|_| {
-            format!("an app key is 1 to 64 of A-Z a-z 0-9 _ -; {FORM}")
-        })?;
+        let key = parts
+            .next()
+            .unwrap_or_default()
+            .parse()
+            .map_err(|_| format!("an app key is 1 to 64 of A-Z a-z 0-9 _ -; {FORM}"))?;
         let secret = parts.next().unwrap_or_default();
         if secret.is_empty() || secret.len() > 128 || !secret.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(format!("an app secret is 1 to 128 printable ASCII characters without a colon; {FORM}"));
@@ -139,7 +141,16 @@ mod tests {
 
     #[test]
     fn a_bad_app_is_refused_with_the_form_it_should_have() {
-        for bad in ["", "key", "key:", ":secret", "k y:secret", "key:secret:test", "key:secret:production:gold", "k:s:production:pro:x"] {
+        for bad in [
+            "",
+            "key",
+            "key:",
+            ":secret",
+            "k y:secret",
+            "key:secret:test",
+            "key:secret:production:gold",
+            "k:s:production:pro:x",
+        ] {
             let error = bad.parse::<AppSpec>().unwrap_err();
             assert!(error.contains("KEY:SECRET"), "{bad}: {error}");
         }

@@ -24,7 +24,7 @@ pub(super) fn rebuild(model: &str, data_dir: &Path) -> Result<ExitCode, Failure>
     let progress = |done, all| show(&bar, done, all);
     runtime()?.block_on(rebuild::rebuild(&data.log, &data.vault, &data.read, &models, &progress))?;
     bar.finish_and_clear();
-    println!("rebuilt {} from {} events", model, data.log.watch().borrow());
+    println!("rebuilt {model} from {} events", data.log.head());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -38,13 +38,8 @@ pub(super) fn verify(data_dir: &Path) -> Result<ExitCode, Failure> {
     std::fs::create_dir_all(&scratch)?;
     let bar = progress_bar();
     let progress = |done, all| show(&bar, done, all);
-    let verified = runtime.block_on(rebuild::verify(
-        &data.log,
-        &data.vault,
-        &data.read,
-        &scratch.join("read.db"),
-        &progress,
-    ))?;
+    let verified =
+        runtime.block_on(rebuild::verify(&data.log, &data.vault, &data.read, &scratch.join("read.db"), &progress))?;
     bar.finish_and_clear();
     remove(&scratch)?;
     let mut sound = true;

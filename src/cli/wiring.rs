@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use rollcall_projections::store::ReadStore;
 
-use crate::engine::start::{self, Ports, Service};
 use crate::engine::Limits;
+use crate::engine::start::{self, Ports, Service};
 use crate::eventlog::{self, EventLog};
 use crate::privacy::{self, Vault};
 

@@ -13,8 +13,8 @@ use super::Refusal;
 pub enum Command {
     /// Create it with its first secret.
     Register(Environment, Plan),
-    /// Make another secret valid and current.
-    AddSecret,
+    /// Make another secret valid and current; its number must be higher than any before.
+    AddSecret(SecretId),
     /// End a secret; the last one cannot be ended.
     RetireSecret(SecretId),
     /// Replace the settings.
@@ -67,7 +67,8 @@ pub fn decide(state: &State, app: &AppId, command: Command) -> Result<Vec<Event>
             SecretAdded { app, secret: next }.into(),
         ]),
         (None, _) => Err(Refusal::NoSuchApp),
-        (Some(_), Command::AddSecret) => Ok(vec![SecretAdded { app, secret: next }.into()]),
+        (Some(_), Command::AddSecret(secret)) if secret < next => Err(Refusal::SecretNumberTaken { next }),
+        (Some(_), Command::AddSecret(secret)) => Ok(vec![SecretAdded { app, secret }.into()]),
         (Some(_), Command::RetireSecret(secret)) if !state.secrets.contains(&secret) => {
             Err(Refusal::NoSuchSecret(secret))
         }

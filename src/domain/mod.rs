@@ -56,6 +56,12 @@ pub enum Refusal {
     /// The application has no such secret.
     #[error("the app has no secret number {0}")]
     NoSuchSecret(SecretId),
+    /// The number belongs to another secret.
+    #[error("the app had a secret of that number; the next is {next}")]
+    SecretNumberTaken {
+        /// The lowest number that is free.
+        next: SecretId,
+    },
     /// The last secret cannot be retired.
     #[error("the last secret of an app cannot be retired; add another first")]
     LastSecret,

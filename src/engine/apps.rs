@@ -11,6 +11,8 @@ use rollcall_schemas::plain::{Environment, Plan, Settings};
 use super::Error;
 use crate::privacy::{Secret, Vault};
 
+const PAGE: u32 = 500;
+
 /// One application.
 pub struct App {
     /// Its key.
@@ -48,8 +50,7 @@ impl Apps {
 
     /// Every application, by key.
     pub fn all(&self) -> Vec<Arc<App>> {
-        let mut all: Vec<_> =
-            self.by_key.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        let mut all: Vec<_> = self.by_key.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         all.sort_by(|a, b| a.id.cmp(&b.id));
         all
     }
@@ -61,13 +62,25 @@ impl Apps {
         }
     }
 
+    async fn rows(read: &ReadStore) -> Result<Vec<rollcall_projections::apps::App>, Error> {
+        let mut rows: Vec<rollcall_projections::apps::App> = Vec::new();
+        loop {
+            let cursor = rows.last().map(|row| row.app.clone());
+            let page = rollcall_projections::apps::all(read, cursor.as_ref(), PAGE).await?;
+            if page.is_empty() {
+                return Ok(rows);
+            }
+            rows.extend(page);
+        }
+    }
+
     /// Reads every application again.
     ///
     /// # Errors
     /// The read model or the vault is unavailable.
     pub async fn reload(&self, read: &ReadStore, vault: &dyn Vault) -> Result<(), Error> {
         let mut apps = HashMap::new();
-        for row in rollcall_projections::apps::all(read).await? {
+        for row in Self::rows(read).await? {
             let acknowledged = self.get(row.app.as_str()).map_or_else(Arc::default, |app| app.acknowledged.clone());
             let mut secrets = vault.secrets(&row.app)?;
             // The vault keeps a new secret before the log knows it, and an old one until it has been retired.

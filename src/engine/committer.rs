@@ -25,7 +25,7 @@ struct Waiting {
 }
 
 /// A sealed batch.
-pub struct SealedBatch {
+pub(super) struct SealedBatch {
     epoch: u64,
     items: Vec<Item>,
     waiting: Vec<Waiting>,
@@ -33,7 +33,7 @@ pub struct SealedBatch {
 
 /// Seals batches until there are no more. A command that cannot be sealed makes what was decided after it doubtful:
 /// the epoch grows, and what follows is decided again.
-pub fn seal_all(
+pub(super) fn seal_all(
     mut batches: mpsc::Receiver<Batch>,
     sealed: &mpsc::Sender<SealedBatch>,
     vault: &dyn Vault,
@@ -81,13 +81,14 @@ fn seal(vault: &dyn Vault, decided: &Decided) -> Result<Item, journal::SealError
     }
     if let Some(guard) = &decided.guard {
         let outcome = serde_json::to_vec(&decided.reply)?;
-        item.idempotency = Some(Idempotency { key: guard.key, fingerprint: guard.fingerprint, outcome, recorded_at: decided.now });
+        item.idempotency =
+            Some(Idempotency { key: guard.key, fingerprint: guard.fingerprint, outcome, recorded_at: decided.now });
     }
     Ok(item)
 }
 
 /// Appends sealed batches until there are no more, and answers each command once it is durable.
-pub fn append_all(
+pub(super) fn append_all(
     mut sealed: mpsc::Receiver<SealedBatch>,
     runtime: &Handle,
     log: &dyn EventLog,

@@ -1,6 +1,7 @@
 //! The decider loop: one thread that decides every command against states in memory, earlier commands of the same
 //! batch included, and hands whole batches on. Nothing here waits for a disk.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,7 +19,7 @@ use crate::domain::{self, Command, Context, Decision, Refusal, Reply, State, Wor
 use crate::privacy::Tag;
 
 /// A stream's state as it was loaded.
-pub struct Loaded {
+pub(super) struct Loaded {
     /// Which stream.
     pub stream: Stream,
     /// Its state.
@@ -29,7 +30,7 @@ pub struct Loaded {
 
 /// The retry guard of a command.
 #[derive(Debug, Clone, Copy)]
-pub struct RetryGuard {
+pub(super) struct RetryGuard {
     /// Keyed hash of scope and key.
     pub key: [u8; 32],
     /// Keyed hash of the content.
@@ -37,7 +38,7 @@ pub struct RetryGuard {
 }
 
 /// A command on its way through the loop.
-pub struct Submitted {
+pub(super) struct Submitted {
     /// Who asks, and why.
     pub metadata: Metadata,
     /// What is asked; every person is resolved.
@@ -60,7 +61,7 @@ pub struct Submitted {
 
 /// What became of a submitted command.
 #[derive(Debug)]
-pub enum Answer {
+pub(super) enum Answer {
     /// Durable up to this position.
     Done(Reply, u64),
     /// The state of the world does not allow it.
@@ -76,7 +77,7 @@ pub enum Answer {
 }
 
 /// A decided command.
-pub struct Decided {
+pub(super) struct Decided {
     /// Who asked, and why.
     pub metadata: Metadata,
     /// Time of the decision.
@@ -98,7 +99,7 @@ pub struct Decided {
 }
 
 /// Decided commands that belong together.
-pub struct Batch {
+pub(super) struct Batch {
     /// The epoch of the states they were decided on.
     pub epoch: u64,
     /// In order.
@@ -172,8 +173,10 @@ impl Cache {
         cached.revision += 1;
         let are_friends = friends(&cached.state);
         self.bytes = (self.bytes + cached.state.weight()).saturating_sub(before);
-        if let (Event::Friendship(friendship::Event::Befriended(_) | friendship::Event::Ended(_)), Stream::Friendship(pair)) =
-            (event, stream)
+        if let (
+            Event::Friendship(friendship::Event::Befriended(_) | friendship::Event::Ended(_)),
+            Stream::Friendship(pair),
+        ) = (event, stream)
         {
             for subject in pair.both() {
                 if let Some(count) = self.friends.get_mut(&subject) {
@@ -186,7 +189,7 @@ impl Cache {
 
 /// Runs until it is sent `None`. `epoch` grows whenever an append failed: then what the loop believes may be
 /// wrong, and it begins again with nothing.
-pub fn run(
+pub(super) fn run(
     mut commands: mpsc::Receiver<Option<Submitted>>,
     batches: &mpsc::Sender<Batch>,
     epoch: &AtomicU64,
@@ -223,42 +226,50 @@ fn decide(cache: &mut Cache, mut submitted: Submitted, clock: &Clock) -> Option<
             cache.friends.put(subject, count);
         }
     }
-    let app = &submitted.metadata.app;
-    let streams = submitted.command.streams(app);
+    submitted.context.now = clock.now();
+    match outcome(cache, &submitted) {
+        Ok((appends, asserts, reply)) => {
+            let Submitted { metadata, context, holds, forgets, guard, answer, .. } = submitted;
+            Some(Decided { metadata, now: context.now, appends, asserts, reply, holds, forgets, guard, answer })
+        }
+        Err(answer) => {
+            // A submitter that has gone away does not want to know.
+            let _ = submitted.answer.send(answer);
+            None
+        }
+    }
+}
+
+type Appends = Vec<(Stream, u64, Vec<Event>)>;
+type Asserts = Vec<(Stream, u64)>;
+
+fn outcome(cache: &mut Cache, submitted: &Submitted) -> Result<(Appends, Asserts, Reply), Answer> {
+    let Submitted { metadata, command, context, .. } = submitted;
+    let mut streams = command.streams(&metadata.app);
     let missing: Vec<_> = streams.iter().filter(|stream| cache.states.get(*stream).is_none()).cloned().collect();
     let uncounted: Vec<_> =
-        submitted.command.tallies().into_iter().filter(|subject| cache.friends.get(subject).is_none()).collect();
-    let answer = |answer| {
-        // A submitter that has gone away does not want to know.
-        let _ = submitted.answer.send(answer);
-        None
-    };
+        command.tallies().into_iter().filter(|subject| cache.friends.get(subject).is_none()).collect();
     if !missing.is_empty() || !uncounted.is_empty() {
-        return answer(Answer::Missing(missing, uncounted));
+        return Err(Answer::Missing(missing, uncounted));
     }
-    let now = clock.now();
-    submitted.context.now = now;
-    let Decision { events, reply } = match domain::decide(app, cache, &submitted.context, &submitted.command) {
-        Ok(decision) => decision,
-        Err(refusal) => return answer(Answer::Refused(refusal)),
-    };
-    let mut appends: Vec<(Stream, u64, Vec<Event>)> = Vec::new();
+    let Decision { events, reply } = domain::decide(&metadata.app, cache, context, command).map_err(Answer::Refused)?;
+    let mut appends = Appends::new();
+    let mut written: HashMap<Stream, usize> = HashMap::with_capacity(events.len());
     for (stream, event) in events {
-        let index = appends.iter().rposition(|(written, ..)| *written == stream).unwrap_or_else(|| {
-            let revision = cache.states.peek(&stream).map_or(0, |cached| cached.revision);
+        let index = *written.entry(stream).or_insert_with_key(|stream| {
+            let revision = cache.states.peek(stream).map_or(0, |cached| cached.revision);
             // An erasure's stream is as new as its id: the decision writes it without having read it.
-            cache.install(Loaded { state: State::of(&stream), revision, stream: stream.clone() });
+            cache.install(Loaded { state: State::of(stream), revision, stream: stream.clone() });
             appends.push((stream.clone(), revision, vec![]));
             appends.len() - 1
         });
-        cache.apply(&stream, &event, now);
-        appends[index].2.push(event);
+        if let Some((stream, _, events)) = appends.get_mut(index) {
+            cache.apply(stream, &event, context.now);
+            events.push(event);
+        }
     }
-    let asserts = streams
-        .into_iter()
-        .filter(|stream| !appends.iter().any(|(written, ..)| written == stream))
-        .filter_map(|stream| cache.states.peek(&stream).map(|cached| cached.revision).map(|r| (stream, r)))
-        .collect();
-    let Submitted { metadata, holds, forgets, guard, answer, .. } = submitted;
-    Some(Decided { metadata, now, appends, asserts, reply, holds, forgets, guard, answer })
+    streams.retain(|stream| !written.contains_key(stream));
+    let revision = |stream: Stream| cache.states.peek(&stream).map(|cached| cached.revision).map(|r| (stream, r));
+    let asserts = streams.into_iter().filter_map(revision).collect();
+    Ok((appends, asserts, reply))
 }

@@ -34,19 +34,19 @@ struct Waiting {
 }
 
 /// The directory of one service.
-pub struct Directory {
+pub(super) struct Directory {
     vault: Arc<dyn Vault>,
     waiting: Arc<Mutex<Waiting>>,
 }
 
 /// Keeps a reservation while a command that needs it is in flight.
-pub struct Hold {
+pub(super) struct Hold {
     waiting: Arc<Mutex<Waiting>>,
     tag: Tag,
 }
 
 /// A userId found.
-pub struct Found {
+pub(super) struct Found {
     /// Its subject.
     pub subject: SubjectRef,
     /// Present while no event about it was recorded.

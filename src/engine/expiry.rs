@@ -11,7 +11,7 @@ use super::{Caller, Engine, Error};
 use crate::domain::Command;
 
 const EVERY: Duration = Duration::from_secs(1);
-const AT_ONCE_MAX: usize = 200;
+const AT_ONCE_MAX: u32 = 200;
 
 /// Runs until `stop`.
 pub async fn run(engine: Arc<Engine>, stop: CancellationToken) {
@@ -27,9 +27,9 @@ pub async fn run(engine: Arc<Engine>, stop: CancellationToken) {
 }
 
 async fn expire_due(engine: &Engine) -> Result<(), Error> {
-    for (app, subject) in rollcall_projections::banned_users::due(engine.read(), engine.now(), AT_ONCE_MAX).await? {
-        let caller = Caller::internal(app, Actor::System);
-        engine.execute(&caller, Command::ExpireBan(subject)).await?;
+    for ban in rollcall_projections::banned_users::due(engine.read(), engine.now(), AT_ONCE_MAX).await? {
+        let caller = Caller::internal(ban.app, Actor::System);
+        engine.execute(&caller, Command::ExpireBan(ban.subject)).await?;
     }
     Ok(())
 }

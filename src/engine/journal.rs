@@ -106,7 +106,8 @@ pub fn decode(raw: &RawEvent) -> Result<Recorded<Event>, ReadError> {
         }
         Ok(())
     })?;
-    let stream: Stream = raw.stream.parse().map_err(|e: rollcall_schemas::ids::Malformed| ReadError::Envelope(e.to_string()))?;
+    let stream: Stream =
+        raw.stream.parse().map_err(|e: rollcall_schemas::ids::Malformed| ReadError::Envelope(e.to_string()))?;
     let declaration = event.declaration();
     Ok(Recorded {
         position: raw.position,

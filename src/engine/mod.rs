@@ -5,7 +5,7 @@
 //! module knows the ports.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,13 +13,11 @@ use chrono::{DateTime, Utc};
 use rollcall_projections::store::ReadStore;
 use rollcall_schemas::envelope::{Actor, Metadata};
 use rollcall_schemas::ids::{AppId, OperationId, SubjectRef};
-use rollcall_schemas::stream::Stream;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::domain::values::UserId;
-use crate::domain::{self, Command, Context, Refusal, Reply, user};
+use crate::domain::{Command, Context, Refusal, Reply, user};
 use crate::eventlog::{self, EventLog};
 use crate::privacy::{self, Tag, Vault};
 
@@ -42,7 +40,6 @@ pub use decider::Limits;
 use clock::Clock;
 use decider::{Answer, RetryGuard, Submitted};
 use directory::{Directory, Hold};
-use projector::Projector;
 
 /// Most commands waiting for the decider loop; more are answered busy.
 pub const QUEUE_MAX: usize = 8_192;
@@ -52,6 +49,10 @@ const ATTEMPTS_MAX: usize = 32;
 const BEHIND_AFTER: Duration = Duration::from_secs(3);
 /// How far the read models may be behind before commands are slowed down.
 const LAG_MAX: u64 = 20_000;
+/// Most friends a list is cleared of at once: more than a user can have.
+const FRIENDS_MAX: u32 = 4_000;
+/// Most erasures of one subject looked at.
+const ERASURES_MAX: u32 = 100;
 
 /// Why a command or a query was not answered.
 #[derive(Debug, thiserror::Error)]
@@ -286,7 +287,12 @@ impl Engine {
     ///
     /// # Errors
     /// The vault is unavailable, or the value does not belong there.
-    pub fn open_json(&self, app: &AppId, subject: SubjectRef, sealed: &[u8]) -> Result<Option<serde_json::Value>, Error> {
+    pub fn open_json(
+        &self,
+        app: &AppId,
+        subject: SubjectRef,
+        sealed: &[u8],
+    ) -> Result<Option<serde_json::Value>, Error> {
         self.open_value(app, subject, sealed)
     }
 
@@ -348,8 +354,12 @@ impl Engine {
         command: Command,
         guard: Option<RetryGuard>,
     ) -> Result<Done, Error> {
-        let metadata =
-            Metadata { app: caller.app.clone(), actor: caller.actor.clone(), correlation: caller.correlation, causation: None };
+        let metadata = Metadata {
+            app: caller.app.clone(),
+            actor: caller.actor.clone(),
+            correlation: caller.correlation,
+            causation: None,
+        };
         let context = Context {
             now: self.clock.now(),
             operation: operation_id(),
@@ -423,7 +433,9 @@ impl Engine {
             Command::ClearFriends(who, _) => {
                 self.caught_up(app).await?;
                 let friends = match who.subject {
-                    Some(subject) => rollcall_projections::friend_graph::all_of(&self.read, subject).await?,
+                    Some(subject) => {
+                        rollcall_projections::friend_graph::all_of(&self.read, subject, FRIENDS_MAX).await?
+                    }
                     None => vec![],
                 };
                 Ok(Command::ClearFriends(who, friends))
@@ -448,7 +460,8 @@ impl Engine {
         if !row.deactivated {
             return Ok(());
         }
-        if rollcall_projections::erasure_ledger::is_open(&self.read, subject).await? {
+        let erasures = rollcall_projections::erasure_ledger::of(&self.read, subject, ERASURES_MAX).await?;
+        if erasures.iter().any(|erasure| erasure.finished_at.is_none()) {
             return Err(Error::Busy);
         }
         Ok(self.vault.renew(subject, row.epoch + 1)?)
@@ -463,7 +476,8 @@ impl Engine {
         self.applied_up_to(self.log.head()).await?;
         let mut counted = Vec::with_capacity(subjects.len());
         for subject in subjects {
-            counted.push((*subject, rollcall_projections::friend_graph::count(&self.read, *subject).await?));
+            let count = rollcall_projections::friend_graph::count(&self.read, *subject).await?;
+            counted.push((*subject, usize::try_from(count).unwrap_or(usize::MAX)));
         }
         Ok(counted)
     }
@@ -484,13 +498,7 @@ impl Engine {
         }
     }
 
-    fn replay(
-        &self,
-        caller: &Caller,
-        guard: RetryGuard,
-        fingerprint: [u8; 32],
-        outcome: &[u8],
-    ) -> Result<Done, Error> {
+    fn replay(&self, caller: &Caller, guard: RetryGuard, fingerprint: [u8; 32], outcome: &[u8]) -> Result<Done, Error> {
         if fingerprint != guard.fingerprint {
             return Err(Error::KeyMismatch);
         }

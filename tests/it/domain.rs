@@ -329,7 +329,7 @@ fn the_last_secret_of_an_app_cannot_be_retired() {
     let mut given = Given::app(Environment::Production);
     let retire = |n| Command::App(app::Command::RetireSecret(rollcall_schemas::ids::SecretId(n)));
     assert_eq!(given.when(retire(1)), Err(Refusal::LastSecret));
-    given.when(Command::App(app::Command::AddSecret)).unwrap();
+    given.when(Command::App(app::Command::AddSecret(rollcall_schemas::ids::SecretId(2)))).unwrap();
     assert_eq!(given.when(retire(1)).unwrap(), ["app.secret_retired"]);
 }
 

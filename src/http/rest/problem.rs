@@ -115,6 +115,7 @@ fn kind_of_refusal(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::NoSuchApp => (StatusCode::UNAUTHORIZED, "unauthenticated"),
         Refusal::AppExists => (StatusCode::CONFLICT, "app-exists"),
         Refusal::NoSuchSecret(_) => (StatusCode::NOT_FOUND, "no-such-secret"),
+        Refusal::SecretNumberTaken { .. } => (StatusCode::CONFLICT, "secret-number-taken"),
         Refusal::LastSecret => (StatusCode::CONFLICT, "last-secret"),
         Refusal::SeatsTaken => (StatusCode::FORBIDDEN, "seats-taken"),
         Refusal::NotRegistered => (StatusCode::NOT_FOUND, "not-registered"),

@@ -160,8 +160,12 @@ pub(super) fn opened_fields<'f>(
 ///
 /// # Errors
 /// The read models or the vault are unavailable.
-pub(super) fn subjects(call: &Call<'_>, ids: &[UserId]) -> Result<Vec<Option<SubjectRef>>, Fault> {
-    ids.iter().map(|id| Ok(call.engine.find(&call.app.id, id)?)).collect()
+pub(super) async fn subjects(call: &Call<'_>, ids: &[UserId]) -> Result<Vec<Option<SubjectRef>>, Fault> {
+    let mut subjects = Vec::with_capacity(ids.len());
+    for id in ids {
+        subjects.push(call.engine.find(&call.app.id, id).await?);
+    }
+    Ok(subjects)
 }
 
 /// The userIds of a list; who was forgotten is left out.

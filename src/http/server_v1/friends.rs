@@ -83,7 +83,7 @@ pub(super) async fn list_friends(call: &Call<'_>) -> Result<Answer, Fault> {
     let order = convert::order(&form)?;
     call.caught_up().await?;
     let (read, app) = (call.engine.read(), &call.app.id);
-    let Some(owner) = call.engine.find(app, &user_id)? else {
+    let Some(owner) = call.engine.find(app, &user_id).await? else {
         let (page_token, friend_list) = (String::new(), vec![]);
         return Answer::of(&Friends { code: OK, page_token, total_count: 0, friend_list });
     };
@@ -151,9 +151,9 @@ pub(super) async fn check_friends(call: &Call<'_>) -> Result<Answer, Fault> {
     let user_id = form.user_id("userId")?;
     let targets = form.user_ids("targetIds", TARGETS_MAX)?;
     call.caught_up().await?;
-    let subjects = convert::subjects(call, &targets)?;
+    let subjects = convert::subjects(call, &targets).await?;
     let known: Vec<_> = subjects.iter().copied().flatten().collect();
-    let friends = match call.engine.find(&call.app.id, &user_id)? {
+    let friends = match call.engine.find(&call.app.id, &user_id).await? {
         Some(owner) => friend_graph::check(call.engine.read(), owner, &known).await?,
         None => vec![],
     };
@@ -192,7 +192,7 @@ struct Permission<'p> {
 pub(super) async fn query_permissions(call: &Call<'_>) -> Result<Answer, Fault> {
     let who = call.form()?.user_ids("userIds", TARGETS_MAX)?;
     call.caught_up().await?;
-    let subjects = convert::subjects(call, &who)?;
+    let subjects = convert::subjects(call, &who).await?;
     let known: Vec<_> = subjects.iter().copied().flatten().collect();
     let mut settings = user_settings::of_subjects(call.engine.read(), &known).await?.into_iter();
     let permission_settings = who.iter().zip(subjects).map(|(user_id, subject)| {

@@ -80,7 +80,7 @@ async fn listed(call: &Call<'_>, targets: &[SubjectRef], next: Option<u64>) -> R
 pub(super) async fn query_blocklist(call: &Call<'_>) -> Result<Answer, Fault> {
     let asked = Asked::read(&call.form()?)?;
     call.caught_up().await?;
-    let Some(owner) = call.engine.find(&call.app.id, &asked.owner)? else { return listed(call, &[], None).await };
+    let Some(owner) = call.engine.find(&call.app.id, &asked.owner).await? else { return listed(call, &[], None).await };
     let read = call.engine.read();
     let entries = blocklists::page(read, owner, asked.cursor, asked.size).await?;
     let mut next = entries.last().filter(|_| asked.filled_by(entries.len())).map(|entry| entry.sequence);
@@ -95,7 +95,7 @@ pub(super) async fn query_blocklist(call: &Call<'_>) -> Result<Answer, Fault> {
 pub(super) async fn query_allowlist(call: &Call<'_>) -> Result<Answer, Fault> {
     let asked = Asked::read(&call.form()?)?;
     call.caught_up().await?;
-    let Some(owner) = call.engine.find(&call.app.id, &asked.owner)? else { return listed(call, &[], None).await };
+    let Some(owner) = call.engine.find(&call.app.id, &asked.owner).await? else { return listed(call, &[], None).await };
     let read = call.engine.read();
     let entries = allowlists::page(read, owner, asked.cursor, asked.size).await?;
     let mut next = entries.last().filter(|_| asked.filled_by(entries.len())).map(|entry| entry.sequence);
@@ -131,7 +131,7 @@ struct AllowlistSetting<'s> {
 pub(super) async fn query_allowlist_setting(call: &Call<'_>) -> Result<Answer, Fault> {
     let who = call.form()?.user_ids("userId", TARGETS_MAX)?;
     call.caught_up().await?;
-    let subjects = convert::subjects(call, &who)?;
+    let subjects = convert::subjects(call, &who).await?;
     let known: Vec<_> = subjects.iter().copied().flatten().collect();
     let mut in_force = allowlists::settings_of(call.engine.read(), &known).await?.into_iter();
     let users = who.iter().zip(subjects).map(|(user_id, subject)| AllowlistSetting {

@@ -60,7 +60,7 @@ fn opened(call: &Call<'_>, user_id: String, profile: &hosted_profiles::Profile) 
 pub(super) async fn query_profiles(call: &Call<'_>) -> Result<Answer, Fault> {
     let who = call.form()?.user_ids("userId", 100)?;
     call.caught_up().await?;
-    let subjects = convert::subjects(call, &who)?;
+    let subjects = convert::subjects(call, &who).await?;
     let known: Vec<_> = subjects.iter().copied().flatten().collect();
     let mut profiles = hosted_profiles::of_subjects(call.engine.read(), &call.app.id, &known).await?.into_iter();
     let mut user_list = vec![];

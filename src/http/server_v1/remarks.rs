@@ -91,7 +91,7 @@ pub(super) async fn query_remarks(call: &Call<'_>) -> Result<Answer, Fault> {
     let (page, size) = convert::page(&form, ("page", "size"), (50, 50))?;
     call.caught_up().await?;
     let (read, app) = (call.engine.read(), &call.app.id);
-    let Some(owner) = call.engine.find(app, &user_id)? else {
+    let Some(owner) = call.engine.find(app, &user_id).await? else {
         return Answer::of(&Remarks { code: OK, total: 0, users: vec![] });
     };
     let rows = remarks::page(read, owner, page, size).await?;

@@ -81,7 +81,7 @@ struct QuietPeriod {
 pub(super) async fn query_quiet_hours(call: &Call<'_>) -> Result<Answer, Fault> {
     let user_id = call.form()?.user_id("userId")?;
     call.caught_up().await?;
-    let hours = match call.engine.find(&call.app.id, &user_id)? {
+    let hours = match call.engine.find(&call.app.id, &user_id).await? {
         Some(subject) => user_settings::of(call.engine.read(), subject).await?.quiet,
         None => None,
     };

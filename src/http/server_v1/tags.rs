@@ -75,7 +75,7 @@ impl Serialize for TagsOf<'_> {
 pub(super) async fn query_tags(call: &Call<'_>) -> Result<Answer, Fault> {
     let who = call.form()?.user_ids("userIds", 50)?;
     call.caught_up().await?;
-    let subjects = convert::subjects(call, &who)?;
+    let subjects = convert::subjects(call, &who).await?;
     let known: Vec<_> = subjects.iter().copied().flatten().collect();
     let mut sealed = user_tags::of_subjects(call.engine.read(), &call.app.id, &known).await?.into_iter();
     let mut result = Vec::with_capacity(who.len());
