@@ -3,4 +3,7 @@
 
 mod architecture;
 mod domain;
+mod http;
 mod schemas_are_published;
+mod sdk;
+mod support;

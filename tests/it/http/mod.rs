@@ -1,0 +1,3 @@
+//! The faces over HTTP, as a back end meets them.
+
+mod registration;

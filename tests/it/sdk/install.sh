@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Installs the official SDK packages, pinned, into target/sdk. Harmless when they are there; safe to run twice at once.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/../../.." && pwd)
+dir="${CARGO_TARGET_DIR:-$root/target}/sdk"
+mkdir -p "$dir"
+exec 9>"$dir/lock"
+flock 9
+if [ ! -e "$dir/node/installed" ]; then
+  mkdir -p "$dir/node"
+  npm install --prefix "$dir/node" --no-audit --no-fund --no-save rongcloud-sdk@3.1.1 jasmine@2.8.0
+  touch "$dir/node/installed"
+fi
+# Both Python packages install a module of the same name: one environment each.
+if [ ! -e "$dir/rc-server-sdk/installed" ]; then
+  python3 -m venv "$dir/rc-server-sdk"
+  "$dir/rc-server-sdk/bin/pip" install --quiet rc-server-sdk==3.2.0 jinja2
+  touch "$dir/rc-server-sdk/installed"
+fi
+if [ ! -e "$dir/rongcloud/installed" ]; then
+  python3 -m venv "$dir/rongcloud"
+  "$dir/rongcloud/bin/pip" install --quiet rongcloud==2.0.1 requests
+  touch "$dir/rongcloud/installed"
+fi

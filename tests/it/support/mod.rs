@@ -1,0 +1,5 @@
+//! What the tests share: the service as a process of its own, and callers that sign.
+
+pub mod service;
+
+pub use service::{App, Reply, Service};

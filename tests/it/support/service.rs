@@ -1,0 +1,337 @@
+//! The built binary, started on a free port over a data directory of its own, as a user would start it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use serde_json::Value;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// An app the service is started with.
+#[derive(Debug, Clone, Copy)]
+pub struct App {
+    pub key: &'static str,
+    pub secret: &'static str,
+    pub kind: &'static str,
+}
+
+impl App {
+    pub const DEVELOPMENT: Self = Self { key: "devkey", secret: "devsecret", kind: "development" };
+    pub const PRODUCTION: Self = Self { key: "testkey", secret: "testsecret", kind: "production" };
+    pub const OTHER: Self = Self { key: "otherkey", secret: "othersecret", kind: "production" };
+
+    pub fn flag(&self) -> String {
+        format!("{}:{}:{}", self.key, self.secret, self.kind)
+    }
+
+    /// The four headers of a signed request.
+    pub fn headers(&self) -> Vec<(String, String)> {
+        let (nonce, timestamp) = ("1234567", "1795420824");
+        vec![
+            ("App-Key".into(), self.key.into()),
+            ("Nonce".into(), nonce.into()),
+            ("Timestamp".into(), timestamp.into()),
+            ("Signature".into(), signature(self.secret, nonce, timestamp)),
+        ]
+    }
+}
+
+/// Lower-case hex SHA-1 of secret, nonce and timestamp.
+pub fn signature(secret: &str, nonce: &str, timestamp: &str) -> String {
+    hex::encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, [secret, nonce, timestamp].concat().as_bytes()))
+}
+
+/// An answer as it came over the wire.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub text: String,
+}
+
+impl Reply {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("not JSON ({e}): {} {}", self.status, self.text))
+    }
+
+    pub fn code(&self) -> i64 {
+        self.json()["code"].as_i64().unwrap_or_else(|| panic!("no numeric code: {}", self.text))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    }
+
+    /// Fails unless it is a success of the Server API v1.
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        assert_eq!((self.status, self.code()), (200, 200), "{}", self.text);
+        self
+    }
+
+    /// Fails unless it is this error, in the form every error has.
+    #[track_caller]
+    pub fn refused(self, status: u16, code: i64) -> Self {
+        assert_eq!((self.status, self.code()), (status, code), "{}", self.text);
+        assert!(self.json()["errorMessage"].is_string(), "{}", self.text);
+        self
+    }
+
+    /// The names of the members at the top, in the order they were sent.
+    pub fn members(&self) -> Vec<String> {
+        let (mut names, mut depth, mut rest) = (vec![], 0_i32, self.text.as_str());
+        while let Some(c) = rest.chars().next() {
+            rest = &rest[c.len_utf8()..];
+            match c {
+                '{' | '[' => depth += 1,
+                '}' | ']' => depth -= 1,
+                '"' => {
+                    let mut end = 0;
+                    let bytes = rest.as_bytes();
+                    while bytes[end] != b'"' {
+                        end += if bytes[end] == b'\\' { 2 } else { 1 };
+                    }
+                    let word = &rest[..end];
+                    rest = &rest[end + 1..];
+                    if depth == 1 && rest.starts_with(':') {
+                        names.push(word.to_owned());
+                    }
+                }
+                _ => {}
+            }
+        }
+        names
+    }
+}
+
+/// A running service. Killed when dropped.
+pub struct Service {
+    child: Option<Child>,
+    pub address: SocketAddr,
+    data: PathBuf,
+    apps: Vec<App>,
+    errors: Arc<Mutex<String>>,
+    _dir: Option<tempfile::TempDir>,
+}
+
+impl Service {
+    pub fn start(apps: &[App]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut service = Self::start_in(&dir.path().join("data"), apps);
+        service._dir = Some(dir);
+        service
+    }
+
+    pub fn start_in(data: &Path, apps: &[App]) -> Self {
+        Self::try_start(data, apps, &[]).unwrap_or_else(|errors| panic!("the service did not start: {errors}"))
+    }
+
+    /// Starts it, or returns what it said instead. `wrapper` is a command line it is started through.
+    pub fn try_start(data: &Path, apps: &[App], wrapper: &[&str]) -> Result<Self, String> {
+        let binary = env!("CARGO_BIN_EXE_rollcall");
+        let mut command = match wrapper.split_first() {
+            Some((program, rest)) => {
+                let mut command = Command::new(program);
+                command.args(rest).arg(binary);
+                command
+            }
+            None => Command::new(binary),
+        };
+        command.arg("serve").args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(data);
+        apps.iter().for_each(|app| {
+            command.args(["--app", &app.flag()]);
+        });
+        let mut child = command
+            .env("ROLLCALL_LOG", "warn")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let errors = Arc::new(Mutex::new(String::new()));
+        let mut stderr = child.stderr.take().unwrap();
+        let reader = std::thread::spawn({
+            let errors = errors.clone();
+            move || {
+                let mut buffer = [0; 4096];
+                while let Ok(count @ 1..) = stderr.read(&mut buffer) {
+                    errors.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..count]));
+                }
+            }
+        });
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let ready = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| line.strip_prefix("listening on http://").map(|address| address.parse().unwrap()));
+        let Some(address) = ready else {
+            let status = child.wait().unwrap();
+            reader.join().unwrap();
+            assert!(!status.success(), "it ended well without having served");
+            return Err(errors.lock().unwrap().clone());
+        };
+        // What it prints later must not fill the pipe.
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        let (data, apps) = (data.to_owned(), apps.to_vec());
+        Ok(Self { child: Some(child), address, data, apps, errors, _dir: None })
+    }
+
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    /// What it wrote to its log so far.
+    pub fn errors(&self) -> String {
+        self.errors.lock().unwrap().clone()
+    }
+
+    /// Kills it as a power cut would.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Asks it to stop and waits until it has.
+    pub fn stop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+            let until = Instant::now() + DEADLINE;
+            while child.try_wait().unwrap().is_none() {
+                assert!(Instant::now() < until, "it does not stop when asked");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+
+    /// Starts it again over the same data.
+    pub fn restart(&mut self) {
+        self.kill();
+        let again = Self::start_in(&self.data, &self.apps.clone());
+        let dir = self._dir.take();
+        *self = again;
+        self._dir = dir;
+    }
+
+    /// Runs another command of the binary over the same data; it must be stopped.
+    pub fn command(&self, args: &[&str]) -> std::process::Output {
+        assert!(self.child.is_none(), "stop the service first");
+        Command::new(env!("CARGO_BIN_EXE_rollcall"))
+            .args(args)
+            .arg("--data-dir")
+            .arg(&self.data)
+            .env("ROLLCALL_LOG", "warn")
+            .output()
+            .unwrap()
+    }
+
+    /// A signed form.
+    #[track_caller]
+    pub fn post(&self, app: App, path: &str, form: &[(&str, &str)]) -> Reply {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        self.send(app, path, "application/x-www-form-urlencoded", body.as_bytes())
+    }
+
+    /// A signed JSON body.
+    #[track_caller]
+    pub fn post_json(&self, app: App, path: &str, body: &Value) -> Reply {
+        self.send(app, path, "application/json", body.to_string().as_bytes())
+    }
+
+    /// A signed body of any kind.
+    #[track_caller]
+    pub fn send(&self, app: App, path: &str, content_type: &str, body: &[u8]) -> Reply {
+        let mut headers = app.headers();
+        headers.push(("Content-Type".into(), content_type.into()));
+        self.request("POST", path, &headers, body)
+    }
+
+    /// Any request.
+    #[track_caller]
+    pub fn request(&self, method: &str, path: &str, headers: &[(String, String)], body: &[u8]) -> Reply {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
+        headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
+        head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+        let raw = self.raw(&[head.as_bytes(), body].concat());
+        parse(&raw).unwrap_or_else(|| panic!("no answer to {method} {path}: {:?}", String::from_utf8_lossy(&raw)))
+    }
+
+    /// Sends bytes as they are and reads until the service closes the connection.
+    #[track_caller]
+    pub fn raw(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        // A service that refuses early may close before it has read everything.
+        let _ = stream.write_all(bytes);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        answer
+    }
+
+    /// Registers users.
+    #[track_caller]
+    pub fn register(&self, app: App, user_ids: &[&str]) {
+        for user_id in user_ids {
+            let name = format!("Name of {user_id}");
+            self.post(app, "/user/getToken.json", &[("userId", user_id), ("name", &name)]).ok();
+        }
+    }
+
+    /// Waits until a question is answered as expected.
+    #[track_caller]
+    pub fn eventually(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
+        let until = Instant::now() + DEADLINE;
+        while !holds(self) {
+            assert!(Instant::now() < until, "never: {what}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("--- what the service said:\n{}", self.errors());
+        }
+    }
+}
+
+/// An answer that ends with its connection.
+pub fn parse(raw: &[u8]) -> Option<Reply> {
+    let end = raw.windows(4).position(|w| w == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&raw[..end]).ok()?;
+    let mut lines = head.lines();
+    let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+    let headers = lines.filter_map(|line| line.split_once(':')).map(|(n, v)| (n.into(), v.trim().into())).collect();
+    let mut body = raw[end + 4..].to_vec();
+    let reply = Reply { status, headers, text: String::new() };
+    if reply.header("transfer-encoding").is_some_and(|v| v.contains("chunked")) {
+        body = unchunk(&body)?;
+    }
+    Some(Reply { text: String::from_utf8(body).ok()?, ..reply })
+}
+
+fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let line = rest.windows(2).position(|w| w == b"\r\n")?;
+        let length = usize::from_str_radix(std::str::from_utf8(&rest[..line]).ok()?.trim(), 16).ok()?;
+        rest = &rest[line + 2..];
+        if length == 0 {
+            return Some(body);
+        }
+        body.extend_from_slice(rest.get(..length)?);
+        rest = rest.get(length + 2..)?;
+    }
+}
