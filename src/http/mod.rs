@@ -25,7 +25,7 @@ const HEAD_WAIT: Duration = Duration::from_secs(5);
 /// How long a client may take to send the body of a request.
 const BODY_WAIT: Duration = Duration::from_secs(10);
 /// How long a client may take to close a connection.
-const CLOSE_WAIT: Duration = Duration::from_secs(5);
+const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// Connections one worker holds at the same time; more wait in the backlog of the listener.
 const CONNECTIONS_MAX: usize = 10_000;
 /// How long a stop waits for requests under way, in seconds.
