@@ -101,11 +101,8 @@ async fn end_relations(engine: &Engine, erasure: &Erasure) -> Result<(), Error> 
         let friends = friend_graph::all_of(engine.read(), erasure.subject, RELATIONS_MAX).await?;
         let last = friends.len() < RELATIONS_MAX as usize / 2;
         ended += friends.len();
-        let step = if last {
-            Step::EndRelations(u32::try_from(ended).unwrap_or(u32::MAX))
-        } else {
-            Step::EndSomeRelations
-        };
+        let step =
+            if last { Step::EndRelations(u32::try_from(ended).unwrap_or(u32::MAX)) } else { Step::EndSomeRelations };
         record(engine, erasure, step, friends.into_iter().collect()).await?;
         if last {
             return Ok(());

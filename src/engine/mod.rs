@@ -452,13 +452,18 @@ impl Engine {
         }
     }
 
-    /// Makes fresh keys for a deactivated subject, once its erasure is through: an erasure destroys the keys of every
-    /// epoch.
+    /// Makes fresh keys for a deactivated subject whose waiting time is over, once its erasure is through: an erasure
+    /// destroys the keys of every epoch.
     async fn renew_keys(&self, app: &AppId, subject: SubjectRef) -> Result<(), Error> {
         let Some(row) = rollcall_projections::user_directory::by_subject(&self.read, app, subject).await? else {
             return Ok(());
         };
-        if !row.deactivated {
+        let Some(deactivated) = rollcall_projections::deactivated_users::of(&self.read, subject).await? else {
+            return Ok(());
+        };
+        let wait = self.apps.get(app.as_str()).map_or(0, |app| app.settings.reactivation_wait_seconds);
+        if self.clock.now() < deactivated.deactivated_at + chrono::Duration::seconds(i64::from(wait)) {
+            // The decision will refuse it.
             return Ok(());
         }
         let erasures = rollcall_projections::erasure_ledger::of(&self.read, subject, ERASURES_MAX).await?;

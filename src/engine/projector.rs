@@ -103,6 +103,7 @@ impl Projector {
         let prepared = self.prepare(raw)?;
         let arrivals: Vec<_> = prepared.iter().map(Prepared::arrival).collect();
         self.read.apply(&arrivals, rollcall_projections::ALL)?;
+
         Ok(())
     }
 

@@ -20,6 +20,9 @@ use super::{Engine, LAG_MAX, QUEUE_MAX, committer, projector};
 use crate::eventlog::EventLog;
 use crate::privacy::Vault;
 
+/// Most batches waiting between two stages: small ones pile up while the log is busy, and are appended together.
+const BATCHES_MAX: usize = 64;
+
 /// Why an engine does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -108,8 +111,8 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
     let stop = CancellationToken::new();
     let runtime = Handle::current();
     let epoch = Arc::new(AtomicU64::new(0));
-    let (batches, decided) = mpsc::channel(2);
-    let (sealed, to_append) = mpsc::channel(2);
+    let (batches, decided) = mpsc::channel(BATCHES_MAX);
+    let (sealed, to_append) = mpsc::channel(BATCHES_MAX);
     let threads = vec![
         spawn("decider", {
             let (epoch, log) = (epoch.clone(), log.clone());
