@@ -45,7 +45,7 @@ pub struct Projector {
     /// Opens userIds for the directory.
     pub vault: Arc<dyn Vault>,
     /// Knows the tags of userIds that were just introduced.
-    pub directory: Arc<Directory>,
+    pub(super) directory: Arc<Directory>,
     /// Told how far every read model is.
     pub applied: watch::Sender<u64>,
 }
