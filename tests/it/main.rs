@@ -4,6 +4,7 @@
 mod architecture;
 mod cli;
 mod crash;
+mod disk_full;
 mod domain;
 mod http;
 mod schemas_are_published;
