@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use rusqlite::{Connection, OpenFlags};
+
 use crate::support::soundness::{rebuilt, verified};
 use crate::support::{App, Service};
 
@@ -101,7 +103,18 @@ fn deactivate(service: &Service) {
     let cell = service.data().join("root.cell");
     let before = std::fs::read(&cell).unwrap();
     service.post(APP, "/user/deactivate.json", &[("userId", LEAVER)]).ok();
-    service.eventually("the root key is replaced", |_| std::fs::read(&cell).unwrap() != before);
+    finished(service);
+    assert_ne!(std::fs::read(&cell).unwrap(), before, "the root key was not replaced");
+}
+
+/// Waits until the log says that the erasure is done.
+fn finished(service: &Service) {
+    let log = Connection::open_with_flags(service.data().join("log.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let count = "select count(*) from event join event_name on event_name.number = event.name
+        where event_name.name = 'erasure.finished'";
+    service.eventually("the erasure is finished", |_| {
+        log.query_row(count, [], |row| row.get::<_, u64>(0)).unwrap() == 1
+    });
 }
 
 #[track_caller]
@@ -170,9 +183,25 @@ fn a_planted_value_is_in_no_file_and_after_its_erasure_in_no_answer() {
     service.restart();
     only_the_stayer_is_told(&service);
 
+    service.stop();
+    assert!(service.command(&["apps", "set", APP.key, "--reactivation-wait-seconds", "0"]).status.success());
+    service.restart();
     service.post(APP, "/user/reactivate.json", &[("userId", LEAVER)]).ok();
     only_the_stayer_is_told(&service);
     assert!(Scanner::of(&[LEAVES, STAYS, IDENTITY]).found_in(service.errors().as_bytes()).is_empty());
+}
+
+#[test]
+fn nothing_is_told_from_the_acknowledgement_on_even_while_the_keys_cannot_be_destroyed() {
+    let service = planted();
+    let vault = Connection::open(service.data().join("vault.db")).unwrap();
+    // Nobody else can write to the vault while this transaction is open.
+    vault.execute_batch("begin immediate").unwrap();
+    service.post(APP, "/user/deactivate.json", &[("userId", LEAVER)]).ok();
+    only_the_stayer_is_told(&service);
+    vault.execute_batch("rollback").unwrap();
+    finished(&service);
+    only_the_stayer_is_told(&service);
 }
 
 #[test]
