@@ -56,6 +56,7 @@ pub fn run(engine: Arc<Engine>, listener: TcpListener, options: Options) -> std:
         .client_disconnect_timeout(CLOSE_WAIT)
         .max_connections(CONNECTIONS_MAX)
         .shutdown_timeout(DRAIN_SECONDS)
+        .disable_signals()
         .listen(listener)?;
     Ok(server.run())
 }

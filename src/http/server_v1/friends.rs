@@ -124,7 +124,10 @@ async fn names(call: &Call<'_>, subjects: &[SubjectRef]) -> Result<Vec<String>, 
         let hosted = profile.and_then(|profile| profile.fields.into_iter().find(|(name, _)| name.0 == "name"));
         let hosted = convert::opened(call, *subject, hosted.as_ref().map(|(_, sealed)| sealed.as_slice()))?;
         names.push(match user {
-            Some(user) if hosted.is_empty() => convert::opened(call, *subject, user.name.as_deref())?,
+            // A friendship may outlast the fence of a friend for a moment; the name may not.
+            Some(user) if hosted.is_empty() && user.is_active() => {
+                convert::opened(call, *subject, user.name.as_deref())?
+            }
             Some(_) | None => hosted,
         });
     }
