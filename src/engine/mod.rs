@@ -40,6 +40,7 @@ pub use decider::Limits;
 use clock::Clock;
 use decider::{Answer, RetryGuard, Submitted};
 use directory::{Directory, Hold};
+use projector::Hurry;
 
 /// Most commands waiting for the decider loop; more are answered busy.
 pub const QUEUE_MAX: usize = 8_192;
@@ -152,6 +153,7 @@ pub struct Engine {
     clock: Arc<Clock>,
     commands: mpsc::Sender<Option<Submitted>>,
     applied: watch::Receiver<u64>,
+    hurry: Arc<Hurry>,
     running: Arc<Mutex<HashSet<[u8; 32]>>>,
     erasures: Arc<Notify>,
     ready: Arc<AtomicBool>,
@@ -253,6 +255,7 @@ impl Engine {
             return Ok(());
         }
         let mut applied = self.applied.clone();
+        let _waits = self.hurry.wait();
         match tokio::time::timeout(BEHIND_AFTER, applied.wait_for(|applied| *applied >= position)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Error::Behind),

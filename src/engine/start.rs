@@ -15,7 +15,7 @@ use super::apps::Apps;
 use super::clock::Clock;
 use super::decider::{self, Limits};
 use super::directory::Directory;
-use super::projector::{LIVE_BATCH_MAX, Projector};
+use super::projector::{Hurry, LIVE_BATCH_MAX, Projector};
 use super::{Engine, LAG_MAX, QUEUE_MAX, committer, projector};
 use crate::eventlog::EventLog;
 use crate::privacy::Vault;
@@ -79,12 +79,14 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
     }
     let directory = Arc::new(Directory::new(vault.clone()));
     let (applied_sender, applied) = watch::channel(applied);
+    let hurry = Arc::new(Hurry::default());
     let projector = Projector {
         log: log.clone(),
         read: read.clone(),
         vault: vault.clone(),
         directory: directory.clone(),
         applied: applied_sender,
+        hurry: hurry.clone(),
     };
     projector.catch_up(LIVE_BATCH_MAX).await?;
     let apps = Arc::new(Apps::default());
@@ -103,6 +105,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         clock: clock.clone(),
         commands,
         applied: applied.clone(),
+        hurry,
         running: Arc::new(Mutex::new(HashSet::new())),
         erasures: erasures.clone(),
         ready: ready.clone(),
