@@ -44,12 +44,12 @@ pub(super) fn seal_all(
 ) {
     while let Some(batch) = batches.blocking_recv() {
         let mut out = SealedBatch { epoch: batch.epoch, items: vec![], waiting: vec![] };
-        for decided in batch.decided {
+        for mut decided in batch.decided {
             if batch.epoch != epoch.load(Ordering::Acquire) {
                 let _ = decided.answer.send(Answer::Conflict);
                 continue;
             }
-            match seal(vault, &decided) {
+            match seal(vault, &mut decided) {
                 Ok(item) => {
                     out.items.push(item);
                     let Decided { metadata, reply, holds, forgets, answer, .. } = decided;
@@ -69,15 +69,15 @@ pub(super) fn seal_all(
     }
 }
 
-fn seal(vault: &dyn Vault, decided: &Decided) -> Result<Item, journal::SealError> {
+fn seal(vault: &dyn Vault, decided: &mut Decided) -> Result<Item, journal::SealError> {
     let mut item = Item::default();
-    for (stream, expected, events) in &decided.appends {
+    for (stream, expected, events) in decided.appends.drain(..) {
         let name = stream.to_string();
         let events = events
-            .iter()
-            .map(|event| journal::encode(vault, &name, &decided.metadata, decided.now, event.clone()))
+            .into_iter()
+            .map(|event| journal::encode(vault, &name, &decided.metadata, decided.now, event))
             .collect::<Result<_, _>>()?;
-        item.appends.push(Append { stream: name, expected: *expected, events });
+        item.appends.push(Append { stream: name, expected, events });
     }
     for (stream, expected) in &decided.asserts {
         item.asserts.push(Assert { stream: stream.to_string(), expected: *expected });

@@ -365,15 +365,15 @@ impl Engine {
         };
         let context = Context {
             now: self.clock.now(),
-            operation: operation_id(),
+            operation: if command.is_operation() { operation_id() } else { OperationId(String::new()) },
             fresh: (0..command.fresh_ids()).map(|_| Uuid::new_v4()).collect(),
         };
         let (mut loaded, mut counted) = (vec![], vec![]);
         for _ in 0..ATTEMPTS_MAX {
             let resolved = self.resolve(&caller.app, command.clone()).await?;
             let command = self.complete(&caller.app, resolved.command, &context).await?;
-            for subject in &resolved.fresh {
-                loaded.extend(load::streams_of_new(*subject));
+            if !resolved.fresh.is_empty() {
+                loaded.extend(load::new_streams(command.streams(&caller.app), &resolved.fresh));
             }
             let (answer, answered) = oneshot::channel();
             let submitted = Submitted {
