@@ -3,6 +3,7 @@
 
 mod architecture;
 mod domain;
+mod eventlog_contract;
 mod http;
 mod schemas_are_published;
 mod sdk;
