@@ -8,7 +8,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use rollcall::eventlog::embedded::Embedded;
-use rollcall::eventlog::{Append, Assert, Error, EventLog, Idempotency, Item, NewEvent, Outcome, RawEvent};
+use rollcall::eventlog::{Append, Assert, EventLog, Idempotency, Item, NewEvent, Outcome, RawEvent};
 use uuid::Uuid;
 
 const NAMES: [&str; 3] = ["user.registered", "user.renamed", "ban.imposed"];

@@ -4,6 +4,7 @@
 mod architecture;
 mod domain;
 mod eventlog_contract;
+mod eventlog_damage;
 mod http;
 mod schemas_are_published;
 mod sdk;
