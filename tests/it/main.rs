@@ -3,6 +3,7 @@
 
 mod architecture;
 mod domain;
+mod engine;
 mod eventlog_contract;
 mod eventlog_damage;
 mod http;

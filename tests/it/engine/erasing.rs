@@ -1,0 +1,1 @@
+//! Forgetting and deactivating, to the end and cut short.
