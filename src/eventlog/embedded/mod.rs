@@ -190,6 +190,8 @@ impl EventLog for Embedded {
         if let Some(events) = self.tail.after(after, limit) {
             return Ok(events);
         }
+        // Before the query: what is appended meanwhile is not missing.
+        let head = self.head();
         let sql = const_format(SELECT, OF_ALL);
         let events = self.select(&sql, params![after, i64::try_from(limit).unwrap_or(i64::MAX)])?;
         for (expected, event) in (after + 1..).zip(&events) {
@@ -198,7 +200,7 @@ impl EventLog for Embedded {
                 return Err(Error::Corrupt { position: expected, reason });
             }
         }
-        if events.is_empty() && after < self.head() && limit > 0 {
+        if events.is_empty() && after < head && limit > 0 {
             return Err(Error::Corrupt { position: after + 1, reason: "the end of the log is missing".into() });
         }
         Ok(events)
