@@ -125,7 +125,9 @@ async fn names(call: &Call<'_>, subjects: &[SubjectRef]) -> Result<Vec<String>, 
         let hosted = convert::opened(call, *subject, hosted.as_ref().map(|(_, sealed)| sealed.as_slice()))?;
         names.push(match user {
             // A friendship may outlast the fence of a friend for a moment; the name may not.
-            Some(user) if hosted.is_empty() && user.is_active() => convert::opened(call, *subject, user.name.as_deref())?,
+            Some(user) if hosted.is_empty() && user.is_active() => {
+                convert::opened(call, *subject, user.name.as_deref())?
+            }
             Some(_) | None => hosted,
         });
     }

@@ -57,11 +57,8 @@ fn pair(bytes: &[u8]) -> usize {
 
 impl Scanner {
     pub fn of(texts: &[&str]) -> Self {
-        let needles: Vec<_> = texts
-            .iter()
-            .flat_map(|text| encodings(text))
-            .map(|(encoding, bytes)| Needle { encoding, bytes })
-            .collect();
+        let needles: Vec<_> =
+            texts.iter().flat_map(|text| encodings(text)).map(|(encoding, bytes)| Needle { encoding, bytes }).collect();
         let mut begins = vec![false; 1 << 16];
         needles.iter().for_each(|needle| begins[pair(&needle.bytes)] = true);
         Self { needles, begins }
