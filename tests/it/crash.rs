@@ -10,6 +10,8 @@ use crate::support::service::parse;
 use crate::support::soundness::{log_is_gapless, rebuilt, recorded, verified};
 use crate::support::{App, Reply, Service};
 
+mod interrupted;
+
 const APP: App = App::PRODUCTION;
 const ROUNDS: u64 = 8;
 const THREADS: u64 = 4;
