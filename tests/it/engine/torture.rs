@@ -7,7 +7,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use rollcall::domain::ListKind;
 use rollcall::engine::journal;
 use rollcall::eventlog::{self, Item, Outcome};
 use rollcall_schemas::Event;
@@ -15,7 +14,7 @@ use rollcall_schemas::{blocklist, friendship};
 use tokio::sync::watch;
 
 use super::{
-    AppId, Arc, Command, Engine, Environment, Error, EventLog, RawEvent, Running, SubjectRef, at_once, caller, person,
+    Arc, Command, Engine, Environment, Error, EventLog, RawEvent, Running, SubjectRef, at_once, caller, person,
     register,
 };
 
@@ -38,7 +37,7 @@ impl Failing {
         let number = self.appends.fetch_add(1, Ordering::Relaxed);
         let every = u64::from(self.every.load(Ordering::Relaxed));
         let next = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| next.checked_sub(1)).is_ok();
-        next || every > 0 && number % every == 0
+        next || every > 0 && number.is_multiple_of(every)
     }
 }
 
