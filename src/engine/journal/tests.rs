@@ -189,10 +189,11 @@ proptest! {
             }
             if of_core { raw.core = bytes.into() } else { raw.blobs = Some(bytes.into()) }
             let _ = detach(&raw, &|_| true);
-            if let Ok(recorded) = decode(&raw) {
-                if let Ok(opened) = open(&given.vault, &recorded) && !of_core {
-                    prop_assert_eq!(opened, event);
-                }
+            if let Ok(recorded) = decode(&raw)
+                && let Ok(opened) = open(&given.vault, &recorded)
+                && !of_core
+            {
+                prop_assert_eq!(opened, event);
             }
             Ok(())
         })?;
