@@ -290,3 +290,27 @@ async fn one_user_id_keeps_one_subject_while_registrations_of_it_fail() {
     assert_eq!(registered.len() + running.events("user.reregistered").await.len(), acknowledged);
     running.stop();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_cannot_be_sealed_fails_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::create(dir.path(), Environment::Production).await;
+    let lost = running.register("lost").await.subject;
+    for number in 0..8 {
+        running.register(&format!("user-{number}")).await;
+    }
+    // Behind the engine's back: the only way to make a seal fail while the state allows the command.
+    running.data.vault.destroy(&[(lost, &rollcall_schemas::personal::Class::ALL)]).unwrap();
+    let rename =
+        |user_id: &str| Command::User(vec![person(user_id)], user::Command::Modify(Some(super::named("New")), None));
+    for _ in 0..5 {
+        let mut calls: Vec<_> = (0..8).map(|number| (caller(), rename(&format!("user-{number}")))).collect();
+        calls.insert(4, (caller(), rename("lost")));
+        let done = at_once(&running.engine(), calls).await;
+        for (number, done) in done.iter().enumerate() {
+            assert_eq!(done.is_ok(), number != 4, "call {number}: {done:?}");
+        }
+    }
+    assert_eq!(running.events("user.modified").await.len(), 40);
+    running.stop();
+}
