@@ -1,5 +1,6 @@
 //! What events change among friends.
 
+use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::personal::Class;
 use rollcall_schemas::{Event, erasure, friendship};
 
@@ -114,13 +115,14 @@ fn project_friendship(entry: &Entry<'_>, event: &friendship::Event, changes: &mu
 
 fn project_erasure(event: &erasure::Event, changes: &mut Changes) {
     match event {
-        erasure::Event::Scrubbed(e) if e.classes.contains(&Class::Profile) => {
-            changes.push(scrub_descriptions, [e.subject.into()]);
-            changes.push(scrub_messages, [e.subject.into()]);
-        }
-        erasure::Event::Requested(_)
-        | erasure::Event::RelationsEnded(_)
-        | erasure::Event::Scrubbed(_)
-        | erasure::Event::Finished(_) => {}
+        // From the fence on, not only once the keys are destroyed: that may take a while.
+        erasure::Event::Requested(e) => scrub(e.subject, changes),
+        erasure::Event::Scrubbed(e) if e.classes.contains(&Class::Profile) => scrub(e.subject, changes),
+        erasure::Event::RelationsEnded(_) | erasure::Event::Scrubbed(_) | erasure::Event::Finished(_) => {}
     }
+}
+
+fn scrub(subject: SubjectRef, changes: &mut Changes) {
+    changes.push(scrub_descriptions, [subject.into()]);
+    changes.push(scrub_messages, [subject.into()]);
 }

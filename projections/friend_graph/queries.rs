@@ -1,5 +1,7 @@
 //! What can be asked about friends.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::SubjectRef;
 
@@ -22,9 +24,9 @@ statements! {
     between = "SELECT asking, asked, requested_at, requested_position, expires_at, message
         FROM friend_graph_requests_v1 WHERE asking = $1 AND asked = $2 AND expires_at > $3";
     related = "SELECT friend FROM friend_graph_v1 WHERE owner = $1
-        UNION SELECT asked FROM friend_graph_requests_v1 WHERE asking = $1
-        UNION SELECT asking FROM friend_graph_requests_v1 WHERE asked = $1
-        ORDER BY 1 LIMIT $2";
+        UNION ALL SELECT asked FROM friend_graph_requests_v1 WHERE asking = $1
+        UNION ALL SELECT asking FROM friend_graph_requests_v1 WHERE asked = $1
+        LIMIT $2";
 }
 
 /// In a [`Description`], the field that holds the remark name.
@@ -163,6 +165,8 @@ pub async fn request(
 ///
 /// # Errors
 /// The store is unavailable.
-pub async fn all_of(store: &ReadStore, owner: SubjectRef, limit: u32) -> Result<Vec<SubjectRef>, Error> {
-    store.rows(related, &[owner.into(), limit.into()], |row| Ok(SubjectRef(row.id(0)?))).await
+pub async fn all_of(store: &ReadStore, owner: SubjectRef, limit: u32) -> Result<BTreeSet<SubjectRef>, Error> {
+    // Two who asked each other are found twice.
+    let found = store.rows(related, &[owner.into(), limit.into()], |row| Ok(SubjectRef(row.id(0)?))).await?;
+    Ok(found.into_iter().collect())
 }

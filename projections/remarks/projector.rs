@@ -74,12 +74,13 @@ fn project_remarks(entry: &Entry<'_>, event: &remarks::Event, changes: &mut Chan
 
 fn project_erasure(event: &erasure::Event, changes: &mut Changes) {
     match event {
+        // From the fence on, not only once the keys are destroyed: that may take a while.
+        erasure::Event::Requested(e) => {
+            changes.push(scrub_target, [e.subject.into()]);
+        }
         erasure::Event::Scrubbed(e) if e.classes.contains(&Class::Profile) => {
             changes.push(scrub_target, [e.subject.into()]);
         }
-        erasure::Event::Requested(_)
-        | erasure::Event::RelationsEnded(_)
-        | erasure::Event::Scrubbed(_)
-        | erasure::Event::Finished(_) => {}
+        erasure::Event::RelationsEnded(_) | erasure::Event::Scrubbed(_) | erasure::Event::Finished(_) => {}
     }
 }

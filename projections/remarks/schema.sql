@@ -5,5 +5,5 @@ CREATE TABLE remarks_v1 (
     remark BYTEA NOT NULL,
     PRIMARY KEY (owner, target)
 );
-CREATE INDEX remarks_v1_order ON remarks_v1 (owner, remarked_position);
-CREATE INDEX remarks_v1_target ON remarks_v1 (target);
+CREATE INDEX remarks_v1_order ON remarks_v1 (owner, remarked_position, target);
+CREATE INDEX remarks_v1_target ON remarks_v1 (target, owner);

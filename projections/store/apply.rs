@@ -86,14 +86,13 @@ impl ReadStore {
         let mut shares = Vec::with_capacity(which.len());
         for model in which {
             let expected = self.checkpoint(model.name())? + 1;
-            let gap = |expected, found| Error::Gap { model: model.name(), expected, found };
-            if first.position() > expected {
-                return Err(gap(expected, first.position()));
-            }
-            for (position, arrival) in (first.position()..).zip(batch) {
-                if arrival.position() != position {
-                    return Err(gap(position, arrival.position()));
-                }
+            let hole = (first.position()..).zip(batch).find(|(position, arrival)| arrival.position() != *position);
+            let gap = match hole {
+                _ if first.position() > expected => Some((expected, first.position())),
+                hole => hole.map(|(position, arrival)| (position, arrival.position())),
+            };
+            if let Some((expected, found)) = gap {
+                return Err(Error::Gap { model: model.name(), expected, found });
             }
             let skip = usize::try_from(expected - first.position()).unwrap_or(usize::MAX);
             if let Some(arrivals) = batch.get(skip..).filter(|arrivals| !arrivals.is_empty()) {

@@ -4,9 +4,9 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use sha2::{Digest, Sha256};
 
+use super::lifecycle::stored_tables;
 use super::{Error, ReadStore};
 
-const stored_tables: &str = "SELECT tables FROM store_checkpoint WHERE model = $1";
 const key_columns: &str = "SELECT name FROM pragma_table_info($1) WHERE pk > 0 ORDER BY pk";
 
 impl ReadStore {

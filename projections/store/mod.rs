@@ -16,8 +16,6 @@ mod lifecycle;
 mod parking;
 mod reading;
 mod row;
-#[cfg(test)]
-mod tests;
 
 pub use parking::{ParkedKey, Retried};
 pub use row::Row;

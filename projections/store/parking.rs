@@ -111,6 +111,7 @@ pub(super) fn park(
     reason: Option<&str>,
 ) -> Result<(), Error> {
     let position = i64::try_from(arrival.position()).unwrap_or(i64::MAX);
+    #[allow(clippy::disallowed_methods)] // When an operator has to look; no row of a read model depends on it.
     let now = Utc::now().timestamp_millis();
     connection.prepare_cached(park_event)?.execute(params![
         model,

@@ -24,8 +24,8 @@ const BATCH_MAX: u32 = 100;
 /// How long an unfinished erasure waits at most before it is taken up again.
 const EVERY: Duration = Duration::from_secs(2);
 const PAGE: u32 = 512;
-/// More than a user can have friends: requests that wait are counted too, and what is beyond ends with a second round.
-const RELATIONS_MAX: u32 = 20_000;
+/// Relations ended at once; the two sides of a mutual request are counted twice.
+const RELATIONS_MAX: u32 = 4_000;
 
 /// Runs until `stop`: whenever an erasure was requested, and every two seconds.
 pub async fn run(engine: Arc<Engine>, stop: CancellationToken) {
@@ -96,9 +96,19 @@ async fn record(engine: &Engine, erasure: &Erasure, step: Step, friends: Vec<Sub
 }
 
 async fn end_relations(engine: &Engine, erasure: &Erasure) -> Result<(), Error> {
-    let friends = friend_graph::all_of(engine.read(), erasure.subject, RELATIONS_MAX).await?;
-    let count = u32::try_from(friends.len()).unwrap_or(u32::MAX);
-    record(engine, erasure, Step::EndRelations(count), friends).await
+    let mut ended = 0_usize;
+    loop {
+        let friends = friend_graph::all_of(engine.read(), erasure.subject, RELATIONS_MAX).await?;
+        let last = friends.len() < RELATIONS_MAX as usize / 2;
+        ended += friends.len();
+        let step =
+            if last { Step::EndRelations(u32::try_from(ended).unwrap_or(u32::MAX)) } else { Step::EndSomeRelations };
+        record(engine, erasure, step, friends.into_iter().collect()).await?;
+        if last {
+            return Ok(());
+        }
+        engine.applied_up_to(engine.log().head()).await?;
+    }
 }
 
 /// Destroys the keys of all these erasures in one rotation, detaches what they sealed, records the scrubbing.

@@ -70,7 +70,7 @@ fn show(bar: &ProgressBar, done: u64, all: u64) {
     bar.set_length(all);
     bar.set_position(done);
     // Without a terminal there is no bar: a plain line now and then.
-    if bar.is_hidden() && (done == all || done % 100_000 == 0) {
+    if bar.is_hidden() && (done == all || done.is_multiple_of(100_000)) {
         eprintln!("{done} of {all} events");
     }
 }

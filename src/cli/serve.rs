@@ -1,11 +1,13 @@
 //! `rollcall serve`.
 
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use rollcall_schemas::plain::{Environment, Plan};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::config::AppSpec;
 use super::wiring::DataDir;
@@ -63,7 +65,15 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let options = http::Options { workers: settings.workers };
     let served = actix_web::rt::System::new().block_on(async {
         let server = http::run(service.engine.clone(), listener, options)?;
-        println!("listening on http://{address}");
+        // Before it says that it listens: who then asks it to stop must be heard.
+        let asked = asked_to_stop()?;
+        let handle = server.handle();
+        actix_web::rt::spawn(async move {
+            let graceful = asked.await;
+            handle.stop(graceful).await;
+        });
+        // Nobody may be reading; that is no reason not to serve.
+        let _ = writeln!(std::io::stdout(), "listening on http://{address}");
         server.await
     });
     let stopping = service.stopping();
@@ -75,6 +85,18 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     drop(data);
     served?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for a signal to end; answers whether calls that run may finish: not where somebody at a terminal waits.
+fn asked_to_stop() -> std::io::Result<impl Future<Output = bool>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => true,
+            _ = interrupt.recv() => false,
+        }
+    })
 }
 
 /// Creates the apps that are named and absent; where there is none at all, a development app.

@@ -385,12 +385,10 @@ fn may_meet(world: &dyn World, from: SubjectRef, to: SubjectRef) -> Result<(), R
 fn advance_erasure(events: &mut Events<'_>, step: &ErasureStep) {
     let stream = Stream::Erasure(step.erasure);
     let state = *erasure_state(events.world, &stream);
-    let advanced = erasure::advance(state, step.erasure, step.subject, step.step.clone());
-    if advanced.is_empty() {
-        return;
+    if state == erasure::State::Requested {
+        end_friendships(events, step.subject, &mut step.friends.iter().copied(), EndCause::Deactivated);
     }
-    events.push(&stream, advanced);
-    end_friendships(events, step.subject, &mut step.friends.iter().copied(), EndCause::Deactivated);
+    events.push(&stream, erasure::advance(state, step.erasure, step.subject, step.step.clone()));
 }
 
 fn end_friendships(

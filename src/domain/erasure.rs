@@ -24,7 +24,9 @@ pub enum State {
 /// A step of an erasure.
 #[derive(Debug, Clone)]
 pub enum Step {
-    /// Friendships and requests have ended, so many.
+    /// Some friendships and requests end; there are more.
+    EndSomeRelations,
+    /// The last friendships and requests end; so many did in all.
     EndRelations(u32),
     /// The keys are destroyed.
     Scrub {

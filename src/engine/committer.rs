@@ -15,6 +15,9 @@ use crate::domain::Reply;
 use crate::eventlog::{Append, Assert, EventLog, Idempotency, Item, Outcome};
 use crate::privacy::{Tag, Vault};
 
+/// Most sealed batches appended together.
+const TOGETHER_MAX: usize = 64;
+
 /// A sealed command that waits to be durable.
 struct Waiting {
     app: rollcall_schemas::ids::AppId,
@@ -42,12 +45,12 @@ pub(super) fn seal_all(
 ) {
     while let Some(batch) = batches.blocking_recv() {
         let mut out = SealedBatch { epoch: batch.epoch, items: vec![], waiting: vec![] };
-        for decided in batch.decided {
+        for mut decided in batch.decided {
             if batch.epoch != epoch.load(Ordering::Acquire) {
                 let _ = decided.answer.send(Answer::Conflict);
                 continue;
             }
-            match seal(vault, &decided) {
+            match seal(vault, &mut decided) {
                 Ok(item) => {
                     out.items.push(item);
                     let Decided { metadata, reply, holds, forgets, answer, .. } = decided;
@@ -65,15 +68,15 @@ pub(super) fn seal_all(
     }
 }
 
-fn seal(vault: &dyn Vault, decided: &Decided) -> Result<Item, journal::SealError> {
+fn seal(vault: &dyn Vault, decided: &mut Decided) -> Result<Item, journal::SealError> {
     let mut item = Item::default();
-    for (stream, expected, events) in &decided.appends {
+    for (stream, expected, events) in decided.appends.drain(..) {
         let name = stream.to_string();
         let events = events
-            .iter()
-            .map(|event| journal::encode(vault, &name, &decided.metadata, decided.now, event.clone()))
+            .into_iter()
+            .map(|event| journal::encode(vault, &name, &decided.metadata, decided.now, event))
             .collect::<Result<_, _>>()?;
-        item.appends.push(Append { stream: name, expected: *expected, events });
+        item.appends.push(Append { stream: name, expected, events });
     }
     for (stream, expected) in &decided.asserts {
         item.asserts.push(Assert { stream: stream.to_string(), expected: *expected });
@@ -86,7 +89,8 @@ fn seal(vault: &dyn Vault, decided: &Decided) -> Result<Item, journal::SealError
     Ok(item)
 }
 
-/// Appends sealed batches until there are no more, and answers each command once it is durable.
+/// Appends sealed batches until there are no more, and answers each command once it is durable. Whatever waits when
+/// the log is free is appended together.
 pub(super) fn append_all(
     mut sealed: mpsc::Receiver<SealedBatch>,
     runtime: &Handle,
@@ -96,50 +100,62 @@ pub(super) fn append_all(
     epoch: &AtomicU64,
     on_erasure: &dyn Fn(),
 ) {
-    while let Some(batch) = sealed.blocking_recv() {
-        if batch.epoch != epoch.load(Ordering::Acquire) {
-            for waiting in batch.waiting {
-                let _ = waiting.answer.send(Answer::Conflict);
+    let mut taken = Vec::with_capacity(TOGETHER_MAX);
+    while sealed.blocking_recv_many(&mut taken, TOGETHER_MAX) > 0 {
+        let current = epoch.load(Ordering::Acquire);
+        let (mut items, mut waiting) = (vec![], vec![]);
+        for batch in taken.drain(..) {
+            if batch.epoch == current {
+                items.extend(batch.items);
+                waiting.extend(batch.waiting);
+            } else {
+                batch.waiting.into_iter().for_each(|waiting| waiting.answer(Answer::Conflict));
             }
+        }
+        if items.is_empty() {
             continue;
         }
-        let outcomes = match runtime.block_on(log.append(batch.items)) {
-            Ok(outcomes) => outcomes,
+        match runtime.block_on(log.append(items)) {
+            Ok(outcomes) => {
+                let mut doubtful = false;
+                for (waiting, outcome) in waiting.into_iter().zip(outcomes) {
+                    doubtful |= !matches!(outcome, Outcome::Appended { .. });
+                    waiting.settle(outcome, directory, apps, on_erasure);
+                }
+                if doubtful {
+                    epoch.fetch_add(1, Ordering::AcqRel);
+                }
+            }
             Err(error) => {
                 epoch.fetch_add(1, Ordering::AcqRel);
                 tracing::warn!(%error, "an append failed; its commands were answered busy");
                 let reason = error.to_string();
-                for waiting in batch.waiting {
-                    let _ = waiting.answer.send(Answer::Failed(reason.clone()));
-                }
-                continue;
+                waiting.into_iter().for_each(|waiting| waiting.answer(Answer::Failed(reason.clone())));
             }
+        }
+    }
+}
+
+impl Waiting {
+    fn answer(self, answer: Answer) {
+        // A submitter that has gone away does not want to know.
+        let _ = self.answer.send(answer);
+    }
+
+    fn settle(self, outcome: Outcome, directory: &Directory, apps: &Apps, on_erasure: &dyn Fn()) {
+        let answer = match outcome {
+            Outcome::Appended { last, .. } => {
+                self.holds.iter().for_each(|hold| hold.recorded(last));
+                self.forgets.iter().for_each(|tag| directory.forgotten(*tag, last));
+                apps.acknowledged(&self.app, last);
+                if matches!(self.reply, Reply::Operation(_)) {
+                    on_erasure();
+                }
+                Answer::Done(self.reply.clone(), last)
+            }
+            Outcome::Conflict { .. } => Answer::Conflict,
+            Outcome::Replayed { fingerprint, outcome } => Answer::Replayed(fingerprint, outcome),
         };
-        let mut doubtful = false;
-        for (waiting, outcome) in batch.waiting.into_iter().zip(outcomes) {
-            let answer = match outcome {
-                Outcome::Appended { last, .. } => {
-                    waiting.holds.iter().for_each(|hold| hold.recorded(last));
-                    waiting.forgets.iter().for_each(|tag| directory.forgotten(*tag, last));
-                    apps.acknowledged(&waiting.app, last);
-                    if matches!(waiting.reply, Reply::Operation(_)) {
-                        on_erasure();
-                    }
-                    Answer::Done(waiting.reply, last)
-                }
-                Outcome::Conflict { .. } => {
-                    doubtful = true;
-                    Answer::Conflict
-                }
-                Outcome::Replayed { fingerprint, outcome } => {
-                    doubtful = true;
-                    Answer::Replayed(fingerprint, outcome)
-                }
-            };
-            let _ = waiting.answer.send(answer);
-        }
-        if doubtful {
-            epoch.fetch_add(1, Ordering::AcqRel);
-        }
+        self.answer(answer);
     }
 }

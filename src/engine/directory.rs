@@ -80,7 +80,7 @@ impl Drop for Hold {
 
 impl Hold {
     /// Tells that an event about the subject was recorded.
-    pub fn recorded(&self, position: u64) {
+    pub(super) fn recorded(&self, position: u64) {
         let mut waiting = lock(&self.waiting);
         if let Some(pending) = waiting.pending.get_mut(&self.tag)
             && pending.subject == self.subject
@@ -95,7 +95,7 @@ impl Hold {
 impl Directory {
     /// A directory over a vault.
     #[must_use]
-    pub fn new(vault: Arc<dyn Vault>) -> Self {
+    pub(super) fn new(vault: Arc<dyn Vault>) -> Self {
         Self { vault, waiting: Arc::default() }
     }
 
@@ -103,7 +103,7 @@ impl Directory {
     ///
     /// # Errors
     /// The vault or the read model is unavailable.
-    pub async fn find(
+    pub(super) async fn find(
         &self,
         read: &ReadStore,
         app: &AppId,
@@ -158,7 +158,7 @@ impl Directory {
     }
 
     /// Tells that the subject of a tag was forgotten at a position.
-    pub fn forgotten(&self, tag: Tag, position: u64) {
+    pub(super) fn forgotten(&self, tag: Tag, position: u64) {
         let mut waiting = lock(&self.waiting);
         if let Some(pending) = waiting.pending.remove(&tag) {
             waiting.tags.remove(&pending.subject);
@@ -168,12 +168,12 @@ impl Directory {
     }
 
     /// The tag of a subject that was introduced a moment ago.
-    pub fn tag_of(&self, subject: SubjectRef) -> Option<Tag> {
+    pub(super) fn tag_of(&self, subject: SubjectRef) -> Option<Tag> {
         lock(&self.waiting).tags.get(&subject).copied()
     }
 
     /// Drops what the read model knows by itself now.
-    pub fn settle(&self, applied: u64) {
+    pub(super) fn settle(&self, applied: u64) {
         let mut waiting = lock(&self.waiting);
         while let Some(&std::cmp::Reverse((position, tag))) = waiting.settled.peek() {
             if position > applied {

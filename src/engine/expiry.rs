@@ -1,8 +1,8 @@
-//! Records the end of bans that ran out, so that the log and the audit trail know it. A query never depends on it:
-//! a ban is over when its end has passed.
+//! What ends by itself: bans that ran out are recorded as ended, so that the log and the audit trail know it (a query
+//! never depends on it: a ban is over when its end has passed), and idempotency keys are forgotten after a day.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rollcall_schemas::envelope::Actor;
 use tokio_util::sync::CancellationToken;
@@ -12,10 +12,20 @@ use crate::domain::Command;
 
 const EVERY: Duration = Duration::from_secs(1);
 const AT_ONCE_MAX: u32 = 200;
+const KEYS_EVERY: Duration = Duration::from_secs(600);
+/// How long an `Idempotency-Key` is remembered.
+const KEYS_LIVE: chrono::Duration = chrono::Duration::hours(24);
 
 /// Runs until `stop`.
 pub async fn run(engine: Arc<Engine>, stop: CancellationToken) {
+    let mut keys_expired: Option<Instant> = None;
     loop {
+        if keys_expired.is_none_or(|at| at.elapsed() >= KEYS_EVERY) {
+            keys_expired = Some(Instant::now());
+            if let Err(error) = engine.log().expire_outcomes(engine.now() - KEYS_LIVE).await {
+                tracing::debug!(%error, "old idempotency keys could not be forgotten for now");
+            }
+        }
         if let Err(error) = expire_due(&engine).await {
             tracing::debug!(%error, "ended bans could not be recorded for now");
         }

@@ -40,6 +40,7 @@ pub use decider::Limits;
 use clock::Clock;
 use decider::{Answer, RetryGuard, Submitted};
 use directory::{Directory, Hold};
+use projector::Hurry;
 
 /// Most commands waiting for the decider loop; more are answered busy.
 pub const QUEUE_MAX: usize = 8_192;
@@ -49,8 +50,8 @@ const ATTEMPTS_MAX: usize = 32;
 const BEHIND_AFTER: Duration = Duration::from_secs(3);
 /// How far the read models may be behind before commands are slowed down.
 const LAG_MAX: u64 = 20_000;
-/// Most friends a list is cleared of at once: more than a user can have.
-const FRIENDS_MAX: u32 = 4_000;
+/// Most relations looked at to clear a list: more than a user can have friends, requests that wait included.
+const FRIENDS_MAX: u32 = 20_000;
 /// Most erasures of one subject looked at.
 const ERASURES_MAX: u32 = 100;
 
@@ -153,6 +154,7 @@ pub struct Engine {
     commands: mpsc::Sender<Option<Submitted>>,
     epoch: Arc<AtomicU64>,
     applied: watch::Receiver<u64>,
+    hurry: Arc<Hurry>,
     running: Arc<Mutex<HashSet<[u8; 32]>>>,
     erasures: Arc<Notify>,
     ready: Arc<AtomicBool>,
@@ -254,6 +256,7 @@ impl Engine {
             return Ok(());
         }
         let mut applied = self.applied.clone();
+        let _waits = self.hurry.wait();
         match tokio::time::timeout(BEHIND_AFTER, applied.wait_for(|applied| *applied >= position)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Error::Behind),
@@ -363,7 +366,7 @@ impl Engine {
         };
         let context = Context {
             now: self.clock.now(),
-            operation: operation_id(),
+            operation: if command.is_operation() { operation_id() } else { OperationId(String::new()) },
             fresh: (0..command.fresh_ids()).map(|_| Uuid::new_v4()).collect(),
         };
         let (mut loaded, mut counted) = (vec![], vec![]);
@@ -371,8 +374,8 @@ impl Engine {
         for _ in 0..ATTEMPTS_MAX {
             let resolved = self.resolve(&caller.app, command.clone()).await?;
             let command = self.complete(&caller.app, resolved.command, &context).await?;
-            for subject in &resolved.fresh {
-                loaded.extend(load::streams_of_new(*subject));
+            if !resolved.fresh.is_empty() {
+                loaded.extend(load::new_streams(command.streams(&caller.app), &resolved.fresh));
             }
             let (answer, answered) = oneshot::channel();
             let submitted = Submitted {
@@ -439,7 +442,8 @@ impl Engine {
                 self.caught_up(app).await?;
                 let friends = match who.subject {
                     Some(subject) => {
-                        rollcall_projections::friend_graph::all_of(&self.read, subject, FRIENDS_MAX).await?
+                        let all = rollcall_projections::friend_graph::all_of(&self.read, subject, FRIENDS_MAX).await?;
+                        all.into_iter().collect()
                     }
                     None => vec![],
                 };
@@ -456,13 +460,18 @@ impl Engine {
         }
     }
 
-    /// Makes fresh keys for a deactivated subject, once its erasure is through: an erasure destroys the keys of every
-    /// epoch.
+    /// Makes fresh keys for a deactivated subject whose waiting time is over, once its erasure is through: an erasure
+    /// destroys the keys of every epoch.
     async fn renew_keys(&self, app: &AppId, subject: SubjectRef) -> Result<(), Error> {
         let Some(row) = rollcall_projections::user_directory::by_subject(&self.read, app, subject).await? else {
             return Ok(());
         };
-        if !row.deactivated {
+        let Some(deactivated) = rollcall_projections::deactivated_users::of(&self.read, subject).await? else {
+            return Ok(());
+        };
+        let wait = self.apps.get(app.as_str()).map_or(0, |app| app.settings.reactivation_wait_seconds);
+        if self.clock.now() < deactivated.deactivated_at + chrono::Duration::seconds(i64::from(wait)) {
+            // The decision will refuse it.
             return Ok(());
         }
         let erasures = rollcall_projections::erasure_ledger::of(&self.read, subject, ERASURES_MAX).await?;

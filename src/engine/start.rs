@@ -15,10 +15,13 @@ use super::apps::Apps;
 use super::clock::Clock;
 use super::decider::{self, Limits};
 use super::directory::Directory;
-use super::projector::{LIVE_BATCH_MAX, Projector};
+use super::projector::{Hurry, LIVE_BATCH_MAX, Projector};
 use super::{Engine, LAG_MAX, QUEUE_MAX, committer, projector};
 use crate::eventlog::EventLog;
 use crate::privacy::Vault;
+
+/// Most batches waiting between two stages: small ones pile up while the log is busy, and are appended together.
+const BATCHES_MAX: usize = 64;
 
 /// Why an engine does not start.
 #[derive(Debug, thiserror::Error)]
@@ -76,12 +79,14 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
     }
     let directory = Arc::new(Directory::new(vault.clone()));
     let (applied_sender, applied) = watch::channel(applied);
+    let hurry = Arc::new(Hurry::default());
     let projector = Projector {
         log: log.clone(),
         read: read.clone(),
         vault: vault.clone(),
         directory: directory.clone(),
         applied: applied_sender,
+        hurry: hurry.clone(),
     };
     projector.catch_up(LIVE_BATCH_MAX).await?;
     let apps = Arc::new(Apps::default());
@@ -102,6 +107,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         commands,
         epoch: epoch.clone(),
         applied: applied.clone(),
+        hurry,
         running: Arc::new(Mutex::new(HashSet::new())),
         erasures: erasures.clone(),
         ready: ready.clone(),
@@ -109,8 +115,8 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
 
     let stop = CancellationToken::new();
     let runtime = Handle::current();
-    let (batches, decided) = mpsc::channel(2);
-    let (sealed, to_append) = mpsc::channel(2);
+    let (batches, decided) = mpsc::channel(BATCHES_MAX);
+    let (sealed, to_append) = mpsc::channel(BATCHES_MAX);
     let threads = vec![
         spawn("decider", {
             let (epoch, log) = (epoch.clone(), log.clone());

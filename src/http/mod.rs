@@ -25,7 +25,7 @@ const HEAD_WAIT: Duration = Duration::from_secs(5);
 /// How long a client may take to send the body of a request.
 const BODY_WAIT: Duration = Duration::from_secs(10);
 /// How long a client may take to close a connection.
-const CLOSE_WAIT: Duration = Duration::from_secs(5);
+const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// Connections one worker holds at the same time; more wait in the backlog of the listener.
 const CONNECTIONS_MAX: usize = 10_000;
 /// How long a stop waits for requests under way, in seconds.
@@ -43,7 +43,7 @@ struct Service {
     engine: Arc<Engine>,
 }
 
-/// Serves every face on `listener`, until SIGTERM or the handle of the returned server stops it.
+/// Serves every face on `listener`, until the handle of the returned server stops it. Signals are left to the caller.
 ///
 /// # Errors
 /// The listener cannot be used.
@@ -56,6 +56,7 @@ pub fn run(engine: Arc<Engine>, listener: TcpListener, options: Options) -> std:
         .client_disconnect_timeout(CLOSE_WAIT)
         .max_connections(CONNECTIONS_MAX)
         .shutdown_timeout(DRAIN_SECONDS)
+        .disable_signals()
         .listen(listener)?;
     Ok(server.run())
 }

@@ -2,6 +2,10 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
 
 mod architecture;
+mod canary;
+mod cli;
+mod crash;
+mod disk_full;
 mod domain;
 mod engine;
 mod eventlog_contract;

@@ -26,11 +26,13 @@ const INSERT_OUTCOME: &str = "insert into outcome (key, fingerprint, outcome, re
 const EXPIRE_OUTCOMES: &str = "delete from outcome where recorded_at < ?1";
 const DETACH: &str = "update event set blobs = ?2 where position = ?1 and blobs is not ?2";
 
+type Answer<T> = oneshot::Sender<Result<T, Error>>;
+
 /// What the writer is asked.
 pub(super) enum Task {
-    Append(Vec<Item>, oneshot::Sender<Result<Vec<Outcome>, Error>>),
-    Detach(Vec<(u64, Option<Bytes>)>, oneshot::Sender<Result<u64, Error>>),
-    ExpireOutcomes(DateTime<Utc>, oneshot::Sender<Result<u64, Error>>),
+    Append(Vec<Item>, Answer<Vec<Outcome>>),
+    Detach(Vec<(u64, Option<Bytes>)>, Answer<u64>),
+    ExpireOutcomes(DateTime<Utc>, Answer<u64>),
 }
 
 pub(super) struct Writer {
@@ -78,7 +80,7 @@ impl Writer {
 
     fn append_together(
         &mut self,
-        batches: Vec<(Vec<Item>, oneshot::Sender<Result<Vec<Outcome>, Error>>)>,
+        batches: Vec<(Vec<Item>, Answer<Vec<Outcome>>)>,
         tail: &Tail,
         head: &watch::Sender<u64>,
     ) {

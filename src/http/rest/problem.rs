@@ -41,7 +41,8 @@ impl Answer {
     /// # Errors
     /// The body has no JSON form.
     pub(super) fn command(status: StatusCode, body: &impl Serialize, position: u64) -> Result<Self, Problem> {
-        Ok(Self { status, position: Some(position), ..Self::query(body)? })
+        // An answer kept from an earlier call comes without a position.
+        Ok(Self { status, position: Some(position).filter(|position| *position > 0), ..Self::query(body)? })
     }
 }
 

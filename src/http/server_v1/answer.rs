@@ -8,6 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::Route;
 use crate::domain::Refusal;
 use crate::domain::values::{Invalid, Problem};
 use crate::engine;
@@ -224,7 +225,7 @@ fn failed(request: &HttpRequest, path: &str, fault: &Fault) -> HttpResponse {
     let family = Family::of(path);
     let (status, code) = codes(fault, family);
     // The path is only logged where it is one of the table: another one may hold anything.
-    let route = if matches!(fault, Fault::NoSuchEndpoint) { "" } else { path };
+    let route = if Route::of(path).is_some() { path } else { "none" };
     match fault {
         Fault::Engine(error @ engine::Error::Unavailable(_)) => tracing::warn!(route, %error, "a call failed"),
         Fault::Unwritable(error) => tracing::error!(route, %error, "an answer could not be written"),

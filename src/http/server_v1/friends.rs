@@ -124,7 +124,10 @@ async fn names(call: &Call<'_>, subjects: &[SubjectRef]) -> Result<Vec<String>, 
         let hosted = profile.and_then(|profile| profile.fields.into_iter().find(|(name, _)| name.0 == "name"));
         let hosted = convert::opened(call, *subject, hosted.as_ref().map(|(_, sealed)| sealed.as_slice()))?;
         names.push(match user {
-            Some(user) if hosted.is_empty() => convert::opened(call, *subject, user.name.as_deref())?,
+            // A friendship may outlast the fence of a friend for a moment; the name may not.
+            Some(user) if hosted.is_empty() && user.is_active() => {
+                convert::opened(call, *subject, user.name.as_deref())?
+            }
             Some(_) | None => hosted,
         });
     }
@@ -192,15 +195,13 @@ struct Permission<'p> {
 pub(super) async fn query_permissions(call: &Call<'_>) -> Result<Answer, Fault> {
     let who = call.form()?.user_ids("userIds", TARGETS_MAX)?;
     call.caught_up().await?;
-    let mut permission_settings = Vec::with_capacity(who.len());
-    for user_id in &who {
-        let own = match call.engine.find(&call.app.id, user_id).await? {
-            Some(subject) => user_settings::of(call.engine.read(), subject).await?.friend_permission,
-            None => None,
-        };
+    let subjects = convert::subjects(call, &who).await?;
+    let known: Vec<_> = subjects.iter().copied().flatten().collect();
+    let mut settings = user_settings::of_subjects(call.engine.read(), &known).await?.into_iter();
+    let permission_settings = who.iter().zip(subjects).map(|(user_id, subject)| {
+        let own = subject.and_then(|_| settings.next()).and_then(|settings| settings.friend_permission);
         let permission = own.unwrap_or(call.app.settings.friend_permission);
-        permission_settings
-            .push(Permission { user_id: user_id.as_str(), permission: convert::permission_number(permission) });
-    }
-    Answer::of(&Permissions { code: OK, permission_settings })
+        Permission { user_id: user_id.as_str(), permission: convert::permission_number(permission) }
+    });
+    Answer::of(&Permissions { code: OK, permission_settings: permission_settings.collect() })
 }

@@ -4,9 +4,11 @@
 use std::sync::Arc;
 
 use actix_web::http::Method;
+use actix_web::http::header::HeaderMap;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use rollcall_schemas::envelope::Actor;
+use rollcall_schemas::ids::SecretId;
 
 use super::{Service, exchange};
 use crate::domain::{Command, Reply};
@@ -106,7 +108,9 @@ routes! {
 struct Call<'s> {
     engine: &'s Engine,
     app: Arc<App>,
-    caller: Caller,
+    /// The secret it was signed with.
+    secret: SecretId,
+    headers: &'s HeaderMap,
     body: Bytes,
 }
 
@@ -116,7 +120,13 @@ impl Call<'_> {
     }
 
     async fn execute(&self, command: Command) -> Result<Done, Fault> {
-        Ok(self.engine.execute(&self.caller, command).await?)
+        let caller = Caller {
+            app: self.app.id.clone(),
+            actor: Actor::Server(self.secret),
+            correlation: exchange::correlation(exchange::request_id(self.headers)),
+            idempotency: None,
+        };
+        Ok(self.engine.execute(&caller, command).await?)
     }
 
     /// Executes a command whose caller is told that it is done, nothing else.
@@ -150,22 +160,17 @@ pub(super) async fn answer(
 }
 
 async fn serve(service: &Service, request: &HttpRequest, payload: web::Payload, path: &str) -> Result<Answer, Fault> {
+    // The body is read before anybody is turned away: a connection with an unread body cannot be used again, which
+    // clients with a pool of connections take for a failure.
+    let body = exchange::body(request, payload).await.map_err(Fault::Unread)?;
     let route = Route::of(path).ok_or(Fault::NoSuchEndpoint)?;
     if request.method() != Method::POST {
         return Err(Fault::NotPost);
     }
-    // The body is read before anybody is turned away, so that the connection can be used again.
-    let body = exchange::body(request, payload).await.map_err(Fault::Unread)?;
     let engine = service.engine.as_ref();
     let (app, secret) = signature::authenticate(engine, request.headers()).ok_or(Fault::Unauthenticated)?;
-    let caller = Caller {
-        app: app.id.clone(),
-        actor: Actor::Server(secret),
-        correlation: exchange::correlation(exchange::request_id(request.headers())),
-        idempotency: None,
-    };
     tracing::debug!(?route, "call");
-    route.answer(&Call { engine, app, caller, body }).await
+    route.answer(&Call { engine, app, secret, headers: request.headers(), body }).await
 }
 
 #[cfg(test)]

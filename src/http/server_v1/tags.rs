@@ -75,19 +75,18 @@ impl Serialize for TagsOf<'_> {
 pub(super) async fn query_tags(call: &Call<'_>) -> Result<Answer, Fault> {
     let who = call.form()?.user_ids("userIds", 50)?;
     call.caught_up().await?;
+    let subjects = convert::subjects(call, &who).await?;
+    let known: Vec<_> = subjects.iter().copied().flatten().collect();
+    let mut sealed = user_tags::of_subjects(call.engine.read(), &call.app.id, &known).await?.into_iter();
     let mut result = Vec::with_capacity(who.len());
-    for user_id in &who {
-        result.push((user_id.as_str(), tags_of(call, user_id).await?));
+    for (user_id, subject) in who.iter().zip(subjects) {
+        let tags = match subject.and_then(|subject| Some((subject, sealed.next()??))) {
+            Some((subject, sealed)) => call.engine.open_value(&call.app.id, subject, &sealed)?.unwrap_or_default(),
+            None => vec![],
+        };
+        result.push((user_id.as_str(), tags));
     }
     Answer::of(&Tagged { code: OK, result: TagsOf(result) })
-}
-
-async fn tags_of(call: &Call<'_>, user_id: &UserId) -> Result<Vec<String>, Fault> {
-    let Some(subject) = call.engine.find(&call.app.id, user_id).await? else { return Ok(vec![]) };
-    let sealed = user_tags::of_subjects(call.engine.read(), &call.app.id, &[subject]).await?;
-    let Some(sealed) = sealed.into_iter().next().flatten() else { return Ok(vec![]) };
-    let tags = call.engine.open_json(&call.app.id, subject, &sealed)?;
-    Ok(tags.and_then(|tags| serde_json::from_value(tags).ok()).unwrap_or_default())
 }
 
 #[cfg(test)]

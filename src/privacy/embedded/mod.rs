@@ -228,18 +228,17 @@ impl Vault for Embedded {
         if !sealing::is_recorded(sealed, ciphertext) {
             return Err(Error::Tampered("its ciphertext is not the one that was recorded"));
         }
-        sealing::open(key, header, &header.to_bytes(), &sealed.commitment, ciphertext)
+        sealing::open(key, (header.event, &header.path), &header.to_bytes(), &sealed.commitment, ciphertext)
     }
 
     fn open_stored(&self, app: &AppId, subject: SubjectRef, stored: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
         let stored = Stored::from_bytes(stored).map_err(|_| Error::Tampered("it is not a sealed value"))?;
-        let header = &stored.header;
-        if header.app != *app || header.subject != subject {
+        if stored.app != app.as_str() || stored.subject != subject {
             return Err(Error::Tampered("it is about somebody else"));
         }
         let keys = self.inner.keys(subject)?.ok_or(Error::Erased)?;
-        let key = keys.key(header.epoch, header.class).ok_or(Error::Erased)?;
-        sealing::open(key, header, stored.associated, &stored.commitment, stored.ciphertext)
+        let key = keys.key(stored.epoch, stored.class).ok_or(Error::Erased)?;
+        sealing::open(key, (stored.event, stored.path), stored.associated, &stored.commitment, stored.ciphertext)
     }
 
     fn destroy(&self, subjects: &[(SubjectRef, &[Class])]) -> Result<Destroyed, Error> {

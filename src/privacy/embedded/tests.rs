@@ -330,7 +330,7 @@ fn nothing_that_holds_keys_can_be_printed() {
     let (_dir, vault) = fresh();
     let (header, sealed) = sealed(&vault, 1).remove(0);
     let stored = header.store(&sealed.commitment, sealed.ciphertext.as_ref().unwrap());
-    assert_eq!(Stored::from_bytes(&stored).unwrap().header, header);
+    assert_eq!(Stored::from_bytes(&stored).unwrap().associated, header.to_bytes());
     let printed = format!("{sealed:?}");
     let first = format!("{}, {}", sealed.commitment[0], sealed.commitment[1]);
     assert!(!printed.contains(&first), "{printed}");

@@ -20,6 +20,9 @@ use super::{
     register,
 };
 
+/// A stream, whom to tell that it was read, and who lets the answer go.
+type Held = (String, Arc<Notify>, Arc<Notify>);
+
 /// The real log, of which some appends fail or take long.
 struct Failing {
     inner: Arc<dyn EventLog>,
@@ -29,7 +32,7 @@ struct Failing {
     every: AtomicU32,
     appends: AtomicU64,
     /// The next read of this stream is held up once it was made, until it is let go.
-    held: Mutex<Option<(String, Arc<Notify>, Arc<Notify>)>>,
+    held: Mutex<Option<Held>>,
 }
 
 impl Failing {

@@ -1,0 +1,134 @@
+//! What an erasure takes out of the read models, and what it leaves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rollcall_projections::{
+    ALL, Order, banned_users, blocklists, deactivated_users, erasure_ledger, friend_graph, hosted_profiles, remarks,
+    user_directory, user_tags,
+};
+use rollcall_schemas::ids::{ErasureId, FieldName, OperationId, Pair};
+use rollcall_schemas::personal::Class;
+use rollcall_schemas::plain::Scope;
+use rollcall_schemas::stream::Stream;
+use rollcall_schemas::{erasure, friendship, user};
+use uuid::Uuid;
+
+use crate::rebuilding::store;
+use crate::support::{Log, app, at, banned, blocked, profile, subject, tag};
+
+fn known() -> Log {
+    let mut log = Log::default();
+    let (me, them) = (subject(1), subject(2));
+    log.register(me);
+    log.register(them);
+    let fields = BTreeMap::from([(FieldName("email".into()), profile(me, "mail"))]);
+    log.user(me, user::ProfileSet { subject: me, fields, cleared: BTreeSet::new() });
+    log.user(me, user::Tagged { subject: me, tags: Some(profile(me, "tags")) });
+    log.record(Stream::Ban(me), banned(me, at(9_000)));
+    log.record(Stream::Blocklist(them), blocked(them, vec![me]));
+    let remarked = rollcall_schemas::remarks::Remarked { owner: them, target: me, remark: profile(me, "remark") };
+    log.record(Stream::Remarks(them), rollcall_schemas::remarks::Event::from(remarked));
+    let pair = Stream::Friendship(Pair::of(me, them).unwrap());
+    log.record(pair.clone(), friendship::Event::from(friendship::Befriended { from: me, to: them }));
+    let described = friendship::Described {
+        owner: them,
+        about: me,
+        remark: Some(profile(me, "remark")),
+        remark_cleared: false,
+        fields: BTreeMap::new(),
+        cleared: BTreeSet::new(),
+    };
+    log.record(pair, friendship::Event::from(described));
+    log
+}
+
+fn scrub(log: &mut Log, classes: Vec<Class>) {
+    let (me, erasure) = (subject(1), ErasureId(Uuid::from_u128(1)));
+    let stream = Stream::Erasure(erasure);
+    let operation = OperationId("op".into());
+    log.user(me, user::Deactivated { subject: me, erasure, operation: operation.clone() });
+    let requested = erasure::Requested { erasure, subject: me, scope: Scope::Deactivate, operation };
+    log.record(stream.clone(), erasure::Event::from(requested));
+    let scrubbed = erasure::Scrubbed {
+        erasure,
+        subject: me,
+        classes,
+        keys_destroyed: 2,
+        generation_before: 4,
+        generation_after: 5,
+        events_detached: 3,
+    };
+    log.record(stream, erasure::Event::from(scrubbed));
+}
+
+#[tokio::test]
+async fn a_deactivated_user_is_listed_without_any_value_and_bystanders_keep_theirs() {
+    let (_files, store) = store();
+    let mut log = known();
+    scrub(&mut log, vec![Class::Profile, Class::Moderation]);
+    store.apply(&log.after(0), ALL).unwrap();
+    let (app, me, them) = (app("app-one"), subject(1), subject(2));
+
+    let user = user_directory::by_tag(&store, &app, tag(me)).await.unwrap().unwrap();
+    assert!(user.deactivated && !user.is_active() && user.user_id.is_some());
+    assert_eq!((user.name, user.portrait), (None, None));
+    assert_eq!(user_directory::registered_count(&store, &app).await.unwrap(), 1);
+    let listed = user_directory::registered(&store, &app, 1, 10, Order::OldestFirst).await.unwrap();
+    assert_eq!(listed.iter().map(|user| user.subject).collect::<Vec<_>>(), [them]);
+    assert!(listed[0].name.is_some());
+    assert_eq!(hosted_profiles::of_subjects(&store, &app, &[me]).await.unwrap(), [None]);
+    assert_eq!(user_tags::of_subjects(&store, &app, &[me]).await.unwrap(), [None]);
+    assert_eq!(remarks::about(&store, me, None, 10).await.unwrap(), []);
+    assert_eq!(friend_graph::descriptions(&store, them, &[me]).await.unwrap(), [vec![]]);
+    assert_eq!(deactivated_users::page(&store, &app, 1, 10).await.unwrap()[0].subject, me);
+    let ban = banned_users::of(&store, me).await.unwrap().unwrap();
+    assert_eq!((ban.until, ban.reason), (at(9_000), None));
+    assert!(blocklists::contains(&store, them, me).await.unwrap());
+    let open = erasure_ledger::open(&store, 10).await.unwrap();
+    assert_eq!((open[0].subject, open[0].step()), (me, erasure_ledger::Step::Scrubbed));
+}
+
+#[tokio::test]
+async fn a_scrub_takes_only_the_classes_it_names() {
+    let (_files, store) = store();
+    let mut log = known();
+    let (app, me) = (app("app-one"), subject(1));
+    scrub(&mut log, vec![Class::Profile]);
+    store.apply(&log.after(0), ALL).unwrap();
+    assert!(banned_users::of(&store, me).await.unwrap().unwrap().reason.is_some());
+    assert!(user_directory::by_subject(&store, &app, me).await.unwrap().unwrap().user_id.is_some());
+}
+
+#[tokio::test]
+async fn a_forgotten_user_is_on_no_list_and_its_user_id_names_a_new_person() {
+    let (_files, store) = store();
+    let mut log = known();
+    scrub(&mut log, vec![Class::Profile, Class::Moderation, Class::Identity]);
+    let (app, me) = (app("app-one"), subject(1));
+    log.user(me, user::Forgotten { subject: me, erasure: ErasureId(Uuid::from_u128(1)) });
+    let newcomer = log.register(subject(9));
+    let mut arrivals = log.after(0);
+    let same_user_id = rollcall_projections::Entry { tag: Some(tag(me)), ..log.entry(newcomer) };
+    *arrivals.last_mut().unwrap() = rollcall_projections::Arrival::Decoded(same_user_id);
+    store.apply(&arrivals, ALL).unwrap();
+    assert_eq!(store.parked(10).await.unwrap(), []);
+    assert_eq!(user_directory::by_tag(&store, &app, tag(me)).await.unwrap().unwrap().subject, subject(9));
+    assert_eq!(user_directory::by_subject(&store, &app, me).await.unwrap(), None);
+    assert_eq!(deactivated_users::count(&store, &app).await.unwrap(), 0);
+    assert_eq!(banned_users::of(&store, me).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_reactivated_user_is_registered_again_without_name_and_portrait() {
+    let (_files, store) = store();
+    let mut log = known();
+    scrub(&mut log, vec![Class::Profile, Class::Moderation]);
+    let (app, me) = (app("app-one"), subject(1));
+    log.user(me, user::Reactivated { subject: me, epoch: 1, operation: OperationId("op2".into()) });
+    store.apply(&log.after(0), ALL).unwrap();
+    let user = user_directory::by_subject(&store, &app, me).await.unwrap().unwrap();
+    assert!(user.is_active());
+    assert_eq!((user.epoch, user.name, user.portrait), (1, None, None));
+    assert_eq!(user_directory::registered_count(&store, &app).await.unwrap(), 2);
+    assert_eq!(deactivated_users::page(&store, &app, 1, 10).await.unwrap(), []);
+}

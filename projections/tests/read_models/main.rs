@@ -1,0 +1,13 @@
+//! What the read models promise.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+
+mod erasing;
+mod histories;
+mod paging;
+mod parking;
+mod portable_sql;
+mod projecting;
+mod rebuilding;
+mod shape;
+mod support;

@@ -1,0 +1,275 @@
+//! Lists come in pages, in their order, without a repetition or a hole, and one app never sees another's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rollcall_projections::{
+    ALL, Order, allowlists, apps, audit_trail, banned_users, blocklists, deactivated_users, erasure_ledger,
+    friend_graph, hosted_profiles, mutes, remarks, user_directory,
+};
+use rollcall_schemas::ids::{ErasureId, FieldName, OperationId, Pair, SubjectRef};
+use rollcall_schemas::plain::{Environment, Plan, Scope};
+use rollcall_schemas::stream::Stream;
+use rollcall_schemas::{allowlist, app as app_events, erasure, friendship, user};
+use uuid::Uuid;
+
+use crate::rebuilding::store;
+use crate::support::{Log, app, at, banned, blocked, profile, subject};
+
+const PEOPLE: u32 = 7;
+
+fn everyone() -> Vec<SubjectRef> {
+    (0..PEOPLE).map(subject).collect()
+}
+
+fn reversed() -> Vec<SubjectRef> {
+    everyone().into_iter().rev().collect()
+}
+
+/// Seven of `app-one`, whose lists are asked for, and one of `app-two`, who must never appear.
+fn crowd(each: impl Fn(&mut Log, SubjectRef)) -> Log {
+    let mut log = Log::default();
+    for who in everyone() {
+        log.register(who);
+        each(&mut log, who);
+    }
+    log.app = app("app-two");
+    log.register(subject(100));
+    each(&mut log, subject(100));
+    log
+}
+
+/// Asks for numbered pages of three until one is short.
+macro_rules! pages {
+    ($page:ident => $query:expr, $key:expr) => {{
+        let mut all = Vec::new();
+        for $page in 1..=9_u32 {
+            let found = $query.await.unwrap();
+            let full = found.len() == 3;
+            all.extend(found.iter().map($key));
+            if !full {
+                break;
+            }
+        }
+        all
+    }};
+}
+
+/// Follows a cursor in steps of three until the list ends.
+macro_rules! follow {
+    ($cursor:ident => $query:expr, $key:expr, $next:expr) => {{
+        let mut all = Vec::new();
+        let mut $cursor = None;
+        loop {
+            let found = $query.await.unwrap();
+            all.extend(found.iter().map($key));
+            match found.last() {
+                Some(last) if found.len() == 3 => $cursor = Some($next(last)),
+                _ => break all,
+            }
+        }
+    }};
+}
+
+#[tokio::test]
+async fn registered_users_are_paged_by_registration() {
+    let (_files, store) = store();
+    store.apply(&crowd(|_, _| {}).after(0), ALL).unwrap();
+    let one = app("app-one");
+    for (order, expected) in [(Order::OldestFirst, everyone()), (Order::NewestFirst, reversed())] {
+        let numbered = pages!(page => user_directory::registered(&store, &one, page, 3, order), |user| user.subject);
+        assert_eq!(numbered, expected);
+        let followed = follow!(cursor => user_directory::registered_after(&store, &one, cursor, 3, order),
+            |user| user.subject, |user: &user_directory::User| user.registered_position.unwrap());
+        assert_eq!(followed, expected);
+    }
+    assert_eq!(user_directory::registered_count(&store, &one).await.unwrap(), 7);
+    assert_eq!(user_directory::by_subject(&store, &one, subject(100)).await.unwrap(), None);
+    let two = user_directory::by_subjects(&store, &app("app-two"), &[subject(0), subject(100)]).await.unwrap();
+    assert_eq!(two.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true]);
+}
+
+#[tokio::test]
+async fn profiles_are_paged_by_registration_and_users_without_one_are_left_out() {
+    let (_files, store) = store();
+    let log = crowd(|log, who| {
+        if who != subject(3) {
+            let fields = BTreeMap::from([(FieldName("email".into()), profile(who, "mail"))]);
+            log.user(who, user::ProfileSet { subject: who, fields, cleared: BTreeSet::new() });
+        }
+    });
+    store.apply(&log.after(0), ALL).unwrap();
+    let one = app("app-one");
+    let found =
+        pages!(page => hosted_profiles::page(&store, &one, page, 3, Order::NewestFirst), |profile| profile.subject);
+    assert_eq!(found, reversed().into_iter().filter(|who| *who != subject(3)).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn deactivated_users_are_paged_from_the_latest() {
+    let (_files, store) = store();
+    let log = crowd(|log, who| {
+        let (erasure, operation) = (ErasureId(who.0), OperationId("op".into()));
+        log.user(who, user::Deactivated { subject: who, erasure, operation });
+    });
+    store.apply(&log.after(0), ALL).unwrap();
+    let one = app("app-one");
+    let found = pages!(page => deactivated_users::page(&store, &one, page, 3), |user| user.subject);
+    assert_eq!(found, reversed());
+    assert_eq!(deactivated_users::count(&store, &one).await.unwrap(), 7);
+}
+
+#[tokio::test]
+async fn bans_are_paged_from_the_latest_end_and_only_while_they_last() {
+    let (_files, store) = store();
+    let mut log = Log::default();
+    for (number, who) in (0..).zip(everyone()) {
+        log.record(Stream::Ban(who), banned(who, at(1_000 + number)));
+    }
+    store.apply(&log.after(0), ALL).unwrap();
+    let one = app("app-one");
+    let found = pages!(page => banned_users::banned_until(&store, &one, at(1_000), page, 3), |ban| ban.subject);
+    assert_eq!(found, reversed()[..6]);
+    let due = banned_users::due(&store, at(1_001), 10).await.unwrap();
+    assert_eq!(due.iter().map(|ban| ban.subject).collect::<Vec<_>>(), everyone()[..2]);
+    assert_eq!(banned_users::banned_until(&store, &app("app-two"), at(0), 1, 3).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn blocklists_and_allowlists_are_paged_from_the_newest_entry() {
+    let (_files, store) = store();
+    let mut log = Log::default();
+    let owner = subject(50);
+    for targets in everyone().chunks(2) {
+        log.record(Stream::Blocklist(owner), blocked(owner, targets.to_vec()));
+        let allowed = allowlist::Allowed { subject: owner, targets: targets.to_vec() };
+        log.record(Stream::Allowlist(owner), allowlist::Event::from(allowed));
+    }
+    log.record(Stream::Allowlist(owner), allowlist::Event::from(allowlist::Enabled { subject: owner }));
+    store.apply(&log.after(0), ALL).unwrap();
+    let found = follow!(cursor => blocklists::page(&store, owner, cursor, 3),
+        |entry| entry.target, |entry: &blocklists::Blocked| entry.sequence);
+    assert_eq!(found, reversed());
+    let found = follow!(cursor => allowlists::page(&store, owner, cursor, 3),
+        |entry| entry.target, |entry: &allowlists::Allowed| entry.sequence);
+    assert_eq!(found, reversed());
+    assert_eq!(blocklists::count(&store, owner).await.unwrap(), 7);
+    assert!(!blocklists::contains(&store, subject(1), owner).await.unwrap());
+    assert_eq!(allowlists::settings_of(&store, &[owner, subject(1)]).await.unwrap(), [true, false]);
+}
+
+#[tokio::test]
+async fn friends_are_paged_both_ways_and_requests_are_pending_until_they_lapse() {
+    let (_files, store) = store();
+    let mut log = Log::default();
+    let owner = subject(50);
+    for who in everyone() {
+        let stream = Stream::Friendship(Pair::of(owner, who).unwrap());
+        log.record(stream, friendship::Event::from(friendship::Befriended { from: who, to: owner }));
+    }
+    for number in 60..65 {
+        let (from, expires_at) = (subject(number), at(i64::from(number)));
+        let requested = friendship::Requested { from, to: owner, text: Some(profile(from, "please")), expires_at };
+        let stream = Stream::Friendship(Pair::of(owner, from).unwrap());
+        log.record(stream, friendship::Event::from(requested));
+    }
+    store.apply(&log.after(0), ALL).unwrap();
+    for (order, expected) in [(Order::OldestFirst, everyone()), (Order::NewestFirst, reversed())] {
+        let found = follow!(cursor => friend_graph::page(&store, owner, cursor, 3, order),
+            |friend| friend.friend, |friend: &friend_graph::Friend| friend.befriended_position);
+        assert_eq!(found, expected);
+    }
+    assert_eq!(friend_graph::count(&store, owner).await.unwrap(), 7);
+    assert_eq!(friend_graph::count(&store, subject(0)).await.unwrap(), 1);
+    assert_eq!(friend_graph::check(&store, owner, &[subject(0), subject(60)]).await.unwrap(), [true, false]);
+    let pending = follow!(cursor => friend_graph::pending(&store, owner, at(60), cursor, 3),
+        |request| request.from, |request: &friend_graph::Request| request.requested_position);
+    assert_eq!(pending, [subject(64), subject(63), subject(62), subject(61)]);
+    assert_eq!(friend_graph::request(&store, subject(60), owner, at(60)).await.unwrap(), None);
+    assert_eq!(friend_graph::all_of(&store, owner, 5_000).await.unwrap().len(), 12);
+}
+
+#[tokio::test]
+async fn mutes_are_paged_by_offset_and_counted() {
+    let (_files, store) = store();
+    let log = crowd(|log, who| {
+        log.user(who, user::DirectMessagesMuted { subject: who });
+    });
+    store.apply(&log.after(0), ALL).unwrap();
+    let one = app("app-one");
+    let found = pages!(page => mutes::page(&store, &one, u64::from(page - 1) * 3, 3), |who| *who);
+    assert_eq!(found, everyone());
+    assert_eq!(mutes::total(&store, &one).await.unwrap(), 7);
+    assert!(mutes::of(&store, subject(100)).await.unwrap());
+}
+
+#[tokio::test]
+async fn remarks_are_paged_in_the_order_first_made() {
+    use rollcall_schemas::remarks::{Event, Remarked};
+    let (_files, store) = store();
+    let mut log = Log::default();
+    let owner = subject(50);
+    for who in everyone().into_iter().chain([subject(0)]) {
+        let remarked = Remarked { owner, target: who, remark: profile(who, "remark") };
+        log.record(Stream::Remarks(owner), Event::from(remarked));
+    }
+    store.apply(&log.after(0), ALL).unwrap();
+    let found = pages!(page => remarks::page(&store, owner, page, 3), |remark| remark.target);
+    assert_eq!(found, everyone());
+    assert_eq!(remarks::total(&store, owner).await.unwrap(), 7);
+    assert_eq!(remarks::about(&store, subject(0), None, 3).await.unwrap(), [owner]);
+    assert_eq!(remarks::about(&store, subject(0), Some(owner), 3).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn apps_are_listed_by_key_with_their_secrets() {
+    let (_files, store) = store();
+    let mut log = Log::default();
+    for number in 0..7 {
+        let app = app(&format!("app-{number}"));
+        let registered =
+            app_events::Registered { app: app.clone(), environment: Environment::Production, plan: Plan::Pro };
+        log.record(Stream::App(app), app_events::Event::from(registered));
+    }
+    store.apply(&log.after(0), ALL).unwrap();
+    let found = follow!(cursor => apps::all(&store, cursor.as_ref(), 3),
+        |app| app.app.to_string(), |app: &apps::App| app.app.clone());
+    assert_eq!(found, (0..7).map(|number| format!("app-{number}")).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn the_trail_is_paged_by_app_and_by_subject_from_the_newest() {
+    let (_files, store) = store();
+    let log = crowd(|log, who| {
+        for _ in 0..6 {
+            log.record(Stream::Ban(who), banned(who, at(1)));
+        }
+    });
+    store.apply(&log.after(0), ALL).unwrap();
+    let one = app("app-one");
+    let found = follow!(cursor => audit_trail::page(&store, &one, cursor, 3),
+        |trace| trace.position, |trace: &audit_trail::Trace| trace.position);
+    assert_eq!(found, (1..=49).rev().collect::<Vec<u64>>());
+    let found = follow!(cursor => audit_trail::of_subject(&store, &one, subject(1), cursor, 3),
+        |trace| trace.position, |trace: &audit_trail::Trace| trace.position);
+    assert_eq!(found, (8..=14).rev().collect::<Vec<u64>>());
+    assert_eq!(audit_trail::of_subject(&store, &one, subject(100), None, 3).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn erasures_are_found_by_operation_within_their_app() {
+    let (_files, store) = store();
+    let mut log = Log::default();
+    let operation = OperationId("op".into());
+    for who in everyone() {
+        let erasure = ErasureId(Uuid::from_u128(who.0.as_u128() + 1));
+        let requested =
+            erasure::Requested { erasure, subject: who, scope: Scope::Forget, operation: operation.clone() };
+        log.record(Stream::Erasure(erasure), erasure::Event::from(requested));
+    }
+    store.apply(&log.after(0), ALL).unwrap();
+    let found = erasure_ledger::of_operation(&store, &app("app-one"), &operation, 10).await.unwrap();
+    assert_eq!(found.iter().map(|erasure| erasure.subject).collect::<Vec<_>>(), everyone());
+    assert_eq!(erasure_ledger::of_operation(&store, &app("app-two"), &operation, 10).await.unwrap(), []);
+    assert_eq!(erasure_ledger::of(&store, subject(1), 10).await.unwrap().len(), 1);
+    assert_eq!(erasure_ledger::open(&store, 3).await.unwrap().len(), 3);
+}

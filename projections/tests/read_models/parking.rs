@@ -1,0 +1,107 @@
+//! A poison event parks its stream in its read model, and nothing else.
+
+use rollcall_projections::store::Error;
+use rollcall_projections::{ALL, Arrival, Poison, user_directory};
+use rollcall_schemas::ids::Pair;
+use rollcall_schemas::stream::Stream;
+use rollcall_schemas::{friendship, user};
+
+use crate::rebuilding::{digests, store};
+use crate::support::{Log, app, at, profile, subject, tag};
+
+/// The second registration of a subject contradicts the directory, and no other read model.
+fn contradictory() -> Log {
+    let mut log = Log::default();
+    log.register(subject(1));
+    log.register(subject(1));
+    log.register(subject(2));
+    log.user(
+        subject(1),
+        user::Modified { subject: subject(1), name: Some(profile(subject(1), "later")), portrait: None },
+    );
+    log
+}
+
+#[tokio::test]
+async fn a_poison_event_parks_its_stream_in_its_read_model_and_nothing_else() {
+    let (files, store) = store();
+    let log = contradictory();
+    store.apply(&log.after(0)[..3], ALL).unwrap();
+    drop(store);
+    // What is parked survives a restart.
+    let store = rollcall_projections::store::ReadStore::open(&files.path().join("read.db")).unwrap();
+    store.apply(&log.after(3), ALL).unwrap();
+
+    let parked = store.parked(10).await.unwrap();
+    assert_eq!(parked.len(), 1);
+    let stream = format!("user-{}", subject(1));
+    assert_eq!((parked[0].model.as_str(), parked[0].stream.as_str()), ("user_directory", stream.as_str()));
+    assert_eq!((parked[0].position, parked[0].event, parked[0].held_back), (2, log.events[1].id, 1));
+    assert!(parked[0].reason.contains("UNIQUE"), "{}", parked[0].reason);
+    assert_eq!(store.parked_positions("user_directory", &stream, 10).await.unwrap(), [2, 4]);
+
+    assert!(store.checkpoints().iter().all(|checkpoint| checkpoint.position == 4));
+    let app = app("app-one");
+    assert!(user_directory::by_tag(&store, &app, tag(subject(2))).await.unwrap().is_some());
+    let first = user_directory::by_subject(&store, &app, subject(1)).await.unwrap().unwrap();
+    assert_eq!(first.registered_position, Some(1));
+    assert_eq!(user_directory::registered_count(&store, &app).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_parked_stream_is_retried_in_order_and_stops_at_what_still_fails() {
+    let (_files, store) = store();
+    let log = contradictory();
+    store.apply(&log.after(0), ALL).unwrap();
+    let stream = format!("user-{}", subject(1));
+    let directory = &user_directory::UserDirectory;
+
+    let wrong = store.retry_parked(directory, &stream, &[log.entry(4)]);
+    assert!(matches!(wrong, Err(Error::NotTheParked { .. })));
+    let retried = store.retry_parked(directory, &stream, &[log.entry(2), log.entry(4)]).unwrap();
+    assert_eq!((retried.applied, retried.parked), (0, 2));
+
+    assert_eq!(store.resolve_parked("user_directory", &stream).unwrap(), 2);
+    assert_eq!(store.parked(10).await.unwrap(), []);
+    let mut log = log;
+    log.user(
+        subject(1),
+        user::Modified { subject: subject(1), name: Some(profile(subject(1), "new")), portrait: None },
+    );
+    store.apply(&log.after(4), ALL).unwrap();
+    let user = user_directory::by_subject(&store, &app("app-one"), subject(1)).await.unwrap().unwrap();
+    assert!(user.name.unwrap().ends_with(b"new"));
+}
+
+#[tokio::test]
+async fn an_undecodable_event_parks_its_stream_everywhere_until_it_is_read() {
+    let (_files, store) = store();
+    let mut log = Log::default();
+    let (a, b) = (subject(1), subject(2));
+    let pair = Stream::Friendship(Pair::of(a, b).unwrap());
+    log.register(a);
+    log.register(b);
+    let unread = log.record(pair.clone(), friendship::Event::from(friendship::Befriended { from: a, to: b }));
+    log.register(subject(3));
+    let requested = friendship::Requested { from: b, to: a, text: None, expires_at: at(100) };
+    log.record(pair.clone(), friendship::Event::from(requested));
+
+    let mut arrivals = log.after(0);
+    let id = log.events[2].id;
+    arrivals[2] =
+        Arrival::Undecodable(Poison { position: unread, stream: pair.to_string(), id, reason: "unknown".into() });
+    store.apply(&arrivals, ALL).unwrap();
+    assert_eq!(store.parked(100).await.unwrap().len(), ALL.len());
+    for model in ALL {
+        let retried = store.retry_parked(*model, &pair.to_string(), &[log.entry(unread)]).unwrap();
+        assert_eq!((retried.applied, retried.parked), (1, 1));
+        // Still held back behind what remains.
+        assert_eq!(store.parked_positions(model.name(), &pair.to_string(), 10).await.unwrap(), [5]);
+        store.retry_parked(*model, &pair.to_string(), &[log.entry(5)]).unwrap();
+    }
+    assert_eq!(store.parked(100).await.unwrap(), []);
+
+    let (_clean_files, clean) = self::store();
+    clean.apply(&log.after(0), ALL).unwrap();
+    assert_eq!(digests(&store), digests(&clean));
+}

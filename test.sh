@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Passes every test on a fresh Debian with Rust, installing what it lacks.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+missing=()
+need() { # command, then the Debian packages that bring it
+  command -v "$1" >/dev/null 2>&1 || missing+=("${@:2}")
+}
+need cc gcc libc6-dev
+need curl curl
+need node nodejs
+need npm npm
+need python3 python3
+need flock util-linux
+python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
+command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
+if [ "${#missing[@]}" -gt 0 ]; then
+  echo "installing ${missing[*]}"
+  as_root apt-get update -q
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
+fi
+
+./tests/it/sdk/install.sh
+cargo fmt --all --check
+cargo clippy --workspace --all-targets --locked -- -D warnings
+RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
+if command -v cargo-deny >/dev/null 2>&1; then
+  cargo deny check bans licenses sources
+fi
+cargo test --workspace --locked
