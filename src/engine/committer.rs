@@ -34,8 +34,9 @@ pub(super) struct SealedBatch {
     waiting: Vec<Waiting>,
 }
 
-/// Seals batches until there are no more. A command that cannot be sealed makes what was decided after it doubtful:
-/// the epoch grows, and what follows is decided again.
+/// Seals batches until there are no more. A command that cannot be sealed makes what was decided with it doubtful:
+/// the epoch grows, and all of that is decided again. A batch never goes on under a later epoch than it was decided
+/// in: whoever loads a state in the new epoch must not be overtaken by it.
 pub(super) fn seal_all(
     mut batches: mpsc::Receiver<Batch>,
     sealed: &mpsc::Sender<SealedBatch>,
@@ -61,8 +62,6 @@ pub(super) fn seal_all(
                 }
             }
         }
-        // What was sealed before the failure goes on under the epoch it was decided in, before anything later.
-        out.epoch = epoch.load(Ordering::Acquire).max(out.epoch);
         if !out.items.is_empty() && sealed.blocking_send(out).is_err() {
             return;
         }

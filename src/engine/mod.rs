@@ -5,7 +5,7 @@
 //! module knows the ports.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -152,6 +152,7 @@ pub struct Engine {
     apps: Arc<Apps>,
     clock: Arc<Clock>,
     commands: mpsc::Sender<Option<Submitted>>,
+    epoch: Arc<AtomicU64>,
     applied: watch::Receiver<u64>,
     hurry: Arc<Hurry>,
     running: Arc<Mutex<HashSet<[u8; 32]>>>,
@@ -369,6 +370,7 @@ impl Engine {
             fresh: (0..command.fresh_ids()).map(|_| Uuid::new_v4()).collect(),
         };
         let (mut loaded, mut counted) = (vec![], vec![]);
+        let mut epoch = self.epoch.load(Ordering::Acquire);
         for _ in 0..ATTEMPTS_MAX {
             let resolved = self.resolve(&caller.app, command.clone()).await?;
             let command = self.complete(&caller.app, resolved.command, &context).await?;
@@ -380,6 +382,7 @@ impl Engine {
                 metadata: metadata.clone(),
                 command,
                 context: context.clone(),
+                epoch,
                 loaded: std::mem::take(&mut loaded),
                 counted: std::mem::take(&mut counted),
                 holds: resolved.holds,
@@ -388,7 +391,9 @@ impl Engine {
                 answer,
             };
             self.commands.try_send(Some(submitted)).map_err(|_| Error::Busy)?;
-            match answered.await {
+            let answer = answered.await;
+            epoch = self.epoch.load(Ordering::Acquire);
+            match answer {
                 Ok(Answer::Done(reply, position)) => {
                     let token = self.token_of(&caller.app, &reply)?;
                     return Ok(Done { reply, token, position });

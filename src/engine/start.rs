@@ -95,6 +95,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
     let (commands, submitted) = mpsc::channel(QUEUE_MAX);
     let erasures = Arc::new(Notify::new());
     let clock = Arc::new(Clock::default());
+    let epoch = Arc::new(AtomicU64::new(0));
     let ready = Arc::new(AtomicBool::new(true));
     let engine = Arc::new(Engine {
         log: log.clone(),
@@ -104,6 +105,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         apps: apps.clone(),
         clock: clock.clone(),
         commands,
+        epoch: epoch.clone(),
         applied: applied.clone(),
         hurry,
         running: Arc::new(Mutex::new(HashSet::new())),
@@ -113,7 +115,6 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
 
     let stop = CancellationToken::new();
     let runtime = Handle::current();
-    let epoch = Arc::new(AtomicU64::new(0));
     let (batches, decided) = mpsc::channel(BATCHES_MAX);
     let (sealed, to_append) = mpsc::channel(BATCHES_MAX);
     let threads = vec![

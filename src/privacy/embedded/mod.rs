@@ -172,7 +172,21 @@ impl Inner {
 
 impl Embedded {
     fn destroy_until(&self, subjects: &[(SubjectRef, &[Class])], stop_after: StopAfter) -> Result<Destroyed, Error> {
-        self.inner.rotate(&Rotation { destroy: subjects, all: false, apps: false, stop_after })
+        self.inner.rotate(&Rotation { destroy: subjects, all: false, apps: false, drop_secret: None, stop_after })
+    }
+}
+
+impl Embedded {
+    fn drop_secret_until(&self, app: &AppId, id: SecretId, stop_after: StopAfter) -> Result<(), Error> {
+        let known = self.inner.app(app)?.secrets.iter().any(|(of, ..)| *of == id);
+        if !known {
+            return Ok(());
+        }
+        let drop_secret = Some((app, id));
+        let dropped = self.inner.rotate(&Rotation { destroy: &[], all: false, apps: true, drop_secret, stop_after });
+        // Also after a failure: it may have come behind the commit.
+        self.inner.forget_app(app);
+        dropped.map(|_| ())
     }
 }
 
@@ -232,7 +246,7 @@ impl Vault for Embedded {
     }
 
     fn rotate(&self) -> Result<Destroyed, Error> {
-        self.inner.rotate(&Rotation { destroy: &[], all: true, apps: true, stop_after: None })
+        self.inner.rotate(&Rotation { destroy: &[], all: true, apps: true, drop_secret: None, stop_after: None })
     }
 
     fn tag(&self, app: &AppId, user_id: &str) -> Result<Tag, Error> {
@@ -262,14 +276,7 @@ impl Vault for Embedded {
     }
 
     fn drop_secret(&self, app: &AppId, id: SecretId) -> Result<(), Error> {
-        let known = self.inner.app(app)?.secrets.iter().any(|(of, ..)| *of == id);
-        if !known {
-            return Ok(());
-        }
-        lock(&self.inner.writer).execute("delete from app_secret where app = ?1 and id = ?2", (app.as_str(), id.0))?;
-        self.inner.rotate(&Rotation { destroy: &[], all: false, apps: true, stop_after: None })?;
-        self.inner.forget_app(app);
-        Ok(())
+        self.drop_secret_until(app, id, None)
     }
 
     fn secrets(&self, app: &AppId) -> Result<Vec<(SecretId, Secret)>, Error> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use rollcall_schemas::ids::SubjectRef;
+use rollcall_schemas::ids::{AppId, SecretId, SubjectRef};
 use rollcall_schemas::personal::Class;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use uuid::Uuid;
@@ -122,6 +122,8 @@ pub(super) struct Rotation<'r> {
     pub(super) all: bool,
     /// Give the apps' keys a new key.
     pub(super) apps: bool,
+    /// The secret of an app to drop with the apps' old key.
+    pub(super) drop_secret: Option<(&'r AppId, SecretId)>,
     /// For tests of crashes.
     pub(super) stop_after: StopAfter,
 }
@@ -163,6 +165,9 @@ pub(super) fn rotate(
     for shard in shards {
         let doomed = touched.get(&shard).map_or(&[][..], Vec::as_slice);
         keys += rewrap_shard(&transaction, (tree, &next), shard, doomed)?;
+    }
+    if let Some((app, id)) = rotation.drop_secret {
+        apps::drop_secret(&transaction, app, id)?;
     }
     if rotation.all || rotation.apps {
         apps::rewrap(&transaction, tree.apps(), next.apps())?;

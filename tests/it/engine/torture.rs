@@ -1,22 +1,27 @@
 //! A log that fails: callers are told, nothing is lost, nothing is invented.
 
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use rollcall::domain::user;
 use rollcall::engine::journal;
 use rollcall::eventlog::{self, Item, Outcome};
 use rollcall_schemas::Event;
 use rollcall_schemas::{blocklist, friendship};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::{
     Arc, Command, Engine, Environment, Error, EventLog, RawEvent, Running, SubjectRef, at_once, caller, person,
     register,
 };
+
+/// A stream, whom to tell that it was read, and who lets the answer go.
+type Held = (String, Arc<Notify>, Arc<Notify>);
 
 /// The real log, of which some appends fail or take long.
 struct Failing {
@@ -26,11 +31,19 @@ struct Failing {
     /// Every so many appends fail; 0: none.
     every: AtomicU32,
     appends: AtomicU64,
+    /// The next read of this stream is held up once it was made, until it is let go.
+    held: Mutex<Option<Held>>,
 }
 
 impl Failing {
     fn over(inner: Arc<dyn EventLog>) -> Arc<Self> {
-        Arc::new(Self { inner, next: AtomicU32::new(0), every: AtomicU32::new(0), appends: AtomicU64::new(0) })
+        Arc::new(Self {
+            inner,
+            next: AtomicU32::new(0),
+            every: AtomicU32::new(0),
+            appends: AtomicU64::new(0),
+            held: Mutex::default(),
+        })
     }
 
     fn fails(&self) -> bool {
@@ -53,7 +66,13 @@ impl EventLog for Failing {
         self.inner.append(batch).await
     }
     async fn read_stream(&self, stream: &str, after: u64, limit: usize) -> Result<Vec<RawEvent>, eventlog::Error> {
-        self.inner.read_stream(stream, after, limit).await
+        let events = self.inner.read_stream(stream, after, limit).await;
+        let held = self.held.lock().unwrap().take_if(|(of, ..)| of == stream);
+        if let Some((_, reached, let_go)) = held {
+            reached.notify_one();
+            let_go.notified().await;
+        }
+        events
     }
     async fn read_all(&self, after: u64, limit: usize) -> Result<Vec<RawEvent>, eventlog::Error> {
         self.inner.read_all(after, limit).await
@@ -101,6 +120,37 @@ async fn when_the_log_fails_callers_are_told_and_the_next_command_is_as_if_it_ha
     assert_eq!(running.events("user.registered").await.last().unwrap().stream, format!("user-{subject}"));
     assert_eq!(running.events("blocklist.blocked").await.len(), 1);
     assert_ne!(subject, ada);
+    running.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_loaded_before_a_failure_does_not_hide_what_was_acknowledged_since() {
+    let dir = tempfile::tempdir().unwrap();
+    let (running, _) = failing(dir.path()).await;
+    let ada = running.register("ada").await.subject;
+    running.execute(Command::Block(person("ada"), vec![person("new")])).await.unwrap();
+    let named = running.events("user.named").await.remove(0).stream;
+    running.stop();
+
+    let mut log = None;
+    let running = Running::open_with(dir.path(), |inner| log.insert(Failing::over(inner)).clone()).await;
+    let log = log.unwrap();
+    let rename = || Command::User(vec![person("new")], user::Command::Modify(Some(super::named("New")), None));
+    let (reached, let_go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    *log.held.lock().unwrap() = Some((named.clone(), reached.clone(), let_go.clone()));
+    let late = tokio::spawn({
+        let engine = running.engine();
+        async move { engine.execute(&caller(), rename()).await }
+    });
+    // The late command has loaded the user as it was; now it is registered, and then an append fails.
+    reached.notified().await;
+    assert_eq!(format!("user-{}", running.register("new").await.subject), named);
+    log.next.store(1, Ordering::Relaxed);
+    assert!(matches!(running.execute(register("ada")).await, Err(Error::Unavailable(_))));
+    assert_eq!(running.register("ada").await.subject, ada);
+    let_go.notify_one();
+    late.await.unwrap().expect("the user is registered");
+    running.execute(rename()).await.expect("the user is registered");
     running.stop();
 }
 
@@ -241,5 +291,29 @@ async fn one_user_id_keeps_one_subject_while_registrations_of_it_fail() {
     let registered = running.events("user.registered").await;
     assert_eq!(registered.len(), 4);
     assert_eq!(registered.len() + running.events("user.reregistered").await.len(), acknowledged);
+    running.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_cannot_be_sealed_fails_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::create(dir.path(), Environment::Production).await;
+    let lost = running.register("lost").await.subject;
+    for number in 0..8 {
+        running.register(&format!("user-{number}")).await;
+    }
+    // Behind the engine's back: the only way to make a seal fail while the state allows the command.
+    running.data.vault.destroy(&[(lost, &rollcall_schemas::personal::Class::ALL)]).unwrap();
+    let rename =
+        |user_id: &str| Command::User(vec![person(user_id)], user::Command::Modify(Some(super::named("New")), None));
+    for _ in 0..5 {
+        let mut calls: Vec<_> = (0..8).map(|number| (caller(), rename(&format!("user-{number}")))).collect();
+        calls.insert(4, (caller(), rename("lost")));
+        let done = at_once(&running.engine(), calls).await;
+        for (number, done) in done.iter().enumerate() {
+            assert_eq!(done.is_ok(), number != 4, "call {number}: {done:?}");
+        }
+    }
+    assert_eq!(running.events("user.modified").await.len(), 40);
     running.stop();
 }

@@ -79,3 +79,25 @@ fn a_new_secret_is_found_by_everybody_once_it_is_put() {
         assert!(vault.token_mac(&app(), SecretId(round), b"token").is_ok(), "round {round}");
     }
 }
+
+#[test]
+fn a_secret_whose_dropping_was_cut_short_is_whole_or_gone_and_can_be_dropped_again() {
+    for (step, reopen) in [(1, false), (1, true), (2, false), (2, true)] {
+        let (dir, mut vault) = fresh();
+        vault.put_secret(&app(), SecretId(1), "first").unwrap();
+        vault.put_secret(&app(), SecretId(2), "second").unwrap();
+        let value = sealed(&vault, 1).remove(0);
+        assert!(vault.drop_secret_until(&app(), SecretId(1), Some(step)).is_err());
+        if reopen {
+            drop(vault);
+            vault = Embedded::open(dir.path()).unwrap();
+        }
+        let kept = vault.token_mac(&app(), SecretId(1), b"token").is_ok();
+        assert_eq!(kept, step == 1, "step {step}, opened again: {reopen}");
+        vault.drop_secret(&app(), SecretId(1)).unwrap();
+        assert!(matches!(vault.token_mac(&app(), SecretId(1), b"token"), Err(Error::Erased)));
+        assert_eq!(secrets(&vault), [(2, "second".to_owned())]);
+        assert!(vault.inner.tree().generation > 1, "dropping a secret moves the root on");
+        assert!(super::opens(&vault, &value));
+    }
+}
