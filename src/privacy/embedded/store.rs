@@ -5,6 +5,7 @@ use std::path::Path;
 
 use rollcall_schemas::ids::{AppId, SecretId, SubjectRef};
 use rollcall_schemas::personal::Class;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use uuid::Uuid;
 
@@ -36,6 +37,8 @@ impl From<rusqlite::Error> for Error {
 /// Opens a connection to the vault's file, making the file if it does not exist.
 pub(super) fn connect(path: &Path) -> Result<Connection, Error> {
     let connection = Connection::open(path)?;
+    // A prepared statement stays as it was planned, whatever its parameters are.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.execute_batch(
         "pragma journal_mode = wal; pragma synchronous = full; pragma secure_delete = on; pragma temp_store = memory;
          pragma busy_timeout = 5000; pragma cache_size = -16384;",
