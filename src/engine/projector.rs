@@ -22,7 +22,7 @@ use crate::privacy::{self, Tag, Vault};
 /// Most events applied as one batch while following the log.
 pub const LIVE_BATCH_MAX: usize = 1_000;
 /// How long events gather while no query waits for them.
-const GATHER: Duration = Duration::from_millis(4);
+const GATHER: Duration = Duration::from_millis(8);
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
 /// Why the read models cannot go on for now.
