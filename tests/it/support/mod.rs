@@ -1,6 +1,8 @@
 //! What the tests share: the service as a process of its own, and callers that sign.
 
 pub mod service;
+pub mod shape;
 pub mod soundness;
+pub mod wire;
 
 pub use service::{App, Reply, Service};

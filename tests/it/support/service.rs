@@ -82,6 +82,21 @@ impl Reply {
         self
     }
 
+    /// Fails unless it is a success of this shape; see [`super::shape`].
+    #[track_caller]
+    pub fn shaped(self, shape: &str) -> Self {
+        let reply = self.ok();
+        assert_eq!(super::shape::shape(&reply.text), shape, "{}", reply.text);
+        reply
+    }
+
+    /// Fails unless it is a success with exactly this body.
+    #[track_caller]
+    pub fn reads(self, text: &str) -> Self {
+        assert_eq!(self.text, text);
+        self.ok()
+    }
+
     /// The names of the members at the top, in the order they were sent.
     pub fn members(&self) -> Vec<String> {
         let (mut names, mut depth, mut rest) = (vec![], 0_i32, self.text.as_str());
