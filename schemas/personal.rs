@@ -238,11 +238,21 @@ pub struct Header {
 #[error("the stored bytes are not a sealed value: {0}")]
 pub struct Unreadable(&'static str);
 
-/// A sealed value taken from a read model.
+/// A sealed value taken from a read model; nothing of it is copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored<'b> {
-    /// Where it belongs.
-    pub header: Header,
+    /// The tenant.
+    pub app: &'b str,
+    /// The event it was recorded with.
+    pub event: EventId,
+    /// Path of the field in that event.
+    pub path: &'b str,
+    /// Whose key seals it.
+    pub subject: SubjectRef,
+    /// Class of that key.
+    pub class: Class,
+    /// Epoch of that key.
+    pub epoch: u32,
     /// The header's bytes: the associated data.
     pub associated: &'b [u8],
     /// Commits to the key.
@@ -283,25 +293,6 @@ impl Header {
         out.extend_from_slice(ciphertext);
         out
     }
-
-    fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
-        let mut rest = Rest(bytes);
-        if rest.take(1)? != [FORMAT] {
-            return Err(Unreadable("unknown format"));
-        }
-        let app = rest.text()?.parse().map_err(|_| Unreadable("app"))?;
-        let (stream, name, path) = (rest.text()?, rest.text()?, rest.text()?);
-        let event = EventId(uuid::Uuid::from_bytes(rest.array()?));
-        let version = u16::from_be_bytes(rest.array()?);
-        let subject = SubjectRef(uuid::Uuid::from_bytes(rest.array()?));
-        let [class] = rest.array()?;
-        let class = Class::from_number(class).ok_or(Unreadable("class"))?;
-        let epoch = u32::from_be_bytes(rest.array()?);
-        if !rest.0.is_empty() {
-            return Err(Unreadable("trailing bytes"));
-        }
-        Ok(Self { app, stream, event, name, version, path, subject, class, epoch })
-    }
 }
 
 impl<'b> Stored<'b> {
@@ -313,8 +304,22 @@ impl<'b> Stored<'b> {
         let mut rest = Rest(bytes);
         let length = usize::from(u16::from_be_bytes(rest.array()?));
         let associated = rest.take(length)?;
-        let header = Header::from_bytes(associated)?;
-        Ok(Self { header, associated, commitment: rest.array()?, ciphertext: rest.0 })
+        let mut header = Rest(associated);
+        if header.take(1)? != [FORMAT] {
+            return Err(Unreadable("unknown format"));
+        }
+        let (app, _stream, _name, path) = (header.text()?, header.text()?, header.text()?, header.text()?);
+        let event = EventId(uuid::Uuid::from_bytes(header.array()?));
+        let _version = u16::from_be_bytes(header.array()?);
+        let subject = SubjectRef(uuid::Uuid::from_bytes(header.array()?));
+        let [class] = header.array()?;
+        let class = Class::from_number(class).ok_or(Unreadable("class"))?;
+        let epoch = u32::from_be_bytes(header.array()?);
+        if !header.0.is_empty() {
+            return Err(Unreadable("trailing bytes"));
+        }
+        let commitment = rest.array()?;
+        Ok(Self { app, event, path, subject, class, epoch, associated, commitment, ciphertext: rest.0 })
     }
 }
 
@@ -329,9 +334,9 @@ impl<'b> Rest<'b> {
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Unreadable> {
         self.take(N)?.try_into().map_err(|_| Unreadable("cut short"))
     }
-    fn text(&mut self) -> Result<String, Unreadable> {
+    fn text(&mut self) -> Result<&'b str, Unreadable> {
         let length = usize::from(u16::from_be_bytes(self.array()?));
-        String::from_utf8(self.take(length)?.to_vec()).map_err(|_| Unreadable("not UTF-8"))
+        std::str::from_utf8(self.take(length)?).map_err(|_| Unreadable("not UTF-8"))
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Mutex, RwLock};
 
 use rollcall_schemas::ids::EventId;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use uuid::Uuid;
 
@@ -50,6 +51,7 @@ impl ReadStore {
     /// The file cannot be opened or written.
     pub fn open_with(path: &Path, models: &[&dyn Projection]) -> Result<Self, Error> {
         let mut connection = Connection::open(path)?;
+        plan_once(&connection)?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
         connection.execute_batch(pragmas)?;
@@ -103,11 +105,19 @@ impl ReadStore {
     pub(super) fn open_reader(&self) -> Result<Connection, Error> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags)?;
+        plan_once(&connection)?;
         connection.busy_timeout(std::time::Duration::from_secs(1))?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
         connection.execute_batch(reader_pragmas)?;
         Ok(connection)
     }
+}
+
+/// Keeps a prepared statement as it was planned. Without this, `SQLite` plans one anew whenever a parameter changes that
+/// might have led to another plan, such as that of a `LIMIT`.
+fn plan_once(connection: &Connection) -> Result<(), Error> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 fn stored_version(connection: &Connection, model: &dyn Projection) -> Result<Option<Checkpoint>, Error> {

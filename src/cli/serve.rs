@@ -1,5 +1,6 @@
 //! `rollcall serve`.
 
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -71,7 +72,8 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
             let graceful = asked.await;
             handle.stop(graceful).await;
         });
-        println!("listening on http://{address}");
+        // Nobody may be reading; that is no reason not to serve.
+        let _ = writeln!(std::io::stdout(), "listening on http://{address}");
         server.await
     });
     let stopping = service.stopping();

@@ -155,6 +155,12 @@ impl Command {
         }
     }
 
+    /// Whether the caller is told how the operation is called.
+    #[must_use]
+    pub fn is_operation(&self) -> bool {
+        matches!(self, Self::Deactivate(_) | Self::Forget(_) | Self::User(_, user::Command::Reactivate(_)))
+    }
+
     /// How many fresh ids the decision needs.
     #[must_use]
     pub fn fresh_ids(&self) -> usize {

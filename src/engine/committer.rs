@@ -34,8 +34,9 @@ pub(super) struct SealedBatch {
     waiting: Vec<Waiting>,
 }
 
-/// Seals batches until there are no more. A command that cannot be sealed makes what was decided after it doubtful:
-/// the epoch grows, and what follows is decided again.
+/// Seals batches until there are no more. A command that cannot be sealed makes what was decided with it doubtful:
+/// the epoch grows, and all of that is decided again. A batch never goes on under a later epoch than it was decided
+/// in: whoever loads a state in the new epoch must not be overtaken by it.
 pub(super) fn seal_all(
     mut batches: mpsc::Receiver<Batch>,
     sealed: &mpsc::Sender<SealedBatch>,
@@ -44,12 +45,12 @@ pub(super) fn seal_all(
 ) {
     while let Some(batch) = batches.blocking_recv() {
         let mut out = SealedBatch { epoch: batch.epoch, items: vec![], waiting: vec![] };
-        for decided in batch.decided {
+        for mut decided in batch.decided {
             if batch.epoch != epoch.load(Ordering::Acquire) {
                 let _ = decided.answer.send(Answer::Conflict);
                 continue;
             }
-            match seal(vault, &decided) {
+            match seal(vault, &mut decided) {
                 Ok(item) => {
                     out.items.push(item);
                     let Decided { metadata, reply, holds, forgets, answer, .. } = decided;
@@ -61,23 +62,21 @@ pub(super) fn seal_all(
                 }
             }
         }
-        // What was sealed before the failure goes on under the epoch it was decided in, before anything later.
-        out.epoch = epoch.load(Ordering::Acquire).max(out.epoch);
         if !out.items.is_empty() && sealed.blocking_send(out).is_err() {
             return;
         }
     }
 }
 
-fn seal(vault: &dyn Vault, decided: &Decided) -> Result<Item, journal::SealError> {
+fn seal(vault: &dyn Vault, decided: &mut Decided) -> Result<Item, journal::SealError> {
     let mut item = Item::default();
-    for (stream, expected, events) in &decided.appends {
+    for (stream, expected, events) in decided.appends.drain(..) {
         let name = stream.to_string();
         let events = events
-            .iter()
-            .map(|event| journal::encode(vault, &name, &decided.metadata, decided.now, event.clone()))
+            .into_iter()
+            .map(|event| journal::encode(vault, &name, &decided.metadata, decided.now, event))
             .collect::<Result<_, _>>()?;
-        item.appends.push(Append { stream: name, expected: *expected, events });
+        item.appends.push(Append { stream: name, expected, events });
     }
     for (stream, expected) in &decided.asserts {
         item.asserts.push(Assert { stream: stream.to_string(), expected: *expected });

@@ -45,6 +45,8 @@ pub(super) struct Submitted {
     pub command: Command,
     /// Fresh ids; the time is set by the loop.
     pub context: Context,
+    /// The epoch in which the submitter began to load and count: what it found is of no use in another.
+    pub epoch: u64,
     /// States the submitter loaded because the loop did not have them.
     pub loaded: Vec<Loaded>,
     /// Numbers of friends the submitter counted.
@@ -209,7 +211,7 @@ pub(super) fn run(
         }
         let stopping = taken.iter().any(Option::is_none);
         let decided: Vec<_> =
-            taken.drain(..).flatten().filter_map(|submitted| decide(&mut cache, submitted, clock)).collect();
+            taken.drain(..).flatten().filter_map(|submitted| decide(&mut cache, believed, submitted, clock)).collect();
         if !decided.is_empty() && batches.blocking_send(Batch { epoch: believed, decided }).is_err() || stopping {
             return;
         }
@@ -217,7 +219,12 @@ pub(super) fn run(
     }
 }
 
-fn decide(cache: &mut Cache, mut submitted: Submitted, clock: &Clock) -> Option<Decided> {
+fn decide(cache: &mut Cache, believed: u64, mut submitted: Submitted, clock: &Clock) -> Option<Decided> {
+    // What was loaded before the loop began again may lack what was recorded since: a refusal would not show it.
+    if submitted.epoch != believed {
+        submitted.loaded.clear();
+        submitted.counted.clear();
+    }
     for loaded in submitted.loaded.drain(..) {
         cache.install(loaded);
     }

@@ -43,6 +43,8 @@ pub(super) struct Directory {
 pub(super) struct Hold {
     waiting: Arc<Mutex<Waiting>>,
     tag: Tag,
+    /// The subject it reserves: once that is forgotten, the tag may be reserved for another.
+    subject: SubjectRef,
 }
 
 /// A userId found.
@@ -63,7 +65,9 @@ fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
 impl Drop for Hold {
     fn drop(&mut self) {
         let mut waiting = lock(&self.waiting);
-        if let Some(pending) = waiting.pending.get_mut(&self.tag) {
+        if let Some(pending) = waiting.pending.get_mut(&self.tag)
+            && pending.subject == self.subject
+        {
             pending.holders = pending.holders.saturating_sub(1);
             if pending.holders == 0 && pending.recorded.is_none() {
                 let subject = pending.subject;
@@ -79,6 +83,7 @@ impl Hold {
     pub(super) fn recorded(&self, position: u64) {
         let mut waiting = lock(&self.waiting);
         if let Some(pending) = waiting.pending.get_mut(&self.tag)
+            && pending.subject == self.subject
             && pending.recorded.is_none()
         {
             pending.recorded = Some(position);
@@ -106,11 +111,11 @@ impl Directory {
         introduce: bool,
     ) -> Result<Option<Found>, Error> {
         let tag = self.vault.tag(app, user_id.as_str())?;
-        let hold = || Hold { waiting: self.waiting.clone(), tag };
+        let hold = |subject| Hold { waiting: self.waiting.clone(), tag, subject };
         let known = |subject| Found { subject, hold: None, fresh: false };
         let mut allocated = None;
         loop {
-            let generation = {
+            let (generation, forgotten) = {
                 let mut waiting = lock(&self.waiting);
                 if let Some(pending) = waiting.pending.get_mut(&tag) {
                     if pending.recorded.is_some() {
@@ -121,11 +126,15 @@ impl Directory {
                         return Ok(None);
                     }
                     pending.holders += 1;
-                    return Ok(Some(Found { subject: pending.subject, hold: Some(hold()), fresh: false }));
+                    return Ok(Some(Found {
+                        subject: pending.subject,
+                        hold: Some(hold(pending.subject)),
+                        fresh: false,
+                    }));
                 }
-                (!waiting.forgotten.contains_key(&tag)).then_some(waiting.generation)
+                (waiting.generation, waiting.forgotten.contains_key(&tag))
             };
-            if generation.is_some()
+            if !forgotten
                 && let Some(subject) = rollcall_projections::user_directory::subject_of(read, app, tag).await?
             {
                 return Ok(Some(known(subject)));
@@ -139,12 +148,12 @@ impl Directory {
             };
             let mut waiting = lock(&self.waiting);
             // What the read model said may be old by now: somebody reserved, or a reservation was recorded and settled.
-            if waiting.pending.contains_key(&tag) || generation.is_some_and(|seen| seen != waiting.generation) {
+            if waiting.pending.contains_key(&tag) || waiting.generation != generation {
                 continue;
             }
             waiting.pending.insert(tag, Pending { subject, holders: 1, recorded: None });
             waiting.tags.insert(subject, tag);
-            return Ok(Some(Found { subject, hold: Some(hold()), fresh: true }));
+            return Ok(Some(Found { subject, hold: Some(hold(subject)), fresh: true }));
         }
     }
 
@@ -182,5 +191,86 @@ impl Directory {
                 waiting.generation += 1;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use rollcall_projections::store::ReadStore;
+
+    use super::{AppId, Directory, Found, UserId};
+    use crate::privacy::{Vault as _, embedded::Embedded};
+
+    struct Given {
+        _dir: tempfile::TempDir,
+        vault: std::sync::Arc<Embedded>,
+        read: ReadStore,
+        directory: Directory,
+    }
+
+    impl Given {
+        fn nothing() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let vault = std::sync::Arc::new(Embedded::open(dir.path()).unwrap());
+            let read = ReadStore::open(&dir.path().join("read.db")).unwrap();
+            let directory = Directory::new(vault.clone());
+            Self { _dir: dir, vault, read, directory }
+        }
+
+        fn app() -> AppId {
+            "chat".parse().unwrap()
+        }
+
+        async fn find(&self, introduce: bool) -> Option<Found> {
+            let user_id = UserId::parse("userId", "ada").unwrap();
+            self.directory.find(&self.read, &Self::app(), &user_id, introduce).await.unwrap()
+        }
+
+        fn forget(&self, position: u64) {
+            self.directory.forgotten(self.vault.tag(&Self::app(), "ada").unwrap(), position);
+        }
+    }
+
+    #[tokio::test]
+    async fn two_who_introduce_a_user_id_agree_and_leave_nothing_when_both_give_up() {
+        let given = Given::nothing();
+        let (first, second) = (given.find(true).await.unwrap(), given.find(true).await.unwrap());
+        assert_eq!((first.subject, first.fresh, second.fresh), (second.subject, true, false));
+        assert!(given.find(false).await.is_none(), "a reservation is not known to those who only look");
+        drop(first);
+        assert_eq!(given.find(true).await.unwrap().subject, second.subject, "one still holds it");
+        let before = second.subject;
+        drop(second);
+        assert_ne!(given.find(true).await.unwrap().subject, before);
+    }
+
+    #[tokio::test]
+    async fn what_was_recorded_is_found_until_the_read_model_knows() {
+        let given = Given::nothing();
+        let found = given.find(true).await.unwrap();
+        found.hold.as_ref().unwrap().recorded(5);
+        let subject = found.subject;
+        drop(found);
+        given.directory.settle(4);
+        assert_eq!(given.find(false).await.unwrap().subject, subject);
+        assert!(given.directory.tag_of(subject).is_some());
+        given.directory.settle(5);
+        assert!(given.directory.tag_of(subject).is_none(), "from here on the read model is asked");
+    }
+
+    #[tokio::test]
+    async fn a_late_command_about_a_forgotten_subject_does_not_end_the_next_reservation() {
+        let given = Given::nothing();
+        let (first, late) = (given.find(true).await.unwrap(), given.find(true).await.unwrap());
+        first.hold.as_ref().unwrap().recorded(5);
+        given.forget(6);
+        let next = given.find(true).await.unwrap();
+        assert_ne!(next.subject, first.subject);
+        late.hold.as_ref().unwrap().recorded(7);
+        assert!(given.find(false).await.is_none(), "nothing was recorded about the next subject");
+        drop((first, late));
+        assert_eq!(given.find(true).await.unwrap().subject, next.subject);
     }
 }

@@ -166,3 +166,6 @@ fn unpack(mut rest: &[u8]) -> Result<Vec<(&str, &[u8])>, ReadError> {
     }
     Ok(blobs)
 }
+
+#[cfg(test)]
+mod tests;

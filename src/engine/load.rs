@@ -10,19 +10,19 @@ use crate::eventlog::EventLog;
 
 const PAGE: usize = 512;
 
-/// The streams of a subject that was allocated a moment ago: none exists.
-pub(super) fn streams_of_new(subject: SubjectRef) -> Vec<Loaded> {
-    [
-        Stream::User(subject),
-        Stream::Token(subject),
-        Stream::Ban(subject),
-        Stream::Blocklist(subject),
-        Stream::Allowlist(subject),
-        Stream::Remarks(subject),
-    ]
-    .into_iter()
-    .map(|stream| Loaded { state: State::of(&stream), revision: 0, stream })
-    .collect()
+/// Those of a command's streams that cannot exist yet, because they are of a subject that was allocated a moment ago.
+pub(super) fn new_streams(streams: Vec<Stream>, fresh: &[SubjectRef]) -> impl Iterator<Item = Loaded> {
+    let is_new = |stream: &Stream| match stream {
+        Stream::User(subject)
+        | Stream::Token(subject)
+        | Stream::Ban(subject)
+        | Stream::Blocklist(subject)
+        | Stream::Allowlist(subject)
+        | Stream::Remarks(subject) => fresh.contains(subject),
+        Stream::Friendship(pair) => pair.both().iter().any(|subject| fresh.contains(subject)),
+        Stream::App(_) | Stream::Roster(_) | Stream::Erasure(_) => false,
+    };
+    streams.into_iter().filter(is_new).map(|stream| Loaded { state: State::of(&stream), revision: 0, stream })
 }
 
 /// Folds streams from the log.

@@ -5,7 +5,7 @@
 //! module knows the ports.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +40,7 @@ pub use decider::Limits;
 use clock::Clock;
 use decider::{Answer, RetryGuard, Submitted};
 use directory::{Directory, Hold};
+use projector::Hurry;
 
 /// Most commands waiting for the decider loop; more are answered busy.
 pub const QUEUE_MAX: usize = 8_192;
@@ -151,7 +152,9 @@ pub struct Engine {
     apps: Arc<Apps>,
     clock: Arc<Clock>,
     commands: mpsc::Sender<Option<Submitted>>,
+    epoch: Arc<AtomicU64>,
     applied: watch::Receiver<u64>,
+    hurry: Arc<Hurry>,
     running: Arc<Mutex<HashSet<[u8; 32]>>>,
     erasures: Arc<Notify>,
     ready: Arc<AtomicBool>,
@@ -253,6 +256,7 @@ impl Engine {
             return Ok(());
         }
         let mut applied = self.applied.clone();
+        let _waits = self.hurry.wait();
         match tokio::time::timeout(BEHIND_AFTER, applied.wait_for(|applied| *applied >= position)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Error::Behind),
@@ -362,21 +366,23 @@ impl Engine {
         };
         let context = Context {
             now: self.clock.now(),
-            operation: operation_id(),
+            operation: if command.is_operation() { operation_id() } else { OperationId(String::new()) },
             fresh: (0..command.fresh_ids()).map(|_| Uuid::new_v4()).collect(),
         };
         let (mut loaded, mut counted) = (vec![], vec![]);
+        let mut epoch = self.epoch.load(Ordering::Acquire);
         for _ in 0..ATTEMPTS_MAX {
             let resolved = self.resolve(&caller.app, command.clone()).await?;
             let command = self.complete(&caller.app, resolved.command, &context).await?;
-            for subject in &resolved.fresh {
-                loaded.extend(load::streams_of_new(*subject));
+            if !resolved.fresh.is_empty() {
+                loaded.extend(load::new_streams(command.streams(&caller.app), &resolved.fresh));
             }
             let (answer, answered) = oneshot::channel();
             let submitted = Submitted {
                 metadata: metadata.clone(),
                 command,
                 context: context.clone(),
+                epoch,
                 loaded: std::mem::take(&mut loaded),
                 counted: std::mem::take(&mut counted),
                 holds: resolved.holds,
@@ -385,7 +391,9 @@ impl Engine {
                 answer,
             };
             self.commands.try_send(Some(submitted)).map_err(|_| Error::Busy)?;
-            match answered.await {
+            let answer = answered.await;
+            epoch = self.epoch.load(Ordering::Acquire);
+            match answer {
                 Ok(Answer::Done(reply, position)) => {
                     let token = self.token_of(&caller.app, &reply)?;
                     return Ok(Done { reply, token, position });

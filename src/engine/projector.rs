@@ -1,6 +1,7 @@
 //! Keeps the read models up with the log: one thread, batches in log order, rows and checkpoints in one transaction.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rollcall_projections::store::ReadStore;
@@ -10,7 +11,7 @@ use rollcall_schemas::envelope::Recorded;
 use rollcall_schemas::ids::EventId;
 use rollcall_schemas::user;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::directory::Directory;
@@ -20,6 +21,8 @@ use crate::privacy::{self, Tag, Vault};
 
 /// Most events applied as one batch while following the log.
 pub const LIVE_BATCH_MAX: usize = 1_000;
+/// How long events gather while no query waits for them.
+const GATHER: Duration = Duration::from_millis(8);
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
 /// Why the read models cannot go on for now.
@@ -48,6 +51,40 @@ pub struct Projector {
     pub(super) directory: Arc<Directory>,
     /// Told how far every read model is.
     pub applied: watch::Sender<u64>,
+    /// Who waits for the read models.
+    pub(super) hurry: Arc<Hurry>,
+}
+
+/// Tells the projector that a query waits. While none does, it lets events gather for a moment: a transaction over
+/// many events writes each page of the read models once.
+#[derive(Default)]
+pub(super) struct Hurry {
+    waiting: AtomicUsize,
+    called: Notify,
+}
+
+/// A query that waits, until dropped.
+pub(super) struct Waits<'h>(&'h Hurry);
+
+impl Hurry {
+    pub(super) fn wait(&self) -> Waits<'_> {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        self.called.notify_one();
+        Waits(self)
+    }
+
+    async fn gather(&self) {
+        if self.waiting.load(Ordering::Acquire) == 0 {
+            // Until somebody calls, or long enough.
+            let _ = tokio::time::timeout(GATHER, self.called.notified()).await;
+        }
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Projector {
@@ -71,10 +108,14 @@ impl Projector {
                 }
             }
             let woken = runtime.block_on(async {
-                tokio::select! {
+                let woken = tokio::select! {
                     changed = head.wait_for(|head| *head > *self.applied.borrow()) => changed.is_ok(),
                     () = stop.cancelled() => false,
+                };
+                if woken {
+                    self.hurry.gather().await;
                 }
+                woken
             });
             if !woken {
                 return Ok(());

@@ -15,7 +15,7 @@ use super::apps::Apps;
 use super::clock::Clock;
 use super::decider::{self, Limits};
 use super::directory::Directory;
-use super::projector::{LIVE_BATCH_MAX, Projector};
+use super::projector::{Hurry, LIVE_BATCH_MAX, Projector};
 use super::{Engine, LAG_MAX, QUEUE_MAX, committer, projector};
 use crate::eventlog::EventLog;
 use crate::privacy::Vault;
@@ -79,12 +79,14 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
     }
     let directory = Arc::new(Directory::new(vault.clone()));
     let (applied_sender, applied) = watch::channel(applied);
+    let hurry = Arc::new(Hurry::default());
     let projector = Projector {
         log: log.clone(),
         read: read.clone(),
         vault: vault.clone(),
         directory: directory.clone(),
         applied: applied_sender,
+        hurry: hurry.clone(),
     };
     projector.catch_up(LIVE_BATCH_MAX).await?;
     let apps = Arc::new(Apps::default());
@@ -93,6 +95,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
     let (commands, submitted) = mpsc::channel(QUEUE_MAX);
     let erasures = Arc::new(Notify::new());
     let clock = Arc::new(Clock::default());
+    let epoch = Arc::new(AtomicU64::new(0));
     let ready = Arc::new(AtomicBool::new(true));
     let engine = Arc::new(Engine {
         log: log.clone(),
@@ -102,7 +105,9 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         apps: apps.clone(),
         clock: clock.clone(),
         commands,
+        epoch: epoch.clone(),
         applied: applied.clone(),
+        hurry,
         running: Arc::new(Mutex::new(HashSet::new())),
         erasures: erasures.clone(),
         ready: ready.clone(),
@@ -110,7 +115,6 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
 
     let stop = CancellationToken::new();
     let runtime = Handle::current();
-    let epoch = Arc::new(AtomicU64::new(0));
     let (batches, decided) = mpsc::channel(BATCHES_MAX);
     let (sealed, to_append) = mpsc::channel(BATCHES_MAX);
     let threads = vec![

@@ -43,7 +43,7 @@ struct Service {
     engine: Arc<Engine>,
 }
 
-/// Serves every face on `listener`, until SIGTERM or the handle of the returned server stops it.
+/// Serves every face on `listener`, until the handle of the returned server stops it. Signals are left to the caller.
 ///
 /// # Errors
 /// The listener cannot be used.

@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::support::service::parse;
-use crate::support::soundness::{log_is_gapless, rebuilt, verified};
+use crate::support::soundness::{log_is_gapless, rebuilt, recorded, verified};
 use crate::support::{App, Reply, Service};
+
+mod interrupted;
 
 const APP: App = App::PRODUCTION;
 const ROUNDS: u64 = 8;
@@ -217,6 +219,11 @@ fn what_was_acknowledged_is_there_exactly_once_after_every_kill() {
         assert!(all.iter().any(|sent| sent.kind == kind && sent.acknowledged), "no {kind:?}");
     }
     check(&service, &all);
+    let events = |name: &str| recorded(service.data(), name);
+    service.eventually("every erasure comes to its end", |_| events("erasure.requested") == events("erasure.finished"));
+    for step in ["erasure.relations_ended", "erasure.scrubbed"] {
+        assert_eq!(events(step), events("erasure.requested"), "{step}");
+    }
     service.stop();
     assert!(log_is_gapless(service.data()) > acknowledged as u64);
     verified(&service);

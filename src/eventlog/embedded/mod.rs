@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -67,6 +68,7 @@ impl Embedded {
     /// As [`Embedded::open`].
     pub fn open_with(path: &Path, prepare: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<Self, Error> {
         let connection = Connection::open(path)?;
+        plan_once(&connection)?;
         connection.execute_batch(
             "pragma page_size = 4096; pragma journal_mode = wal; pragma synchronous = full;
              pragma cache_size = -32768; pragma temp_store = memory; pragma wal_autocheckpoint = 4000;
@@ -120,6 +122,7 @@ impl Embedded {
     fn open_reader(&self) -> Result<Connection, Error> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags)?;
+        plan_once(&connection)?;
         connection
             .execute_batch("pragma cache_size = -8192; pragma mmap_size = 1073741824; pragma busy_timeout = 5000;")?;
         Ok(connection)
@@ -153,6 +156,12 @@ impl Embedded {
             Ok(events)
         })
     }
+}
+
+/// Keeps a prepared statement as it was planned. Without this, `SQLite` plans one anew whenever a parameter changes that
+/// might have led to another plan: for every revision that is looked up.
+fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 fn check_format(connection: &Connection, path: &Path) -> Result<(), Error> {
@@ -190,6 +199,8 @@ impl EventLog for Embedded {
         if let Some(events) = self.tail.after(after, limit) {
             return Ok(events);
         }
+        // Before the query: what is appended meanwhile is not missing.
+        let head = self.head();
         let sql = const_format(SELECT, OF_ALL);
         let events = self.select(&sql, params![after, i64::try_from(limit).unwrap_or(i64::MAX)])?;
         for (expected, event) in (after + 1..).zip(&events) {
@@ -198,7 +209,7 @@ impl EventLog for Embedded {
                 return Err(Error::Corrupt { position: expected, reason });
             }
         }
-        if events.is_empty() && after < self.head() && limit > 0 {
+        if events.is_empty() && after < head && limit > 0 {
             return Err(Error::Corrupt { position: after + 1, reason: "the end of the log is missing".into() });
         }
         Ok(events)

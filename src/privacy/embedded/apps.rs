@@ -12,6 +12,7 @@ const KEYS: &str = "select wrapped from app_key where app = ?1";
 const INSERT_KEYS: &str = "insert into app_key (app, wrapped) values (?1, ?2)";
 const SECRETS: &str = "select id, wrapped from app_secret where app = ?1 order by id";
 const INSERT_SECRET: &str = "insert into app_secret (app, id, wrapped) values (?1, ?2, ?3)";
+const DROP_SECRET: &str = "delete from app_secret where app = ?1 and id = ?2";
 const ALL_KEYS: &str = "select app, wrapped from app_key";
 const ALL_SECRETS: &str = "select app, id, wrapped from app_secret";
 const REPLACE_KEYS: &str = "update app_key set wrapped = ?2 where app = ?1";
@@ -79,6 +80,12 @@ pub(super) fn put_secret(
     held.extend_from_slice(secret.as_bytes());
     let wrapped = wrapping::seal(apps, &associated("secret", app.as_str(), id.0), held)?;
     connection.execute(INSERT_SECRET, params![app.as_str(), id.0, wrapped])?;
+    Ok(())
+}
+
+/// Deletes a secret; it is gone for good once the apps' key is replaced, in the same transaction.
+pub(super) fn drop_secret(transaction: &Transaction<'_>, app: &AppId, id: SecretId) -> Result<(), Error> {
+    transaction.execute(DROP_SECRET, params![app.as_str(), id.0])?;
     Ok(())
 }
 

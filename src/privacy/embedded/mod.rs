@@ -172,7 +172,21 @@ impl Inner {
 
 impl Embedded {
     fn destroy_until(&self, subjects: &[(SubjectRef, &[Class])], stop_after: StopAfter) -> Result<Destroyed, Error> {
-        self.inner.rotate(&Rotation { destroy: subjects, all: false, apps: false, stop_after })
+        self.inner.rotate(&Rotation { destroy: subjects, all: false, apps: false, drop_secret: None, stop_after })
+    }
+}
+
+impl Embedded {
+    fn drop_secret_until(&self, app: &AppId, id: SecretId, stop_after: StopAfter) -> Result<(), Error> {
+        let known = self.inner.app(app)?.secrets.iter().any(|(of, ..)| *of == id);
+        if !known {
+            return Ok(());
+        }
+        let drop_secret = Some((app, id));
+        let dropped = self.inner.rotate(&Rotation { destroy: &[], all: false, apps: true, drop_secret, stop_after });
+        // Also after a failure: it may have come behind the commit.
+        self.inner.forget_app(app);
+        dropped.map(|_| ())
     }
 }
 
@@ -214,18 +228,17 @@ impl Vault for Embedded {
         if !sealing::is_recorded(sealed, ciphertext) {
             return Err(Error::Tampered("its ciphertext is not the one that was recorded"));
         }
-        sealing::open(key, header, &header.to_bytes(), &sealed.commitment, ciphertext)
+        sealing::open(key, (header.event, &header.path), &header.to_bytes(), &sealed.commitment, ciphertext)
     }
 
     fn open_stored(&self, app: &AppId, subject: SubjectRef, stored: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
         let stored = Stored::from_bytes(stored).map_err(|_| Error::Tampered("it is not a sealed value"))?;
-        let header = &stored.header;
-        if header.app != *app || header.subject != subject {
+        if stored.app != app.as_str() || stored.subject != subject {
             return Err(Error::Tampered("it is about somebody else"));
         }
         let keys = self.inner.keys(subject)?.ok_or(Error::Erased)?;
-        let key = keys.key(header.epoch, header.class).ok_or(Error::Erased)?;
-        sealing::open(key, header, stored.associated, &stored.commitment, stored.ciphertext)
+        let key = keys.key(stored.epoch, stored.class).ok_or(Error::Erased)?;
+        sealing::open(key, (stored.event, stored.path), stored.associated, &stored.commitment, stored.ciphertext)
     }
 
     fn destroy(&self, subjects: &[(SubjectRef, &[Class])]) -> Result<Destroyed, Error> {
@@ -233,7 +246,7 @@ impl Vault for Embedded {
     }
 
     fn rotate(&self) -> Result<Destroyed, Error> {
-        self.inner.rotate(&Rotation { destroy: &[], all: true, apps: true, stop_after: None })
+        self.inner.rotate(&Rotation { destroy: &[], all: true, apps: true, drop_secret: None, stop_after: None })
     }
 
     fn tag(&self, app: &AppId, user_id: &str) -> Result<Tag, Error> {
@@ -263,14 +276,7 @@ impl Vault for Embedded {
     }
 
     fn drop_secret(&self, app: &AppId, id: SecretId) -> Result<(), Error> {
-        let known = self.inner.app(app)?.secrets.iter().any(|(of, ..)| *of == id);
-        if !known {
-            return Ok(());
-        }
-        lock(&self.inner.writer).execute("delete from app_secret where app = ?1 and id = ?2", (app.as_str(), id.0))?;
-        self.inner.rotate(&Rotation { destroy: &[], all: false, apps: true, stop_after: None })?;
-        self.inner.forget_app(app);
-        Ok(())
+        self.drop_secret_until(app, id, None)
     }
 
     fn secrets(&self, app: &AppId) -> Result<Vec<(SecretId, Secret)>, Error> {

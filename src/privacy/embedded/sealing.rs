@@ -2,6 +2,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::{constant_time, hkdf};
+use rollcall_schemas::ids::EventId;
 use rollcall_schemas::personal::{Header, Sealed};
 use zeroize::Zeroizing;
 
@@ -21,11 +22,11 @@ impl hkdf::KeyType for KeyAndCommitment {
 
 /// One key and its commitment per event and field. The subject's key is uniformly random already, so HKDF's extract
 /// step is skipped (RFC 5869, 3.3).
-fn derive(subject_key: &[u8; 32], header: &Header) -> Result<(wrapping::Key, [u8; 32]), Error> {
+fn derive(subject_key: &[u8; 32], event: EventId, path: &str) -> Result<(wrapping::Key, [u8; 32]), Error> {
     let failed = |_| Error::Damaged("a key cannot be derived".into());
     let mut out = Zeroizing::new([0; 64]);
     hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, subject_key)
-        .expand(&[header.event.0.as_bytes(), header.path.as_bytes()], KeyAndCommitment)
+        .expand(&[event.0.as_bytes(), path.as_bytes()], KeyAndCommitment)
         .and_then(|okm| okm.fill(out.as_mut_slice()))
         .map_err(failed)?;
     let (mut key, mut commitment) = (Zeroizing::new([0; 32]), [0; 32]);
@@ -54,7 +55,7 @@ fn unpad(mut padded: Zeroizing<Vec<u8>>) -> Option<Zeroizing<Vec<u8>>> {
 }
 
 pub(super) fn seal(subject_key: &[u8; 32], header: &Header, plaintext: &[u8]) -> Result<Sealed, Error> {
-    let (key, commitment) = derive(subject_key, header)?;
+    let (key, commitment) = derive(subject_key, header.event, &header.path)?;
     let ciphertext = wrapping::seal(&key, &header.to_bytes(), pad(plaintext))?;
     let mut sha256 = [0; 32];
     sha256.copy_from_slice(digest(&SHA256, &ciphertext).as_ref());
@@ -75,12 +76,12 @@ pub(super) fn is_recorded(sealed: &Sealed, ciphertext: &[u8]) -> bool {
 
 pub(super) fn open(
     subject_key: &[u8; 32],
-    header: &Header,
+    (event, path): (EventId, &str),
     associated: &[u8],
     commitment: &[u8; 32],
     ciphertext: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let (key, expected) = derive(subject_key, header)?;
+    let (key, expected) = derive(subject_key, event, path)?;
     constant_time::verify_slices_are_equal(&expected, commitment)
         .map_err(|_| Error::Tampered("it was sealed under another key"))?;
     wrapping::open(&key, associated, ciphertext)?

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use rollcall_schemas::ids::SubjectRef;
+use rollcall_schemas::ids::{AppId, SecretId, SubjectRef};
 use rollcall_schemas::personal::Class;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use uuid::Uuid;
 
@@ -36,6 +37,8 @@ impl From<rusqlite::Error> for Error {
 /// Opens a connection to the vault's file, making the file if it does not exist.
 pub(super) fn connect(path: &Path) -> Result<Connection, Error> {
     let connection = Connection::open(path)?;
+    // A prepared statement stays as it was planned, whatever its parameters are.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.execute_batch(
         "pragma journal_mode = wal; pragma synchronous = full; pragma secure_delete = on; pragma temp_store = memory;
          pragma busy_timeout = 5000; pragma cache_size = -16384;",
@@ -122,6 +125,8 @@ pub(super) struct Rotation<'r> {
     pub(super) all: bool,
     /// Give the apps' keys a new key.
     pub(super) apps: bool,
+    /// The secret of an app to drop with the apps' old key.
+    pub(super) drop_secret: Option<(&'r AppId, SecretId)>,
     /// For tests of crashes.
     pub(super) stop_after: StopAfter,
 }
@@ -163,6 +168,9 @@ pub(super) fn rotate(
     for shard in shards {
         let doomed = touched.get(&shard).map_or(&[][..], Vec::as_slice);
         keys += rewrap_shard(&transaction, (tree, &next), shard, doomed)?;
+    }
+    if let Some((app, id)) = rotation.drop_secret {
+        apps::drop_secret(&transaction, app, id)?;
     }
     if rotation.all || rotation.apps {
         apps::rewrap(&transaction, tree.apps(), next.apps())?;

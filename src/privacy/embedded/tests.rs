@@ -1,1 +1,337 @@
+//! What is destroyed stays destroyed, and nothing else is.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use proptest::prelude::*;
+use rollcall_schemas::ids::{AppId, EventId, SecretId, SubjectRef};
+use rollcall_schemas::personal::{Class, Header, Sealed, Stored};
+use uuid::Uuid;
+
+use super::root_cell::RootCell as _;
+use super::tree::{Tree, shard_of};
+use super::{Embedded, Inner, subject_keys};
+use crate::privacy::{Error, Vault};
+
+mod apps;
+mod crashes;
+
+fn app() -> AppId {
+    "app-one".parse().unwrap()
+}
+
+fn header(subject: SubjectRef, class: Class, epoch: u32) -> Header {
+    Header {
+        app: app(),
+        stream: format!("user-{subject}"),
+        event: EventId(Uuid::from_u128(7)),
+        name: "user.registered".into(),
+        version: 1,
+        path: "name".into(),
+        subject,
+        class,
+        epoch,
+    }
+}
+
+fn profile(subject: SubjectRef) -> Header {
+    header(subject, Class::Profile, 0)
+}
+
+fn fresh() -> (tempfile::TempDir, Embedded) {
+    let dir = tempfile::tempdir().unwrap();
+    let vault = Embedded::open(dir.path()).unwrap();
+    (dir, vault)
+}
+
+/// Subjects with a sealed value each.
+fn sealed(vault: &Embedded, count: usize) -> Vec<(Header, Sealed)> {
+    let one = || {
+        let header = profile(vault.allocate().unwrap());
+        let sealed = vault.seal(&header, b"\"Ada\"").unwrap();
+        (header, sealed)
+    };
+    (0..count).map(|_| one()).collect()
+}
+
+fn opens(vault: &Embedded, (header, sealed): &(Header, Sealed)) -> bool {
+    match vault.open(header, sealed) {
+        Ok(plaintext) => {
+            assert_eq!(plaintext.as_slice(), b"\"Ada\"");
+            true
+        }
+        Err(Error::Erased) => false,
+        Err(error) => panic!("neither open nor erased: {error}"),
+    }
+}
+
+fn destroy_all(vault: &Embedded, subjects: &[&(Header, Sealed)]) -> super::Destroyed {
+    let subjects: Vec<_> = subjects.iter().map(|(header, _)| (header.subject, &Class::ALL[..])).collect();
+    vault.destroy(&subjects).unwrap()
+}
+
+fn copy(from: &Path, to: &Path) {
+    for name in ["vault.db", "vault.db-wal", "vault.db-shm", "root.cell"] {
+        let _ = std::fs::remove_file(to.join(name));
+        if from.join(name).exists() {
+            std::fs::copy(from.join(name), to.join(name)).unwrap();
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_sealed_opens_again_and_only_with_every_byte_in_place(
+        value in prop::collection::vec(any::<u8>(), 0..300),
+        class in prop::sample::select(&Class::ALL[..]),
+        place in any::<prop::sample::Index>(),
+        bit in 0_u8..8,
+    ) {
+        thread_local!(static VAULT: (tempfile::TempDir, Embedded) = fresh());
+        VAULT.with(|(_, vault)| -> Result<(), TestCaseError> {
+            let header = header(vault.allocate().unwrap(), class, 0);
+            let sealed = vault.seal(&header, &value).unwrap();
+            let opened = vault.open(&header, &sealed).unwrap();
+            prop_assert_eq!(opened.as_slice(), &value[..]);
+            let ciphertext = sealed.ciphertext.clone().unwrap();
+            let stored = header.store(&sealed.commitment, &ciphertext);
+            let opened = vault.open_stored(&app(), header.subject, &stored).unwrap();
+            prop_assert_eq!(opened.as_slice(), &value[..]);
+
+            let mut flipped = stored.clone();
+            flipped[place.index(stored.len())] ^= 1 << bit;
+            prop_assert!(vault.open_stored(&app(), header.subject, &flipped).is_err());
+            let mut flipped = sealed.clone();
+            flipped.ciphertext.as_mut().unwrap()[place.index(ciphertext.len())] ^= 1 << bit;
+            prop_assert!(matches!(vault.open(&header, &flipped), Err(Error::Tampered(_))));
+            Ok(())
+        })?;
+    }
+}
+
+#[test]
+fn a_value_opens_nowhere_but_where_it_was_sealed() {
+    let (_dir, vault) = fresh();
+    let (header, other) = (profile(vault.allocate().unwrap()), vault.allocate().unwrap());
+    let sealed = vault.seal(&header, b"\"Ada\"").unwrap();
+    let changes: [fn(&mut Header); 7] = [
+        |header| header.app = "app-other".parse().unwrap(),
+        |header| header.stream.push('x'),
+        |header| header.event = EventId(Uuid::from_u128(8)),
+        |header| header.name = "user.modified".into(),
+        |header| header.version = 2,
+        |header| header.path = "portrait".into(),
+        |header| header.class = Class::Moderation,
+    ];
+    for (number, change) in changes.iter().enumerate() {
+        let mut changed = header.clone();
+        change(&mut changed);
+        let mut claimed = sealed.clone();
+        claimed.class = changed.class;
+        assert!(matches!(vault.open(&changed, &claimed), Err(Error::Tampered(_))), "change {number}");
+        let stored = changed.store(&sealed.commitment, sealed.ciphertext.as_ref().unwrap());
+        assert!(vault.open_stored(&app(), header.subject, &stored).is_err(), "stored, change {number}");
+    }
+    vault.renew(header.subject, 1).unwrap();
+    for (subject, epoch) in [(other, 0), (header.subject, 1)] {
+        let moved = Header { subject, epoch, ..header.clone() };
+        assert!(matches!(vault.open(&moved, &sealed), Err(Error::Tampered(_))), "the header alone was changed");
+        let claimed = Sealed { subject, epoch, ..sealed.clone() };
+        assert!(matches!(vault.open(&moved, &claimed), Err(Error::Tampered(_))), "the claim was changed with it");
+    }
+    assert!(opens(&vault, &(header, sealed)), "the value itself is whole");
+}
+
+#[test]
+fn every_flipped_byte_of_ciphertext_commitment_and_digest_keeps_a_value_shut() {
+    let (_dir, vault) = fresh();
+    let (header, sealed) = sealed(&vault, 1).remove(0);
+    let refused = |changed: &Sealed| matches!(vault.open(&header, changed), Err(Error::Tampered(_)));
+    for index in 0..32 {
+        let mut changed = sealed.clone();
+        changed.commitment[index] ^= 0x80;
+        assert!(refused(&changed), "commitment byte {index}");
+        let mut changed = sealed.clone();
+        changed.digest[index] ^= 1;
+        assert!(refused(&changed), "digest byte {index}");
+    }
+    for index in 0..sealed.ciphertext.as_ref().unwrap().len() {
+        let mut changed = sealed.clone();
+        let ciphertext = changed.ciphertext.as_mut().unwrap();
+        ciphertext[index] ^= 1;
+        assert!(refused(&changed), "ciphertext byte {index}");
+        // Whoever changes both is stopped by the seal itself.
+        let stored = header.store(&sealed.commitment, changed.ciphertext.as_ref().unwrap());
+        assert!(matches!(vault.open_stored(&app(), header.subject, &stored), Err(Error::Tampered(_))));
+    }
+    let detached = Sealed { ciphertext: None, ..sealed.clone() };
+    assert!(matches!(vault.open(&header, &detached), Err(Error::Erased)));
+}
+
+#[test]
+fn a_ciphertext_does_not_tell_how_long_a_short_value_is() {
+    let (_dir, vault) = fresh();
+    let header = profile(vault.allocate().unwrap());
+    let length = |bytes: usize| vault.seal(&header, &vec![b'a'; bytes]).unwrap().ciphertext.unwrap().len();
+    let lengths: HashSet<_> = (1..=60).map(length).collect();
+    assert_eq!(lengths.len(), 1, "{lengths:?}");
+    assert!(length(61) > length(60), "longer values are not cut");
+}
+
+#[test]
+fn what_is_destroyed_is_erased_at_once_and_after_reopening_while_its_neighbours_open() {
+    let (dir, vault) = fresh();
+    let values = sealed(&vault, 40);
+    let shard = |value: &(Header, Sealed)| shard_of(value.0.subject);
+    assert!(values.iter().all(|value| shard(value) == shard(&values[0])), "neighbours of one shard");
+    let done = destroy_all(&vault, &[&values[3], &values[7]]);
+    assert_eq!((done.keys, done.generation_after), (6, done.generation_before + 1));
+    let again = destroy_all(&vault, &[&values[3]]);
+    assert_eq!((again.keys, again.generation_after), (0, again.generation_before));
+    let check = |vault: &Embedded| {
+        for (index, value) in values.iter().enumerate() {
+            assert_eq!(opens(vault, value), index != 3 && index != 7, "value {index}");
+        }
+    };
+    check(&vault);
+    assert!(matches!(vault.seal(&values[3].0, b"1"), Err(Error::Erased)));
+    drop(vault);
+    check(&Embedded::open(dir.path()).unwrap());
+}
+
+#[test]
+fn only_the_classes_named_are_destroyed() {
+    let (_dir, vault) = fresh();
+    let subject = vault.allocate().unwrap();
+    let value = |class| {
+        let header = header(subject, class, 0);
+        let sealed = vault.seal(&header, b"\"Ada\"").unwrap();
+        (header, sealed)
+    };
+    let values = Class::ALL.map(value);
+    assert_eq!(vault.destroy(&[(subject, &[Class::Profile, Class::Moderation])]).unwrap().keys, 2);
+    let open: Vec<_> = values.iter().filter(|value| opens(&vault, value)).map(|(header, _)| header.class).collect();
+    assert_eq!(open, [Class::Identity]);
+}
+
+#[test]
+fn an_old_copy_of_the_keys_beside_todays_root_is_refused_as_damaged() {
+    let (dir, vault) = fresh();
+    let values = sealed(&vault, 2);
+    drop(vault);
+    let (kept, control) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    copy(dir.path(), kept.path());
+    copy(dir.path(), control.path());
+    assert!(opens(&Embedded::open(control.path()).unwrap(), &values[0]), "a whole copy opens while its root lives");
+
+    destroy_all(&Embedded::open(dir.path()).unwrap(), &[&values[0]]);
+    std::fs::copy(dir.path().join("root.cell"), kept.path().join("root.cell")).unwrap();
+    assert!(matches!(Embedded::open(kept.path()).err(), Some(Error::Damaged(_))));
+    let vault = Embedded::open(dir.path()).unwrap();
+    assert!(!opens(&vault, &values[0]) && opens(&vault, &values[1]));
+}
+
+/// Whether the cell's file holds any quarter of a key.
+fn holds(dir: &Path, key: &[u8; 32]) -> bool {
+    let bytes = std::fs::read(dir.join("root.cell")).unwrap();
+    key.chunks(8).any(|part| bytes.windows(8).any(|window| window == part))
+}
+
+#[test]
+fn no_part_of_an_old_root_is_left_in_its_cell() {
+    let (dir, vault) = fresh();
+    let values = sealed(&vault, 2);
+    let root = |vault: &Embedded, generation| vault.inner.cell.root(vault.inner.vault, generation).unwrap();
+    let mut old = vec![];
+    for _ in 0..3 {
+        let generation = vault.inner.tree().generation;
+        let current = root(&vault, generation).expect("the current root is in its cell");
+        assert!(holds(dir.path(), &current), "the control: a root that lives is found");
+        vault.rotate().unwrap();
+        old.push(current);
+        assert!(old.iter().all(|root| !holds(dir.path(), root)));
+    }
+    let current = root(&vault, vault.inner.tree().generation).unwrap();
+    destroy_all(&vault, &[&values[0]]);
+    assert!(!holds(dir.path(), &current));
+    assert!(opens(&vault, &values[1]));
+}
+
+#[test]
+fn nothing_opens_any_more_once_a_destruction_returned_however_busy_the_vault_is() {
+    let (_dir, vault) = fresh();
+    let values = sealed(&vault, 24);
+    let gone: Vec<_> = (0..values.len()).map(|_| AtomicBool::new(false)).collect();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Acquire) {
+                    for (value, gone) in values.iter().zip(&gone) {
+                        let was_gone = gone.load(Ordering::Acquire);
+                        let open = opens(&vault, value);
+                        assert!(!(was_gone && open), "opened after its keys were destroyed");
+                        let _ = vault.seal(&value.0, b"2");
+                    }
+                }
+            });
+        }
+        for (value, gone) in values.iter().zip(&gone).step_by(2) {
+            destroy_all(&vault, &[value]);
+            gone.store(true, Ordering::Release);
+            assert!(!opens(&vault, value));
+        }
+        stop.store(true, Ordering::Release);
+    });
+    for (index, value) in values.iter().enumerate() {
+        assert_eq!(opens(&vault, value), index % 2 == 1);
+    }
+}
+
+#[test]
+fn a_subject_is_never_allocated_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut seen = HashSet::new();
+    for _ in 0..3 {
+        let vault = Arc::new(Embedded::open(dir.path()).unwrap());
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                let vault = vault.clone();
+                std::thread::spawn(move || (0..300).map(|_| vault.allocate().unwrap()).collect::<Vec<_>>())
+            })
+            .collect();
+        for subject in threads.into_iter().flat_map(|thread| thread.join().unwrap()) {
+            assert!(seen.insert(subject), "{subject} was allocated twice");
+        }
+    }
+    let vault = Embedded::open(dir.path()).unwrap();
+    assert!(seen.iter().all(|subject| vault.epoch(*subject).unwrap() == Some(0)), "durable when allocated");
+}
+
+#[test]
+fn nothing_that_holds_keys_can_be_printed() {
+    struct Probe<T>(std::marker::PhantomData<T>);
+    trait Otherwise {
+        const PRINTS: bool = false;
+    }
+    impl<T> Otherwise for Probe<T> {}
+    impl<T: std::fmt::Debug> Probe<T> {
+        const PRINTS: bool = true;
+    }
+    const { assert!(Probe::<u8>::PRINTS) };
+    const { assert!(!Probe::<Embedded>::PRINTS && !Probe::<Inner>::PRINTS && !Probe::<Tree>::PRINTS) };
+    const { assert!(!Probe::<subject_keys::EpochKeys>::PRINTS && !Probe::<subject_keys::SubjectKeys>::PRINTS) };
+    const { assert!(!Probe::<super::AppKeys>::PRINTS && !Probe::<super::LocalCell>::PRINTS) };
+    let (_dir, vault) = fresh();
+    let (header, sealed) = sealed(&vault, 1).remove(0);
+    let stored = header.store(&sealed.commitment, sealed.ciphertext.as_ref().unwrap());
+    assert_eq!(Stored::from_bytes(&stored).unwrap().associated, header.to_bytes());
+    let printed = format!("{sealed:?}");
+    let first = format!("{}, {}", sealed.commitment[0], sealed.commitment[1]);
+    assert!(!printed.contains(&first), "{printed}");
+}

@@ -6,8 +6,9 @@ use std::process::{Command, Stdio};
 
 use super::{path, rollcall};
 
-/// Starts the service, lets the caller use it while it runs, stops it; answers what it wrote to both streams.
-fn session(data: &Path, meanwhile: impl FnOnce(&[String])) -> String {
+/// Starts the service, lets the caller use it while it runs, stops it with a signal; answers what it wrote to both
+/// streams.
+fn session(data: &Path, signal: &str, meanwhile: impl FnOnce(&[String])) -> String {
     let serve = ["serve", "--listen", "127.0.0.1:0", "--data-dir", path(data)];
     let mut child = rollcall(&serve).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
@@ -20,7 +21,7 @@ fn session(data: &Path, meanwhile: impl FnOnce(&[String])) -> String {
         }
     }
     meanwhile(&printed);
-    Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
     printed.extend(lines);
     let mut errors = String::new();
     child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
@@ -38,7 +39,7 @@ fn the_first_start_shows_an_app_whose_line_to_try_registers_a_user_and_later_sta
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let (mut secret, mut key) = (String::new(), String::new());
-    let first = session(&data, |lines| {
+    let first = session(&data, "-TERM", |lines| {
         key = after(lines, "App-Key:").to_owned();
         secret = after(lines, "App-Secret:").to_owned();
         let attempt = lines.iter().find(|line| line.contains("curl")).expect("a line to try").trim();
@@ -51,7 +52,7 @@ fn the_first_start_shows_an_app_whose_line_to_try_registers_a_user_and_later_sta
     assert!(secret.len() >= 16 && !key.is_empty());
     // Once to read, once in the line to try.
     assert_eq!(first.matches(&secret).count(), 2, "{first}");
-    let second = session(&data, |_| {});
+    let second = session(&data, "-TERM", |_| {});
     assert!(!second.contains(&secret) && !second.contains("App-Secret") && !second.contains("created"), "{second}");
 }
 
@@ -60,6 +61,14 @@ fn a_data_directory_is_closed_to_other_users_of_the_machine() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    session(&data, |_| {});
+    session(&data, "-TERM", |_| {});
     assert_eq!(data.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn a_signal_that_comes_as_soon_as_it_listens_ends_it_well() {
+    let dir = tempfile::tempdir().unwrap();
+    for signal in ["-TERM", "-INT"].repeat(5) {
+        session(&dir.path().join("data"), signal, |_| {});
+    }
 }

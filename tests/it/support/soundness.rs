@@ -26,11 +26,22 @@ pub fn rebuilt(service: &Service) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+fn open(data: &Path) -> Connection {
+    Connection::open_with_flags(data.join("log.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
+}
+
+/// How many events of a name the log holds; the service may be running.
+pub fn recorded(data: &Path, name: &str) -> u64 {
+    let count = "select count(*) from event join event_name on event_name.number = event.name
+        where event_name.name = ?1";
+    open(data).query_row(count, [name], |row| row.get(0)).unwrap()
+}
+
 /// Fails unless positions are gapless from 1, so are revisions per stream, and no event stands twice; answers how many
 /// events there are.
 #[track_caller]
 pub fn log_is_gapless(data: &Path) -> u64 {
-    let log = Connection::open_with_flags(data.join("log.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let log = open(data);
     let one = |query: &str| log.query_row(query, [], |row| row.get::<_, u64>(0)).unwrap();
     let events = one("select count(*) from event");
     assert_eq!((one("select min(position) from event"), one("select max(position) from event")), (1, events));

@@ -1,0 +1,197 @@
+//! Forgetting and deactivating, to the end and cut short.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rollcall::audit::erasure::advance_all;
+use rollcall::domain::values::Remark;
+use rollcall::domain::{Command, Refusal, app, user};
+use rollcall::engine::{Error, journal};
+use rollcall_projections::erasure_ledger;
+use rollcall_schemas::ids::{OperationId, SubjectRef};
+use rollcall_schemas::personal::Class;
+use rollcall_schemas::plain::{Environment, Settings};
+
+use super::{Running, app_id, named, person, register};
+
+fn rename(user_id: &str, name: &str) -> Command {
+    Command::User(vec![person(user_id)], user::Command::Modify(Some(named(name)), None))
+}
+
+fn reactivate(user_id: &str) -> Command {
+    Command::User(vec![person(user_id)], user::Command::Reactivate(OperationId(String::new())))
+}
+
+fn remark(about: &str) -> Command {
+    Command::Remark(person("bob"), vec![(person(about), Remark::parse("my sister").unwrap())])
+}
+
+/// The sealed name of a user, as the read model stores it.
+async fn sealed_name(running: &Running, subject: SubjectRef) -> Vec<u8> {
+    running.user(subject).await.unwrap().name.unwrap()
+}
+
+fn opened(running: &Running, subject: SubjectRef, sealed: &[u8]) -> Option<String> {
+    running.engine().open_text(&app_id(), subject, sealed).unwrap()
+}
+
+/// Paths of the values about a subject that are still attached, by event.
+async fn attached(running: &Running, subject: SubjectRef) -> Vec<(&'static str, String)> {
+    let mut attached = vec![];
+    for raw in running.data.log.read_all(0, 100_000).await.unwrap() {
+        let mut recorded = journal::decode(&raw).unwrap();
+        let name = recorded.name;
+        let visited = recorded.event.each_personal::<std::convert::Infallible>(&mut |path, _, of, slot| {
+            if of == subject && slot.sealed().is_some_and(|sealed| sealed.ciphertext.is_some()) {
+                attached.push((name, path.to_owned()));
+            }
+            Ok(())
+        });
+        visited.unwrap();
+    }
+    attached
+}
+
+async fn all_finished(running: &Running) -> bool {
+    running.engine().applied_up_to(running.data.log.head()).await.unwrap();
+    erasure_ledger::open(&running.data.read, 100).await.unwrap().is_empty()
+}
+
+/// Ada, about whom much is known, and Bob, who knows her.
+async fn ada_and_bob(dir: &std::path::Path) -> (Running, SubjectRef, SubjectRef) {
+    let running = Running::create(dir, Environment::Production).await;
+    let (ada, bob) = (running.register("ada").await.subject, running.register("bob").await.subject);
+    running.execute(rename("ada", "Ada")).await.unwrap();
+    running.execute(rename("bob", "Bob")).await.unwrap();
+    running.execute(remark("ada")).await.unwrap();
+    let (who, target) = (person("ada"), person("bob"));
+    running.execute(Command::Befriend { who, target, direct: true, text: None }).await.unwrap();
+    (running, ada, bob)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deactivated_user_keeps_the_user_id_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let (running, ada, bob) = ada_and_bob(dir.path()).await;
+    let (of_ada, of_bob) = (sealed_name(&running, ada).await, sealed_name(&running, bob).await);
+    assert_eq!(opened(&running, ada, &of_ada).as_deref(), Some("Ada"));
+    running.execute(Command::Deactivate(vec![person("ada")])).await.unwrap();
+    assert_eq!(advance_all(&running.engine()).await.unwrap(), 1);
+    assert!(all_finished(&running).await);
+    assert_eq!(advance_all(&running.engine()).await.unwrap(), 0);
+    assert_eq!(opened(&running, ada, &of_ada), None);
+    assert_eq!(opened(&running, bob, &of_bob).as_deref(), Some("Bob"));
+    assert_eq!(attached(&running, ada).await, [("user.registered", "user_id".to_owned())]);
+    assert_eq!(running.events("friendship.ended").await.len(), 1);
+    assert_eq!(running.events("erasure.finished").await.len(), 1);
+    let refused = running.execute(register("ada")).await;
+    assert!(matches!(refused, Err(Error::Refused(Refusal::Deactivated))));
+    running.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forgotten_user_id_is_somebody_else_from_then_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (running, ada, bob) = ada_and_bob(dir.path()).await;
+    let of_ada = sealed_name(&running, ada).await;
+    let mut before = vec![ada];
+    for _ in 0..10 {
+        running.execute(Command::Forget(vec![person("ada")])).await.unwrap();
+        // At once: the read models may not know of it yet.
+        let next = running.register("ada").await.subject;
+        assert!(!before.contains(&next), "a forgotten subject came back");
+        before.push(next);
+    }
+    while !all_finished(&running).await {
+        advance_all(&running.engine()).await.unwrap();
+    }
+    let last = before.pop().unwrap();
+    for subject in before {
+        assert_eq!(attached(&running, subject).await, []);
+        assert_eq!(running.user(subject).await, None);
+    }
+    assert_eq!(opened(&running, ada, &of_ada), None);
+    let (of_last, of_bob) = (sealed_name(&running, last).await, sealed_name(&running, bob).await);
+    assert_eq!(opened(&running, last, &of_last).as_deref(), Some("Somebody"));
+    assert_eq!(opened(&running, bob, &of_bob).as_deref(), Some("Bob"));
+    let running = running.reopen(dir.path()).await;
+    assert_eq!(running.register("ada").await.subject, last);
+    running.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erasure_cut_short_anywhere_is_finished_by_the_next_run() {
+    for cut_after in ["the request", "the end of relations", "the destruction"] {
+        let dir = tempfile::tempdir().unwrap();
+        let (running, ada, bob) = ada_and_bob(dir.path()).await;
+        let of_ada = sealed_name(&running, ada).await;
+        running.execute(Command::Deactivate(vec![person("ada")])).await.unwrap();
+        if cut_after != "the request" {
+            running.engine().applied_up_to(running.data.log.head()).await.unwrap();
+            let erasure = erasure_ledger::open(&running.data.read, 1).await.unwrap().remove(0);
+            let step = rollcall::domain::command::ErasureStep {
+                erasure: erasure.erasure,
+                subject: ada,
+                step: rollcall::domain::erasure::Step::EndRelations(1),
+                friends: vec![bob],
+            };
+            running.execute(Command::Erasure(step)).await.unwrap();
+        }
+        if cut_after == "the destruction" {
+            let destroyed = running.data.vault.destroy(&[(ada, &[Class::Profile, Class::Moderation])]).unwrap();
+            assert_eq!(destroyed.keys, 2);
+        }
+        let running = running.reopen(dir.path()).await;
+        assert_eq!(opened(&running, ada, &of_ada).is_none(), cut_after == "the destruction", "after {cut_after}");
+        assert!(!all_finished(&running).await);
+        assert_eq!(advance_all(&running.engine()).await.unwrap(), 1, "after {cut_after}");
+        assert!(all_finished(&running).await);
+        assert_eq!(opened(&running, ada, &of_ada), None);
+        assert_eq!(attached(&running, ada).await, [("user.registered", "user_id".to_owned())], "after {cut_after}");
+        for (name, count) in [("erasure.relations_ended", 1), ("erasure.scrubbed", 1), ("friendship.ended", 1)] {
+            assert_eq!(running.events(name).await.len(), count, "{name} after {cut_after}");
+        }
+        running.stop();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reactivated_user_has_new_keys_and_none_of_the_old_data() {
+    let dir = tempfile::tempdir().unwrap();
+    let (running, ada, _) = ada_and_bob(dir.path()).await;
+    let of_ada = sealed_name(&running, ada).await;
+    running.execute(Command::Deactivate(vec![person("ada")])).await.unwrap();
+    assert!(running.execute(reactivate("ada")).await.is_err(), "its erasure is not through");
+    advance_all(&running.engine()).await.unwrap();
+    let early = running.execute(reactivate("ada")).await;
+    assert!(matches!(early, Err(Error::Refused(Refusal::ReactivationTooEarly { .. }))), "{early:?}");
+    running
+        .operate(app::Command::ChangeSettings(Settings { reactivation_wait_seconds: 0, ..Settings::default() }))
+        .await;
+    let mut old = HashMap::from([("epoch 0", of_ada)]);
+    for (epoch, what) in [(1, "epoch 1"), (2, "epoch 2")] {
+        running.execute(reactivate("ada")).await.unwrap();
+        let again = running.register("ada").await;
+        assert_eq!((again.subject, again.epoch), (ada, epoch));
+        running.execute(rename("ada", what)).await.unwrap();
+        let sealed = sealed_name(&running, ada).await;
+        assert_eq!(opened(&running, ada, &sealed).as_deref(), Some(what));
+        assert!(old.iter().all(|(_, sealed)| opened(&running, ada, sealed).is_none()));
+        old.insert(what, sealed);
+        running.execute(Command::Deactivate(vec![person("ada")])).await.unwrap();
+        advance_all(&running.engine()).await.unwrap();
+        assert!(old.iter().all(|(_, sealed)| opened(&running, ada, sealed).is_none()), "after {what}");
+    }
+    running.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_say_about_an_erased_user_is_refused_and_not_called_an_outage() {
+    let dir = tempfile::tempdir().unwrap();
+    let (running, ..) = ada_and_bob(dir.path()).await;
+    running.execute(Command::Deactivate(vec![person("ada")])).await.unwrap();
+    advance_all(&running.engine()).await.unwrap();
+    let said = tokio::time::timeout(Duration::from_secs(20), running.execute(remark("ada"))).await.unwrap();
+    assert!(matches!(said, Err(Error::Refused(_))), "{said:?}");
+    running.stop();
+}
