@@ -315,9 +315,12 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
+        // Asked before it is killed: that it had ended by itself, and how, is the first thing to know of a failure.
+        let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
         self.kill();
         if std::thread::panicking() {
-            eprintln!("--- what the service said:\n{}", self.errors());
+            let ended = ended.map_or("it ran until the test failed".to_owned(), |how| format!("it had ended: {how}"));
+            eprintln!("--- {ended}; what the service said:\n{}", self.errors());
         }
     }
 }
