@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::form;
+use crate::support::wire::{Wire, signed_head};
 use crate::support::{App, Reply, Service};
 
 const APP: App = App::DEVELOPMENT;
@@ -72,14 +73,21 @@ pub(super) fn unharmed(service: &Service) {
     form(service, APP, "/user/getToken.json", "userId=well&name=Well").ok();
     form(service, APP, "/user/info.json", "userId=well").ok();
     let errors = service.errors();
-    assert!(!errors.contains("panicked") && !errors.contains("ERROR"), "{errors}");
+    assert!(!errors.contains("panicked"), "{errors}");
+    // The web server itself logs requests it cannot parse.
+    let own = errors.lines().filter(|line| line.contains("ERROR") && !line.contains("actix_http::h1")).count();
+    assert_eq!(own, 0, "{errors}");
 }
 
 /// Sends each body to every endpoint.
 fn assail(service: &Service, bodies: &[(String, &str, Vec<u8>)]) {
     for path in paths() {
         for (what, content_type, body) in bodies {
-            let reply = service.send(APP, path, content_type, body);
+            let mut wire = Wire::open(service);
+            let head = signed_head(APP, path, body.len(), "");
+            wire.send(head.replace(FORM, content_type).as_bytes());
+            wire.send(body);
+            let reply = wire.reply().unwrap_or_else(|| panic!("no answer to {what} to {path}"));
             is_the_callers_fault_or_done(&reply, &format!("{what} to {path}"));
         }
         form(service, APP, "/user/checkOnline.json", "userId=well").ok();
@@ -238,10 +246,12 @@ fn every_endpoint_refuses_a_megabyte_as_too_large() {
     let service = Service::start(&[APP]);
     let junk = noise(1024 * 1024);
     for path in paths() {
-        for content_type in [FORM, JSON] {
-            let reply = service.send(APP, path, content_type, &junk).refused(413, 1005);
-            is_the_callers_fault_or_done(&reply, path);
-        }
+        // The answer is read, and not the end of a connection that the service keeps for a moment to be read.
+        let mut wire = Wire::open(&service);
+        wire.send(signed_head(APP, path, junk.len(), "").as_bytes());
+        wire.send(&junk);
+        let reply = wire.reply().unwrap().refused(413, 1005);
+        is_the_callers_fault_or_done(&reply, path);
     }
     unharmed(&service);
 }

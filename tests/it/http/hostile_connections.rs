@@ -10,6 +10,17 @@ const APP: App = App::DEVELOPMENT;
 const PATH: &str = "/user/checkOnline.json";
 const BODY: &str = "userId=ada";
 
+/// Fails unless the service ends a connection on which the caller owes it something.
+#[track_caller]
+fn is_cut_off(service: &Service, bytes: &str) {
+    let mut wire = Wire::open(service);
+    wire.send(bytes.as_bytes());
+    if let Some(reply) = wire.reply() {
+        assert_eq!(reply.status, 408, "{bytes:?}");
+        wire.ends();
+    }
+}
+
 #[test]
 fn headers_that_are_long_doubled_or_strange_are_answered_in_json() {
     let service = Service::start(&[APP]);
@@ -141,29 +152,29 @@ fn who_stalls_in_a_body_is_told_and_who_stalls_in_a_head_is_cut_off() {
             slow_body.reply().unwrap().refused(408, 408);
             slow_body.ends();
         });
-        scope.spawn(|| {
-            let mut slow_chunks = Wire::open(&service);
-            slow_chunks
-                .send((unfinished_head(APP, PATH, "") + "Transfer-Encoding: chunked\r\n\r\n5\r\nuse").as_bytes());
-            slow_chunks.reply().unwrap().refused(408, 408);
-            slow_chunks.ends();
-        });
-        for head in ["", "POST /user", "POST /user/info.json HTTP/1.1\r\nHost: x\r\nApp-"] {
+        for head in ["POST /user", "POST /user/info.json HTTP/1.1\r\nHost: x\r\nApp-"] {
             let service = &service;
-            scope.spawn(move || {
-                let mut slow_head = Wire::open(service);
-                slow_head.send(head.as_bytes());
-                if let Some(reply) = slow_head.reply() {
-                    assert_eq!(reply.status, 408);
-                    slow_head.ends();
-                }
-            });
+            scope.spawn(move || is_cut_off(service, head));
         }
         // Nobody else waits for them.
         for _ in 0..20 {
             form(&service, APP, PATH, BODY).ok();
         }
     });
+    unharmed(&service);
+}
+
+#[test]
+fn who_stalls_in_a_chunk_is_told_and_cut_off() {
+    let service = Service::start(&[APP]);
+    is_cut_off(&service, &(unfinished_head(APP, PATH, "") + "Transfer-Encoding: chunked\r\n\r\n5\r\nuse"));
+    unharmed(&service);
+}
+
+#[test]
+fn who_connects_and_says_nothing_is_cut_off() {
+    let service = Service::start(&[APP]);
+    is_cut_off(&service, "");
     unharmed(&service);
 }
 
