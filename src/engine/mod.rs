@@ -371,11 +371,15 @@ impl Engine {
         };
         let (mut loaded, mut counted) = (vec![], vec![]);
         let mut epoch = self.epoch.load(Ordering::Acquire);
+        // What one attempt reserved and had loaded is of use to the next only if the reservation lasts until then.
+        let mut reserved = vec![];
         for _ in 0..ATTEMPTS_MAX {
             let resolved = self.resolve(&caller.app, command.clone()).await?;
             let command = self.complete(&caller.app, resolved.command, &context).await?;
             if !resolved.fresh.is_empty() {
                 loaded.extend(load::new_streams(command.streams(&caller.app), &resolved.fresh));
+                counted.extend(resolved.fresh.iter().map(|subject| (*subject, 0)));
+                reserved.push(resolved.holds.clone());
             }
             let (answer, answered) = oneshot::channel();
             let submitted = Submitted {
