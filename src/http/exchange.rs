@@ -1,15 +1,18 @@
 //! What every face needs of HTTP itself: bounded bodies, request ids, compression.
 
+use std::future::ready;
 use std::io::Write as _;
+use std::time::Duration;
 
+use actix_web::body::SizedStream;
 use actix_web::http::header::{
     ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, VARY,
 };
-use actix_web::{HttpRequest, HttpResponseBuilder, web};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use bytes::{Bytes, BytesMut};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
 use uuid::Uuid;
 
 use super::BODY_WAIT;
@@ -19,6 +22,9 @@ pub(super) const BODY_MAX: usize = 256 * 1024;
 
 /// Bytes from which on an answer is worth compressing.
 const GZIP_MIN: usize = 4 * 1024;
+
+/// How long an answer may take to leave before its connection ends.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -64,6 +70,19 @@ async fn collect(mut payload: web::Payload) -> Result<Bytes, Unread> {
         rest.extend_from_slice(&chunk);
     }
     Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+/// An answer behind which the connection ends, even in the middle of a body: the web server would keep the socket of a
+/// caller that stalls inside a chunk for as long as the caller likes.
+pub(super) fn last_words(mut response: HttpResponseBuilder, body: Vec<u8>) -> HttpResponse {
+    let length = body.len() as u64;
+    let said = stream::once(ready(Ok(Bytes::from(body))));
+    let end = stream::once(async {
+        tokio::time::sleep(LAST_WORDS).await;
+        Err(std::io::Error::from(std::io::ErrorKind::TimedOut))
+    });
+    response.force_close();
+    response.body(SizedStream::new(length, said.chain(Box::pin(end))))
 }
 
 /// The caller's `X-Request-ID`, where it can be echoed: at most 36 printable characters.

@@ -227,7 +227,11 @@ fn failed(request: &HttpRequest, problem: &Problem) -> HttpResponse {
         detail: &detail,
         errors,
     };
-    response.body(serde_json::to_vec(&details).unwrap_or_default())
+    let body = serde_json::to_vec(&details).unwrap_or_default();
+    match problem {
+        Problem::Unread(Unread::Stalled) => exchange::last_words(response, body),
+        _ => response.body(body),
+    }
 }
 
 #[cfg(test)]

@@ -241,11 +241,13 @@ fn failed(request: &HttpRequest, path: &str, fault: &Fault) -> HttpResponse {
     if status == StatusCode::SERVICE_UNAVAILABLE {
         response.insert_header((RETRY_AFTER, HeaderValue::from_static("1")));
     }
-    if matches!(fault, Fault::Unread(_)) {
-        response.force_close();
-    }
     let failure = Failure { code, error_message: &text(fault), profile_key: profile_key(fault, family) };
-    response.body(serde_json::to_vec(&failure).unwrap_or_else(|_| br#"{"code":1000,"errorMessage":""}"#.to_vec()))
+    let body = serde_json::to_vec(&failure).unwrap_or_else(|_| br#"{"code":1000,"errorMessage":""}"#.to_vec());
+    match fault {
+        Fault::Unread(Unread::Stalled) => exchange::last_words(response, body),
+        Fault::Unread(Unread::TooLarge | Unread::Broken) => response.force_close().body(body),
+        _ => response.body(body),
+    }
 }
 
 #[cfg(test)]
