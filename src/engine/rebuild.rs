@@ -12,7 +12,7 @@ use crate::eventlog::EventLog;
 use crate::privacy::Vault;
 
 /// Most events applied as one batch: large, for nobody waits for a single one.
-const BULK_BATCH_MAX: usize = 10_000;
+const BULK_BATCH_MAX: usize = 50_000;
 const PARKED_MAX: u32 = 10_000;
 
 /// A read model compared with its rebuild.
