@@ -58,6 +58,7 @@ async fn fill(
         vault: vault.clone(),
         directory: Arc::new(Directory::new(vault.clone())),
         applied: tokio::sync::watch::channel(0).0,
+        restricted: Arc::default(),
         hurry: Arc::default(),
     };
     let mut after = 0;
