@@ -246,9 +246,7 @@ impl Command {
                 streams.extend(who.subject.map(Stream::Token));
                 streams.push(Stream::Roster(app.clone()));
             }
-            Self::Deactivate(who, _) | Self::Forget(who, _) => {
-                streams.push(Stream::Roster(app.clone()));
-            }
+            Self::Deactivate(..) | Self::Forget(..) => streams.push(Stream::Roster(app.clone())),
             _ => {}
         }
         streams.push(Stream::App(app.clone()));

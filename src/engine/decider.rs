@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use lru::LruCache;
 use rollcall_schemas::Event;
 use rollcall_schemas::envelope::Metadata;
-use rollcall_schemas::{friendship, user};
 use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::stream::Stream;
+use rollcall_schemas::{friendship, user};
 use tokio::sync::{mpsc, oneshot};
 
 use super::clock::Clock;
@@ -242,7 +242,8 @@ fn decide(cache: &mut Cache, believed: u64, mut submitted: Submitted, clock: &Cl
                 let mut events = appends.iter().flat_map(|(_, _, events): &(_, _, Vec<Event>)| events);
                 events.any(|event| matches!(event, Event::User(user::Event::Forgotten(e)) if e.subject == subject))
             };
-            let forgets = forgets.into_iter().filter(|(subject, _)| is_forgotten(*subject)).map(|(_, tag)| tag).collect();
+            let forgets =
+                forgets.into_iter().filter(|(subject, _)| is_forgotten(*subject)).map(|(_, tag)| tag).collect();
             Some(Decided { metadata, now: context.now, appends, asserts, reply, holds, forgets, guard, answer })
         }
         Err(answer) => {

@@ -7,6 +7,7 @@
 
 use rollcall_schemas::ids::{AppId, ErasureId, OperationId, SecretId, SubjectRef};
 use rollcall_schemas::personal::{Class, DestroyedKey, Header, Sealed};
+use rollcall_schemas::plain::Finality;
 use zeroize::Zeroizing;
 
 pub mod embedded;
@@ -158,6 +159,12 @@ pub trait Vault: Send + Sync {
 
     /// Generation of the root.
     fn generation(&self) -> u64;
+
+    /// How final a destruction is.
+    fn finality(&self) -> Finality;
+
+    /// What the root lives in, in a few words for a report.
+    fn cell(&self) -> String;
 
     /// The keys that sign, oldest first, retired ones included. There is always one that is not retired.
     fn signers(&self) -> Vec<Signer>;

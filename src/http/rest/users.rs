@@ -107,7 +107,8 @@ struct Deactivation {
 
 /// `POST /users/{id}/deactivation`: fence a user and erase its data. 202: the erasure goes on.
 pub(super) async fn deactivate(call: &Call<'_>, id: &str) -> Result<Answer, Problem> {
-    let done = call.engine.execute(&call.caller, Command::Deactivate(vec![user_id(id)?.into()], Request::default())).await?;
+    let done =
+        call.engine.execute(&call.caller, Command::Deactivate(vec![user_id(id)?.into()], Request::default())).await?;
     match done.reply {
         Reply::Operation(operation) => {
             Answer::command(StatusCode::ACCEPTED, &Deactivation { operation }, done.position)

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use aws_lc_rs::hmac;
 use rollcall_schemas::ids::{AppId, SecretId, SubjectRef};
 use rollcall_schemas::personal::{Header, Sealed, Stored};
+use rollcall_schemas::plain::Finality;
 use rusqlite::Connection;
 use zeroize::Zeroizing;
 
@@ -278,6 +279,14 @@ impl Vault for Embedded {
 
     fn generation(&self) -> u64 {
         self.inner.tree().generation
+    }
+
+    fn finality(&self) -> Finality {
+        Finality::LocalFile
+    }
+
+    fn cell(&self) -> String {
+        "local file, two slots overwritten in place".into()
     }
 
     fn signers(&self) -> Vec<Signer> {
