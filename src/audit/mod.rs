@@ -1,3 +1,6 @@
-//! Erasure as a process, and what proves it.
+//! Erasure as a process, what proves it, and the tree over the log that makes any change of the past visible.
 
 pub mod erasure;
+pub mod merkle;
+pub mod report;
+pub mod tree;
