@@ -268,7 +268,8 @@ mod tests {
     /// The vectors of certificate-transparency-go (merkle_verifier_test): eight leaves.
     #[test]
     fn roots_are_those_of_the_published_vectors() {
-        let leaves = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"];
+        let leaves =
+            ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"];
         let tree = InMemory(leaves.iter().map(|hexed| leaf(&[&hex::decode(hexed).unwrap()])).collect());
         let roots = [
             "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",

@@ -2,5 +2,7 @@
 
 pub mod erasure;
 pub mod merkle;
+pub mod proof;
+pub mod recovery;
 pub mod report;
 pub mod tree;

@@ -11,8 +11,11 @@ use rollcall_schemas::plain::{Environment, FriendPermission, Plan};
 use tracing_subscriber::EnvFilter;
 
 mod apps;
+mod audit;
 pub mod config;
+mod erasure;
 mod models;
+mod recover;
 mod serve;
 pub mod wiring;
 
@@ -50,6 +53,18 @@ enum Task {
     },
     /// Compare every read model of a stopped data directory with a rebuild of it
     Verify {
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Check a report offline, or work on the erasures of a stopped data directory
+    #[command(subcommand)]
+    Erasure(erasure::Task),
+    /// Prove that the log was not changed, of a stopped data directory or offline
+    #[command(subcommand)]
+    Audit(audit::Task),
+    /// Go on with a log that was put back to an earlier state: read models are built anew, and what was erased since is
+    /// erased in it too
+    Recover {
         #[command(flatten)]
         data: Data,
     },
@@ -161,6 +176,9 @@ pub fn main() -> ExitCode {
         Task::Apps(task) => apps::run(task),
         Task::Rebuild { model, data } => models::rebuild(&model, &data.data_dir),
         Task::Verify { data } => models::verify(&data.data_dir),
+        Task::Erasure(task) => erasure::run(task),
+        Task::Audit(task) => audit::run(task),
+        Task::Recover { data } => recover::run(&data.data_dir),
         Task::Bench(options) => crate::bench::run(&options).map_err(Into::into),
     };
     match result {

@@ -136,6 +136,14 @@ impl DataDir {
     /// The log is corrupt or rewound, or a part is unavailable.
     pub async fn start(&self) -> Result<Service, Error> {
         self.keeper().await?;
+        self.start_unproven().await
+    }
+
+    /// Starts an engine without comparing the log with what was seen of it before.
+    ///
+    /// # Errors
+    /// The log is corrupt, or a part is unavailable.
+    pub async fn start_unproven(&self) -> Result<Service, Error> {
         let ports = Ports { log: self.log.clone(), vault: self.vault.clone(), read: self.read.clone() };
         Ok(start::start(ports, Limits::default()).await?)
     }

@@ -106,6 +106,12 @@ pub enum Command {
 }
 
 impl Command {
+    /// Calls an erasure off. Whose it is and whether others wait, the engine fills in.
+    #[must_use]
+    pub fn cancel_erasure(erasure: ErasureId) -> Self {
+        Self::CancelErasure { erasure, subject: SubjectRef(uuid::Uuid::nil()), others_wait: false }
+    }
+
     /// Every person the command names.
     pub fn persons_mut(&mut self) -> Vec<&mut Person> {
         match self {

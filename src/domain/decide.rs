@@ -426,8 +426,16 @@ fn advance_erasure(app: &AppId, events: &mut Events<'_>, context: &Context, step
     if let erasure::Step::Begin(scope, operation) = &step.step {
         let user = Stream::User(step.subject);
         let person = user_state(events.world, &user);
+        // A log that was put back to an earlier state does not know of a request whose keys are gone.
+        let lost = state.progress == Progress::Unknown && person.status != Status::Unknown;
+        if lost {
+            let of_request = (*scope, operation.clone());
+            let (request, now) = (Request::default(), context.now);
+            let requested = erasure::request(step.erasure, step.subject, of_request, &request, (None, false), now);
+            events.push(&stream, [requested]);
+        }
         // The hold may have been placed a moment ago: it wins.
-        if state.progress == Progress::Requested && !person.held {
+        if lost || state.progress == Progress::Requested && !person.held {
             events.push(&user, user::fence(person, step.subject, *scope, step.erasure, operation));
             events.push(&stream, [erasure::begin(step.erasure, step.subject)]);
             empty_own_streams(app, events, context, step.subject, *scope);

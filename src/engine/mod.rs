@@ -503,6 +503,14 @@ impl Engine {
                 }
                 Ok(Command::User(who, user::Command::Reactivate(context.operation.clone())))
             }
+            Command::CancelErasure { erasure, .. } => {
+                self.caught_up(app).await?;
+                let of = rollcall_projections::erasure_ledger::by_id(&self.read, app, erasure).await?;
+                let subject = of.ok_or(Refusal::NoSuchErasure)?.subject;
+                let all = rollcall_projections::erasure_ledger::of(&self.read, subject, ERASURES_MAX).await?;
+                let others_wait = all.iter().any(|other| other.erasure != erasure && !other.is_ended());
+                Ok(Command::CancelErasure { erasure, subject, others_wait })
+            }
             other => Ok(other),
         }
     }

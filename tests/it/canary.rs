@@ -6,7 +6,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use crate::support::soundness::{rebuilt, recorded, verified};
-use crate::support::{App, Service};
+use crate::support::{App, Service, rollcall};
 
 mod scanner;
 
@@ -253,12 +253,13 @@ fn old_copies_of_the_files_show_nothing_that_was_erased_since() {
     deactivate(&service);
     only_the_stayer_is_told(&service);
     service.stop();
+    const REWOUND: &str = "was put back to an earlier state";
     let refused_with = "root.cell does not hold the root";
     for (parts, refusal) in [
         (&["log.db", "read.db", "vault.db"][..], Some(refused_with)),
         (&["vault.db"], Some(refused_with)),
-        (&["log.db"], Some("the log was rewound")),
-        (&["log.db", "read.db"], None),
+        (&["log.db"], Some(REWOUND)),
+        (&["log.db", "read.db"], Some(REWOUND)),
         (&["read.db"], None),
     ] {
         let mixed = tempfile::tempdir().unwrap();
@@ -275,5 +276,14 @@ fn old_copies_of_the_files_show_nothing_that_was_erased_since() {
             }
         }
         nowhere_below(mixed.path());
+        if refusal == Some(REWOUND) {
+            let recovered = rollcall(&["recover"], mixed.path());
+            assert!(recovered.status.success(), "{}", String::from_utf8_lossy(&recovered.stderr));
+            assert_eq!(recorded(mixed.path(), "erasure.finalised"), 1, "with old {parts:?}");
+            let service = Service::try_start(mixed.path(), &[APP], &[]).unwrap();
+            let told = told(&service);
+            assert!(told.contains(STAYS) && !told.contains(LEAVES), "recovered from old {parts:?}: {told}");
+            nowhere_below(mixed.path());
+        }
     }
 }

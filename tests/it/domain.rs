@@ -175,6 +175,7 @@ fn a_deactivation_fences_the_user_and_ends_its_tokens_and_lists_in_one_decision(
         [
             "user.deactivated",
             "erasure.requested",
+            "erasure.begun",
             "token.invalidated_before",
             "blocklist.emptied",
             "allowlist.emptied",

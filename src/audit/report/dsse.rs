@@ -48,6 +48,16 @@ pub enum Error {
     BadSignature,
 }
 
+impl Envelope {
+    /// The payload, whoever signed it.
+    ///
+    /// # Errors
+    /// It is not base64.
+    pub fn payload(&self) -> Result<Vec<u8>, Error> {
+        BASE64_STANDARD.decode(&self.payload).map_err(|_| Error::Malformed)
+    }
+}
+
 /// What is signed.
 fn authenticated(payload: &[u8]) -> Vec<u8> {
     let mut bytes = format!("DSSEv1 {} {PAYLOAD_TYPE} {} ", PAYLOAD_TYPE.len(), payload.len()).into_bytes();
@@ -92,7 +102,7 @@ pub fn open(envelope: &[u8], trusted: &[Verifier]) -> Result<Vec<u8>, Error> {
     if serde_json::to_vec(&parsed).ok().as_deref() != Some(envelope) || parsed.payload_type != PAYLOAD_TYPE {
         return Err(Error::Malformed);
     }
-    let payload = BASE64_STANDARD.decode(&parsed.payload).map_err(|_| Error::Malformed)?;
+    let payload = parsed.payload()?;
     let signed = authenticated(&payload);
     let mut known = false;
     for Signature { keyid: id, sig } in &parsed.signatures {

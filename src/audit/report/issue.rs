@@ -1,7 +1,5 @@
 //! Making a report from what the log holds.
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use chrono::{DateTime, Utc};
 use rollcall_schemas::envelope::Recorded;
 use rollcall_schemas::ids::ErasureId;
@@ -11,7 +9,8 @@ use rollcall_schemas::stream::Stream;
 use rollcall_schemas::{Event, erasure};
 
 use super::{About, Erased, FORMAT, Log, Method, Recipient, Report, Retained, Step, Verification, dsse};
-use crate::audit::merkle::{Hash, Nodes as _};
+use crate::audit::merkle::Nodes as _;
+use crate::audit::proof::encode;
 use crate::audit::tree::{self, Keeper, leaf};
 use crate::engine::journal;
 use crate::eventlog::{self, RawEvent};
@@ -35,6 +34,9 @@ pub enum Error {
     /// It has no JSON form.
     #[error("the report cannot be written: {0}")]
     Json(#[from] serde_json::Error),
+    /// An envelope that was kept.
+    #[error(transparent)]
+    Envelope(#[from] dsse::Error),
     /// There is no such erasure, or it was called off.
     #[error("there is nothing to report: no such erasure, or it was called off")]
     Nothing,
@@ -91,6 +93,32 @@ pub async fn issue(
     seal(vault, report)
 }
 
+/// The newest report that is recorded; where there is none yet, one made on demand.
+///
+/// # Errors
+/// As [`issue`].
+pub async fn newest(
+    keeper: &Keeper,
+    vault: &dyn Vault,
+    erasure: ErasureId,
+    now: DateTime<Utc>,
+) -> Result<Issued, Error> {
+    let mut newest = None;
+    for raw in keeper.log().read_stream(&Stream::Erasure(erasure).to_string(), 0, EVENTS_MAX).await? {
+        if let Event::Erasure(erasure::Event::ReportIssued(issued)) = journal::decode(&raw)?.event {
+            newest = Some(issued);
+        }
+    }
+    match newest {
+        Some(erasure::ReportIssued { sha256: OwnText(sha256), envelope: OwnText(envelope), .. }) => {
+            let signed: dsse::Envelope = serde_json::from_str(&envelope)?;
+            let report = serde_json::from_slice(&signed.payload()?)?;
+            Ok(Issued { report, envelope, sha256 })
+        }
+        None => issue(keeper, vault, erasure, now, vec![]).await,
+    }
+}
+
 /// Signs a report.
 fn seal(vault: &dyn Vault, report: Report) -> Result<Issued, Error> {
     let envelope = serde_json::to_string(&dsse::sign(vault, &serde_json::to_vec(&report)?))?;
@@ -129,7 +157,12 @@ fn report(told: &[Told], vault: &dyn Vault) -> Result<Report, Error> {
         recipients: vec![],
         verification: None,
         steps: vec![],
-        log: Log { origin: tree::origin(vault), checkpoint_before: None, checkpoint: String::new(), consistency: vec![] },
+        log: Log {
+            origin: tree::origin(vault),
+            checkpoint_before: None,
+            checkpoint: String::new(),
+            consistency: vec![],
+        },
         not_covered: NOT_COVERED.iter().map(|text| (*text).to_owned()).collect(),
     };
     for Told { recorded, .. } in told {
@@ -168,7 +201,6 @@ async fn prove(keeper: &Keeper, report: &mut Report, told: &[Told]) -> Result<()
     let (Some(first), Some(last)) = (told.first(), told.last()) else { return Err(Error::Nothing) };
     let signed = keeper.covering(last.raw.position).await?;
     let size = signed.checkpoint.size;
-    let encode = |proof: Vec<Hash>| proof.into_iter().map(|hash| BASE64_STANDARD.encode(hash)).collect();
     for Told { raw, recorded } in told {
         let inclusion = keeper.tiles().inclusion(raw.position - 1, size).map_err(tree::Error::Files)?;
         report.steps.push(Step {
@@ -176,13 +208,13 @@ async fn prove(keeper: &Keeper, report: &mut Report, told: &[Told]) -> Result<()
             position: raw.position,
             recorded_at: recorded.recorded_at,
             leaf: String::from_utf8_lossy(&leaf::bytes(raw)).into_owned(),
-            inclusion: encode(inclusion),
+            inclusion: encode(&inclusion),
         });
     }
     report.log.checkpoint.clone_from(&signed.note);
     if let Some(before) = keeper.kept_at_most(first.raw.position - 1)? {
         let consistency = keeper.tiles().consistency(before.checkpoint.size, size).map_err(tree::Error::Files)?;
-        report.log.consistency = encode(consistency);
+        report.log.consistency = encode(&consistency);
         report.log.checkpoint_before = Some(before.note);
     }
     Ok(())
@@ -211,11 +243,8 @@ const NOT_COVERED: [&str; 4] = [
 ];
 
 fn retained(scope: Scope) -> Vec<Retained> {
-    let retained = |what: &str, why: &str, until: &str| Retained {
-        what: what.into(),
-        why: why.into(),
-        until: until.into(),
-    };
+    let retained =
+        |what: &str, why: &str, until: &str| Retained { what: what.into(), why: why.into(), until: until.into() };
     let mut kept = vec![
         retained(
             "The record that these steps happened, under a random reference",

@@ -65,7 +65,9 @@ fn requester(requester: Requester) -> &'static str {
 fn status(report: &Report) -> &'static str {
     match report.status {
         ReportStatus::Fenced => "The erasure was requested and has not begun; nothing new is recorded about you.",
-        ReportStatus::Scrubbed => "The keys to the data are destroyed; the check that nothing can be read is under way.",
+        ReportStatus::Scrubbed => {
+            "The keys to the data are destroyed; the check that nothing can be read is under way."
+        }
         ReportStatus::PendingFinality => {
             "The data cannot be read any more. Until the date below the destruction of the keys could be called back."
         }

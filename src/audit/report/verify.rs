@@ -3,8 +3,6 @@
 //! The signature says who issued it. Everything the report says of the erasure is then held against the events it
 //! brings along, and these against the signed checkpoint: an issuer cannot report what its log does not hold.
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use chrono::{DateTime, Utc};
 use rollcall_schemas::envelope::Metadata;
 use rollcall_schemas::plain::{Finality, OwnText, ReportStatus};
@@ -15,6 +13,7 @@ use serde_json::value::RawValue;
 
 use super::{About, FORMAT, Method, Report, Step, Verification, dsse};
 use crate::audit::merkle::{self, Hash};
+use crate::audit::proof::decode;
 use crate::audit::tree::note::{self, Checkpoint, Verifier};
 
 /// What is to be thought of a report.
@@ -123,8 +122,7 @@ fn proven(report: &Report, trusted: &[Verifier]) -> Result<Vec<erasure::Event>, 
 }
 
 fn hashes(encoded: &[String]) -> Result<Vec<Hash>, String> {
-    let decode = |hash: &String| BASE64_STANDARD.decode(hash).ok().and_then(|hash| hash.try_into().ok());
-    encoded.iter().map(decode).collect::<Option<_>>().ok_or_else(|| "a proof is malformed".into())
+    decode(encoded).ok_or_else(|| "a proof is malformed".into())
 }
 
 fn event(report: &Report, step: &Step, now: &Checkpoint) -> Result<erasure::Event, String> {
@@ -173,10 +171,12 @@ fn says_what_the_log_says(report: &Report, events: &[erasure::Event]) -> Result<
                 let classes: Vec<_> = report.erased.iter().map(|erased| erased.class).collect();
                 ensure(classes == e.classes, "the erased classes are not those whose keys were destroyed")?;
                 ensure(e.generation_before <= e.generation_after, "the root key went back")?;
-                method = Some((e.keys.clone(), e.root_cell.0.clone(), (e.generation_before, e.generation_after), (
-                    e.events_detached,
-                    e.values_detached,
-                )));
+                method = Some((
+                    e.keys.clone(),
+                    e.root_cell.0.clone(),
+                    (e.generation_before, e.generation_after),
+                    (e.events_detached, e.values_detached),
+                ));
                 (4, e.erasure, e.subject)
             }
             E::ReadModelsScrubbed(e) => {

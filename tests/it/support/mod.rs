@@ -5,4 +5,4 @@ pub mod shape;
 pub mod soundness;
 pub mod wire;
 
-pub use service::{App, Reply, Service};
+pub use service::{App, Reply, Service, rollcall};

@@ -134,6 +134,12 @@ pub struct Service {
     _dir: Option<tempfile::TempDir>,
 }
 
+/// Runs a command of the binary over a data directory.
+pub fn rollcall(args: &[&str], data: &Path) -> std::process::Output {
+    let binary = env!("CARGO_BIN_EXE_rollcall");
+    Command::new(binary).args(args).arg("--data-dir").arg(data).env("ROLLCALL_LOG", "warn").output().unwrap()
+}
+
 impl Service {
     pub fn start(apps: &[App]) -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -148,6 +154,15 @@ impl Service {
 
     /// Starts it, or returns what it said instead. `wrapper` is a command line it is started through.
     pub fn try_start(data: &Path, apps: &[App], wrapper: &[&str]) -> Result<Self, String> {
+        Self::launch(data, apps, wrapper, &[])
+    }
+
+    /// Starts it with more arguments, or returns what it said instead.
+    pub fn try_start_with(data: &Path, apps: &[App], args: &[&str]) -> Result<Self, String> {
+        Self::launch(data, apps, &[], args)
+    }
+
+    fn launch(data: &Path, apps: &[App], wrapper: &[&str], args: &[&str]) -> Result<Self, String> {
         let binary = env!("CARGO_BIN_EXE_rollcall");
         let mut command = match wrapper.split_first() {
             Some((program, rest)) => {
@@ -158,6 +173,7 @@ impl Service {
             None => Command::new(binary),
         };
         command.arg("serve").args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(data);
+        command.args(args);
         apps.iter().for_each(|app| {
             command.args(["--app", &app.flag()]);
         });
@@ -241,13 +257,7 @@ impl Service {
     /// Runs another command of the binary over the same data; it must be stopped.
     pub fn command(&self, args: &[&str]) -> std::process::Output {
         assert!(self.child.is_none(), "stop the service first");
-        Command::new(env!("CARGO_BIN_EXE_rollcall"))
-            .args(args)
-            .arg("--data-dir")
-            .arg(&self.data)
-            .env("ROLLCALL_LOG", "warn")
-            .output()
-            .unwrap()
+        rollcall(args, &self.data)
     }
 
     /// A signed form.

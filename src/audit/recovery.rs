@@ -1,0 +1,38 @@
+//! Going on with a log that was put back to an earlier state: what was erased since stays erased.
+//!
+//! The vault keeps a ledger of the keys it destroyed. An erasure that the log does not know any more is recorded in it
+//! anew, under its own id, and then taken through its steps like any other.
+
+use rollcall_schemas::envelope::Actor;
+use rollcall_schemas::personal::Class;
+use rollcall_schemas::plain::Scope;
+
+use crate::domain::Command;
+use crate::domain::command::ErasureStep;
+use crate::domain::erasure::Step;
+use crate::engine::{Caller, Engine, Error};
+use crate::privacy::Doomed;
+
+const PAGE: u32 = 500;
+
+/// Records every erasure of the vault's ledger that the log does not know; returns how many there are in the ledger.
+///
+/// # Errors
+/// The vault or the log is unavailable; it may be repeated.
+pub async fn reapply_erasures(engine: &Engine) -> Result<u32, Error> {
+    let mut done = 0;
+    loop {
+        let destructions = engine.vault().destructions(done, PAGE)?;
+        if destructions.is_empty() {
+            return Ok(done);
+        }
+        for destruction in destructions {
+            let Doomed { erasure, app, subject, classes, operation } = destruction.doomed;
+            let scope = if classes.contains(&Class::Identity) { Scope::Forget } else { Scope::Deactivate };
+            let step = Step::Begin(scope, operation);
+            let caller = Caller::internal(app, Actor::Operator);
+            engine.execute(&caller, Command::Erasure(ErasureStep { erasure, subject, step, friends: vec![] })).await?;
+            done += 1;
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! `rollcall erasure`: erasures and their reports.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand, ValueEnum};
+use rollcall_projections::erasure_ledger::{self, Erasure};
+use rollcall_schemas::envelope::Actor;
+use rollcall_schemas::ids::{AppId, ErasureId};
+use uuid::Uuid;
+
+use super::audit::trusted;
+use super::wiring::DataDir;
+use super::{Data, Failure, runtime};
+use crate::audit::erasure;
+use crate::audit::report::verify::{Verdict, verify};
+use crate::audit::report::{issue, pages};
+use crate::audit::tree::Keeper;
+use crate::domain::erasure::Request;
+use crate::domain::user;
+use crate::domain::values::{Reason, UserId};
+use crate::domain::{Command, Person, Reply};
+use crate::engine::{Caller, Engine};
+
+#[derive(Subcommand)]
+pub(super) enum Task {
+    /// Check a report offline: exit 0 final, 3 valid but not final, 1 tampered, 2 undecidable
+    Verify {
+        /// The report
+        report: PathBuf,
+        /// A public key of the service that issued it, or a file that holds some
+        #[arg(long, required = true)]
+        key: Vec<String>,
+    },
+    /// Erase a user and take the erasure to its end
+    Request {
+        #[command(flatten)]
+        who: Who,
+        /// Forget the userId as well
+        #[arg(long)]
+        forget: bool,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Call an erasure off that has not begun
+    Cancel {
+        /// Its app
+        app: AppId,
+        /// The erasure
+        erasure: Uuid,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// List the erasures of an app, the latest first
+    List {
+        /// The app
+        app: AppId,
+        /// How many
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Print the newest report of an erasure
+    Report {
+        /// Its app
+        app: AppId,
+        /// The erasure
+        erasure: Uuid,
+        /// As what
+        #[arg(long, value_enum, default_value_t = Form::Report)]
+        form: Form,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Keep the data of a user for legal reasons: no erasure of it begins
+    Hold {
+        #[command(flatten)]
+        who: Who,
+        /// Why; sealed like any personal data
+        #[arg(long)]
+        reason: Option<String>,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Let the erasures of a user go on
+    Release {
+        #[command(flatten)]
+        who: Who,
+        #[command(flatten)]
+        data: Data,
+    },
+}
+
+#[derive(Args)]
+pub(super) struct Who {
+    /// The app
+    app: AppId,
+    /// The userId
+    user_id: String,
+}
+
+impl Who {
+    fn person(&self) -> Result<Person, Failure> {
+        Ok(UserId::parse("userId", &self.user_id)?.into())
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum Form {
+    /// The signed report
+    Report,
+    /// The letter to the person, as HTML
+    Letter,
+    /// The certificate for an auditor, as HTML
+    Certificate,
+}
+
+pub(super) fn run(task: Task) -> Result<ExitCode, Failure> {
+    match task {
+        Task::Verify { report, key } => offline(&report, &key),
+        Task::Request { who, forget, data } => {
+            let person = vec![who.person()?];
+            let command = if forget {
+                Command::Forget(person, Request::default())
+            } else {
+                Command::Deactivate(person, Request::default())
+            };
+            with_engine(&data, async |engine, keeper| {
+                let caller = Caller { overrides_brake: true, ..Caller::internal(who.app.clone(), Actor::Operator) };
+                let done = engine.execute(&caller, command).await?;
+                let Reply::Operation(operation) = done.reply else { return Err("it has no operation".into()) };
+                finish(engine, keeper).await?;
+                for erasure in erasure_ledger::of_operation(engine.read(), &who.app, &operation, 1).await? {
+                    print(&erasure);
+                }
+                Ok(())
+            })
+        }
+        Task::Cancel { app, erasure, data } => with_engine(&data, async |engine, _| {
+            let caller = Caller::internal(app.clone(), Actor::Operator);
+            engine.execute(&caller, Command::cancel_erasure(ErasureId(erasure))).await?;
+            applied(engine).await?;
+            print(&ledger_row(engine, &app, erasure).await?);
+            Ok(())
+        }),
+        Task::List { app, limit, data } => with_engine(&data, async |engine, _| {
+            erasure_ledger::page(engine.read(), &app, None, limit).await?.iter().for_each(print);
+            Ok(())
+        }),
+        Task::Report { app, erasure, form, data } => with_engine(&data, async |engine, keeper| {
+            let row = ledger_row(engine, &app, erasure).await?;
+            let issued = issue::newest(keeper, engine.vault().as_ref(), row.erasure, engine.now()).await?;
+            println!(
+                "{}",
+                match form {
+                    Form::Report => issued.envelope,
+                    Form::Letter => pages::letter(&issued),
+                    Form::Certificate => pages::certificate(&issued),
+                }
+            );
+            Ok(())
+        }),
+        Task::Hold { who, reason, data } => {
+            let reason = reason.map(|reason| Reason::parse(&reason)).transpose()?;
+            change(&data, &who, user::Command::PlaceHold(reason))
+        }
+        Task::Release { who, data } => change(&data, &who, user::Command::ReleaseHold),
+    }
+}
+
+fn with_engine(
+    data: &Data,
+    task: impl AsyncFnOnce(&Engine, &Keeper) -> Result<(), Failure>,
+) -> Result<ExitCode, Failure> {
+    let data = DataDir::open(&data.data_dir)?;
+    let runtime = runtime()?;
+    let service = runtime.block_on(data.start())?;
+    let result = runtime.block_on(async {
+        let keeper = data.keeper().await?;
+        task(&service.engine, &keeper).await?;
+        Ok(keeper.close().await?)
+    });
+    service.stop();
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+async fn applied(engine: &Engine) -> Result<(), Failure> {
+    Ok(engine.applied_up_to(engine.log().head()).await?)
+}
+
+/// Takes every erasure that is due to its end.
+async fn finish(engine: &Engine, keeper: &Keeper) -> Result<(), Failure> {
+    while erasure::advance_all(engine, keeper).await? > 0 {}
+    Ok(())
+}
+
+fn change(data: &Data, who: &Who, command: user::Command) -> Result<ExitCode, Failure> {
+    let command = Command::User(vec![who.person()?], command);
+    with_engine(data, async |engine, keeper| {
+        engine.execute(&Caller::internal(who.app.clone(), Actor::Operator), command).await?;
+        finish(engine, keeper).await
+    })
+}
+
+async fn ledger_row(engine: &Engine, app: &AppId, erasure: Uuid) -> Result<Erasure, Failure> {
+    let row = erasure_ledger::by_id(engine.read(), app, ErasureId(erasure)).await?;
+    row.ok_or_else(|| format!("{app} has no erasure {erasure}; `rollcall erasure list {app}` shows them").into())
+}
+
+fn print(erasure: &Erasure) {
+    let Erasure { erasure: id, step, requested_at, due_at, held, .. } = erasure;
+    let held = if *held { "\theld" } else { "" };
+    println!(
+        "{}\t{}\trequested {}\tdue {}{held}",
+        id.0,
+        step.as_str(),
+        requested_at.format("%Y-%m-%dT%H:%M:%SZ"),
+        due_at.format("%Y-%m-%d")
+    );
+}
+
+fn offline(path: &Path, keys: &[String]) -> Result<ExitCode, Failure> {
+    // What cannot be read decides nothing: it is not the 1 of a report that was tampered with.
+    let read = std::fs::read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()));
+    let verdict = match read.map_err(Failure::from).and_then(|report| Ok((report, trusted(keys)?))) {
+        Ok((report, trusted)) => verify(&report, &trusted),
+        Err(error) => Verdict::Undecidable(error.to_string()),
+    };
+    match &verdict {
+        Verdict::Final(report) | Verdict::NotFinal(report) => {
+            let about = &report.erasure;
+            let word = if matches!(verdict, Verdict::Final(_)) { "final" } else { "valid, but not final" };
+            println!("{word}: erasure {} of subject {} of {}", about.id.0, about.subject.0, about.app);
+            println!("requested {}, report {} of {}", about.requested_at, report.number, report.issued_at);
+        }
+        Verdict::Tampered(reason) => eprintln!("rollcall: the report is not to be believed: {reason}"),
+        Verdict::Undecidable(reason) => eprintln!("rollcall: it cannot be decided: {reason}"),
+    }
+    Ok(ExitCode::from(verdict.exit_code()))
+}

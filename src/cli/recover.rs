@@ -1,0 +1,53 @@
+//! `rollcall recover`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use rollcall_projections::ALL;
+
+use super::models::{progress_bar, show};
+use super::wiring::DataDir;
+use super::{Failure, runtime};
+use crate::audit::merkle;
+use crate::audit::{erasure, recovery};
+use crate::engine::rebuild;
+use crate::privacy::Witnessed;
+
+pub(super) fn run(data_dir: &Path) -> Result<ExitCode, Failure> {
+    let data = DataDir::open(data_dir)?;
+    let runtime = runtime()?;
+    let found = data.log.head();
+    let bar = progress_bar();
+    let progress = |done, all| show(&bar, done, all);
+    runtime.block_on(rebuild::rebuild(&data.log, &data.vault, &data.read, ALL, &progress))?;
+    bar.finish_and_clear();
+    let service = runtime.block_on(data.start_unproven())?;
+    let erased = runtime.block_on(async {
+        let erased = recovery::reapply_erasures(&service.engine).await?;
+        // Only now is what was seen before forgotten: whoever is interrupted before has to begin again.
+        set_aside(&data.tree())?;
+        data.vault.witness(Witnessed { size: 0, root: merkle::empty() })?;
+        let keeper = data.keeper().await?;
+        while erasure::advance_all(&service.engine, &keeper).await? > 0 {}
+        keeper.close().await?;
+        Ok::<_, Failure>(erased)
+    });
+    service.stop();
+    println!("recovered {found} events; {} were added, {} erasures hold", data.log.head() - found, erased?);
+    println!("what the log had more is lost; a checkpoint that was signed for it will not match this log");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Keeps the tree of the log that is lost, as evidence.
+fn set_aside(tree: &Path) -> Result<(), std::io::Error> {
+    for number in 1_u32.. {
+        let aside = tree.with_extension(number.to_string());
+        if !aside.exists() {
+            return match std::fs::rename(tree, aside) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+                Ok(()) | Err(_) => Ok(()),
+            };
+        }
+    }
+    Ok(())
+}
