@@ -1,0 +1,151 @@
+//! The state at any position or time of the past, shown with today's keys.
+//!
+//! The ordinary projections are applied to a scratch store up to a position, and the ordinary queries are asked there.
+//! What was erased since shows as erased, also for dates before the erasure. Nothing here appends an event, makes a
+//! key or writes the live read models.
+
+use std::sync::Arc;
+
+use rollcall_projections::store::ReadStore;
+use rollcall_projections::{audit_trail, user_directory};
+use rollcall_schemas::ids::{AppId, SubjectRef};
+
+use crate::domain::values::UserId;
+use crate::engine::{self, Engine, journal, projector, rebuild};
+use crate::eventlog::{self, EventLog};
+use crate::privacy::{self, Vault};
+
+mod scratch;
+mod shown;
+mod when;
+
+pub use scratch::{AsOf, Parked};
+pub use shown::{Erased, Shown};
+pub use when::{Moment, When, resolve};
+
+/// Why the past was not shown.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The position does not exist yet.
+    #[error("position {asked} is above the head of the log; ask for {head}, the newest position, or a lower one")]
+    AboveHead {
+        /// What was asked for.
+        asked: u64,
+        /// The newest position.
+        head: u64,
+    },
+    /// No event is about that user. The message does not repeat the id: it is personal.
+    #[error("the app knows no such user; check the id, or name the user by the subject reference of its history")]
+    UnknownUser,
+    /// There is no such application.
+    #[error("there is no app {0}; `rollcall apps list` shows which there are")]
+    NoSuchApp(AppId),
+    /// The read models hold more than the log.
+    #[error(
+        "the read models have applied {applied} events but the log holds {head}: the log was rewound; \
+         put back the newest log, or run `rollcall rebuild all` if this log is the one to go on with"
+    )]
+    Rewound {
+        /// What the read models hold.
+        applied: u64,
+        /// What the log holds.
+        head: u64,
+    },
+    /// The scratch store has no place.
+    #[error("no scratch directory can be made, set TMPDIR to a directory with space: {0}")]
+    Scratch(#[from] std::io::Error),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] eventlog::Error),
+    /// The vault.
+    #[error(transparent)]
+    Vault(#[from] privacy::Error),
+    /// A read store, live or scratch.
+    #[error(transparent)]
+    Store(#[from] rollcall_projections::store::Error),
+    /// An event cannot be decoded.
+    #[error("{0}; show the past with the version of rollcall that wrote the log")]
+    Event(#[from] journal::ReadError),
+    /// A value in the log or a read model has another type.
+    #[error("a stored value cannot be read: {0}; run `rollcall verify`")]
+    Value(String),
+    /// The read models cannot be filled.
+    #[error(transparent)]
+    Replay(#[from] projector::Error),
+    /// The running service cannot be asked.
+    #[error(transparent)]
+    Engine(#[from] engine::Error),
+}
+
+/// What the past is read from.
+#[derive(Clone, Copy)]
+pub struct Past<'p> {
+    log: &'p Arc<dyn EventLog>,
+    vault: &'p Arc<dyn Vault>,
+    /// What may still be known: userIds and the ledger of erasures.
+    live: &'p ReadStore,
+}
+
+/// How an auditor names a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Who {
+    /// By the app's id: the person it names today.
+    UserId(UserId),
+    /// By the reference the log uses: the only name a forgotten person has left.
+    Subject(SubjectRef),
+}
+
+impl<'p> Past<'p> {
+    /// The past of a running engine, whose read models hold everything the log holds.
+    ///
+    /// # Errors
+    /// The read models are too far behind.
+    pub async fn of(engine: &'p Engine) -> Result<Self, Error> {
+        engine.applied_up_to(engine.log().head()).await?;
+        Ok(Self { log: engine.log(), vault: engine.vault(), live: engine.read() })
+    }
+
+    /// The past of a data directory that nobody serves; its read models are brought up to the log first.
+    ///
+    /// # Errors
+    /// The log was rewound, or a part is unavailable.
+    pub async fn of_stopped(
+        log: &'p Arc<dyn EventLog>,
+        vault: &'p Arc<dyn Vault>,
+        live: &'p Arc<ReadStore>,
+        progress: &dyn Fn(u64, u64),
+    ) -> Result<Self, Error> {
+        let (applied, head) = (projector::applied(live), log.head());
+        if applied > head {
+            return Err(Error::Rewound { applied, head });
+        }
+        rebuild::catch_up(log, vault, live, progress).await?;
+        Ok(Self { log, vault, live })
+    }
+
+    /// The position and time that `when` means.
+    ///
+    /// # Errors
+    /// The position is above the head, or the log cannot be read.
+    pub async fn resolve(&self, when: When) -> Result<Moment, Error> {
+        resolve(self.log.as_ref(), when).await
+    }
+
+    /// The subject of a user of an app.
+    ///
+    /// # Errors
+    /// [`Error::UnknownUser`], or a part is unavailable.
+    pub async fn subject(&self, app: &AppId, who: &Who) -> Result<SubjectRef, Error> {
+        let found = match who {
+            Who::UserId(user_id) => {
+                let tag = self.vault.tag(app, user_id.as_str())?;
+                user_directory::subject_of(self.live, app, tag).await?
+            }
+            Who::Subject(subject) => {
+                let known = audit_trail::of_subject(self.live, app, *subject, None, 1).await?;
+                (!known.is_empty()).then_some(*subject)
+            }
+        };
+        found.ok_or(Error::UnknownUser)
+    }
+}
