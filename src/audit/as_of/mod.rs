@@ -15,12 +15,22 @@ use crate::engine::{self, Engine, journal, projector, rebuild};
 use crate::eventlog::{self, EventLog};
 use crate::privacy::{self, Vault};
 
+mod diff;
+mod history;
+mod lists;
 mod scratch;
 mod shown;
+mod user;
 mod when;
 
+pub use diff::{Change, Diff, diff};
+pub use history::{Happened, PersonalField, Range, Revealed, Told, history};
+pub use lists::{
+    BannedUser, BansAt, DeactivatedAt, DeactivatedUser, Friend, FriendsAt, Page, bans_at, deactivated_at, friends_at,
+};
 pub use scratch::{AsOf, Parked};
 pub use shown::{Erased, Shown};
+pub use user::{Ban, Other, QuietHours, Status, UserAt, user_at};
 pub use when::{Moment, When, resolve};
 
 /// Why the past was not shown.

@@ -10,7 +10,7 @@ use super::{Error, Moment, Past};
 use crate::engine::journal;
 use crate::engine::projector::Prepared;
 use crate::engine::rebuild;
-use crate::eventlog::{EventLog, RawEvent};
+use crate::eventlog::RawEvent;
 
 /// Most streams named that an answer had to leave out.
 const PARKED_MAX: u32 = 100;
@@ -129,10 +129,8 @@ fn prepare(raw: &RawEvent) -> Prepared {
                 }
                 Ok(())
             });
-            match visited {
-                Ok(()) => Prepared::Event { recorded: Box::new(recorded), tag: None },
-                Err(never) => match never {},
-            }
+            let Ok(()) = visited;
+            Prepared::Event { recorded: Box::new(recorded), tag: None }
         }
         Err(error) => Prepared::poison(raw, &error),
     }
