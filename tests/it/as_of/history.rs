@@ -1,0 +1,1 @@
+//! After an erasure nobody sees the person, at no moment.
