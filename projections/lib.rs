@@ -9,7 +9,9 @@
 
 use rollcall_schemas::Event;
 use rollcall_schemas::envelope::Recorded;
-use rollcall_schemas::ids::EventId;
+use rollcall_schemas::ids::{EventId, SubjectRef};
+use rollcall_schemas::personal::Class;
+use rollcall_schemas::plain::StoreCount;
 
 mod changes;
 mod paging;
@@ -115,6 +117,11 @@ pub trait Projection: Sync + Send {
     fn statements(&self) -> &'static [&'static str];
     /// Every statement its queries run.
     fn queries(&self) -> &'static [&'static str];
+    /// The queries that count the personal values about a subject it holds, by class; those of an erased class must
+    /// all find 0.
+    fn remains(&self) -> &'static [(Class, &'static str)] {
+        &[]
+    }
     /// What an event changes. Pure: no clock, no random number, no I/O.
     ///
     /// # Errors
@@ -140,3 +147,25 @@ pub static ALL: &[&dyn Projection] = &[
     &erasure_ledger::ErasureLedger,
     &audit_trail::AuditTrail,
 ];
+
+/// How many values of these classes each read model holds about a subject; read models that never hold any are left out.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn remains(
+    store: &store::ReadStore,
+    subject: SubjectRef,
+    classes: &[Class],
+) -> Result<Vec<StoreCount>, store::Error> {
+    let mut counts = Vec::new();
+    for model in ALL {
+        let queries = model.remains().iter().filter(|(class, _)| classes.contains(class));
+        let mut values = None;
+        for (_, query) in queries {
+            let found = store.row(query, &[subject.into()], |row| row.number::<u32>(0)).await?.unwrap_or(0);
+            values = Some(values.unwrap_or(0) + found);
+        }
+        counts.extend(values.map(|values| StoreCount { store: model.name().into(), values }));
+    }
+    Ok(counts)
+}

@@ -1,6 +1,6 @@
 //! How the plain enumerations of events are written in columns.
 
-use rollcall_schemas::plain::{Environment, FriendPermission, Plan, Scope};
+use rollcall_schemas::plain::{Environment, FriendPermission, LegalBasis, Plan, ReportStatus, Requester, Scope};
 
 macro_rules! words {
     ($($type:ident: $write:ident, $read:ident { $($variant:ident = $word:literal),* $(,)? })*) => {$(
@@ -18,6 +18,18 @@ words! {
     Plan: plan, read_plan { Starter = "starter", Pro = "pro" }
     FriendPermission: friend_permission, read_friend_permission {
         Anyone = "anyone", Approval = "approval", Nobody = "nobody",
+    }
+    LegalBasis: basis, read_basis {
+        AccountClosed = "account_closed", NoLongerNecessary = "no_longer_necessary",
+        ConsentWithdrawn = "consent_withdrawn", Objection = "objection",
+        UnlawfulProcessing = "unlawful_processing", LegalObligation = "legal_obligation", Child = "child",
+    }
+    Requester: requester, read_requester {
+        Controller = "controller", Subject = "subject", Representative = "representative", Authority = "authority",
+    }
+    ReportStatus: report_status, read_report_status {
+        Fenced = "fenced", Scrubbed = "scrubbed", PendingFinality = "pending-finality", Final = "final",
+        Partial = "partial", Failed = "failed",
     }
     Scope: scope, read_scope { Deactivate = "deactivate", Forget = "forget" }
 }

@@ -163,6 +163,9 @@ macro_rules! class {
     (moderation $subject:ident) => {
         Some(($crate::personal::Class::Moderation, stringify!($subject)))
     };
+    (hold $subject:ident) => {
+        Some(($crate::personal::Class::Hold, stringify!($subject)))
+    };
 }
 
 macro_rules! shape {
@@ -188,6 +191,9 @@ macro_rules! walk {
     };
     ($self:ident $visit:ident moderation $field:ident $subject:ident) => {
         $crate::declare::walk!(@ $self $visit Moderation $field $subject)
+    };
+    ($self:ident $visit:ident hold $field:ident $subject:ident) => {
+        $crate::declare::walk!(@ $self $visit Hold $field $subject)
     };
     (@ $self:ident $visit:ident $class:ident $field:ident $subject:ident) => {
         $crate::personal::PersonalField::each(

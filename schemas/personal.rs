@@ -18,11 +18,13 @@ pub enum Class {
     Identity,
     /// Free-text reasons and notes of moderators.
     Moderation,
+    /// Why data is held for legal reasons, although its erasure was requested.
+    Hold,
 }
 
 impl Class {
     /// Every class, in the order of their numbers.
-    pub const ALL: [Self; 3] = [Self::Profile, Self::Identity, Self::Moderation];
+    pub const ALL: [Self; 4] = [Self::Profile, Self::Identity, Self::Moderation, Self::Hold];
 
     /// Stable number of the class in headers and key rows.
     #[must_use]
@@ -31,6 +33,7 @@ impl Class {
             Self::Profile => 0,
             Self::Identity => 1,
             Self::Moderation => 2,
+            Self::Hold => 3,
         }
     }
 
@@ -39,6 +42,17 @@ impl Class {
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.get(usize::from(number)).copied()
     }
+}
+
+/// A key that was destroyed. The commitment tells whether bytes that turn up later are that key; it tells nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DestroyedKey {
+    /// Which of the subject's keys.
+    pub epoch: u32,
+    /// Its class.
+    pub class: Class,
+    /// HKDF-SHA256 of the key with the info `rollcall key commitment`, as 64 hexadecimal digits.
+    pub commitment: String,
 }
 
 /// A sealed value as an event carries it.

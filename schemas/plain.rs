@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::ids::{AppId, ErasureId, FieldName, OperationId, Pair, SecretId, SubjectRef, TokenId};
-use crate::personal::{Class, Personal};
+use crate::personal::{Class, DestroyedKey, Personal};
 
 /// The JSON Schema of a type as events write it.
 pub trait Shape {
@@ -46,7 +46,20 @@ plain! {
     OperationId => {"type": "string"},
     FieldName => {"type": "string", "pattern": "^[A-Za-z0-9_]{1,32}$"},
     Pair => {"type": "array", "items": {"type": "string", "format": "uuid"}, "minItems": 2, "maxItems": 2},
-    Class => {"enum": ["profile", "identity", "moderation"]},
+    Class => {"enum": ["profile", "identity", "moderation", "hold"]},
+    DestroyedKey => {"type": "object",
+        "properties": {
+            "epoch": u32::shape(), "class": Class::shape(),
+            "commitment": {"type": "string", "pattern": "^[0-9a-f]{64}$"}},
+        "required": ["epoch", "class", "commitment"], "additionalProperties": false},
+    LegalBasis => {"enum": ["account_closed", "no_longer_necessary", "consent_withdrawn", "objection",
+        "unlawful_processing", "legal_obligation", "child"]},
+    Requester => {"enum": ["controller", "subject", "representative", "authority"]},
+    Finality => {"enum": ["A", "B", "C"]},
+    ReportStatus => {"enum": ["fenced", "scrubbed", "pending-finality", "final", "partial", "failed"]},
+    OwnText => {"type": "string"},
+    StoreCount => {"type": "object", "properties": {"store": {"type": "string"}, "values": u32::shape()},
+        "required": ["store", "values"], "additionalProperties": false},
     Environment => {"enum": ["development", "production"]},
     Plan => {"enum": ["starter", "pro"]},
     FriendPermission => {"enum": ["anyone", "approval", "nobody"]},
@@ -55,8 +68,11 @@ plain! {
     Settings => {"type": "object", "properties": {
         "reactivation_wait_seconds": {"type": "integer", "minimum": 0},
         "token_lifetime_seconds": {"type": ["integer", "null"], "minimum": 1},
-        "friend_permission": {"enum": ["anyone", "approval", "nobody"]}
-    }, "required": ["reactivation_wait_seconds", "token_lifetime_seconds", "friend_permission"]},
+        "friend_permission": {"enum": ["anyone", "approval", "nobody"]},
+        "erasure_grace_seconds": {"type": "integer", "minimum": 0},
+        "erasures_per_minute_max": {"type": "integer", "minimum": 0}
+    }, "required": ["reactivation_wait_seconds", "token_lifetime_seconds", "friend_permission",
+        "erasure_grace_seconds", "erasures_per_minute_max"]},
 }
 
 impl<T: Plain> Plain for Option<T> {}
@@ -143,6 +159,88 @@ pub enum Scope {
     Forget,
 }
 
+/// On what ground data is erased (GDPR, Article 17(1)).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LegalBasis {
+    /// The app closes the account; it gave no other ground.
+    #[default]
+    AccountClosed,
+    /// (a) the data is no longer necessary.
+    NoLongerNecessary,
+    /// (b) consent was withdrawn.
+    ConsentWithdrawn,
+    /// (c) the person objects.
+    Objection,
+    /// (d) the data was processed unlawfully.
+    UnlawfulProcessing,
+    /// (e) the law demands it.
+    LegalObligation,
+    /// (f) the data is of a child.
+    Child,
+}
+
+/// In whose name an erasure is requested.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Requester {
+    /// The app's back end, by itself.
+    #[default]
+    Controller,
+    /// The person whose data it is.
+    Subject,
+    /// Somebody who acts for that person.
+    Representative,
+    /// An authority or a court.
+    Authority,
+}
+
+/// How final it is that a key is destroyed: the finality class of what the root key lives in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Finality {
+    /// At once: hardware or a service that forgets.
+    #[serde(rename = "A")]
+    Immediate,
+    /// After a waiting period.
+    #[serde(rename = "B")]
+    Delayed,
+    /// As final as a disk forgets what was overwritten in place.
+    #[serde(rename = "C")]
+    LocalFile,
+}
+
+/// What a report says of an erasure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReportStatus {
+    /// Nothing can be written about the person; the data is still there.
+    Fenced,
+    /// The keys are destroyed; it is not verified yet.
+    Scrubbed,
+    /// Verified; what held the root key keeps it until a waiting period ends.
+    PendingFinality,
+    /// Verified and final.
+    Final,
+    /// A part remains.
+    Partial,
+    /// It could not be done.
+    Failed,
+}
+
+/// Text the service itself writes; it says nothing about a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct OwnText(pub String);
+
+/// What a store holds about a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreCount {
+    /// Name of the read model.
+    pub store: String,
+    /// Values of the erased classes that are still there.
+    pub values: u32,
+}
+
 /// Why a friendship or a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -164,6 +262,10 @@ pub struct Settings {
     pub token_lifetime_seconds: Option<u64>,
     /// Who may befriend a user that has no setting of its own.
     pub friend_permission: FriendPermission,
+    /// How long a requested erasure can be called off, in seconds; 0: it begins at once.
+    pub erasure_grace_seconds: u32,
+    /// Most erasures within a minute before they need an explicit override; 0: no limit.
+    pub erasures_per_minute_max: u32,
 }
 
 impl Default for Settings {
@@ -172,6 +274,8 @@ impl Default for Settings {
             reactivation_wait_seconds: 3_600,
             token_lifetime_seconds: None,
             friend_permission: FriendPermission::Approval,
+            erasure_grace_seconds: 0,
+            erasures_per_minute_max: 1_000,
         }
     }
 }

@@ -73,6 +73,10 @@ fn project_user(event: &user::Event, changes: &mut Changes) {
         | user::Event::PushQuieted(_)
         | user::Event::PushUnquieted(_)
         | user::Event::FriendPermissionSet(_)
+        | user::Event::HoldPlaced(_)
+        | user::Event::HoldReleased(_)
+        | user::Event::Restricted(_)
+        | user::Event::Restored(_)
         | user::Event::Deactivated(_)
         | user::Event::Reactivated(_) => {}
     }

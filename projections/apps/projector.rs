@@ -7,11 +7,8 @@ use super::queries;
 use crate::{Changes, Entry, Inconsistent, Projection, Value, statements, words};
 
 statements! {
-    register = "INSERT INTO apps_v1 (app, registered_at, environment, plan,
-            reactivation_wait_seconds, token_lifetime_seconds, friend_permission)
-        VALUES ($1, $2, $3, $4, $5, $6, $7)";
-    set = "UPDATE apps_v1 SET reactivation_wait_seconds = $1, token_lifetime_seconds = $2, friend_permission = $3
-        WHERE app = $4";
+    register = "INSERT INTO apps_v1 (app, registered_at, environment, plan, settings) VALUES ($1, $2, $3, $4, $5)";
+    set = "UPDATE apps_v1 SET settings = $1 WHERE app = $2";
     add_secret = "INSERT INTO apps_secrets_v1 (app, secret) VALUES ($1, $2)";
     retire_secret = "DELETE FROM apps_secrets_v1 WHERE app = $1 AND secret = $2";
     undeclare_fields = "DELETE FROM apps_fields_v1 WHERE app = $1";
@@ -42,7 +39,7 @@ impl Projection for Apps {
     }
     fn project(&self, entry: &Entry<'_>, changes: &mut Changes) -> Result<(), Inconsistent> {
         match &entry.recorded.event {
-            Event::App(event) => project_app(entry, event, changes),
+            Event::App(event) => project_app(entry, event, changes)?,
             Event::Roster(_)
             | Event::User(_)
             | Event::Token(_)
@@ -57,21 +54,16 @@ impl Projection for Apps {
     }
 }
 
-fn settings(settings: &Settings) -> [Value; 3] {
-    let permission = words::friend_permission(settings.friend_permission);
-    [settings.reactivation_wait_seconds.into(), settings.token_lifetime_seconds.into(), permission.into()]
+fn json(settings: &Settings) -> Result<Value, Inconsistent> {
+    serde_json::to_string(settings).map(Value::Text).map_err(|_| Inconsistent("the settings have no JSON form"))
 }
 
-fn project_app(entry: &Entry<'_>, event: &app::Event, changes: &mut Changes) {
+fn project_app(entry: &Entry<'_>, event: &app::Event, changes: &mut Changes) -> Result<(), Inconsistent> {
     match event {
         app::Event::Registered(e) => {
-            let defaults = Settings::default();
             let (environment, plan) = (words::environment(e.environment).into(), words::plan(e.plan).into());
-            let [wait, lifetime, permission] = settings(&defaults);
-            changes.push(
-                register,
-                [(&e.app).into(), entry.recorded.recorded_at.into(), environment, plan, wait, lifetime, permission],
-            );
+            let at = entry.recorded.recorded_at.into();
+            changes.push(register, [(&e.app).into(), at, environment, plan, json(&Settings::default())?]);
         }
         app::Event::SecretAdded(e) => {
             changes.push(add_secret, [(&e.app).into(), e.secret.into()]);
@@ -80,8 +72,7 @@ fn project_app(entry: &Entry<'_>, event: &app::Event, changes: &mut Changes) {
             changes.push(retire_secret, [(&e.app).into(), e.secret.into()]);
         }
         app::Event::SettingsChanged(e) => {
-            let [wait, lifetime, permission] = settings(&e.settings);
-            changes.push_must_change(set, [wait, lifetime, permission, (&e.app).into()]);
+            changes.push_must_change(set, [json(&e.settings)?, (&e.app).into()]);
         }
         app::Event::ExtensionFieldsDeclared(e) => {
             changes.push(undeclare_fields, [(&e.app).into()]);
@@ -92,4 +83,5 @@ fn project_app(entry: &Entry<'_>, event: &app::Event, changes: &mut Changes) {
             }
         }
     }
+    Ok(())
 }

@@ -47,17 +47,12 @@ pub struct App {
 
 impl App {
     fn read(row: &Row<'_, '_>) -> Result<Self, Error> {
-        let settings = Settings {
-            reactivation_wait_seconds: row.number(4)?,
-            token_lifetime_seconds: row.optional_number(5)?,
-            friend_permission: words::read_friend_permission(row.text(6)?).ok_or(Error::Column(6))?,
-        };
         Ok(Self {
             app: row.parsed(0)?,
             registered_at: row.instant(1)?,
             environment: words::read_environment(row.text(2)?).ok_or(Error::Column(2))?,
             plan: words::read_plan(row.text(3)?).ok_or(Error::Column(3))?,
-            settings,
+            settings: serde_json::from_str(row.text(4)?).map_err(|_| Error::Column(4))?,
             secrets: Vec::new(),
             user_fields: Vec::new(),
             friend_fields: Vec::new(),

@@ -3,9 +3,7 @@ CREATE TABLE apps_v1 (
     registered_at BIGINT NOT NULL,
     environment TEXT NOT NULL,
     plan TEXT NOT NULL,
-    reactivation_wait_seconds BIGINT NOT NULL,
-    token_lifetime_seconds BIGINT,
-    friend_permission TEXT NOT NULL,
+    settings TEXT NOT NULL,
     PRIMARY KEY (app)
 ) /*clustered*/;
 CREATE TABLE apps_secrets_v1 (

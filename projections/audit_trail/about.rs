@@ -50,6 +50,10 @@ fn about_user(event: &user::Event) -> About {
         user::Event::PushQuieted(e) => (Some(e.subject), None),
         user::Event::PushUnquieted(e) => (Some(e.subject), None),
         user::Event::FriendPermissionSet(e) => (Some(e.subject), None),
+        user::Event::Restricted(e) => (Some(e.subject), None),
+        user::Event::Restored(e) => (Some(e.subject), None),
+        user::Event::HoldPlaced(e) => (Some(e.subject), None),
+        user::Event::HoldReleased(e) => (Some(e.subject), None),
         user::Event::Deactivated(e) => (Some(e.subject), None),
         user::Event::Reactivated(e) => (Some(e.subject), None),
         user::Event::Forgotten(e) => (Some(e.subject), None),
@@ -112,6 +116,11 @@ fn about_erasure(event: &erasure::Event) -> About {
         erasure::Event::Requested(e) => (Some(e.subject), None),
         erasure::Event::RelationsEnded(e) => (Some(e.subject), None),
         erasure::Event::Scrubbed(e) => (Some(e.subject), None),
-        erasure::Event::Finished(e) => (Some(e.subject), None),
+        erasure::Event::Cancelled(e) => (Some(e.subject), None),
+        erasure::Event::Begun(e) => (Some(e.subject), None),
+        erasure::Event::ReadModelsScrubbed(e) => (Some(e.subject), None),
+        erasure::Event::Verified(e) => (Some(e.subject), None),
+        erasure::Event::ReportIssued(e) => (Some(e.subject), None),
+        erasure::Event::Finalised(e) => (Some(e.subject), None),
     }
 }

@@ -37,6 +37,9 @@ impl Projection for BannedUsers {
     fn queries(&self) -> &'static [&'static str] {
         queries::STATEMENTS
     }
+    fn remains(&self) -> &'static [(Class, &'static str)] {
+        queries::REMAINS
+    }
     fn project(&self, entry: &Entry<'_>, changes: &mut Changes) -> Result<(), Inconsistent> {
         match &entry.recorded.event {
             Event::Ban(event) => project_ban(entry, event, changes),
@@ -84,6 +87,10 @@ fn project_user(event: &user::Event, changes: &mut Changes) {
         | user::Event::PushQuieted(_)
         | user::Event::PushUnquieted(_)
         | user::Event::FriendPermissionSet(_)
+        | user::Event::HoldPlaced(_)
+        | user::Event::HoldReleased(_)
+        | user::Event::Restricted(_)
+        | user::Event::Restored(_)
         | user::Event::Deactivated(_)
         | user::Event::Reactivated(_) => {}
     }
@@ -97,6 +104,11 @@ fn project_erasure(event: &erasure::Event, changes: &mut Changes) {
         erasure::Event::Scrubbed(_)
         | erasure::Event::Requested(_)
         | erasure::Event::RelationsEnded(_)
-        | erasure::Event::Finished(_) => {}
+        | erasure::Event::Begun(_)
+        | erasure::Event::Cancelled(_)
+        | erasure::Event::ReadModelsScrubbed(_)
+        | erasure::Event::Verified(_)
+        | erasure::Event::ReportIssued(_)
+        | erasure::Event::Finalised(_) => {}
     }
 }

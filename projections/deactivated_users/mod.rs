@@ -1,9 +1,9 @@
 //! Who is deactivated? Listed by app, the latest deactivation first, and counted.
 //!
-//! Reads `user.deactivated`, `user.reactivated` and `user.forgotten`.
+//! Reads `user.restricted`, `user.restored`, `user.deactivated`, `user.reactivated` and `user.forgotten`.
 
 mod projector;
 mod queries;
 
 pub use projector::DeactivatedUsers;
-pub use queries::{Deactivated, count, of, page};
+pub use queries::{Deactivated, count, of, page, restricted};

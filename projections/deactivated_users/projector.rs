@@ -6,9 +6,12 @@ use super::queries;
 use crate::{Changes, Entry, Inconsistent, Projection, Value, statements};
 
 statements! {
-    deactivate = "INSERT INTO deactivated_users_v1 (subject, app, deactivated_at, deactivated_position, operation)
-        VALUES ($1, $2, $3, $4, $5)";
-    count_in = "INSERT INTO deactivated_users_count_v1 (app, users) VALUES ($1, 1)
+    deactivate = "INSERT INTO deactivated_users_v1
+            (subject, app, deactivated_at, deactivated_position, operation, restricted)
+        VALUES ($1, $2, $3, $4, $5, $6)
+        ON CONFLICT (subject) DO UPDATE SET deactivated_at = excluded.deactivated_at, restricted = excluded.restricted";
+    count_in = "INSERT INTO deactivated_users_count_v1 (app, users)
+        SELECT $1, 1 WHERE NOT EXISTS (SELECT 1 FROM deactivated_users_v1 WHERE subject = $2)
         ON CONFLICT (app) DO UPDATE SET users = deactivated_users_count_v1.users + 1";
     count_out = "UPDATE deactivated_users_count_v1 SET users = users - 1
         WHERE app = $1 AND EXISTS (SELECT 1 FROM deactivated_users_v1 WHERE subject = $2)";
@@ -56,12 +59,22 @@ impl Projection for DeactivatedUsers {
 
 fn project_user(entry: &Entry<'_>, event: &user::Event, changes: &mut Changes) {
     let recorded = entry.recorded;
-    let app = || Value::from(&entry.recorded.metadata.app);
+    let app = || Value::from(&recorded.metadata.app);
+    let (at, position) = (|| Value::from(recorded.recorded_at), || Value::from(recorded.position));
     match event {
         user::Event::Deactivated(e) => {
-            let (at, position) = (recorded.recorded_at.into(), recorded.position.into());
-            changes.push(deactivate, [e.subject.into(), app(), at, position, e.operation.0.as_str().into()]);
-            changes.push(count_in, [app()]);
+            let operation = e.operation.0.as_str().into();
+            changes.push(count_in, [app(), e.subject.into()]);
+            changes.push(deactivate, [e.subject.into(), app(), at(), position(), operation, 0_u32.into()]);
+        }
+        user::Event::Restricted(e) => {
+            let operation = e.operation.0.as_str().into();
+            changes.push(count_in, [app(), e.subject.into()]);
+            changes.push(deactivate, [e.subject.into(), app(), at(), position(), operation, 1_u32.into()]);
+        }
+        user::Event::Restored(e) => {
+            changes.push(count_out, [app(), e.subject.into()]);
+            changes.push(end_deactivation, [e.subject.into()]);
         }
         user::Event::Reactivated(e) => {
             changes.push(count_out, [app(), e.subject.into()]);
@@ -82,6 +95,8 @@ fn project_user(entry: &Entry<'_>, event: &user::Event, changes: &mut Changes) {
         | user::Event::DirectMessagesUnmuted(_)
         | user::Event::PushQuieted(_)
         | user::Event::PushUnquieted(_)
-        | user::Event::FriendPermissionSet(_) => {}
+        | user::Event::FriendPermissionSet(_)
+        | user::Event::HoldPlaced(_)
+        | user::Event::HoldReleased(_) => {}
     }
 }

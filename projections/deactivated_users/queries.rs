@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::{AppId, SubjectRef};
+use uuid::Uuid;
 
 use crate::store::{Error, ReadStore, Row};
 use crate::{paging, statements};
@@ -10,6 +11,8 @@ statements! {
     latest_page = "SELECT subject, deactivated_at, operation FROM deactivated_users_v1
         WHERE app = $1 ORDER BY deactivated_position DESC LIMIT $2 OFFSET $3";
     of_subject = "SELECT subject, deactivated_at, operation FROM deactivated_users_v1 WHERE subject = $1";
+    all_restricted = "SELECT subject FROM deactivated_users_v1 WHERE restricted = 1 AND subject > $1
+        ORDER BY subject LIMIT $2";
     count_of_app = "SELECT users FROM deactivated_users_count_v1 WHERE app = $1";
 }
 
@@ -53,4 +56,16 @@ pub async fn of(store: &ReadStore, subject: SubjectRef) -> Result<Option<Deactiv
 /// The store is unavailable.
 pub async fn count(store: &ReadStore, app: &AppId) -> Result<u64, Error> {
     Ok(store.row(count_of_app, &[app.into()], |row| row.number(0)).await?.unwrap_or(0))
+}
+
+/// The subjects after `cursor` whose erasure can be called off or waits for a legal hold.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn restricted(store: &ReadStore, cursor: Option<SubjectRef>, limit: u32) -> Result<Vec<SubjectRef>, Error> {
+    store
+        .rows(all_restricted, &[cursor.map_or(Uuid::nil(), |subject| subject.0).into(), paging::limit(limit)], |row| {
+            Ok(SubjectRef(row.id(0)?))
+        })
+        .await
 }

@@ -1,9 +1,9 @@
-//! Which erasures are there, and how far is each? One row per erasure with the time of every step.
+//! Which erasures are there, and how far is each? One row per erasure; what each step did stands in its events.
 //!
-//! Reads every event of the erasure.
+//! Reads every event of the erasure, `user.hold_placed` and `user.hold_released`.
 
 mod projector;
 mod queries;
 
 pub use projector::ErasureLedger;
-pub use queries::{Erasure, Scrubbed, Step, of, of_operation, open};
+pub use queries::{Erasure, Step, by_id, due, of, of_operation, page, requested_between};

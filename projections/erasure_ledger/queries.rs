@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::{AppId, ErasureId, OperationId, SubjectRef};
-use rollcall_schemas::plain::Scope;
+use rollcall_schemas::plain::{LegalBasis, ReportStatus, Requester, Scope};
 
 use crate::store::{Error, ReadStore, Row};
 use crate::{paging, statements, words};
@@ -10,8 +10,8 @@ use crate::{paging, statements, words};
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT erasure, app, subject, scope, operation, requested_at, relations_ended_at, friendships_ended,
-                scrubbed_at, keys_destroyed, generation_before, generation_after, events_detached, finished_at
+            "SELECT erasure, app, subject, scope, operation, requested_position, requested_at, due_at, basis, requester,
+                step, step_at, waits_until, held, begun_at, scrubbed_at, finalised_at, report_position, report_status
              FROM erasure_ledger_v1 ",
             $rest
         )
@@ -19,22 +19,54 @@ macro_rules! select {
 }
 
 statements! {
-    not_finished = select!("WHERE finished_at IS NULL ORDER BY requested_position LIMIT $1");
+    to_do = select!("WHERE ended = 0 AND held = 0 AND waits_until <= $1 ORDER BY waits_until, requested_position LIMIT $2");
     of_subject = select!("WHERE subject = $1 ORDER BY requested_position DESC LIMIT $2");
     by_operation = select!("WHERE operation = $1 AND app = $2 ORDER BY requested_position LIMIT $3");
+    by_erasure = select!("WHERE erasure = $1 AND app = $2");
+    latest = select!("WHERE app = $1 AND requested_position < $2 ORDER BY requested_position DESC LIMIT $3");
+    in_time = select!("WHERE app = $1 AND requested_position > $2 AND requested_at >= $3 AND requested_at < $4
+        ORDER BY requested_position LIMIT $5");
 }
 
-/// How far an erasure has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// The subject is fenced.
-    Requested,
+macro_rules! steps {
+    ($($(#[$doc:meta])* $step:ident = $word:literal,)*) => {
+        /// How far an erasure has come.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Step { $( $(#[$doc])* $step, )* }
+
+        impl Step {
+            /// Its word.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$step => $word,)* }
+            }
+
+            fn read(word: &str) -> Option<Self> {
+                match word { $($word => Some(Self::$step),)* _ => None }
+            }
+        }
+    };
+}
+
+steps! {
+    /// The subject is fenced; it may still be called off, or waits for a legal hold.
+    Requested = "requested",
+    /// It was called off.
+    Cancelled = "cancelled",
+    /// It can no longer be called off.
+    Begun = "begun",
     /// Friendships, requests and own lists have ended.
-    RelationsEnded,
+    RelationsEnded = "relations_ended",
     /// The keys are destroyed.
-    Scrubbed,
+    Scrubbed = "scrubbed",
+    /// No read model holds anything of it.
+    ReadModelsScrubbed = "read_models_scrubbed",
+    /// It was tried to read what is erased.
+    Verified = "verified",
+    /// The report is issued.
+    Reported = "reported",
     /// Every step is done.
-    Finished,
+    Finalised = "finalised",
 }
 
 /// One erasure.
@@ -50,57 +82,45 @@ pub struct Erasure {
     pub scope: Scope,
     /// What the caller was told.
     pub operation: OperationId,
+    /// Where it was requested.
+    pub requested_position: u64,
     /// When it was requested.
     pub requested_at: DateTime<Utc>,
-    /// When the relations had ended, and how many friendships and requests did.
-    pub relations_ended: Option<(DateTime<Utc>, u32)>,
-    /// When and how the keys were destroyed.
-    pub scrubbed: Option<Scrubbed>,
+    /// By when it has to be done.
+    pub due_at: DateTime<Utc>,
+    /// On what ground.
+    pub basis: LegalBasis,
+    /// In whose name.
+    pub requester: Requester,
+    /// The last step that was recorded.
+    pub step: Step,
+    /// When that was.
+    pub step_at: DateTime<Utc>,
+    /// Until when it can be called off.
+    pub waits_until: DateTime<Utc>,
+    /// Whether a legal hold keeps it from beginning.
+    pub held: bool,
+    /// When it began.
+    pub begun_at: Option<DateTime<Utc>>,
+    /// When the keys were destroyed.
+    pub scrubbed_at: Option<DateTime<Utc>>,
     /// When every step was done.
-    pub finished_at: Option<DateTime<Utc>>,
-}
-
-/// How the keys of an erasure were destroyed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Scrubbed {
-    /// When.
-    pub at: DateTime<Utc>,
-    /// How many keys.
-    pub keys_destroyed: u32,
-    /// Generation of the root key before.
-    pub generation_before: u64,
-    /// Generation of the root key after.
-    pub generation_after: u64,
-    /// How many events had ciphertexts detached.
-    pub events_detached: u32,
+    pub finalised_at: Option<DateTime<Utc>>,
+    /// The newest report: its place in the log, and what it says.
+    pub report: Option<(u64, ReportStatus)>,
 }
 
 impl Erasure {
-    /// The last step that was recorded.
+    /// Whether nothing is left to do.
     #[must_use]
-    pub fn step(&self) -> Step {
-        match (self.finished_at, self.scrubbed, self.relations_ended) {
-            (Some(_), ..) => Step::Finished,
-            (None, Some(_), _) => Step::Scrubbed,
-            (None, None, Some(_)) => Step::RelationsEnded,
-            (None, None, None) => Step::Requested,
-        }
+    pub fn is_ended(&self) -> bool {
+        matches!(self.step, Step::Cancelled | Step::Finalised)
     }
 
     fn read(row: &Row<'_, '_>) -> Result<Self, Error> {
-        let relations_ended = match row.optional_instant(6)? {
+        let report = match row.optional_number(17)? {
             None => None,
-            Some(at) => Some((at, row.number(7)?)),
-        };
-        let scrubbed = match row.optional_instant(8)? {
-            None => None,
-            Some(at) => Some(Scrubbed {
-                at,
-                keys_destroyed: row.number(9)?,
-                generation_before: row.number(10)?,
-                generation_after: row.number(11)?,
-                events_detached: row.number(12)?,
-            }),
+            Some(position) => Some((position, words::read_report_status(row.text(18)?).ok_or(Error::Column(18))?)),
         };
         Ok(Self {
             erasure: ErasureId(row.id(0)?),
@@ -108,20 +128,29 @@ impl Erasure {
             subject: SubjectRef(row.id(2)?),
             scope: words::read_scope(row.text(3)?).ok_or(Error::Column(3))?,
             operation: OperationId(row.text(4)?.into()),
-            requested_at: row.instant(5)?,
-            relations_ended,
-            scrubbed,
-            finished_at: row.optional_instant(13)?,
+            requested_position: row.number(5)?,
+            requested_at: row.instant(6)?,
+            due_at: row.instant(7)?,
+            basis: words::read_basis(row.text(8)?).ok_or(Error::Column(8))?,
+            requester: words::read_requester(row.text(9)?).ok_or(Error::Column(9))?,
+            step: Step::read(row.text(10)?).ok_or(Error::Column(10))?,
+            step_at: row.instant(11)?,
+            waits_until: row.instant(12)?,
+            held: row.flag(13)?,
+            begun_at: row.optional_instant(14)?,
+            scrubbed_at: row.optional_instant(15)?,
+            finalised_at: row.optional_instant(16)?,
+            report,
         })
     }
 }
 
-/// The erasures of any app that are not finished, the oldest first.
+/// The erasures of any app that can go on now, the longest waiting first.
 ///
 /// # Errors
 /// The store is unavailable.
-pub async fn open(store: &ReadStore, limit: u32) -> Result<Vec<Erasure>, Error> {
-    store.rows(not_finished, &[paging::limit(limit)], Erasure::read).await
+pub async fn due(store: &ReadStore, now: DateTime<Utc>, limit: u32) -> Result<Vec<Erasure>, Error> {
+    store.rows(to_do, &[now.into(), paging::limit(limit)], Erasure::read).await
 }
 
 /// The erasures of a subject, the newest first.
@@ -144,4 +173,37 @@ pub async fn of_operation(
 ) -> Result<Vec<Erasure>, Error> {
     let params = [operation.0.as_str().into(), app.into(), paging::limit(limit)];
     store.rows(by_operation, &params, Erasure::read).await
+}
+
+/// One erasure of an app.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn by_id(store: &ReadStore, app: &AppId, erasure: ErasureId) -> Result<Option<Erasure>, Error> {
+    store.row(by_erasure, &[erasure.into(), app.into()], Erasure::read).await
+}
+
+/// The erasures of an app, the latest first; `before`: the position of the last one of the page before.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn page(store: &ReadStore, app: &AppId, before: Option<u64>, limit: u32) -> Result<Vec<Erasure>, Error> {
+    let params = [app.into(), before.unwrap_or(u64::MAX).into(), paging::limit(limit)];
+    store.rows(latest, &params, Erasure::read).await
+}
+
+/// The erasures of an app that were requested from one time to before another, the earliest first; `after`: the
+/// position of the last one of the page before.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn requested_between(
+    store: &ReadStore,
+    app: &AppId,
+    (from, to): (DateTime<Utc>, DateTime<Utc>),
+    after: u64,
+    limit: u32,
+) -> Result<Vec<Erasure>, Error> {
+    let params = [app.into(), after.into(), from.into(), to.into(), paging::limit(limit)];
+    store.rows(in_time, &params, Erasure::read).await
 }

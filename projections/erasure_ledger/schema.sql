@@ -6,16 +6,25 @@ CREATE TABLE erasure_ledger_v1 (
     operation TEXT NOT NULL,
     requested_position BIGINT NOT NULL,
     requested_at BIGINT NOT NULL,
-    relations_ended_at BIGINT,
-    friendships_ended BIGINT,
+    due_at BIGINT NOT NULL,
+    basis TEXT NOT NULL,
+    requester TEXT NOT NULL,
+    step TEXT NOT NULL,
+    step_at BIGINT NOT NULL,
+    -- 0 once it has begun.
+    waits_until BIGINT NOT NULL,
+    -- 1 while a legal hold keeps it from beginning.
+    held BIGINT NOT NULL,
+    -- 1 once nothing is left to do.
+    ended BIGINT NOT NULL,
+    begun_at BIGINT,
     scrubbed_at BIGINT,
-    keys_destroyed BIGINT,
-    generation_before BIGINT,
-    generation_after BIGINT,
-    events_detached BIGINT,
-    finished_at BIGINT,
+    finalised_at BIGINT,
+    report_position BIGINT,
+    report_status TEXT,
     PRIMARY KEY (erasure)
 ) /*clustered*/;
 CREATE INDEX erasure_ledger_v1_subject ON erasure_ledger_v1 (subject, requested_position);
 CREATE INDEX erasure_ledger_v1_operation ON erasure_ledger_v1 (operation, requested_position);
-CREATE INDEX erasure_ledger_v1_open ON erasure_ledger_v1 (requested_position) WHERE finished_at IS NULL;
+CREATE INDEX erasure_ledger_v1_of_app ON erasure_ledger_v1 (app, requested_position);
+CREATE INDEX erasure_ledger_v1_open ON erasure_ledger_v1 (held, waits_until) WHERE ended = 0;

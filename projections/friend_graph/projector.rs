@@ -51,6 +51,9 @@ impl Projection for FriendGraph {
     fn queries(&self) -> &'static [&'static str] {
         queries::STATEMENTS
     }
+    fn remains(&self) -> &'static [(Class, &'static str)] {
+        queries::REMAINS
+    }
     fn project(&self, entry: &Entry<'_>, changes: &mut Changes) -> Result<(), Inconsistent> {
         match &entry.recorded.event {
             Event::Friendship(event) => project_friendship(entry, event, changes),
@@ -116,9 +119,16 @@ fn project_friendship(entry: &Entry<'_>, event: &friendship::Event, changes: &mu
 fn project_erasure(event: &erasure::Event, changes: &mut Changes) {
     match event {
         // From the fence on, not only once the keys are destroyed: that may take a while.
-        erasure::Event::Requested(e) => scrub(e.subject, changes),
+        erasure::Event::Begun(e) => scrub(e.subject, changes),
         erasure::Event::Scrubbed(e) if e.classes.contains(&Class::Profile) => scrub(e.subject, changes),
-        erasure::Event::RelationsEnded(_) | erasure::Event::Scrubbed(_) | erasure::Event::Finished(_) => {}
+        erasure::Event::RelationsEnded(_)
+        | erasure::Event::Scrubbed(_)
+        | erasure::Event::Requested(_)
+        | erasure::Event::Cancelled(_)
+        | erasure::Event::ReadModelsScrubbed(_)
+        | erasure::Event::Verified(_)
+        | erasure::Event::ReportIssued(_)
+        | erasure::Event::Finalised(_) => {}
     }
 }
 

@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::SubjectRef;
+use rollcall_schemas::personal::Class;
 
 use crate::store::{Error, ReadStore, Row};
 use crate::{Order, Value, paging, statements};
 
 statements! {
+    descriptions_about = "SELECT count(*) FROM friend_graph_descriptions_v1 WHERE about = $1";
+    messages_of = "SELECT count(message) FROM friend_graph_requests_v1 WHERE asking = $1";
     later_than = "SELECT friend, befriended_at, befriended_position FROM friend_graph_v1
         WHERE owner = $1 AND befriended_position > $2 ORDER BY befriended_position LIMIT $3";
     earlier_than = "SELECT friend, befriended_at, befriended_position FROM friend_graph_v1
@@ -28,6 +31,9 @@ statements! {
         UNION ALL SELECT asking FROM friend_graph_requests_v1 WHERE asked = $1
         LIMIT $2";
 }
+
+/// Values about a subject that are still there, by class.
+pub(super) const REMAINS: &[(Class, &str)] = &[(Class::Profile, descriptions_about), (Class::Profile, messages_of)];
 
 /// In a [`Description`], the field that holds the remark name.
 pub const REMARK: &str = "";

@@ -45,6 +45,9 @@ impl Projection for HostedProfiles {
     fn queries(&self) -> &'static [&'static str] {
         queries::STATEMENTS
     }
+    fn remains(&self) -> &'static [(Class, &'static str)] {
+        queries::REMAINS
+    }
     fn project(&self, entry: &Entry<'_>, changes: &mut Changes) -> Result<(), Inconsistent> {
         match &entry.recorded.event {
             Event::User(event) => project_user(entry, event, changes),
@@ -103,6 +106,10 @@ fn project_user(entry: &Entry<'_>, event: &user::Event, changes: &mut Changes) {
         | user::Event::PushQuieted(_)
         | user::Event::PushUnquieted(_)
         | user::Event::FriendPermissionSet(_)
+        | user::Event::HoldPlaced(_)
+        | user::Event::HoldReleased(_)
+        | user::Event::Restricted(_)
+        | user::Event::Restored(_)
         | user::Event::Reactivated(_) => {}
     }
 }
@@ -116,6 +123,11 @@ fn project_erasure(event: &erasure::Event, changes: &mut Changes) {
         erasure::Event::Requested(_)
         | erasure::Event::RelationsEnded(_)
         | erasure::Event::Scrubbed(_)
-        | erasure::Event::Finished(_) => {}
+        | erasure::Event::Begun(_)
+        | erasure::Event::Cancelled(_)
+        | erasure::Event::ReadModelsScrubbed(_)
+        | erasure::Event::Verified(_)
+        | erasure::Event::ReportIssued(_)
+        | erasure::Event::Finalised(_) => {}
     }
 }

@@ -1,11 +1,13 @@
 //! What can be asked of hosted profiles.
 
 use rollcall_schemas::ids::{AppId, FieldName, SubjectRef};
+use rollcall_schemas::personal::Class;
 
 use crate::store::{Error, ReadStore, Row};
 use crate::{Order, Value, paging, statements};
 
 statements! {
+    fields_of = "SELECT count(*) FROM hosted_profiles_fields_v1 WHERE subject = $1";
     profile_of = "SELECT p.subject, p.changes, f.field, f.content
         FROM hosted_profiles_v1 p JOIN hosted_profiles_fields_v1 f ON f.subject = p.subject
         WHERE p.subject = $1 AND p.app = $2 ORDER BY f.field";
@@ -14,6 +16,9 @@ statements! {
     newest_page = "SELECT subject FROM hosted_profiles_v1 WHERE app = $1 AND filled = 1
         ORDER BY registered_position DESC LIMIT $2 OFFSET $3";
 }
+
+/// Values about a subject that are still there, by class.
+pub(super) const REMAINS: &[(Class, &str)] = &[(Class::Profile, fields_of)];
 
 /// The hosted profile of one user.
 #[derive(Debug, Clone, PartialEq, Eq)]

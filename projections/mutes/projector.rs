@@ -83,6 +83,10 @@ fn project_user(entry: &Entry<'_>, event: &user::Event, changes: &mut Changes) {
         | user::Event::PushQuieted(_)
         | user::Event::PushUnquieted(_)
         | user::Event::FriendPermissionSet(_)
+        | user::Event::HoldPlaced(_)
+        | user::Event::HoldReleased(_)
+        | user::Event::Restricted(_)
+        | user::Event::Restored(_)
         | user::Event::Reactivated(_) => {}
     }
 }

@@ -37,6 +37,9 @@ impl Projection for Remarks {
     fn queries(&self) -> &'static [&'static str] {
         queries::STATEMENTS
     }
+    fn remains(&self) -> &'static [(Class, &'static str)] {
+        queries::REMAINS
+    }
     fn project(&self, entry: &Entry<'_>, changes: &mut Changes) -> Result<(), Inconsistent> {
         match &entry.recorded.event {
             Event::Remarks(event) => project_remarks(entry, event, changes),
@@ -75,12 +78,19 @@ fn project_remarks(entry: &Entry<'_>, event: &remarks::Event, changes: &mut Chan
 fn project_erasure(event: &erasure::Event, changes: &mut Changes) {
     match event {
         // From the fence on, not only once the keys are destroyed: that may take a while.
-        erasure::Event::Requested(e) => {
+        erasure::Event::Begun(e) => {
             changes.push(scrub_target, [e.subject.into()]);
         }
         erasure::Event::Scrubbed(e) if e.classes.contains(&Class::Profile) => {
             changes.push(scrub_target, [e.subject.into()]);
         }
-        erasure::Event::RelationsEnded(_) | erasure::Event::Scrubbed(_) | erasure::Event::Finished(_) => {}
+        erasure::Event::RelationsEnded(_)
+        | erasure::Event::Scrubbed(_)
+        | erasure::Event::Requested(_)
+        | erasure::Event::Cancelled(_)
+        | erasure::Event::ReadModelsScrubbed(_)
+        | erasure::Event::Verified(_)
+        | erasure::Event::ReportIssued(_)
+        | erasure::Event::Finalised(_) => {}
     }
 }

@@ -18,6 +18,8 @@ statements! {
     change_user = "UPDATE user_directory_v1 SET name = COALESCE($1, name), portrait = COALESCE($2, portrait)
         WHERE subject = $3";
     deactivate_user = "UPDATE user_directory_v1 SET name = NULL, portrait = NULL, deactivated = 1 WHERE subject = $1";
+    restrict_user = "UPDATE user_directory_v1 SET deactivated = 1 WHERE subject = $1";
+    restore_user = "UPDATE user_directory_v1 SET deactivated = 0 WHERE subject = $1";
     reactivate_user = "UPDATE user_directory_v1 SET name = NULL, portrait = NULL, deactivated = 0, epoch = $1
         WHERE subject = $2";
     forget_user = "DELETE FROM user_directory_v1 WHERE subject = $1";
@@ -54,6 +56,9 @@ impl Projection for UserDirectory {
     }
     fn queries(&self) -> &'static [&'static str] {
         queries::STATEMENTS
+    }
+    fn remains(&self) -> &'static [(Class, &'static str)] {
+        queries::REMAINS
     }
     fn project(&self, entry: &Entry<'_>, changes: &mut Changes) -> Result<(), Inconsistent> {
         match &entry.recorded.event {
@@ -110,6 +115,14 @@ fn project_user(entry: &Entry<'_>, event: &user::Event, changes: &mut Changes) {
             changes.push(uncount_active, [app(), e.subject.into()]);
             changes.push(deactivate_user, [e.subject.into()]);
         }
+        user::Event::Restricted(e) => {
+            changes.push(uncount_active, [app(), e.subject.into()]);
+            changes.push(restrict_user, [e.subject.into()]);
+        }
+        user::Event::Restored(e) => {
+            changes.push(count_reactivated, [app(), e.subject.into()]);
+            changes.push(restore_user, [e.subject.into()]);
+        }
         user::Event::Reactivated(e) => {
             changes.push(count_reactivated, [app(), e.subject.into()]);
             changes.push(reactivate_user, [e.epoch.into(), e.subject.into()]);
@@ -125,7 +138,9 @@ fn project_user(entry: &Entry<'_>, event: &user::Event, changes: &mut Changes) {
         | user::Event::DirectMessagesUnmuted(_)
         | user::Event::PushQuieted(_)
         | user::Event::PushUnquieted(_)
-        | user::Event::FriendPermissionSet(_) => {}
+        | user::Event::FriendPermissionSet(_)
+        | user::Event::HoldPlaced(_)
+        | user::Event::HoldReleased(_) => {}
     }
 }
 
@@ -136,10 +151,17 @@ fn project_erasure(event: &erasure::Event, changes: &mut Changes) {
                 match class {
                     Class::Profile => changes.push(scrub_profile, [e.subject.into()]),
                     Class::Identity => changes.push(scrub_identity, [e.subject.into()]),
-                    Class::Moderation => {}
+                    Class::Moderation | Class::Hold => {}
                 }
             }
         }
-        erasure::Event::Requested(_) | erasure::Event::RelationsEnded(_) | erasure::Event::Finished(_) => {}
+        erasure::Event::Requested(_)
+        | erasure::Event::RelationsEnded(_)
+        | erasure::Event::Begun(_)
+        | erasure::Event::Cancelled(_)
+        | erasure::Event::ReadModelsScrubbed(_)
+        | erasure::Event::Verified(_)
+        | erasure::Event::ReportIssued(_)
+        | erasure::Event::Finalised(_) => {}
     }
 }

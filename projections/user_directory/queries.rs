@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::{AppId, SubjectRef};
+use rollcall_schemas::personal::Class;
 
 use crate::store::{Error, ReadStore, Row};
 use crate::{Order, Value, paging, statements};
@@ -17,6 +18,8 @@ macro_rules! select {
 }
 
 statements! {
+    profile_of = "SELECT count(name) + count(portrait) FROM user_directory_v1 WHERE subject = $1";
+    identity_of = "SELECT count(user_id) FROM user_directory_v1 WHERE subject = $1";
     user_by_tag = select!("WHERE tag = $1 AND app = $2");
     user_by_subject = select!("WHERE subject = $1 AND app = $2");
     oldest_page = select!("WHERE app = $1 AND registered_position IS NOT NULL AND deactivated = 0
@@ -31,6 +34,9 @@ statements! {
     user_id_by_subject = "SELECT user_id FROM user_directory_v1 WHERE subject = $1 AND app = $2";
     count_of_app = "SELECT registered FROM user_directory_count_v1 WHERE app = $1";
 }
+
+/// Values about a subject that are still there, by class.
+pub(super) const REMAINS: &[(Class, &str)] = &[(Class::Profile, profile_of), (Class::Identity, identity_of)];
 
 /// One user. Personal values are as sealed: [`rollcall_schemas::personal::Stored`].
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -93,6 +93,10 @@ fn project_user(entry: &Entry<'_>, event: &user::Event, changes: &mut Changes) {
         | user::Event::Tagged(_)
         | user::Event::DirectMessagesMuted(_)
         | user::Event::DirectMessagesUnmuted(_)
+        | user::Event::Restricted(_)
+        | user::Event::Restored(_)
+        | user::Event::HoldPlaced(_)
+        | user::Event::HoldReleased(_)
         | user::Event::Reactivated(_) => {}
     }
 }

@@ -110,6 +110,35 @@ events! { "user", "What happens to a user.";
         /// What the caller was told.
         operation: plain => OperationId,
     }
+    /// The user is to be deactivated and is fenced already: the data is still there, but nobody can read it. The
+    /// erasure waits for the end of its grace period or of a legal hold.
+    Restricted = "restricted" 1 {
+        /// Who.
+        subject: plain => SubjectRef,
+        /// The erasure that waits.
+        erasure: plain => ErasureId,
+        /// What the caller was told.
+        operation: plain => OperationId,
+    }
+    /// The erasure was called off; the user is as before.
+    Restored = "restored" 1 {
+        /// Who.
+        subject: plain => SubjectRef,
+        /// The erasure that was called off.
+        erasure: plain => ErasureId,
+    }
+    /// The user's data must be kept for legal reasons: no erasure of it begins.
+    HoldPlaced = "hold_placed" 1 {
+        /// Who.
+        subject: plain => SubjectRef,
+        /// Why.
+        reason: hold of subject => Option<Personal<String>>,
+    }
+    /// The user's data need not be kept any more: an erasure that waits goes on.
+    HoldReleased = "hold_released" 1 {
+        /// Who.
+        subject: plain => SubjectRef,
+    }
     /// The user is active again, with fresh keys and nothing of what was.
     Reactivated = "reactivated" 1 {
         /// Who.

@@ -28,6 +28,12 @@ pub(super) struct SettingsArgs {
     /// Who may befriend a user without a setting of its own: anyone, approval or nobody
     #[arg(long, value_parser = permission)]
     friend_permission: Option<FriendPermission>,
+    /// How long a requested erasure can be called off, in seconds; 0: it begins at once
+    #[arg(long)]
+    erasure_grace_seconds: Option<u32>,
+    /// Most erasures within a minute before they need an explicit override; 0: no limit
+    #[arg(long)]
+    erasures_per_minute_max: Option<u32>,
     /// Declare an extension field of hosted profiles (`ext_…`); may be repeated
     #[arg(long = "user-field", value_parser = field)]
     user_fields: Vec<FieldName>,
@@ -144,6 +150,12 @@ async fn set(engine: &Engine, key: &AppId, args: SettingsArgs) -> Result<(), Fai
     }
     if let Some(permission) = args.friend_permission {
         settings.friend_permission = permission;
+    }
+    if let Some(seconds) = args.erasure_grace_seconds {
+        settings.erasure_grace_seconds = seconds;
+    }
+    if let Some(most) = args.erasures_per_minute_max {
+        settings.erasures_per_minute_max = most;
     }
     execute(engine, key, app::Command::ChangeSettings(settings)).await?;
     if !args.user_fields.is_empty() || !args.friend_fields.is_empty() {

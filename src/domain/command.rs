@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::{AppId, ErasureId, Pair, SubjectRef};
 use rollcall_schemas::stream::Stream;
 
+use super::erasure::{self, Request};
 use super::values::{Name, Portrait, ProfileChanges, Remark, RequestText, UserId};
-use super::{Refusal, app, ban, erasure, user};
+use super::{Refusal, app, ban, user};
 
 /// A user as a caller names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,9 +52,18 @@ pub enum Command {
     /// Change users, each the same way. Not for registration, deactivation and forgetting.
     User(Vec<Person>, user::Command),
     /// Deactivate users: fence them and erase their data.
-    Deactivate(Vec<Person>),
+    Deactivate(Vec<Person>, Request),
     /// Forget users: deactivate and unlink their userIds.
-    Forget(Vec<Person>),
+    Forget(Vec<Person>, Request),
+    /// Call an erasure off.
+    CancelErasure {
+        /// Which.
+        erasure: ErasureId,
+        /// Whose data; the engine fills it in.
+        subject: SubjectRef,
+        /// Whether another erasure of the same person waits.
+        others_wait: bool,
+    },
     /// Invalidate the tokens issued to users before a time.
     InvalidateTokens(Vec<Person>, DateTime<Utc>),
     /// Ban users or lift their bans.
@@ -99,11 +109,11 @@ impl Command {
     /// Every person the command names.
     pub fn persons_mut(&mut self) -> Vec<&mut Person> {
         match self {
-            Self::App(_) | Self::ExpireBan(_) | Self::Erasure(_) => vec![],
+            Self::App(_) | Self::ExpireBan(_) | Self::CancelErasure { .. } | Self::Erasure(_) => vec![],
             Self::Register(who, ..) | Self::ClearFriends(who, _) => vec![who],
             Self::User(who, _)
-            | Self::Deactivate(who)
-            | Self::Forget(who)
+            | Self::Deactivate(who, _)
+            | Self::Forget(who, _)
             | Self::InvalidateTokens(who, _)
             | Self::Ban(who, _)
             | Self::SetAllowlist(who, _) => who.iter_mut().collect(),
@@ -133,16 +143,16 @@ impl Command {
                 | user::Command::Modify(..)
                 | user::Command::SetProfile(_)
                 | user::Command::CleanProfile
-                | user::Command::Deactivate(..)
-                | user::Command::Forget(..)
+                | user::Command::PlaceHold(_)
+                | user::Command::ReleaseHold
                 | user::Command::Reactivate(_) => false,
             },
             Self::Ban(_, command) => matches!(command, ban::Command::Ban(..)),
             Self::SetAllowlist(_, enabled) => *enabled,
             Self::Register(..) | Self::Block(..) | Self::Allow(..) | Self::Befriend { .. } | Self::Remark(..) => true,
             Self::App(_)
-            | Self::Deactivate(_)
-            | Self::Forget(_)
+            | Self::Deactivate(..)
+            | Self::Forget(..)
             | Self::InvalidateTokens(..)
             | Self::ExpireBan(_)
             | Self::Unblock(..)
@@ -151,6 +161,7 @@ impl Command {
             | Self::ClearFriends(..)
             | Self::DescribeFriend(..)
             | Self::Unremark(..)
+            | Self::CancelErasure { .. }
             | Self::Erasure(_) => false,
         }
     }
@@ -158,7 +169,7 @@ impl Command {
     /// Whether the caller is told how the operation is called.
     #[must_use]
     pub fn is_operation(&self) -> bool {
-        matches!(self, Self::Deactivate(_) | Self::Forget(_) | Self::User(_, user::Command::Reactivate(_)))
+        matches!(self, Self::Deactivate(..) | Self::Forget(..) | Self::User(_, user::Command::Reactivate(_)))
     }
 
     /// How many fresh ids the decision needs.
@@ -166,7 +177,7 @@ impl Command {
     pub fn fresh_ids(&self) -> usize {
         match self {
             Self::Register(..) => 1,
-            Self::Deactivate(who) | Self::Forget(who) => who.len(),
+            Self::Deactivate(who, _) | Self::Forget(who, _) => who.len(),
             _ => 0,
         }
     }
@@ -180,13 +191,15 @@ impl Command {
                 streams.extend(kinds.iter().map(|kind| kind(subject)));
             }
         };
+        const FENCED: [fn(SubjectRef) -> Stream; 5] =
+            [Stream::User, Stream::Blocklist, Stream::Allowlist, Stream::Remarks, Stream::Token];
         const RELATIONS: [fn(SubjectRef) -> Stream; 3] = [Stream::User, Stream::Blocklist, Stream::Allowlist];
         match self {
             Self::App(_) => {}
             Self::Register(who, ..) => of(who, &[Stream::User]),
             Self::User(who, _) => who.iter().for_each(|who| of(who, &[Stream::User])),
-            Self::Deactivate(who) | Self::Forget(who) => who.iter().for_each(|who| {
-                of(who, &[Stream::User, Stream::Blocklist, Stream::Allowlist, Stream::Remarks]);
+            Self::Deactivate(who, _) | Self::Forget(who, _) => who.iter().for_each(|who| {
+                of(who, &FENCED);
             }),
             Self::InvalidateTokens(who, _) => who.iter().for_each(|who| of(who, &[Stream::User, Stream::Token])),
             Self::Ban(who, _) => who.iter().for_each(|who| of(who, &[Stream::User, Stream::Ban])),
@@ -214,7 +227,16 @@ impl Command {
             }
             Self::Unremark(who, _) => of(who, &[Stream::User, Stream::Remarks]),
             Self::ExpireBan(subject) => streams.push(Stream::Ban(*subject)),
-            Self::Erasure(step) => streams.push(Stream::Erasure(step.erasure)),
+            Self::CancelErasure { erasure, subject, .. } => {
+                streams.extend([Stream::Erasure(*erasure), Stream::User(*subject)]);
+            }
+            Self::Erasure(step) => {
+                streams.push(Stream::Erasure(step.erasure));
+                if matches!(step.step, erasure::Step::Begin(..)) {
+                    streams.extend(FENCED.iter().map(|kind| kind(step.subject)));
+                    streams.push(Stream::Roster(app.clone()));
+                }
+            }
         }
         streams.extend(self.pairs().into_iter().map(Stream::Friendship));
         // A token is issued whatever was issued before, so its stream is written without being read for a new user;
@@ -224,10 +246,7 @@ impl Command {
                 streams.extend(who.subject.map(Stream::Token));
                 streams.push(Stream::Roster(app.clone()));
             }
-            Self::Deactivate(who) | Self::Forget(who) => {
-                streams.extend(who.iter().filter_map(|who| who.subject).map(Stream::Token));
-                streams.push(Stream::Roster(app.clone()));
-            }
+            Self::Deactivate(..) | Self::Forget(..) => streams.push(Stream::Roster(app.clone())),
             _ => {}
         }
         streams.push(Stream::App(app.clone()));

@@ -1,5 +1,7 @@
 //! The decision of every command, put together from the aggregates it touches.
 
+use std::collections::HashSet;
+
 use rollcall_schemas::Event;
 use rollcall_schemas::ids::{AppId, ErasureId, Pair, SubjectRef, TokenId};
 use rollcall_schemas::plain::{EndCause, Scope};
@@ -8,6 +10,7 @@ use rollcall_schemas::token::Issued;
 use uuid::Uuid;
 
 use super::command::{Command, ErasureStep, Person};
+use super::erasure::{Progress, Request};
 use super::user::Status;
 use super::values::{Name, Portrait, RequestText};
 use super::{
@@ -70,13 +73,18 @@ pub fn decide(app: &AppId, world: &dyn World, context: &Context, command: &Comma
             register(app, application, &mut events, context, (who, name, portrait.as_ref()))?
         }
         Command::User(who, command) => change_users(application, &mut events, context, who, command)?,
-        Command::Deactivate(who) => deactivate(app, &mut events, context, who, Scope::Deactivate)?,
-        Command::Forget(who) => deactivate(app, &mut events, context, who, Scope::Forget)?,
+        Command::Deactivate(who, request) => {
+            erase(app, application, &mut events, context, who, (Scope::Deactivate, request))?
+        }
+        Command::Forget(who, request) => erase(app, application, &mut events, context, who, (Scope::Forget, request))?,
+        Command::CancelErasure { erasure, subject, others_wait } => {
+            cancel_erasure(&mut events, *erasure, *subject, *others_wait)?
+        }
         Command::InvalidateTokens(who, before) => {
             for person in who {
                 let subject = person.known()?;
                 match user_state(world, &Stream::User(subject)).status {
-                    Status::Registered | Status::Deactivated { .. } => {}
+                    Status::Registered | Status::Restricted | Status::Deactivated { .. } => {}
                     Status::Unknown | Status::Named | Status::Forgotten => return Err(Refusal::NotRegistered),
                 }
                 let stream = Stream::Token(subject);
@@ -129,7 +137,7 @@ pub fn decide(app: &AppId, world: &dyn World, context: &Context, command: &Comma
             Reply::Done
         }
         Command::Erasure(step) => {
-            advance_erasure(&mut events, step);
+            advance_erasure(app, &mut events, context, step);
             Reply::Done
         }
     };
@@ -212,46 +220,76 @@ fn change_users(
     })
 }
 
-fn deactivate(
+/// Requests the erasure of people; begins it at once unless a grace period or a legal hold keeps it waiting.
+fn erase(
     app: &AppId,
+    application: &app::State,
     events: &mut Events<'_>,
     context: &Context,
     who: &[Person],
-    scope: Scope,
+    (scope, request): (Scope, &Request),
 ) -> Result<Reply, Refusal> {
     let world = events.world;
+    let grace = application.settings.erasure_grace_seconds;
+    let not_before = (grace > 0).then(|| context.now + chrono::Duration::seconds(i64::from(grace)));
+    let mut named = HashSet::new();
     for (person, fresh) in who.iter().zip(&context.fresh) {
         let subject = person.known()?;
         let stream = Stream::User(subject);
-        let erasure = ErasureId(*fresh);
-        let command = match scope {
-            Scope::Deactivate => user::Command::Deactivate(erasure, context.operation.clone()),
-            Scope::Forget => user::Command::Forget(erasure, context.operation.clone()),
-        };
         let state = user_state(world, &stream);
-        // Waiting times do not concern a deactivation.
-        let none = chrono::Duration::zero();
-        let fenced = user::decide(state, subject, &person.user_id, command, context.now, none)?;
-        if fenced.is_empty() {
+        if !user::may_erase(state, scope)? || !named.insert(subject) {
             continue;
         }
-        events.push(&stream, fenced);
-        let requested = erasure::request(erasure, subject, scope, context.operation.clone());
-        events.push(&Stream::Erasure(erasure), [requested]);
-        let tokens = Stream::Token(subject);
-        events.push(&tokens, token::invalidate(token_state(world, &tokens), subject, context.now));
-        let blocks = Stream::Blocklist(subject);
-        events.push(&blocks, blocklist::empty(blocklist_state(world, &blocks), subject));
-        let allows = Stream::Allowlist(subject);
-        events.push(&allows, allowlist::empty(allowlist_state(world, &allows), subject));
-        let noted = Stream::Remarks(subject);
-        events.push(&noted, remarks::empty(remarks_state(world, &noted), subject));
-        if scope == Scope::Forget {
-            let roster = Stream::Roster(app.clone());
-            events.push(&roster, roster::vacate(roster_state(world, &roster), app, subject));
+        let erasure = ErasureId(*fresh);
+        let operation = &context.operation;
+        let waits = (not_before, state.held);
+        let requested = erasure::request(erasure, subject, (scope, operation.clone()), request, waits, context.now);
+        let of_erasure = Stream::Erasure(erasure);
+        if not_before.is_some() || state.held {
+            events.push(&stream, user::restrict(state, subject, erasure, operation));
+            events.push(&of_erasure, [requested]);
+            let tokens = Stream::Token(subject);
+            events.push(&tokens, token::invalidate(token_state(world, &tokens), subject, context.now));
+        } else {
+            events.push(&stream, user::fence(state, subject, scope, erasure, operation));
+            events.push(&of_erasure, [requested, erasure::begin(erasure, subject)]);
+            empty_own_streams(app, events, context, subject, scope);
         }
     }
     Ok(Reply::Operation(context.operation.clone()))
+}
+
+/// Ends the tokens of a subject and what it keeps about others.
+fn empty_own_streams(app: &AppId, events: &mut Events<'_>, context: &Context, subject: SubjectRef, scope: Scope) {
+    let world = events.world;
+    let tokens = Stream::Token(subject);
+    events.push(&tokens, token::invalidate(token_state(world, &tokens), subject, context.now));
+    let blocks = Stream::Blocklist(subject);
+    events.push(&blocks, blocklist::empty(blocklist_state(world, &blocks), subject));
+    let allows = Stream::Allowlist(subject);
+    events.push(&allows, allowlist::empty(allowlist_state(world, &allows), subject));
+    let noted = Stream::Remarks(subject);
+    events.push(&noted, remarks::empty(remarks_state(world, &noted), subject));
+    if scope == Scope::Forget {
+        let roster = Stream::Roster(app.clone());
+        events.push(&roster, roster::vacate(roster_state(world, &roster), app, subject));
+    }
+}
+
+fn cancel_erasure(
+    events: &mut Events<'_>,
+    erasure: ErasureId,
+    subject: SubjectRef,
+    others_wait: bool,
+) -> Result<Reply, Refusal> {
+    let stream = Stream::Erasure(erasure);
+    let cancelled = erasure::cancel(*erasure_state(events.world, &stream), erasure, subject)?;
+    if !cancelled.is_empty() && !others_wait {
+        let user = Stream::User(subject);
+        events.push(&user, user::restore(user_state(events.world, &user), subject, erasure));
+    }
+    events.push(&stream, cancelled);
+    Ok(Reply::Done)
 }
 
 fn change_lists(events: &mut Events<'_>, command: &Command) -> Result<Reply, Refusal> {
@@ -382,10 +420,21 @@ fn may_meet(world: &dyn World, from: SubjectRef, to: SubjectRef) -> Result<(), R
     }
 }
 
-fn advance_erasure(events: &mut Events<'_>, step: &ErasureStep) {
+fn advance_erasure(app: &AppId, events: &mut Events<'_>, context: &Context, step: &ErasureStep) {
     let stream = Stream::Erasure(step.erasure);
     let state = *erasure_state(events.world, &stream);
-    if state == erasure::State::Requested {
+    if let erasure::Step::Begin(scope, operation) = &step.step {
+        let user = Stream::User(step.subject);
+        let person = user_state(events.world, &user);
+        // The hold may have been placed a moment ago: it wins.
+        if state.progress == Progress::Requested && !person.held {
+            events.push(&user, user::fence(person, step.subject, *scope, step.erasure, operation));
+            events.push(&stream, [erasure::begin(step.erasure, step.subject)]);
+            empty_own_streams(app, events, context, step.subject, *scope);
+        }
+        return;
+    }
+    if state.progress == Progress::Begun {
         end_friendships(events, step.subject, &mut step.friends.iter().copied(), EndCause::Deactivated);
     }
     events.push(&stream, erasure::advance(state, step.erasure, step.subject, step.step.clone()));

@@ -1,29 +1,71 @@
 //! One erasure: its steps in order, each recorded once.
 
-use rollcall_schemas::erasure::{Event, Finished, RelationsEnded, Requested, Scrubbed};
+use chrono::{DateTime, Duration, Utc};
+use rollcall_schemas::erasure::{
+    Begun, Cancelled, Event, Finalised, ReadModelsScrubbed, RelationsEnded, ReportIssued, Requested, Scrubbed, Verified,
+};
 use rollcall_schemas::ids::{ErasureId, OperationId, SubjectRef};
-use rollcall_schemas::personal::Class;
-use rollcall_schemas::plain::Scope;
+use rollcall_schemas::personal::{Class, DestroyedKey};
+use rollcall_schemas::plain::{Finality, LegalBasis, OwnText, ReportStatus, Requester, Scope, StoreCount};
+
+use super::Refusal;
+
+/// Within what time an erasure has to be done unless the request says otherwise (GDPR, Article 12(3): a month).
+const DUE_WITHIN: Duration = Duration::days(30);
+
+/// Why and how an erasure is requested.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Request {
+    /// On what ground.
+    pub basis: LegalBasis,
+    /// In whose name.
+    pub requester: Requester,
+    /// SHA-256 of a salt that only the requester is given, and the userId.
+    pub commitment: Option<String>,
+    /// By when it has to be done; a month from now where it is not said.
+    pub due_at: Option<DateTime<Utc>>,
+}
 
 /// How far an erasure has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
+pub enum Progress {
     /// There is none.
     #[default]
     Unknown,
-    /// The subject is fenced.
+    /// The subject is fenced; it can be called off.
     Requested,
+    /// It was called off.
+    Cancelled,
+    /// It cannot be called off any more.
+    Begun,
     /// Friendships and requests have ended.
     RelationsEnded,
     /// The keys are destroyed.
     Scrubbed,
+    /// No read model holds anything of it.
+    ReadModelsScrubbed,
+    /// It was tried to read what is erased.
+    Verified,
+    /// The report is issued.
+    Reported,
     /// Done.
-    Finished,
+    Finalised,
+}
+
+/// What is known of an erasure.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct State {
+    /// How far it has come.
+    pub progress: Progress,
+    /// How many reports were issued.
+    pub reports: u32,
 }
 
 /// A step of an erasure.
 #[derive(Debug, Clone)]
 pub enum Step {
+    /// Begin, unless a legal hold forbids it.
+    Begin(Scope, OperationId),
     /// Some friendships and requests end; there are more.
     EndSomeRelations,
     /// The last friendships and requests end; so many did in all.
@@ -32,58 +74,131 @@ pub enum Step {
     Scrub {
         /// Classes whose keys are destroyed.
         classes: Vec<Class>,
-        /// How many keys.
-        keys_destroyed: u32,
-        /// Generation of the root before.
-        generation_before: u64,
-        /// Generation of the root after.
-        generation_after: u64,
+        /// The keys.
+        keys: Vec<DestroyedKey>,
+        /// What the root key lives in.
+        root_cell: String,
+        /// Generations of the root before and after.
+        generations: (u64, u64),
         /// How many events had ciphertexts detached.
         events_detached: u32,
+        /// How many ciphertexts.
+        values_detached: u32,
+    },
+    /// What each read model still holds.
+    ScrubReadModels(Vec<StoreCount>),
+    /// It was tried to read what is erased.
+    Verify {
+        /// How many values were tried.
+        tried: u32,
+        /// Whether a value that is not erased opened.
+        control_opened: bool,
+    },
+    /// Issue a report.
+    Report {
+        /// What it says.
+        status: ReportStatus,
+        /// SHA-256 of the envelope.
+        sha256: String,
+        /// The envelope.
+        envelope: String,
     },
     /// All is done.
-    Finish,
+    Finalise(Finality),
 }
 
-/// Begins an erasure.
+/// Begins an erasure. `waits` is why it does not begin at once: the end of its grace period, and a legal hold.
 #[must_use]
-pub fn request(erasure: ErasureId, subject: SubjectRef, scope: Scope, operation: OperationId) -> Event {
-    Requested { erasure, subject, scope, operation }.into()
+pub fn request(
+    erasure: ErasureId,
+    subject: SubjectRef,
+    (scope, operation): (Scope, OperationId),
+    request: &Request,
+    waits: (Option<DateTime<Utc>>, bool),
+    now: DateTime<Utc>,
+) -> Event {
+    let Request { basis, requester, commitment, due_at } = request.clone();
+    let due_at = due_at.unwrap_or(now + DUE_WITHIN);
+    let (not_before, held) = waits;
+    let commitment = commitment.map(OwnText);
+    Requested { erasure, subject, scope, operation, basis, requester, commitment, not_before, due_at, held }.into()
+}
+
+/// Records that the erasure cannot be called off any more.
+#[must_use]
+pub fn begin(erasure: ErasureId, subject: SubjectRef) -> Event {
+    Begun { erasure, subject }.into()
+}
+
+/// Calls an erasure off.
+///
+/// # Errors
+/// There is none, or it has begun.
+pub fn cancel(state: State, erasure: ErasureId, subject: SubjectRef) -> Result<Vec<Event>, Refusal> {
+    match state.progress {
+        Progress::Unknown => Err(Refusal::NoSuchErasure),
+        Progress::Requested => Ok(vec![Cancelled { erasure, subject }.into()]),
+        Progress::Cancelled => Ok(vec![]),
+        _ => Err(Refusal::ErasureBegun),
+    }
 }
 
 /// Records a step; a step that is behind the erasure, or skips one, changes nothing.
 #[must_use]
 pub fn advance(state: State, erasure: ErasureId, subject: SubjectRef, step: Step) -> Vec<Event> {
-    match (state, step) {
-        (State::Requested, Step::EndRelations(friendships)) => {
-            vec![RelationsEnded { erasure, subject, friendships }.into()]
-        }
+    let event = match (state.progress, step) {
+        (Progress::Begun, Step::EndRelations(friendships)) => RelationsEnded { erasure, subject, friendships }.into(),
         (
-            State::RelationsEnded,
-            Step::Scrub { classes, keys_destroyed, generation_before, generation_after, events_detached },
-        ) => vec![
+            Progress::RelationsEnded,
+            Step::Scrub { classes, keys, root_cell, generations, events_detached, values_detached },
+        ) => {
+            let (generation_before, generation_after) = generations;
+            let root_cell = OwnText(root_cell);
             Scrubbed {
                 erasure,
                 subject,
                 classes,
-                keys_destroyed,
+                keys,
+                root_cell,
                 generation_before,
                 generation_after,
                 events_detached,
+                values_detached,
             }
-            .into(),
-        ],
-        (State::Scrubbed, Step::Finish) => vec![Finished { erasure, subject }.into()],
-        (State::Unknown | State::Requested | State::RelationsEnded | State::Scrubbed | State::Finished, _) => vec![],
-    }
+            .into()
+        }
+        (Progress::Scrubbed, Step::ScrubReadModels(stores)) => ReadModelsScrubbed { erasure, subject, stores }.into(),
+        (Progress::ReadModelsScrubbed, Step::Verify { tried, control_opened }) => {
+            Verified { erasure, subject, tried, opened: 0, control_opened }.into()
+        }
+        (Progress::Verified | Progress::Finalised, Step::Report { status, sha256, envelope }) => {
+            let (number, sha256, envelope) = (state.reports + 1, OwnText(sha256), OwnText(envelope));
+            ReportIssued { erasure, subject, number, status, sha256, envelope }.into()
+        }
+        (Progress::Reported, Step::Finalise(finality)) => Finalised { erasure, subject, finality }.into(),
+        _ => return vec![],
+    };
+    vec![event]
 }
 
 /// What an event makes of the state.
 pub fn evolve(state: &mut State, event: &Event) {
-    *state = match event {
-        Event::Requested(_) => State::Requested,
-        Event::RelationsEnded(_) => State::RelationsEnded,
-        Event::Scrubbed(_) => State::Scrubbed,
-        Event::Finished(_) => State::Finished,
+    let progress = match event {
+        Event::Requested(_) => Progress::Requested,
+        Event::Cancelled(_) => Progress::Cancelled,
+        Event::Begun(_) => Progress::Begun,
+        Event::RelationsEnded(_) => Progress::RelationsEnded,
+        Event::Scrubbed(_) => Progress::Scrubbed,
+        Event::ReadModelsScrubbed(_) => Progress::ReadModelsScrubbed,
+        Event::Verified(_) => Progress::Verified,
+        Event::ReportIssued(e) => {
+            state.reports = e.number;
+            Progress::Reported
+        }
+        Event::Finalised(_) => Progress::Finalised,
     };
+    // A later report of a finished erasure does not take it back.
+    if state.progress != Progress::Finalised {
+        state.progress = progress;
+    }
 }

@@ -80,6 +80,15 @@ pub enum Refusal {
         /// From when on it can.
         not_before: DateTime<Utc>,
     },
+    /// The user's erasure was requested and waits.
+    #[error("the user's erasure waits for its grace period or a legal hold; call it off instead")]
+    ErasureWaits,
+    /// There is no such erasure.
+    #[error("there is no such erasure")]
+    NoSuchErasure,
+    /// The erasure cannot be called off any more.
+    #[error("the erasure has begun and cannot be called off any more")]
+    ErasureBegun,
     /// A list would grow past its cap.
     #[error("the list would have more than {LIST_MAX} entries")]
     ListFull(ListKind),

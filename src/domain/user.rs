@@ -3,14 +3,15 @@
 use chrono::{DateTime, Duration, Utc};
 use rollcall_schemas::ids::{ErasureId, OperationId, SubjectRef};
 use rollcall_schemas::personal::Personal;
-use rollcall_schemas::plain::FriendPermission;
+use rollcall_schemas::plain::{FriendPermission, Scope};
 use rollcall_schemas::user::{
-    Deactivated, DirectMessagesMuted, DirectMessagesUnmuted, Event, Forgotten, FriendPermissionSet, Modified, Named,
-    ProfileCleaned, ProfileSet, PushQuieted, PushUnquieted, Reactivated, Registered, Reregistered, Tagged,
+    Deactivated, DirectMessagesMuted, DirectMessagesUnmuted, Event, Forgotten, FriendPermissionSet, HoldPlaced,
+    HoldReleased, Modified, Named, ProfileCleaned, ProfileSet, PushQuieted, PushUnquieted, Reactivated, Registered,
+    Reregistered, Restored, Restricted, Tagged,
 };
 
 use super::Refusal;
-use super::values::{Name, Portrait, ProfileChanges, QuietHours, Tag, UserId};
+use super::values::{Name, Portrait, ProfileChanges, QuietHours, Reason, Tag, UserId};
 
 /// What may be asked of a user.
 #[derive(Debug, Clone)]
@@ -31,12 +32,12 @@ pub enum Command {
     QuietPushes(Option<QuietHours>),
     /// Set who may become a friend.
     PermitFriends(FriendPermission),
-    /// Fence the user; the erasure follows.
-    Deactivate(ErasureId, OperationId),
-    /// Fence the user, unlink the userId.
-    Forget(ErasureId, OperationId),
     /// Lift the fence.
     Reactivate(OperationId),
+    /// Keep the user's data for legal reasons: no erasure of it begins.
+    PlaceHold(Option<Reason>),
+    /// Let erasures go on.
+    ReleaseHold,
 }
 
 /// How far a user has come.
@@ -49,6 +50,8 @@ pub enum Status {
     Named,
     /// Registered.
     Registered,
+    /// Behind the fence, the data still there: an erasure waits.
+    Restricted,
     /// Behind the fence.
     Deactivated {
         /// Since when.
@@ -67,6 +70,10 @@ pub struct State {
     pub epoch: u32,
     /// Own setting of who may become a friend.
     pub permission: Option<FriendPermission>,
+    /// Whether the user's data must be kept for legal reasons.
+    pub held: bool,
+    /// Whether the user was not registered when an erasure was requested.
+    was_named: bool,
     muted: bool,
     quiet: bool,
     tagged: bool,
@@ -79,7 +86,7 @@ impl State {
     /// The user is behind the fence.
     pub fn unfenced(&self) -> Result<(), Refusal> {
         match self.status {
-            Status::Deactivated { .. } => Err(Refusal::Deactivated),
+            Status::Restricted | Status::Deactivated { .. } => Err(Refusal::Deactivated),
             Status::Forgotten => Err(Refusal::NotRegistered),
             Status::Unknown | Status::Named | Status::Registered => Ok(()),
         }
@@ -123,23 +130,22 @@ pub fn decide(
         }
         (Status::Registered, Command::SetProfile(changes)) => Ok(set_profile(subject, changes)),
         (Status::Registered, Command::CleanProfile) => Ok(vec![ProfileCleaned { subject }.into()]),
-        (Status::Registered, Command::Deactivate(erasure, operation)) => {
-            Ok(vec![Deactivated { subject, erasure, operation }.into()])
+        (Status::Unknown, Command::PlaceHold(_) | Command::ReleaseHold) => Err(Refusal::NotRegistered),
+        (_, Command::PlaceHold(reason)) => {
+            let reason = reason.map(|reason| Personal::Present(reason.as_str().to_owned()));
+            Ok(vec![HoldPlaced { subject, reason }.into()])
         }
-        (Status::Registered | Status::Named, Command::Forget(erasure, operation)) => {
-            Ok(vec![Deactivated { subject, erasure, operation }.into(), Forgotten { subject, erasure }.into()])
-        }
-        (Status::Deactivated { .. }, Command::Forget(erasure, _)) => Ok(vec![Forgotten { subject, erasure }.into()]),
-        (Status::Deactivated { .. }, Command::Deactivate(..)) | (Status::Registered, Command::Reactivate(_)) => {
-            Ok(vec![])
-        }
+        (_, Command::ReleaseHold) => Ok(state.held.then(|| HoldReleased { subject }.into()).into_iter().collect()),
+
+        (Status::Registered, Command::Reactivate(_)) => Ok(vec![]),
+        (Status::Restricted, Command::Reactivate(_)) => Err(Refusal::ErasureWaits),
         (Status::Deactivated { at }, Command::Reactivate(_)) if now < at + wait => {
             Err(Refusal::ReactivationTooEarly { not_before: at + wait })
         }
         (Status::Deactivated { .. }, Command::Reactivate(operation)) => {
             Ok(vec![Reactivated { subject, epoch: state.epoch + 1, operation }.into()])
         }
-        (Status::Deactivated { .. }, _) => Err(Refusal::Deactivated),
+        (Status::Restricted | Status::Deactivated { .. }, _) => Err(Refusal::Deactivated),
 
         // Settings are taken for a userId that is not registered yet, as the platform does.
         (_, Command::Tag(tags)) => {
@@ -162,14 +168,61 @@ pub fn decide(
 
         (
             Status::Unknown | Status::Named,
-            Command::Modify(..)
-            | Command::SetProfile(_)
-            | Command::CleanProfile
-            | Command::Deactivate(..)
-            | Command::Reactivate(_),
-        )
-        | (Status::Unknown, Command::Forget(..)) => Err(Refusal::NotRegistered),
+            Command::Modify(..) | Command::SetProfile(_) | Command::CleanProfile | Command::Reactivate(_),
+        ) => Err(Refusal::NotRegistered),
     }
+}
+
+/// Whether an erasure may be requested, and is not requested already.
+///
+/// # Errors
+/// There is nobody to erase.
+pub fn may_erase(state: &State, scope: Scope) -> Result<bool, Refusal> {
+    match (state.status, scope) {
+        (Status::Unknown | Status::Forgotten, _) | (Status::Named, Scope::Deactivate) => Err(Refusal::NotRegistered),
+        (Status::Named, Scope::Forget) | (Status::Registered, _) => Ok(true),
+        (Status::Restricted | Status::Deactivated { .. }, scope) => Ok(scope == Scope::Forget),
+    }
+}
+
+/// The fence of an erasure that begins.
+#[must_use]
+pub fn fence(
+    state: &State,
+    subject: SubjectRef,
+    scope: Scope,
+    erasure: ErasureId,
+    operation: &OperationId,
+) -> Vec<Event> {
+    let mut events = vec![];
+    match state.status {
+        Status::Unknown | Status::Forgotten => return events,
+        Status::Deactivated { .. } => {}
+        Status::Named | Status::Registered | Status::Restricted => {
+            events.push(Deactivated { subject, erasure, operation: operation.clone() }.into());
+        }
+    }
+    if scope == Scope::Forget {
+        events.push(Forgotten { subject, erasure }.into());
+    }
+    events
+}
+
+/// The fence of an erasure that waits.
+#[must_use]
+pub fn restrict(state: &State, subject: SubjectRef, erasure: ErasureId, operation: &OperationId) -> Vec<Event> {
+    match state.status {
+        Status::Named | Status::Registered => {
+            vec![Restricted { subject, erasure, operation: operation.clone() }.into()]
+        }
+        Status::Unknown | Status::Restricted | Status::Deactivated { .. } | Status::Forgotten => vec![],
+    }
+}
+
+/// Lifts the fence of an erasure that was called off.
+#[must_use]
+pub fn restore(state: &State, subject: SubjectRef, erasure: ErasureId) -> Vec<Event> {
+    (state.status == Status::Restricted).then(|| Restored { subject, erasure }.into()).into_iter().collect()
 }
 
 fn set_profile(subject: SubjectRef, changes: ProfileChanges) -> Vec<Event> {
@@ -194,11 +247,20 @@ pub fn evolve(state: &mut State, event: &Event, at: DateTime<Utc>) {
         Event::PushQuieted(_) => state.quiet = true,
         Event::PushUnquieted(_) => state.quiet = false,
         Event::FriendPermissionSet(e) => state.permission = Some(e.permission),
+        Event::Restricted(_) => {
+            state.was_named = state.status == Status::Named;
+            state.status = Status::Restricted;
+        }
+        Event::Restored(_) if state.was_named => state.status = Status::Named,
+        Event::Restored(_) => state.status = Status::Registered,
+        Event::HoldPlaced(_) => state.held = true,
+        Event::HoldReleased(_) => state.held = false,
         Event::Deactivated(_) => {
-            *state = State { status: Status::Deactivated { at }, epoch: state.epoch, ..State::default() };
+            let State { epoch, held, .. } = *state;
+            *state = State { status: Status::Deactivated { at }, epoch, held, ..State::default() };
         }
         Event::Reactivated(e) => {
-            *state = State { status: Status::Registered, epoch: e.epoch, ..State::default() };
+            *state = State { status: Status::Registered, epoch: e.epoch, held: state.held, ..State::default() };
         }
         Event::Forgotten(_) => state.status = Status::Forgotten,
     }

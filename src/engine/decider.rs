@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use lru::LruCache;
 use rollcall_schemas::Event;
 use rollcall_schemas::envelope::Metadata;
-use rollcall_schemas::friendship;
 use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::stream::Stream;
+use rollcall_schemas::{friendship, user};
 use tokio::sync::{mpsc, oneshot};
 
 use super::clock::Clock;
@@ -53,8 +53,8 @@ pub(super) struct Submitted {
     pub counted: Vec<(SubjectRef, usize)>,
     /// Reservations that live as long as the command.
     pub holds: Arc<Vec<Hold>>,
-    /// Tags that are free once the command is recorded.
-    pub forgets: Vec<Tag>,
+    /// Tags that are free once their subject is forgotten.
+    pub forgets: Vec<(SubjectRef, Tag)>,
     /// The retry guard.
     pub guard: Option<RetryGuard>,
     /// Who waits for the answer.
@@ -92,7 +92,7 @@ pub(super) struct Decided {
     pub reply: Reply,
     /// As submitted.
     pub holds: Arc<Vec<Hold>>,
-    /// As submitted.
+    /// Tags that are free once the command is recorded.
     pub forgets: Vec<Tag>,
     /// As submitted.
     pub guard: Option<RetryGuard>,
@@ -237,6 +237,13 @@ fn decide(cache: &mut Cache, believed: u64, mut submitted: Submitted, clock: &Cl
     match outcome(cache, &submitted) {
         Ok((appends, asserts, reply)) => {
             let Submitted { metadata, context, holds, forgets, guard, answer, .. } = submitted;
+            // An erasure that waits leaves the userId taken.
+            let is_forgotten = |subject: SubjectRef| {
+                let mut events = appends.iter().flat_map(|(_, _, events): &(_, _, Vec<Event>)| events);
+                events.any(|event| matches!(event, Event::User(user::Event::Forgotten(e)) if e.subject == subject))
+            };
+            let forgets =
+                forgets.into_iter().filter(|(subject, _)| is_forgotten(*subject)).map(|(_, tag)| tag).collect();
             Some(Decided { metadata, now: context.now, appends, asserts, reply, holds, forgets, guard, answer })
         }
         Err(answer) => {

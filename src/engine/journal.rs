@@ -122,6 +122,32 @@ pub fn decode(raw: &RawEvent) -> Result<Recorded<Event>, ReadError> {
     })
 }
 
+/// The sealed values of an event, each with the header it was sealed under; what is still attached is attached.
+///
+/// # Errors
+/// The bytes are not an event this version knows.
+pub fn sealed_values(raw: &RawEvent) -> Result<Vec<(Header, Sealed)>, ReadError> {
+    let mut recorded = decode(raw)?;
+    let mut values = Vec::new();
+    recorded.event.each_personal::<ReadError>(&mut |path, class, subject, slot| {
+        let Some(sealed) = slot.sealed() else { return Ok(()) };
+        let header = Header {
+            app: recorded.metadata.app.clone(),
+            stream: raw.stream.clone(),
+            event: recorded.id,
+            name: raw.name.clone(),
+            version: raw.version,
+            path: path.to_owned(),
+            subject,
+            class,
+            epoch: sealed.epoch,
+        };
+        values.push((header, sealed.clone()));
+        Ok(())
+    })?;
+    Ok(values)
+}
+
 /// What is left of an event's blobs once those that `erased` names are detached; `None`: it has none of them.
 ///
 /// # Errors

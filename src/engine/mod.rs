@@ -13,15 +13,18 @@ use chrono::{DateTime, Utc};
 use rollcall_projections::store::ReadStore;
 use rollcall_schemas::envelope::{Actor, Metadata};
 use rollcall_schemas::ids::{AppId, OperationId, SubjectRef};
+use rollcall_schemas::plain::Scope;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use uuid::Uuid;
 
+use crate::domain::command::ErasureStep;
 use crate::domain::values::UserId;
-use crate::domain::{Command, Context, Refusal, Reply, user};
+use crate::domain::{Command, Context, Refusal, Reply, erasure, user};
 use crate::eventlog::{self, EventLog};
 use crate::privacy::{self, Tag, Vault};
 
 pub mod apps;
+mod brake;
 pub mod clock;
 mod committer;
 mod decider;
@@ -31,6 +34,7 @@ pub mod journal;
 mod load;
 pub mod projector;
 pub mod rebuild;
+mod restricted;
 pub mod start;
 pub mod tokens;
 
@@ -70,6 +74,14 @@ pub enum Error {
     /// Log, vault or read store cannot at the moment, for example because the disk is full. Nothing was recorded.
     #[error("the service cannot do this at the moment, try again: {0}")]
     Unavailable(String),
+    /// More erasures than the app allows within a minute.
+    #[error(
+        "too many erasures within a minute; try again in {seconds} s, raise `erasures_per_minute_max`, or override it"
+    )]
+    Braked {
+        /// When to try again.
+        seconds: u32,
+    },
     /// A call with the same idempotency key is running.
     #[error("a call with this Idempotency-Key is still running")]
     KeyInUse,
@@ -122,13 +134,15 @@ pub struct Caller {
     pub correlation: Uuid,
     /// What makes a retry harmless, where the caller gave it.
     pub idempotency: Option<IdempotencyKey>,
+    /// Whether the bulk brake of erasures does not hold for this call.
+    pub overrides_brake: bool,
 }
 
 impl Caller {
     /// The service itself or its operator, for an app.
     #[must_use]
     pub fn internal(app: AppId, actor: Actor) -> Self {
-        Self { app, actor, correlation: Uuid::new_v4(), idempotency: None }
+        Self { app, actor, correlation: Uuid::new_v4(), idempotency: None, overrides_brake: false }
     }
 }
 
@@ -158,9 +172,13 @@ pub struct Engine {
     running: Arc<Mutex<HashSet<[u8; 32]>>>,
     erasures: Arc<Notify>,
     ready: Arc<AtomicBool>,
+    brake: Brake,
+    restricted: Arc<Restricted>,
 }
 
 use apps::Apps;
+use brake::Brake;
+use restricted::Restricted;
 
 /// Marks an idempotency key as running until dropped.
 struct Running(Arc<Mutex<HashSet<[u8; 32]>>>, [u8; 32]);
@@ -176,7 +194,7 @@ struct Resolved {
     command: Command,
     holds: Arc<Vec<Hold>>,
     fresh: Vec<SubjectRef>,
-    forgets: Vec<Tag>,
+    forgets: Vec<(SubjectRef, Tag)>,
 }
 
 impl Engine {
@@ -310,6 +328,9 @@ impl Engine {
         subject: SubjectRef,
         sealed: &[u8],
     ) -> Result<Option<T>, Error> {
+        if self.restricted.hides(subject, sealed) {
+            return Ok(None);
+        }
         match self.vault.open_stored(app, subject, sealed) {
             Ok(json) => serde_json::from_slice(&json)
                 .map(Some)
@@ -347,9 +368,20 @@ impl Engine {
         {
             return self.replay(caller, guard, fingerprint, &outcome);
         }
+        self.brake(caller, &command)?;
         let done = self.decide_durably(caller, command, guard).await;
         drop(running);
         done
+    }
+
+    fn brake(&self, caller: &Caller, command: &Command) -> Result<(), Error> {
+        let (Command::Deactivate(who, _) | Command::Forget(who, _)) = command else { return Ok(()) };
+        let max = self.apps.get(caller.app.as_str()).map_or(0, |app| app.settings.erasures_per_minute_max);
+        if caller.overrides_brake {
+            return Ok(());
+        }
+        let erasures = u32::try_from(who.len()).unwrap_or(u32::MAX);
+        self.brake.take(&caller.app, erasures, max, self.clock.now()).map_err(|seconds| Error::Braked { seconds })
     }
 
     async fn decide_durably(
@@ -422,21 +454,32 @@ impl Engine {
     /// Finds the subject of every person a command names.
     async fn resolve(&self, app: &AppId, mut command: Command) -> Result<Resolved, Error> {
         let introduce = command.introduces();
-        let forgets = matches!(command, Command::Forget(_));
+        let forgets = matches!(command, Command::Forget(..));
         let (mut holds, mut fresh, mut tags) = (vec![], vec![], vec![]);
         for person in command.persons_mut() {
             let found = self.directory.find(&self.read, app, &person.user_id, introduce).await?;
-            if forgets {
-                tags.push(self.vault.tag(app, person.user_id.as_str())?);
-            }
             let Some(found) = found else { continue };
             person.subject = Some(found.subject);
+            if forgets {
+                tags.push((found.subject, self.vault.tag(app, person.user_id.as_str())?));
+            }
             holds.extend(found.hold);
             if found.fresh {
                 fresh.push(found.subject);
             }
         }
+        if let Command::Erasure(ErasureStep { subject, step: erasure::Step::Begin(Scope::Forget, _), .. }) = &command {
+            tags.extend(self.tag_of(app, *subject).await?.map(|tag| (*subject, tag)));
+        }
         Ok(Resolved { command, holds: Arc::new(holds), fresh, forgets: tags })
+    }
+
+    /// The directory tag of a subject whose userId is still known.
+    async fn tag_of(&self, app: &AppId, subject: SubjectRef) -> Result<Option<Tag>, Error> {
+        let sealed = rollcall_projections::user_directory::user_ids(&self.read, app, &[subject]).await?;
+        let Some(sealed) = sealed.into_iter().next().flatten() else { return Ok(None) };
+        let user_id = self.open_text(app, subject, &sealed)?;
+        Ok(user_id.map(|user_id| self.vault.tag(app, &user_id)).transpose()?)
     }
 
     /// Fills in what a command needs from the read models and the vault.
@@ -479,7 +522,7 @@ impl Engine {
             return Ok(());
         }
         let erasures = rollcall_projections::erasure_ledger::of(&self.read, subject, ERASURES_MAX).await?;
-        if erasures.iter().any(|erasure| erasure.finished_at.is_none()) {
+        if erasures.iter().any(|erasure| erasure.begun_at.is_some() && !erasure.is_ended()) {
             return Err(Error::Busy);
         }
         Ok(self.vault.renew(subject, row.epoch + 1)?)

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::directory::Directory;
 use super::journal;
+use super::restricted::Restricted;
 use crate::eventlog::{self, EventLog, RawEvent};
 use crate::privacy::{self, Tag, Vault};
 
@@ -51,6 +52,8 @@ pub struct Projector {
     pub(super) directory: Arc<Directory>,
     /// Told how far every read model is.
     pub applied: watch::Sender<u64>,
+    /// Who is restricted.
+    pub(super) restricted: Arc<Restricted>,
     /// Who waits for the read models.
     pub(super) hurry: Arc<Hurry>,
 }
@@ -144,7 +147,10 @@ impl Projector {
         let prepared = self.prepare(raw)?;
         let arrivals: Vec<_> = prepared.iter().map(Prepared::arrival).collect();
         self.read.apply(&arrivals, rollcall_projections::ALL)?;
-
+        prepared.iter().for_each(|prepared| match prepared {
+            Prepared::Event { recorded, .. } => self.restricted.follow(&recorded.event),
+            Prepared::Poison(_) => {}
+        });
         Ok(())
     }
 

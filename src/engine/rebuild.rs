@@ -71,6 +71,7 @@ async fn fill(
         vault: vault.clone(),
         directory: Arc::new(Directory::new(vault.clone())),
         applied: tokio::sync::watch::channel(0).0,
+        restricted: Arc::default(),
         hurry: Arc::default(),
     };
     each_batch(log.as_ref(), projector::applied_of(read, models), u64::MAX, progress, &|raw| {

@@ -12,10 +12,12 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::apps::Apps;
+use super::brake::Brake;
 use super::clock::Clock;
 use super::decider::{self, Limits};
 use super::directory::Directory;
 use super::projector::{Hurry, LIVE_BATCH_MAX, Projector};
+use super::restricted::Restricted;
 use super::{Engine, LAG_MAX, QUEUE_MAX, committer, projector};
 use crate::eventlog::EventLog;
 use crate::privacy::Vault;
@@ -80,15 +82,18 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
     let directory = Arc::new(Directory::new(vault.clone()));
     let (applied_sender, applied) = watch::channel(applied);
     let hurry = Arc::new(Hurry::default());
+    let restricted = Arc::new(Restricted::default());
     let projector = Projector {
         log: log.clone(),
         read: read.clone(),
         vault: vault.clone(),
         directory: directory.clone(),
         applied: applied_sender,
+        restricted: restricted.clone(),
         hurry: hurry.clone(),
     };
     projector.catch_up(LIVE_BATCH_MAX).await?;
+    restricted.load(&read).await.map_err(super::Error::from)?;
     let apps = Arc::new(Apps::default());
     apps.reload(&read, vault.as_ref()).await?;
 
@@ -111,6 +116,8 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         running: Arc::new(Mutex::new(HashSet::new())),
         erasures: erasures.clone(),
         ready: ready.clone(),
+        brake: Brake::default(),
+        restricted,
     });
 
     let stop = CancellationToken::new();

@@ -5,8 +5,9 @@
 //! epoch one random key per class wrapped under its shard. To erase is to rotate the path: new shard key, survivors
 //! rewrapped, new root, old root overwritten. Events have history, keys have none.
 
-use rollcall_schemas::ids::{AppId, SecretId, SubjectRef};
-use rollcall_schemas::personal::{Class, Header, Sealed};
+use rollcall_schemas::ids::{AppId, ErasureId, OperationId, SecretId, SubjectRef};
+use rollcall_schemas::personal::{Class, DestroyedKey, Header, Sealed};
+use rollcall_schemas::plain::Finality;
 use zeroize::Zeroizing;
 
 pub mod embedded;
@@ -31,15 +32,63 @@ pub enum Error {
     Damaged(String),
 }
 
-/// What a destruction did.
+/// What a rotation did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Destroyed {
-    /// How many keys were destroyed, over all epochs.
-    pub keys: u32,
+pub struct Rotated {
+    /// Generation of the root before.
+    pub generation_before: u64,
+    /// Generation of the root after.
+    pub generation_after: u64,
+}
+
+/// Keys that an erasure destroys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doomed {
+    /// The erasure.
+    pub erasure: ErasureId,
+    /// Of which app.
+    pub app: AppId,
+    /// Whose keys.
+    pub subject: SubjectRef,
+    /// Of which classes, over all epochs.
+    pub classes: Vec<Class>,
+    /// What the app was told.
+    pub operation: OperationId,
+}
+
+/// An erasure's destruction, as the vault keeps it beside the keys: a log that was put back to an earlier state does not
+/// know of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destruction {
+    /// What was destroyed.
+    pub doomed: Doomed,
+    /// The keys; none when they were gone already.
+    pub keys: Vec<DestroyedKey>,
     /// Generation of the root before.
     pub generation_before: u64,
     /// Generation of the root after; equal to `before` when there was nothing left to destroy.
     pub generation_after: u64,
+}
+
+/// A key that signs checkpoints and reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signer {
+    /// Its number, from 1.
+    pub id: u32,
+    /// The Ed25519 public key.
+    pub public: [u8; 32],
+    /// Whether it signs no more.
+    pub retired: bool,
+}
+
+/// The size and root of the log's tree at a moment, as the vault remembers it: a log that is shorter, or has another
+/// root at that size, was put back or changed behind the vault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Witnessed {
+    /// How many events.
+    pub size: u64,
+    /// Root of the tree over them.
+    pub root: [u8; 32],
 }
 
 /// An app's secret in the clear.
@@ -85,18 +134,68 @@ pub trait Vault: Send + Sync {
     /// As [`Vault::open`].
     fn open_stored(&self, app: &AppId, subject: SubjectRef, stored: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error>;
 
-    /// Destroys the keys of these classes over all epochs, of several subjects in one rotation of the root. When it
-    /// returns, they are gone for good; harmless when they are gone already.
+    /// Destroys keys over all epochs, of several erasures in one rotation of the root; answers what each destroyed, in
+    /// order. When it returns, they are gone for good. Harmless when repeated: an erasure is answered what it was
+    /// answered the first time.
     ///
     /// # Errors
     /// The vault cannot be written; a destruction that was begun is finished or undone at the next start.
-    fn destroy(&self, subjects: &[(SubjectRef, &[Class])]) -> Result<Destroyed, Error>;
+    fn destroy(&self, doomed: &[Doomed]) -> Result<Vec<Destruction>, Error>;
+
+    /// Every destruction after the first `skip`, in order, at most `limit`.
+    ///
+    /// # Errors
+    /// The vault cannot be read.
+    fn destructions(&self, skip: u32, limit: u32) -> Result<Vec<Destruction>, Error>;
 
     /// Gives the root and every shard a new key and destroys the old ones; no data changes.
     ///
     /// # Errors
     /// The vault cannot be written.
-    fn rotate(&self) -> Result<Destroyed, Error>;
+    fn rotate(&self) -> Result<Rotated, Error>;
+
+    /// Identifies the vault, and with it the log whose keys it holds.
+    fn id(&self) -> [u8; 16];
+
+    /// Generation of the root.
+    fn generation(&self) -> u64;
+
+    /// How final a destruction is.
+    fn finality(&self) -> Finality;
+
+    /// What the root lives in, in a few words for a report.
+    fn cell(&self) -> String;
+
+    /// The keys that sign, oldest first, retired ones included. There is always one that is not retired.
+    fn signers(&self) -> Vec<Signer>;
+
+    /// Signs a message (Ed25519) with every key that is not retired, oldest first.
+    fn sign(&self, message: &[u8]) -> Vec<(Signer, [u8; 64])>;
+
+    /// Makes another key that signs beside the others.
+    ///
+    /// # Errors
+    /// The vault cannot be written.
+    fn add_signer(&self) -> Result<Signer, Error>;
+
+    /// Ends a signing key: its private half is destroyed, its public half stays known. The last one cannot be ended;
+    /// answers whether it is.
+    ///
+    /// # Errors
+    /// The vault cannot be written.
+    fn retire_signer(&self, id: u32) -> Result<bool, Error>;
+
+    /// Remembers a state of the log in place of an earlier one.
+    ///
+    /// # Errors
+    /// The vault cannot be written.
+    fn witness(&self, seen: Witnessed) -> Result<(), Error>;
+
+    /// The state of the log that was remembered last.
+    ///
+    /// # Errors
+    /// The vault cannot be read.
+    fn witnessed(&self) -> Result<Option<Witnessed>, Error>;
 
     /// The directory tag of a userId.
     ///

@@ -131,6 +131,7 @@ async fn serve(service: &Service, request: &HttpRequest, payload: web::Payload, 
         actor: Actor::Server(secret),
         correlation: exchange::correlation(exchange::request_id(request.headers())),
         idempotency: idempotency(request, path, &body)?,
+        overrides_brake: false,
     };
     route.answer(&Call { engine, app, caller, body, query: request.query_string() }).await
 }

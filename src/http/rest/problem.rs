@@ -104,6 +104,7 @@ fn kind(problem: &Problem) -> (StatusCode, &'static str) {
             engine::Error::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             engine::Error::Behind => (StatusCode::SERVICE_UNAVAILABLE, "behind"),
             engine::Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            engine::Error::Braked { .. } => (StatusCode::TOO_MANY_REQUESTS, "erasures-braked"),
             engine::Error::KeyInUse => (StatusCode::CONFLICT, "idempotency-key-in-use"),
             engine::Error::KeyMismatch => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-mismatch"),
         },
@@ -122,6 +123,9 @@ fn kind_of_refusal(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::NotRegistered => (StatusCode::NOT_FOUND, "not-registered"),
         Refusal::Deactivated => (StatusCode::GONE, "deactivated"),
         Refusal::ReactivationTooEarly { .. } => (StatusCode::CONFLICT, "reactivation-too-early"),
+        Refusal::ErasureWaits => (StatusCode::CONFLICT, "erasure-waits"),
+        Refusal::NoSuchErasure => (StatusCode::NOT_FOUND, "no-such-erasure"),
+        Refusal::ErasureBegun => (StatusCode::CONFLICT, "erasure-begun"),
         Refusal::ListFull(_) => (StatusCode::CONFLICT, "list-full"),
         Refusal::OwnTarget => (StatusCode::UNPROCESSABLE_ENTITY, "own-target"),
         Refusal::AlreadyFriends => (StatusCode::CONFLICT, "already-friends"),
@@ -214,6 +218,9 @@ fn failed(request: &HttpRequest, problem: &Problem) -> HttpResponse {
     }
     if status == StatusCode::SERVICE_UNAVAILABLE {
         response.insert_header((RETRY_AFTER, HeaderValue::from_static("1")));
+    }
+    if let Problem::Engine(engine::Error::Braked { seconds }) = problem {
+        response.insert_header((RETRY_AFTER, HeaderValue::from(*seconds)));
     }
     let detail = detail(problem);
     let errors = match problem {

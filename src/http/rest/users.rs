@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Call;
 use super::problem::{Answer, Problem};
+use crate::domain::erasure::Request;
 use crate::domain::values::{self, Invalid, Name, Portrait, UserId};
 use crate::domain::{Command, Refusal, Reply};
 
@@ -106,7 +107,8 @@ struct Deactivation {
 
 /// `POST /users/{id}/deactivation`: fence a user and erase its data. 202: the erasure goes on.
 pub(super) async fn deactivate(call: &Call<'_>, id: &str) -> Result<Answer, Problem> {
-    let done = call.engine.execute(&call.caller, Command::Deactivate(vec![user_id(id)?.into()])).await?;
+    let done =
+        call.engine.execute(&call.caller, Command::Deactivate(vec![user_id(id)?.into()], Request::default())).await?;
     match done.reply {
         Reply::Operation(operation) => {
             Answer::command(StatusCode::ACCEPTED, &Deactivation { operation }, done.position)

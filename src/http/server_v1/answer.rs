@@ -116,6 +116,7 @@ fn codes(fault: &Fault, family: Family) -> (StatusCode, u16) {
             engine::Error::Busy | engine::Error::Behind | engine::Error::Unavailable(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, 1050)
             }
+            engine::Error::Braked { .. } => (StatusCode::TOO_MANY_REQUESTS, 1008),
             engine::Error::KeyInUse => (StatusCode::CONFLICT, 1000),
             engine::Error::KeyMismatch => (StatusCode::UNPROCESSABLE_ENTITY, 1000),
         },
@@ -143,7 +144,8 @@ fn codes_of_refusal(refusal: &Refusal, family: Family) -> (StatusCode, u16) {
         Refusal::SeatsTaken => (StatusCode::FORBIDDEN, 2007),
         Refusal::NotRegistered => (REFUSED, 400),
         Refusal::Deactivated => (StatusCode::FORBIDDEN, 31029),
-        Refusal::ReactivationTooEarly { .. } => (StatusCode::FORBIDDEN, 1000),
+        Refusal::ReactivationTooEarly { .. } | Refusal::ErasureWaits => (StatusCode::FORBIDDEN, 1000),
+        Refusal::NoSuchErasure | Refusal::ErasureBegun => (REFUSED, 1000),
         Refusal::ListFull(_) => (REFUSED, 1005),
         Refusal::OwnTarget if family == Family::Friends => (REFUSED, 25473),
         Refusal::OwnTarget | Refusal::UndeclaredField(_) => (REFUSED, 1002),
@@ -179,6 +181,7 @@ fn text(fault: &Fault) -> Cow<'static, str> {
         Fault::Engine(engine::Error::Busy | engine::Error::Behind | engine::Error::Unavailable(_)) => {
             "the service cannot answer at the moment; try again".into()
         }
+        Fault::Engine(error @ engine::Error::Braked { .. }) => error.to_string().into(),
         Fault::Engine(engine::Error::KeyInUse) => "the same call is still running".into(),
         Fault::Engine(engine::Error::KeyMismatch) => "the idempotency key was used for another call".into(),
         Fault::Unwritable(_) | Fault::Mismatched => "internal error".into(),
@@ -240,6 +243,9 @@ fn failed(request: &HttpRequest, path: &str, fault: &Fault) -> HttpResponse {
     }
     if status == StatusCode::SERVICE_UNAVAILABLE {
         response.insert_header((RETRY_AFTER, HeaderValue::from_static("1")));
+    }
+    if let Fault::Engine(engine::Error::Braked { seconds }) = fault {
+        response.insert_header((RETRY_AFTER, HeaderValue::from(*seconds)));
     }
     let failure = Failure { code, error_message: &text(fault), profile_key: profile_key(fault, family) };
     let body = serde_json::to_vec(&failure).unwrap_or_else(|_| br#"{"code":1000,"errorMessage":""}"#.to_vec());

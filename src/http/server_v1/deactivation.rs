@@ -5,12 +5,13 @@ use rollcall_schemas::ids::OperationId;
 
 use super::answer::{Answer, Fault, OK};
 use super::{Call, convert};
+use crate::domain::erasure::Request;
 use crate::domain::{Command, user};
 
 /// `deactivate`: fence users and erase their data. One user that does not exist refuses the whole call.
 pub(super) async fn deactivate(call: &Call<'_>) -> Result<Answer, Fault> {
     let who = call.form()?.user_ids("userId", 100)?;
-    call.operation(Command::Deactivate(convert::persons(who))).await
+    call.operation(Command::Deactivate(convert::persons(who), Request::default())).await
 }
 
 /// `reactivate`: lift the fence; nothing that was erased comes back.

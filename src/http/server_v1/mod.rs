@@ -125,6 +125,7 @@ impl Call<'_> {
             actor: Actor::Server(self.secret),
             correlation: exchange::correlation(exchange::request_id(self.headers)),
             idempotency: None,
+            overrides_brake: false,
         };
         Ok(self.engine.execute(&caller, command).await?)
     }

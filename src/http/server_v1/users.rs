@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::answer::{Answer, Fault, OK};
 use super::{Call, convert};
+use crate::domain::erasure::Request;
 use crate::domain::values::{Invalid, Name, Portrait};
 use crate::domain::{Command, Refusal, user};
 
@@ -129,5 +130,5 @@ pub(super) async fn query_users(call: &Call<'_>) -> Result<Answer, Fault> {
 pub(super) async fn delete_users(call: &Call<'_>) -> Result<Answer, Fault> {
     development(call)?;
     let who = call.form()?.user_ids("userId", 100)?;
-    call.done(Command::Forget(convert::persons(who))).await
+    call.done(Command::Forget(convert::persons(who), Request::default())).await
 }

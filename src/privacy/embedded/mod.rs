@@ -8,16 +8,19 @@ use std::thread::JoinHandle;
 
 use aws_lc_rs::hmac;
 use rollcall_schemas::ids::{AppId, SecretId, SubjectRef};
-use rollcall_schemas::personal::{Class, Header, Sealed, Stored};
+use rollcall_schemas::personal::{Header, Sealed, Stored};
+use rollcall_schemas::plain::Finality;
 use rusqlite::Connection;
 use zeroize::Zeroizing;
 
-use super::{Destroyed, Error, Secret, Tag, Vault};
+use super::{Destruction, Doomed, Error, Rotated, Secret, Signer, Tag, Vault, Witnessed};
 
 mod apps;
+mod ledger;
 mod pages;
 mod root_cell;
 mod sealing;
+mod signers;
 mod store;
 mod subject_keys;
 #[cfg(test)]
@@ -42,6 +45,7 @@ struct Inner {
     tree: RwLock<Tree>,
     cache: Cache,
     apps: RwLock<HashMap<AppId, Arc<AppKeys>>>,
+    signers: RwLock<Vec<signers::Held>>,
     pages: Pages,
 }
 
@@ -67,6 +71,7 @@ impl Embedded {
         let writer = store::connect(&path)?;
         let (vault, tree) = store::unlock(&writer, &cell)?;
         let reader = store::connect(&path)?;
+        let signers = RwLock::new(signers::load(&writer, tree.apps())?);
         let inner = Arc::new(Inner {
             vault,
             cell,
@@ -75,6 +80,7 @@ impl Embedded {
             tree: RwLock::new(tree),
             cache: Cache::new(),
             apps: RwLock::default(),
+            signers,
             pages: Pages::default(),
         });
         let provisioner = std::thread::Builder::new()
@@ -147,17 +153,18 @@ impl Inner {
         self.apps.write().unwrap_or_else(PoisonError::into_inner).remove(app);
     }
 
-    fn rotate(&self, rotation: &Rotation<'_>) -> Result<Destroyed, Error> {
+    fn rotate(&self, rotation: &Rotation<'_>) -> Result<(Vec<Destruction>, Rotated), Error> {
         let mut writer = lock(&self.writer);
         let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
-        let (next, destroyed) = match store::rotate(&mut writer, &self.cell, self.vault, &tree, rotation) {
+        let forget = || rotation.destroy.iter().for_each(|doomed| self.cache.remove(doomed.subject));
+        let (next, done, rotated) = match store::rotate(&mut writer, &self.cell, self.vault, &tree, rotation) {
             Ok(done) => done,
             Err(error) => {
                 // It may have failed before or behind its commit: what is true is what the files say.
                 let (_, now) = store::unlock(&writer, &self.cell)?;
                 if now.generation != tree.generation {
                     *tree = now;
-                    rotation.destroy.iter().for_each(|(subject, _)| self.cache.remove(*subject));
+                    forget();
                 }
                 return Err(error);
             }
@@ -165,28 +172,41 @@ impl Inner {
         if let Some(next) = next {
             *tree = next;
         }
-        rotation.destroy.iter().for_each(|(subject, _)| self.cache.remove(*subject));
-        Ok(destroyed)
+        forget();
+        Ok((done, rotated))
     }
 }
 
-impl Embedded {
-    fn destroy_until(&self, subjects: &[(SubjectRef, &[Class])], stop_after: StopAfter) -> Result<Destroyed, Error> {
-        self.inner.rotate(&Rotation { destroy: subjects, all: false, apps: false, drop_secret: None, stop_after })
-    }
-}
+const EVERYTHING: Rotation<'static> =
+    Rotation { destroy: &[], all: true, apps: true, drop_secret: None, retire_signer: None, stop_after: None };
 
 impl Embedded {
+    fn destroy_until(&self, destroy: &[Doomed], stop_after: StopAfter) -> Result<Vec<Destruction>, Error> {
+        let rotation = Rotation { destroy, all: false, apps: false, stop_after, ..EVERYTHING };
+        self.inner.rotate(&rotation).map(|(done, _)| done)
+    }
+
     fn drop_secret_until(&self, app: &AppId, id: SecretId, stop_after: StopAfter) -> Result<(), Error> {
         let known = self.inner.app(app)?.secrets.iter().any(|(of, ..)| *of == id);
         if !known {
             return Ok(());
         }
-        let drop_secret = Some((app, id));
-        let dropped = self.inner.rotate(&Rotation { destroy: &[], all: false, apps: true, drop_secret, stop_after });
+        let rotation = Rotation { all: false, drop_secret: Some((app, id)), stop_after, ..EVERYTHING };
+        let dropped = self.inner.rotate(&rotation);
         // Also after a failure: it may have come behind the commit.
         self.inner.forget_app(app);
         dropped.map(|_| ())
+    }
+
+    fn signing(&self) -> RwLockReadGuard<'_, Vec<signers::Held>> {
+        self.inner.signers.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reload_signers(&self) -> Result<(), Error> {
+        let writer = lock(&self.inner.writer);
+        let held = signers::load(&writer, self.inner.tree().apps())?;
+        *self.inner.signers.write().unwrap_or_else(PoisonError::into_inner) = held;
+        Ok(())
     }
 }
 
@@ -241,12 +261,71 @@ impl Vault for Embedded {
         sealing::open(key, (stored.event, stored.path), stored.associated, &stored.commitment, stored.ciphertext)
     }
 
-    fn destroy(&self, subjects: &[(SubjectRef, &[Class])]) -> Result<Destroyed, Error> {
-        self.destroy_until(subjects, None)
+    fn destroy(&self, doomed: &[Doomed]) -> Result<Vec<Destruction>, Error> {
+        self.destroy_until(doomed, None)
     }
 
-    fn rotate(&self) -> Result<Destroyed, Error> {
-        self.inner.rotate(&Rotation { destroy: &[], all: true, apps: true, drop_secret: None, stop_after: None })
+    fn destructions(&self, skip: u32, limit: u32) -> Result<Vec<Destruction>, Error> {
+        ledger::after(&lock(&self.inner.reader), skip, limit)
+    }
+
+    fn rotate(&self) -> Result<Rotated, Error> {
+        self.inner.rotate(&EVERYTHING).map(|(_, rotated)| rotated)
+    }
+
+    fn id(&self) -> [u8; 16] {
+        self.inner.vault
+    }
+
+    fn generation(&self) -> u64 {
+        self.inner.tree().generation
+    }
+
+    fn finality(&self) -> Finality {
+        Finality::LocalFile
+    }
+
+    fn cell(&self) -> String {
+        "local file, two slots overwritten in place".into()
+    }
+
+    fn signers(&self) -> Vec<Signer> {
+        self.signing().iter().map(|held| held.signer).collect()
+    }
+
+    fn sign(&self, message: &[u8]) -> Vec<(Signer, [u8; 64])> {
+        let sign = |held: &signers::Held| {
+            let signature = held.pair.as_ref()?.sign(message);
+            Some((held.signer, *signature.as_ref().first_chunk()?))
+        };
+        self.signing().iter().filter_map(sign).collect()
+    }
+
+    fn add_signer(&self) -> Result<Signer, Error> {
+        let id = self.signing().iter().map(|held| held.signer.id).max().unwrap_or(0) + 1;
+        let added = signers::add(&lock(&self.inner.writer), self.inner.tree().apps(), id)?.signer;
+        self.reload_signers()?;
+        Ok(added)
+    }
+
+    fn retire_signer(&self, id: u32) -> Result<bool, Error> {
+        let signers = self.signers();
+        let signs = |signer: &&Signer| !signer.retired;
+        if !signers.iter().filter(signs).any(|signer| signer.id == id) || signers.iter().filter(signs).count() < 2 {
+            return Ok(signers.iter().any(|signer| signer.id == id && signer.retired));
+        }
+        let retired = self.inner.rotate(&Rotation { all: false, retire_signer: Some(id), ..EVERYTHING });
+        // Also after a failure: it may have come behind the commit.
+        self.reload_signers()?;
+        retired.map(|_| true)
+    }
+
+    fn witness(&self, seen: Witnessed) -> Result<(), Error> {
+        ledger::witness(&lock(&self.inner.writer), seen)
+    }
+
+    fn witnessed(&self) -> Result<Option<Witnessed>, Error> {
+        ledger::witnessed(&lock(&self.inner.reader))
     }
 
     fn tag(&self, app: &AppId, user_id: &str) -> Result<Tag, Error> {

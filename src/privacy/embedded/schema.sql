@@ -20,3 +20,20 @@ create table app_secret (
     wrapped blob    not null,
     primary key (app, id)
 ) without rowid;
+create table signer (
+    id      integer primary key,
+    public  blob not null,
+    wrapped blob
+);
+create table witnessed (
+    id   integer primary key check (id = 1),
+    size integer not null,
+    root blob    not null
+);
+create table destruction (
+    number            integer primary key,
+    erasure           blob    not null unique,
+    doomed            text    not null,
+    generation_before integer not null,
+    generation_after  integer not null
+);

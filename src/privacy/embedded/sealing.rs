@@ -12,23 +12,32 @@ use crate::privacy::Error;
 /// The smallest sealed length: a length must not identify a name.
 const PADDED_MIN: usize = 64;
 
-struct KeyAndCommitment;
+struct Bytes<const N: usize>;
 
-impl hkdf::KeyType for KeyAndCommitment {
+impl<const N: usize> hkdf::KeyType for Bytes<N> {
     fn len(&self) -> usize {
-        64
+        N
     }
+}
+
+fn expand<const N: usize>(key: &[u8; 32], info: &[&[u8]]) -> Result<Zeroizing<[u8; N]>, Error> {
+    let mut out = Zeroizing::new([0; N]);
+    hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, key)
+        .expand(info, Bytes::<N>)
+        .and_then(|okm| okm.fill(out.as_mut_slice()))
+        .map_err(|_| Error::Damaged("a key cannot be derived".into()))?;
+    Ok(out)
+}
+
+/// What is published of a key that is destroyed.
+pub(super) fn commitment(subject_key: &[u8; 32]) -> Result<[u8; 32], Error> {
+    Ok(*expand::<32>(subject_key, &[b"rollcall key commitment"])?)
 }
 
 /// One key and its commitment per event and field. The subject's key is uniformly random already, so HKDF's extract
 /// step is skipped (RFC 5869, 3.3).
 fn derive(subject_key: &[u8; 32], event: EventId, path: &str) -> Result<(wrapping::Key, [u8; 32]), Error> {
-    let failed = |_| Error::Damaged("a key cannot be derived".into());
-    let mut out = Zeroizing::new([0; 64]);
-    hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, subject_key)
-        .expand(&[event.0.as_bytes(), path.as_bytes()], KeyAndCommitment)
-        .and_then(|okm| okm.fill(out.as_mut_slice()))
-        .map_err(failed)?;
+    let out = expand::<64>(subject_key, &[event.0.as_bytes(), path.as_bytes()])?;
     let (mut key, mut commitment) = (Zeroizing::new([0; 32]), [0; 32]);
     key.copy_from_slice(&out[..32]);
     commitment.copy_from_slice(&out[32..]);

@@ -1,20 +1,20 @@
 //! The vault's file: wrapped keys, and the rotation that destroys some of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use rollcall_schemas::ids::{AppId, SecretId, SubjectRef};
-use rollcall_schemas::personal::Class;
+use rollcall_schemas::ids::{AppId, ErasureId, SecretId, SubjectRef};
+use rollcall_schemas::personal::DestroyedKey;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use uuid::Uuid;
 
-use super::apps;
 use super::root_cell::RootCell;
 use super::subject_keys::{EpochKeys, SubjectKeys};
 use super::tree::{Tree, range_of, shard_of};
 use super::wrapping::random;
-use crate::privacy::{Destroyed, Error};
+use super::{apps, ledger, signers};
+use crate::privacy::{Destruction, Doomed, Error, Rotated};
 
 const HEADER: &str = "select vault, generation, page from vault where id = 1";
 const CREATE: &str = "insert into vault (id, vault, generation, page) values (1, ?1, ?2, ?3)";
@@ -120,13 +120,15 @@ pub(super) type StopAfter = Option<u8>;
 /// What a rotation is asked.
 pub(super) struct Rotation<'r> {
     /// Whose keys to destroy.
-    pub(super) destroy: &'r [(SubjectRef, &'r [Class])],
+    pub(super) destroy: &'r [Doomed],
     /// Give every shard and the apps' keys a new key, not only what the destruction needs.
     pub(super) all: bool,
     /// Give the apps' keys a new key.
     pub(super) apps: bool,
     /// The secret of an app to drop with the apps' old key.
     pub(super) drop_secret: Option<(&'r AppId, SecretId)>,
+    /// The signing key to end with the apps' old key.
+    pub(super) retire_signer: Option<u32>,
     /// For tests of crashes.
     pub(super) stop_after: StopAfter,
 }
@@ -140,20 +142,37 @@ pub(super) fn rotate(
     vault: [u8; 16],
     tree: &Tree,
     rotation: &Rotation<'_>,
-) -> Result<(Option<Tree>, Destroyed), Error> {
+) -> Result<(Option<Tree>, Vec<Destruction>, Rotated), Error> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let mut touched: BTreeMap<usize, Vec<(SubjectRef, &[Class])>> = BTreeMap::new();
-    for (subject, classes) in rotation.destroy {
-        let alive = keys_of(&transaction, tree, *subject)?.is_some_and(|keys| {
-            keys.epochs.iter().any(|(_, keys)| classes.iter().any(|class| keys.key(*class).is_some()))
-        });
-        if alive {
-            touched.entry(shard_of(*subject)).or_default().push((*subject, classes));
+    let before = tree.generation;
+    let mut touched: BTreeMap<usize, Vec<&Doomed>> = BTreeMap::new();
+    let mut repeated = HashMap::new();
+    for doomed in rotation.destroy {
+        if let Some(done) = ledger::of(&transaction, doomed.erasure)? {
+            repeated.insert(doomed.erasure, done);
+        } else if is_alive(&transaction, tree, doomed)? {
+            touched.entry(shard_of(doomed.subject)).or_default().push(doomed);
         }
     }
-    let before = tree.generation;
-    if touched.is_empty() && !rotation.all && !rotation.apps {
-        return Ok((None, Destroyed { keys: 0, generation_before: before, generation_after: before }));
+    let rotates = !touched.is_empty() || rotation.all || rotation.apps;
+    let done = |mut keys: HashMap<ErasureId, Vec<DestroyedKey>>, repeated: &HashMap<ErasureId, Destruction>, after| {
+        let one = |doomed: &Doomed| {
+            let keys = keys.remove(&doomed.erasure).unwrap_or_default();
+            let first =
+                || Destruction { doomed: doomed.clone(), keys, generation_before: before, generation_after: after };
+            repeated.get(&doomed.erasure).cloned().unwrap_or_else(first)
+        };
+        rotation.destroy.iter().map(one).collect::<Vec<_>>()
+    };
+    let record = |done: &[Destruction]| {
+        let new = done.iter().filter(|done| !repeated.contains_key(&done.doomed.erasure));
+        new.into_iter().try_for_each(|done| ledger::insert(&transaction, done))
+    };
+    if !rotates {
+        let done = done(HashMap::new(), &repeated, before);
+        record(&done)?;
+        transaction.commit()?;
+        return Ok((None, done, Rotated { generation_before: before, generation_after: before }));
     }
     let shards: Vec<usize> =
         if rotation.all { (0..super::tree::SHARDS).collect() } else { touched.keys().copied().collect() };
@@ -164,16 +183,22 @@ pub(super) fn rotate(
     if rotation.stop_after == Some(1) {
         return Err(cut());
     }
-    let mut keys = 0;
+    let mut keys = HashMap::new();
     for shard in shards {
         let doomed = touched.get(&shard).map_or(&[][..], Vec::as_slice);
-        keys += rewrap_shard(&transaction, (tree, &next), shard, doomed)?;
+        rewrap_shard(&transaction, (tree, &next), shard, doomed, &mut keys)?;
     }
+    let done = done(keys, &repeated, next.generation);
+    record(&done)?;
     if let Some((app, id)) = rotation.drop_secret {
         apps::drop_secret(&transaction, app, id)?;
     }
+    if let Some(id) = rotation.retire_signer {
+        signers::retire(&transaction, id)?;
+    }
     if rotation.all || rotation.apps {
         apps::rewrap(&transaction, tree.apps(), next.apps())?;
+        signers::rewrap(&transaction, tree.apps(), next.apps())?;
     }
     transaction.execute(MOVE_ON, params![next.generation, next.wrap(&root, vault)?])?;
     transaction.commit()?;
@@ -185,16 +210,24 @@ pub(super) fn rotate(
     if let Err(error) = connection.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(())) {
         tracing::debug!(%error, "the vault's write-ahead log was not emptied");
     }
-    let destroyed = Destroyed { keys, generation_before: before, generation_after: next.generation };
-    Ok((Some(next), destroyed))
+    let rotated = Rotated { generation_before: before, generation_after: next.generation };
+    Ok((Some(next), done, rotated))
+}
+
+/// Whether there is a key left that an erasure would destroy.
+fn is_alive(connection: &Connection, tree: &Tree, doomed: &Doomed) -> Result<bool, Error> {
+    let keys = keys_of(connection, tree, doomed.subject)?;
+    let lives = |keys: &EpochKeys| doomed.classes.iter().any(|class| keys.key(*class).is_some());
+    Ok(keys.is_some_and(|keys| keys.epochs.iter().any(|(_, keys)| lives(keys))))
 }
 
 fn rewrap_shard(
     transaction: &Transaction<'_>,
     (old, new): (&Tree, &Tree),
     shard: usize,
-    doomed: &[(SubjectRef, &[Class])],
-) -> Result<u32, Error> {
+    doomed: &[&Doomed],
+    destroyed: &mut HashMap<ErasureId, Vec<DestroyedKey>>,
+) -> Result<(), Error> {
     let (from, to) = range_of(shard);
     let mut rows = Vec::new();
     {
@@ -206,14 +239,13 @@ fn rewrap_shard(
         }
     }
     let mut replace = transaction.prepare_cached(REPLACE_KEYS)?;
-    let mut destroyed = 0;
     for (subject, epoch, wrapped) in rows {
         let mut keys = EpochKeys::unwrap(old.shard_key(shard), subject, epoch, &wrapped)?;
-        for (_, classes) in doomed.iter().filter(|(of, _)| *of == subject) {
-            destroyed += keys.destroy(classes);
+        for doomed in doomed.iter().filter(|doomed| doomed.subject == subject) {
+            destroyed.entry(doomed.erasure).or_default().extend(keys.destroy(epoch, &doomed.classes)?);
         }
         let rewrapped = if keys.is_empty() { None } else { Some(keys.wrap(new.shard_key(shard), subject, epoch)?) };
         replace.execute(params![subject.0.as_bytes(), epoch, rewrapped])?;
     }
-    Ok(destroyed)
+    Ok(())
 }

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 use rollcall_schemas::ids::SubjectRef;
-use rollcall_schemas::personal::Class;
+use rollcall_schemas::personal::{Class, DestroyedKey};
 use zeroize::Zeroizing;
 
+use super::sealing;
 use super::wrapping::{self, random};
 use crate::privacy::Error;
 
@@ -30,16 +31,18 @@ impl EpochKeys {
         self.0.get(1 + 32 * index..).and_then(|rest| rest.first_chunk()).filter(|_| lives)
     }
 
-    /// Wipes the keys of these classes; returns how many there were.
-    pub(super) fn destroy(&mut self, classes: &[Class]) -> u32 {
-        let mut destroyed = 0;
+    /// Wipes the keys of these classes; answers which there were.
+    pub(super) fn destroy(&mut self, epoch: u32, classes: &[Class]) -> Result<Vec<DestroyedKey>, Error> {
+        let mut destroyed = Vec::new();
         for class in Class::ALL.into_iter().filter(|class| classes.contains(class)) {
+            if let Some(key) = self.key(class) {
+                destroyed.push(DestroyedKey { epoch, class, commitment: hex::encode(sealing::commitment(key)?) });
+            }
             let index = usize::from(class.number());
-            destroyed += u32::from(self.0[0] >> index & 1);
             self.0[0] &= !(1 << index);
             self.0[1 + 32 * index..][..32].fill(0);
         }
-        destroyed
+        Ok(destroyed)
     }
 
     pub(super) fn is_empty(&self) -> bool {

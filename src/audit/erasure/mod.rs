@@ -1,0 +1,224 @@
+//! The erasure process: takes every requested erasure through its steps. Each step is recorded, may be repeated
+//! without harm, and is taken up again after a crash.
+//!
+//! Fenced → begun → relations ended → keys destroyed, ciphertexts detached, scrubbing event → read models scrubbed →
+//! verified → reported → finalised.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use rollcall_projections::erasure_ledger::{self, Erasure, Step as Recorded};
+use rollcall_projections::friend_graph;
+use rollcall_schemas::envelope::Actor;
+use rollcall_schemas::ids::SubjectRef;
+use rollcall_schemas::personal::Class;
+use rollcall_schemas::plain::Scope;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::Command;
+use crate::domain::command::ErasureStep;
+use crate::domain::erasure::Step;
+use crate::engine::{self, Caller, Engine, journal};
+use crate::privacy::{self, Destruction, Doomed};
+
+mod sealed;
+
+/// How many erasures share one rotation of the root.
+const BATCH_MAX: u32 = 100;
+/// How long an unfinished erasure waits at most before it is taken up again.
+const EVERY: Duration = Duration::from_secs(2);
+/// Relations ended at once; the two sides of a mutual request are counted twice.
+const RELATIONS_MAX: u32 = 4_000;
+
+/// Why an erasure does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A step could not be taken now.
+    #[error(transparent)]
+    Engine(#[from] engine::Error),
+    /// What is erased can still be read. No report is issued while that is so.
+    #[error("erasure {erasure} does not verify: {what}; its report is not issued")]
+    Unverified {
+        /// Which.
+        erasure: uuid::Uuid,
+        /// What is still there.
+        what: String,
+    },
+}
+
+impl From<privacy::Error> for Error {
+    fn from(error: privacy::Error) -> Self {
+        Self::Engine(error.into())
+    }
+}
+
+impl From<rollcall_projections::store::Error> for Error {
+    fn from(error: rollcall_projections::store::Error) -> Self {
+        Self::Engine(error.into())
+    }
+}
+
+impl From<crate::eventlog::Error> for Error {
+    fn from(error: crate::eventlog::Error) -> Self {
+        Self::Engine(error.into())
+    }
+}
+
+impl From<journal::ReadError> for Error {
+    fn from(error: journal::ReadError) -> Self {
+        Self::Engine(error.into())
+    }
+}
+
+/// Runs until `stop`: whenever an erasure was requested, and every two seconds.
+pub async fn run(engine: Arc<Engine>, stop: CancellationToken) {
+    let requested = engine.erasures();
+    loop {
+        match advance_all(&engine).await {
+            Ok(0) => {}
+            Ok(_) => continue,
+            Err(error) => tracing::warn!(%error, "an erasure cannot go on for now; it is tried again"),
+        }
+        tokio::select! {
+            () = requested.notified() => {}
+            () = tokio::time::sleep(EVERY) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Takes the erasures that are due to their end, so many as share a rotation; returns how many there were.
+///
+/// # Errors
+/// A step could not be taken; it is taken again by the next call.
+pub async fn advance_all(engine: &Engine) -> Result<usize, Error> {
+    // The ledger must hold every request that was acknowledged.
+    applied(engine).await?;
+    let due = erasure_ledger::due(engine.read(), engine.now(), BATCH_MAX).await?;
+    if due.is_empty() {
+        return Ok(0);
+    }
+    let before = |step: Recorded| due.iter().filter(move |erasure| erasure.step < step);
+
+    try_join_all(before(Recorded::Begun).map(|erasure| {
+        let begin = Step::Begin(erasure.scope, erasure.operation.clone());
+        record(engine, erasure, begin, vec![])
+    }))
+    .await?;
+    applied(engine).await?;
+    // A legal hold that was placed a moment ago has kept some from beginning.
+    let due: Vec<Erasure> = begun(engine, &due).await?;
+    let before = |step: Recorded| due.iter().filter(move |erasure| erasure.step < step);
+
+    try_join_all(before(Recorded::RelationsEnded).map(|erasure| end_relations(engine, erasure))).await?;
+    destroy(engine, &before(Recorded::Scrubbed).collect::<Vec<_>>()).await?;
+    applied(engine).await?;
+    try_join_all(before(Recorded::ReadModelsScrubbed).map(|erasure| scrub_read_models(engine, erasure))).await?;
+    let control_opened = sealed::control_opens(engine.vault().as_ref())?;
+    try_join_all(before(Recorded::Verified).map(|erasure| verify(engine, erasure, control_opened))).await?;
+    let finality = engine.vault().finality();
+    try_join_all(due.iter().map(|erasure| record(engine, erasure, Step::Finalise(finality), vec![]))).await?;
+    applied(engine).await?;
+    Ok(due.len())
+}
+
+async fn applied(engine: &Engine) -> Result<(), Error> {
+    Ok(engine.applied_up_to(engine.log().head()).await?)
+}
+
+/// Those that have begun, as they are now.
+async fn begun(engine: &Engine, due: &[Erasure]) -> Result<Vec<Erasure>, Error> {
+    let mut begun = Vec::with_capacity(due.len());
+    for erasure in due {
+        let now = erasure_ledger::by_id(engine.read(), &erasure.app, erasure.erasure).await?;
+        begun.extend(now.filter(|now| now.begun_at.is_some() && !now.is_ended()));
+    }
+    Ok(begun)
+}
+
+/// What an erasure of this scope erases.
+#[must_use]
+pub fn classes(scope: Scope) -> &'static [Class] {
+    match scope {
+        Scope::Deactivate => &[Class::Profile, Class::Moderation],
+        Scope::Forget => &Class::ALL,
+    }
+}
+
+async fn record(engine: &Engine, erasure: &Erasure, step: Step, friends: Vec<SubjectRef>) -> Result<(), Error> {
+    let caller = Caller::internal(erasure.app.clone(), Actor::System);
+    let step = ErasureStep { erasure: erasure.erasure, subject: erasure.subject, step, friends };
+    engine.execute(&caller, Command::Erasure(step)).await?;
+    Ok(())
+}
+
+async fn end_relations(engine: &Engine, erasure: &Erasure) -> Result<(), Error> {
+    let mut ended = 0_usize;
+    loop {
+        let friends = friend_graph::all_of(engine.read(), erasure.subject, RELATIONS_MAX).await?;
+        let last = friends.len() < RELATIONS_MAX as usize / 2;
+        ended += friends.len();
+        let step =
+            if last { Step::EndRelations(u32::try_from(ended).unwrap_or(u32::MAX)) } else { Step::EndSomeRelations };
+        record(engine, erasure, step, friends.into_iter().collect()).await?;
+        if last {
+            return Ok(());
+        }
+        applied(engine).await?;
+    }
+}
+
+/// Destroys the keys of all these erasures in one rotation, detaches what they sealed, records the scrubbing.
+async fn destroy(engine: &Engine, erasures: &[&Erasure]) -> Result<(), Error> {
+    if erasures.is_empty() {
+        return Ok(());
+    }
+    let doom = |erasure: &&Erasure| Doomed {
+        erasure: erasure.erasure,
+        app: erasure.app.clone(),
+        subject: erasure.subject,
+        classes: classes(erasure.scope).to_vec(),
+        operation: erasure.operation.clone(),
+    };
+    let doomed: Vec<_> = erasures.iter().map(doom).collect();
+    let vault = engine.vault().clone();
+    let destroyed = tokio::task::spawn_blocking(move || vault.destroy(&doomed))
+        .await
+        .map_err(|error| engine::Error::Unavailable(error.to_string()))??;
+    let scrub = |(erasure, done)| scrub(engine, erasure, done);
+    try_join_all(erasures.iter().copied().zip(destroyed).map(scrub)).await?;
+    Ok(())
+}
+
+/// Detaches what the destroyed keys sealed and records the scrubbing.
+async fn scrub(engine: &Engine, erasure: &Erasure, done: Destruction) -> Result<(), Error> {
+    let detached = sealed::detach(engine, erasure.subject, &done.keys).await?;
+    let step = Step::Scrub {
+        classes: done.doomed.classes,
+        keys: done.keys,
+        root_cell: engine.vault().cell(),
+        generations: (done.generation_before, done.generation_after),
+        events_detached: detached.events,
+        values_detached: detached.values,
+    };
+    record(engine, erasure, step, vec![]).await
+}
+
+async fn scrub_read_models(engine: &Engine, erasure: &Erasure) -> Result<(), Error> {
+    let remains = rollcall_projections::remains(engine.read(), erasure.subject, classes(erasure.scope)).await?;
+    if let Some(left) = remains.iter().find(|count| count.values > 0) {
+        let what = format!("the read model {} still holds {} of its values", left.store, left.values);
+        return Err(Error::Unverified { erasure: erasure.erasure.0, what });
+    }
+    record(engine, erasure, Step::ScrubReadModels(remains), vec![]).await
+}
+
+async fn verify(engine: &Engine, erasure: &Erasure, control_opened: bool) -> Result<(), Error> {
+    let tried = sealed::try_to_open(engine, erasure.subject, classes(erasure.scope)).await?;
+    if tried.opened > 0 || !control_opened {
+        let what = format!("{} of its values open; a control value opens: {control_opened}", tried.opened);
+        return Err(Error::Unverified { erasure: erasure.erasure.0, what });
+    }
+    record(engine, erasure, Step::Verify { tried: tried.values, control_opened }, vec![]).await
+}

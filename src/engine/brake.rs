@@ -1,0 +1,59 @@
+//! The bulk brake: how many erasures an app may request within a minute. An erasure cannot be undone, so a stolen key
+//! must not erase everybody before somebody notices.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+use chrono::{DateTime, Duration, Utc};
+use rollcall_schemas::ids::AppId;
+
+const WINDOW: Duration = Duration::seconds(60);
+
+/// Erasures requested within the last minute, by app. It is kept in memory: a restart begins a new minute.
+#[derive(Default)]
+pub(super) struct Brake(Mutex<HashMap<AppId, VecDeque<(DateTime<Utc>, u32)>>>);
+
+impl Brake {
+    /// Counts so many erasures, unless they would be more than `max` within a minute; 0: no limit. Answers in how many
+    /// seconds to ask again.
+    pub(super) fn take(&self, app: &AppId, erasures: u32, max: u32, now: DateTime<Utc>) -> Result<(), u32> {
+        if max == 0 {
+            return Ok(());
+        }
+        let mut apps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = apps.entry(app.clone()).or_default();
+        while taken.front().is_some_and(|(at, _)| *at + WINDOW <= now) {
+            taken.pop_front();
+        }
+        let within: u32 = taken.iter().map(|(_, count)| count).sum();
+        // One call may ask for more than the limit only where nothing was asked before it.
+        if within > 0 && within.saturating_add(erasures) > max {
+            let oldest = taken.front().map_or(now, |(at, _)| *at);
+            let wait = (oldest + WINDOW - now).num_seconds().clamp(1, WINDOW.num_seconds());
+            return Err(u32::try_from(wait).unwrap_or(60));
+        }
+        taken.push_back((now, erasures));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_minute_holds_so_many_erasures_of_an_app_and_no_more() {
+        let (brake, now) = (Brake::default(), DateTime::UNIX_EPOCH);
+        let (one, other): (AppId, AppId) = ("one".parse().unwrap(), "other".parse().unwrap());
+        let later = |seconds| now + Duration::seconds(seconds);
+        assert_eq!(brake.take(&one, 6, 10, now), Ok(()));
+        assert_eq!(brake.take(&one, 4, 10, later(20)), Ok(()));
+        assert_eq!(brake.take(&one, 1, 10, later(50)), Err(10));
+        assert_eq!(brake.take(&other, 10, 10, later(50)), Ok(()), "another app has its own");
+        assert_eq!(brake.take(&one, 1, 0, later(50)), Ok(()), "0 is no limit");
+        assert_eq!(brake.take(&one, 6, 10, later(60)), Ok(()));
+        assert_eq!(brake.take(&one, 1, 10, later(79)), Err(1));
+        assert_eq!(brake.take(&one, 4, 10, later(80)), Ok(()));
+    }
+}
