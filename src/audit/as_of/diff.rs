@@ -57,6 +57,7 @@ fn fields(user: UserAt) -> Result<BTreeMap<String, Shown<Value>>, Error> {
     let mut put = |field: String, value: Shown<Value>| drop(fields.insert(field, value));
     let text = |text: Shown<String>| text.map(Value::String);
     put("status".into(), plain(user.status)?);
+    put("held".into(), plain(user.held)?);
     put("epoch".into(), plain(user.epoch)?);
     put("muted".into(), plain(user.muted)?);
     put("allowlist_enabled".into(), plain(user.allowlist_enabled)?);

@@ -80,12 +80,7 @@ impl Then {
 ///
 /// # Errors
 /// A part is unavailable, or an event of one of the streams cannot be decoded.
-pub async fn explain(
-    past: Past<'_>,
-    app: &AppId,
-    mut command: Command,
-    moment: Moment,
-) -> Result<Explanation, Error> {
+pub async fn explain(past: Past<'_>, app: &AppId, mut command: Command, moment: Moment) -> Result<Explanation, Error> {
     resolve(past, app, &mut command).await?;
     let mut tracks = Vec::new();
     for stream in command.streams(app) {

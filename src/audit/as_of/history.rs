@@ -79,6 +79,8 @@ pub enum Told {
     Value(Revealed),
     /// It was erased.
     Erased(Erased),
+    /// Nobody may read it while an erasure of it waits.
+    Restricted(Erased),
 }
 
 /// A personal value somebody asked for. Only its serialised form shows it.
@@ -136,6 +138,7 @@ async fn tell(mut recorded: Recorded<Event>, opener: &mut Opener<'_>, reveal: bo
             Shown::Present(value) if reveal => Told::Value(Revealed(value)),
             Shown::Present(_) => Told::Present(true),
             Shown::Erased(erased) => Told::Erased(erased),
+            Shown::Restricted(waiting) => Told::Restricted(waiting),
         };
         personal.insert(path, PersonalField { of: sealed.subject, class: sealed.class, told });
     }

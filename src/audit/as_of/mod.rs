@@ -16,14 +16,17 @@ use crate::eventlog::{self, EventLog};
 use crate::privacy::{self, Vault};
 
 mod diff;
+mod explain;
 mod history;
 mod lists;
 mod scratch;
 mod shown;
+mod tracks;
 mod user;
 mod when;
 
 pub use diff::{Change, Diff, diff};
+pub use explain::{Explanation, Fact, explain};
 pub use history::{Happened, PersonalField, Range, Revealed, Told, history};
 pub use lists::{
     BannedUser, BansAt, DeactivatedAt, DeactivatedUser, Friend, FriendsAt, Page, bans_at, deactivated_at, friends_at,

@@ -1,39 +1,44 @@
 //! What may still be known of a personal value.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 use rollcall_projections::erasure_ledger::{self, Erasure};
-use rollcall_projections::{PAGE_MAX, user_directory};
+use rollcall_projections::{PAGE_MAX, deactivated_users, user_directory};
 use rollcall_schemas::ids::{AppId, ErasureId, SubjectRef};
 use rollcall_schemas::personal::{Class, Stored};
-use rollcall_schemas::plain::Scope;
 use serde::de::DeserializeOwned;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
 use super::{Error, Past};
+use crate::audit::erasure::classes;
 use crate::privacy;
 
-/// The erasure that took a value away. Both are absent where the ledger knows of none, yet the key is gone.
+/// The erasure that took a value away, or waits to. Both are absent where the ledger knows of none, yet the key is
+/// gone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Erased {
     /// Which.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub erasure_id: Option<ErasureId>,
-    /// When the keys were destroyed, or when that was requested while they are not.
+    /// When the keys were destroyed; while they are not, when the erasure began, or was requested if it waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<DateTime<Utc>>,
 }
 
-/// A personal value of the past: the value, written as it is, or that it was erased, written `{"erased": {…}}`.
+/// A personal value of the past: the value, written as it is, or that it was erased, written `{"erased": {…}}`, or
+/// that nobody may read it because an erasure of it waits, written `{"restricted": {…}}`.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Shown<T> {
     /// It may still be known.
     Present(T),
     /// It may not.
     Erased(Erased),
+    /// It may not while an erasure waits that may still be called off.
+    Restricted(Erased),
 }
 
 impl<T> Shown<T> {
@@ -41,7 +46,7 @@ impl<T> Shown<T> {
     pub fn present(&self) -> Option<&T> {
         match self {
             Self::Present(value) => Some(value),
-            Self::Erased(_) => None,
+            Self::Erased(_) | Self::Restricted(_) => None,
         }
     }
 
@@ -50,6 +55,7 @@ impl<T> Shown<T> {
         match self {
             Self::Present(value) => Shown::Present(change(value)),
             Self::Erased(erased) => Shown::Erased(erased),
+            Self::Restricted(waiting) => Shown::Restricted(waiting),
         }
     }
 }
@@ -60,6 +66,7 @@ impl<T> fmt::Debug for Shown<T> {
         match self {
             Self::Present(_) => f.write_str("Shown(present)"),
             Self::Erased(erased) => write!(f, "Shown({erased:?})"),
+            Self::Restricted(waiting) => write!(f, "Shown(restricted, {waiting:?})"),
         }
     }
 }
@@ -68,12 +75,40 @@ impl<T: Serialize> Serialize for Shown<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Present(value) => value.serialize(serializer),
-            Self::Erased(erased) => {
-                let mut map = serializer.serialize_map(Some(1))?;
-                map.serialize_entry("erased", erased)?;
-                map.end()
-            }
+            Self::Erased(erased) => serialize_hidden(serializer, "erased", erased),
+            Self::Restricted(waiting) => serialize_hidden(serializer, "restricted", waiting),
         }
+    }
+}
+
+fn serialize_hidden<S: Serializer>(serializer: S, word: &str, erased: &Erased) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(1))?;
+    map.serialize_entry(word, erased)?;
+    map.end()
+}
+
+/// What the ledger knows of one subject.
+struct Known {
+    /// The erasures that began, in the order in which they did.
+    begun: Vec<Erasure>,
+    /// The erasure that waits while its subject is fenced.
+    waits: Option<Erasure>,
+}
+
+impl Known {
+    async fn of(past: Past<'_>, app: &AppId, subject: SubjectRef) -> Result<Self, Error> {
+        let mut all = erasure_ledger::of(past.live, subject, PAGE_MAX).await?;
+        all.retain(|erasure| erasure.app == *app);
+        all.reverse();
+        let waits = if deactivated_users::is_restricted(past.live, subject).await? {
+            all.iter().find(|erasure| erasure.begun_at.is_none() && !erasure.is_ended()).cloned()
+        } else {
+            None
+        };
+        all.retain(|erasure| erasure.begun_at.is_some());
+        // They need not begin in the order in which they were requested: one may have waited.
+        all.sort_by_key(|erasure| (erasure.begun_at, erasure.requested_position));
+        Ok(Self { begun: all, waits })
     }
 }
 
@@ -81,8 +116,8 @@ impl<T: Serialize> Serialize for Shown<T> {
 pub(super) struct Opener<'p> {
     past: Past<'p>,
     app: AppId,
-    /// Erasures of the subjects that were asked about, the oldest first.
-    erasures: HashMap<SubjectRef, Vec<Erasure>>,
+    /// Erasures of the subjects that were asked about.
+    erasures: HashMap<SubjectRef, Known>,
 }
 
 impl<'p> Opener<'p> {
@@ -103,6 +138,9 @@ impl<'p> Opener<'p> {
         }
         if stored.ciphertext.is_empty() {
             return Ok(Shown::Erased(Erased::default()));
+        }
+        if let Some(waiting) = self.restricted(subject, stored.class).await? {
+            return Ok(Shown::Restricted(waiting));
         }
         match self.past.vault.open_stored(&self.app, subject, bytes) {
             Ok(json) => {
@@ -133,24 +171,26 @@ impl<'p> Opener<'p> {
         class: Class,
         epoch: u32,
     ) -> Result<Option<Erased>, Error> {
-        let erasures = match self.erasures.entry(subject) {
-            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::hash_map::Entry::Vacant(unknown) => {
-                let mut found = erasure_ledger::of(self.past.live, subject, PAGE_MAX).await?;
-                found.reverse();
-                unknown.insert(found)
-            }
-        };
-        // Each epoch ends with a fence, and each fence has its erasure: the first of them belongs to epoch 0. One that
-        // was not the end of its class, such as of the userId, leaves it to a later one.
-        let later = erasures.iter().skip(usize::try_from(epoch).unwrap_or(usize::MAX));
-        let took = later
-            .into_iter()
-            .find(|erasure| erasure.app == self.app && (erasure.scope == Scope::Forget || class != Class::Identity));
-        Ok(took.map(|erasure| Erased {
-            erasure_id: Some(erasure.erasure),
-            at: Some(erasure.scrubbed.map_or(erasure.requested_at, |scrubbed| scrubbed.at)),
-        }))
+        // Each epoch ends with a fence, and each fence has the erasure that begins with it: the first of them belongs
+        // to epoch 0. One that does not take this class leaves it to a later one.
+        let begun = &self.known(subject).await?.begun;
+        let later = begun.iter().skip(usize::try_from(epoch).unwrap_or(usize::MAX));
+        let took = later.into_iter().find(|erasure| classes(erasure.scope).contains(&class));
+        Ok(took
+            .map(|erasure| Erased { erasure_id: Some(erasure.erasure), at: erasure.scrubbed_at.or(erasure.begun_at) }))
+    }
+
+    /// The erasure that waits and meanwhile hides the values of a class of a subject.
+    async fn restricted(&mut self, subject: SubjectRef, class: Class) -> Result<Option<Erased>, Error> {
+        let waits = self.known(subject).await?.waits.as_ref().filter(|_| class != Class::Identity);
+        Ok(waits.map(|erasure| Erased { erasure_id: Some(erasure.erasure), at: Some(erasure.requested_at) }))
+    }
+
+    async fn known(&mut self, subject: SubjectRef) -> Result<&Known, Error> {
+        Ok(match self.erasures.entry(subject) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(Known::of(self.past, &self.app, subject).await?),
+        })
     }
 
     /// The userIds of subjects that were known once, in their order.

@@ -49,6 +49,8 @@ pub enum Status {
     Named,
     /// Registered.
     Registered,
+    /// Behind the fence while an erasure waited.
+    Restricted,
     /// Behind the fence.
     Deactivated,
     /// Unlinked.
@@ -62,13 +64,15 @@ pub struct UserAt {
     pub subject: SubjectRef,
     /// How far the user had come.
     pub status: Status,
+    /// Whether a legal hold kept the user's data from being erased.
+    pub held: bool,
     /// Which of the user's keys counted: grows with each reactivation.
     pub epoch: u32,
     /// The app's userId; absent before it was known.
     pub user_id: Option<Shown<String>>,
     /// When the user was first registered.
     pub registered_at: Option<DateTime<Utc>>,
-    /// Since when the user was deactivated.
+    /// Since when the user was behind the fence.
     pub deactivated_at: Option<DateTime<Utc>>,
     /// The name.
     pub name: Option<Shown<String>>,
@@ -157,6 +161,7 @@ impl Fold {
             Folded::Unknown => Status::Unknown,
             Folded::Named => Status::Named,
             Folded::Registered => Status::Registered,
+            Folded::Restricted => Status::Restricted,
             Folded::Deactivated { .. } => Status::Deactivated,
             Folded::Forgotten => Status::Forgotten,
         }
@@ -206,6 +211,7 @@ async fn read(
     let mut user = UserAt {
         subject,
         status: fold.status(),
+        held: fold.state.held,
         epoch: fold.state.epoch,
         user_id: opener.open_some(subject, stored(|row| &row.user_id)).await?,
         registered_at: row.as_ref().and_then(|row| row.registered_at),

@@ -3,11 +3,15 @@
 use rollcall::audit::as_of::{Page, bans_at, deactivated_at, friends_at};
 use rollcall::domain::values::Tag;
 use rollcall::domain::{Command, user};
+use rollcall::privacy::Doomed;
 use rollcall_projections::erasure_ledger;
-use rollcall_schemas::ids::{OperationId, SubjectRef};
+use rollcall_schemas::ids::{ErasureId, OperationId, SubjectRef};
+use rollcall_schemas::personal::Class;
 use serde_json::{Value, json};
 
-use super::{Given, app_id, befriend, block, impose, is_erased, person, profile, register, remark, rename};
+use super::{
+    Given, app_id, befriend, block, deactivate, forget, impose, is_erased, person, profile, register, remark, rename,
+};
 
 const PAGE: Page = Page { number: 1, size: 100 };
 
@@ -45,9 +49,9 @@ async fn a_deactivated_user_is_erased_at_every_moment_and_a_bystander_is_as_befo
     let (ada_before, bob_before) = (given.shown(ada, full).await, given.shown(bob, full).await);
     assert_eq!(personal(&ada_before).len(), 5);
     assert!(!personal(&ada_before).into_iter().any(is_erased));
-    given.erases(Command::Deactivate(vec![person("ada")])).await;
+    given.erases(deactivate("ada")).await;
     let ledger = erasure_ledger::of(given.engine().read(), ada, 10).await.unwrap().remove(0);
-    let erased = json!({"erased": {"erasure_id": ledger.erasure, "at": ledger.scrubbed.unwrap().at}});
+    let erased = json!({"erased": {"erasure_id": ledger.erasure, "at": ledger.scrubbed_at.unwrap()}});
     let ada_after = given.shown(ada, full).await;
     assert_eq!(personal(&ada_after), vec![&erased; 5]);
     // What is not personal of her, and her userId, are as they were.
@@ -80,7 +84,7 @@ async fn a_forgotten_user_has_no_name_left_in_any_list_and_is_found_by_reference
     let dir = tempfile::tempdir().unwrap();
     let given = Given::nobody(dir.path()).await;
     let (ada, bob, full) = ada_and_bob(&given).await;
-    given.erases(Command::Forget(vec![person("ada")])).await;
+    given.erases(forget("ada")).await;
     let next = given.registers("ada", "Another").await;
     assert_eq!(given.subject("ada").await, next, "the userId names the new person");
     let moment = given.moment(full).await;
@@ -112,7 +116,7 @@ async fn each_life_of_a_user_names_the_erasure_that_ended_it() {
     let first = given.head();
     let mut lives = vec![first];
     for name in ["Second", "Third"] {
-        given.erases(Command::Deactivate(vec![person("ada")])).await;
+        given.erases(deactivate("ada")).await;
         given.does(reactivate("ada")).await;
         lives.push(given.does(register("ada", name)).await);
     }
@@ -132,7 +136,7 @@ async fn what_is_asked_to_be_erased_is_hidden_before_its_keys_are_gone() {
     let dir = tempfile::tempdir().unwrap();
     let given = Given::nobody(dir.path()).await;
     let (ada, _, full) = ada_and_bob(&given).await;
-    given.does(Command::Deactivate(vec![person("ada")])).await;
+    given.does(deactivate("ada")).await;
     let shown = given.shown(ada, full).await;
     assert!(personal(&shown).into_iter().all(is_erased), "{shown}");
     given.does(rename("bob", "Robert")).await;
@@ -144,8 +148,14 @@ async fn an_erasure_nobody_recorded_shows_as_erased_without_a_number() {
     let dir = tempfile::tempdir().unwrap();
     let given = Given::nobody(dir.path()).await;
     let ada = given.registers("ada", "Ada").await;
-    let keys = rollcall_schemas::personal::Class::ALL;
-    given.data.vault.destroy(&[(ada, &keys)]).unwrap();
+    let doomed = Doomed {
+        erasure: ErasureId(uuid::Uuid::from_u128(1)),
+        app: app_id(),
+        subject: ada,
+        classes: Class::ALL.to_vec(),
+        operation: OperationId(String::new()),
+    };
+    given.data.vault.destroy(&[doomed]).unwrap();
     let shown = given.shown(ada, given.head()).await;
     assert_eq!((&shown["name"], &shown["user_id"]), (&json!({"erased": {}}), &json!({"erased": {}})));
     given.stop();

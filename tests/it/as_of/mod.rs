@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rollcall::audit::as_of::{AsOf, Moment, Past, UserAt, When, Who, user_at};
 use rollcall::audit::erasure::advance_all;
 use rollcall::cli::wiring::DataDir;
+use rollcall::domain::erasure::Request;
 use rollcall::domain::values::{BanMinutes, Name, Portrait, Reason, Remark, UserId};
 use rollcall::domain::{Command, Person, ban, user};
 use rollcall::domain::{IssuedToken, Reply, app};
@@ -58,6 +59,14 @@ fn block(who: &str, target: &str) -> Command {
 
 fn befriend(who: &str, target: &str, direct: bool) -> Command {
     Command::Befriend { who: person(who), target: person(target), direct, text: None }
+}
+
+fn deactivate(who: &str) -> Command {
+    Command::Deactivate(vec![person(who)], Request::default())
+}
+
+fn forget(who: &str) -> Command {
+    Command::Forget(vec![person(who)], Request::default())
 }
 
 fn remark(who: &str, about: &str) -> Command {

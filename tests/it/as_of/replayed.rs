@@ -12,7 +12,7 @@ use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::plain::FriendPermission;
 use serde_json::{Map, Value, json};
 
-use super::{Given, app_id, befriend, block, impose, person, profile, register, rename};
+use super::{Given, app_id, befriend, block, deactivate, impose, person, profile, register, rename};
 
 const USERS: [&str; 5] = ["ada", "bob", "eve", "kim", "zoe"];
 const PAGE: Page = Page { number: 1, size: 1_000 };
@@ -99,7 +99,7 @@ async fn observed(given: &Given, subject: SubjectRef) -> Value {
     }
     let tokens = access_tokens::of(read, subject).await.unwrap();
     json!({
-        "subject": subject, "status": status, "epoch": row.as_ref().map_or(0, |row| row.epoch),
+        "subject": subject, "status": status, "held": false, "epoch": row.as_ref().map_or(0, |row| row.epoch),
         "user_id": text(row.as_ref().and_then(|row| row.user_id.clone())),
         "registered_at": row.as_ref().and_then(|row| row.registered_at),
         "deactivated_at": deactivated_users::of(read, subject).await.unwrap().map(|found| found.deactivated_at),
@@ -176,7 +176,7 @@ async fn two_replays_answer_the_same_bytes_and_write_nothing() {
     for _ in 0..80 {
         drop(given.execute(dice.command()).await);
     }
-    given.erases(Command::Deactivate(vec![person("ada")])).await;
+    given.erases(deactivate("ada")).await;
     let (head, subject) = (given.head(), given.subject("bob").await);
     let (ada, moment) = (given.subject("ada").await, given.moment(head / 2).await);
     let replay = async || {
