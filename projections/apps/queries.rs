@@ -9,11 +9,7 @@ use crate::{paging, statements, words};
 
 macro_rules! select {
     ($rest:literal) => {
-        concat!(
-            "SELECT app, registered_at, environment, plan,
-                reactivation_wait_seconds, token_lifetime_seconds, friend_permission FROM apps_v1 ",
-            $rest
-        )
+        concat!("SELECT app, registered_at, environment, plan, settings FROM apps_v1 ", $rest)
     };
 }
 

@@ -15,8 +15,8 @@ statements! {
         WHERE erasure = $3";
     scrub = "UPDATE erasure_ledger_v1 SET step = $1, step_at = $2, scrubbed_at = $2 WHERE erasure = $3";
     report = "UPDATE erasure_ledger_v1 SET step = CASE WHEN ended = 1 THEN step ELSE $1 END, step_at = $2,
-            report_position = $4, report_status = $5
-        WHERE erasure = $3";
+            report_position = $3, report_status = $4
+        WHERE erasure = $5";
     finalise = "UPDATE erasure_ledger_v1 SET step = $1, step_at = $2, finalised_at = $2, ended = 1 WHERE erasure = $3";
     hold = "UPDATE erasure_ledger_v1 SET held = $1 WHERE subject = $2 AND begun_at IS NULL AND ended = 0";
 }
@@ -100,7 +100,7 @@ fn project_erasure(entry: &Entry<'_>, event: &erasure::Event, changes: &mut Chan
         erasure::Event::ReportIssued(e) => {
             let (position, status) = (recorded.position.into(), words::report_status(e.status).into());
             let reported = Step::Reported.as_str().into();
-            changes.push_must_change(report, [reported, at(), e.erasure.into(), position, status]);
+            changes.push_must_change(report, [reported, at(), position, status, e.erasure.into()]);
         }
         erasure::Event::Finalised(e) => step(finalise, Step::Finalised, e.erasure),
     }

@@ -109,7 +109,7 @@ fn deactivate(service: &Service) {
 
 /// Waits until the log says that the erasure is done.
 fn finished(service: &Service) {
-    service.eventually("the erasure is finished", |service| recorded(service.data(), "erasure.finished") == 1);
+    service.eventually("the erasure is finished", |service| recorded(service.data(), "erasure.finalised") == 1);
 }
 
 #[track_caller]

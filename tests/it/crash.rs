@@ -220,7 +220,8 @@ fn what_was_acknowledged_is_there_exactly_once_after_every_kill() {
     }
     check(&service, &all);
     let events = |name: &str| recorded(service.data(), name);
-    service.eventually("every erasure comes to its end", |_| events("erasure.requested") == events("erasure.finished"));
+    service
+        .eventually("every erasure comes to its end", |_| events("erasure.requested") == events("erasure.finalised"));
     for step in ["erasure.relations_ended", "erasure.scrubbed"] {
         assert_eq!(events(step), events("erasure.requested"), "{step}");
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Duration, Utc};
 use proptest::prelude::*;
+use rollcall::domain::erasure::Request;
 use rollcall::domain::values::{BanMinutes, Name, Remark, UserId};
 use rollcall::domain::{
     Command, Context, LIST_MAX, ListKind, Person, Refusal, Reply, State, World, app, ban, decide, user,
@@ -137,7 +138,7 @@ fn a_development_app_has_a_hundred_seats_and_a_forgotten_user_leaves_its_own() {
     let one_more = Command::Register(person("late"), name(), None);
     assert_eq!(given.when(one_more.clone()), Err(Refusal::SeatsTaken));
     assert!(given.when(Command::Register(person("u7"), name(), None)).is_ok(), "who has a seat may come again");
-    given.when(Command::Forget(people(&["u7"]))).unwrap();
+    given.when(Command::Forget(people(&["u7"]), Request::default())).unwrap();
     assert!(given.when(one_more).is_ok());
 }
 
@@ -170,7 +171,7 @@ fn a_deactivation_fences_the_user_and_ends_its_tokens_and_lists_in_one_decision(
     given.when(Command::Allow(person("ada"), people(&["bob"]))).unwrap();
     given.when(Command::Remark(person("ada"), vec![(person("bob"), Remark::parse("old friend").unwrap())])).unwrap();
     assert_eq!(
-        given.when(Command::Deactivate(people(&["ada"]))).unwrap(),
+        given.when(Command::Deactivate(people(&["ada"]), Request::default())).unwrap(),
         [
             "user.deactivated",
             "erasure.requested",
@@ -180,13 +181,17 @@ fn a_deactivation_fences_the_user_and_ends_its_tokens_and_lists_in_one_decision(
             "remarks.emptied"
         ]
     );
-    assert_eq!(given.when(Command::Deactivate(people(&["ada"]))).unwrap(), [""; 0], "twice is once");
+    assert_eq!(
+        given.when(Command::Deactivate(people(&["ada"]), Request::default())).unwrap(),
+        [""; 0],
+        "twice is once"
+    );
 }
 
 #[test]
 fn nothing_about_a_deactivated_user_lands_behind_the_fence() {
     let mut given = Given::users(&["ada", "bob"]);
-    given.when(Command::Deactivate(people(&["ada"]))).unwrap();
+    given.when(Command::Deactivate(people(&["ada"]), Request::default())).unwrap();
     let commands = [
         Command::Register(person("ada"), name(), None),
         Command::User(people(&["ada"]), user::Command::Modify(Some(name()), None)),
@@ -209,7 +214,7 @@ fn nothing_about_a_deactivated_user_lands_behind_the_fence() {
 #[test]
 fn a_batch_with_one_bad_user_changes_nobody() {
     let mut given = Given::users(&["ada", "bob", "eve"]);
-    given.when(Command::Deactivate(people(&["bob"]))).unwrap();
+    given.when(Command::Deactivate(people(&["bob"]), Request::default())).unwrap();
     let before = given.names.len();
     assert_eq!(given.when(ban(&["ada", "bob", "eve"], 5)), Err(Refusal::Deactivated));
     assert_eq!(given.names.len(), before);
@@ -219,7 +224,7 @@ fn a_batch_with_one_bad_user_changes_nobody() {
 fn a_user_is_reactivated_after_an_hour_with_nothing_of_what_was() {
     let mut given = Given::users(&["ada"]);
     given.when(Command::User(people(&["ada"]), user::Command::MuteDirectMessages(true))).unwrap();
-    given.when(Command::Deactivate(people(&["ada"]))).unwrap();
+    given.when(Command::Deactivate(people(&["ada"]), Request::default())).unwrap();
     let reactivate = Command::User(people(&["ada"]), user::Command::Reactivate(OperationId("OP".into())));
     given.later(Duration::minutes(59));
     assert!(matches!(given.when(reactivate.clone()), Err(Refusal::ReactivationTooEarly { .. })));
@@ -237,7 +242,7 @@ fn the_waiting_time_of_a_reactivation_is_a_setting_of_the_app() {
     let mut given = Given::users(&["ada"]);
     let settings = Settings { reactivation_wait_seconds: 0, ..Settings::default() };
     given.when(Command::App(app::Command::ChangeSettings(settings))).unwrap();
-    given.when(Command::Deactivate(people(&["ada"]))).unwrap();
+    given.when(Command::Deactivate(people(&["ada"]), Request::default())).unwrap();
     let reactivate = Command::User(people(&["ada"]), user::Command::Reactivate(OperationId("OP".into())));
     assert_eq!(given.when(reactivate).unwrap(), ["user.reactivated"]);
 }
@@ -338,8 +343,8 @@ fn any_command() -> impl Strategy<Value = Command> {
     let two = || (who(), who());
     prop_oneof![
         who().prop_map(|p| Command::Register(p, name(), None)),
-        who().prop_map(|p| Command::Deactivate(vec![p])),
-        who().prop_map(|p| Command::Forget(vec![p])),
+        who().prop_map(|p| Command::Deactivate(vec![p], Request::default())),
+        who().prop_map(|p| Command::Forget(vec![p], Request::default())),
         who().prop_map(|p| Command::User(vec![p], user::Command::Reactivate(OperationId("OP".into())))),
         who().prop_map(|p| Command::User(vec![p], user::Command::MuteDirectMessages(true))),
         (who(), 1..9_i64).prop_map(|(p, m)| ban(&[p.user_id.as_str()], m)),
@@ -379,7 +384,7 @@ proptest! {
         }
         let idempotent = matches!(
             last,
-            Command::Deactivate(_) | Command::Block(..) | Command::Unblock(..) | Command::Allow(..) | Command::Unfriend(..)
+            Command::Deactivate(..) | Command::Block(..) | Command::Unblock(..) | Command::Allow(..) | Command::Unfriend(..)
                 | Command::InvalidateTokens(..)
         );
         if idempotent && given.when(last.clone()).is_ok() {

@@ -14,7 +14,7 @@ use rollcall_schemas::{erasure, friendship, user};
 use uuid::Uuid;
 
 use crate::rebuilding::store;
-use crate::support::{Log, app, at, banned, blocked, profile, subject, tag};
+use crate::support::{Log, app, at, banned, blocked, profile, requested, scrubbed, subject, tag};
 
 fn known() -> Log {
     let mut log = Log::default();
@@ -45,20 +45,10 @@ fn known() -> Log {
 fn scrub(log: &mut Log, classes: Vec<Class>) {
     let (me, erasure) = (subject(1), ErasureId(Uuid::from_u128(1)));
     let stream = Stream::Erasure(erasure);
-    let operation = OperationId("op".into());
-    log.user(me, user::Deactivated { subject: me, erasure, operation: operation.clone() });
-    let requested = erasure::Requested { erasure, subject: me, scope: Scope::Deactivate, operation };
-    log.record(stream.clone(), erasure::Event::from(requested));
-    let scrubbed = erasure::Scrubbed {
-        erasure,
-        subject: me,
-        classes,
-        keys_destroyed: 2,
-        generation_before: 4,
-        generation_after: 5,
-        events_detached: 3,
-    };
-    log.record(stream, erasure::Event::from(scrubbed));
+    log.user(me, user::Deactivated { subject: me, erasure, operation: OperationId("op".into()) });
+    log.record(stream.clone(), requested(erasure, me, Scope::Deactivate, "op"));
+    log.record(stream.clone(), erasure::Event::from(erasure::Begun { erasure, subject: me }));
+    log.record(stream, scrubbed(erasure, me, classes));
 }
 
 #[tokio::test]
@@ -84,8 +74,11 @@ async fn a_deactivated_user_is_listed_without_any_value_and_bystanders_keep_thei
     let ban = banned_users::of(&store, me).await.unwrap().unwrap();
     assert_eq!((ban.until, ban.reason), (at(9_000), None));
     assert!(blocklists::contains(&store, them, me).await.unwrap());
-    let open = erasure_ledger::open(&store, 10).await.unwrap();
-    assert_eq!((open[0].subject, open[0].step()), (me, erasure_ledger::Step::Scrubbed));
+    let due = erasure_ledger::due(&store, at(2_592_000), 10).await.unwrap();
+    assert_eq!((due[0].subject, due[0].step), (me, erasure_ledger::Step::Scrubbed));
+    for count in rollcall_projections::remains(&store, me, &[Class::Profile, Class::Moderation]).await.unwrap() {
+        assert_eq!(count.values, 0, "{}", count.store);
+    }
 }
 
 #[tokio::test]

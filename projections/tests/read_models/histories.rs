@@ -6,12 +6,12 @@ use chrono::NaiveTime;
 use proptest::prelude::{Strategy, any};
 use rollcall_schemas::ids::{ErasureId, FieldName, OperationId, Pair, SecretId, SubjectRef, TokenId};
 use rollcall_schemas::personal::{Class, Personal};
-use rollcall_schemas::plain::{EndCause, Environment, FriendPermission, Plan, Scope, Settings};
+use rollcall_schemas::plain::{EndCause, Environment, Finality, FriendPermission, Plan, Scope, Settings};
 use rollcall_schemas::stream::Stream;
 use rollcall_schemas::{allowlist, app, ban, blocklist, erasure, friendship, remarks, roster, token, user};
 use uuid::Uuid;
 
-use crate::support::{Log, app as key, at, banned, blocked, profile, sealed, subject};
+use crate::support::{Log, app as key, at, banned, blocked, profile, requested, scrubbed, sealed, subject};
 
 #[derive(Clone, Copy, PartialEq)]
 enum Status {
@@ -165,8 +165,8 @@ impl World {
         let (erasure, operation) = (ErasureId(Uuid::from_u128(position)), OperationId(format!("op-{salt}")));
         let stream = Stream::Erasure(erasure);
         self.log.user(me, user::Deactivated { subject: me, erasure, operation: operation.clone() });
-        let requested = erasure::Requested { erasure, subject: me, scope, operation };
-        self.log.record(stream.clone(), erasure::Event::from(requested));
+        self.log.record(stream.clone(), requested(erasure, me, scope, &operation.0));
+        self.log.record(stream.clone(), erasure::Event::from(erasure::Begun { erasure, subject: me }));
         for pair in self.friends.clone() {
             if pair.both().contains(&me) {
                 self.end(pair, me);
@@ -180,17 +180,11 @@ impl World {
             classes.push(Class::Identity);
             self.log.user(me, user::Forgotten { subject: me, erasure });
         }
-        let scrubbed = erasure::Scrubbed {
-            erasure,
-            subject: me,
-            classes,
-            keys_destroyed: 2,
-            generation_before: 1,
-            generation_after: 2,
-            events_detached: 3,
-        };
-        self.log.record(stream.clone(), erasure::Event::from(scrubbed));
-        self.log.record(stream, erasure::Event::from(erasure::Finished { erasure, subject: me }));
+        self.log.record(stream.clone(), scrubbed(erasure, me, classes));
+        let verified = erasure::Verified { erasure, subject: me, tried: 3, opened: 0, control_opened: true };
+        self.log.record(stream.clone(), erasure::Event::from(verified));
+        let finalised = erasure::Finalised { erasure, subject: me, finality: Finality::LocalFile };
+        self.log.record(stream, erasure::Event::from(finalised));
         self.people[who].status = Status::Deactivated;
         self.people[who].muted = false;
         if scope == Scope::Forget {

@@ -9,11 +9,11 @@ use rollcall_projections::{
 use rollcall_schemas::ids::{ErasureId, FieldName, OperationId, Pair, SubjectRef};
 use rollcall_schemas::plain::{Environment, Plan, Scope};
 use rollcall_schemas::stream::Stream;
-use rollcall_schemas::{allowlist, app as app_events, erasure, friendship, user};
+use rollcall_schemas::{allowlist, app as app_events, friendship, user};
 use uuid::Uuid;
 
 use crate::rebuilding::store;
-use crate::support::{Log, app, at, banned, blocked, profile, subject};
+use crate::support::{Log, app, at, banned, blocked, profile, requested, subject};
 
 const PEOPLE: u32 = 7;
 
@@ -262,14 +262,17 @@ async fn erasures_are_found_by_operation_within_their_app() {
     let operation = OperationId("op".into());
     for who in everyone() {
         let erasure = ErasureId(Uuid::from_u128(who.0.as_u128() + 1));
-        let requested =
-            erasure::Requested { erasure, subject: who, scope: Scope::Forget, operation: operation.clone() };
-        log.record(Stream::Erasure(erasure), erasure::Event::from(requested));
+        log.record(Stream::Erasure(erasure), requested(erasure, who, Scope::Forget, &operation.0));
     }
     store.apply(&log.after(0), ALL).unwrap();
     let found = erasure_ledger::of_operation(&store, &app("app-one"), &operation, 10).await.unwrap();
     assert_eq!(found.iter().map(|erasure| erasure.subject).collect::<Vec<_>>(), everyone());
     assert_eq!(erasure_ledger::of_operation(&store, &app("app-two"), &operation, 10).await.unwrap(), []);
     assert_eq!(erasure_ledger::of(&store, subject(1), 10).await.unwrap().len(), 1);
-    assert_eq!(erasure_ledger::open(&store, 3).await.unwrap().len(), 3);
+    assert_eq!(erasure_ledger::due(&store, at(2_592_000), 3).await.unwrap().len(), 3);
+    let one = app("app-one");
+    let found = follow!(cursor => erasure_ledger::page(&store, &one, cursor, 3),
+        |erasure| erasure.requested_position, |erasure: &erasure_ledger::Erasure| erasure.requested_position);
+    assert_eq!(found.len(), everyone().len());
+    assert!(found.is_sorted_by(|newer, older| newer > older));
 }

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_projections::{Arrival, Entry};
 use rollcall_schemas::envelope::{Actor, Metadata, Recorded};
-use rollcall_schemas::ids::{AppId, EventId, SecretId, SubjectRef};
-use rollcall_schemas::personal::{Class, Personal, Sealed};
+use rollcall_schemas::ids::{AppId, ErasureId, EventId, OperationId, SecretId, SubjectRef};
+use rollcall_schemas::personal::{Class, DestroyedKey, Personal, Sealed};
+use rollcall_schemas::plain::{LegalBasis, OwnText, Requester, Scope};
 use rollcall_schemas::stream::Stream;
-use rollcall_schemas::{Event, ban, blocklist, user};
+use rollcall_schemas::{Event, ban, blocklist, erasure, user};
 use uuid::Uuid;
 
 /// A subject by number, the same in every run.
@@ -125,4 +126,38 @@ impl Log {
     pub fn after(&self, position: u64) -> Vec<Arrival<'_>> {
         (position + 1..=self.events.len() as u64).map(|position| Arrival::Decoded(self.entry(position))).collect()
     }
+}
+
+/// The request of an erasure, as an app makes it without a word of its own.
+pub fn requested(erasure: ErasureId, subject: SubjectRef, scope: Scope, operation: &str) -> Event {
+    let requested = erasure::Requested {
+        erasure,
+        subject,
+        scope,
+        operation: OperationId(operation.into()),
+        basis: LegalBasis::AccountClosed,
+        requester: Requester::Controller,
+        commitment: None,
+        not_before: None,
+        due_at: at(2_592_000),
+        held: false,
+    };
+    erasure::Event::from(requested).into()
+}
+
+/// The scrubbing event of an erasure.
+pub fn scrubbed(erasure: ErasureId, subject: SubjectRef, classes: Vec<Class>) -> Event {
+    let keys = classes.iter().map(|class| DestroyedKey { epoch: 0, class: *class, commitment: "0".repeat(64) });
+    let scrubbed = erasure::Scrubbed {
+        erasure,
+        subject,
+        keys: keys.collect(),
+        classes,
+        root_cell: OwnText("a test".into()),
+        generation_before: 4,
+        generation_after: 5,
+        events_detached: 3,
+        values_detached: 4,
+    };
+    erasure::Event::from(scrubbed).into()
 }

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use rollcall::audit::erasure::advance_all;
+use rollcall::domain::erasure::{Request, Step};
 use rollcall::domain::values::Remark;
 use rollcall::domain::{Command, Refusal, app, user};
 use rollcall::engine::{Error, journal};
-use rollcall_projections::erasure_ledger;
+use rollcall::privacy::Doomed;
+use rollcall_projections::erasure_ledger::{self, Erasure};
 use rollcall_schemas::ids::{OperationId, SubjectRef};
 use rollcall_schemas::personal::Class;
 use rollcall_schemas::plain::{Environment, Settings};
@@ -20,6 +22,14 @@ fn rename(user_id: &str, name: &str) -> Command {
 
 fn reactivate(user_id: &str) -> Command {
     Command::User(vec![person(user_id)], user::Command::Reactivate(OperationId(String::new())))
+}
+
+fn deactivate(user_id: &str) -> Command {
+    Command::Deactivate(vec![person(user_id)], Request::default())
+}
+
+fn forget(user_id: &str) -> Command {
+    Command::Forget(vec![person(user_id)], Request::default())
 }
 
 fn remark(about: &str) -> Command {
@@ -54,7 +64,11 @@ async fn attached(running: &Running, subject: SubjectRef) -> Vec<(&'static str, 
 
 async fn all_finished(running: &Running) -> bool {
     running.engine().applied_up_to(running.data.log.head()).await.unwrap();
-    erasure_ledger::open(&running.data.read, 100).await.unwrap().is_empty()
+    due(running).await.is_empty()
+}
+
+async fn due(running: &Running) -> Vec<Erasure> {
+    erasure_ledger::due(&running.data.read, running.engine().now(), 100).await.unwrap()
 }
 
 /// Ada, about whom much is known, and Bob, who knows her.
@@ -75,7 +89,7 @@ async fn a_deactivated_user_keeps_the_user_id_and_nothing_else() {
     let (running, ada, bob) = ada_and_bob(dir.path()).await;
     let (of_ada, of_bob) = (sealed_name(&running, ada).await, sealed_name(&running, bob).await);
     assert_eq!(opened(&running, ada, &of_ada).as_deref(), Some("Ada"));
-    running.execute(Command::Deactivate(vec![person("ada")])).await.unwrap();
+    running.execute(deactivate("ada")).await.unwrap();
     assert_eq!(advance_all(&running.engine()).await.unwrap(), 1);
     assert!(all_finished(&running).await);
     assert_eq!(advance_all(&running.engine()).await.unwrap(), 0);
@@ -83,7 +97,7 @@ async fn a_deactivated_user_keeps_the_user_id_and_nothing_else() {
     assert_eq!(opened(&running, bob, &of_bob).as_deref(), Some("Bob"));
     assert_eq!(attached(&running, ada).await, [("user.registered", "user_id".to_owned())]);
     assert_eq!(running.events("friendship.ended").await.len(), 1);
-    assert_eq!(running.events("erasure.finished").await.len(), 1);
+    assert_eq!(running.events("erasure.finalised").await.len(), 1);
     let refused = running.execute(register("ada")).await;
     assert!(matches!(refused, Err(Error::Refused(Refusal::Deactivated))));
     running.stop();
@@ -96,7 +110,7 @@ async fn a_forgotten_user_id_is_somebody_else_from_then_on() {
     let of_ada = sealed_name(&running, ada).await;
     let mut before = vec![ada];
     for _ in 0..10 {
-        running.execute(Command::Forget(vec![person("ada")])).await.unwrap();
+        running.execute(forget("ada")).await.unwrap();
         // At once: the read models may not know of it yet.
         let next = running.register("ada").await.subject;
         assert!(!before.contains(&next), "a forgotten subject came back");
@@ -125,21 +139,23 @@ async fn an_erasure_cut_short_anywhere_is_finished_by_the_next_run() {
         let dir = tempfile::tempdir().unwrap();
         let (running, ada, bob) = ada_and_bob(dir.path()).await;
         let of_ada = sealed_name(&running, ada).await;
-        running.execute(Command::Deactivate(vec![person("ada")])).await.unwrap();
+        running.execute(deactivate("ada")).await.unwrap();
         if cut_after != "the request" {
             running.engine().applied_up_to(running.data.log.head()).await.unwrap();
-            let erasure = erasure_ledger::open(&running.data.read, 1).await.unwrap().remove(0);
+            let erasure = due(&running).await.remove(0);
             let step = rollcall::domain::command::ErasureStep {
                 erasure: erasure.erasure,
                 subject: ada,
-                step: rollcall::domain::erasure::Step::EndRelations(1),
+                step: Step::EndRelations(1),
                 friends: vec![bob],
             };
             running.execute(Command::Erasure(step)).await.unwrap();
         }
         if cut_after == "the destruction" {
-            let destroyed = running.data.vault.destroy(&[(ada, &[Class::Profile, Class::Moderation])]).unwrap();
-            assert_eq!(destroyed.keys, 2);
+            let Erasure { erasure, app, operation, .. } = due(&running).await.remove(0);
+            let classes = vec![Class::Profile, Class::Moderation];
+            let doomed = Doomed { erasure, app, subject: ada, classes, operation };
+            assert_eq!(running.data.vault.destroy(&[doomed]).unwrap()[0].keys.len(), 2);
         }
         let running = running.reopen(dir.path()).await;
         assert_eq!(opened(&running, ada, &of_ada).is_none(), cut_after == "the destruction", "after {cut_after}");
@@ -160,7 +176,7 @@ async fn a_reactivated_user_has_new_keys_and_none_of_the_old_data() {
     let dir = tempfile::tempdir().unwrap();
     let (running, ada, _) = ada_and_bob(dir.path()).await;
     let of_ada = sealed_name(&running, ada).await;
-    running.execute(Command::Deactivate(vec![person("ada")])).await.unwrap();
+    running.execute(deactivate("ada")).await.unwrap();
     assert!(running.execute(reactivate("ada")).await.is_err(), "its erasure is not through");
     advance_all(&running.engine()).await.unwrap();
     let early = running.execute(reactivate("ada")).await;
@@ -178,7 +194,7 @@ async fn a_reactivated_user_has_new_keys_and_none_of_the_old_data() {
         assert_eq!(opened(&running, ada, &sealed).as_deref(), Some(what));
         assert!(old.iter().all(|(_, sealed)| opened(&running, ada, sealed).is_none()));
         old.insert(what, sealed);
-        running.execute(Command::Deactivate(vec![person("ada")])).await.unwrap();
+        running.execute(deactivate("ada")).await.unwrap();
         advance_all(&running.engine()).await.unwrap();
         assert!(old.iter().all(|(_, sealed)| opened(&running, ada, sealed).is_none()), "after {what}");
     }
@@ -189,7 +205,7 @@ async fn a_reactivated_user_has_new_keys_and_none_of_the_old_data() {
 async fn what_others_say_about_an_erased_user_is_refused_and_not_called_an_outage() {
     let dir = tempfile::tempdir().unwrap();
     let (running, ..) = ada_and_bob(dir.path()).await;
-    running.execute(Command::Deactivate(vec![person("ada")])).await.unwrap();
+    running.execute(deactivate("ada")).await.unwrap();
     advance_all(&running.engine()).await.unwrap();
     let said = tokio::time::timeout(Duration::from_secs(20), running.execute(remark("ada"))).await.unwrap();
     assert!(matches!(said, Err(Error::Refused(_))), "{said:?}");

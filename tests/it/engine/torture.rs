@@ -11,9 +11,13 @@ use chrono::{DateTime, Utc};
 use rollcall::domain::user;
 use rollcall::engine::journal;
 use rollcall::eventlog::{self, Item, Outcome};
+use rollcall::privacy::Doomed;
 use rollcall_schemas::Event;
+use rollcall_schemas::ids::{ErasureId, OperationId};
+use rollcall_schemas::personal::Class;
 use rollcall_schemas::{blocklist, friendship};
 use tokio::sync::{Notify, watch};
+use uuid::Uuid;
 
 use super::{
     Arc, Command, Engine, Environment, Error, EventLog, RawEvent, Running, SubjectRef, at_once, caller, person,
@@ -303,7 +307,14 @@ async fn a_command_that_cannot_be_sealed_fails_alone() {
         running.register(&format!("user-{number}")).await;
     }
     // Behind the engine's back: the only way to make a seal fail while the state allows the command.
-    running.data.vault.destroy(&[(lost, &rollcall_schemas::personal::Class::ALL)]).unwrap();
+    let doomed = Doomed {
+        erasure: ErasureId(Uuid::new_v4()),
+        app: super::app_id(),
+        subject: lost,
+        classes: Class::ALL.to_vec(),
+        operation: OperationId(String::new()),
+    };
+    running.data.vault.destroy(&[doomed]).unwrap();
     let rename =
         |user_id: &str| Command::User(vec![person(user_id)], user::Command::Modify(Some(super::named("New")), None));
     for _ in 0..5 {
