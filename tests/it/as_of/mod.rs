@@ -132,7 +132,7 @@ impl Given {
 
     async fn erases(&self, command: Command) {
         self.execute(command).await.unwrap();
-        while advance_all(self.engine()).await.unwrap() > 0 {}
+        advance_all(self.engine()).await.unwrap();
     }
 
     async fn past(&self) -> Past<'_> {
