@@ -199,7 +199,7 @@ pub fn applied(read: &ReadStore) -> u64 {
 }
 
 /// How far all of these read models are.
-pub(super) fn applied_of(read: &ReadStore, models: &[&'static dyn Projection]) -> u64 {
+pub(crate) fn applied_of(read: &ReadStore, models: &[&'static dyn Projection]) -> u64 {
     let checkpoints = read.checkpoints();
     let of = |name| checkpoints.iter().find(|checkpoint| checkpoint.model == name).map_or(0, |found| found.position);
     models.iter().map(|model| of(model.name())).min().unwrap_or(0)

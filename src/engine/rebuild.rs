@@ -45,7 +45,7 @@ pub async fn rebuild(
     fill(log, vault, read, models, progress).await
 }
 
-/// Applies to the live read models what the service had not applied when it stopped.
+/// Applies to read models what the service had not applied to them when it stopped.
 ///
 /// # Errors
 /// The log, the vault or the read store is unavailable; what was applied stays applied.
@@ -53,9 +53,10 @@ pub async fn catch_up(
     log: &Arc<dyn EventLog>,
     vault: &Arc<dyn Vault>,
     read: &Arc<ReadStore>,
+    models: &[&'static dyn Projection],
     progress: &dyn Fn(u64, u64),
 ) -> Result<(), Error> {
-    fill(log, vault, read, rollcall_projections::ALL, progress).await
+    fill(log, vault, read, models, progress).await
 }
 
 async fn fill(

@@ -23,6 +23,8 @@ pub struct Explanation {
     /// The moment.
     #[serde(flatten)]
     pub moment: Moment,
+    /// Whether it is allowed.
+    pub allowed: bool,
     /// Why it is refused, as the caller is told; absent: it is not.
     pub refused: Option<String>,
     /// The same as a value.
@@ -70,13 +72,13 @@ impl Then {
     fn put(&mut self, input: Input) {
         match input {
             Input::State(stream, state) => drop(self.states.insert(stream, state)),
-            Input::Friends(subject, count) => drop(self.friends.insert(subject, count)),
+            Input::Friends(subject, friends) => drop(self.friends.insert(subject, friends.len())),
         }
     }
 }
 
-/// Explains how a command of an app is decided at a moment, over what the log held then. Persons are those the
-/// userIds name today; nothing is appended and nobody is introduced.
+/// Explains how a command of an app is decided at a moment, over what the log held then. A person without a subject is
+/// the one the userId names today; nothing is appended and nobody is introduced.
 ///
 /// # Errors
 /// A part is unavailable, or an event of one of the streams cannot be decoded.
@@ -100,7 +102,14 @@ pub async fn explain(past: Past<'_>, app: &AppId, mut command: Command, moment: 
     };
     let refused = |then: &Then| decide(app, then, &context, &command).err();
     let Some(refusal) = refused(&then) else {
-        return Ok(Explanation { moment, refused: None, refusal: None, facts: vec![], only_latest_of: vec![] });
+        return Ok(Explanation {
+            moment,
+            allowed: true,
+            refused: None,
+            refusal: None,
+            facts: vec![],
+            only_latest_of: vec![],
+        });
     };
     let mut facts = BTreeMap::new();
     for track in &tracks {
@@ -115,6 +124,7 @@ pub async fn explain(past: Past<'_>, app: &AppId, mut command: Command, moment: 
     let only_latest_of = tracks.iter().filter(|track| track.is_cut()).map(Track::name).collect();
     Ok(Explanation {
         moment,
+        allowed: false,
         refused: Some(refusal.to_string()),
         refusal: Some(refusal),
         facts: facts.into_values().collect(),
@@ -126,7 +136,7 @@ pub async fn explain(past: Past<'_>, app: &AppId, mut command: Command, moment: 
 async fn resolve(past: Past<'_>, app: &AppId, command: &mut Command) -> Result<(), Error> {
     let introduces = command.introduces();
     let mut strangers = HashMap::new();
-    for person in command.persons_mut() {
+    for person in command.persons_mut().into_iter().filter(|person| person.subject.is_none()) {
         person.subject = match past.subject(app, &Who::UserId(person.user_id.clone())).await {
             Ok(subject) => Some(subject),
             Err(Error::UnknownUser) if introduces => {

@@ -4,13 +4,14 @@
 //! What was erased since shows as erased, also for dates before the erasure. Nothing here appends an event, makes a
 //! key or writes the live read models.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use rollcall_projections::store::ReadStore;
-use rollcall_projections::{audit_trail, user_directory};
+use rollcall_projections::{Projection, audit_trail, deactivated_users, erasure_ledger, user_directory};
 use rollcall_schemas::ids::{AppId, SubjectRef};
 
-use crate::domain::values::UserId;
+use crate::domain::values::{Invalid, UserId};
 use crate::engine::{self, Engine, journal, projector, rebuild};
 use crate::eventlog::{self, EventLog};
 use crate::privacy::{self, Vault};
@@ -24,6 +25,7 @@ mod shown;
 mod tracks;
 mod user;
 mod when;
+mod words;
 
 pub use diff::{Change, Diff, diff};
 pub use explain::{Explanation, Fact, explain};
@@ -35,6 +37,7 @@ pub use scratch::{AsOf, Parked};
 pub use shown::{Erased, Shown};
 pub use user::{Ban, Other, QuietHours, Status, UserAt, user_at};
 pub use when::{Moment, When, resolve};
+pub use words::{ASKED, NotAsked, command};
 
 /// Why the past was not shown.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +111,24 @@ pub enum Who {
     Subject(SubjectRef),
 }
 
+impl FromStr for Who {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text.strip_prefix("subject:").and_then(|reference| reference.parse().ok()) {
+            Some(reference) => Ok(Self::Subject(SubjectRef(reference))),
+            None => UserId::parse("userId", text).map(Self::UserId),
+        }
+    }
+}
+
+/// The read models that tell what may still be known.
+const NOW: &[&dyn Projection] = &[
+    &user_directory::UserDirectory,
+    &deactivated_users::DeactivatedUsers,
+    &erasure_ledger::ErasureLedger,
+    &audit_trail::AuditTrail,
+];
+
 impl<'p> Past<'p> {
     /// The past of a running engine, whose read models hold everything the log holds.
     ///
@@ -118,7 +139,8 @@ impl<'p> Past<'p> {
         Ok(Self { log: engine.log(), vault: engine.vault(), live: engine.read() })
     }
 
-    /// The past of a data directory that nobody serves; its read models are brought up to the log first.
+    /// The past of a log that nobody serves; the read models that tell what may still be known are brought up to it
+    /// first, in a store that may be empty. `progress` is told events done and events in all.
     ///
     /// # Errors
     /// The log was rewound, or a part is unavailable.
@@ -128,12 +150,29 @@ impl<'p> Past<'p> {
         live: &'p Arc<ReadStore>,
         progress: &dyn Fn(u64, u64),
     ) -> Result<Self, Error> {
-        let (applied, head) = (projector::applied(live), log.head());
+        let (applied, head) = (projector::applied_of(live, NOW), log.head());
         if applied > head {
             return Err(Error::Rewound { applied, head });
         }
-        rebuild::catch_up(log, vault, live, progress).await?;
+        rebuild::catch_up(log, vault, live, NOW, progress).await?;
         Ok(Self { log, vault, live })
+    }
+
+    /// The moment after the newest event.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub async fn newest(&self) -> Result<Moment, Error> {
+        self.resolve(When::Position(self.log.head())).await
+    }
+
+    /// Makes sure that there is such an app.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchApp`], or the read models are unavailable.
+    pub async fn has_app(&self, app: &AppId) -> Result<(), Error> {
+        let known = audit_trail::page(self.live, app, None, 1).await?;
+        if known.is_empty() { Err(Error::NoSuchApp(app.clone())) } else { Ok(()) }
     }
 
     /// The position and time that `when` means.

@@ -1,6 +1,6 @@
 //! One input of a decision, as it was after each event that changed it.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use rollcall_projections::PAGE_MAX;
 use rollcall_schemas::ids::SubjectRef;
@@ -23,15 +23,21 @@ const PAGE: usize = 512;
 pub(super) enum Input {
     /// The state of a stream.
     State(Stream, State),
-    /// How many friends a subject has.
-    Friends(SubjectRef, usize),
+    /// Who a subject's friends are.
+    Friends(SubjectRef, HashSet<SubjectRef>),
 }
 
 impl Input {
     fn evolve(&mut self, event: &Event, at: chrono::DateTime<chrono::Utc>) {
+        use friendship::Event::{Befriended, Ended};
         match (self, event) {
             (Self::State(_, state), event) => state.evolve(event, at),
-            (Self::Friends(_, count), Event::Friendship(friendship::Event::Befriended(_))) => *count += 1,
+            (Self::Friends(subject, friends), Event::Friendship(Befriended(e))) => {
+                friends.insert(if e.from == *subject { e.to } else { e.from });
+            }
+            (Self::Friends(subject, friends), Event::Friendship(Ended(e))) => {
+                friends.remove(if e.by == *subject { &e.other } else { &e.by });
+            }
             (Self::Friends(..), _) => {}
         }
     }
@@ -67,12 +73,15 @@ impl Track {
             for raw in page.iter().take_while(|raw| raw.position <= until) {
                 track.see(raw)?;
             }
+            if last.position > until {
+                return Ok(track);
+            }
         }
     }
 
-    /// The track of a subject's number of friends up to a position.
+    /// The track of a subject's friends up to a position.
     pub(super) async fn of_friends(past: Past<'_>, subject: SubjectRef, until: u64) -> Result<Self, Error> {
-        let mut track = Self::new(Input::Friends(subject, 0));
+        let mut track = Self::new(Input::Friends(subject, HashSet::new()));
         let mut after = 0;
         loop {
             let page = events_about(past, subject, after, until, PAGE_MAX).await?;

@@ -2,11 +2,12 @@
 
 use rollcall::audit::as_of::{Page, bans_at, deactivated_at, friends_at};
 use rollcall::domain::values::Tag;
-use rollcall::domain::{Command, user};
+use rollcall::domain::{Command, app, user};
 use rollcall::privacy::Doomed;
 use rollcall_projections::erasure_ledger;
 use rollcall_schemas::ids::{ErasureId, OperationId, SubjectRef};
 use rollcall_schemas::personal::Class;
+use rollcall_schemas::plain::Settings;
 use serde_json::{Value, json};
 
 use super::{
@@ -117,6 +118,7 @@ async fn each_life_of_a_user_names_the_erasure_that_ended_it() {
     let mut lives = vec![first];
     for name in ["Second", "Third"] {
         given.erases(deactivate("ada")).await;
+        given.ends_erasures(ada).await;
         given.does(reactivate("ada")).await;
         lives.push(given.does(register("ada", name)).await);
     }
@@ -140,6 +142,29 @@ async fn what_is_asked_to_be_erased_is_hidden_before_its_keys_are_gone() {
     let shown = given.shown(ada, full).await;
     assert!(personal(&shown).into_iter().all(is_erased), "{shown}");
     given.does(rename("bob", "Robert")).await;
+    given.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erasure_that_waits_hides_the_person_and_hides_nothing_once_called_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let given = Given::nobody(dir.path()).await;
+    let (ada, bob, full) = ada_and_bob(&given).await;
+    let (before, bob_before) = (given.shown(ada, full).await, given.shown(bob, full).await);
+    given.operate(app::Command::ChangeSettings(Settings { erasure_grace_seconds: 3_600, ..Settings::default() })).await;
+    let waits = given.does(deactivate("ada")).await;
+    given.engine().applied_up_to(waits).await.unwrap();
+    let ledger = erasure_ledger::of(given.engine().read(), ada, 10).await.unwrap().remove(0);
+    let restricted = json!({"restricted": {"erasure_id": ledger.erasure, "at": ledger.requested_at}});
+    for position in [full, waits] {
+        let shown = given.shown(ada, position).await;
+        assert!(personal(&shown).into_iter().all(|value| *value == restricted), "{shown}");
+        assert_eq!(shown["user_id"], json!("ada"));
+    }
+    assert_eq!(given.shown(ada, waits).await["status"], json!("restricted"));
+    assert_eq!(given.shown(bob, full).await, bob_before);
+    given.does(Command::CancelErasure { erasure: ledger.erasure, subject: ada, others_wait: false }).await;
+    assert_eq!(given.shown(ada, full).await, before);
     given.stop();
 }
 

@@ -18,9 +18,13 @@ const USERS: [&str; 5] = ["ada", "bob", "eve", "kim", "zoe"];
 const PAGE: Page = Page { number: 1, size: 1_000 };
 
 /// Numbers that look random and are the same in every run.
-struct Dice(u64);
+pub(super) struct Dice(u64);
 
 impl Dice {
+    pub(super) fn of(seed: u64) -> Self {
+        Self(seed)
+    }
+
     fn below(&mut self, sides: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap() % sides
@@ -34,7 +38,7 @@ impl Dice {
         self.below(2) == 0
     }
 
-    fn command(&mut self) -> Command {
+    pub(super) fn command(&mut self) -> Command {
         let (who, target, n) = (self.user(), self.user(), self.below(1_000));
         let of = |command| Command::User(vec![person(who)], command);
         let list = vec![person(target)];
