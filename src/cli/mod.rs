@@ -13,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 mod apps;
 pub mod config;
 mod models;
+mod replay;
 mod serve;
 pub mod wiring;
 
@@ -53,6 +54,9 @@ enum Task {
         #[command(flatten)]
         data: Data,
     },
+    /// Show users and lists of a stopped data directory as they were at a moment, or explain a refusal; prints JSON and
+    /// changes nothing
+    Replay(replay::Options),
     /// Measure this machine: ceilings, commands, queries, read models, and the ratios between them
     Bench(crate::bench::Options),
 }
@@ -157,6 +161,7 @@ pub fn main() -> ExitCode {
         Task::Apps(task) => apps::run(task),
         Task::Rebuild { model, data } => models::rebuild(&model, &data.data_dir),
         Task::Verify { data } => models::verify(&data.data_dir),
+        Task::Replay(options) => replay::run(&options),
         Task::Bench(options) => crate::bench::run(&options).map_err(Into::into),
     };
     match result {
