@@ -8,6 +8,7 @@ use crate::support::{App, Service};
 
 mod apps;
 mod first_start;
+mod reads;
 mod replay;
 mod settings;
 
