@@ -138,6 +138,40 @@ pub trait Nodes {
     }
 }
 
+/// The tree over leaves that come one after the other: it keeps a hash per level only.
+#[derive(Debug, Clone, Default)]
+pub struct Frontier {
+    size: u64,
+    /// Roots of the full subtrees, the largest first.
+    peaks: Vec<Hash>,
+}
+
+impl Frontier {
+    /// Adds a leaf.
+    pub fn push(&mut self, leaf: Hash) {
+        let mut hash = leaf;
+        for _ in 0..self.size.trailing_ones() {
+            if let Some(left) = self.peaks.pop() {
+                hash = node(&left, &hash);
+            }
+        }
+        self.peaks.push(hash);
+        self.size += 1;
+    }
+
+    /// How many leaves there are.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The root over all leaves.
+    #[must_use]
+    pub fn root(&self) -> Hash {
+        self.peaks.iter().rev().copied().reduce(|right, left| node(&left, &right)).unwrap_or_else(empty)
+    }
+}
+
 /// Whether the proof shows a leaf at `index` of the tree of `size` leaves with that root (RFC 9162, 2.1.3.2).
 #[must_use]
 pub fn includes(root: &Hash, size: u64, index: u64, leaf: &Hash, proof: &[Hash]) -> bool {
@@ -234,7 +268,8 @@ mod tests {
     /// The vectors of certificate-transparency-go (merkle_verifier_test): eight leaves.
     #[test]
     fn roots_are_those_of_the_published_vectors() {
-        let leaves = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"];
+        let leaves =
+            ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"];
         let tree = InMemory(leaves.iter().map(|hexed| leaf(&[&hex::decode(hexed).unwrap()])).collect());
         let roots = [
             "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",

@@ -1,4 +1,8 @@
-//! Erasure as a process, and what proves it; the past, as far as it may still be known.
+//! Erasure as a process, what proves it, and the tree over the log that makes any change of the past visible; the past,
+//! as far as it may still be known.
 
 pub mod as_of;
 pub mod erasure;
+pub mod merkle;
+pub mod report;
+pub mod tree;

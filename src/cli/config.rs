@@ -93,6 +93,8 @@ pub struct File {
     pub apps: Vec<FileSpec>,
     /// HTTP worker threads.
     pub workers: Option<usize>,
+    /// Where a copy of the signed checkpoint is kept.
+    pub checkpoint_copy: Option<PathBuf>,
 }
 
 /// An app in a configuration file.

@@ -75,6 +75,10 @@ struct ServeArgs {
     /// App to serve, created if absent: KEY:SECRET[:development|production[:starter|pro]]; may be repeated
     #[arg(long = "app", env = "ROLLCALL_APP", value_delimiter = ',', hide_env_values = true)]
     apps: Vec<AppSpec>,
+    /// Keep a copy of the log's signed checkpoint in this file, best on another machine: a log that is put back to an
+    /// earlier state, together with everything else in the data directory, is recognised by it
+    #[arg(long, env = "ROLLCALL_CHECKPOINT_COPY")]
+    checkpoint_copy: Option<PathBuf>,
     /// HTTP worker threads [default: one per core]
     #[arg(long, env = "ROLLCALL_WORKERS")]
     workers: Option<usize>,

@@ -20,6 +20,7 @@ struct Settings {
     data_dir: PathBuf,
     apps: Vec<AppSpec>,
     workers: usize,
+    checkpoint_copy: Option<PathBuf>,
 }
 
 impl Settings {
@@ -45,6 +46,7 @@ impl Settings {
             data_dir: args.data_dir.or(file.data_dir).unwrap_or_else(|| "./data".into()),
             apps,
             workers,
+            checkpoint_copy: args.checkpoint_copy.or(file.checkpoint_copy),
         })
     }
 }
@@ -54,13 +56,15 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let listener = TcpListener::bind(settings.listen)
         .map_err(|error| format!("cannot listen on {}: {error}; choose another --listen address", settings.listen))?;
     let address = listener.local_addr()?;
-    let data = DataDir::create(&settings.data_dir)?;
+    let data = DataDir::create(&settings.data_dir)?.with_checkpoint_copy(settings.checkpoint_copy);
     let runtime = runtime()?;
+    let keeper = runtime.block_on(data.keeper())?;
     let service = runtime.block_on(data.start())?;
     runtime.block_on(prepare_apps(&service.engine, &settings.apps, address))?;
     let background = [
         runtime.spawn(engine::expiry::run(service.engine.clone(), service.stopping())),
-        runtime.spawn(audit::erasure::run(service.engine.clone(), service.stopping())),
+        runtime.spawn(audit::erasure::run(service.engine.clone(), keeper.clone(), service.stopping())),
+        runtime.spawn(keeper.clone().run(service.stopping())),
     ];
     let options = http::Options { workers: settings.workers };
     let served = actix_web::rt::System::new().block_on(async {

@@ -7,6 +7,9 @@ use std::sync::Arc;
 
 use rollcall_projections::store::ReadStore;
 
+use tokio::sync::OnceCell;
+
+use crate::audit::tree::{self, Keeper};
 use crate::engine::Limits;
 use crate::engine::start::{self, Ports, Service};
 use crate::eventlog::{self, EventLog};
@@ -41,6 +44,9 @@ pub enum Error {
     /// The read models.
     #[error(transparent)]
     Read(#[from] rollcall_projections::store::Error),
+    /// The tree over the log.
+    #[error(transparent)]
+    Tree(#[from] tree::Error),
     /// The engine.
     #[error(transparent)]
     Start(#[from] start::Error),
@@ -56,6 +62,8 @@ pub struct DataDir {
     pub vault: Arc<dyn Vault>,
     /// The read models.
     pub read: Arc<ReadStore>,
+    checkpoint_copy: Option<PathBuf>,
+    keeper: OnceCell<Arc<Keeper>>,
 }
 
 impl DataDir {
@@ -90,7 +98,34 @@ impl DataDir {
             read: Arc::new(ReadStore::open(&path.join("read.db"))?),
             path: path.into(),
             _lock: lock,
+            checkpoint_copy: None,
+            keeper: OnceCell::new(),
         })
+    }
+
+    /// Keeps a copy of the signed checkpoint there, and compares the log with it at the start.
+    #[must_use]
+    pub fn with_checkpoint_copy(mut self, path: Option<PathBuf>) -> Self {
+        self.checkpoint_copy = path;
+        self
+    }
+
+    /// The tree over the log.
+    ///
+    /// # Errors
+    /// The log was put back to an earlier state or changed, or a part is unavailable.
+    pub async fn keeper(&self) -> Result<Arc<Keeper>, Error> {
+        let open = async || {
+            let (copy, log, vault) = (self.checkpoint_copy.clone(), self.log.clone(), self.vault.clone());
+            Keeper::open(&self.tree(), copy, log, vault).await.map(Arc::new)
+        };
+        Ok(self.keeper.get_or_try_init(open).await?.clone())
+    }
+
+    /// Where the tree over the log lies.
+    #[must_use]
+    pub fn tree(&self) -> PathBuf {
+        self.path.join("tree")
     }
 
     /// Where it is.
@@ -104,6 +139,7 @@ impl DataDir {
     /// # Errors
     /// The log is corrupt or rewound, or a part is unavailable.
     pub async fn start(&self) -> Result<Service, Error> {
+        self.keeper().await?;
         let ports = Ports { log: self.log.clone(), vault: self.vault.clone(), read: self.read.clone() };
         Ok(start::start(ports, Limits::default()).await?)
     }

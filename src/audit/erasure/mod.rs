@@ -16,6 +16,8 @@ use rollcall_schemas::personal::Class;
 use rollcall_schemas::plain::Scope;
 use tokio_util::sync::CancellationToken;
 
+use super::report::issue::{self, Issued, issue};
+use super::tree::{self, Keeper};
 use crate::domain::Command;
 use crate::domain::command::ErasureStep;
 use crate::domain::erasure::Step;
@@ -47,6 +49,18 @@ pub enum Error {
     },
 }
 
+impl From<tree::Error> for Error {
+    fn from(error: tree::Error) -> Self {
+        Self::Engine(engine::Error::Unavailable(error.to_string()))
+    }
+}
+
+impl From<issue::Error> for Error {
+    fn from(error: issue::Error) -> Self {
+        Self::Engine(engine::Error::Unavailable(error.to_string()))
+    }
+}
+
 impl From<privacy::Error> for Error {
     fn from(error: privacy::Error) -> Self {
         Self::Engine(error.into())
@@ -72,10 +86,10 @@ impl From<journal::ReadError> for Error {
 }
 
 /// Runs until `stop`: whenever an erasure was requested, and every two seconds.
-pub async fn run(engine: Arc<Engine>, stop: CancellationToken) {
+pub async fn run(engine: Arc<Engine>, keeper: Arc<Keeper>, stop: CancellationToken) {
     let requested = engine.erasures();
     loop {
-        match advance_all(&engine).await {
+        match advance_all(&engine, &keeper).await {
             Ok(0) => {}
             Ok(_) => continue,
             Err(error) => tracing::warn!(%error, "an erasure cannot go on for now; it is tried again"),
@@ -92,7 +106,7 @@ pub async fn run(engine: Arc<Engine>, stop: CancellationToken) {
 ///
 /// # Errors
 /// A step could not be taken; it is taken again by the next call.
-pub async fn advance_all(engine: &Engine) -> Result<usize, Error> {
+pub async fn advance_all(engine: &Engine, keeper: &Keeper) -> Result<usize, Error> {
     // The ledger must hold every request that was acknowledged.
     applied(engine).await?;
     let due = erasure_ledger::due(engine.read(), engine.now(), BATCH_MAX).await?;
@@ -112,11 +126,12 @@ pub async fn advance_all(engine: &Engine) -> Result<usize, Error> {
     let before = |step: Recorded| due.iter().filter(move |erasure| erasure.step < step);
 
     try_join_all(before(Recorded::RelationsEnded).map(|erasure| end_relations(engine, erasure))).await?;
-    destroy(engine, &before(Recorded::Scrubbed).collect::<Vec<_>>()).await?;
+    destroy(engine, keeper, &before(Recorded::Scrubbed).collect::<Vec<_>>()).await?;
     applied(engine).await?;
     try_join_all(before(Recorded::ReadModelsScrubbed).map(|erasure| scrub_read_models(engine, erasure))).await?;
     let control_opened = sealed::control_opens(engine.vault().as_ref())?;
     try_join_all(before(Recorded::Verified).map(|erasure| verify(engine, erasure, control_opened))).await?;
+    try_join_all(before(Recorded::Reported).map(|erasure| report(engine, keeper, erasure))).await?;
     let finality = engine.vault().finality();
     try_join_all(due.iter().map(|erasure| record(engine, erasure, Step::Finalise(finality), vec![]))).await?;
     applied(engine).await?;
@@ -170,10 +185,12 @@ async fn end_relations(engine: &Engine, erasure: &Erasure) -> Result<(), Error> 
 }
 
 /// Destroys the keys of all these erasures in one rotation, detaches what they sealed, records the scrubbing.
-async fn destroy(engine: &Engine, erasures: &[&Erasure]) -> Result<(), Error> {
+async fn destroy(engine: &Engine, keeper: &Keeper, erasures: &[&Erasure]) -> Result<(), Error> {
     if erasures.is_empty() {
         return Ok(());
     }
+    // The vault knows of the requests before it acts on them: a log without them is recognised.
+    keeper.close().await?;
     let doom = |erasure: &&Erasure| Doomed {
         erasure: erasure.erasure,
         app: erasure.app.clone(),
@@ -221,4 +238,11 @@ async fn verify(engine: &Engine, erasure: &Erasure, control_opened: bool) -> Res
         return Err(Error::Unverified { erasure: erasure.erasure.0, what });
     }
     record(engine, erasure, Step::Verify { tried: tried.values, control_opened }, vec![]).await
+}
+
+/// Issues the report. Two may make one for the same erasure, after a crash; the log takes one of them.
+async fn report(engine: &Engine, keeper: &Keeper, erasure: &Erasure) -> Result<(), Error> {
+    let Issued { report, sha256, envelope } =
+        issue(keeper, engine.vault().as_ref(), erasure.erasure, engine.now(), vec![]).await?;
+    record(engine, erasure, Step::Report { status: report.status, sha256, envelope }, vec![]).await
 }

@@ -90,8 +90,12 @@ impl Tiles {
     /// # Errors
     /// The files cannot be written.
     pub fn sync(&self) -> io::Result<()> {
-        let changed: Vec<File> =
-            self.levels().iter().filter(|level| level.hashes > 0).map(|l| l.file.try_clone()).collect::<Result<_, _>>()?;
+        let changed: Vec<File> = self
+            .levels()
+            .iter()
+            .filter(|level| level.hashes > 0)
+            .map(|l| l.file.try_clone())
+            .collect::<Result<_, _>>()?;
         changed.iter().try_for_each(File::sync_data)
     }
 

@@ -118,7 +118,6 @@ async fn each_life_of_a_user_names_the_erasure_that_ended_it() {
     let mut lives = vec![first];
     for name in ["Second", "Third"] {
         given.erases(deactivate("ada")).await;
-        given.ends_erasures(ada).await;
         given.does(reactivate("ada")).await;
         lives.push(given.does(register("ada", name)).await);
     }

@@ -6,17 +6,15 @@ use std::sync::Arc;
 use rollcall::audit::as_of::{AsOf, Moment, Past, UserAt, When, Who, user_at};
 use rollcall::audit::erasure::advance_all;
 use rollcall::cli::wiring::DataDir;
-use rollcall::domain::command::ErasureStep;
-use rollcall::domain::erasure::{Request, Step};
+use rollcall::domain::erasure::Request;
 use rollcall::domain::values::{BanMinutes, Name, Portrait, Reason, Remark, UserId};
 use rollcall::domain::{Command, Person, ban, user};
 use rollcall::domain::{IssuedToken, Reply, app};
 use rollcall::engine::start::Service;
 use rollcall::engine::{Caller, Done, Engine, Error};
-use rollcall_projections::erasure_ledger;
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::{AppId, FieldName, SecretId, SubjectRef};
-use rollcall_schemas::plain::{Environment, Finality, Plan, ReportStatus, Settings};
+use rollcall_schemas::plain::{Environment, Plan, Settings};
 use serde_json::{Value, json};
 
 mod erased;
@@ -135,21 +133,8 @@ impl Given {
 
     async fn erases(&self, command: Command) {
         self.execute(command).await.unwrap();
-        advance_all(self.engine()).await.unwrap();
-    }
-
-    /// Takes the erasures of a subject to their end, should nobody have issued their report.
-    async fn ends_erasures(&self, subject: SubjectRef) {
-        let erasures = erasure_ledger::of(self.engine().read(), subject, 10).await.unwrap();
-        for found in erasures.iter().filter(|found| !found.is_ended()) {
-            let report =
-                Step::Report { status: ReportStatus::Scrubbed, sha256: String::new(), envelope: String::new() };
-            for step in [report, Step::Finalise(Finality::LocalFile)] {
-                let step = ErasureStep { erasure: found.erasure, subject, step, friends: vec![] };
-                self.does(Command::Erasure(step)).await;
-            }
-        }
-        self.engine().applied_up_to(self.head()).await.unwrap();
+        let keeper = self.data.keeper().await.unwrap();
+        while advance_all(self.engine(), &keeper).await.unwrap() > 0 {}
     }
 
     async fn past(&self) -> Past<'_> {

@@ -1,7 +1,7 @@
 //! The past of a stopped data directory, asked with the binary.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use serde_json::{Value, json};
@@ -11,10 +11,18 @@ use crate::support::{App, Service};
 
 const APP: App = App::PRODUCTION;
 
-/// Every file below a directory, by name, with its bytes.
-fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
-    let entries = dir.read_dir().unwrap().map(Result::unwrap);
-    entries.map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap())).collect()
+/// Every file below a directory, by its path there, with its bytes.
+fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in dir.read_dir().unwrap().map(Result::unwrap) {
+        let (path, name) = (entry.path(), PathBuf::from(entry.file_name()));
+        if path.is_dir() {
+            found.extend(files(&path).into_iter().map(|(below, bytes)| (name.join(below), bytes)));
+        } else {
+            found.insert(name, std::fs::read(path).unwrap());
+        }
+    }
+    found
 }
 
 fn replay(data: &Path, args: &[&str]) -> Output {
@@ -128,7 +136,9 @@ fn a_directory_in_use_is_not_replayed_but_its_stopped_copy_is() {
     let mut service = killed();
     let copy = tempfile::tempdir().unwrap();
     for (name, bytes) in files(service.data()) {
-        std::fs::write(copy.path().join(name), bytes).unwrap();
+        let to = copy.path().join(name);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::write(to, bytes).unwrap();
     }
     service.restart();
     let refused = replay(service.data(), &["--query", &query("bans")]);

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use rollcall::audit::erasure::advance_all;
 use rollcall::domain::erasure::{Request, Step};
 use rollcall::domain::values::Remark;
 use rollcall::domain::{Command, Refusal, app, user};
@@ -90,9 +89,9 @@ async fn a_deactivated_user_keeps_the_user_id_and_nothing_else() {
     let (of_ada, of_bob) = (sealed_name(&running, ada).await, sealed_name(&running, bob).await);
     assert_eq!(opened(&running, ada, &of_ada).as_deref(), Some("Ada"));
     running.execute(deactivate("ada")).await.unwrap();
-    assert_eq!(advance_all(&running.engine()).await.unwrap(), 1);
+    assert_eq!(running.erase().await, 1);
     assert!(all_finished(&running).await);
-    assert_eq!(advance_all(&running.engine()).await.unwrap(), 0);
+    assert_eq!(running.erase().await, 0);
     assert_eq!(opened(&running, ada, &of_ada), None);
     assert_eq!(opened(&running, bob, &of_bob).as_deref(), Some("Bob"));
     assert_eq!(attached(&running, ada).await, [("user.registered", "user_id".to_owned())]);
@@ -117,7 +116,7 @@ async fn a_forgotten_user_id_is_somebody_else_from_then_on() {
         before.push(next);
     }
     while !all_finished(&running).await {
-        advance_all(&running.engine()).await.unwrap();
+        running.erase().await;
     }
     let last = before.pop().unwrap();
     for subject in before {
@@ -160,7 +159,7 @@ async fn an_erasure_cut_short_anywhere_is_finished_by_the_next_run() {
         let running = running.reopen(dir.path()).await;
         assert_eq!(opened(&running, ada, &of_ada).is_none(), cut_after == "the destruction", "after {cut_after}");
         assert!(!all_finished(&running).await);
-        assert_eq!(advance_all(&running.engine()).await.unwrap(), 1, "after {cut_after}");
+        assert_eq!(running.erase().await, 1, "after {cut_after}");
         assert!(all_finished(&running).await);
         assert_eq!(opened(&running, ada, &of_ada), None);
         assert_eq!(attached(&running, ada).await, [("user.registered", "user_id".to_owned())], "after {cut_after}");
@@ -178,7 +177,7 @@ async fn a_reactivated_user_has_new_keys_and_none_of_the_old_data() {
     let of_ada = sealed_name(&running, ada).await;
     running.execute(deactivate("ada")).await.unwrap();
     assert!(running.execute(reactivate("ada")).await.is_err(), "its erasure is not through");
-    advance_all(&running.engine()).await.unwrap();
+    running.erase().await;
     let early = running.execute(reactivate("ada")).await;
     assert!(matches!(early, Err(Error::Refused(Refusal::ReactivationTooEarly { .. }))), "{early:?}");
     running
@@ -195,7 +194,7 @@ async fn a_reactivated_user_has_new_keys_and_none_of_the_old_data() {
         assert!(old.iter().all(|(_, sealed)| opened(&running, ada, sealed).is_none()));
         old.insert(what, sealed);
         running.execute(deactivate("ada")).await.unwrap();
-        advance_all(&running.engine()).await.unwrap();
+        running.erase().await;
         assert!(old.iter().all(|(_, sealed)| opened(&running, ada, sealed).is_none()), "after {what}");
     }
     running.stop();
@@ -206,7 +205,7 @@ async fn what_others_say_about_an_erased_user_is_refused_and_not_called_an_outag
     let dir = tempfile::tempdir().unwrap();
     let (running, ..) = ada_and_bob(dir.path()).await;
     running.execute(deactivate("ada")).await.unwrap();
-    advance_all(&running.engine()).await.unwrap();
+    running.erase().await;
     let said = tokio::time::timeout(Duration::from_secs(20), running.execute(remark("ada"))).await.unwrap();
     assert!(matches!(said, Err(Error::Refused(_))), "{said:?}");
     running.stop();

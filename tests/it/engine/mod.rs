@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use rollcall::audit::erasure::advance_all;
 use rollcall::cli::wiring::DataDir;
 use rollcall::domain::values::{Name, UserId};
 use rollcall::domain::{Command, IssuedToken, Person, Refusal, Reply, app, user};
@@ -91,6 +92,11 @@ impl Running {
 
     async fn register(&self, user_id: &str) -> IssuedToken {
         issued(&self.execute(register(user_id)).await.unwrap())
+    }
+
+    /// Takes every erasure that is due as far as it goes; answers how many there were.
+    async fn erase(&self) -> usize {
+        advance_all(&self.engine(), self.data.keeper().await.unwrap().as_ref()).await.unwrap()
     }
 
     async fn events(&self, name: &str) -> Vec<RawEvent> {

@@ -1,0 +1,375 @@
+//! The tree over the log (RFC 6962): who holds a signed checkpoint of it can prove any later change of the past.
+//!
+//! The keeper follows the log and adds the hash of every event. While there is activity it signs size and root every
+//! second, and tells the vault once a minute and before keys are destroyed: a log that was put back to an earlier
+//! state is recognised when the service starts.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::merkle::{Hash, Nodes as _};
+use crate::eventlog::{self, EventLog};
+use crate::privacy::{self, Vault, Witnessed};
+
+mod history;
+pub mod leaf;
+pub mod note;
+pub mod tiles;
+pub mod verify;
+
+use history::History;
+use note::{Checkpoint, Verifier};
+use tiles::Tiles;
+
+/// Events read at once.
+const BATCH_MAX: usize = 4_096;
+/// How long the tree may be behind the log at most, so that small batches are added together.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How often a checkpoint is signed while there is activity.
+const SIGN_EVERY: Duration = Duration::from_secs(1);
+/// How often the vault is told.
+const WITNESS_EVERY: Duration = Duration::from_mins(1);
+
+/// Why the tree cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Its files cannot be read or written.
+    #[error("the tree over the log cannot be read or written: {0}; check the directory `tree` of the data directory")]
+    Files(#[from] std::io::Error),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] eventlog::Error),
+    /// The vault.
+    #[error(transparent)]
+    Vault(#[from] privacy::Error),
+    /// A checkpoint is not signed by this vault.
+    #[error("the checkpoint in {path} is not of this log: {source}; put back the files that belong together")]
+    Foreign {
+        /// Where it was found.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: note::Error,
+    },
+    /// The log is shorter than it was.
+    #[error(
+        "the log holds {head} events but {witness} has seen {seen}: the log was put back to an earlier state. Put back \
+         the newest log, or run `rollcall recover` to go on with this one"
+    )]
+    Rewound {
+        /// Who knows better.
+        witness: String,
+        /// How many events there were.
+        seen: u64,
+        /// How many there are.
+        head: u64,
+    },
+    /// The log has another past than it had.
+    #[error(
+        "the first {seen} events of the log are not those that {witness} has seen: the log was changed or exchanged. \
+         Run `rollcall audit verify` to find where, and put back an unchanged log"
+    )]
+    Rewritten {
+        /// Who knows better.
+        witness: String,
+        /// How many events it has seen.
+        seen: u64,
+    },
+    /// The tree does not reach that far.
+    #[error("there are {size} events; nothing can be proven about event {position}")]
+    Beyond {
+        /// What was asked for.
+        position: u64,
+        /// How many events there are.
+        size: u64,
+    },
+}
+
+/// A checkpoint with its signatures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// What is signed.
+    pub checkpoint: Checkpoint,
+    /// The signed note.
+    pub note: String,
+}
+
+/// Keeps the tree of one log.
+pub struct Keeper {
+    dir: PathBuf,
+    copy: Option<PathBuf>,
+    origin: String,
+    log: Arc<dyn EventLog>,
+    vault: Arc<dyn Vault>,
+    tiles: Tiles,
+    history: Mutex<History>,
+    latest: RwLock<Option<Arc<Signed>>>,
+    advancing: tokio::sync::Mutex<()>,
+}
+
+/// The name of the log whose keys this vault holds, and of its signing keys.
+#[must_use]
+pub fn origin(vault: &dyn Vault) -> String {
+    format!("rollcall/{}", hex::encode(vault.id()))
+}
+
+/// The keys that may have signed for this log, retired ones included, oldest first.
+#[must_use]
+pub fn verifiers(vault: &dyn Vault) -> Vec<Verifier> {
+    let name = origin(vault);
+    vault.signers().into_iter().map(|signer| Verifier { name: name.clone(), public: signer.public }).collect()
+}
+
+/// What somebody knows of an earlier state of the log.
+struct Seen {
+    witness: String,
+    size: u64,
+    root: Hash,
+}
+
+fn read_if_any(path: &Path) -> std::io::Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) if text.is_empty() => Ok(None),
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What was seen of the log: by its own last checkpoint, by the vault, and where the copy of the checkpoint is kept.
+fn seen(dir: &Path, copy: Option<&Path>, vault: &dyn Vault) -> Result<Vec<Seen>, Error> {
+    let trusted = verifiers(vault);
+    let mut seen = Vec::new();
+    let own = dir.join("checkpoint");
+    for path in [Some(own.as_path()), copy].into_iter().flatten() {
+        let Some(text) = read_if_any(path)? else { continue };
+        let checkpoint =
+            Checkpoint::read(&text, &trusted).map_err(|source| Error::Foreign { path: path.into(), source })?;
+        let witness = format!("the checkpoint in {}", path.display());
+        seen.push(Seen { witness, size: checkpoint.size, root: checkpoint.root });
+    }
+    let Witnessed { size, root } = vault.witnessed()?.unwrap_or(Witnessed { size: 0, root: super::merkle::empty() });
+    seen.push(Seen { witness: "the vault".into(), size, root });
+    Ok(seen)
+}
+
+impl Keeper {
+    /// Opens the tree in `dir`, brings it up to the log, and compares the log with what was seen of it before. `copy`
+    /// is where a copy of the checkpoint is kept, best on another machine.
+    ///
+    /// # Errors
+    /// The log is shorter than it was or has another past, or something cannot be read or written.
+    pub async fn open(
+        dir: &Path,
+        copy: Option<PathBuf>,
+        log: Arc<dyn EventLog>,
+        vault: Arc<dyn Vault>,
+    ) -> Result<Self, Error> {
+        std::fs::create_dir_all(dir)?;
+        let seen = seen(dir, copy.as_deref(), vault.as_ref())?;
+        let head = log.head();
+        if let Some(Seen { witness, size, .. }) = seen.iter().find(|seen| seen.size > head) {
+            return Err(Error::Rewound { witness: witness.clone(), seen: *size, head });
+        }
+        let keeper = Self {
+            tiles: Tiles::open(dir, seen.iter().map(|seen| seen.size).max().unwrap_or(0))?,
+            history: Mutex::new(History::open(&dir.join("history"))?),
+            origin: origin(vault.as_ref()),
+            dir: dir.into(),
+            copy,
+            log,
+            vault,
+            latest: RwLock::default(),
+            advancing: tokio::sync::Mutex::default(),
+        };
+        keeper.compare(&seen).await?;
+        keeper.advance().await?;
+        for Seen { witness, size, root } in seen {
+            if keeper.tiles.root(size)? != root {
+                return Err(Error::Rewritten { witness, seen: size });
+            }
+        }
+        keeper.sign()?;
+        Ok(keeper)
+    }
+
+    /// Compares the files with what was seen, and their last event with the log.
+    async fn compare(&self, seen: &[Seen]) -> Result<(), Error> {
+        let size = self.tiles.size();
+        for seen in seen.iter().filter(|seen| seen.size <= size) {
+            if self.tiles.root(seen.size)? != seen.root {
+                tracing::warn!("the files of the tree over the log are damaged; they are made anew");
+                return Ok(self.tiles.truncate(0)?);
+            }
+        }
+        // The files hold what was signed: where the log says something else, they are the evidence and stay.
+        let Some(last) = size.checked_sub(1) else { return Ok(()) };
+        let events = self.log.read_all(last, 1).await?;
+        let recorded = self.tiles.hashes(0, last, size)?;
+        if events.iter().map(leaf::hash).eq(recorded) {
+            return Ok(());
+        }
+        let witness = seen.iter().max_by_key(|seen| seen.size).map_or_else(String::new, |seen| seen.witness.clone());
+        Err(Error::Rewritten { witness, seen: size })
+    }
+
+    /// Follows the log until `stop`.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let mut head = self.log.watch();
+        let mut sign = tokio::time::interval(SIGN_EVERY);
+        let mut witness = tokio::time::interval(WITNESS_EVERY);
+        loop {
+            let done = tokio::select! {
+                changed = head.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                    self.advance().await
+                }
+                _ = sign.tick() => self.sign().map(|_| ()),
+                _ = witness.tick() => self.witness().await,
+                () = stop.cancelled() => break,
+            };
+            if let Err(error) = done {
+                tracing::warn!(%error, "the tree over the log falls behind; it is tried again");
+                tokio::time::sleep(SIGN_EVERY).await;
+            }
+        }
+        if let Err(error) = self.close().await {
+            tracing::warn!(%error, "the last events are not in the signed checkpoint");
+        }
+    }
+
+    /// Signs and has the vault witness all there is.
+    ///
+    /// # Errors
+    /// The files, the log or the vault are unavailable.
+    pub async fn close(&self) -> Result<(), Error> {
+        self.advance().await?;
+        self.sign()?;
+        self.witness().await
+    }
+
+    /// Adds what the log has more.
+    async fn advance(&self) -> Result<(), Error> {
+        let _one = self.advancing.lock().await;
+        loop {
+            let events = self.log.read_all(self.tiles.size(), BATCH_MAX).await?;
+            if events.is_empty() {
+                return Ok(());
+            }
+            let hashes: Vec<Hash> = events.iter().map(leaf::hash).collect();
+            self.tiles.append(&hashes)?;
+            if events.len() < BATCH_MAX {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Signs what the tree holds, unless that was signed already.
+    fn sign(&self) -> Result<Arc<Signed>, Error> {
+        let size = self.tiles.size();
+        if let Some(latest) = self.latest().filter(|latest| latest.checkpoint.size >= size) {
+            return Ok(latest);
+        }
+        let checkpoint = Checkpoint { origin: self.origin.clone(), size, root: self.tiles.root(size)? };
+        let signatures = self.vault.sign(checkpoint.text().as_bytes());
+        let named = |(signer, signature): (privacy::Signer, [u8; 64])| {
+            (Verifier { name: self.origin.clone(), public: signer.public }, signature)
+        };
+        let note = checkpoint.note(&signatures.into_iter().map(named).collect::<Vec<_>>());
+        publish(&self.dir.join("checkpoint"), &note)?;
+        if let Some(copy) = &self.copy
+            && let Err(error) = publish(copy, &note)
+        {
+            tracing::warn!(%error, path = %copy.display(), "the copy of the checkpoint cannot be written");
+        }
+        let signed = Arc::new(Signed { checkpoint, note });
+        let mut latest = self.latest.write().unwrap_or_else(PoisonError::into_inner);
+        // Two may sign at once: the longer one stays.
+        if latest.as_ref().is_none_or(|latest| latest.checkpoint.size <= size) {
+            *latest = Some(signed.clone());
+        }
+        Ok(signed)
+    }
+
+    /// Has the vault remember what was signed, durably.
+    ///
+    /// # Errors
+    /// The files or the vault cannot be written.
+    pub async fn witness(&self) -> Result<(), Error> {
+        let Some(signed) = self.latest() else { return Ok(()) };
+        let Checkpoint { size, root, .. } = signed.checkpoint;
+        if !self.history().keep(size, &signed.note)? {
+            return Ok(());
+        }
+        let vault = self.vault.clone();
+        tokio::task::spawn_blocking(move || vault.witness(Witnessed { size, root }))
+            .await
+            .map_err(std::io::Error::other)??;
+        Ok(())
+    }
+
+    fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The newest signed checkpoint.
+    #[must_use]
+    pub fn latest(&self) -> Option<Arc<Signed>> {
+        self.latest.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A signed checkpoint that covers the event at a position.
+    ///
+    /// # Errors
+    /// The log has no such event, or the files cannot be read or written.
+    pub async fn covering(&self, position: u64) -> Result<Arc<Signed>, Error> {
+        if let Some(latest) = self.latest().filter(|latest| latest.checkpoint.size >= position) {
+            return Ok(latest);
+        }
+        self.advance().await?;
+        let signed = self.sign()?;
+        let size = signed.checkpoint.size;
+        if size >= position { Ok(signed) } else { Err(Error::Beyond { position, size }) }
+    }
+
+    /// The newest checkpoint that was kept of a log of at most that size.
+    ///
+    /// # Errors
+    /// The files cannot be read.
+    pub fn kept_at_most(&self, size: u64) -> Result<Option<Signed>, Error> {
+        let Some(note) = self.history().at_most(size)? else { return Ok(None) };
+        let checkpoint = Checkpoint::read(&note, &verifiers(self.vault.as_ref()))
+            .map_err(|source| Error::Foreign { path: self.dir.join("history"), source })?;
+        Ok(Some(Signed { checkpoint, note }))
+    }
+
+    /// The hashes of the tree.
+    #[must_use]
+    pub fn tiles(&self) -> &Tiles {
+        &self.tiles
+    }
+
+    /// The keys that may have signed, retired ones included, oldest first.
+    #[must_use]
+    pub fn verifiers(&self) -> Vec<Verifier> {
+        verifiers(self.vault.as_ref())
+    }
+
+    /// The log.
+    #[must_use]
+    pub fn log(&self) -> &Arc<dyn EventLog> {
+        &self.log
+    }
+}
+
+/// Replaces a file as a whole: who reads it sees the old note or the new one.
+fn publish(path: &Path, note: &str) -> std::io::Result<()> {
+    let beside = path.with_extension("new");
+    std::fs::write(&beside, note)?;
+    std::fs::rename(beside, path)
+}
