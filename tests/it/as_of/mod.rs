@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 mod erased;
 mod explained;
 mod history;
+mod reads;
 mod replayed;
 mod when;
 
