@@ -81,7 +81,8 @@ impl Then {
 /// the one the userId names today; nothing is appended and nobody is introduced.
 ///
 /// # Errors
-/// A part is unavailable, or an event of one of the streams cannot be decoded.
+/// [`Error::UnknownUser`] where a subject is given that the app does not know; a part is unavailable, or an event of one
+/// of the streams cannot be decoded.
 pub async fn explain(past: Past<'_>, app: &AppId, mut command: Command, moment: Moment) -> Result<Explanation, Error> {
     resolve(past, app, &mut command).await?;
     let mut tracks = Vec::new();
@@ -136,7 +137,12 @@ pub async fn explain(past: Past<'_>, app: &AppId, mut command: Command, moment: 
 async fn resolve(past: Past<'_>, app: &AppId, command: &mut Command) -> Result<(), Error> {
     let introduces = command.introduces();
     let mut strangers = HashMap::new();
-    for person in command.persons_mut().into_iter().filter(|person| person.subject.is_none()) {
+    for person in command.persons_mut() {
+        if let Some(subject) = person.subject {
+            // Nobody is shown what happens in another app.
+            past.subject(app, &Who::Subject(subject)).await?;
+            continue;
+        }
         person.subject = match past.subject(app, &Who::UserId(person.user_id.clone())).await {
             Ok(subject) => Some(subject),
             Err(Error::UnknownUser) if introduces => {

@@ -58,6 +58,10 @@ async fn what_nothing_recorded_made_so_is_refused_without_facts() {
         assert!(explained.facts.is_empty(), "{words}: {:?}", explained.facts);
     }
     assert!(asked(&given, "register mallory", given.head()).await.allowed);
+    let stranger = command(&["rename", "subject:00000000-0000-0000-0000-000000000007"]).unwrap();
+    let moment = given.moment(given.head()).await;
+    let refused = explain(given.past().await, &app_id(), stranger, moment).await.unwrap_err();
+    assert!(matches!(refused, rollcall::audit::as_of::Error::UnknownUser));
     assert!(command(&["befriend", "ada"]).is_err() && command(&["make-coffee", "ada"]).is_err());
     given.stop();
 }
