@@ -3,6 +3,7 @@
 //! A published event never changes its shape: a new shape is a new version. Each version has its JSON Schema
 //! beside its aggregate and its digest in `published.lock`.
 
+pub mod access;
 pub mod allowlist;
 pub mod app;
 pub mod ban;
@@ -121,4 +122,5 @@ aggregates! {
     Friendship(friendship),
     Remarks(remarks),
     Erasure(erasure),
+    Access(access),
 }

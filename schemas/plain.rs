@@ -70,7 +70,8 @@ plain! {
         "token_lifetime_seconds": {"type": ["integer", "null"], "minimum": 1},
         "friend_permission": {"enum": ["anyone", "approval", "nobody"]},
         "erasure_grace_seconds": {"type": "integer", "minimum": 0},
-        "erasures_per_minute_max": {"type": "integer", "minimum": 0}
+        "erasures_per_minute_max": {"type": "integer", "minimum": 0},
+        "record_reads": {"type": "boolean"}
     }, "required": ["reactivation_wait_seconds", "token_lifetime_seconds", "friend_permission",
         "erasure_grace_seconds", "erasures_per_minute_max"]},
 }
@@ -266,6 +267,9 @@ pub struct Settings {
     pub erasure_grace_seconds: u32,
     /// Most erasures within a minute before they need an explicit override; 0: no limit.
     pub erasures_per_minute_max: u32,
+    /// Whether it is recorded who reads what of whom.
+    #[serde(default)]
+    pub record_reads: bool,
 }
 
 impl Default for Settings {
@@ -276,6 +280,7 @@ impl Default for Settings {
             friend_permission: FriendPermission::Approval,
             erasure_grace_seconds: 0,
             erasures_per_minute_max: 1_000,
+            record_reads: false,
         }
     }
 }

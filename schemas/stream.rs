@@ -50,4 +50,6 @@ streams! {
     Remarks(SubjectRef) = "remarks",
     /// One erasure.
     Erasure(ErasureId) = "erasure",
+    /// Who read what of one user.
+    Access(SubjectRef) = "access",
 }

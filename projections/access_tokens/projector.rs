@@ -50,7 +50,8 @@ impl Projection for AccessTokens {
             | Event::Allowlist(_)
             | Event::Friendship(_)
             | Event::Remarks(_)
-            | Event::Erasure(_) => {}
+            | Event::Erasure(_)
+            | Event::Access(_) => {}
         }
         Ok(())
     }

@@ -48,7 +48,8 @@ impl Projection for Apps {
             | Event::Allowlist(_)
             | Event::Friendship(_)
             | Event::Remarks(_)
-            | Event::Erasure(_) => {}
+            | Event::Erasure(_)
+            | Event::Access(_) => {}
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Whom an event is about: the subject whose doing or state it is, and the one other it concerns.
 
 use rollcall_schemas::ids::SubjectRef;
-use rollcall_schemas::{Event, allowlist, ban, blocklist, erasure, friendship, remarks, roster, token, user};
+use rollcall_schemas::{Event, access, allowlist, ban, blocklist, erasure, friendship, remarks, roster, token, user};
 
 type About = (Option<SubjectRef>, Option<SubjectRef>);
 
@@ -18,6 +18,7 @@ pub(super) fn about(event: &Event) -> About {
         Event::Friendship(event) => about_friendship(event),
         Event::Remarks(event) => about_remarks(event),
         Event::Erasure(event) => about_erasure(event),
+        Event::Access(access::Event::Read(e)) => (Some(e.subject), None),
     }
 }
 

@@ -51,7 +51,8 @@ impl Projection for BannedUsers {
             | Event::Blocklist(_)
             | Event::Allowlist(_)
             | Event::Friendship(_)
-            | Event::Remarks(_) => {}
+            | Event::Remarks(_)
+            | Event::Access(_) => {}
         }
         Ok(())
     }

@@ -46,6 +46,7 @@ impl Projection for Blocklists {
             | Event::Allowlist(_)
             | Event::Friendship(_)
             | Event::Remarks(_)
+            | Event::Access(_)
             | Event::Erasure(_) => Ok(()),
         }
     }

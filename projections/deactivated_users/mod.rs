@@ -6,4 +6,4 @@ mod projector;
 mod queries;
 
 pub use projector::DeactivatedUsers;
-pub use queries::{Deactivated, count, of, page, restricted};
+pub use queries::{Deactivated, count, is_restricted, of, page, restricted};

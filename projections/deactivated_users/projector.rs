@@ -51,7 +51,8 @@ impl Projection for DeactivatedUsers {
             | Event::Allowlist(_)
             | Event::Friendship(_)
             | Event::Remarks(_)
-            | Event::Erasure(_) => {}
+            | Event::Erasure(_)
+            | Event::Access(_) => {}
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ statements! {
     of_subject = "SELECT subject, deactivated_at, operation FROM deactivated_users_v1 WHERE subject = $1";
     all_restricted = "SELECT subject FROM deactivated_users_v1 WHERE restricted = 1 AND subject > $1
         ORDER BY subject LIMIT $2";
+    restriction_of = "SELECT restricted FROM deactivated_users_v1 WHERE subject = $1";
     count_of_app = "SELECT users FROM deactivated_users_count_v1 WHERE app = $1";
 }
 
@@ -48,6 +49,14 @@ pub async fn page(store: &ReadStore, app: &AppId, page: u32, size: u32) -> Resul
 /// The store is unavailable.
 pub async fn of(store: &ReadStore, subject: SubjectRef) -> Result<Option<Deactivated>, Error> {
     store.row(of_subject, &[subject.into()], Deactivated::read).await
+}
+
+/// Whether an erasure of a user waits, and the user is fenced meanwhile.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn is_restricted(store: &ReadStore, subject: SubjectRef) -> Result<bool, Error> {
+    Ok(store.row(restriction_of, &[subject.into()], |row| row.flag(0)).await?.unwrap_or(false))
 }
 
 /// How many users of an app are deactivated.

@@ -56,7 +56,8 @@ impl Projection for ErasureLedger {
             | Event::Blocklist(_)
             | Event::Allowlist(_)
             | Event::Friendship(_)
-            | Event::Remarks(_) => {}
+            | Event::Remarks(_)
+            | Event::Access(_) => {}
         }
         Ok(())
     }

@@ -65,7 +65,8 @@ impl Projection for FriendGraph {
             | Event::Ban(_)
             | Event::Blocklist(_)
             | Event::Allowlist(_)
-            | Event::Remarks(_) => {}
+            | Event::Remarks(_)
+            | Event::Access(_) => {}
         }
         Ok(())
     }

@@ -59,7 +59,8 @@ impl Projection for HostedProfiles {
             | Event::Blocklist(_)
             | Event::Allowlist(_)
             | Event::Friendship(_)
-            | Event::Remarks(_) => {}
+            | Event::Remarks(_)
+            | Event::Access(_) => {}
         }
         Ok(())
     }

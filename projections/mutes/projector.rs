@@ -47,7 +47,8 @@ impl Projection for Mutes {
             | Event::Allowlist(_)
             | Event::Friendship(_)
             | Event::Remarks(_)
-            | Event::Erasure(_) => {}
+            | Event::Erasure(_)
+            | Event::Access(_) => {}
         }
         Ok(())
     }

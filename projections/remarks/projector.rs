@@ -51,7 +51,8 @@ impl Projection for Remarks {
             | Event::Ban(_)
             | Event::Blocklist(_)
             | Event::Allowlist(_)
-            | Event::Friendship(_) => {}
+            | Event::Friendship(_)
+            | Event::Access(_) => {}
         }
         Ok(())
     }

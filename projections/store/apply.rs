@@ -1,5 +1,7 @@
 //! Applying events: rows and checkpoints of every read model in one transaction.
 
+use std::sync::MutexGuard;
+
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, ToSql, TransactionBehavior, params, params_from_iter};
 
@@ -64,13 +66,42 @@ impl ReadStore {
     /// # Errors
     /// Events are missing, a read model does not exist, or the store is unavailable. Nothing was changed.
     pub fn apply(&self, batch: &[Arrival<'_>], which: &[&dyn Projection]) -> Result<(), Error> {
-        let mut writer = self.writer();
+        let writer = self.writer();
         let shares = self.shares(batch, which)?;
+        self.apply_shares(writer, &shares)
+    }
+
+    /// Applies chosen events in the order of the log, with others left out between them. For a scratch store that
+    /// answers about one subject only: what it says about anybody else is not whole.
+    ///
+    /// # Errors
+    /// The events are not in the order of the log, a read model does not exist or is past the first of them, or the
+    /// store is unavailable. Nothing was changed.
+    pub fn apply_chosen(&self, batch: &[Arrival<'_>], which: &[&dyn Projection]) -> Result<(), Error> {
+        let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return Ok(()) };
+        let writer = self.writer();
+        let falls = batch.windows(2).find(|pair| pair[0].position() >= pair[1].position());
+        let mut shares = Vec::with_capacity(which.len());
+        for model in which {
+            let expected = self.checkpoint(model.name())? + 1;
+            let gap = match falls {
+                _ if first.position() < expected => Some((expected, first.position())),
+                falls => falls.map(|pair| (pair[0].position() + 1, pair[1].position())),
+            };
+            if let Some((expected, found)) = gap {
+                return Err(Error::Gap { model: model.name(), expected, found });
+            }
+            shares.push(Share { model: *model, arrivals: batch, after: checkpoint_after(*model, last) });
+        }
+        self.apply_shares(writer, &shares)
+    }
+
+    fn apply_shares(&self, mut writer: MutexGuard<'_, Writer>, shares: &[Share<'_, '_>]) -> Result<(), Error> {
         if shares.is_empty() {
             return Ok(());
         }
-        if !writer.transact(&shares, false)? {
-            writer.transact(&shares, true)?;
+        if !writer.transact(shares, false)? {
+            writer.transact(shares, true)?;
         }
         let moved: Vec<_> = shares.iter().map(|share| share.after).collect();
         self.move_checkpoints(&moved);
@@ -96,17 +127,15 @@ impl ReadStore {
             }
             let skip = usize::try_from(expected - first.position()).unwrap_or(usize::MAX);
             if let Some(arrivals) = batch.get(skip..).filter(|arrivals| !arrivals.is_empty()) {
-                let after = Checkpoint {
-                    model: model.name(),
-                    version: model.version(),
-                    position: last.position(),
-                    event: Some(last.id()),
-                };
-                shares.push(Share { model: *model, arrivals, after });
+                shares.push(Share { model: *model, arrivals, after: checkpoint_after(*model, last) });
             }
         }
         Ok(shares)
     }
+}
+
+fn checkpoint_after(model: &dyn Projection, last: &Arrival<'_>) -> Checkpoint {
+    Checkpoint { model: model.name(), version: model.version(), position: last.position(), event: Some(last.id()) }
 }
 
 impl Writer {

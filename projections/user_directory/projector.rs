@@ -71,7 +71,8 @@ impl Projection for UserDirectory {
             | Event::Blocklist(_)
             | Event::Allowlist(_)
             | Event::Friendship(_)
-            | Event::Remarks(_) => {}
+            | Event::Remarks(_)
+            | Event::Access(_) => {}
         }
         Ok(())
     }

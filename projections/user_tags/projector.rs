@@ -48,7 +48,8 @@ impl Projection for UserTags {
             | Event::Blocklist(_)
             | Event::Allowlist(_)
             | Event::Friendship(_)
-            | Event::Remarks(_) => {}
+            | Event::Remarks(_)
+            | Event::Access(_) => {}
         }
         Ok(())
     }

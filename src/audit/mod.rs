@@ -1,5 +1,7 @@
-//! Erasure as a process, what proves it, and the tree over the log that makes any change of the past visible.
+//! Erasure as a process, what proves it, and the tree over the log that makes any change of the past visible; the past,
+//! as far as it may still be known.
 
+pub mod as_of;
 pub mod erasure;
 pub mod merkle;
 pub mod proof;

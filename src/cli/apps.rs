@@ -34,6 +34,9 @@ pub(super) struct SettingsArgs {
     /// Most erasures within a minute before they need an explicit override; 0: no limit
     #[arg(long)]
     erasures_per_minute_max: Option<u32>,
+    /// Record who reads what personal data of whom: true or false
+    #[arg(long)]
+    record_reads: Option<bool>,
     /// Declare an extension field of hosted profiles (`ext_…`); may be repeated
     #[arg(long = "user-field", value_parser = field)]
     user_fields: Vec<FieldName>,
@@ -156,6 +159,9 @@ async fn set(engine: &Engine, key: &AppId, args: SettingsArgs) -> Result<(), Fai
     }
     if let Some(most) = args.erasures_per_minute_max {
         settings.erasures_per_minute_max = most;
+    }
+    if let Some(record) = args.record_reads {
+        settings.record_reads = record;
     }
     execute(engine, key, app::Command::ChangeSettings(settings)).await?;
     if !args.user_fields.is_empty() || !args.friend_fields.is_empty() {

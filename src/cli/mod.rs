@@ -16,6 +16,7 @@ pub mod config;
 mod erasure;
 mod models;
 mod recover;
+mod replay;
 mod serve;
 pub mod wiring;
 
@@ -68,6 +69,9 @@ enum Task {
         #[command(flatten)]
         data: Data,
     },
+    /// Show users and lists of a stopped data directory as they were at a moment, or explain a refusal; prints JSON and
+    /// changes nothing
+    Replay(replay::Options),
     /// Measure this machine: ceilings, commands, queries, read models, and the ratios between them
     Bench(crate::bench::Options),
 }
@@ -179,6 +183,7 @@ pub fn main() -> ExitCode {
         Task::Erasure(task) => erasure::run(task),
         Task::Audit(task) => audit::run(task),
         Task::Recover { data } => recover::run(&data.data_dir),
+        Task::Replay(options) => replay::run(&options),
         Task::Bench(options) => crate::bench::run(&options).map_err(Into::into),
     };
     match result {

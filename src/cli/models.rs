@@ -71,6 +71,6 @@ pub(super) fn show(bar: &ProgressBar, done: u64, all: u64) {
     bar.set_position(done);
     // Without a terminal there is no bar: a plain line now and then.
     if bar.is_hidden() && (done == all || done.is_multiple_of(100_000)) {
-        eprintln!("{done} of {all} events");
+        eprintln!("{done} of {all} events, {:.0}/s, {} s left", bar.per_sec(), bar.eta().as_secs());
     }
 }

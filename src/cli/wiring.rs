@@ -1,6 +1,7 @@
 //! The only place that names adapters: puts the parts together over one data directory.
 
 use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -31,6 +32,9 @@ pub enum Error {
     /// There is nothing in it.
     #[error("there is no rollcall data in {0}; check --data-dir, or start the service once with `rollcall serve`")]
     Missing(PathBuf),
+    /// It cannot be copied.
+    #[error("the data directory cannot be copied, set TMPDIR to a directory with space: {0}")]
+    Scratch(std::io::Error),
     /// The log.
     #[error(transparent)]
     Log(#[from] eventlog::Error),
@@ -146,6 +150,60 @@ impl DataDir {
     pub async fn start_unproven(&self) -> Result<Service, Error> {
         let ports = Ports { log: self.log.clone(), vault: self.vault.clone(), read: self.read.clone() };
         Ok(start::start(ports, Limits::default()).await?)
+    }
+}
+
+/// A copy of a stopped data directory that goes away with it. The directory is only read; its read models are not
+/// copied, and its root key stays where it is: a copy of the keys is worth nothing without it.
+pub struct Copy {
+    /// The log.
+    pub log: Arc<dyn EventLog>,
+    /// The vault, which opens values alone.
+    pub vault: Arc<dyn Vault>,
+    /// Read models without a row.
+    pub read: Arc<ReadStore>,
+    // Dropped after the parts, whose files it removes.
+    _scratch: tempfile::TempDir,
+    _lock: Option<File>,
+}
+
+impl Copy {
+    /// Copies what is needed of a data directory that nobody serves.
+    ///
+    /// # Errors
+    /// It does not exist, is in use, or is damaged; or there is no space for the copy.
+    pub fn of(path: &Path) -> Result<Self, Error> {
+        if !path.join("log.db").is_file() {
+            return Err(Error::Missing(path.into()));
+        }
+        let unusable = |source| Error::Unusable { path: path.into(), source };
+        let lock = match File::open(path.join("lock")) {
+            Ok(lock) => Some(lock),
+            // Whoever serves a directory makes its lock first.
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(unusable(error)),
+        };
+        match lock.as_ref().map(File::try_lock_shared) {
+            None | Some(Ok(())) => {}
+            Some(Err(TryLockError::WouldBlock)) => return Err(Error::Locked(path.into())),
+            Some(Err(TryLockError::Error(source))) => return Err(unusable(source)),
+        }
+        let scratch = tempfile::Builder::new().prefix("rollcall-replay-").tempdir().map_err(Error::Scratch)?;
+        let to = scratch.path();
+        for name in ["log.db", "log.db-wal", "vault.db", "vault.db-wal"] {
+            match std::fs::copy(path.join(name), to.join(name)) {
+                Err(error) if error.kind() == ErrorKind::NotFound && name.ends_with("-wal") => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => return Err(unusable(error)),
+                copied => drop(copied.map_err(Error::Scratch)?),
+            }
+        }
+        Ok(Self {
+            log: Arc::new(eventlog::embedded::Embedded::open(&to.join("log.db"))?),
+            vault: Arc::new(privacy::embedded::Embedded::open_copy(&to.join("vault.db"), &path.join("root.cell"))?),
+            read: Arc::new(ReadStore::open(&to.join("read.db"))?),
+            _scratch: scratch,
+            _lock: lock,
+        })
     }
 }
 

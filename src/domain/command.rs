@@ -1,7 +1,9 @@
 //! Every command and the streams it reads.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
-use rollcall_schemas::ids::{AppId, ErasureId, Pair, SubjectRef};
+use rollcall_schemas::ids::{AppId, ErasureId, FieldName, Pair, SubjectRef};
 use rollcall_schemas::stream::Stream;
 
 use super::erasure::{self, Request};
@@ -103,6 +105,8 @@ pub enum Command {
     Unremark(Person, Person),
     /// A step of an erasure.
     Erasure(ErasureStep),
+    /// Record that fields of subjects are answered to the caller.
+    RecordReads(Vec<(SubjectRef, BTreeSet<FieldName>)>),
 }
 
 impl Command {
@@ -115,7 +119,11 @@ impl Command {
     /// Every person the command names.
     pub fn persons_mut(&mut self) -> Vec<&mut Person> {
         match self {
-            Self::App(_) | Self::ExpireBan(_) | Self::CancelErasure { .. } | Self::Erasure(_) => vec![],
+            Self::App(_)
+            | Self::ExpireBan(_)
+            | Self::CancelErasure { .. }
+            | Self::Erasure(_)
+            | Self::RecordReads(_) => vec![],
             Self::Register(who, ..) | Self::ClearFriends(who, _) => vec![who],
             Self::User(who, _)
             | Self::Deactivate(who, _)
@@ -168,7 +176,8 @@ impl Command {
             | Self::DescribeFriend(..)
             | Self::Unremark(..)
             | Self::CancelErasure { .. }
-            | Self::Erasure(_) => false,
+            | Self::Erasure(_)
+            | Self::RecordReads(_) => false,
         }
     }
 
@@ -202,6 +211,7 @@ impl Command {
         const RELATIONS: [fn(SubjectRef) -> Stream; 3] = [Stream::User, Stream::Blocklist, Stream::Allowlist];
         match self {
             Self::App(_) => {}
+            Self::RecordReads(reads) => streams.extend(reads.iter().map(|(subject, _)| Stream::Access(*subject))),
             Self::Register(who, ..) => of(who, &[Stream::User]),
             Self::User(who, _) => who.iter().for_each(|who| of(who, &[Stream::User])),
             Self::Deactivate(who, _) | Self::Forget(who, _) => who.iter().for_each(|who| {

@@ -14,9 +14,9 @@ use super::erasure::{Progress, Request};
 use super::user::Status;
 use super::values::{Name, Portrait, RequestText};
 use super::{
-    Context, Decision, IssuedToken, LIST_MAX, Refusal, Reply, World, allowlist, allowlist_state, app, app_state, ban,
-    ban_state, blocklist, blocklist_state, erasure, erasure_state, friendship, friendship_state, remarks,
-    remarks_state, roster, roster_state, token, token_state, user, user_state,
+    Context, Decision, IssuedToken, LIST_MAX, Refusal, Reply, World, access, allowlist, allowlist_state, app,
+    app_state, ban, ban_state, blocklist, blocklist_state, erasure, erasure_state, friendship, friendship_state,
+    remarks, remarks_state, roster, roster_state, token, token_state, user, user_state,
 };
 
 /// The events of one decision, in order.
@@ -133,6 +133,12 @@ pub fn decide(app: &AppId, world: &dyn World, context: &Context, command: &Comma
             if let (Some(owner), Some(target)) = (who.subject, target.subject) {
                 let stream = Stream::Remarks(owner);
                 events.push(&stream, remarks::unremark(remarks_state(world, &stream), owner, target));
+            }
+            Reply::Done
+        }
+        Command::RecordReads(reads) => {
+            for (subject, fields) in reads.iter().filter(|_| application.settings.record_reads) {
+                events.push(&Stream::Access(*subject), [access::read(*subject, fields)]);
             }
             Reply::Done
         }

@@ -13,6 +13,7 @@ use rollcall_schemas::stream::Stream;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub mod access;
 pub mod allowlist;
 pub mod app;
 pub mod ban;
@@ -223,6 +224,7 @@ states! {
     Friendship: friendship, Stream::Friendship(_) => friendship_state,
     Remarks: remarks, Stream::Remarks(_) => remarks_state,
     Erasure: erasure, Stream::Erasure(_) => erasure_state,
+    Access: access, Stream::Access(_) => access_state,
 }
 
 impl State {
@@ -252,7 +254,13 @@ impl State {
             Self::Allowlist(state) => state.allowed.len(),
             Self::Remarks(state) => state.len(),
             Self::Roster(_) => roster::SEATS_MAX,
-            Self::App(_) | Self::User(_) | Self::Token(_) | Self::Ban(_) | Self::Friendship(_) | Self::Erasure(_) => 0,
+            Self::App(_)
+            | Self::User(_)
+            | Self::Token(_)
+            | Self::Ban(_)
+            | Self::Friendship(_)
+            | Self::Erasure(_)
+            | Self::Access(_) => 0,
         };
         size_of::<Self>() + entries * ENTRY
     }

@@ -33,6 +33,7 @@ pub mod expiry;
 pub mod journal;
 mod load;
 pub mod projector;
+pub mod reads;
 pub mod rebuild;
 mod restricted;
 pub mod start;

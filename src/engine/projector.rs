@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rollcall_projections::store::ReadStore;
-use rollcall_projections::{Arrival, Entry, Poison};
+use rollcall_projections::{Arrival, Entry, Poison, Projection};
 use rollcall_schemas::Event;
 use rollcall_schemas::envelope::Recorded;
 use rollcall_schemas::ids::EventId;
@@ -162,12 +162,7 @@ impl Projector {
         raw.iter()
             .map(|raw| match journal::decode(raw) {
                 Ok(recorded) => Ok(Prepared::Event { tag: self.tag(&recorded)?, recorded: Box::new(recorded) }),
-                Err(error) => Ok(Prepared::Poison(Poison {
-                    position: raw.position,
-                    stream: raw.stream.clone(),
-                    id: EventId(raw.id),
-                    reason: error.to_string(),
-                })),
+                Err(error) => Ok(Prepared::poison(raw, &error)),
             })
             .collect()
     }
@@ -203,6 +198,13 @@ pub fn applied(read: &ReadStore) -> u64 {
     read.checkpoints().iter().map(|checkpoint| checkpoint.position).min().unwrap_or(0)
 }
 
+/// How far all of these read models are.
+pub(crate) fn applied_of(read: &ReadStore, models: &[&'static dyn Projection]) -> u64 {
+    let checkpoints = read.checkpoints();
+    let of = |name| checkpoints.iter().find(|checkpoint| checkpoint.model == name).map_or(0, |found| found.position);
+    models.iter().map(|model| of(model.name())).min().unwrap_or(0)
+}
+
 /// A decoded event, or why it is none.
 pub enum Prepared {
     /// An event.
@@ -217,6 +219,13 @@ pub enum Prepared {
 }
 
 impl Prepared {
+    /// An event that cannot be decoded.
+    #[must_use]
+    pub fn poison(raw: &RawEvent, why: &journal::ReadError) -> Self {
+        let (position, stream, id) = (raw.position, raw.stream.clone(), EventId(raw.id));
+        Self::Poison(Poison { position, stream, id, reason: why.to_string() })
+    }
+
     /// As the read store takes it.
     #[must_use]
     pub fn arrival(&self) -> Arrival<'_> {

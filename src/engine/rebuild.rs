@@ -7,8 +7,8 @@ use rollcall_projections::Projection;
 use rollcall_projections::store::ReadStore;
 
 use super::directory::Directory;
-use super::projector::{Error, Prepared, Projector};
-use crate::eventlog::EventLog;
+use super::projector::{self, Error, Prepared, Projector};
+use crate::eventlog::{EventLog, RawEvent};
 use crate::privacy::Vault;
 
 /// Most events applied as one batch: large, for nobody waits for a single one.
@@ -45,6 +45,20 @@ pub async fn rebuild(
     fill(log, vault, read, models, progress).await
 }
 
+/// Applies to read models what the service had not applied to them when it stopped.
+///
+/// # Errors
+/// The log, the vault or the read store is unavailable; what was applied stays applied.
+pub async fn catch_up(
+    log: &Arc<dyn EventLog>,
+    vault: &Arc<dyn Vault>,
+    read: &Arc<ReadStore>,
+    models: &[&'static dyn Projection],
+    progress: &dyn Fn(u64, u64),
+) -> Result<(), Error> {
+    fill(log, vault, read, models, progress).await
+}
+
 async fn fill(
     log: &Arc<dyn EventLog>,
     vault: &Arc<dyn Vault>,
@@ -61,16 +75,51 @@ async fn fill(
         restricted: Arc::default(),
         hurry: Arc::default(),
     };
-    let mut after = 0;
-    loop {
-        let raw = log.read_all(after, BULK_BATCH_MAX).await?;
+    each_batch(log.as_ref(), projector::applied_of(read, models), u64::MAX, progress, &|raw| {
+        let prepared = projector.prepare(raw)?;
+        let arrivals: Vec<_> = prepared.iter().map(Prepared::arrival).collect();
+        Ok(read.apply(&arrivals, models)?)
+    })
+    .await
+}
+
+/// Applies the log up to a position to read models of a scratch store, each event prepared by `prepare`. `progress`
+/// is told events done and events in all.
+///
+/// # Errors
+/// The log or the store is unavailable.
+pub async fn replay(
+    log: &dyn EventLog,
+    scratch: &ReadStore,
+    models: &[&'static dyn Projection],
+    until: u64,
+    prepare: &dyn Fn(&RawEvent) -> Prepared,
+    progress: &dyn Fn(u64, u64),
+) -> Result<(), Error> {
+    each_batch(log, 0, until, progress, &|raw| {
+        let prepared: Vec<_> = raw.iter().map(prepare).collect();
+        let arrivals: Vec<_> = prepared.iter().map(Prepared::arrival).collect();
+        Ok(scratch.apply(&arrivals, models)?)
+    })
+    .await
+}
+
+async fn each_batch(
+    log: &dyn EventLog,
+    mut after: u64,
+    until: u64,
+    progress: &dyn Fn(u64, u64),
+    apply: &dyn Fn(&[RawEvent]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    while after < until {
+        let left = usize::try_from(until - after).unwrap_or(usize::MAX);
+        let raw = log.read_all(after, left.min(BULK_BATCH_MAX)).await?;
         let Some(last) = raw.last() else { return Ok(()) };
         after = last.position;
-        let prepared = projector.prepare(&raw)?;
-        let arrivals: Vec<_> = prepared.iter().map(Prepared::arrival).collect();
-        read.apply(&arrivals, models)?;
-        progress(after, log.head());
+        apply(&raw)?;
+        progress(after, until.min(log.head()));
     }
+    Ok(())
 }
 
 /// Rebuilds every read model beside the live ones, in `scratch`, and compares their digests.

@@ -8,6 +8,8 @@ use crate::support::{App, Service};
 
 mod apps;
 mod first_start;
+mod reads;
+mod replay;
 mod settings;
 
 /// The binary with none of its settings taken from where the tests run.

@@ -13,6 +13,7 @@ use super::problem::{Answer, Problem};
 use crate::domain::erasure::Request;
 use crate::domain::values::{self, Invalid, Name, Portrait, UserId};
 use crate::domain::{Command, Refusal, Reply};
+use crate::engine::reads::fields_of;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -95,7 +96,10 @@ pub(super) async fn show(call: &Call<'_>, id: &str) -> Result<Answer, Problem> {
     let id = user_id(id)?;
     match directory_entry(call, &id).await? {
         Some(user) if user.deactivated => Err(Refusal::Deactivated.into()),
-        Some(user) if user.is_active() => Answer::query(&shown(call, id.as_str().to_owned(), &user)?),
+        Some(user) if user.is_active() => {
+            call.engine.record_read(&call.caller, || vec![fields_of(user.subject, ["name", "portrait"])]).await?;
+            Answer::query(&shown(call, id.as_str().to_owned(), &user)?)
+        }
         Some(_) | None => Err(Refusal::NotRegistered.into()),
     }
 }
@@ -166,6 +170,8 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
     let more = rows.len() > limit;
     rows.truncate(limit);
     let last = rows.last().and_then(|user| user.registered_position).filter(|_| more);
+    let reads = || rows.iter().map(|user| fields_of(user.subject, ["user_id", "name", "portrait"])).collect();
+    call.engine.record_read(&call.caller, reads).await?;
     let mut users = Vec::with_capacity(rows.len());
     for user in &rows {
         // Who was forgotten meanwhile has no userId any more.

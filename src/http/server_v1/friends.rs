@@ -8,6 +8,7 @@ use super::answer::{Answer, Fault, OK};
 use super::{Call, convert};
 use crate::domain::values::{ProfileChanges, Remark, RequestText, extension_fields};
 use crate::domain::{Command, user};
+use crate::engine::reads::fields_of;
 
 /// Users one call may name.
 const TARGETS_MAX: usize = 100;
@@ -97,6 +98,11 @@ pub(super) async fn list_friends(call: &Call<'_>) -> Result<Answer, Fault> {
     let ids = call.engine.user_ids(app, &subjects).await?;
     let names = names(call, &subjects).await?;
     let descriptions = friend_graph::descriptions(read, owner, &subjects).await?;
+    call.reads(|| {
+        let written = descriptions.iter().map(|fields| fields.iter().map(|(field, _)| field.as_str()));
+        subjects.iter().zip(written).map(|(of, fields)| fields_of(*of, fields.chain(["user_id", "name"]))).collect()
+    })
+    .await?;
     let mut friend_list = Vec::with_capacity(rows.len());
     for (((row, user_id), name), description) in rows.iter().zip(ids).zip(names).zip(&descriptions) {
         let Some(user_id) = user_id else { continue };

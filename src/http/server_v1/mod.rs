@@ -12,6 +12,7 @@ use rollcall_schemas::ids::SecretId;
 
 use super::{Service, exchange};
 use crate::domain::{Command, Reply};
+use crate::engine::reads::Read;
 use crate::engine::{App, Caller, Done, Engine};
 
 mod answer;
@@ -119,15 +120,23 @@ impl Call<'_> {
         Ok(Form::parse(&self.body)?)
     }
 
-    async fn execute(&self, command: Command) -> Result<Done, Fault> {
-        let caller = Caller {
+    fn caller(&self) -> Caller {
+        Caller {
             app: self.app.id.clone(),
             actor: Actor::Server(self.secret),
             correlation: exchange::correlation(exchange::request_id(self.headers)),
             idempotency: None,
             overrides_brake: false,
-        };
-        Ok(self.engine.execute(&caller, command).await?)
+        }
+    }
+
+    async fn execute(&self, command: Command) -> Result<Done, Fault> {
+        Ok(self.engine.execute(&self.caller(), command).await?)
+    }
+
+    /// Records that these are about to be answered, where the app asks for it.
+    async fn reads(&self, reads: impl FnOnce() -> Vec<Read>) -> Result<(), Fault> {
+        Ok(self.engine.record_read(&self.caller(), reads).await?)
     }
 
     /// Executes a command whose caller is told that it is done, nothing else.

@@ -7,6 +7,7 @@ use super::answer::{Answer, Fault, OK};
 use super::{Call, convert};
 use crate::domain::values::{Invalid, extension_fields, profile_fields};
 use crate::domain::{Command, user};
+use crate::engine::reads::{Read, fields_of};
 
 /// `profile/set`: set or clear fields of a hosted profile; fields that are not named stay.
 pub(super) async fn set_profile(call: &Call<'_>) -> Result<Answer, Fault> {
@@ -56,13 +57,20 @@ fn opened(call: &Call<'_>, user_id: String, profile: &hosted_profiles::Profile) 
     })
 }
 
+/// The fields of a hosted profile, of whom they are.
+fn read(profile: &hosted_profiles::Profile) -> Read {
+    fields_of(profile.subject, profile.fields.iter().map(|(name, _)| name.0.as_str()))
+}
+
 /// `profile/batch/query`: the hosted profiles of users; who has none is left out.
 pub(super) async fn query_profiles(call: &Call<'_>) -> Result<Answer, Fault> {
     let who = call.form()?.user_ids("userId", 100)?;
     call.caught_up().await?;
     let subjects = convert::subjects(call, &who).await?;
     let known: Vec<_> = subjects.iter().copied().flatten().collect();
-    let mut profiles = hosted_profiles::of_subjects(call.engine.read(), &call.app.id, &known).await?.into_iter();
+    let found = hosted_profiles::of_subjects(call.engine.read(), &call.app.id, &known).await?;
+    call.reads(|| found.iter().flatten().map(read).collect()).await?;
+    let mut profiles = found.into_iter();
     let mut user_list = vec![];
     for (user_id, subject) in who.iter().zip(subjects) {
         if let Some(profile) = subject.and_then(|_| profiles.next()).flatten() {
@@ -80,8 +88,9 @@ pub(super) async fn list_profiles(call: &Call<'_>) -> Result<Answer, Fault> {
     let (page, size) = convert::page(&form, ("page", size), (20, 100))?;
     let order = convert::order(&form)?;
     call.caught_up().await?;
-    let (read, app) = (call.engine.read(), &call.app.id);
-    let profiles = hosted_profiles::page(read, app, page, size, order).await?;
+    let app = &call.app.id;
+    let profiles = hosted_profiles::page(call.engine.read(), app, page, size, order).await?;
+    call.reads(|| profiles.iter().map(read).collect()).await?;
     let subjects: Vec<_> = profiles.iter().map(|profile| profile.subject).collect();
     let mut user_list = vec![];
     for (user_id, profile) in call.engine.user_ids(app, &subjects).await?.into_iter().zip(&profiles) {

@@ -10,6 +10,7 @@ use super::form::Form;
 use super::{Call, convert};
 use crate::domain::values::{Invalid, Problem, Remark, UserId};
 use crate::domain::{Command, Person};
+use crate::engine::reads::fields_of;
 
 /// Remarks one call may set.
 const REMARKS_MAX: usize = 100;
@@ -96,6 +97,7 @@ pub(super) async fn query_remarks(call: &Call<'_>) -> Result<Answer, Fault> {
     };
     let rows = remarks::page(read, owner, page, size).await?;
     let targets: Vec<_> = rows.iter().map(|row| row.target).collect();
+    call.reads(|| targets.iter().map(|target| fields_of(*target, ["user_id", "remark"])).collect()).await?;
     let ids = call.engine.user_ids(app, &targets).await?;
     let mut users = Vec::with_capacity(rows.len());
     for (row, id) in rows.iter().zip(ids) {

@@ -9,6 +9,7 @@ use super::answer::{Answer, Fault, OK};
 use super::{Call, convert, form};
 use crate::domain::values::{Invalid, Problem, Tag, UserId};
 use crate::domain::{Command, user};
+use crate::engine::reads::fields_of;
 
 /// Tags a user may have.
 const TAGS_MAX: usize = 20;
@@ -77,7 +78,10 @@ pub(super) async fn query_tags(call: &Call<'_>) -> Result<Answer, Fault> {
     call.caught_up().await?;
     let subjects = convert::subjects(call, &who).await?;
     let known: Vec<_> = subjects.iter().copied().flatten().collect();
-    let mut sealed = user_tags::of_subjects(call.engine.read(), &call.app.id, &known).await?.into_iter();
+    let found = user_tags::of_subjects(call.engine.read(), &call.app.id, &known).await?;
+    let tagged = || known.iter().zip(&found).filter(|(_, tags)| tags.is_some());
+    call.reads(|| tagged().map(|(subject, _)| fields_of(*subject, ["tags"])).collect()).await?;
+    let mut sealed = found.into_iter();
     let mut result = Vec::with_capacity(who.len());
     for (user_id, subject) in who.iter().zip(subjects) {
         let tags = match subject.and_then(|subject| Some((subject, sealed.next()??))) {

@@ -10,7 +10,12 @@ use super::{Call, convert};
 use crate::domain::erasure::Request;
 use crate::domain::values::{Invalid, Name, Portrait};
 use crate::domain::{Command, Refusal, user};
+use crate::engine::reads::fields_of;
 
+/// What is told of one user.
+const NAMED: [&str; 2] = ["name", "portrait"];
+/// What is told of each user of a list.
+const LISTED: [&str; 3] = ["user_id", "name", "portrait"];
 /// The last millisecond of the year 9999.
 const TIME_MAX: i64 = 253_402_300_799_999;
 
@@ -68,6 +73,7 @@ pub(super) async fn info(call: &Call<'_>) -> Result<Answer, Fault> {
     let tag = call.engine.tag(&call.app.id, &user_id)?;
     let user = user_directory::by_tag(call.engine.read(), &call.app.id, tag).await?;
     let user = user.filter(user_directory::User::is_active).ok_or(Refusal::NotRegistered)?;
+    call.reads(|| vec![fields_of(user.subject, NAMED)]).await?;
     Answer::of(&Info {
         code: OK,
         user_name: convert::opened(call, user.subject, user.name.as_deref())?,
@@ -109,7 +115,9 @@ pub(super) async fn query_users(call: &Call<'_>) -> Result<Answer, Fault> {
     call.caught_up().await?;
     let (read, app) = (call.engine.read(), &call.app.id);
     let mut users = vec![];
-    for user in user_directory::registered(read, app, page, size, order).await? {
+    let rows = user_directory::registered(read, app, page, size, order).await?;
+    call.reads(|| rows.iter().map(|user| fields_of(user.subject, LISTED)).collect()).await?;
+    for user in rows {
         let user_id = convert::opened(call, user.subject, user.user_id.as_deref())?;
         if user_id.is_empty() {
             // Forgotten between the two reads.

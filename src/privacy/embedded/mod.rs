@@ -66,11 +66,31 @@ impl Embedded {
     /// # Errors
     /// The files do not belong together, or cannot be read or written.
     pub fn open(dir: &Path) -> Result<Self, Error> {
-        let path = dir.join("vault.db");
-        let cell = LocalCell::open(&dir.join("root.cell"))?;
-        let writer = store::connect(&path)?;
+        let mut opened = Self::open_over(&dir.join("vault.db"), LocalCell::open(&dir.join("root.cell"))?)?;
+        let provisioner = std::thread::Builder::new()
+            .name("vault-pages".into())
+            .spawn({
+                let inner = opened.inner.clone();
+                move || inner.pages.provision(|shards| inner.make_pages(shards))
+            })
+            .map_err(|error| Error::Unavailable(format!("the vault's thread cannot be started: {error}")))?;
+        opened.provisioner = Some(provisioner);
+        Ok(opened)
+    }
+
+    /// Opens a copy of the keys beside the root cell they hang from, which is only read: a root is never copied. It
+    /// opens values; it has no new subjects to hand out.
+    ///
+    /// # Errors
+    /// The two do not belong together, or cannot be read.
+    pub fn open_copy(vault: &Path, root_cell: &Path) -> Result<Self, Error> {
+        Self::open_over(vault, LocalCell::open_to_read(root_cell)?)
+    }
+
+    fn open_over(path: &Path, cell: LocalCell) -> Result<Self, Error> {
+        let writer = store::connect(path)?;
         let (vault, tree) = store::unlock(&writer, &cell)?;
-        let reader = store::connect(&path)?;
+        let reader = store::connect(path)?;
         let signers = RwLock::new(signers::load(&writer, tree.apps())?);
         let inner = Arc::new(Inner {
             vault,
@@ -83,14 +103,7 @@ impl Embedded {
             signers,
             pages: Pages::default(),
         });
-        let provisioner = std::thread::Builder::new()
-            .name("vault-pages".into())
-            .spawn({
-                let inner = inner.clone();
-                move || inner.pages.provision(|shards| inner.make_pages(shards))
-            })
-            .map_err(|error| Error::Unavailable(format!("the vault's thread cannot be started: {error}")))?;
-        Ok(Self { inner, provisioner: Some(provisioner) })
+        Ok(Self { inner, provisioner: None })
     }
 }
 

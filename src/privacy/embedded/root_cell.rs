@@ -31,6 +31,8 @@ pub(super) trait RootCell: Send + Sync {
 pub(super) struct LocalCell {
     file: File,
     path: PathBuf,
+    /// Whether it is opened for reading alone: then nothing is destroyed in it either.
+    only_read: bool,
 }
 
 struct Slot {
@@ -55,7 +57,13 @@ impl LocalCell {
             file.write_all_at(&[0; 2 * SLOT], 0).map_err(failed)?;
             file.sync_all().map_err(failed)?;
         }
-        Ok(Self { file, path: path.into() })
+        Ok(Self { file, path: path.into(), only_read: false })
+    }
+
+    /// Opens a cell that exists, for reading alone.
+    pub(super) fn open_to_read(path: &Path) -> Result<Self, Error> {
+        let failed = |error| Error::Unavailable(format!("{} cannot be opened: {error}", path.display()));
+        Ok(Self { file: File::open(path).map_err(failed)?, path: path.into(), only_read: true })
     }
 
     fn failed(&self, error: &std::io::Error) -> Error {
@@ -109,6 +117,9 @@ impl RootCell for LocalCell {
     }
 
     fn keep_only(&self, vault: [u8; 16], generation: u64) -> Result<(), Error> {
+        if self.only_read {
+            return Ok(());
+        }
         for index in 0..2 {
             match self.read(index)? {
                 Some(slot) if (slot.vault, slot.generation) != (vault, generation) => {

@@ -1,0 +1,137 @@
+//! Read models of the past, in a file that goes away with them.
+
+use rollcall_projections::store::ReadStore;
+use rollcall_projections::{PAGE_MAX, Projection, audit_trail};
+use rollcall_schemas::ids::SubjectRef;
+use serde::Serialize;
+use tempfile::TempDir;
+
+use super::{Error, Moment, Past};
+use crate::engine::journal;
+use crate::engine::projector::Prepared;
+use crate::engine::rebuild;
+use crate::eventlog::RawEvent;
+
+/// Most streams named that an answer had to leave out.
+const PARKED_MAX: u32 = 100;
+
+/// An answer about a moment of the past.
+#[derive(Debug, Clone, Serialize)]
+pub struct AsOf<T> {
+    /// The moment.
+    #[serde(flatten)]
+    pub moment: Moment,
+    /// The answer.
+    #[serde(flatten)]
+    pub view: T,
+    /// Streams with an event no read model can take, live or here; the answer leaves out what follows in them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parked: Vec<Parked>,
+}
+
+/// A stream that is left out of an answer from a position on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Parked {
+    /// Which read model left it out.
+    pub model: String,
+    /// Which stream.
+    pub stream: String,
+    /// Position of the first event that is left out.
+    pub position: u64,
+}
+
+/// Read models as they were at a moment; the directory they stand in is removed when this is dropped.
+pub(super) struct Scratch {
+    pub(super) store: ReadStore,
+    /// When it is there.
+    pub(super) moment: Moment,
+    // Dropped after the store, whose files it removes.
+    _dir: TempDir,
+}
+
+impl Scratch {
+    fn empty(models: &[&dyn Projection], moment: Moment) -> Result<Self, Error> {
+        let dir = tempfile::Builder::new().prefix("rollcall-as-of-").tempdir()?;
+        let store = ReadStore::open_with(&dir.path().join("read.db"), models)?;
+        Ok(Self { store, moment, _dir: dir })
+    }
+
+    /// Whole read models: reads the log up to the moment.
+    pub(super) async fn whole(
+        past: Past<'_>,
+        models: &[&'static dyn Projection],
+        moment: Moment,
+        progress: &dyn Fn(u64, u64),
+    ) -> Result<Self, Error> {
+        let scratch = Self::empty(models, moment)?;
+        rebuild::replay(past.log.as_ref(), &scratch.store, models, moment.position, &prepare, progress).await?;
+        Ok(scratch)
+    }
+
+    /// Read models that hold what concerns one subject, from the events about it; `each` sees those.
+    pub(super) async fn about(
+        past: Past<'_>,
+        models: &[&'static dyn Projection],
+        subject: SubjectRef,
+        moment: Moment,
+        each: &mut dyn FnMut(&RawEvent) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
+        let scratch = Self::empty(models, moment)?;
+        let mut after = 0;
+        loop {
+            let raw = events_about(past, subject, after, moment.position, PAGE_MAX).await?;
+            let Some(last) = raw.last() else { return Ok(scratch) };
+            after = last.position;
+            raw.iter().try_for_each(&mut *each)?;
+            let prepared: Vec<_> = raw.iter().map(prepare).collect();
+            let arrivals: Vec<_> = prepared.iter().map(Prepared::arrival).collect();
+            scratch.store.apply_chosen(&arrivals, models)?;
+        }
+    }
+
+    /// An answer with what it had to leave out.
+    pub(super) async fn answer<T>(&self, view: T) -> Result<AsOf<T>, Error> {
+        let parked = self.store.parked(PARKED_MAX).await?;
+        let named = |key: rollcall_projections::store::ParkedKey| Parked {
+            model: key.model,
+            stream: key.stream,
+            position: key.position,
+        };
+        Ok(AsOf { moment: self.moment, view, parked: parked.into_iter().map(named).collect() })
+    }
+}
+
+/// The events that concern a subject, above a position and up to another, in order.
+pub(super) async fn events_about(
+    past: Past<'_>,
+    subject: SubjectRef,
+    after: u64,
+    until: u64,
+    limit: u32,
+) -> Result<Vec<RawEvent>, Error> {
+    let positions = audit_trail::positions_about(past.live, subject, after, limit).await?;
+    let mut events = Vec::with_capacity(positions.len());
+    for position in positions.into_iter().take_while(|position| *position <= until) {
+        events.extend(past.log.read_all(position - 1, 1).await?);
+    }
+    Ok(events)
+}
+
+/// Decodes an event so that its erased values can be told from those that never were: a detached ciphertext becomes
+/// an empty one, which the projections carry to where the value would stand. No key is asked for, so there is no
+/// tag either: nobody is looked up by userId in the past.
+fn prepare(raw: &RawEvent) -> Prepared {
+    match journal::decode(raw) {
+        Ok(mut recorded) => {
+            let visited = recorded.event.each_personal::<std::convert::Infallible>(&mut |_, _, _, slot| {
+                if let Some(sealed) = slot.sealed() {
+                    sealed.ciphertext.get_or_insert_default();
+                }
+                Ok(())
+            });
+            let Ok(()) = visited;
+            Prepared::Event { recorded: Box::new(recorded), tag: None }
+        }
+        Err(error) => Prepared::poison(raw, &error),
+    }
+}

@@ -1,0 +1,151 @@
+//! One input of a decision, as it was after each event that changed it.
+
+use std::collections::{HashSet, VecDeque};
+
+use rollcall_projections::PAGE_MAX;
+use rollcall_schemas::ids::SubjectRef;
+use rollcall_schemas::stream::Stream;
+use rollcall_schemas::{Event, friendship};
+
+use super::explain::Fact;
+use super::scratch::events_about;
+use super::{Error, Past};
+use crate::domain::State;
+use crate::engine::journal;
+use crate::eventlog::RawEvent;
+
+/// Most events of one input that are tried; of a longer one the latest.
+pub(super) const EVENTS_MAX: usize = 10_000;
+const PAGE: usize = 512;
+
+/// Something a decision looks at.
+#[derive(Clone)]
+pub(super) enum Input {
+    /// The state of a stream.
+    State(Stream, State),
+    /// Who a subject's friends are.
+    Friends(SubjectRef, HashSet<SubjectRef>),
+}
+
+impl Input {
+    fn evolve(&mut self, event: &Event, at: chrono::DateTime<chrono::Utc>) {
+        use friendship::Event::{Befriended, Ended};
+        match (self, event) {
+            (Self::State(_, state), event) => state.evolve(event, at),
+            (Self::Friends(subject, friends), Event::Friendship(Befriended(e))) => {
+                friends.insert(if e.from == *subject { e.to } else { e.from });
+            }
+            (Self::Friends(subject, friends), Event::Friendship(Ended(e))) => {
+                friends.remove(if e.by == *subject { &e.other } else { &e.by });
+            }
+            (Self::Friends(..), _) => {}
+        }
+    }
+}
+
+/// An input with the events that made it what it is.
+pub(super) struct Track {
+    /// Before the first of the events.
+    first: Input,
+    last: Input,
+    events: VecDeque<(Event, Fact)>,
+    /// Whether there were more events than are kept.
+    cut: bool,
+    /// What happened before this event is no world to compare with.
+    least: usize,
+}
+
+impl Track {
+    fn new(first: Input) -> Self {
+        let least = usize::from(matches!(&first, Input::State(Stream::App(_), _)));
+        Self { last: first.clone(), first, events: VecDeque::new(), cut: false, least }
+    }
+
+    /// The track of a stream up to a position.
+    pub(super) async fn of_stream(past: Past<'_>, stream: Stream, until: u64) -> Result<Self, Error> {
+        let name = stream.to_string();
+        let mut track = Self::new(Input::State(stream.clone(), State::of(&stream)));
+        let mut after = 0;
+        loop {
+            let page = past.log.read_stream(&name, after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(track) };
+            after = last.revision;
+            for raw in page.iter().take_while(|raw| raw.position <= until) {
+                track.see(raw)?;
+            }
+            if last.position > until {
+                return Ok(track);
+            }
+        }
+    }
+
+    /// The track of a subject's friends up to a position.
+    pub(super) async fn of_friends(past: Past<'_>, subject: SubjectRef, until: u64) -> Result<Self, Error> {
+        let mut track = Self::new(Input::Friends(subject, HashSet::new()));
+        let mut after = 0;
+        loop {
+            let page = events_about(past, subject, after, until, PAGE_MAX).await?;
+            let Some(last) = page.last() else { return Ok(track) };
+            after = last.position;
+            for raw in page.iter().filter(|raw| raw.name.starts_with("friendship.")) {
+                track.see(raw)?;
+            }
+        }
+    }
+
+    fn see(&mut self, raw: &RawEvent) -> Result<(), Error> {
+        let recorded = journal::decode(raw)?;
+        let fact = Fact {
+            position: raw.position,
+            at: raw.recorded_at,
+            event: raw.name.clone(),
+            stream: raw.stream.clone(),
+            revision: raw.revision,
+        };
+        self.last.evolve(&recorded.event, raw.recorded_at);
+        self.events.push_back((recorded.event, fact));
+        if self.events.len() > EVENTS_MAX
+            && let Some((event, fact)) = self.events.pop_front()
+        {
+            self.first.evolve(&event, fact.at);
+            (self.cut, self.least) = (true, 0);
+        }
+        Ok(())
+    }
+
+    /// The input as it is after all of it.
+    pub(super) fn last(&self) -> Input {
+        self.last.clone()
+    }
+
+    /// Whether there were more events than are tried.
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut
+    }
+
+    /// What it is the track of.
+    pub(super) fn name(&self) -> String {
+        match &self.first {
+            Input::State(stream, _) => stream.to_string(),
+            Input::Friends(subject, _) => format!("friends of {subject}"),
+        }
+    }
+
+    /// The event from which on `holds` is true to the end; `None` where it is true from the start.
+    pub(super) fn since(&self, mut holds: impl FnMut(Input) -> bool) -> Option<Fact> {
+        let mut input = self.first.clone();
+        let mut since = None;
+        let mut held = self.least > 0 || holds(input.clone());
+        for (index, (event, fact)) in self.events.iter().enumerate() {
+            input.evolve(event, fact.at);
+            let holds = index < self.least || holds(input.clone());
+            match (held, holds) {
+                (false, true) => since = Some(fact.clone()),
+                (true, false) => since = None,
+                (true, true) | (false, false) => {}
+            }
+            held = holds;
+        }
+        since
+    }
+}

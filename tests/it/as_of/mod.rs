@@ -1,0 +1,174 @@
+//! The past, asked of an engine over its real adapters.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rollcall::audit::as_of::{AsOf, Moment, Past, UserAt, When, Who, user_at};
+use rollcall::audit::erasure::advance_all;
+use rollcall::cli::wiring::DataDir;
+use rollcall::domain::erasure::Request;
+use rollcall::domain::values::{BanMinutes, Name, Portrait, Reason, Remark, UserId};
+use rollcall::domain::{Command, Person, ban, user};
+use rollcall::domain::{IssuedToken, Reply, app};
+use rollcall::engine::start::Service;
+use rollcall::engine::{Caller, Done, Engine, Error};
+use rollcall_schemas::envelope::Actor;
+use rollcall_schemas::ids::{AppId, FieldName, SecretId, SubjectRef};
+use rollcall_schemas::plain::{Environment, Plan, Settings};
+use serde_json::{Value, json};
+
+mod erased;
+mod explained;
+mod history;
+mod reads;
+mod replayed;
+mod when;
+
+fn app_id() -> AppId {
+    "chat".parse().unwrap()
+}
+
+fn user_id(text: &str) -> UserId {
+    UserId::parse("userId", text).unwrap()
+}
+
+fn person(text: &str) -> Person {
+    user_id(text).into()
+}
+
+fn register(who: &str, name: &str) -> Command {
+    let portrait = Portrait::parse(&format!("http://example.com/{name}.jpg")).unwrap();
+    Command::Register(person(who), Name::parse(name).unwrap(), Some(portrait))
+}
+
+fn rename(who: &str, name: &str) -> Command {
+    Command::User(vec![person(who)], user::Command::Modify(Some(Name::parse(name).unwrap()), None))
+}
+
+fn profile(who: &str, field: &str, value: Option<Value>) -> Command {
+    let changes = [(FieldName(field.into()), value)].into();
+    Command::User(vec![person(who)], user::Command::SetProfile(changes))
+}
+
+fn impose(who: &str, minutes: i64, reason: &str) -> Command {
+    let (minutes, reason) = (BanMinutes::new(minutes).unwrap(), Reason::parse(reason).unwrap());
+    Command::Ban(vec![person(who)], ban::Command::Ban(minutes, Some(reason)))
+}
+
+fn block(who: &str, target: &str) -> Command {
+    Command::Block(person(who), vec![person(target)])
+}
+
+fn befriend(who: &str, target: &str, direct: bool) -> Command {
+    Command::Befriend { who: person(who), target: person(target), direct, text: None }
+}
+
+fn deactivate(who: &str) -> Command {
+    Command::Deactivate(vec![person(who)], Request::default())
+}
+
+fn forget(who: &str) -> Command {
+    Command::Forget(vec![person(who)], Request::default())
+}
+
+fn remark(who: &str, about: &str) -> Command {
+    Command::Remark(person(who), vec![(person(about), Remark::parse("my sister").unwrap())])
+}
+
+/// An engine with one app.
+struct Given {
+    data: DataDir,
+    service: Service,
+}
+
+impl Given {
+    async fn app(dir: &Path, environment: Environment) -> Self {
+        let data = DataDir::create(dir).unwrap();
+        let service = data.start().await.unwrap();
+        let given = Self { data, service };
+        given.data.vault.put_secret(&app_id(), SecretId(1), "secret").unwrap();
+        given.operate(app::Command::Register(environment, Plan::Pro)).await;
+        given
+    }
+
+    async fn nobody(dir: &Path) -> Self {
+        Self::app(dir, Environment::Production).await
+    }
+
+    fn engine(&self) -> &Engine {
+        &self.service.engine
+    }
+
+    fn head(&self) -> u64 {
+        self.data.log.head()
+    }
+
+    async fn operate(&self, command: app::Command) {
+        let operator = Caller::internal(app_id(), Actor::Operator);
+        let done = self.engine().execute(&operator, Command::App(command)).await.unwrap();
+        self.engine().applied_up_to(done.position).await.unwrap();
+        self.engine().reload_apps().await.unwrap();
+    }
+
+    async fn reactivate_at_once(&self) {
+        let settings = Settings { reactivation_wait_seconds: 0, ..Settings::default() };
+        self.operate(app::Command::ChangeSettings(settings)).await;
+    }
+
+    async fn execute(&self, command: Command) -> Result<Done, Error> {
+        self.engine().execute(&Caller::internal(app_id(), Actor::Server(SecretId(1))), command).await
+    }
+
+    /// Does it and answers the position after it.
+    async fn does(&self, command: Command) -> u64 {
+        self.execute(command).await.unwrap();
+        self.head()
+    }
+
+    async fn registers(&self, who: &str, name: &str) -> SubjectRef {
+        match self.execute(register(who, name)).await.unwrap().reply {
+            Reply::Token(IssuedToken { subject, .. }) => subject,
+            other => panic!("no token: {other:?}"),
+        }
+    }
+
+    async fn erases(&self, command: Command) {
+        self.execute(command).await.unwrap();
+        let keeper = self.data.keeper().await.unwrap();
+        while advance_all(self.engine(), &keeper).await.unwrap() > 0 {}
+    }
+
+    async fn past(&self) -> Past<'_> {
+        Past::of(self.engine()).await.unwrap()
+    }
+
+    async fn subject(&self, who: &str) -> SubjectRef {
+        self.past().await.subject(&app_id(), &Who::UserId(user_id(who))).await.unwrap()
+    }
+
+    async fn moment(&self, position: u64) -> Moment {
+        self.past().await.resolve(When::Position(position)).await.unwrap()
+    }
+
+    async fn user_at(&self, subject: SubjectRef, position: u64) -> AsOf<UserAt> {
+        let moment = self.moment(position).await;
+        user_at(self.past().await, &app_id(), subject, moment).await.unwrap()
+    }
+
+    /// The same as an auditor reads it.
+    async fn shown(&self, subject: SubjectRef, position: u64) -> Value {
+        serde_json::to_value(self.user_at(subject, position).await).unwrap()
+    }
+
+    fn log(&self) -> &Arc<dyn rollcall::eventlog::EventLog> {
+        &self.data.log
+    }
+
+    fn stop(self) {
+        tokio::task::block_in_place(|| self.service.stop());
+    }
+}
+
+fn is_erased(value: &Value) -> bool {
+    value.get("erased").is_some_and(|erased| erased != &json!({}))
+}
