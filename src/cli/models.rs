@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use indicatif::{ProgressBar, ProgressStyle};
 use rollcall_projections::{ALL, Projection};
 
-use super::wiring::DataDir;
+use super::wiring::{DataDir, KeyOptions};
 use super::{Failure, runtime};
 use crate::engine::rebuild;
 
@@ -19,7 +19,7 @@ pub(super) fn rebuild(model: &str, data_dir: &Path) -> Result<ExitCode, Failure>
         let names: Vec<_> = ALL.iter().map(|model| model.name()).collect();
         return Err(format!("there is no read model {model:?}; there are: all, {}", names.join(", ")).into());
     }
-    let data = DataDir::open(data_dir)?;
+    let data = DataDir::open(data_dir, &KeyOptions::default())?;
     let bar = progress_bar();
     let progress = |done, all| show(&bar, done, all);
     runtime()?.block_on(rebuild::rebuild(&data.log, &data.vault, &data.read, &models, &progress))?;
@@ -29,7 +29,7 @@ pub(super) fn rebuild(model: &str, data_dir: &Path) -> Result<ExitCode, Failure>
 }
 
 pub(super) fn verify(data_dir: &Path) -> Result<ExitCode, Failure> {
-    let data = DataDir::open(data_dir)?;
+    let data = DataDir::open(data_dir, &KeyOptions::default())?;
     let runtime = runtime()?;
     // What the service had not applied when it stopped is no difference.
     runtime.block_on(data.start())?.stop();

@@ -10,7 +10,7 @@ use rollcall_schemas::plain::{Environment, Plan};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::config::AppSpec;
-use super::wiring::DataDir;
+use super::wiring::{DataDir, KeyOptions};
 use super::{Failure, ServeArgs, apps, config, runtime};
 use crate::engine::Engine;
 use crate::{audit, engine, http};
@@ -54,7 +54,7 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let listener = TcpListener::bind(settings.listen)
         .map_err(|error| format!("cannot listen on {}: {error}; choose another --listen address", settings.listen))?;
     let address = listener.local_addr()?;
-    let data = DataDir::create(&settings.data_dir)?;
+    let data = DataDir::create(&settings.data_dir, &KeyOptions::default())?;
     let runtime = runtime()?;
     let service = runtime.block_on(data.start())?;
     runtime.block_on(prepare_apps(&service.engine, &settings.apps, address))?;

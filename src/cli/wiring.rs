@@ -9,6 +9,7 @@ use rollcall_projections::store::ReadStore;
 use crate::engine::Limits;
 use crate::engine::start::{self, Ports, Service};
 use crate::eventlog::{self, EventLog};
+pub use crate::privacy::embedded::{CellSpec, Options as KeyOptions};
 use crate::privacy::{self, Vault};
 
 /// Why a data directory cannot be opened.
@@ -59,18 +60,18 @@ impl DataDir {
     ///
     /// # Errors
     /// It does not exist, is in use, or is damaged.
-    pub fn open(path: &Path) -> Result<Self, Error> {
+    pub fn open(path: &Path, keys: &KeyOptions) -> Result<Self, Error> {
         if !path.join("log.db").is_file() {
             return Err(Error::Missing(path.into()));
         }
-        Self::create(path)
+        Self::create(path, keys)
     }
 
     /// Opens a data directory, making it if it does not exist.
     ///
     /// # Errors
     /// It cannot be made, is in use, or is damaged.
-    pub fn create(path: &Path) -> Result<Self, Error> {
+    pub fn create(path: &Path, keys: &KeyOptions) -> Result<Self, Error> {
         let unusable = |source| Error::Unusable { path: path.into(), source };
         std::fs::create_dir_all(path).map_err(unusable)?;
         restrict(path).map_err(unusable)?;
@@ -81,7 +82,7 @@ impl DataDir {
             Err(TryLockError::Error(source)) => return Err(unusable(source)),
         }
         Ok(Self {
-            vault: Arc::new(privacy::embedded::Embedded::open(path)?),
+            vault: Arc::new(privacy::embedded::Embedded::open(path, keys)?),
             log: Arc::new(eventlog::embedded::Embedded::open(&path.join("log.db"))?),
             read: Arc::new(ReadStore::open(&path.join("read.db"))?),
             path: path.into(),

@@ -42,6 +42,32 @@ pub struct Destroyed {
     pub generation_after: u64,
 }
 
+/// How final it is when a root cell destroys a root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Finality {
+    /// Class A: gone when the cell answers, copies of the cell included.
+    Immediate,
+    /// Class B: gone after a waiting period in which whoever owns the cell could still call it back.
+    Delayed {
+        /// How long the period is.
+        seconds: u64,
+    },
+    /// Class C: overwritten in place in a local file; as final as the disk's own forgetting.
+    LocalFile,
+}
+
+impl Finality {
+    /// The letter that a report states.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Immediate => "A",
+            Self::Delayed { .. } => "B",
+            Self::LocalFile => "C",
+        }
+    }
+}
+
 /// An app's secret in the clear.
 pub type Secret = Zeroizing<String>;
 
@@ -97,6 +123,15 @@ pub trait Vault: Send + Sync {
     /// # Errors
     /// The vault cannot be written.
     fn rotate(&self) -> Result<Destroyed, Error>;
+
+    /// How final a destruction is.
+    fn finality(&self) -> Finality;
+
+    /// What the root lives in, in a few words for a report.
+    fn cell(&self) -> String;
+
+    /// The generation of the root: it grows with every destruction and every rotation.
+    fn generation(&self) -> u64;
 
     /// The directory tag of a userId.
     ///

@@ -26,7 +26,7 @@ struct Given {
 
 thread_local!(static GIVEN: Given = {
     let dir = tempfile::tempdir().unwrap();
-    let vault = Embedded::open(dir.path()).unwrap();
+    let vault = Embedded::open(dir.path(), &Default::default()).unwrap();
     let (ada, bob) = (vault.allocate().unwrap(), vault.allocate().unwrap());
     Given { _dir: dir, vault, ada, bob }
 });

@@ -11,12 +11,12 @@ use rollcall_schemas::ids::{AppId, EventId, SecretId, SubjectRef};
 use rollcall_schemas::personal::{Class, Header, Sealed, Stored};
 use uuid::Uuid;
 
-use super::root_cell::RootCell as _;
 use super::tree::{Tree, shard_of};
-use super::{Embedded, Inner, subject_keys};
-use crate::privacy::{Error, Vault};
+use super::{Embedded, Inner, Options, subject_keys};
+use crate::privacy::{Destroyed, Error, Vault};
 
 mod apps;
+mod cells;
 mod crashes;
 
 fn app() -> AppId {
@@ -41,9 +41,13 @@ fn profile(subject: SubjectRef) -> Header {
     header(subject, Class::Profile, 0)
 }
 
+fn open_in(dir: &Path) -> Result<Embedded, Error> {
+    Embedded::open(dir, &Options::default())
+}
+
 fn fresh() -> (tempfile::TempDir, Embedded) {
     let dir = tempfile::tempdir().unwrap();
-    let vault = Embedded::open(dir.path()).unwrap();
+    let vault = open_in(dir.path()).unwrap();
     (dir, vault)
 }
 
@@ -68,7 +72,7 @@ fn opens(vault: &Embedded, (header, sealed): &(Header, Sealed)) -> bool {
     }
 }
 
-fn destroy_all(vault: &Embedded, subjects: &[&(Header, Sealed)]) -> super::Destroyed {
+fn destroy_all(vault: &Embedded, subjects: &[&(Header, Sealed)]) -> Destroyed {
     let subjects: Vec<_> = subjects.iter().map(|(header, _)| (header.subject, &Class::ALL[..])).collect();
     vault.destroy(&subjects).unwrap()
 }
@@ -201,7 +205,7 @@ fn what_is_destroyed_is_erased_at_once_and_after_reopening_while_its_neighbours_
     check(&vault);
     assert!(matches!(vault.seal(&values[3].0, b"1"), Err(Error::Erased)));
     drop(vault);
-    check(&Embedded::open(dir.path()).unwrap());
+    check(&open_in(dir.path()).unwrap());
 }
 
 #[test]
@@ -227,12 +231,12 @@ fn an_old_copy_of_the_keys_beside_todays_root_is_refused_as_damaged() {
     let (kept, control) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     copy(dir.path(), kept.path());
     copy(dir.path(), control.path());
-    assert!(opens(&Embedded::open(control.path()).unwrap(), &values[0]), "a whole copy opens while its root lives");
+    assert!(opens(&open_in(control.path()).unwrap(), &values[0]), "a whole copy opens while its root lives");
 
-    destroy_all(&Embedded::open(dir.path()).unwrap(), &[&values[0]]);
+    destroy_all(&open_in(dir.path()).unwrap(), &[&values[0]]);
     std::fs::copy(dir.path().join("root.cell"), kept.path().join("root.cell")).unwrap();
-    assert!(matches!(Embedded::open(kept.path()).err(), Some(Error::Damaged(_))));
-    let vault = Embedded::open(dir.path()).unwrap();
+    assert!(matches!(open_in(kept.path()).err(), Some(Error::Damaged(_))));
+    let vault = open_in(dir.path()).unwrap();
     assert!(!opens(&vault, &values[0]) && opens(&vault, &values[1]));
 }
 
@@ -298,7 +302,7 @@ fn a_subject_is_never_allocated_twice() {
     let dir = tempfile::tempdir().unwrap();
     let mut seen = HashSet::new();
     for _ in 0..3 {
-        let vault = Arc::new(Embedded::open(dir.path()).unwrap());
+        let vault = Arc::new(open_in(dir.path()).unwrap());
         let threads: Vec<_> = (0..4)
             .map(|_| {
                 let vault = vault.clone();
@@ -309,7 +313,7 @@ fn a_subject_is_never_allocated_twice() {
             assert!(seen.insert(subject), "{subject} was allocated twice");
         }
     }
-    let vault = Embedded::open(dir.path()).unwrap();
+    let vault = open_in(dir.path()).unwrap();
     assert!(seen.iter().all(|subject| vault.epoch(*subject).unwrap() == Some(0)), "durable when allocated");
 }
 
@@ -326,7 +330,7 @@ fn nothing_that_holds_keys_can_be_printed() {
     const { assert!(Probe::<u8>::PRINTS) };
     const { assert!(!Probe::<Embedded>::PRINTS && !Probe::<Inner>::PRINTS && !Probe::<Tree>::PRINTS) };
     const { assert!(!Probe::<subject_keys::EpochKeys>::PRINTS && !Probe::<subject_keys::SubjectKeys>::PRINTS) };
-    const { assert!(!Probe::<super::AppKeys>::PRINTS && !Probe::<super::LocalCell>::PRINTS) };
+    const { assert!(!Probe::<super::apps::AppKeys>::PRINTS && !Probe::<super::root_cell::LocalCell>::PRINTS) };
     let (_dir, vault) = fresh();
     let (header, sealed) = sealed(&vault, 1).remove(0);
     let stored = header.store(&sealed.commitment, sealed.ciphertext.as_ref().unwrap());

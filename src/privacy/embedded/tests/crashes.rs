@@ -1,7 +1,6 @@
 //! A rotation that is cut short, at each of its steps.
 
-use super::{Class, Embedded, Error, Vault, destroy_all, fresh, header, holds, opens, profile, sealed};
-use crate::privacy::embedded::root_cell::RootCell as _;
+use super::{Class, Embedded, Error, Vault, destroy_all, fresh, header, holds, open_in, opens, profile, sealed};
 
 #[test]
 fn a_destruction_cut_short_is_whole_or_not_begun_and_can_be_repeated() {
@@ -14,7 +13,7 @@ fn a_destruction_cut_short_is_whole_or_not_begun_and_can_be_repeated() {
         assert!(matches!(cut, Err(Error::Unavailable(_))), "step {step}");
         if reopen {
             drop(vault);
-            vault = Embedded::open(dir.path()).unwrap();
+            vault = open_in(dir.path()).unwrap();
         }
         assert_eq!(opens(&vault, &values[0]), step == 1, "step {step}: after its commit it is destroyed");
         assert_eq!(holds(dir.path(), &root), step == 1, "the root is kept exactly while it is needed");
@@ -27,7 +26,7 @@ fn a_destruction_cut_short_is_whole_or_not_begun_and_can_be_repeated() {
         assert!(!opens(&vault, &values[0]));
         assert!(!holds(dir.path(), &root));
         drop(vault);
-        let vault = Embedded::open(dir.path()).unwrap();
+        let vault = open_in(dir.path()).unwrap();
         assert!(!opens(&vault, &values[0]));
         assert!(values[1..].iter().chain(&later).all(|value| opens(&vault, value)));
     }
@@ -40,7 +39,7 @@ fn a_destruction_cut_short_many_times_still_ends() {
     for (value, step) in values.iter().zip([1, 2, 1, 1, 2]) {
         let _ = vault.destroy_until(&[(value.0.subject, &Class::ALL)], Some(step));
         drop(vault);
-        vault = Embedded::open(dir.path()).unwrap();
+        vault = open_in(dir.path()).unwrap();
     }
     destroy_all(&vault, &values[..5].iter().collect::<Vec<_>>());
     let open: Vec<_> = values.iter().map(|value| opens(&vault, value)).collect();
@@ -55,7 +54,7 @@ fn rotating_everything_keeps_every_value_and_kills_every_copy() {
     drop(vault);
     let kept = tempfile::tempdir().unwrap();
     super::copy(dir.path(), kept.path());
-    let vault = Embedded::open(dir.path()).unwrap();
+    let vault = open_in(dir.path()).unwrap();
     let done = vault.rotate().unwrap();
     assert_eq!((done.keys, done.generation_after), (0, done.generation_before + 1));
     let check = |vault: &Embedded| {
@@ -64,9 +63,9 @@ fn rotating_everything_keeps_every_value_and_kills_every_copy() {
     };
     check(&vault);
     drop(vault);
-    check(&Embedded::open(dir.path()).unwrap());
+    check(&open_in(dir.path()).unwrap());
     std::fs::copy(dir.path().join("root.cell"), kept.path().join("root.cell")).unwrap();
-    assert!(matches!(Embedded::open(kept.path()).err(), Some(Error::Damaged(_))));
+    assert!(matches!(open_in(kept.path()).err(), Some(Error::Damaged(_))));
 }
 
 #[test]
@@ -88,7 +87,7 @@ fn new_keys_of_a_subject_do_not_bring_the_destroyed_ones_back() {
     };
     check(&vault);
     drop(vault);
-    let vault = Embedded::open(dir.path()).unwrap();
+    let vault = open_in(dir.path()).unwrap();
     check(&vault);
     // Of every epoch what is left: identity of the first, all three of the second.
     assert_eq!(vault.destroy(&[(subject, &Class::ALL)]).unwrap().keys, 4);

@@ -1,5 +1,5 @@
-//! The root key's cell: a file of two slots, written in place and never by rename, so that overwriting a slot leaves
-//! no older copy of it. Finality class C: as final as the disk's own forgetting.
+//! The cell in a local file: two slots, written in place and never by rename, so that overwriting a slot leaves no
+//! older copy of it. Finality class C: as final as the disk's own forgetting.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
@@ -8,27 +8,16 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest::{SHA256, digest};
 use zeroize::Zeroizing;
 
-use super::wrapping::{Key, random};
-use crate::privacy::Error;
+use super::super::wrapping::random;
+use super::{Root, RootCell};
+use crate::privacy::{Error, Finality};
 
 const SLOT: usize = 4_096;
 const MAGIC: &[u8; 8] = b"RLCROOT1";
 const HELD: usize = 8 + 16 + 8 + 32;
 
-/// Where a root lives. A cell forgets for good what it is told to destroy.
-pub(super) trait RootCell: Send + Sync {
-    /// The root of a generation of this vault.
-    fn root(&self, vault: [u8; 16], generation: u64) -> Result<Option<Key>, Error>;
-    /// Makes the next generation's root durable beside the current one.
-    fn put(&self, vault: [u8; 16], generation: u64, root: &Key) -> Result<(), Error>;
-    /// Destroys the root of every other generation.
-    fn keep_only(&self, vault: [u8; 16], generation: u64) -> Result<(), Error>;
-    /// Whether it holds any root at all.
-    fn is_empty(&self) -> Result<bool, Error>;
-}
-
 /// The cell in a local file.
-pub(super) struct LocalCell {
+pub(in crate::privacy::embedded) struct LocalCell {
     file: File,
     path: PathBuf,
 }
@@ -36,11 +25,11 @@ pub(super) struct LocalCell {
 struct Slot {
     vault: [u8; 16],
     generation: u64,
-    root: Key,
+    root: Root,
 }
 
 impl LocalCell {
-    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+    pub(in crate::privacy::embedded) fn open(path: &Path) -> Result<Self, Error> {
         let failed = |error| Error::Unavailable(format!("{} cannot be opened: {error}", path.display()));
         let file = OpenOptions::new()
             .read(true)
@@ -84,7 +73,7 @@ impl LocalCell {
 }
 
 impl RootCell for LocalCell {
-    fn root(&self, vault: [u8; 16], generation: u64) -> Result<Option<Key>, Error> {
+    fn root(&self, vault: [u8; 16], generation: u64) -> Result<Option<Root>, Error> {
         for index in 0..2 {
             if let Some(slot) = self.read(index)?
                 && (slot.vault, slot.generation) == (vault, generation)
@@ -95,7 +84,7 @@ impl RootCell for LocalCell {
         Ok(None)
     }
 
-    fn put(&self, vault: [u8; 16], generation: u64, root: &Key) -> Result<(), Error> {
+    fn put(&self, vault: [u8; 16], generation: u64, root: &Root) -> Result<(), Error> {
         let current = generation.saturating_sub(1);
         let occupied = self.read(0)?.is_some_and(|slot| (slot.vault, slot.generation) == (vault, current));
         let mut bytes = Zeroizing::new([0_u8; SLOT]);
@@ -122,5 +111,13 @@ impl RootCell for LocalCell {
 
     fn is_empty(&self) -> Result<bool, Error> {
         Ok(self.read(0)?.is_none() && self.read(1)?.is_none())
+    }
+
+    fn class(&self) -> Finality {
+        Finality::LocalFile
+    }
+
+    fn describe(&self) -> String {
+        format!("local file {}, A/B slots in place", self.path.display())
     }
 }
