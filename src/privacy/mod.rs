@@ -29,6 +29,17 @@ pub enum Error {
     /// The vault's files do not belong together or are damaged.
     #[error("the vault is damaged: {0}")]
     Damaged(String),
+    /// The root cell lies where nothing is overwritten.
+    #[error(
+        "the root cell {path} is on an unsuitable file system: {why}; move it to ext4 or xfs (--root-cell local:PATH), \
+         or accept that with --allow-unsuitable-mount"
+    )]
+    Unsuitable {
+        /// Its file.
+        path: std::path::PathBuf,
+        /// What the file system does.
+        why: String,
+    },
 }
 
 /// What a destruction did.

@@ -79,7 +79,10 @@ pub(super) fn generation(connection: &Connection) -> Result<u64, Error> {
     header(connection)?.map(|(_, generation, _)| generation).ok_or_else(no_page)
 }
 
-fn header(connection: &Connection) -> Result<Option<([u8; 16], u64, Vec<u8>)>, Error> {
+/// The vault, the generation of its root, and the page under that root.
+type Header = ([u8; 16], u64, Vec<u8>);
+
+fn header(connection: &Connection) -> Result<Option<Header>, Error> {
     Ok(connection.query_row(HEADER, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?)
 }
 

@@ -1,15 +1,15 @@
 //! The cell in a local file: two slots, written in place and never by rename, so that overwriting a slot leaves no
 //! older copy of it. Finality class C: as final as the disk's own forgetting.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use zeroize::Zeroizing;
 
 use super::super::wrapping::random;
-use super::{Root, RootCell};
+use super::{Root, RootCell, mount};
 use crate::privacy::{Error, Finality};
 
 const SLOT: usize = 4_096;
@@ -28,23 +28,57 @@ struct Slot {
     root: Root,
 }
 
+/// Where a file is or will be, behind links.
+fn place(path: &Path) -> std::io::Result<PathBuf> {
+    if path.exists() {
+        return path.canonicalize();
+    }
+    let absolute = std::path::absolute(path)?;
+    match (absolute.parent(), absolute.file_name()) {
+        (Some(parent), Some(name)) => Ok(parent.canonicalize()?.join(name)),
+        _ => Err(std::io::ErrorKind::InvalidFilename.into()),
+    }
+}
+
+fn in_use(path: &Path) -> String {
+    format!("the root cell {} is in use; each vault and each share of a root needs a file of its own", path.display())
+}
+
 impl LocalCell {
-    pub(in crate::privacy::embedded) fn open(path: &Path) -> Result<Self, Error> {
+    pub(in crate::privacy::embedded) fn open(path: &Path, allow_unsuitable_mount: bool) -> Result<Self, Error> {
         let failed = |error| Error::Unavailable(format!("{} cannot be opened: {error}", path.display()));
+        // Before it makes anything.
+        let path = place(path).map_err(failed)?;
+        mount::check(&path, allow_unsuitable_mount)?;
+        // O_DSYNC: a write is on the disk when it returns. No call in between could be forgotten or reordered, and a
+        // sync of its own after each write would only do the same again.
         let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .open(path)
+            .custom_flags(libc::O_DSYNC)
+            .open(&path)
             .map_err(failed)?;
-        // Both slots exist from the start, so that writing one never moves the other.
-        if file.metadata().map_err(failed)?.len() < 2 * SLOT as u64 {
-            file.write_all_at(&[0; 2 * SLOT], 0).map_err(failed)?;
-            file.sync_all().map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Error::Unavailable(in_use(&path))),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        Ok(Self { file, path: path.into() })
+        let found = file.metadata().map_err(failed)?;
+        if found.permissions().mode() & 0o077 != 0 {
+            file.set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;
+        }
+        // Both slots exist from the start, so that writing one never moves the other.
+        if found.len() < 2 * SLOT as u64 {
+            file.write_all_at(&[0; 2 * SLOT], 0).map_err(failed)?;
+            // The file's name too: a root without it would be lost with everything under it.
+            if let Some(parent) = path.parent() {
+                File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed)?;
+            }
+        }
+        Ok(Self { file, path })
     }
 
     fn failed(&self, error: &std::io::Error) -> Error {
@@ -67,8 +101,7 @@ impl LocalCell {
     }
 
     fn write(&self, index: usize, bytes: &[u8; SLOT]) -> Result<(), Error> {
-        self.file.write_all_at(bytes, (index * SLOT) as u64).map_err(|e| self.failed(&e))?;
-        self.file.sync_data().map_err(|e| self.failed(&e))
+        self.file.write_all_at(bytes, (index * SLOT) as u64).map_err(|e| self.failed(&e))
     }
 }
 
@@ -119,5 +152,41 @@ impl RootCell for LocalCell {
 
     fn describe(&self) -> String {
         format!("local file {}, A/B slots in place", self.path.display())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::os::fd::AsRawFd as _;
+
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn every_write_to_a_cell_is_durable_when_it_returns() {
+        let dir = tempfile::tempdir().unwrap();
+        let cell = LocalCell::open(&dir.path().join("root.cell"), false).unwrap();
+        let known = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", cell.file.as_raw_fd())).unwrap();
+        let flags = known.lines().find_map(|line| line.strip_prefix("flags:")).unwrap().trim();
+        assert_ne!(i32::from_str_radix(flags, 8).unwrap() & libc::O_DSYNC, 0, "{known}");
+    }
+
+    #[test]
+    fn a_torn_slot_holds_no_root_and_the_other_one_still_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let cell = LocalCell::open(&dir.path().join("root.cell"), false).unwrap();
+        let (vault, old, new) = ([1; 16], Root::new([2; 32]), Root::new([3; 32]));
+        cell.put(vault, 1, &old).unwrap();
+        cell.put(vault, 2, &new).unwrap();
+        assert_eq!(cell.root(vault, 2).unwrap(), Some(new));
+        for torn in [40_u64, 70] {
+            let mut byte = [0];
+            cell.file.read_exact_at(&mut byte, SLOT as u64 + torn).unwrap();
+            cell.file.write_all_at(&[!byte[0]], SLOT as u64 + torn).unwrap();
+            assert_eq!(cell.root(vault, 2).unwrap(), None, "byte {torn}");
+            assert_eq!(cell.root(vault, 1).unwrap().as_ref(), Some(&old));
+            cell.file.write_all_at(&byte, SLOT as u64 + torn).unwrap();
+        }
     }
 }

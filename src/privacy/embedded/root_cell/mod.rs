@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use crate::privacy::{Error, Finality};
 
 mod local;
+mod mount;
 
 pub(super) use local::LocalCell;
 
@@ -64,11 +65,11 @@ pub enum CellSpec {
 
 impl CellSpec {
     /// Opens the cell, for the vault in this directory.
-    pub(super) fn open(&self, dir: &Path, _allow_unsuitable_mount: bool) -> Result<Box<dyn RootCell>, Error> {
+    pub(super) fn open(&self, dir: &Path, allow_unsuitable_mount: bool) -> Result<Box<dyn RootCell>, Error> {
         let path = match self {
             Self::Local => &dir.join("root.cell"),
             Self::File(path) => path,
         };
-        Ok(Box::new(LocalCell::open(path)?))
+        Ok(Box::new(LocalCell::open(path, allow_unsuitable_mount)?))
     }
 }

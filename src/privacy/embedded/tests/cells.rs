@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Class, Embedded, Error, Vault, destroy_all, opens, sealed};
+use super::{Class, Embedded, Error, Options, Vault, destroy_all, opens, sealed};
 use crate::privacy::Finality;
 use crate::privacy::embedded::root_cell::{CellSpec, Root, RootCell};
 use crate::privacy::embedded::store::Taken;
@@ -76,4 +76,46 @@ fn a_destruction_is_not_called_done_while_the_cell_cannot_destroy_and_nothing_ma
     let vault = super::open_in(dir.path()).unwrap();
     assert!(!opens(&vault, &values[0]));
     assert!(values[1..].iter().chain(&meanwhile).all(|value| opens(&vault, value)));
+}
+
+#[test]
+fn a_local_cell_is_its_owners_alone_and_one_vaults_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("elsewhere.cell");
+    let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    let spec = CellSpec::File(path.clone());
+    let cell = spec.open(dir.path(), false).unwrap();
+    assert_eq!(mode(), 0o600);
+    let second = spec.open(dir.path(), false).err().unwrap().to_string();
+    assert!(second.contains("in use"), "{second}");
+    drop(cell);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    drop(spec.open(dir.path(), false).unwrap());
+    assert_eq!(mode(), 0o600, "what became readable for others is closed again");
+    let nowhere = CellSpec::File(dir.path().join("absent/root.cell")).open(dir.path(), false).err().unwrap();
+    assert!(nowhere.to_string().contains("absent/root.cell cannot be opened"), "{nowhere}");
+}
+
+#[test]
+fn a_new_vault_does_not_take_the_cell_of_another_one_that_lies_elsewhere() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let options = Options { cell: CellSpec::File(one.path().join("elsewhere.cell")), ..Options::default() };
+    let vault = Embedded::open(one.path(), &options).unwrap();
+    let value = sealed(&vault, 1).remove(0);
+    drop(vault);
+    let refused = Embedded::open(two.path(), &options).err().unwrap().to_string();
+    assert!(refused.contains("a cell of its own"), "{refused}");
+    assert!(opens(&Embedded::open(one.path(), &options).unwrap(), &value));
+}
+
+#[test]
+fn a_vault_says_so_when_its_root_is_in_another_cell_and_loses_nothing() {
+    let (dir, vault) = super::fresh();
+    let value = sealed(&vault, 1).remove(0);
+    drop(vault);
+    let options = Options { cell: CellSpec::File(dir.path().join("other.cell")), ..Options::default() };
+    let Some(Error::Damaged(refused)) = Embedded::open(dir.path(), &options).err() else { panic!("it opened") };
+    assert!(refused.contains("other.cell") && refused.contains("another root cell"), "{refused}");
+    assert!(opens(&super::open_in(dir.path()).unwrap(), &value));
 }
