@@ -61,8 +61,13 @@ pub(super) enum Taken {
 
 /// Opens the tree with the root of its generation, and finishes or undoes a rotation that was cut short.
 pub(super) fn unlock(connection: &Connection, cell: &dyn RootCell, taken: Taken) -> Result<([u8; 16], Tree), Error> {
-    if header(connection)?.is_none() {
-        return create(connection, cell, taken);
+    match header(connection)? {
+        None => {
+            let vault = claim(connection, cell, taken)?;
+            return create(connection, cell, vault);
+        }
+        Some((vault, CLAIMED, _)) => return create(connection, cell, vault),
+        Some(_) => {}
     }
     let (vault, tree) = open_tree(connection, cell)?;
     cell.keep_only(vault, tree.generation)?;
@@ -103,7 +108,11 @@ fn open_tree(connection: &Connection, cell: &dyn RootCell) -> Result<([u8; 16], 
     Ok((vault, Tree::unwrap(&root, vault, generation, &page)?))
 }
 
-fn create(connection: &Connection, cell: &dyn RootCell, taken: Taken) -> Result<([u8; 16], Tree), Error> {
+/// The generation of a vault that has claimed its cell and has no root yet: if its creation is cut short, what the cell
+/// holds by then is its own.
+const CLAIMED: u64 = 0;
+
+fn claim(connection: &Connection, cell: &dyn RootCell, taken: Taken) -> Result<[u8; 16], Error> {
     let keys: u32 = connection.query_row("select count(*) from subject_key", [], |row| row.get(0))?;
     if keys > 0 {
         return Err(no_page());
@@ -116,14 +125,18 @@ fn create(connection: &Connection, cell: &dyn RootCell, taken: Taken) -> Result<
                  data directory; or, if that vault is lost, empty the cell"
             )));
         }
-        // The trace of a creation that was cut short, or of a database that is lost; in either case nothing that it
-        // could open is here.
+        // The trace of a database that is lost: nothing that it could open is here.
         tracing::warn!(cell, "the root cell holds a root of a vault that is not here; a new vault takes its place");
     }
     let vault: [u8; 16] = *random()?;
+    connection.execute(CREATE, params![vault, CLAIMED, &[] as &[u8]])?;
+    Ok(vault)
+}
+
+fn create(connection: &Connection, cell: &dyn RootCell, vault: [u8; 16]) -> Result<([u8; 16], Tree), Error> {
     let (root, tree) = (random()?, Tree::fresh()?);
     cell.put(vault, tree.generation, &root)?;
-    connection.execute(CREATE, params![vault, tree.generation, tree.wrap(&root, vault)?])?;
+    connection.execute(MOVE_ON, params![tree.generation, tree.wrap(&root, vault)?])?;
     cell.keep_only(vault, tree.generation)?;
     Ok((vault, tree))
 }

@@ -12,7 +12,7 @@ use rollcall_schemas::personal::{Class, Header, Sealed, Stored};
 use uuid::Uuid;
 
 use super::tree::{Tree, shard_of};
-use super::{Embedded, Inner, Options, subject_keys};
+use super::{CellSpec, Embedded, Inner, Options, subject_keys};
 use crate::privacy::{Destroyed, Error, Vault};
 
 mod apps;
@@ -41,14 +41,32 @@ fn profile(subject: SubjectRef) -> Header {
     header(subject, Class::Profile, 0)
 }
 
+/// How a vault in this directory is opened, per kind of cell.
+type Kind = fn(&Path) -> Options;
+
+const LOCAL: Kind = |_| Options::default();
+const SPLIT: Kind = |dir| {
+    let second = CellSpec::File(dir.join("second.cell"));
+    Options { cell: CellSpec::Split(Box::new(CellSpec::Local), Box::new(second)), ..Options::default() }
+};
+const KINDS: [Kind; 2] = [LOCAL, SPLIT];
+
+fn open_as(kind: Kind, dir: &Path) -> Result<Embedded, Error> {
+    Embedded::open(dir, &kind(dir))
+}
+
+fn fresh_as(kind: Kind) -> (tempfile::TempDir, Embedded) {
+    let dir = tempfile::tempdir().unwrap();
+    let vault = open_as(kind, dir.path()).unwrap();
+    (dir, vault)
+}
+
 fn open_in(dir: &Path) -> Result<Embedded, Error> {
-    Embedded::open(dir, &Options::default())
+    open_as(LOCAL, dir)
 }
 
 fn fresh() -> (tempfile::TempDir, Embedded) {
-    let dir = tempfile::tempdir().unwrap();
-    let vault = open_in(dir.path()).unwrap();
-    (dir, vault)
+    fresh_as(LOCAL)
 }
 
 /// Subjects with a sealed value each.
@@ -78,7 +96,7 @@ fn destroy_all(vault: &Embedded, subjects: &[&(Header, Sealed)]) -> Destroyed {
 }
 
 fn copy(from: &Path, to: &Path) {
-    for name in ["vault.db", "vault.db-wal", "vault.db-shm", "root.cell"] {
+    for name in ["vault.db", "vault.db-wal", "vault.db-shm", "root.cell", "second.cell"] {
         let _ = std::fs::remove_file(to.join(name));
         if from.join(name).exists() {
             std::fs::copy(from.join(name), to.join(name)).unwrap();
@@ -225,25 +243,42 @@ fn only_the_classes_named_are_destroyed() {
 
 #[test]
 fn an_old_copy_of_the_keys_beside_todays_root_is_refused_as_damaged() {
-    let (dir, vault) = fresh();
-    let values = sealed(&vault, 2);
-    drop(vault);
-    let (kept, control) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    copy(dir.path(), kept.path());
-    copy(dir.path(), control.path());
-    assert!(opens(&open_in(control.path()).unwrap(), &values[0]), "a whole copy opens while its root lives");
+    for kind in KINDS {
+        let (dir, vault) = fresh_as(kind);
+        let values = sealed(&vault, 2);
+        drop(vault);
+        let (kept, control) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        copy(dir.path(), kept.path());
+        copy(dir.path(), control.path());
+        assert!(opens(&open_as(kind, control.path()).unwrap(), &values[0]), "a whole copy opens while its root lives");
 
-    destroy_all(&open_in(dir.path()).unwrap(), &[&values[0]]);
-    std::fs::copy(dir.path().join("root.cell"), kept.path().join("root.cell")).unwrap();
-    assert!(matches!(open_in(kept.path()).err(), Some(Error::Damaged(_))));
-    let vault = open_in(dir.path()).unwrap();
-    assert!(!opens(&vault, &values[0]) && opens(&vault, &values[1]));
+        destroy_all(&open_as(kind, dir.path()).unwrap(), &[&values[0]]);
+        for cell in ["root.cell", "second.cell"].iter().filter(|cell| dir.path().join(cell).exists()) {
+            std::fs::copy(dir.path().join(cell), kept.path().join(cell)).unwrap();
+        }
+        assert!(matches!(open_as(kind, kept.path()).err(), Some(Error::Damaged(_))));
+        let vault = open_as(kind, dir.path()).unwrap();
+        assert!(!opens(&vault, &values[0]) && opens(&vault, &values[1]));
+    }
 }
 
-/// Whether the cell's file holds any quarter of a key.
+/// The files of the cell, whole.
+fn cell_files(dir: &Path) -> Vec<Vec<u8>> {
+    let files = dir.read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let cells = files.filter(|path| path.extension().is_some_and(|ending| ending == "cell"));
+    cells.map(|path| std::fs::read(path).unwrap()).collect()
+}
+
+/// What every slot of the cell's files holds where a root or a share stands.
+fn roots_in(dir: &Path) -> Vec<[u8; 32]> {
+    let slots = |file: Vec<u8>| file.chunks(4_096).map(|slot| slot[32..64].try_into().unwrap()).collect::<Vec<_>>();
+    cell_files(dir).into_iter().flat_map(slots).filter(|root| *root != [0; 32]).collect()
+}
+
+/// Whether the cell's files hold any quarter of a key.
 fn holds(dir: &Path, key: &[u8; 32]) -> bool {
-    let bytes = std::fs::read(dir.join("root.cell")).unwrap();
-    key.chunks(8).any(|part| bytes.windows(8).any(|window| window == part))
+    let found = |file: &Vec<u8>| key.chunks(8).any(|part| file.windows(8).any(|window| window == part));
+    cell_files(dir).iter().any(found)
 }
 
 #[test]

@@ -11,8 +11,10 @@ use crate::privacy::{Error, Finality};
 
 mod local;
 mod mount;
+mod split;
 
 pub(super) use local::LocalCell;
+use split::SplitCell;
 
 /// A root key, or a share of one; wiped when dropped.
 pub type Root = Zeroizing<[u8; 32]>;
@@ -61,15 +63,20 @@ pub enum CellSpec {
     Local,
     /// A local file elsewhere.
     File(PathBuf),
+    /// Two cells with a share each.
+    Split(Box<CellSpec>, Box<CellSpec>),
 }
 
 impl CellSpec {
     /// Opens the cell, for the vault in this directory.
     pub(super) fn open(&self, dir: &Path, allow_unsuitable_mount: bool) -> Result<Box<dyn RootCell>, Error> {
-        let path = match self {
-            Self::Local => &dir.join("root.cell"),
-            Self::File(path) => path,
-        };
-        Ok(Box::new(LocalCell::open(path, allow_unsuitable_mount)?))
+        Ok(match self {
+            Self::Local => Box::new(LocalCell::open(&dir.join("root.cell"), allow_unsuitable_mount)?),
+            Self::File(path) => Box::new(LocalCell::open(path, allow_unsuitable_mount)?),
+            Self::Split(first, second) => Box::new(SplitCell::new(
+                first.open(dir, allow_unsuitable_mount)?,
+                second.open(dir, allow_unsuitable_mount)?,
+            )),
+        })
     }
 }

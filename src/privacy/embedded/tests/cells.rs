@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Class, Embedded, Error, Options, Vault, destroy_all, opens, sealed};
+use super::{Class, Embedded, Error, KINDS, Options, SPLIT, Vault, destroy_all, fresh_as, holds, open_as, opens};
+use super::{roots_in, sealed};
 use crate::privacy::Finality;
-use crate::privacy::embedded::root_cell::{CellSpec, Root, RootCell};
+use crate::privacy::embedded::root_cell::{CellSpec, LocalCell, Root, RootCell};
 use crate::privacy::embedded::store::Taken;
 
 /// A cell that can be out of reach.
@@ -118,4 +119,100 @@ fn a_vault_says_so_when_its_root_is_in_another_cell_and_loses_nothing() {
     let Some(Error::Damaged(refused)) = Embedded::open(dir.path(), &options).err() else { panic!("it opened") };
     assert!(refused.contains("other.cell") && refused.contains("another root cell"), "{refused}");
     assert!(opens(&super::open_in(dir.path()).unwrap(), &value));
+}
+
+/// Runs a step that is cut short between the two cells of a split one, as by a crash.
+fn cut_between(dir: &std::path::Path, step: impl FnOnce(&dyn RootCell)) {
+    step(LocalCell::open(&dir.join("root.cell"), false).map(Box::new).unwrap().as_ref());
+}
+
+#[test]
+fn a_share_says_nothing_about_the_root_and_is_new_with_every_generation() {
+    let (dir, vault) = fresh_as(SPLIT);
+    let mut seen = std::collections::HashSet::new();
+    for _ in 0..3 {
+        let root = vault.inner.cell.root(vault.inner.vault, vault.generation()).unwrap().unwrap();
+        assert!(!holds(dir.path(), &root), "no part of the root is in either file");
+        assert!(seen.insert(*root));
+        vault.rotate().unwrap();
+        assert!(roots_in(dir.path()).into_iter().all(|share| seen.insert(share)), "shares come once");
+    }
+}
+
+#[test]
+fn destroying_one_share_makes_every_generation_unreadable() {
+    for lost in ["root.cell", "second.cell"] {
+        let (dir, vault) = fresh_as(SPLIT);
+        let value = sealed(&vault, 1).remove(0);
+        // A rotation in its middle: both generations are in both cells.
+        let id = vault.inner.vault;
+        vault.inner.cell.put(id, 2, &Root::new([7; 32])).unwrap();
+        assert!((1..=2).all(|generation| vault.inner.cell.root(id, generation).unwrap().is_some()), "the control");
+        assert!(opens(&vault, &value));
+        drop(vault);
+        std::fs::write(dir.path().join(lost), [0; 8_192]).unwrap();
+        let cell = SPLIT(dir.path()).cell.open(dir.path(), false).unwrap();
+        assert!((1..=2).all(|generation| cell.root(id, generation).unwrap().is_none()), "without {lost}");
+        drop(cell);
+        let Some(Error::Damaged(said)) = open_as(SPLIT, dir.path()).err() else { panic!("opened without {lost}") };
+        assert!(said.contains("split over two"), "{said}");
+    }
+}
+
+#[test]
+fn a_rotation_cut_short_between_two_cells_is_whole_or_not_begun() {
+    let (dir, vault) = fresh_as(SPLIT);
+    let values = sealed(&vault, 3);
+    let id = vault.inner.vault;
+    drop(vault);
+    // The next generation in one cell only: it was not begun.
+    cut_between(dir.path(), |first| first.put(id, 2, &Root::new([7; 32])).unwrap());
+    let cell = SPLIT(dir.path()).cell.open(dir.path(), false).unwrap();
+    let destroys = Arc::new(AtomicBool::new(true));
+    let failing = Failing { cell, destroys: destroys.clone(), answers: Arc::new(AtomicBool::new(true)) };
+    let vault = Embedded::over(dir.path(), Box::new(failing), Taken::Refuse).unwrap();
+    assert!(values.iter().all(|value| opens(&vault, value)));
+    let old = roots_in(dir.path());
+    destroys.store(false, Ordering::SeqCst);
+    assert!(vault.destroy(&[(values[0].0.subject, &Class::ALL)]).is_err());
+    drop(vault);
+    // The old generation destroyed in one cell only: it is done.
+    cut_between(dir.path(), |first| first.keep_only(id, 2).unwrap());
+    assert!(old.iter().any(|share| holds(dir.path(), share)), "the control: the other share is still there");
+    let vault = open_as(SPLIT, dir.path()).unwrap();
+    assert_eq!(values.iter().filter(|value| opens(&vault, value)).count(), 2);
+    assert!(!old.iter().any(|share| holds(dir.path(), share)), "only the shares of today are left, and noise");
+}
+
+#[test]
+fn a_creation_cut_short_anywhere_is_taken_up_again() {
+    for kind in KINDS {
+        let dir = tempfile::tempdir().unwrap();
+        let cell = kind(dir.path()).cell.open(dir.path(), false).unwrap();
+        let silent = Failing { cell, destroys: Arc::default(), answers: Arc::default() };
+        assert!(Embedded::over(dir.path(), Box::new(silent), Taken::Refuse).is_err(), "before its root");
+        let cell = kind(dir.path()).cell.open(dir.path(), false).unwrap();
+        let failing = Failing { cell, destroys: Arc::default(), answers: Arc::new(AtomicBool::new(true)) };
+        assert!(Embedded::over(dir.path(), Box::new(failing), Taken::Refuse).is_err(), "behind its root");
+        let vault = open_as(kind, dir.path()).unwrap();
+        let value = sealed(&vault, 1).remove(0);
+        drop(vault);
+        assert!(opens(&open_as(kind, dir.path()).unwrap(), &value));
+    }
+}
+
+#[test]
+fn two_shares_need_two_files_and_a_share_is_no_root() {
+    let dir = tempfile::tempdir().unwrap();
+    let twice = CellSpec::Split(Box::new(CellSpec::Local), Box::new(CellSpec::File(dir.path().join("root.cell"))));
+    let refused = twice.open(dir.path(), false).err().unwrap().to_string();
+    assert!(refused.contains("in use"), "{refused}");
+    let vault = open_as(SPLIT, dir.path()).unwrap();
+    let value = sealed(&vault, 1).remove(0);
+    drop(vault);
+    let Some(Error::Damaged(said)) = super::open_in(dir.path()).err() else { panic!("a share opened the vault") };
+    assert!(said.contains("another root cell"), "{said}");
+    let vault = open_as(SPLIT, dir.path()).unwrap();
+    assert!(opens(&vault, &value));
+    assert_eq!((vault.finality(), vault.finality().as_str()), (Finality::LocalFile, "C"));
 }

@@ -1,22 +1,27 @@
 //! A rotation that is cut short, at each of its steps.
 
-use super::{Class, Embedded, Error, Vault, destroy_all, fresh, header, holds, open_in, opens, profile, sealed};
+use super::{
+    Class, Embedded, Error, KINDS, Vault, destroy_all, fresh, fresh_as, header, holds, open_as, open_in, opens,
+};
+use super::{profile, roots_in, sealed};
 
 #[test]
 fn a_destruction_cut_short_is_whole_or_not_begun_and_can_be_repeated() {
-    for (step, reopen) in [(1, false), (1, true), (2, false), (2, true)] {
-        let (dir, mut vault) = fresh();
+    let cuts = [(1, false), (1, true), (2, false), (2, true)];
+    for (kind, (step, reopen)) in KINDS.into_iter().flat_map(|kind| cuts.map(|cut| (kind, cut))) {
+        let (dir, mut vault) = fresh_as(kind);
         let values = sealed(&vault, 10);
-        let generation = vault.inner.tree().generation;
-        let root = vault.inner.cell.root(vault.inner.vault, generation).unwrap().unwrap();
+        let roots = roots_in(dir.path());
+        assert!(roots.iter().all(|root| holds(dir.path(), root)), "the control: a root that lives is found");
         let cut = vault.destroy_until(&[(values[0].0.subject, &Class::ALL)], Some(step));
         assert!(matches!(cut, Err(Error::Unavailable(_))), "step {step}");
         if reopen {
             drop(vault);
-            vault = open_in(dir.path()).unwrap();
+            vault = open_as(kind, dir.path()).unwrap();
         }
         assert_eq!(opens(&vault, &values[0]), step == 1, "step {step}: after its commit it is destroyed");
-        assert_eq!(holds(dir.path(), &root), step == 1, "the root is kept exactly while it is needed");
+        let kept = |root| holds(dir.path(), root) == (step == 1);
+        assert!(roots.iter().all(kept), "the root is kept exactly while it is needed");
         assert!(values[1..].iter().all(|value| opens(&vault, value)), "step {step}");
         // Not only what stood before: new values can be sealed and keys be made.
         let later = sealed(&vault, 2);
@@ -24,9 +29,9 @@ fn a_destruction_cut_short_is_whole_or_not_begun_and_can_be_repeated() {
         let done = destroy_all(&vault, &[&values[0]]);
         assert_eq!(done.keys, if step == 1 { 3 } else { 0 });
         assert!(!opens(&vault, &values[0]));
-        assert!(!holds(dir.path(), &root));
+        assert!(!roots.iter().any(|root| holds(dir.path(), root)));
         drop(vault);
-        let vault = open_in(dir.path()).unwrap();
+        let vault = open_as(kind, dir.path()).unwrap();
         assert!(!opens(&vault, &values[0]));
         assert!(values[1..].iter().chain(&later).all(|value| opens(&vault, value)));
     }
@@ -34,38 +39,43 @@ fn a_destruction_cut_short_is_whole_or_not_begun_and_can_be_repeated() {
 
 #[test]
 fn a_destruction_cut_short_many_times_still_ends() {
-    let (dir, mut vault) = fresh();
-    let values = sealed(&vault, 6);
-    for (value, step) in values.iter().zip([1, 2, 1, 1, 2]) {
-        let _ = vault.destroy_until(&[(value.0.subject, &Class::ALL)], Some(step));
-        drop(vault);
-        vault = open_in(dir.path()).unwrap();
+    for kind in KINDS {
+        let (dir, mut vault) = fresh_as(kind);
+        let values = sealed(&vault, 6);
+        for (value, step) in values.iter().zip([1, 2, 1, 1, 2]) {
+            let _ = vault.destroy_until(&[(value.0.subject, &Class::ALL)], Some(step));
+            drop(vault);
+            vault = open_as(kind, dir.path()).unwrap();
+        }
+        destroy_all(&vault, &values[..5].iter().collect::<Vec<_>>());
+        let open: Vec<_> = values.iter().map(|value| opens(&vault, value)).collect();
+        assert_eq!(open, [false, false, false, false, false, true]);
     }
-    destroy_all(&vault, &values[..5].iter().collect::<Vec<_>>());
-    let open: Vec<_> = values.iter().map(|value| opens(&vault, value)).collect();
-    assert_eq!(open, [false, false, false, false, false, true]);
 }
 
 #[test]
 fn rotating_everything_keeps_every_value_and_kills_every_copy() {
-    let (dir, vault) = fresh();
-    let values = sealed(&vault, 30);
-    destroy_all(&vault, &[&values[0]]);
-    drop(vault);
-    let kept = tempfile::tempdir().unwrap();
-    super::copy(dir.path(), kept.path());
-    let vault = open_in(dir.path()).unwrap();
-    let done = vault.rotate().unwrap();
-    assert_eq!((done.keys, done.generation_after), (0, done.generation_before + 1));
-    let check = |vault: &Embedded| {
-        assert!(!opens(vault, &values[0]));
-        assert!(values[1..].iter().all(|value| opens(vault, value)));
-    };
-    check(&vault);
-    drop(vault);
-    check(&open_in(dir.path()).unwrap());
-    std::fs::copy(dir.path().join("root.cell"), kept.path().join("root.cell")).unwrap();
-    assert!(matches!(open_in(kept.path()).err(), Some(Error::Damaged(_))));
+    for kind in KINDS {
+        let (dir, vault) = fresh_as(kind);
+        let values = sealed(&vault, 30);
+        destroy_all(&vault, &[&values[0]]);
+        drop(vault);
+        let kept = tempfile::tempdir().unwrap();
+        super::copy(dir.path(), kept.path());
+        let vault = open_as(kind, dir.path()).unwrap();
+        let done = vault.rotate().unwrap();
+        assert_eq!((done.keys, done.generation_after), (0, done.generation_before + 1));
+        let check = |vault: &Embedded| {
+            assert!(!opens(vault, &values[0]));
+            assert!(values[1..].iter().all(|value| opens(vault, value)));
+        };
+        check(&vault);
+        drop(vault);
+        check(&open_as(kind, dir.path()).unwrap());
+        // One cell of today is enough to shut an old copy.
+        std::fs::copy(dir.path().join("root.cell"), kept.path().join("root.cell")).unwrap();
+        assert!(matches!(open_as(kind, kept.path()).err(), Some(Error::Damaged(_))));
+    }
 }
 
 #[test]
