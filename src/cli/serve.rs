@@ -5,11 +5,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rollcall_schemas::plain::{Environment, Plan};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::config::AppSpec;
+use super::config::{AppSpec, FileCell};
 use super::wiring::{DataDir, KeyOptions};
 use super::{Failure, ServeArgs, apps, config, runtime};
 use crate::engine::Engine;
@@ -20,6 +21,8 @@ struct Settings {
     data_dir: PathBuf,
     apps: Vec<AppSpec>,
     workers: usize,
+    keys: KeyOptions,
+    rotate_keys_every: Option<Duration>,
 }
 
 impl Settings {
@@ -45,6 +48,11 @@ impl Settings {
             data_dir: args.data_dir.or(file.data_dir).unwrap_or_else(|| "./data".into()),
             apps,
             workers,
+            keys: args.keys.over(file.root_cell.map(|FileCell(cell)| cell), file.allow_unsuitable_mount),
+            rotate_keys_every: match args.rotate_keys_every_hours.or(file.rotate_keys_every_hours) {
+                None | Some(0) => None,
+                Some(hours) => Some(Duration::from_secs(u64::from(hours) * 3_600)),
+            },
         })
     }
 }
@@ -54,13 +62,14 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let listener = TcpListener::bind(settings.listen)
         .map_err(|error| format!("cannot listen on {}: {error}; choose another --listen address", settings.listen))?;
     let address = listener.local_addr()?;
-    let data = DataDir::create(&settings.data_dir, &KeyOptions::default())?;
+    let data = DataDir::create(&settings.data_dir, &settings.keys)?;
     let runtime = runtime()?;
     let service = runtime.block_on(data.start())?;
     runtime.block_on(prepare_apps(&service.engine, &settings.apps, address))?;
     let background = [
         runtime.spawn(engine::expiry::run(service.engine.clone(), service.stopping())),
         runtime.spawn(audit::erasure::run(service.engine.clone(), service.stopping())),
+        runtime.spawn(engine::rotation::run(service.engine.clone(), settings.rotate_keys_every, service.stopping())),
     ];
     let options = http::Options { workers: settings.workers };
     let served = actix_web::rt::System::new().block_on(async {

@@ -31,6 +31,7 @@ pub mod journal;
 mod load;
 pub mod projector;
 pub mod rebuild;
+pub mod rotation;
 pub mod start;
 pub mod tokens;
 
