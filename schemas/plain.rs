@@ -210,6 +210,18 @@ pub enum Finality {
     LocalFile,
 }
 
+impl Finality {
+    /// Its letter.
+    #[must_use]
+    pub fn letter(self) -> &'static str {
+        match self {
+            Self::Immediate => "A",
+            Self::Delayed => "B",
+            Self::LocalFile => "C",
+        }
+    }
+}
+
 /// What a report says of an erasure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

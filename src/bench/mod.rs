@@ -14,7 +14,7 @@ use rollcall_schemas::personal::{Class, Header};
 use rollcall_schemas::plain::{Environment, Plan};
 use uuid::Uuid;
 
-use crate::cli::wiring::DataDir;
+use crate::cli::wiring::{DataDir, KeyOptions};
 use crate::domain::values::{Name, UserId};
 use crate::domain::{Command, Person, app};
 use crate::engine::{Caller, Engine, rebuild};
@@ -174,7 +174,7 @@ fn print(what: &str, measured: &Measured, ratio: Option<(&str, f64)>) {
 }
 
 fn measure_service(options: &Options, runtime: &tokio::runtime::Runtime, ceilings: &Ceilings) -> Result<(), Error> {
-    let data = DataDir::create(&options.dir.join("data"))?;
+    let data = DataDir::create(&options.dir.join("data"), &KeyOptions::default())?;
     let service = runtime.block_on(data.start())?;
     let engine = service.engine.clone();
     let app: AppId = KEY.parse().map_err(|_| Error::Constant("the app key is not one".into()))?;

@@ -10,7 +10,6 @@ use rollcall_schemas::plain::{Environment, FriendPermission, Plan};
 use uuid::Uuid;
 
 use super::config::AppSpec;
-use super::wiring::DataDir;
 use super::{AppsTask, Data, Failure, permission, runtime};
 use crate::domain::values::extension_name;
 use crate::domain::{Command, Refusal, app};
@@ -80,7 +79,7 @@ pub(super) fn run(task: AppsTask) -> Result<ExitCode, Failure> {
 }
 
 fn with_engine(data: &Data, task: impl AsyncFnOnce(Arc<Engine>) -> Result<(), Failure>) -> Result<ExitCode, Failure> {
-    let data = DataDir::open(&data.data_dir)?;
+    let data = data.open()?;
     let runtime = runtime()?;
     let service: Service = runtime.block_on(data.start())?;
     let result = runtime.block_on(task(service.engine.clone()));

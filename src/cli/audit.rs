@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::models::{progress_bar, show};
-use super::wiring::DataDir;
 use super::{Data, Failure, runtime};
 use crate::audit::proof::Proof;
 use crate::audit::tree;
@@ -58,23 +57,23 @@ pub(super) enum Task {
 
 pub(super) fn run(task: Task) -> Result<ExitCode, Failure> {
     match task {
-        Task::Verify { checkpoint_copy, data } => verify(&data.data_dir, checkpoint_copy.as_deref()),
+        Task::Verify { checkpoint_copy, data } => verify(&data, checkpoint_copy.as_deref()),
         Task::Checkpoint { data } => {
-            let data = DataDir::open(&data.data_dir)?;
+            let data = data.open()?;
             let keeper = runtime()?.block_on(data.keeper())?;
             let signed = keeper.latest().ok_or("nothing is signed")?;
             print!("{}", signed.note);
             Ok(ExitCode::SUCCESS)
         }
         Task::Keys { data } => {
-            let data = DataDir::open(&data.data_dir)?;
+            let data = data.open()?;
             for (verifier, signer) in tree::verifiers(data.vault.as_ref()).iter().zip(data.vault.signers()) {
                 println!("{verifier}{}", if signer.retired { "\tretired" } else { "" });
             }
             Ok(ExitCode::SUCCESS)
         }
         Task::Prove { position, since, data } => {
-            let data = DataDir::open(&data.data_dir)?;
+            let data = data.open()?;
             let proof = runtime()?.block_on(async {
                 let keeper = data.keeper().await?;
                 let events = data.log.read_all(position.max(1) - 1, 1).await?;
@@ -89,8 +88,8 @@ pub(super) fn run(task: Task) -> Result<ExitCode, Failure> {
     }
 }
 
-fn verify(data_dir: &Path, copy: Option<&Path>) -> Result<ExitCode, Failure> {
-    let data = DataDir::open(data_dir)?;
+fn verify(data: &Data, copy: Option<&Path>) -> Result<ExitCode, Failure> {
+    let data = data.open()?;
     let bar = progress_bar();
     let progress = |done, all| show(&bar, done, all);
     let tree = data.tree();

@@ -8,6 +8,8 @@ use rollcall_schemas::ids::AppId;
 use rollcall_schemas::plain::{Environment, Plan};
 use serde::Deserialize;
 
+use super::wiring::CellSpec;
+
 /// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -80,6 +82,25 @@ impl FromStr for AppSpec {
     }
 }
 
+/// Reads which root cell is meant: `local`, `local:FILE` or `split:CELL,CELL`.
+///
+/// # Errors
+/// It is none of these.
+pub fn root_cell(text: &str) -> Result<CellSpec, String> {
+    const FORM: &str = "expected local, local:FILE or split:CELL,CELL";
+    match text.split_once(':') {
+        None if text == "local" => Ok(CellSpec::Local),
+        Some(("local", file)) if !file.is_empty() => Ok(CellSpec::File(file.into())),
+        Some(("split", cells)) => match cells.split(',').collect::<Vec<_>>().as_slice() {
+            [first, second] if ![first, second].iter().any(|cell| cell.starts_with("split")) => {
+                Ok(CellSpec::Split(Box::new(root_cell(first)?), Box::new(root_cell(second)?)))
+            }
+            _ => Err(format!("a root is split over two cells that are not split themselves; {FORM}")),
+        },
+        _ => Err(format!("there is no such root cell; {FORM}")),
+    }
+}
+
 /// What a configuration file may say; unknown words are refused.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -95,6 +116,24 @@ pub struct File {
     pub workers: Option<usize>,
     /// Where a copy of the signed checkpoint is kept.
     pub checkpoint_copy: Option<PathBuf>,
+    /// Where the root of the keys lives.
+    pub root_cell: Option<FileCell>,
+    /// Whether it may be on a file system where an overwritten root survives.
+    pub allow_unsuitable_mount: Option<bool>,
+    /// How often the keys are rotated; 0: never.
+    pub rotate_keys_every_hours: Option<u32>,
+}
+
+/// A root cell in a configuration file.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct FileCell(pub CellSpec);
+
+impl TryFrom<String> for FileCell {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        root_cell(&text).map(Self)
+    }
 }
 
 /// An app in a configuration file.
@@ -162,6 +201,36 @@ mod tests {
     fn a_debug_print_of_an_app_does_not_show_its_secret() {
         let spec: AppSpec = "key:hunter2".parse().unwrap();
         assert!(!format!("{spec:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_root_cell_is_local_elsewhere_or_split_over_two() {
+        let file = |path: &str| CellSpec::File(path.into());
+        let split = |first, second| CellSpec::Split(Box::new(first), Box::new(second));
+        for (text, cell) in [
+            ("local", CellSpec::Local),
+            ("local:/mnt/key/root.cell", file("/mnt/key/root.cell")),
+            ("local:C:odd", file("C:odd")),
+            ("split:local,local:/mnt/a", split(CellSpec::Local, file("/mnt/a"))),
+            ("split:local:/a,local:/b", split(file("/a"), file("/b"))),
+        ] {
+            assert_eq!(root_cell(text), Ok(cell), "{text}");
+        }
+        for bad in [
+            "",
+            "Local",
+            "local:",
+            "tpm",
+            "split",
+            "split:",
+            "split:local",
+            "split:local,",
+            "split:local,local:/a,local:/b",
+            "split:split:local,local:/a",
+        ] {
+            let refused = root_cell(bad).unwrap_err();
+            assert!(refused.contains("split:CELL,CELL"), "{bad}: {refused}");
+        }
     }
 
     #[test]

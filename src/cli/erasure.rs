@@ -10,7 +10,6 @@ use rollcall_schemas::ids::{AppId, ErasureId};
 use uuid::Uuid;
 
 use super::audit::trusted;
-use super::wiring::DataDir;
 use super::{Data, Failure, runtime};
 use crate::audit::erasure;
 use crate::audit::report::verify::{Verdict, verify};
@@ -173,7 +172,7 @@ fn with_engine(
     data: &Data,
     task: impl AsyncFnOnce(&Engine, &Keeper) -> Result<(), Failure>,
 ) -> Result<ExitCode, Failure> {
-    let data = DataDir::open(&data.data_dir)?;
+    let data = data.open()?;
     let runtime = runtime()?;
     let service = runtime.block_on(data.start())?;
     let result = runtime.block_on(async {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
 use rollcall_schemas::ids::SecretId;
 use rollcall_schemas::plain::{Environment, FriendPermission, Plan};
@@ -14,6 +15,7 @@ mod apps;
 mod audit;
 pub mod config;
 mod erasure;
+mod keys;
 mod models;
 mod recover;
 mod replay;
@@ -21,6 +23,7 @@ mod serve;
 pub mod wiring;
 
 use config::AppSpec;
+use wiring::{CellSpec, DataDir, KeyOptions};
 
 /// Event-sourced user management for chat and community apps.
 #[derive(Parser)]
@@ -36,6 +39,35 @@ struct Data {
     /// Data directory
     #[arg(long, env = "ROLLCALL_DATA_DIR", default_value = "./data")]
     data_dir: PathBuf,
+    #[command(flatten)]
+    keys: Keys,
+}
+
+impl Data {
+    fn open(&self) -> Result<DataDir, wiring::Error> {
+        DataDir::open(&self.data_dir, &self.keys.clone().over(None, None))
+    }
+}
+
+/// Where the root of the keys is.
+#[derive(Args, Clone)]
+struct Keys {
+    /// Where the root key lives: local, local:FILE or split:CELL,CELL [default: local]
+    #[arg(long, value_name = "CELL", env = "ROLLCALL_ROOT_CELL", value_parser = config::root_cell)]
+    root_cell: Option<CellSpec>,
+    /// Accept a file system on which an overwritten root key survives
+    #[arg(long, env = "ROLLCALL_ALLOW_UNSUITABLE_MOUNT", value_parser = BoolishValueParser::new())]
+    allow_unsuitable_mount: bool,
+}
+
+impl Keys {
+    /// With what the configuration file says where nothing stronger does.
+    fn over(self, cell: Option<CellSpec>, allow: Option<bool>) -> KeyOptions {
+        KeyOptions {
+            cell: self.root_cell.or(cell).unwrap_or_default(),
+            allow_unsuitable_mount: self.allow_unsuitable_mount || allow.unwrap_or_default(),
+        }
+    }
 }
 
 #[derive(Subcommand)]
@@ -45,6 +77,9 @@ enum Task {
     /// List, create and change apps of a stopped data directory
     #[command(subcommand)]
     Apps(AppsTask),
+    /// Show and rotate the keys of a stopped data directory
+    #[command(subcommand)]
+    Keys(KeysTask),
     /// Build read models anew from the log of a stopped data directory
     Rebuild {
         /// Name of a read model, or `all`
@@ -84,7 +119,7 @@ struct ServeArgs {
     /// Data directory [default: ./data]
     #[arg(long, env = "ROLLCALL_DATA_DIR")]
     data_dir: Option<PathBuf>,
-    /// TOML file with `listen`, `data_dir`, `workers` and `apps`
+    /// TOML file with any of these settings; in it, `-` is `_`
     #[arg(long, env = "ROLLCALL_CONFIG")]
     config: Option<PathBuf>,
     /// App to serve, created if absent: KEY:SECRET[:development|production[:starter|pro]]; may be repeated
@@ -97,6 +132,25 @@ struct ServeArgs {
     /// HTTP worker threads [default: one per core]
     #[arg(long, env = "ROLLCALL_WORKERS")]
     workers: Option<usize>,
+    #[command(flatten)]
+    keys: Keys,
+    /// Give every key of the key tree a new one after each N hours of running; 0: never [default: 0]
+    #[arg(long, value_name = "N", env = "ROLLCALL_ROTATE_KEYS_EVERY_HOURS")]
+    rotate_keys_every_hours: Option<u32>,
+}
+
+#[derive(Subcommand)]
+enum KeysTask {
+    /// Show the root's generation, its cell, and how final a destruction in it is
+    Show {
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Give the root and every key right under it a new one and destroy the old ones; no data changes
+    Rotate {
+        #[command(flatten)]
+        data: Data,
+    },
 }
 
 #[derive(Subcommand)]
@@ -178,12 +232,13 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Task::Serve(args) => serve::run(args),
         Task::Apps(task) => apps::run(task),
-        Task::Rebuild { model, data } => models::rebuild(&model, &data.data_dir),
-        Task::Verify { data } => models::verify(&data.data_dir),
         Task::Erasure(task) => erasure::run(task),
         Task::Audit(task) => audit::run(task),
-        Task::Recover { data } => recover::run(&data.data_dir),
+        Task::Recover { data } => recover::run(&data),
         Task::Replay(options) => replay::run(&options),
+        Task::Keys(task) => keys::run(&task),
+        Task::Rebuild { model, data } => models::rebuild(&model, &data),
+        Task::Verify { data } => models::verify(&data),
         Task::Bench(options) => crate::bench::run(&options).map_err(Into::into),
     };
     match result {

@@ -6,11 +6,10 @@ use std::process::ExitCode;
 use indicatif::{ProgressBar, ProgressStyle};
 use rollcall_projections::{ALL, Projection};
 
-use super::wiring::DataDir;
-use super::{Failure, runtime};
+use super::{Data, Failure, runtime};
 use crate::engine::rebuild;
 
-pub(super) fn rebuild(model: &str, data_dir: &Path) -> Result<ExitCode, Failure> {
+pub(super) fn rebuild(model: &str, data: &Data) -> Result<ExitCode, Failure> {
     let models: Vec<&'static dyn Projection> = match model {
         "all" => ALL.to_vec(),
         name => ALL.iter().copied().filter(|model| model.name() == name).collect(),
@@ -19,7 +18,7 @@ pub(super) fn rebuild(model: &str, data_dir: &Path) -> Result<ExitCode, Failure>
         let names: Vec<_> = ALL.iter().map(|model| model.name()).collect();
         return Err(format!("there is no read model {model:?}; there are: all, {}", names.join(", ")).into());
     }
-    let data = DataDir::open(data_dir)?;
+    let data = data.open()?;
     let bar = progress_bar();
     let progress = |done, all| show(&bar, done, all);
     runtime()?.block_on(rebuild::rebuild(&data.log, &data.vault, &data.read, &models, &progress))?;
@@ -28,8 +27,8 @@ pub(super) fn rebuild(model: &str, data_dir: &Path) -> Result<ExitCode, Failure>
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn verify(data_dir: &Path) -> Result<ExitCode, Failure> {
-    let data = DataDir::open(data_dir)?;
+pub(super) fn verify(data: &Data) -> Result<ExitCode, Failure> {
+    let data = data.open()?;
     let runtime = runtime()?;
     // What the service had not applied when it stopped is no difference.
     runtime.block_on(data.start())?.stop();

@@ -6,15 +6,14 @@ use std::process::ExitCode;
 use rollcall_projections::ALL;
 
 use super::models::{progress_bar, show};
-use super::wiring::DataDir;
-use super::{Failure, runtime};
+use super::{Data, Failure, runtime};
 use crate::audit::merkle;
 use crate::audit::{erasure, recovery};
 use crate::engine::rebuild;
 use crate::privacy::Witnessed;
 
-pub(super) fn run(data_dir: &Path) -> Result<ExitCode, Failure> {
-    let data = DataDir::open(data_dir)?;
+pub(super) fn run(data: &Data) -> Result<ExitCode, Failure> {
+    let data = data.open()?;
     let runtime = runtime()?;
     let found = data.log.head();
     let bar = progress_bar();

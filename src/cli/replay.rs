@@ -4,7 +4,6 @@
 //! with 0 when it answered, 1 when it could not, 2 when it was not asked properly, and 3 when it explained a refusal.
 
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
@@ -15,7 +14,7 @@ use serde::Serialize;
 
 use super::models::{progress_bar, show};
 use super::wiring::Copy;
-use super::{Failure, runtime};
+use super::{Data, Failure, runtime};
 use crate::audit::as_of::{
     self, Happened, Moment, Page, Past, Range, When, Who, bans_at, deactivated_at, diff, explain, friends_at, history,
     user_at,
@@ -29,8 +28,8 @@ const REFUSED: u8 = 3;
 #[derive(Args)]
 pub(super) struct Options {
     /// Data directory; it is only read, and may be a copy
-    #[arg(long, env = "ROLLCALL_DATA_DIR", default_value = "./data")]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    data: Data,
     /// The moment: a position, or a time such as 2026-01-31T12:00:00Z [default: the newest event]
     #[arg(long)]
     until: Option<When>,
@@ -122,7 +121,7 @@ struct History {
 }
 
 pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
-    let copy = Copy::of(&options.data_dir)?;
+    let copy = Copy::of(&options.data.data_dir, &options.data.keys.clone().over(None, None))?;
     let bar = progress_bar();
     let progress = |done, all| show(&bar, done, all);
     let answered = runtime()?.block_on(async {

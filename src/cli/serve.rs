@@ -5,12 +5,13 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rollcall_schemas::plain::{Environment, Plan};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::config::AppSpec;
-use super::wiring::DataDir;
+use super::config::{AppSpec, FileCell};
+use super::wiring::{DataDir, KeyOptions};
 use super::{Failure, ServeArgs, apps, config, runtime};
 use crate::engine::Engine;
 use crate::{audit, engine, http};
@@ -21,6 +22,8 @@ struct Settings {
     apps: Vec<AppSpec>,
     workers: usize,
     checkpoint_copy: Option<PathBuf>,
+    keys: KeyOptions,
+    rotate_keys_every: Option<Duration>,
 }
 
 impl Settings {
@@ -47,6 +50,11 @@ impl Settings {
             apps,
             workers,
             checkpoint_copy: args.checkpoint_copy.or(file.checkpoint_copy),
+            keys: args.keys.over(file.root_cell.map(|FileCell(cell)| cell), file.allow_unsuitable_mount),
+            rotate_keys_every: match args.rotate_keys_every_hours.or(file.rotate_keys_every_hours) {
+                None | Some(0) => None,
+                Some(hours) => Some(Duration::from_secs(u64::from(hours) * 3_600)),
+            },
         })
     }
 }
@@ -56,7 +64,7 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let listener = TcpListener::bind(settings.listen)
         .map_err(|error| format!("cannot listen on {}: {error}; choose another --listen address", settings.listen))?;
     let address = listener.local_addr()?;
-    let data = DataDir::create(&settings.data_dir)?.with_checkpoint_copy(settings.checkpoint_copy);
+    let data = DataDir::create(&settings.data_dir, &settings.keys)?.with_checkpoint_copy(settings.checkpoint_copy);
     let runtime = runtime()?;
     let keeper = runtime.block_on(data.keeper())?;
     let service = runtime.block_on(data.start())?;
@@ -65,6 +73,7 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         runtime.spawn(engine::expiry::run(service.engine.clone(), service.stopping())),
         runtime.spawn(audit::erasure::run(service.engine.clone(), keeper.clone(), service.stopping())),
         runtime.spawn(keeper.clone().run(service.stopping())),
+        runtime.spawn(engine::rotation::run(service.engine.clone(), settings.rotate_keys_every, service.stopping())),
     ];
     let options = http::Options { workers: settings.workers };
     let served = actix_web::rt::System::new().block_on(async {

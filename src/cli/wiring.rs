@@ -13,6 +13,7 @@ use crate::audit::tree::{self, Keeper};
 use crate::engine::Limits;
 use crate::engine::start::{self, Ports, Service};
 use crate::eventlog::{self, EventLog};
+pub use crate::privacy::embedded::{CellSpec, Options as KeyOptions};
 use crate::privacy::{self, Vault};
 
 /// Why a data directory cannot be opened.
@@ -71,18 +72,18 @@ impl DataDir {
     ///
     /// # Errors
     /// It does not exist, is in use, or is damaged.
-    pub fn open(path: &Path) -> Result<Self, Error> {
+    pub fn open(path: &Path, keys: &KeyOptions) -> Result<Self, Error> {
         if !path.join("log.db").is_file() {
             return Err(Error::Missing(path.into()));
         }
-        Self::create(path)
+        Self::create(path, keys)
     }
 
     /// Opens a data directory, making it if it does not exist.
     ///
     /// # Errors
     /// It cannot be made, is in use, or is damaged.
-    pub fn create(path: &Path) -> Result<Self, Error> {
+    pub fn create(path: &Path, keys: &KeyOptions) -> Result<Self, Error> {
         let unusable = |source| Error::Unusable { path: path.into(), source };
         std::fs::create_dir_all(path).map_err(unusable)?;
         restrict(path).map_err(unusable)?;
@@ -93,7 +94,7 @@ impl DataDir {
             Err(TryLockError::Error(source)) => return Err(unusable(source)),
         }
         Ok(Self {
-            vault: Arc::new(privacy::embedded::Embedded::open(path)?),
+            vault: Arc::new(privacy::embedded::Embedded::open(path, keys)?),
             log: Arc::new(eventlog::embedded::Embedded::open(&path.join("log.db"))?),
             read: Arc::new(ReadStore::open(&path.join("read.db"))?),
             path: path.into(),
@@ -172,7 +173,7 @@ impl Copy {
     ///
     /// # Errors
     /// It does not exist, is in use, or is damaged; or there is no space for the copy.
-    pub fn of(path: &Path) -> Result<Self, Error> {
+    pub fn of(path: &Path, keys: &KeyOptions) -> Result<Self, Error> {
         if !path.join("log.db").is_file() {
             return Err(Error::Missing(path.into()));
         }
@@ -199,7 +200,7 @@ impl Copy {
         }
         Ok(Self {
             log: Arc::new(eventlog::embedded::Embedded::open(&to.join("log.db"))?),
-            vault: Arc::new(privacy::embedded::Embedded::open_copy(&to.join("vault.db"), &path.join("root.cell"))?),
+            vault: Arc::new(privacy::embedded::Embedded::open_copy(&to.join("vault.db"), path, keys)?),
             read: Arc::new(ReadStore::open(&to.join("read.db"))?),
             _scratch: scratch,
             _lock: lock,

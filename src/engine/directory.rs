@@ -213,7 +213,7 @@ mod tests {
     impl Given {
         fn nothing() -> Self {
             let dir = tempfile::tempdir().unwrap();
-            let vault = std::sync::Arc::new(Embedded::open(dir.path()).unwrap());
+            let vault = std::sync::Arc::new(Embedded::open(dir.path(), &Default::default()).unwrap());
             let read = ReadStore::open(&dir.path().join("read.db")).unwrap();
             let directory = Directory::new(vault.clone());
             Self { _dir: dir, vault, read, directory }

@@ -36,6 +36,7 @@ pub mod projector;
 pub mod reads;
 pub mod rebuild;
 mod restricted;
+pub mod rotation;
 pub mod start;
 pub mod tokens;
 

@@ -7,7 +7,7 @@
 
 use rollcall_schemas::ids::{AppId, ErasureId, OperationId, SecretId, SubjectRef};
 use rollcall_schemas::personal::{Class, DestroyedKey, Header, Sealed};
-use rollcall_schemas::plain::Finality;
+use rollcall_schemas::plain;
 use zeroize::Zeroizing;
 
 pub mod embedded;
@@ -30,6 +30,17 @@ pub enum Error {
     /// The vault's files do not belong together or are damaged.
     #[error("the vault is damaged: {0}")]
     Damaged(String),
+    /// The root cell lies where nothing is overwritten.
+    #[error(
+        "the root cell {path} is on an unsuitable file system: {why}; move it to ext4 or xfs (--root-cell local:PATH), \
+         or accept that with --allow-unsuitable-mount"
+    )]
+    Unsuitable {
+        /// Its file.
+        path: std::path::PathBuf,
+        /// What the file system does.
+        why: String,
+    },
 }
 
 /// What a rotation did.
@@ -89,6 +100,32 @@ pub struct Witnessed {
     pub size: u64,
     /// Root of the tree over them.
     pub root: [u8; 32],
+}
+
+/// How final it is when a root cell destroys a root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Finality {
+    /// Class A: gone when the cell answers, copies of the cell included.
+    Immediate,
+    /// Class B: gone after a waiting period in which whoever owns the cell could still call it back.
+    Delayed {
+        /// How long the period is.
+        seconds: u64,
+    },
+    /// Class C: overwritten in place in a local file; as final as the disk's own forgetting.
+    LocalFile,
+}
+
+impl Finality {
+    /// The class that a report states.
+    #[must_use]
+    pub fn class(self) -> plain::Finality {
+        match self {
+            Self::Immediate => plain::Finality::Immediate,
+            Self::Delayed { .. } => plain::Finality::Delayed,
+            Self::LocalFile => plain::Finality::LocalFile,
+        }
+    }
 }
 
 /// An app's secret in the clear.
@@ -157,7 +194,7 @@ pub trait Vault: Send + Sync {
     /// Identifies the vault, and with it the log whose keys it holds.
     fn id(&self) -> [u8; 16];
 
-    /// Generation of the root.
+    /// Generation of the root: it grows with every destruction and every rotation.
     fn generation(&self) -> u64;
 
     /// How final a destruction is.

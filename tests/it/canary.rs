@@ -254,7 +254,7 @@ fn old_copies_of_the_files_show_nothing_that_was_erased_since() {
     only_the_stayer_is_told(&service);
     service.stop();
     const REWOUND: &str = "was put back to an earlier state";
-    let refused_with = "root.cell does not hold the root";
+    let refused_with = "root.cell, A/B slots in place) does not hold the root of generation";
     for (parts, refusal) in [
         (&["log.db", "read.db", "vault.db"][..], Some(refused_with)),
         (&["vault.db"], Some(refused_with)),

@@ -8,6 +8,7 @@ use crate::support::{App, Service};
 
 mod apps;
 mod first_start;
+mod keys;
 mod reads;
 mod replay;
 mod settings;
@@ -15,7 +16,17 @@ mod settings;
 /// The binary with none of its settings taken from where the tests run.
 fn rollcall(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));
-    for name in ["LISTEN", "DATA_DIR", "CONFIG", "APP", "WORKERS", "LOG"] {
+    for name in [
+        "LISTEN",
+        "DATA_DIR",
+        "CONFIG",
+        "APP",
+        "WORKERS",
+        "LOG",
+        "ROOT_CELL",
+        "ALLOW_UNSUITABLE_MOUNT",
+        "ROTATE_KEYS_EVERY_HOURS",
+    ] {
         command.env_remove(format!("ROLLCALL_{name}"));
     }
     command.args(args);
@@ -51,6 +62,8 @@ fn a_data_directory_in_use_is_refused_in_one_sentence_by_every_command() {
         &["apps", "create"],
         &["rebuild", "all"],
         &["verify"],
+        &["keys", "show"],
+        &["keys", "rotate"],
     ] {
         let output = rollcall(args).args(["--data-dir", data]).output().unwrap();
         one_sentence(&output, &[data, "in use by another rollcall process"]);
@@ -72,7 +85,7 @@ fn a_taken_port_is_refused_in_one_sentence_and_leaves_no_data() {
 #[test]
 fn commands_over_a_directory_without_data_say_so_and_make_none() {
     let dir = tempfile::tempdir().unwrap();
-    for args in [&["verify"][..], &["rebuild", "all"], &["apps", "list"]] {
+    for args in [&["verify"][..], &["rebuild", "all"], &["apps", "list"], &["keys", "show"]] {
         let output = rollcall(args).args(["--data-dir", path(dir.path())]).output().unwrap();
         one_sentence(&output, &["there is no rollcall data in", path(dir.path())]);
     }

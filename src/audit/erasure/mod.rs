@@ -132,7 +132,7 @@ pub async fn advance_all(engine: &Engine, keeper: &Keeper) -> Result<usize, Erro
     let control_opened = sealed::control_opens(engine.vault().as_ref())?;
     try_join_all(before(Recorded::Verified).map(|erasure| verify(engine, erasure, control_opened))).await?;
     try_join_all(before(Recorded::Reported).map(|erasure| report(engine, keeper, erasure))).await?;
-    let finality = engine.vault().finality();
+    let finality = engine.vault().finality().class();
     try_join_all(due.iter().map(|erasure| record(engine, erasure, Step::Finalise(finality), vec![]))).await?;
     applied(engine).await?;
     Ok(due.len())

@@ -1,10 +1,10 @@
 //! Making a report from what the log holds.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_schemas::envelope::Recorded;
 use rollcall_schemas::ids::ErasureId;
 use rollcall_schemas::personal::Class;
-use rollcall_schemas::plain::{Finality, OwnText, ReportStatus, Scope};
+use rollcall_schemas::plain::{OwnText, ReportStatus, Scope};
 use rollcall_schemas::stream::Stream;
 use rollcall_schemas::{Event, erasure};
 
@@ -14,7 +14,7 @@ use crate::audit::proof::encode;
 use crate::audit::tree::{self, Keeper, leaf};
 use crate::engine::journal;
 use crate::eventlog::{self, RawEvent};
-use crate::privacy::Vault;
+use crate::privacy::{Finality, Vault};
 
 /// Most events of one erasure; it has ten, and one more per later report.
 const EVENTS_MAX: usize = 1_000;
@@ -165,16 +165,18 @@ fn report(told: &[Told], vault: &dyn Vault) -> Result<Report, Error> {
         },
         not_covered: NOT_COVERED.iter().map(|text| (*text).to_owned()).collect(),
     };
+    let mut destroyed_at = report.issued_at;
     for Told { recorded, .. } in told {
         match &recorded.event {
             Event::Erasure(erasure::Event::Scrubbed(e)) => {
                 report.status = ReportStatus::Scrubbed;
+                destroyed_at = recorded.recorded_at;
                 report.erased = e.classes.iter().map(|class| erased(*class)).collect();
                 report.method = Some(Method {
                     algorithm: ALGORITHM.into(),
                     keys: e.keys.clone(),
                     root_cell: e.root_cell.0.clone(),
-                    finality: vault.finality(),
+                    finality: vault.finality().class(),
                     generation_before: e.generation_before,
                     generation_after: e.generation_after,
                     events_detached: e.events_detached,
@@ -183,9 +185,14 @@ fn report(told: &[Told], vault: &dyn Vault) -> Result<Report, Error> {
             }
             Event::Erasure(erasure::Event::ReadModelsScrubbed(e)) => report.stores.clone_from(&e.stores),
             Event::Erasure(erasure::Event::Verified(e)) => {
-                report.status = match vault.finality() {
-                    Finality::Delayed => ReportStatus::PendingFinality,
-                    Finality::Immediate | Finality::LocalFile => ReportStatus::Final,
+                (report.status, report.final_at) = match vault.finality() {
+                    Finality::Delayed { seconds } => {
+                        let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+                        let until =
+                            destroyed_at.checked_add_signed(TimeDelta::try_seconds(seconds).unwrap_or_default());
+                        (ReportStatus::PendingFinality, until)
+                    }
+                    Finality::Immediate | Finality::LocalFile => (ReportStatus::Final, None),
                 };
                 report.verification =
                     Some(Verification { tried: e.tried, opened: e.opened, control_opened: e.control_opened });

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use rollcall_schemas::envelope::{Actor, Metadata, Recorded};
-use rollcall_schemas::ids::{AppId, FieldName, Pair, SecretId, SubjectRef};
+use rollcall_schemas::ids::{AppId, ErasureId, FieldName, OperationId, Pair, SecretId, SubjectRef};
 use rollcall_schemas::personal::{Class, Personal};
 use rollcall_schemas::stream::Stream;
 use rollcall_schemas::{Event, blocklist, friendship, user};
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{decode, detach, encode};
 use crate::eventlog::{NewEvent, RawEvent};
-use crate::privacy::{Vault, embedded::Embedded};
+use crate::privacy::{Doomed, Vault, embedded::Embedded};
 
 struct Given {
     _dir: tempfile::TempDir,
@@ -26,7 +26,7 @@ struct Given {
 
 thread_local!(static GIVEN: Given = {
     let dir = tempfile::tempdir().unwrap();
-    let vault = Embedded::open(dir.path()).unwrap();
+    let vault = Embedded::open(dir.path(), &Default::default()).unwrap();
     let (ada, bob) = (vault.allocate().unwrap(), vault.allocate().unwrap());
     Given { _dir: dir, vault, ada, bob }
 });
@@ -245,7 +245,14 @@ proptest! {
 fn an_event_about_somebody_whose_keys_are_gone_is_not_recorded() {
     GIVEN.with(|given| {
         let gone = given.vault.allocate().unwrap();
-        given.vault.destroy(&[(gone, &[Class::Profile])]).unwrap();
+        let doomed = Doomed {
+            erasure: ErasureId(Uuid::new_v4()),
+            app: "app-one".parse().unwrap(),
+            subject: gone,
+            classes: vec![Class::Profile],
+            operation: OperationId(String::new()),
+        };
+        given.vault.destroy(&[doomed]).unwrap();
         let event: user::Event = user::Tagged { subject: gone, tags: Some(Personal::Present(vec!["a".into()])) }.into();
         let stream = Stream::User(gone).to_string();
         assert!(encode(&given.vault, &stream, &metadata(), at(), event.into()).is_err());

@@ -1,21 +1,19 @@
 //! The vault in two files of the data directory: `vault.db` holds wrapped keys, `root.cell` the root they hang from.
 //! Neither is worth anything without the other, and a copy of either is worth nothing once the root has moved on.
 
-use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use aws_lc_rs::hmac;
 use rollcall_schemas::ids::{AppId, SecretId, SubjectRef};
 use rollcall_schemas::personal::{Header, Sealed, Stored};
-use rollcall_schemas::plain::Finality;
-use rusqlite::Connection;
 use zeroize::Zeroizing;
 
-use super::{Destruction, Doomed, Error, Rotated, Secret, Signer, Tag, Vault, Witnessed};
+use super::{Destruction, Doomed, Error, Finality, Rotated, Secret, Signer, Tag, Vault, Witnessed};
 
 mod apps;
+mod inner;
 mod ledger;
 mod pages;
 mod root_cell;
@@ -28,25 +26,17 @@ mod tests;
 mod tree;
 mod wrapping;
 
-use apps::AppKeys;
-use pages::Pages;
-use root_cell::LocalCell;
-use store::{Rotation, StopAfter};
-use subject_keys::{Cache, EpochKeys, SubjectKeys};
-use tree::Tree;
+use inner::Inner;
+pub use root_cell::{CellSpec, Root, RootCell};
+use store::{Rotation, StopAfter, Taken};
 
-struct Inner {
-    vault: [u8; 16],
-    cell: LocalCell,
-    writer: Mutex<Connection>,
-    reader: Mutex<Connection>,
-    /// Held for reading while keys are read and cached, for writing while a rotation replaces them: what a rotation
-    /// destroyed cannot come back into the cache behind it.
-    tree: RwLock<Tree>,
-    cache: Cache,
-    apps: RwLock<HashMap<AppId, Arc<AppKeys>>>,
-    signers: RwLock<Vec<signers::Held>>,
-    pages: Pages,
+/// How the vault of a directory is opened.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Where its root lives.
+    pub cell: CellSpec,
+    /// Use a file system on which an overwritten root may survive.
+    pub allow_unsuitable_mount: bool,
 }
 
 /// A vault on this machine.
@@ -55,55 +45,37 @@ pub struct Embedded {
     provisioner: Option<JoinHandle<()>>,
 }
 
-// What these locks guard is whole between statements: a panic elsewhere does not make it wrong.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Embedded {
     /// Opens the vault of this directory, making it if it does not exist. The caller holds the directory's lock.
     ///
     /// # Errors
-    /// The files do not belong together, or cannot be read or written.
-    pub fn open(dir: &Path) -> Result<Self, Error> {
-        let mut opened = Self::open_over(&dir.join("vault.db"), LocalCell::open(&dir.join("root.cell"))?)?;
-        let provisioner = std::thread::Builder::new()
-            .name("vault-pages".into())
-            .spawn({
-                let inner = opened.inner.clone();
-                move || inner.pages.provision(|shards| inner.make_pages(shards))
-            })
-            .map_err(|error| Error::Unavailable(format!("the vault's thread cannot be started: {error}")))?;
-        opened.provisioner = Some(provisioner);
-        Ok(opened)
+    /// The files do not belong together, or cannot be read or written; the root cell cannot be used.
+    pub fn open(dir: &Path, options: &Options) -> Result<Self, Error> {
+        // A root that lies about in the directory is nobody else's; anywhere else it may be that of another vault.
+        let taken = if options.cell == CellSpec::Local { Taken::Replace } else { Taken::Refuse };
+        Self::over(dir, options.cell.open(dir, options.allow_unsuitable_mount)?, taken)
     }
 
-    /// Opens a copy of the keys beside the root cell they hang from, which is only read: a root is never copied. It
-    /// opens values; it has no new subjects to hand out.
+    /// Opens a copy of the keys beside the root cell they hang from, which is only read: a root is never copied. `dir`
+    /// is the directory whose cell it is. It opens values; it has no new subjects to hand out.
     ///
     /// # Errors
     /// The two do not belong together, or cannot be read.
-    pub fn open_copy(vault: &Path, root_cell: &Path) -> Result<Self, Error> {
-        Self::open_over(vault, LocalCell::open_to_read(root_cell)?)
+    pub fn open_copy(vault: &Path, dir: &Path, options: &Options) -> Result<Self, Error> {
+        let cell = options.cell.open_to_read(dir)?;
+        Ok(Self { inner: Arc::new(Inner::open(vault, cell, Taken::Refuse)?), provisioner: None })
     }
 
-    fn open_over(path: &Path, cell: LocalCell) -> Result<Self, Error> {
-        let writer = store::connect(path)?;
-        let (vault, tree) = store::unlock(&writer, &cell)?;
-        let reader = store::connect(path)?;
-        let signers = RwLock::new(signers::load(&writer, tree.apps())?);
-        let inner = Arc::new(Inner {
-            vault,
-            cell,
-            writer: Mutex::new(writer),
-            reader: Mutex::new(reader),
-            tree: RwLock::new(tree),
-            cache: Cache::new(),
-            apps: RwLock::default(),
-            signers,
-            pages: Pages::default(),
-        });
-        Ok(Self { inner, provisioner: None })
+    fn over(dir: &Path, cell: Box<dyn RootCell>, taken: Taken) -> Result<Self, Error> {
+        let inner = Arc::new(Inner::open(&dir.join("vault.db"), cell, taken)?);
+        let provisioner = std::thread::Builder::new()
+            .name("vault-pages".into())
+            .spawn({
+                let inner = inner.clone();
+                move || inner.pages.provision(|shards| inner.make_pages(shards))
+            })
+            .map_err(|error| Error::Unavailable(format!("the vault's thread cannot be started: {error}")))?;
+        Ok(Self { inner, provisioner: Some(provisioner) })
     }
 }
 
@@ -113,80 +85,6 @@ impl Drop for Embedded {
         if let Some(provisioner) = self.provisioner.take() {
             let _ = provisioner.join();
         }
-    }
-}
-
-impl Inner {
-    fn tree(&self) -> RwLockReadGuard<'_, Tree> {
-        self.tree.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn make_pages(&self, shards: &[usize]) -> Result<Vec<SubjectRef>, Error> {
-        let mut writer = lock(&self.writer);
-        let transaction = writer.transaction()?;
-        let tree = self.tree();
-        let (mut subjects, mut made) = (vec![], vec![]);
-        for shard in shards {
-            for subject in pages::references(*shard)? {
-                let keys = EpochKeys::fresh()?;
-                store::insert_keys(&transaction, &tree, subject, 0, &keys)?;
-                subjects.push(subject);
-                made.push(SubjectKeys { newest: 0, epochs: vec![(0, keys)] });
-            }
-        }
-        transaction.commit()?;
-        for (subject, keys) in subjects.iter().zip(made) {
-            self.cache.put(*subject, Arc::new(keys));
-        }
-        Ok(subjects)
-    }
-
-    fn keys(&self, subject: SubjectRef) -> Result<Option<Arc<SubjectKeys>>, Error> {
-        if let Some(keys) = self.cache.get(subject) {
-            return Ok(Some(keys));
-        }
-        let tree = self.tree();
-        let Some(keys) = store::keys_of(&lock(&self.reader), &tree, subject)? else { return Ok(None) };
-        let keys = Arc::new(keys);
-        self.cache.put(subject, keys.clone());
-        Ok(Some(keys))
-    }
-
-    fn app(&self, app: &AppId) -> Result<Arc<AppKeys>, Error> {
-        if let Some(keys) = self.apps.read().unwrap_or_else(PoisonError::into_inner).get(app) {
-            return Ok(keys.clone());
-        }
-        let writer = lock(&self.writer);
-        let keys = Arc::new(apps::load(&writer, self.tree().apps(), app)?);
-        self.apps.write().unwrap_or_else(PoisonError::into_inner).insert(app.clone(), keys.clone());
-        Ok(keys)
-    }
-
-    fn forget_app(&self, app: &AppId) {
-        self.apps.write().unwrap_or_else(PoisonError::into_inner).remove(app);
-    }
-
-    fn rotate(&self, rotation: &Rotation<'_>) -> Result<(Vec<Destruction>, Rotated), Error> {
-        let mut writer = lock(&self.writer);
-        let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
-        let forget = || rotation.destroy.iter().for_each(|doomed| self.cache.remove(doomed.subject));
-        let (next, done, rotated) = match store::rotate(&mut writer, &self.cell, self.vault, &tree, rotation) {
-            Ok(done) => done,
-            Err(error) => {
-                // It may have failed before or behind its commit: what is true is what the files say.
-                let (_, now) = store::unlock(&writer, &self.cell)?;
-                if now.generation != tree.generation {
-                    *tree = now;
-                    forget();
-                }
-                return Err(error);
-            }
-        };
-        if let Some(next) = next {
-            *tree = next;
-        }
-        forget();
-        Ok((done, rotated))
     }
 }
 
@@ -210,17 +108,6 @@ impl Embedded {
         self.inner.forget_app(app);
         dropped.map(|_| ())
     }
-
-    fn signing(&self) -> RwLockReadGuard<'_, Vec<signers::Held>> {
-        self.inner.signers.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn reload_signers(&self) -> Result<(), Error> {
-        let writer = lock(&self.inner.writer);
-        let held = signers::load(&writer, self.inner.tree().apps())?;
-        *self.inner.signers.write().unwrap_or_else(PoisonError::into_inner) = held;
-        Ok(())
-    }
 }
 
 impl Vault for Embedded {
@@ -233,17 +120,7 @@ impl Vault for Embedded {
     }
 
     fn renew(&self, subject: SubjectRef, epoch: u32) -> Result<(), Error> {
-        let mut writer = lock(&self.inner.writer);
-        let tree = self.inner.tree.write().unwrap_or_else(PoisonError::into_inner);
-        let keys = store::keys_of(&writer, &tree, subject)?;
-        if let Some(keys) = keys.filter(|keys| keys.newest >= epoch) {
-            return if keys.epochs.iter().any(|(of, _)| *of == epoch) { Ok(()) } else { Err(Error::Erased) };
-        }
-        let transaction = writer.transaction()?;
-        store::insert_keys(&transaction, &tree, subject, epoch, &EpochKeys::fresh()?)?;
-        transaction.commit()?;
-        self.inner.cache.remove(subject);
-        Ok(())
+        self.inner.renew(subject, epoch)
     }
 
     fn seal(&self, header: &Header, plaintext: &[u8]) -> Result<Sealed, Error> {
@@ -279,7 +156,7 @@ impl Vault for Embedded {
     }
 
     fn destructions(&self, skip: u32, limit: u32) -> Result<Vec<Destruction>, Error> {
-        ledger::after(&lock(&self.inner.reader), skip, limit)
+        self.inner.destructions(skip, limit)
     }
 
     fn rotate(&self) -> Result<Rotated, Error> {
@@ -290,20 +167,20 @@ impl Vault for Embedded {
         self.inner.vault
     }
 
+    fn finality(&self) -> Finality {
+        self.inner.cell.class()
+    }
+
+    fn cell(&self) -> String {
+        self.inner.cell.describe()
+    }
+
     fn generation(&self) -> u64 {
         self.inner.tree().generation
     }
 
-    fn finality(&self) -> Finality {
-        Finality::LocalFile
-    }
-
-    fn cell(&self) -> String {
-        "local file, two slots overwritten in place".into()
-    }
-
     fn signers(&self) -> Vec<Signer> {
-        self.signing().iter().map(|held| held.signer).collect()
+        self.inner.signing().iter().map(|held| held.signer).collect()
     }
 
     fn sign(&self, message: &[u8]) -> Vec<(Signer, [u8; 64])> {
@@ -311,14 +188,11 @@ impl Vault for Embedded {
             let signature = held.pair.as_ref()?.sign(message);
             Some((held.signer, *signature.as_ref().first_chunk()?))
         };
-        self.signing().iter().filter_map(sign).collect()
+        self.inner.signing().iter().filter_map(sign).collect()
     }
 
     fn add_signer(&self) -> Result<Signer, Error> {
-        let id = self.signing().iter().map(|held| held.signer.id).max().unwrap_or(0) + 1;
-        let added = signers::add(&lock(&self.inner.writer), self.inner.tree().apps(), id)?.signer;
-        self.reload_signers()?;
-        Ok(added)
+        self.inner.add_signer()
     }
 
     fn retire_signer(&self, id: u32) -> Result<bool, Error> {
@@ -329,16 +203,16 @@ impl Vault for Embedded {
         }
         let retired = self.inner.rotate(&Rotation { all: false, retire_signer: Some(id), ..EVERYTHING });
         // Also after a failure: it may have come behind the commit.
-        self.reload_signers()?;
+        self.inner.reload_signers()?;
         retired.map(|_| true)
     }
 
     fn witness(&self, seen: Witnessed) -> Result<(), Error> {
-        ledger::witness(&lock(&self.inner.writer), seen)
+        self.inner.witness(seen)
     }
 
     fn witnessed(&self) -> Result<Option<Witnessed>, Error> {
-        ledger::witnessed(&lock(&self.inner.reader))
+        self.inner.witnessed()
     }
 
     fn tag(&self, app: &AppId, user_id: &str) -> Result<Tag, Error> {
@@ -358,13 +232,7 @@ impl Vault for Embedded {
     }
 
     fn put_secret(&self, app: &AppId, id: SecretId, secret: &str) -> Result<(), Error> {
-        // Makes the app's own keys first, if it has none.
-        self.inner.app(app)?;
-        let writer = lock(&self.inner.writer);
-        apps::put_secret(&writer, self.inner.tree().apps(), app, id, secret)?;
-        drop(writer);
-        self.inner.forget_app(app);
-        Ok(())
+        self.inner.put_secret(app, id, secret)
     }
 
     fn drop_secret(&self, app: &AppId, id: SecretId) -> Result<(), Error> {

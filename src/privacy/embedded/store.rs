@@ -50,37 +50,93 @@ pub(super) fn connect(path: &Path) -> Result<Connection, Error> {
     Ok(connection)
 }
 
+/// What to do where the cell holds a root and the file of its vault is not here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// A new vault takes its place: the cell is this directory's own.
+    Replace,
+    /// The root stays: it may belong to a vault elsewhere.
+    Refuse,
+}
+
 /// Opens the tree with the root of its generation, and finishes or undoes a rotation that was cut short.
-pub(super) fn unlock(connection: &Connection, cell: &dyn RootCell) -> Result<([u8; 16], Tree), Error> {
-    let header =
-        connection.query_row(HEADER, [], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, Vec<u8>>(2)?))).optional()?;
-    let Some((vault, generation, page)) = header else { return create(connection, cell) };
-    let Some(root) = cell.root(vault, generation)? else {
-        return Err(Error::Damaged(format!(
-            "root.cell does not hold the root of generation {generation} that vault.db needs. If vault.db was put \
-             back from a copy, put back the vault.db that belongs to this root.cell: keys that were destroyed since \
-             do not come back"
-        )));
-    };
-    let tree = Tree::unwrap(&root, vault, generation, &page)?;
-    cell.keep_only(vault, generation)?;
+pub(super) fn unlock(connection: &Connection, cell: &dyn RootCell, taken: Taken) -> Result<([u8; 16], Tree), Error> {
+    match header(connection)? {
+        None => {
+            let vault = claim(connection, cell, taken)?;
+            return create(connection, cell, vault);
+        }
+        Some((vault, CLAIMED, _)) => return create(connection, cell, vault),
+        Some(_) => {}
+    }
+    let (vault, tree) = open_tree(connection, cell)?;
+    cell.keep_only(vault, tree.generation)?;
     Ok((vault, tree))
 }
 
-fn create(connection: &Connection, cell: &dyn RootCell) -> Result<([u8; 16], Tree), Error> {
+/// The tree as the file has it now.
+pub(super) fn tree(connection: &Connection, cell: &dyn RootCell) -> Result<Tree, Error> {
+    Ok(open_tree(connection, cell)?.1)
+}
+
+/// Which root the file needs.
+pub(super) fn generation(connection: &Connection) -> Result<u64, Error> {
+    header(connection)?.map(|(_, generation, _)| generation).ok_or_else(no_page)
+}
+
+/// The vault, the generation of its root, and the page under that root.
+type Header = ([u8; 16], u64, Vec<u8>);
+
+fn header(connection: &Connection) -> Result<Option<Header>, Error> {
+    Ok(connection.query_row(HEADER, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?)
+}
+
+fn no_page() -> Error {
+    Error::Damaged("vault.db holds keys but not their page; put back a whole vault.db".into())
+}
+
+fn open_tree(connection: &Connection, cell: &dyn RootCell) -> Result<([u8; 16], Tree), Error> {
+    let (vault, generation, page) = header(connection)?.ok_or_else(no_page)?;
+    let Some(root) = cell.root(vault, generation)? else {
+        return Err(Error::Damaged(format!(
+            "the root cell ({}) does not hold the root of generation {generation} that vault.db needs. If the vault \
+             was made with another root cell, name that one. If vault.db was put back from a copy, put back the \
+             vault.db that belongs to this cell: keys that were destroyed since do not come back",
+            cell.describe()
+        )));
+    };
+    Ok((vault, Tree::unwrap(&root, vault, generation, &page)?))
+}
+
+/// The generation of a vault that has claimed its cell and has no root yet: if its creation is cut short, what the cell
+/// holds by then is its own.
+const CLAIMED: u64 = 0;
+
+fn claim(connection: &Connection, cell: &dyn RootCell, taken: Taken) -> Result<[u8; 16], Error> {
     let keys: u32 = connection.query_row("select count(*) from subject_key", [], |row| row.get(0))?;
     if keys > 0 {
-        return Err(Error::Damaged("vault.db holds keys but not their page; put back a whole vault.db".into()));
+        return Err(no_page());
     }
-    // A cell without a database is the trace of a creation that was cut short, or of a database that is lost; in
-    // either case nothing that it could open is here.
     if !cell.is_empty()? {
-        tracing::warn!("root.cell holds a root of a vault that is not here; a new vault takes its place");
+        let cell = cell.describe();
+        if taken == Taken::Refuse {
+            return Err(Error::Damaged(format!(
+                "the root cell ({cell}) holds the root of a vault that is not here. Use a cell of its own for each \
+                 data directory; or, if that vault is lost, empty the cell"
+            )));
+        }
+        // The trace of a database that is lost: nothing that it could open is here.
+        tracing::warn!(cell, "the root cell holds a root of a vault that is not here; a new vault takes its place");
     }
     let vault: [u8; 16] = *random()?;
+    connection.execute(CREATE, params![vault, CLAIMED, &[] as &[u8]])?;
+    Ok(vault)
+}
+
+fn create(connection: &Connection, cell: &dyn RootCell, vault: [u8; 16]) -> Result<([u8; 16], Tree), Error> {
     let (root, tree) = (random()?, Tree::fresh()?);
     cell.put(vault, tree.generation, &root)?;
-    connection.execute(CREATE, params![vault, tree.generation, tree.wrap(&root, vault)?])?;
+    connection.execute(MOVE_ON, params![tree.generation, tree.wrap(&root, vault)?])?;
     cell.keep_only(vault, tree.generation)?;
     Ok((vault, tree))
 }
@@ -135,14 +191,15 @@ pub(super) struct Rotation<'r> {
 
 /// Rotates the path from the root down to what is destroyed. At every moment the cell and the file together open
 /// either the tree of before or the tree of after: (1) the new root stands beside the old one, (2) one transaction
-/// moves the file to the new root, (3) the old root is overwritten.
+/// moves the file to the new root, (3) the old root is destroyed. Also when it fails behind its commit, `tree` is that
+/// of the file.
 pub(super) fn rotate(
     connection: &mut Connection,
     cell: &dyn RootCell,
     vault: [u8; 16],
-    tree: &Tree,
+    tree: &mut Tree,
     rotation: &Rotation<'_>,
-) -> Result<(Option<Tree>, Vec<Destruction>, Rotated), Error> {
+) -> Result<(Vec<Destruction>, Rotated), Error> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let before = tree.generation;
     let mut touched: BTreeMap<usize, Vec<&Doomed>> = BTreeMap::new();
@@ -172,7 +229,7 @@ pub(super) fn rotate(
         let done = done(HashMap::new(), &repeated, before);
         record(&done)?;
         transaction.commit()?;
-        return Ok((None, done, Rotated { generation_before: before, generation_after: before }));
+        return Ok((done, Rotated { generation_before: before, generation_after: before }));
     }
     let shards: Vec<usize> =
         if rotation.all { (0..super::tree::SHARDS).collect() } else { touched.keys().copied().collect() };
@@ -202,16 +259,16 @@ pub(super) fn rotate(
     }
     transaction.execute(MOVE_ON, params![next.generation, next.wrap(&root, vault)?])?;
     transaction.commit()?;
+    *tree = next;
     if rotation.stop_after == Some(2) {
         return Err(cut());
     }
-    cell.keep_only(vault, next.generation)?;
+    cell.keep_only(vault, tree.generation)?;
     // Hygiene only: what the old pages and the write-ahead log still hold is wrapped under a root that is gone.
     if let Err(error) = connection.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(())) {
         tracing::debug!(%error, "the vault's write-ahead log was not emptied");
     }
-    let rotated = Rotated { generation_before: before, generation_after: next.generation };
-    Ok((Some(next), done, rotated))
+    Ok((done, Rotated { generation_before: before, generation_after: tree.generation }))
 }
 
 /// Whether there is a key left that an erasure would destroy.

@@ -76,7 +76,12 @@ impl Tree {
     }
 
     pub(super) fn unwrap(root: &Key, vault: [u8; 16], generation: u64, page: &[u8]) -> Result<Self, Error> {
-        let damaged = || Error::Damaged("the page of shard keys does not open under the root".into());
+        let damaged = || {
+            Error::Damaged(
+                "the page of shard keys does not open under the root; was the vault made with another root cell?"
+                    .into(),
+            )
+        };
         let page = wrapping::open(root, &Self::associated(vault, generation), page)?.ok_or_else(damaged)?;
         let (keys, rest) = page.as_chunks::<32>();
         let (Some((apps, shards)), true) = (keys.split_last(), rest.is_empty()) else { return Err(damaged()) };

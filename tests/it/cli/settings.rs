@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use super::{one_sentence, path, rollcall, text};
 
 /// A started service. Killed when dropped.
-struct Started {
+pub(super) struct Started {
     child: Child,
     lines: Vec<String>,
 }
@@ -20,7 +20,7 @@ impl Drop for Started {
 }
 
 /// Starts it and reads what it prints until it listens.
-fn started(command: &mut Command) -> Started {
+pub(super) fn started(command: &mut Command) -> Started {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = vec![];
     for line in BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok) {

@@ -1,6 +1,6 @@
 //! Keys and secrets of the apps.
 
-use super::{Embedded, Error, SecretId, Vault, app, destroy_all, fresh, sealed};
+use super::{Embedded, Error, SecretId, Vault, app, destroy_all, fresh, open_in, sealed};
 
 fn secrets(vault: &Embedded) -> Vec<(u32, String)> {
     vault.secrets(&app()).unwrap().into_iter().map(|(id, secret)| (id.0, secret.to_string())).collect()
@@ -27,7 +27,7 @@ fn two_secrets_overlap_until_the_old_one_is_dropped_with_its_tokens() {
     };
     check(&vault);
     drop(vault);
-    check(&Embedded::open(dir.path()).unwrap());
+    check(&open_in(dir.path()).unwrap());
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn an_app_has_its_own_tags_and_fingerprints_for_as_long_as_it_lives() {
     destroy_all(&vault, &[&value]);
     assert_eq!(of(&vault), before);
     drop(vault);
-    assert_eq!(of(&Embedded::open(dir.path()).unwrap()), before);
+    assert_eq!(of(&open_in(dir.path()).unwrap()), before);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn a_secret_whose_dropping_was_cut_short_is_whole_or_gone_and_can_be_dropped_aga
         assert!(vault.drop_secret_until(&app(), SecretId(1), Some(step)).is_err());
         if reopen {
             drop(vault);
-            vault = Embedded::open(dir.path()).unwrap();
+            vault = open_in(dir.path()).unwrap();
         }
         let kept = vault.token_mac(&app(), SecretId(1), b"token").is_ok();
         assert_eq!(kept, step == 1, "step {step}, opened again: {reopen}");

@@ -1,33 +1,37 @@
 //! A rotation that is cut short, at each of its steps.
 
-use super::{Class, Embedded, Error, Vault, destroy_all, fresh, header, holds, opens, profile, sealed};
-use crate::privacy::embedded::root_cell::RootCell as _;
+use super::{
+    Class, Embedded, Error, KINDS, Vault, destroy_all, doomed, fresh, fresh_as, header, holds, open_as, open_in, opens,
+    profile, roots_in, sealed, sum,
+};
 
 #[test]
 fn a_destruction_cut_short_is_whole_or_not_begun_and_can_be_repeated() {
-    for (step, reopen) in [(1, false), (1, true), (2, false), (2, true)] {
-        let (dir, mut vault) = fresh();
+    let cuts = [(1, false), (1, true), (2, false), (2, true)];
+    for (kind, (step, reopen)) in KINDS.into_iter().flat_map(|kind| cuts.map(|cut| (kind, cut))) {
+        let (dir, mut vault) = fresh_as(kind);
         let values = sealed(&vault, 10);
-        let generation = vault.inner.tree().generation;
-        let root = vault.inner.cell.root(vault.inner.vault, generation).unwrap().unwrap();
-        let cut = vault.destroy_until(&[(values[0].0.subject, &Class::ALL)], Some(step));
+        let roots = roots_in(dir.path());
+        assert!(roots.iter().all(|root| holds(dir.path(), root)), "the control: a root that lives is found");
+        let cut = vault.destroy_until(&[doomed(values[0].0.subject, &Class::ALL)], Some(step));
         assert!(matches!(cut, Err(Error::Unavailable(_))), "step {step}");
         if reopen {
             drop(vault);
-            vault = Embedded::open(dir.path()).unwrap();
+            vault = open_as(kind, dir.path()).unwrap();
         }
         assert_eq!(opens(&vault, &values[0]), step == 1, "step {step}: after its commit it is destroyed");
-        assert_eq!(holds(dir.path(), &root), step == 1, "the root is kept exactly while it is needed");
+        let kept = |root| holds(dir.path(), root) == (step == 1);
+        assert!(roots.iter().all(kept), "the root is kept exactly while it is needed");
         assert!(values[1..].iter().all(|value| opens(&vault, value)), "step {step}");
         // Not only what stood before: new values can be sealed and keys be made.
         let later = sealed(&vault, 2);
 
         let done = destroy_all(&vault, &[&values[0]]);
-        assert_eq!(done.keys, if step == 1 { 3 } else { 0 });
+        assert_eq!(sum(&done).0, if step == 1 { 4 } else { 0 });
         assert!(!opens(&vault, &values[0]));
-        assert!(!holds(dir.path(), &root));
+        assert!(!roots.iter().any(|root| holds(dir.path(), root)));
         drop(vault);
-        let vault = Embedded::open(dir.path()).unwrap();
+        let vault = open_as(kind, dir.path()).unwrap();
         assert!(!opens(&vault, &values[0]));
         assert!(values[1..].iter().chain(&later).all(|value| opens(&vault, value)));
     }
@@ -35,38 +39,43 @@ fn a_destruction_cut_short_is_whole_or_not_begun_and_can_be_repeated() {
 
 #[test]
 fn a_destruction_cut_short_many_times_still_ends() {
-    let (dir, mut vault) = fresh();
-    let values = sealed(&vault, 6);
-    for (value, step) in values.iter().zip([1, 2, 1, 1, 2]) {
-        let _ = vault.destroy_until(&[(value.0.subject, &Class::ALL)], Some(step));
-        drop(vault);
-        vault = Embedded::open(dir.path()).unwrap();
+    for kind in KINDS {
+        let (dir, mut vault) = fresh_as(kind);
+        let values = sealed(&vault, 6);
+        for (value, step) in values.iter().zip([1, 2, 1, 1, 2]) {
+            let _ = vault.destroy_until(&[doomed(value.0.subject, &Class::ALL)], Some(step));
+            drop(vault);
+            vault = open_as(kind, dir.path()).unwrap();
+        }
+        destroy_all(&vault, &values[..5].iter().collect::<Vec<_>>());
+        let open: Vec<_> = values.iter().map(|value| opens(&vault, value)).collect();
+        assert_eq!(open, [false, false, false, false, false, true]);
     }
-    destroy_all(&vault, &values[..5].iter().collect::<Vec<_>>());
-    let open: Vec<_> = values.iter().map(|value| opens(&vault, value)).collect();
-    assert_eq!(open, [false, false, false, false, false, true]);
 }
 
 #[test]
 fn rotating_everything_keeps_every_value_and_kills_every_copy() {
-    let (dir, vault) = fresh();
-    let values = sealed(&vault, 30);
-    destroy_all(&vault, &[&values[0]]);
-    drop(vault);
-    let kept = tempfile::tempdir().unwrap();
-    super::copy(dir.path(), kept.path());
-    let vault = Embedded::open(dir.path()).unwrap();
-    let done = vault.rotate().unwrap();
-    assert_eq!((done.keys, done.generation_after), (0, done.generation_before + 1));
-    let check = |vault: &Embedded| {
-        assert!(!opens(vault, &values[0]));
-        assert!(values[1..].iter().all(|value| opens(vault, value)));
-    };
-    check(&vault);
-    drop(vault);
-    check(&Embedded::open(dir.path()).unwrap());
-    std::fs::copy(dir.path().join("root.cell"), kept.path().join("root.cell")).unwrap();
-    assert!(matches!(Embedded::open(kept.path()).err(), Some(Error::Damaged(_))));
+    for kind in KINDS {
+        let (dir, vault) = fresh_as(kind);
+        let values = sealed(&vault, 30);
+        destroy_all(&vault, &[&values[0]]);
+        drop(vault);
+        let kept = tempfile::tempdir().unwrap();
+        super::copy(dir.path(), kept.path());
+        let vault = open_as(kind, dir.path()).unwrap();
+        let done = vault.rotate().unwrap();
+        assert_eq!(done.generation_after, done.generation_before + 1);
+        let check = |vault: &Embedded| {
+            assert!(!opens(vault, &values[0]));
+            assert!(values[1..].iter().all(|value| opens(vault, value)));
+        };
+        check(&vault);
+        drop(vault);
+        check(&open_as(kind, dir.path()).unwrap());
+        // One cell of today is enough to shut an old copy.
+        std::fs::copy(dir.path().join("root.cell"), kept.path().join("root.cell")).unwrap();
+        assert!(matches!(open_as(kind, kept.path()).err(), Some(Error::Damaged(_))));
+    }
 }
 
 #[test]
@@ -74,7 +83,7 @@ fn new_keys_of_a_subject_do_not_bring_the_destroyed_ones_back() {
     let (dir, vault) = fresh();
     let old = sealed(&vault, 1).remove(0);
     let subject = old.0.subject;
-    vault.destroy(&[(subject, &[Class::Profile, Class::Moderation])]).unwrap();
+    vault.destroy(&[doomed(subject, &[Class::Profile, Class::Moderation])]).unwrap();
     assert_eq!(vault.epoch(subject).unwrap(), Some(0));
     vault.renew(subject, 1).unwrap();
     vault.renew(subject, 1).unwrap();
@@ -88,10 +97,10 @@ fn new_keys_of_a_subject_do_not_bring_the_destroyed_ones_back() {
     };
     check(&vault);
     drop(vault);
-    let vault = Embedded::open(dir.path()).unwrap();
+    let vault = open_in(dir.path()).unwrap();
     check(&vault);
-    // Of every epoch what is left: identity of the first, all three of the second.
-    assert_eq!(vault.destroy(&[(subject, &Class::ALL)]).unwrap().keys, 4);
+    // Of every epoch what is left: identity and hold of the first, all four of the second.
+    assert_eq!(sum(&vault.destroy(&[doomed(subject, &Class::ALL)]).unwrap()).0, 6);
     assert!(!opens(&vault, &new));
     assert!(matches!(vault.renew(subject, 1), Err(Error::Erased)), "a destroyed epoch is not made anew");
 }

@@ -1,0 +1,91 @@
+//! Where the root lives: the one thing of the vault that is truly forgotten.
+//!
+//! A cell holds the root of the vault's generation and, while a rotation is under way, that of the next one beside it.
+//! What it is told to destroy is gone when it answers, as surely as its [`Finality`] says.
+
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use crate::privacy::{Error, Finality};
+
+mod local;
+mod mount;
+mod split;
+
+pub(super) use local::LocalCell;
+use split::SplitCell;
+
+/// A root key, or a share of one; wiped when dropped.
+pub type Root = Zeroizing<[u8; 32]>;
+
+/// Where a root lives. A vault is named by its 16 bytes, so that a cell never answers for another vault.
+///
+/// A rotation calls [`RootCell::put`] with the next generation, moves the vault's file on, and calls
+/// [`RootCell::keep_only`]; it may be cut short anywhere, and what was done before may then be done again.
+pub trait RootCell: Send + Sync {
+    /// The root of a generation of this vault; `None`: it is not here, or not whole.
+    ///
+    /// # Errors
+    /// The cell cannot be read at the moment; that says nothing about the root.
+    fn root(&self, vault: [u8; 16], generation: u64) -> Result<Option<Root>, Error>;
+
+    /// Makes the next generation's root durable beside the current one.
+    ///
+    /// # Errors
+    /// The cell cannot be written. The current root is untouched.
+    fn put(&self, vault: [u8; 16], generation: u64, root: &Root) -> Result<(), Error>;
+
+    /// Destroys every root but the one of this generation; harmless when they are gone already.
+    ///
+    /// # Errors
+    /// The cell cannot be written; an old root may still be there, and the call must be made again.
+    fn keep_only(&self, vault: [u8; 16], generation: u64) -> Result<(), Error>;
+
+    /// Whether it holds no root at all, of this or any other vault.
+    ///
+    /// # Errors
+    /// The cell cannot be read.
+    fn is_empty(&self) -> Result<bool, Error>;
+
+    /// How final a destruction in this cell is.
+    fn class(&self) -> Finality;
+
+    /// What it is, in a few words for a report; shows no secret.
+    fn describe(&self) -> String;
+}
+
+/// Which cell a vault has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum CellSpec {
+    /// The file `root.cell` of the data directory.
+    #[default]
+    Local,
+    /// A local file elsewhere.
+    File(PathBuf),
+    /// Two cells with a share each.
+    Split(Box<CellSpec>, Box<CellSpec>),
+}
+
+impl CellSpec {
+    /// Opens the cell, for the vault in this directory.
+    pub(super) fn open(&self, dir: &Path, allow_unsuitable_mount: bool) -> Result<Box<dyn RootCell>, Error> {
+        Ok(match self {
+            Self::Local => Box::new(LocalCell::open(&dir.join("root.cell"), allow_unsuitable_mount)?),
+            Self::File(path) => Box::new(LocalCell::open(path, allow_unsuitable_mount)?),
+            Self::Split(first, second) => Box::new(SplitCell::new(
+                first.open(dir, allow_unsuitable_mount)?,
+                second.open(dir, allow_unsuitable_mount)?,
+            )),
+        })
+    }
+
+    /// Opens the cell for reading alone.
+    pub(super) fn open_to_read(&self, dir: &Path) -> Result<Box<dyn RootCell>, Error> {
+        Ok(match self {
+            Self::Local => Box::new(LocalCell::open_to_read(&dir.join("root.cell"))?),
+            Self::File(path) => Box::new(LocalCell::open_to_read(path)?),
+            Self::Split(first, second) => Box::new(SplitCell::new(first.open_to_read(dir)?, second.open_to_read(dir)?)),
+        })
+    }
+}
