@@ -11,7 +11,10 @@ const WINDOW: Duration = Duration::seconds(60);
 
 /// Erasures requested within the last minute, by app. It is kept in memory: a restart begins a new minute.
 #[derive(Default)]
-pub(super) struct Brake(Mutex<HashMap<AppId, VecDeque<(DateTime<Utc>, u32)>>>);
+pub(super) struct Brake(Mutex<HashMap<AppId, Requested>>);
+
+/// How many erasures were requested when.
+type Requested = VecDeque<(DateTime<Utc>, u32)>;
 
 impl Brake {
     /// Counts so many erasures, unless they would be more than `max` within a minute; 0: no limit. Answers in how many

@@ -229,7 +229,7 @@ async fn prove(keeper: &Keeper, report: &mut Report, told: &[Told]) -> Result<()
 
 /// Every field of an event that is of this class.
 fn erased(class: Class) -> Erased {
-    let fields = Event::declarations().into_iter().flat_map(|event| {
+    let fields = Event::declarations().flat_map(|event| {
         let of_class = event.fields.iter().filter(move |field| field.personal.is_some_and(|(of, _)| of == class));
         of_class.map(move |field| format!("{}/{}", event.name, field.name))
     });

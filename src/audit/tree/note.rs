@@ -89,6 +89,9 @@ impl std::str::FromStr for Verifier {
     }
 }
 
+/// A signature below a note: name and id of the key, and what it signed with.
+type Signature<'n> = (&'n str, [u8; 4], Vec<u8>);
+
 impl Checkpoint {
     /// The text that is signed.
     #[must_use]
@@ -128,7 +131,7 @@ impl Checkpoint {
     }
 
     /// Reads a note without believing it.
-    fn parse(note: &str) -> Result<(Self, Vec<(&str, [u8; 4], Vec<u8>)>), Error> {
+    fn parse(note: &str) -> Result<(Self, Vec<Signature<'_>>), Error> {
         let (text, below) = note.split_once("\n\n").ok_or(Error::Malformed)?;
         let mut lines = text.split('\n');
         let (Some(origin), Some(size), Some(root), None) = (lines.next(), lines.next(), lines.next(), lines.next())
@@ -180,14 +183,15 @@ mod tests {
     #[test]
     fn a_checkpoint_is_believed_only_as_it_was_signed() {
         let (verifier, note) = signed(1);
-        let checkpoint = Checkpoint::read(&note, std::slice::from_ref(&verifier)).unwrap();
+        let trusted = std::slice::from_ref(&verifier);
+        let checkpoint = Checkpoint::read(&note, trusted).unwrap();
         assert_eq!((checkpoint.size, checkpoint.root), (7, [9; 32]));
-        assert_eq!(Checkpoint::read(&note.replace("\n7\n", "\n8\n"), &[verifier.clone()]), Err(Error::BadSignature));
-        assert_eq!(Checkpoint::read(&note.replace("\n7\n", "\n07\n"), &[verifier.clone()]), Err(Error::Malformed));
+        assert_eq!(Checkpoint::read(&note.replace("\n7\n", "\n8\n"), trusted), Err(Error::BadSignature));
+        assert_eq!(Checkpoint::read(&note.replace("\n7\n", "\n07\n"), trusted), Err(Error::Malformed));
         assert_eq!(Checkpoint::read(&note, &[signed(2).0]), Err(Error::UnknownKey));
         for end in 0..note.len() - 1 {
             if note.is_char_boundary(end) {
-                assert!(Checkpoint::read(&note[..end], &[verifier.clone()]).is_err(), "cut at {end}");
+                assert!(Checkpoint::read(&note[..end], trusted).is_err(), "cut at {end}");
             }
         }
     }

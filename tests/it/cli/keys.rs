@@ -19,7 +19,7 @@ fn keys(task: &str, data: &Path, cell: Option<&str>) -> String {
 /// A data directory with a user in it, whose root lives in this cell.
 fn started(cell: &str) -> (tempfile::TempDir, Service) {
     let dir = tempfile::tempdir().unwrap();
-    let service = Service::try_start(dir.path(), &[APP], &[("ROLLCALL_ROOT_CELL", cell)]).unwrap();
+    let service = Service::try_start_with(dir.path(), &[APP], &["--root-cell", cell]).unwrap();
     service.register(APP, &["ada"]);
     (dir, service)
 }
@@ -60,12 +60,12 @@ fn a_root_split_over_two_files_serves_as_before_and_does_not_open_without_both()
     let shown = keys("show", data.path(), Some(&cell));
     assert!(shown.contains("split over two: ") && shown.contains(path(&second)), "{shown}");
     keys("rotate", data.path(), Some(&cell));
-    let again = Service::try_start(data.path(), &[APP], &[("ROLLCALL_ROOT_CELL", &cell)]).unwrap();
+    let again = Service::try_start_with(data.path(), &[APP], &["--root-cell", &cell]).unwrap();
     ada_is_known(&again);
     drop(again);
 
     for wrong in ["local".to_owned(), format!("split:local,local:{}", path(&dir.path().join("third.cell")))] {
-        let said = Service::try_start(data.path(), &[APP], &[("ROLLCALL_ROOT_CELL", &wrong)]).err().unwrap();
+        let said = Service::try_start_with(data.path(), &[APP], &["--root-cell", &wrong]).err().unwrap();
         assert!(said.starts_with("rollcall: the vault is damaged: ") && said.contains("another root cell"), "{said}");
     }
     std::fs::remove_file(&second).unwrap();
