@@ -51,6 +51,7 @@ impl Data {
 
 /// Where the root of the keys is.
 #[derive(Args, Clone)]
+#[group(id = "where-the-root-is")]
 struct Keys {
     /// Where the root key lives: local, local:FILE or split:CELL,CELL [default: local]
     #[arg(long, value_name = "CELL", env = "ROLLCALL_ROOT_CELL", value_parser = config::root_cell)]
@@ -267,4 +268,14 @@ fn log_to_stderr() {
 
 fn runtime() -> Result<tokio::runtime::Runtime, std::io::Error> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn every_command_and_argument_is_well_formed() {
+        super::Cli::command().debug_assert();
+    }
 }

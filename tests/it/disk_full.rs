@@ -141,7 +141,7 @@ fn lives_through_a_full_disk(data: &Path, wrapper: &[&str], make_room: impl Fn(&
         left = left || done_or_busy(&service.post(APP, "/user/deactivate.json", &leaves));
         left
     });
-    service.eventually("its erasure is finished", |service| recorded(service.data(), "erasure.finished") == 1);
+    service.eventually("its erasure is finished", |service| recorded(service.data(), "erasure.finalised") == 1);
 
     service.kill();
     let mut service = Service::start_in(data, &[APP, QUIET]);
