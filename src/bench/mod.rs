@@ -21,6 +21,7 @@ use crate::engine::{Caller, Engine, rebuild};
 use crate::http;
 
 mod ceilings;
+mod erasing;
 mod load;
 
 use load::{Measured, Request};
@@ -40,6 +41,9 @@ pub struct Options {
     /// HTTP worker threads
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: u16,
+    /// Subjects in the vault beside those that register, when users are erased
+    #[arg(long, default_value_t = 100_000)]
+    subjects: u64,
     /// Directory for the throw-away data; deleted afterwards
     #[arg(long, default_value = "./bench-data")]
     dir: PathBuf,
@@ -69,6 +73,21 @@ pub enum Error {
     /// The rebuild failed.
     #[error(transparent)]
     Rebuild(#[from] crate::engine::projector::Error),
+    /// An erasure.
+    #[error(transparent)]
+    Erasure(#[from] crate::audit::erasure::Error),
+    /// A report.
+    #[error(transparent)]
+    Report(#[from] crate::audit::report::issue::Error),
+    /// The tree over the log.
+    #[error(transparent)]
+    Tree(#[from] crate::audit::tree::Error),
+    /// The read models.
+    #[error(transparent)]
+    Read(#[from] rollcall_projections::store::Error),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] crate::eventlog::Error),
     /// A bad constant.
     #[error("{0}")]
     Constant(String),
@@ -177,6 +196,8 @@ fn measure_service(options: &Options, runtime: &tokio::runtime::Runtime, ceiling
     let data = DataDir::create(&options.dir.join("data"), &KeyOptions::default())?;
     let service = runtime.block_on(data.start())?;
     let engine = service.engine.clone();
+    let keeper = runtime.block_on(data.keeper())?;
+    let keeping = runtime.spawn(keeper.clone().run(service.stopping()));
     let app: AppId = KEY.parse().map_err(|_| Error::Constant("the app key is not one".into()))?;
     runtime.block_on(create_app(&engine, &app))?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -227,8 +248,12 @@ fn measure_service(options: &Options, runtime: &tokio::runtime::Runtime, ceiling
 
     runtime.block_on(server.stop(false));
     measure_sealing(&engine, &app)?;
+    runtime.block_on(erasing::measure(&engine, &keeper, &app, options.subjects))?;
     drop(engine);
     service.stop();
+    runtime.block_on(keeping).map_err(std::io::Error::other)?;
+    let registration = cpu / u32::try_from(registered.answered.max(1)).unwrap_or(u32::MAX);
+    runtime.block_on(erasing::measure_tree(&data, registration))?;
 
     let events = data.log.head();
     let began = Instant::now();
