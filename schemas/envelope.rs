@@ -14,6 +14,8 @@ use crate::stream::Stream;
 pub enum Actor {
     /// A back end that signed with this secret of the app.
     Server(SecretId),
+    /// Whoever showed the API key of this number.
+    ApiKey(u32),
     /// An operator at the command line of the service.
     Operator,
     /// The service itself: an expiry, a step of an erasure.

@@ -58,6 +58,12 @@ plain! {
     Finality => {"enum": ["A", "B", "C"]},
     ReportStatus => {"enum": ["fenced", "scrubbed", "pending-finality", "final", "partial", "failed"]},
     OwnText => {"type": "string"},
+    ApiKey => {"type": "object", "properties": {
+        "id": {"type": "integer", "minimum": 1},
+        "scopes": {"type": "array", "items": {"enum": ["server", "moderator", "compliance", "operator"]},
+            "uniqueItems": true},
+        "digest": {"type": "string", "pattern": "^[0-9a-f]{64}$"}},
+        "required": ["id", "scopes", "digest"], "additionalProperties": false},
     StoreCount => {"type": "object", "properties": {"store": {"type": "string"}, "values": u32::shape()},
         "required": ["store", "values"], "additionalProperties": false},
     Environment => {"enum": ["development", "production"]},
@@ -244,6 +250,47 @@ pub enum ReportStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OwnText(pub String);
+
+/// What a caller of the REST face may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApiScope {
+    /// What the app's back end does: users and their relations.
+    Server,
+    /// Bans and who is banned.
+    Moderator,
+    /// Erasures, reports, history and what else a data-protection officer needs.
+    Compliance,
+    /// What overrides a safeguard.
+    Operator,
+}
+
+impl ApiScope {
+    /// Every scope.
+    pub const ALL: [Self; 4] = [Self::Server, Self::Moderator, Self::Compliance, Self::Operator];
+
+    /// Its word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Moderator => "moderator",
+            Self::Compliance => "compliance",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// An API key as events and read models know it: never the key itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiKey {
+    /// Its number, from 1.
+    pub id: u32,
+    /// What it may do.
+    pub scopes: BTreeSet<ApiScope>,
+    /// A keyed hash of it.
+    pub digest: String,
+}
 
 /// What a store holds about a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

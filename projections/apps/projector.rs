@@ -11,6 +11,8 @@ statements! {
     set = "UPDATE apps_v1 SET settings = $1 WHERE app = $2";
     add_secret = "INSERT INTO apps_secrets_v1 (app, secret) VALUES ($1, $2)";
     retire_secret = "DELETE FROM apps_secrets_v1 WHERE app = $1 AND secret = $2";
+    add_api_key = "INSERT INTO apps_api_keys_v1 (app, key, description) VALUES ($1, $2, $3)";
+    retire_api_key = "DELETE FROM apps_api_keys_v1 WHERE app = $1 AND key = $2";
     undeclare_fields = "DELETE FROM apps_fields_v1 WHERE app = $1";
     declare_field = "INSERT INTO apps_fields_v1 (app, owner, field) VALUES ($1, $2, $3)";
 }
@@ -29,7 +31,7 @@ impl Projection for Apps {
         include_str!("schema.sql")
     }
     fn tables(&self) -> &'static [&'static str] {
-        &["apps_v1", "apps_secrets_v1", "apps_fields_v1"]
+        &["apps_v1", "apps_secrets_v1", "apps_fields_v1", "apps_api_keys_v1"]
     }
     fn statements(&self) -> &'static [&'static str] {
         STATEMENTS
@@ -55,8 +57,8 @@ impl Projection for Apps {
     }
 }
 
-fn json(settings: &Settings) -> Result<Value, Inconsistent> {
-    serde_json::to_string(settings).map(Value::Text).map_err(|_| Inconsistent("the settings have no JSON form"))
+fn json(text: serde_json::Result<String>) -> Result<Value, Inconsistent> {
+    text.map(Value::Text).map_err(|_| Inconsistent("a value has no JSON form"))
 }
 
 fn project_app(entry: &Entry<'_>, event: &app::Event, changes: &mut Changes) -> Result<(), Inconsistent> {
@@ -64,7 +66,10 @@ fn project_app(entry: &Entry<'_>, event: &app::Event, changes: &mut Changes) -> 
         app::Event::Registered(e) => {
             let (environment, plan) = (words::environment(e.environment).into(), words::plan(e.plan).into());
             let at = entry.recorded.recorded_at.into();
-            changes.push(register, [(&e.app).into(), at, environment, plan, json(&Settings::default())?]);
+            changes.push(
+                register,
+                [(&e.app).into(), at, environment, plan, json(serde_json::to_string(&Settings::default()))?],
+            );
         }
         app::Event::SecretAdded(e) => {
             changes.push(add_secret, [(&e.app).into(), e.secret.into()]);
@@ -73,8 +78,12 @@ fn project_app(entry: &Entry<'_>, event: &app::Event, changes: &mut Changes) -> 
             changes.push(retire_secret, [(&e.app).into(), e.secret.into()]);
         }
         app::Event::SettingsChanged(e) => {
-            changes.push_must_change(set, [json(&e.settings)?, (&e.app).into()]);
+            changes.push_must_change(set, [json(serde_json::to_string(&e.settings))?, (&e.app).into()]);
         }
+        app::Event::ApiKeyAdded(e) => {
+            changes.push(add_api_key, [(&e.app).into(), e.key.id.into(), json(serde_json::to_string(&e.key))?]);
+        }
+        app::Event::ApiKeyRetired(e) => changes.push(retire_api_key, [(&e.app).into(), e.key.into()]),
         app::Event::ExtensionFieldsDeclared(e) => {
             changes.push(undeclare_fields, [(&e.app).into()]);
             for (owner, fields) in [("user", &e.user_fields), ("friend", &e.friend_fields)] {

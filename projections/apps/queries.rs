@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::{AppId, FieldName, SecretId};
-use rollcall_schemas::plain::{Environment, Plan, Settings};
+use rollcall_schemas::plain::{ApiKey, Environment, Plan, Settings};
 
 use crate::store::{Error, ReadStore, Row};
 use crate::{paging, statements, words};
@@ -17,6 +17,7 @@ statements! {
     page_after = select!("WHERE app > $1 ORDER BY app LIMIT $2");
     by_key = select!("WHERE app = $1");
     secrets_of = "SELECT secret FROM apps_secrets_v1 WHERE app = $1 ORDER BY secret";
+    api_keys_of = "SELECT description FROM apps_api_keys_v1 WHERE app = $1 ORDER BY key";
     fields_of = "SELECT owner, field FROM apps_fields_v1 WHERE app = $1 ORDER BY owner, field";
 }
 
@@ -39,6 +40,8 @@ pub struct App {
     pub user_fields: Vec<FieldName>,
     /// Extension fields a friend may carry.
     pub friend_fields: Vec<FieldName>,
+    /// Its API keys that are valid, oldest first.
+    pub api_keys: Vec<ApiKey>,
 }
 
 impl App {
@@ -52,6 +55,7 @@ impl App {
             secrets: Vec::new(),
             user_fields: Vec::new(),
             friend_fields: Vec::new(),
+            api_keys: Vec::new(),
         })
     }
 }
@@ -81,6 +85,8 @@ pub async fn of(store: &ReadStore, app: &AppId) -> Result<Option<App>, Error> {
 
 async fn complete(store: &ReadStore, app: &mut App) -> Result<(), Error> {
     app.secrets = store.rows(secrets_of, &[(&app.app).into()], |row| Ok(SecretId(row.number(0)?))).await?;
+    let api_key = |row: &Row<'_, '_>| serde_json::from_str(row.text(0)?).map_err(|_| Error::Column(0));
+    app.api_keys = store.rows(api_keys_of, &[(&app.app).into()], api_key).await?;
     let field = |row: &Row<'_, '_>| Ok((row.text(0)? == "user", FieldName(row.text(1)?.into())));
     for (of_user, field) in store.rows(fields_of, &[(&app.app).into()], field).await? {
         if of_user {

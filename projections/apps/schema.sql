@@ -18,3 +18,9 @@ CREATE TABLE apps_fields_v1 (
     field TEXT NOT NULL,
     PRIMARY KEY (app, owner, field)
 ) /*clustered*/;
+CREATE TABLE apps_api_keys_v1 (
+    app TEXT NOT NULL,
+    key BIGINT NOT NULL,
+    description TEXT NOT NULL,
+    PRIMARY KEY (app, key)
+) /*clustered*/;

@@ -59,6 +59,7 @@ impl Projection for AuditTrail {
 fn actor(actor: &Actor) -> Cow<'static, str> {
     match actor {
         Actor::Server(secret) => format!("server:{secret}").into(),
+        Actor::ApiKey(key) => format!("api_key:{key}").into(),
         Actor::Operator => "operator".into(),
         Actor::System => "system".into(),
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::declare::events;
 use crate::ids::{AppId, FieldName, SecretId};
-use crate::plain::{Environment, Plan, Settings};
+use crate::plain::{ApiKey, Environment, Plan, Settings};
 
 events! { "app", "What happens to an application.";
     /// The application exists from now on.
@@ -45,5 +45,19 @@ events! { "app", "What happens to an application.";
         user_fields: plain => BTreeSet<FieldName>,
         /// Of a friend.
         friend_fields: plain => BTreeSet<FieldName>,
+    }
+    /// Another API key is valid.
+    ApiKeyAdded = "api_key_added" 1 {
+        /// The application.
+        app: plain => AppId,
+        /// The key, as a hash.
+        key: plain => ApiKey,
+    }
+    /// An API key is no longer valid.
+    ApiKeyRetired = "api_key_retired" 1 {
+        /// The application.
+        app: plain => AppId,
+        /// Its number.
+        key: plain => u32,
     }
 }

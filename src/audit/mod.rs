@@ -2,7 +2,9 @@
 //! as far as it may still be known.
 
 pub mod as_of;
+pub mod data_map;
 pub mod erasure;
+pub mod estate;
 pub mod merkle;
 pub mod proof;
 pub mod recovery;

@@ -10,7 +10,7 @@ use super::tree::{Error, Keeper, leaf};
 use crate::eventlog::RawEvent;
 
 /// That an event is in the log, and that the log was only added to since an earlier checkpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Proof {
     /// The place of the event.

@@ -204,8 +204,8 @@ fn measure_service(options: &Options, runtime: &tokio::runtime::Runtime, ceiling
     let address = listener.local_addr()?;
     let workers = usize::from(options.workers);
     let (address, server) = on_thread({
-        let engine = engine.clone();
-        move || Ok((address, http::run(engine, listener, http::Options { workers })?))
+        let (engine, keeper) = (engine.clone(), keeper.clone());
+        move || Ok((address, http::run(engine, keeper, listener, http::Options { workers })?))
     })?;
 
     let began = cpu_time()?;

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use clap::Args;
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::{AppId, FieldName, SecretId};
-use rollcall_schemas::plain::{Environment, FriendPermission, Plan};
+use rollcall_schemas::plain::{ApiKey, Environment, FriendPermission, Plan};
 use uuid::Uuid;
 
 use super::config::AppSpec;
 use super::{AppsTask, Data, Failure, permission, runtime};
 use crate::domain::values::extension_name;
 use crate::domain::{Command, Refusal, app};
-use crate::engine::{self, Caller, Engine, start::Service};
+use crate::engine::{self, Caller, Engine, api_keys, start::Service};
 
 /// What can be set per app.
 #[derive(Args)]
@@ -54,7 +54,9 @@ pub(super) fn run(task: AppsTask) -> Result<ExitCode, Failure> {
             for app in engine.apps() {
                 let secrets: Vec<_> = app.secrets.iter().map(|(id, _)| id.to_string()).collect();
                 let (environment, plan) = (environment_word(app.environment), plan_word(app.plan));
-                println!("{}\t{environment}\t{plan}\tsecrets {}", app.id, secrets.join(","));
+                let keys: Vec<_> = app.api_keys.iter().map(described).collect();
+                let keys = if keys.is_empty() { String::new() } else { format!("\tkeys {}", keys.join(",")) };
+                println!("{}\t{environment}\t{plan}\tsecrets {}{keys}", app.id, secrets.join(","));
             }
             Ok(())
         }),
@@ -74,8 +76,26 @@ pub(super) fn run(task: AppsTask) -> Result<ExitCode, Failure> {
             Some(secret) => retire_secret(&engine, &key, secret).await,
             None => add_secret(&engine, &key).await,
         }),
+        AppsTask::AddKey { key, scopes, data } => with_engine(&data, async |engine| {
+            let secret = api_keys::fresh(&key);
+            let digest = api_keys::digest(engine.vault().as_ref(), &key, &secret)?;
+            execute(&engine, &key, app::Command::AddApiKey(scopes.into_iter().collect(), digest)).await?;
+            println!("{secret}");
+            Ok(())
+        }),
+        AppsTask::RetireKey { key, number, data } => with_engine(&data, async |engine| {
+            execute(&engine, &key, app::Command::RetireApiKey(number)).await?;
+            println!("API key {number} of {key} is retired");
+            Ok(())
+        }),
         AppsTask::Set { key, settings, data } => with_engine(&data, async |engine| set(&engine, &key, settings).await),
     }
+}
+
+/// The number of an API key and what it may do, such as `1:compliance+operator`.
+fn described(key: &ApiKey) -> String {
+    let scopes: Vec<_> = key.scopes.iter().map(|scope| scope.as_str()).collect();
+    format!("{}:{}", key.id, scopes.join("+"))
 }
 
 fn with_engine(data: &Data, task: impl AsyncFnOnce(Arc<Engine>) -> Result<(), Failure>) -> Result<ExitCode, Failure> {

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
 use rollcall_schemas::ids::SecretId;
-use rollcall_schemas::plain::{Environment, FriendPermission, Plan};
+use rollcall_schemas::plain::{ApiScope, Environment, FriendPermission, Plan};
 use tracing_subscriber::EnvFilter;
 
 mod apps;
@@ -185,6 +185,25 @@ enum AppsTask {
         #[command(flatten)]
         data: Data,
     },
+    /// Add an API key for the REST face and print it, once
+    AddKey {
+        /// The app
+        key: rollcall_schemas::ids::AppId,
+        /// What it may do; may be repeated
+        #[arg(long = "scope", required = true, value_parser = scope)]
+        scopes: Vec<ApiScope>,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// End an API key
+    RetireKey {
+        /// The app
+        key: rollcall_schemas::ids::AppId,
+        /// Its number, as `rollcall apps list` shows it
+        number: u32,
+        #[command(flatten)]
+        data: Data,
+    },
     /// Change settings and declared extension fields; what is not given stays
     Set {
         /// The app
@@ -210,6 +229,11 @@ fn plan(text: &str) -> Result<Plan, String> {
         "pro" => Ok(Plan::Pro),
         _ => Err("starter or pro".into()),
     }
+}
+
+fn scope(text: &str) -> Result<ApiScope, String> {
+    let scope = ApiScope::ALL.into_iter().find(|scope| scope.as_str() == text);
+    scope.ok_or_else(|| ApiScope::ALL.map(ApiScope::as_str).join(", "))
 }
 
 fn secret(text: &str) -> Result<SecretId, String> {

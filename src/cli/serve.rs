@@ -77,7 +77,7 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     ];
     let options = http::Options { workers: settings.workers };
     let served = actix_web::rt::System::new().block_on(async {
-        let server = http::run(service.engine.clone(), listener, options)?;
+        let server = http::run(service.engine.clone(), keeper.clone(), listener, options)?;
         // Before it says that it listens: who then asks it to stop must be heard.
         let asked = asked_to_stop()?;
         let handle = server.handle();

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use rollcall_schemas::app::{Event, ExtensionFieldsDeclared, Registered, SecretAdded, SecretRetired, SettingsChanged};
+use rollcall_schemas::app::{
+    ApiKeyAdded, ApiKeyRetired, Event, ExtensionFieldsDeclared, Registered, SecretAdded, SecretRetired, SettingsChanged,
+};
 use rollcall_schemas::ids::{AppId, FieldName, SecretId};
-use rollcall_schemas::plain::{Environment, Plan, Settings};
+use rollcall_schemas::plain::{ApiKey, ApiScope, Environment, Plan, Settings};
 
 use super::Refusal;
 
@@ -21,6 +23,10 @@ pub enum Command {
     ChangeSettings(Settings),
     /// Replace the declared extension fields of profiles and of friends.
     DeclareExtensionFields(BTreeSet<FieldName>, BTreeSet<FieldName>),
+    /// Make another API key valid; given its scopes and its hash.
+    AddApiKey(BTreeSet<ApiScope>, String),
+    /// End an API key.
+    RetireApiKey(u32),
 }
 
 /// What an application is.
@@ -37,6 +43,9 @@ pub struct State {
     pub user_fields: BTreeSet<FieldName>,
     /// Extension fields a friend may carry.
     pub friend_fields: BTreeSet<FieldName>,
+    /// Valid API keys.
+    pub api_keys: BTreeSet<u32>,
+    last_api_key: u32,
 }
 
 impl State {
@@ -79,6 +88,12 @@ pub fn decide(state: &State, app: &AppId, command: Command) -> Result<Vec<Event>
         (Some(_), Command::DeclareExtensionFields(user_fields, friend_fields)) => {
             Ok(vec![ExtensionFieldsDeclared { app, user_fields, friend_fields }.into()])
         }
+        (Some(_), Command::AddApiKey(scopes, digest)) => {
+            let key = ApiKey { id: state.last_api_key + 1, scopes, digest };
+            Ok(vec![ApiKeyAdded { app, key }.into()])
+        }
+        (Some(_), Command::RetireApiKey(key)) if !state.api_keys.contains(&key) => Err(Refusal::NoSuchApiKey(key)),
+        (Some(_), Command::RetireApiKey(key)) => Ok(vec![ApiKeyRetired { app, key }.into()]),
     }
 }
 
@@ -97,6 +112,13 @@ pub fn evolve(state: &mut State, event: &Event) {
         Event::ExtensionFieldsDeclared(e) => {
             state.user_fields.clone_from(&e.user_fields);
             state.friend_fields.clone_from(&e.friend_fields);
+        }
+        Event::ApiKeyAdded(e) => {
+            state.api_keys.insert(e.key.id);
+            state.last_api_key = state.last_api_key.max(e.key.id);
+        }
+        Event::ApiKeyRetired(e) => {
+            state.api_keys.remove(&e.key);
         }
     }
 }

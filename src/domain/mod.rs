@@ -57,6 +57,9 @@ pub enum Refusal {
     /// The application has no such secret.
     #[error("the app has no secret number {0}")]
     NoSuchSecret(SecretId),
+    /// The application has no such API key.
+    #[error("the app has no API key number {0}")]
+    NoSuchApiKey(u32),
     /// The number belongs to another secret.
     #[error("the app had a secret of that number; the next is {next}")]
     SecretNumberTaken {

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use rollcall_projections::store::ReadStore;
 use rollcall_schemas::ids::{AppId, SecretId};
-use rollcall_schemas::plain::{Environment, Plan, Settings};
+use rollcall_schemas::plain::{ApiKey, Environment, Plan, Settings};
 
 use super::Error;
 use crate::privacy::{Secret, Vault};
@@ -25,6 +25,8 @@ pub struct App {
     pub plan: Plan,
     /// Its settings.
     pub settings: Settings,
+    /// Its valid API keys.
+    pub api_keys: Vec<ApiKey>,
     acknowledged: Arc<AtomicU64>,
 }
 
@@ -91,6 +93,7 @@ impl Apps {
                 environment: row.environment,
                 plan: row.plan,
                 settings: row.settings,
+                api_keys: row.api_keys,
                 acknowledged,
             };
             apps.insert(row.app.as_str().to_owned(), Arc::new(app));

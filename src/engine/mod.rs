@@ -14,21 +14,24 @@ use rollcall_projections::store::ReadStore;
 use rollcall_schemas::envelope::{Actor, Metadata};
 use rollcall_schemas::ids::{AppId, OperationId, SubjectRef};
 use rollcall_schemas::plain::Scope;
+use rollcall_schemas::stream::Stream;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use crate::domain::command::ErasureStep;
 use crate::domain::values::UserId;
-use crate::domain::{Command, Context, Refusal, Reply, erasure, user};
-use crate::eventlog::{self, EventLog};
+use crate::domain::{Command, Context, Refusal, Reply, State, erasure, user};
+use crate::eventlog::EventLog;
 use crate::privacy::{self, Tag, Vault};
 
+pub mod api_keys;
 pub mod apps;
 mod brake;
 pub mod clock;
 mod committer;
 mod decider;
 mod directory;
+mod error;
 pub mod expiry;
 pub mod journal;
 mod load;
@@ -42,6 +45,7 @@ pub mod tokens;
 
 pub use apps::App;
 pub use decider::Limits;
+pub use error::Error;
 
 use clock::Clock;
 use decider::{Answer, RetryGuard, Submitted};
@@ -60,61 +64,6 @@ const LAG_MAX: u64 = 20_000;
 const FRIENDS_MAX: u32 = 20_000;
 /// Most erasures of one subject looked at.
 const ERASURES_MAX: u32 = 100;
-
-/// Why a command or a query was not answered.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The state of the world does not allow it.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// Too much is waiting; try again.
-    #[error("the service is busy; try again in a moment")]
-    Busy,
-    /// The read models do not hold what was acknowledged yet; try again.
-    #[error("the read models are behind; try again in a moment")]
-    Behind,
-    /// Log, vault or read store cannot at the moment, for example because the disk is full. Nothing was recorded.
-    #[error("the service cannot do this at the moment, try again: {0}")]
-    Unavailable(String),
-    /// More erasures than the app allows within a minute.
-    #[error(
-        "too many erasures within a minute; try again in {seconds} s, raise `erasures_per_minute_max`, or override it"
-    )]
-    Braked {
-        /// When to try again.
-        seconds: u32,
-    },
-    /// A call with the same idempotency key is running.
-    #[error("a call with this Idempotency-Key is still running")]
-    KeyInUse,
-    /// The idempotency key was used for another call.
-    #[error("this Idempotency-Key was used for a different call")]
-    KeyMismatch,
-}
-
-impl From<eventlog::Error> for Error {
-    fn from(error: eventlog::Error) -> Self {
-        Self::Unavailable(error.to_string())
-    }
-}
-
-impl From<privacy::Error> for Error {
-    fn from(error: privacy::Error) -> Self {
-        Self::Unavailable(error.to_string())
-    }
-}
-
-impl From<rollcall_projections::store::Error> for Error {
-    fn from(error: rollcall_projections::store::Error) -> Self {
-        Self::Unavailable(error.to_string())
-    }
-}
-
-impl From<journal::ReadError> for Error {
-    fn from(error: journal::ReadError) -> Self {
-        Self::Unavailable(error.to_string())
-    }
-}
 
 /// What makes a retry harmless.
 #[derive(Debug, Clone)]
@@ -289,6 +238,15 @@ impl Engine {
     /// The vault or the read models are unavailable.
     pub async fn find(&self, app: &AppId, user_id: &UserId) -> Result<Option<SubjectRef>, Error> {
         Ok(self.directory.find(&self.read, app, user_id, false).await?.map(|found| found.subject))
+    }
+
+    /// Whether a legal hold keeps a subject's data.
+    ///
+    /// # Errors
+    /// The log is unavailable.
+    pub async fn is_held(&self, subject: SubjectRef) -> Result<bool, Error> {
+        let loaded = load::streams(self.log.as_ref(), &[Stream::User(subject)]).await?;
+        Ok(loaded.iter().any(|loaded| matches!(&loaded.state, State::User(user) if user.held)))
     }
 
     /// The directory tag of a userId.

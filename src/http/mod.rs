@@ -11,12 +11,14 @@ use std::time::Duration;
 use actix_web::dev::Server;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 
+use crate::audit::tree::Keeper;
 use crate::engine::Engine;
 
 mod exchange;
 mod health;
 mod rest;
 mod server_v1;
+mod transparency;
 
 /// How long an idle connection is kept.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
@@ -41,14 +43,20 @@ pub struct Options {
 /// What every face works with.
 struct Service {
     engine: Arc<Engine>,
+    keeper: Arc<Keeper>,
 }
 
 /// Serves every face on `listener`, until the handle of the returned server stops it. Signals are left to the caller.
 ///
 /// # Errors
 /// The listener cannot be used.
-pub fn run(engine: Arc<Engine>, listener: TcpListener, options: Options) -> std::io::Result<Server> {
-    let service = web::Data::new(Service { engine });
+pub fn run(
+    engine: Arc<Engine>,
+    keeper: Arc<Keeper>,
+    listener: TcpListener,
+    options: Options,
+) -> std::io::Result<Server> {
+    let service = web::Data::new(Service { engine, keeper });
     let server = HttpServer::new(move || App::new().app_data(service.clone()).default_service(web::to(answer)))
         .workers(options.workers.max(1))
         .keep_alive(KEEP_ALIVE)
@@ -67,9 +75,19 @@ async fn answer(service: web::Data<Service>, request: HttpRequest, payload: web:
         rest::answer(&service, &request, payload, rest).await
     } else if let Some(probe) = path.strip_prefix("/health/") {
         health::answer(&service, probe)
+    } else if path == "/openapi.json" {
+        HttpResponse::Ok().insert_header(("content-type", "application/json")).body(openapi())
+    } else if let Some(response) = transparency::answer(&service, &path) {
+        response
     } else {
         server_v1::answer(&service, &request, payload, &path).await
     }
+}
+
+/// The OpenAPI 3.1 document of the REST face, as it is checked in under `schemas/api/openapi.json`.
+#[must_use]
+pub fn openapi() -> String {
+    rest::openapi::document().to_pretty_json().unwrap_or_default() + "\n"
 }
 
 /// The path with each run of slashes made one.

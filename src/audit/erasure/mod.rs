@@ -24,7 +24,11 @@ use crate::domain::erasure::Step;
 use crate::engine::{self, Caller, Engine, journal};
 use crate::privacy::{self, Destruction, Doomed};
 
+mod preview;
 mod sealed;
+
+pub use preview::{Preview, preview};
+pub use sealed::Counted;
 
 /// How many erasures share one rotation of the root.
 const BATCH_MAX: u32 = 100;

@@ -12,13 +12,20 @@ use crate::privacy::{self, Vault};
 
 const PAGE: u32 = 512;
 
-/// What was detached.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Detached {
-    /// Events that held some of it.
-    pub(super) events: u32,
+/// Sealed values of the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Events that hold some of them.
+    pub events: u32,
     /// Values.
-    pub(super) values: u32,
+    pub values: u32,
+}
+
+impl Counted {
+    fn add(&mut self, values: usize) {
+        self.events += u32::from(values > 0);
+        self.values += u32::try_from(values).unwrap_or(u32::MAX);
+    }
 }
 
 /// What was tried.
@@ -42,12 +49,12 @@ async fn events_about(engine: &Engine, subject: SubjectRef, after: u64) -> Resul
 
 /// Detaches the ciphertexts that these keys of a subject sealed from the events that hold them; the events stay.
 /// Counts what the keys sealed, also where it was detached before.
-pub(super) async fn detach(engine: &Engine, subject: SubjectRef, keys: &[DestroyedKey]) -> Result<Detached, Error> {
+pub(super) async fn detach(engine: &Engine, subject: SubjectRef, keys: &[DestroyedKey]) -> Result<Counted, Error> {
     let erased = |sealed: &Sealed| {
         let by = |key: &DestroyedKey| (key.epoch, key.class) == (sealed.epoch, sealed.class);
         sealed.subject == subject && keys.iter().any(by)
     };
-    let (mut counted, mut after) = (Detached::default(), 0);
+    let (mut counted, mut after) = (Counted::default(), 0);
     loop {
         let events = events_about(engine, subject, after).await?;
         let Some(last) = events.last() else { return Ok(counted) };
@@ -58,14 +65,29 @@ pub(super) async fn detach(engine: &Engine, subject: SubjectRef, keys: &[Destroy
             if values == 0 {
                 continue;
             }
-            counted.events += 1;
-            counted.values += u32::try_from(values).unwrap_or(u32::MAX);
+            counted.add(values);
             if let Some(left) = journal::detach(raw, &erased)? {
                 remaining.push((raw.position, left.map(Into::into)));
             }
         }
         if !remaining.is_empty() {
             engine.log().detach(remaining).await?;
+        }
+    }
+}
+
+/// Counts the values of a class about a subject that are still attached.
+pub(super) async fn count(engine: &Engine, subject: SubjectRef, class: Class) -> Result<Counted, Error> {
+    let (mut counted, mut after) = (Counted::default(), 0);
+    loop {
+        let events = events_about(engine, subject, after).await?;
+        let Some(last) = events.last() else { return Ok(counted) };
+        after = last.position;
+        for raw in &events {
+            let attached = |(_, sealed): &&(Header, Sealed)| {
+                (sealed.subject, sealed.class) == (subject, class) && sealed.ciphertext.is_some()
+            };
+            counted.add(journal::sealed_values(raw)?.iter().filter(attached).count());
         }
     }
 }

@@ -249,7 +249,9 @@ const NOT_COVERED: [&str; 4] = [
     "A search of the bytes on disk: it is not made for each erasure but by the project's own auditor's test.",
 ];
 
-fn retained(scope: Scope) -> Vec<Retained> {
+/// What an erasure of this scope keeps, and why.
+#[must_use]
+pub fn retained(scope: Scope) -> Vec<Retained> {
     let retained =
         |what: &str, why: &str, until: &str| Retained { what: what.into(), why: why.into(), until: until.into() };
     let mut kept = vec![

@@ -17,7 +17,7 @@ th { font-weight: normal; color: #444; width: 13em } code { font: 9pt/1.3 monosp
 section { break-inside: avoid }
 @media print { body { margin: 0; max-width: none; padding: 0 } }";
 
-fn page(title: &str, body: &Markup) -> String {
+pub(in crate::audit) fn page(title: &str, body: &Markup) -> String {
     html! {
         (DOCTYPE)
         html lang="en" {

@@ -1,22 +1,29 @@
-//! REST: the smallest part of it, users.
+//! REST: users, erasures, and what a data-protection officer asks.
 //!
-//! A caller shows `Authorization: Bearer <app key>:<app secret>`. Keys of their own with scopes (`server`,
-//! `moderator`, `compliance`, `operator`) come with the compliance work; this face then takes those instead.
+//! A caller shows an API key with scopes, or `<app key>:<app secret>`, which may do everything but what overrides a
+//! safeguard.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use actix_web::http::Method;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use actix_web::{HttpRequest, HttpResponse, web};
 use aws_lc_rs::constant_time;
 use bytes::Bytes;
 use rollcall_schemas::envelope::Actor;
-use rollcall_schemas::ids::SecretId;
+use rollcall_schemas::plain::ApiScope;
+use serde::de::DeserializeOwned;
 
 use super::{Service, exchange};
-use crate::engine::{App, Caller, Engine, IdempotencyKey};
+use crate::audit::tree::Keeper;
+use crate::engine::{App, Caller, Engine, IdempotencyKey, api_keys};
 
+mod compliance;
+mod erasures;
+pub(super) mod openapi;
+mod paging;
 mod problem;
+mod routes;
 mod users;
 
 use problem::{Answer, Problem};
@@ -26,48 +33,45 @@ static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// One authenticated call.
 struct Call<'s> {
     engine: &'s Engine,
+    keeper: &'s Keeper,
     app: Arc<App>,
+    scopes: BTreeSet<ApiScope>,
     caller: Caller,
+    headers: &'s HeaderMap,
     body: Bytes,
     query: &'s str,
+    parameters: Vec<String>,
 }
 
-/// An endpoint, its path parameters read.
-enum Route {
-    /// `PUT /users/{id}`
-    Register(String),
-    /// `GET /users/{id}`
-    Show(String),
-    /// `POST /users/{id}/deactivation`
-    Deactivate(String),
-    /// `GET /users`
-    List,
+impl Call<'_> {
+    /// A parameter of the path.
+    fn parameter(&self, index: usize) -> &str {
+        self.parameters.get(index).map_or("", String::as_str)
+    }
+
+    /// A parameter of the query; the last one where it is given twice.
+    fn value(&self, name: &str) -> Option<String> {
+        let given = form_urlencoded::parse(self.query.as_bytes()).filter(|(given, _)| given == name);
+        given.last().map(|(_, value)| value.into_owned())
+    }
+
+    /// The body.
+    fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        serde_json::from_slice(&self.body).map_err(|error| Problem::Json(json_fault(&error)))
+    }
+
+    fn needs(&self, scope: ApiScope) -> Result<(), Problem> {
+        if self.scopes.contains(&scope) { Ok(()) } else { Err(Problem::Scope(scope)) }
+    }
 }
 
-impl Route {
-    /// The whole route table, below `/api/v1/`.
-    fn of(method: &Method, path: &str) -> Result<Self, Problem> {
-        let segments: Vec<&str> = path.split('/').collect();
-        Ok(match (segments.as_slice(), method.as_str()) {
-            (["users"], "GET" | "HEAD") => Self::List,
-            (["users"], _) => return Err(Problem::Method("GET, HEAD")),
-            (["users", id], "PUT") => Self::Register(segment(id)?),
-            (["users", id], "GET" | "HEAD") => Self::Show(segment(id)?),
-            (["users", _], _) => return Err(Problem::Method("GET, HEAD, PUT")),
-            (["users", id, "deactivation"], "POST") => Self::Deactivate(segment(id)?),
-            (["users", _, "deactivation"], _) => return Err(Problem::Method("POST")),
-            _ => return Err(Problem::NoSuchEndpoint),
-        })
-    }
-
-    async fn answer(self, call: &Call<'_>) -> Result<Answer, Problem> {
-        match self {
-            Self::Register(id) => users::register(call, &id).await,
-            Self::Show(id) => users::show(call, &id).await,
-            Self::Deactivate(id) => users::deactivate(call, &id).await,
-            Self::List => users::list(call).await,
-        }
-    }
+/// What is wrong with a body, without any of its content.
+fn json_fault(error: &serde_json::Error) -> String {
+    let what = match error.classify() {
+        serde_json::error::Category::Data => "a member is missing, unknown or of another type",
+        _ => "it is not JSON",
+    };
+    format!("{what} (line {}, column {})", error.line(), error.column())
 }
 
 /// A path segment without its percent encoding.
@@ -89,13 +93,26 @@ fn segment(text: &str) -> Result<String, Problem> {
     String::from_utf8(bytes).map_err(|_| Problem::NoSuchEndpoint)
 }
 
-fn authenticate(engine: &Engine, headers: &HeaderMap) -> Option<(Arc<App>, SecretId)> {
-    let (scheme, credentials) = headers.get(&AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    let (key, given) = credentials.trim().split_once(':')?;
-    let app = engine.app(key).filter(|_| scheme.eq_ignore_ascii_case("bearer"))?;
-    let is_given = |secret: &str| constant_time::verify_slices_are_equal(secret.as_bytes(), given.as_bytes()).is_ok();
-    let secret = app.secrets.iter().find(|(_, secret)| is_given(secret)).map(|(id, _)| *id)?;
-    Some((app, secret))
+/// The app a caller speaks for, who it is, and what it may do.
+type Authenticated = (Arc<App>, Actor, BTreeSet<ApiScope>);
+
+fn authenticate(engine: &Engine, headers: &HeaderMap) -> Result<Authenticated, Problem> {
+    let shown = headers.get(&AUTHORIZATION).and_then(|value| value.to_str().ok()?.split_once(' '));
+    let (_, shown) =
+        shown.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).ok_or(Problem::Unauthenticated)?;
+    let shown = shown.trim();
+    if let Some((app, key)) = api_keys::find(engine, shown)? {
+        return Ok((app, Actor::ApiKey(key.id), key.scopes));
+    }
+    let by_secret = || {
+        let (key, given) = shown.split_once(':')?;
+        let app = engine.app(key)?;
+        let is_given =
+            |secret: &str| constant_time::verify_slices_are_equal(secret.as_bytes(), given.as_bytes()).is_ok();
+        let secret = app.secrets.iter().find(|(_, secret)| is_given(secret)).map(|(id, _)| *id)?;
+        Some((app, Actor::Server(secret), ApiScope::ALL.into_iter().filter(|s| *s != ApiScope::Operator).collect()))
+    };
+    by_secret().ok_or(Problem::Unauthenticated)
 }
 
 /// The `Idempotency-Key`, bare or quoted; bound to method, path and body of the call.
@@ -124,16 +141,19 @@ pub(super) async fn answer(
 async fn serve(service: &Service, request: &HttpRequest, payload: web::Payload, path: &str) -> Result<Answer, Problem> {
     let body = exchange::body(request, payload).await.map_err(Problem::Unread)?;
     let engine = service.engine.as_ref();
-    let (app, secret) = authenticate(engine, request.headers()).ok_or(Problem::Unauthenticated)?;
-    let route = Route::of(request.method(), path)?;
+    let (app, actor, scopes) = authenticate(engine, request.headers())?;
+    let (endpoint, parameters) = routes::find(request.method(), path)?;
     let caller = Caller {
         app: app.id.clone(),
-        actor: Actor::Server(secret),
+        actor,
         correlation: exchange::correlation(exchange::request_id(request.headers())),
         idempotency: idempotency(request, path, &body)?,
         overrides_brake: false,
     };
-    route.answer(&Call { engine, app, caller, body, query: request.query_string() }).await
+    let (headers, query) = (request.headers(), request.query_string());
+    let call = Call { engine, keeper: &service.keeper, app, scopes, caller, headers, body, query, parameters };
+    call.needs(endpoint.scope)?;
+    (endpoint.handler)(&call).await
 }
 
 #[cfg(test)]
@@ -147,12 +167,5 @@ mod tests {
         for bad in ["%", "%2", "%zz", "%FF"] {
             assert!(segment(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn another_method_is_told_which_ones_there_are() {
-        assert!(matches!(Route::of(&Method::GET, "users/a"), Ok(Route::Show(id)) if id == "a"));
-        assert!(matches!(Route::of(&Method::DELETE, "users/a"), Err(Problem::Method("GET, HEAD, PUT"))));
-        assert!(matches!(Route::of(&Method::GET, "nothing"), Err(Problem::NoSuchEndpoint)));
     }
 }

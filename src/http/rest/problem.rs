@@ -4,12 +4,13 @@ use std::borrow::Cow;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
+use rollcall_schemas::plain::ApiScope;
 use serde::Serialize;
 
 use crate::domain::Refusal;
@@ -23,8 +24,12 @@ static POSITION: HeaderName = HeaderName::from_static("rollcall-position");
 pub(super) struct Answer {
     status: StatusCode,
     body: Bytes,
+    content_type: &'static str,
+    location: Option<String>,
     position: Option<u64>,
 }
+
+const JSON: &str = "application/json";
 
 impl Answer {
     /// The answer of a query.
@@ -33,7 +38,23 @@ impl Answer {
     /// The body has no JSON form.
     pub(super) fn query(body: &impl Serialize) -> Result<Self, Problem> {
         let body = serde_json::to_vec(body).map_err(|_| Problem::Unwritable)?.into();
-        Ok(Self { status: StatusCode::OK, body, position: None })
+        Ok(Self { status: StatusCode::OK, body, content_type: JSON, location: None, position: None })
+    }
+
+    /// The answer of a query that is no JSON of the face's own.
+    pub(super) fn of_type(content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Self { status: StatusCode::OK, body: body.into(), content_type, location: None, position: None }
+    }
+
+    /// The answer of a command that has nothing to tell.
+    pub(super) fn done(position: u64) -> Self {
+        let position = Some(position).filter(|position| *position > 0);
+        Self { status: StatusCode::NO_CONTENT, position, ..Self::of_type(JSON, Bytes::new()) }
+    }
+
+    /// Says where what was made can be asked for.
+    pub(super) fn at(self, location: String) -> Self {
+        Self { location: Some(location), ..self }
     }
 
     /// The answer of a command whose events the log holds at `position`.
@@ -52,11 +73,15 @@ pub(super) enum Problem {
     /// There is no such path.
     NoSuchEndpoint,
     /// The path takes these methods only.
-    Method(&'static str),
+    Method(String),
     /// The body could not be read.
     Unread(Unread),
     /// The credentials are missing or wrong.
     Unauthenticated,
+    /// The caller may not do this; what is missing.
+    Scope(ApiScope),
+    /// The log holds no such event of the app.
+    NoSuchEvent,
     /// The idempotency key is not one.
     MalformedKey,
     /// A value is missing or wrong; where, as a JSON pointer or the name of a parameter.
@@ -67,6 +92,13 @@ pub(super) enum Problem {
     Engine(engine::Error),
     /// The answer could not be written.
     Unwritable,
+}
+
+impl Problem {
+    /// Something cannot be done at the moment; only the operator is told why.
+    pub(super) fn unavailable(error: &impl std::error::Error) -> Self {
+        Self::Engine(engine::Error::Unavailable(error.to_string()))
+    }
 }
 
 impl From<engine::Error> for Problem {
@@ -96,6 +128,8 @@ fn kind(problem: &Problem) -> (StatusCode, &'static str) {
         Problem::Unread(Unread::Stalled) => (StatusCode::REQUEST_TIMEOUT, "body-stalled"),
         Problem::Unread(Unread::Broken) => (StatusCode::BAD_REQUEST, "body-broken"),
         Problem::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
+        Problem::Scope(_) => (StatusCode::FORBIDDEN, "scope-missing"),
+        Problem::NoSuchEvent => (StatusCode::NOT_FOUND, "no-such-event"),
         Problem::MalformedKey => (StatusCode::BAD_REQUEST, "malformed-idempotency-key"),
         Problem::Invalid(..) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-value"),
         Problem::Json(_) => (StatusCode::BAD_REQUEST, "malformed-json"),
@@ -116,6 +150,7 @@ fn kind_of_refusal(refusal: &Refusal) -> (StatusCode, &'static str) {
     match refusal {
         Refusal::NoSuchApp => (StatusCode::UNAUTHORIZED, "unauthenticated"),
         Refusal::AppExists => (StatusCode::CONFLICT, "app-exists"),
+        Refusal::NoSuchApiKey(_) => (StatusCode::NOT_FOUND, "no-such-api-key"),
         Refusal::NoSuchSecret(_) => (StatusCode::NOT_FOUND, "no-such-secret"),
         Refusal::SecretNumberTaken { .. } => (StatusCode::CONFLICT, "secret-number-taken"),
         Refusal::LastSecret => (StatusCode::CONFLICT, "last-secret"),
@@ -149,7 +184,9 @@ fn detail(problem: &Problem) -> Cow<'static, str> {
         Problem::Unread(Unread::TooLarge) => format!("the body is longer than {} bytes", exchange::BODY_MAX).into(),
         Problem::Unread(Unread::Stalled) => "the body did not arrive in time".into(),
         Problem::Unread(Unread::Broken) => "the body broke off".into(),
-        Problem::Unauthenticated => "send Authorization: Bearer <app key>:<app secret>".into(),
+        Problem::Unauthenticated => "send Authorization: Bearer <API key>, or <app key>:<app secret>".into(),
+        Problem::Scope(scope) => format!("this needs an API key with the scope `{}`", scope.as_str()).into(),
+        Problem::NoSuchEvent => "the app has no event at this position".into(),
         Problem::MalformedKey => "an Idempotency-Key is 1 to 255 characters of ASCII".into(),
         Problem::Invalid(_, invalid) => invalid.to_string().into(),
         Problem::Json(reason) => format!("the body is not the JSON it should be: {reason}").into(),
@@ -180,7 +217,12 @@ pub(super) fn respond(request: &HttpRequest, outcome: Result<Answer, Problem>) -
     match outcome {
         Ok(answer) => {
             let mut response = HttpResponse::build(answer.status);
-            response.insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json")));
+            if answer.status != StatusCode::NO_CONTENT {
+                response.insert_header((CONTENT_TYPE, HeaderValue::from_static(answer.content_type)));
+            }
+            if let Some(location) = answer.location {
+                response.insert_header((LOCATION, location));
+            }
             // Answers carry tokens and personal data.
             response.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")));
             if let Some(position) = answer.position {
@@ -206,7 +248,7 @@ fn failed(request: &HttpRequest, problem: &Problem) -> HttpResponse {
     exchange::echo(&mut response, request);
     match problem {
         Problem::Method(allowed) => {
-            response.insert_header((ALLOW, HeaderValue::from_static(allowed)));
+            response.insert_header((ALLOW, allowed.as_str()));
         }
         Problem::Unread(_) => {
             response.force_close();

@@ -138,9 +138,11 @@ fn codes_of_refusal(refusal: &Refusal, family: Family) -> (StatusCode, u16) {
     const REFUSED: StatusCode = StatusCode::BAD_REQUEST;
     match refusal {
         Refusal::NoSuchApp => (StatusCode::UNAUTHORIZED, 1004),
-        Refusal::AppExists | Refusal::NoSuchSecret(_) | Refusal::SecretNumberTaken { .. } | Refusal::LastSecret => {
-            (REFUSED, 1000)
-        }
+        Refusal::AppExists
+        | Refusal::NoSuchApiKey(_)
+        | Refusal::NoSuchSecret(_)
+        | Refusal::SecretNumberTaken { .. }
+        | Refusal::LastSecret => (REFUSED, 1000),
         Refusal::SeatsTaken => (StatusCode::FORBIDDEN, 2007),
         Refusal::NotRegistered => (REFUSED, 400),
         Refusal::Deactivated => (StatusCode::FORBIDDEN, 31029),

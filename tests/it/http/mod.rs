@@ -7,6 +7,7 @@ use crate::support::{App, Reply, Service};
 
 mod hostile;
 mod hostile_connections;
+mod rest;
 mod server_v1_bans;
 mod server_v1_deactivation;
 mod server_v1_friends;

@@ -1,0 +1,5 @@
+//! Prints the OpenAPI document: `cargo run --example openapi > schemas/api/openapi.json`.
+
+fn main() {
+    print!("{}", rollcall::http::openapi());
+}

@@ -1,0 +1,60 @@
+//! Why the engine does not do what it is asked, in one type for every face.
+
+use super::journal;
+use crate::domain::Refusal;
+use crate::{eventlog, privacy};
+
+/// Why a command or a query was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The state of the world does not allow it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Too much is waiting; try again.
+    #[error("the service is busy; try again in a moment")]
+    Busy,
+    /// The read models do not hold what was acknowledged yet; try again.
+    #[error("the read models are behind; try again in a moment")]
+    Behind,
+    /// Log, vault or read store cannot at the moment, for example because the disk is full. Nothing was recorded.
+    #[error("the service cannot do this at the moment, try again: {0}")]
+    Unavailable(String),
+    /// More erasures than the app allows within a minute.
+    #[error(
+        "too many erasures within a minute; try again in {seconds} s, raise `erasures_per_minute_max`, or override it"
+    )]
+    Braked {
+        /// When to try again.
+        seconds: u32,
+    },
+    /// A call with the same idempotency key is running.
+    #[error("a call with this Idempotency-Key is still running")]
+    KeyInUse,
+    /// The idempotency key was used for another call.
+    #[error("this Idempotency-Key was used for a different call")]
+    KeyMismatch,
+}
+
+impl From<eventlog::Error> for Error {
+    fn from(error: eventlog::Error) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<privacy::Error> for Error {
+    fn from(error: privacy::Error) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<rollcall_projections::store::Error> for Error {
+    fn from(error: rollcall_projections::store::Error) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<journal::ReadError> for Error {
+    fn from(error: journal::ReadError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}

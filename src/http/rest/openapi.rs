@@ -1,0 +1,99 @@
+//! The OpenAPI 3.1 document, made from the table of endpoints.
+
+use utoipa::openapi::path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{
+    ComponentsBuilder, ContentBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, Ref,
+    Required, ResponseBuilder,
+};
+
+use super::routes::{ENDPOINTS, Endpoint, Named};
+
+/// The document.
+pub(in crate::http) fn document() -> OpenApi {
+    let mut components = ComponentsBuilder::new().security_scheme(
+        "api_key",
+        SecurityScheme::Http(
+            HttpBuilder::new()
+                .scheme(HttpAuthScheme::Bearer)
+                .description(Some("An API key, or `<app key>:<app secret>`, which may do everything but `operator`."))
+                .build(),
+        ),
+    );
+    components = components.schema("Problem", problem());
+    let mut paths = PathsBuilder::new();
+    for endpoint in ENDPOINTS {
+        for (name, schema) in (endpoint.takes)().into_iter().chain((endpoint.answers)()) {
+            components = components.schema(name, schema);
+        }
+        let method = match endpoint.method {
+            "PUT" => HttpMethod::Put,
+            "POST" => HttpMethod::Post,
+            "DELETE" => HttpMethod::Delete,
+            _ => HttpMethod::Get,
+        };
+        paths = paths.path(format!("/api/v1/{}", endpoint.path), PathItem::new(method, operation(endpoint)));
+    }
+    let info = InfoBuilder::new()
+        .title("Rollcall")
+        .version("1")
+        .description(Some("User management for chat and community apps: the REST face."))
+        .build();
+    OpenApiBuilder::new().info(info).paths(paths).components(Some(components.build())).build()
+}
+
+fn text() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(SchemaType::Type(Type::String))
+}
+
+/// RFC 9457.
+fn problem() -> ObjectBuilder {
+    let number = ObjectBuilder::new().schema_type(SchemaType::Type(Type::Integer));
+    let names = ["type", "title", "detail"];
+    let object =
+        names.into_iter().fold(ObjectBuilder::new(), |object, name| object.property(name, text()).required(name));
+    object.property("status", number).required("status")
+}
+
+fn parameter(name: &str, place: ParameterIn) -> Parameter {
+    let required = if place == ParameterIn::Path { Required::True } else { Required::False };
+    ParameterBuilder::new().name(name).parameter_in(place).required(required).schema(Some(text())).build()
+}
+
+/// The schema a list ends with.
+fn last(named: &Named) -> Option<Ref> {
+    named.last().map(|(name, _)| Ref::from_schema_name(name))
+}
+
+fn operation(endpoint: &Endpoint) -> Operation {
+    let mut operation = OperationBuilder::new()
+        .operation_id(Some(endpoint.operation))
+        .summary(Some(endpoint.summary))
+        .description(Some(format!("Needs the scope `{}`.", endpoint.scope.as_str())))
+        .security(SecurityRequirement::new("api_key", [endpoint.scope.as_str()]));
+    for part in endpoint.path.split('/') {
+        if let Some(name) = part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+            operation = operation.parameter(parameter(name, ParameterIn::Path));
+        }
+    }
+    for name in endpoint.query {
+        operation = operation.parameter(parameter(name, ParameterIn::Query));
+    }
+    if endpoint.method != "GET" {
+        operation = operation.parameter(parameter("Idempotency-Key", ParameterIn::Header));
+    }
+    if let Some(schema) = last(&(endpoint.takes)()) {
+        let content = ContentBuilder::new().schema(Some(schema)).build();
+        operation =
+            operation.request_body(Some(RequestBodyBuilder::new().content("application/json", content).build()));
+    }
+    let mut success = ResponseBuilder::new().description("Done");
+    if let Some(schema) = last(&(endpoint.answers)()) {
+        success = success.content("application/json", ContentBuilder::new().schema(Some(schema)).build());
+    }
+    let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    let problem = ResponseBuilder::new().description("Not done").content("application/problem+json", problem);
+    operation.response("2XX", success).response("default", problem).build()
+}

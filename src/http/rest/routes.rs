@@ -1,0 +1,153 @@
+//! Every endpoint of the face, in one table: the dispatch, the OpenAPI document and the tests read it.
+
+use std::any::TypeId;
+
+use actix_web::http::Method;
+use futures_util::future::LocalBoxFuture;
+use rollcall_schemas::plain::ApiScope;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::problem::{Answer, Problem};
+use super::{Call, compliance, erasures, segment, users};
+
+/// A schema with its name, and those it refers to.
+pub(super) type Named = Vec<(String, RefOr<Schema>)>;
+
+/// One endpoint.
+pub(super) struct Endpoint {
+    /// `GET`, `PUT`, `POST` or `DELETE`; who may `GET` may `HEAD`.
+    pub(super) method: &'static str,
+    /// Below `/api/v1/`; a parameter stands in braces.
+    pub(super) path: &'static str,
+    /// Its name.
+    pub(super) operation: &'static str,
+    /// What a caller needs.
+    pub(super) scope: ApiScope,
+    /// What it is for.
+    pub(super) summary: &'static str,
+    /// Parameters of the query.
+    pub(super) query: &'static [&'static str],
+    /// Shape of the request's body, last in the list; none where it takes no body.
+    pub(super) takes: fn() -> Named,
+    /// Shape of the answer, last in the list; none where it is no JSON.
+    pub(super) answers: fn() -> Named,
+    /// Answers it.
+    pub(super) handler: for<'c> fn(&'c Call<'c>) -> LocalBoxFuture<'c, Result<Answer, Problem>>,
+}
+
+fn shape<T: ToSchema + PartialSchema + 'static>() -> Named {
+    let mut shapes = Vec::new();
+    if TypeId::of::<T>() != TypeId::of::<()>() {
+        T::schemas(&mut shapes);
+        shapes.push((T::name().into_owned(), T::schema()));
+    }
+    shapes
+}
+
+macro_rules! endpoints {
+    ($(
+        $method:literal $path:literal => $handler:path,
+        $operation:literal $scope:ident [$($query:literal),*] $takes:ty => $answers:ty, $summary:literal;
+    )*) => {
+        /// The table.
+        pub(super) static ENDPOINTS: &[Endpoint] = &[$(
+            Endpoint {
+                method: $method,
+                path: $path,
+                operation: $operation,
+                scope: ApiScope::$scope,
+                summary: $summary,
+                query: &[$($query),*],
+                takes: shape::<$takes>,
+                answers: shape::<$answers>,
+                handler: |call| Box::pin($handler(call)),
+            },
+        )*];
+    };
+}
+
+endpoints! {
+    "GET" "users" => users::list, "listUsers" Server ["cursor", "limit"]
+        () => users::Page, "The registered users, the earliest registration first.";
+    "GET" "users/{id}" => users::show, "getUser" Server []
+        () => users::User, "One user; 410 for a deactivated one.";
+    "PUT" "users/{id}" => users::register, "registerUser" Server []
+        users::Registration => users::Registered, "Register a user, or register it again, and issue an access token.";
+    "POST" "users/{id}/deactivation" => users::deactivate, "deactivateUser" Server []
+        () => users::Deactivation, "Deactivate a user and erase its data.";
+    "POST" "erasures" => erasures::request, "requestErasure" Compliance []
+        erasures::Asked => erasures::Accepted, "Request the erasure of a user's data. The salt is told only once.";
+    "GET" "erasures" => erasures::list, "listErasures" Compliance ["cursor", "limit"]
+        () => erasures::Page, "The erasures, the latest first.";
+    "GET" "erasures/{id}" => erasures::show, "getErasure" Compliance []
+        () => erasures::Resource, "How far an erasure has come.";
+    "POST" "erasures/{id}/cancel" => erasures::cancel, "cancelErasure" Compliance []
+        () => erasures::Resource, "Call an erasure off that has not begun.";
+    "GET" "erasures/{id}/report" => erasures::report, "getErasureReport" Compliance []
+        () => (), "The newest signed report (DSSE); of one that is not done, a report made now.";
+    "GET" "erasures/{id}/letter" => erasures::letter, "getErasureLetter" Compliance []
+        () => (), "The letter to the person, as HTML.";
+    "GET" "erasures/{id}/certificate" => erasures::certificate, "getErasureCertificate" Compliance []
+        () => (), "The certificate for an auditor, as HTML.";
+    "GET" "users/{id}/erasure-preview" => erasures::preview, "previewErasure" Compliance ["scope"]
+        () => erasures::Preview, "What an erasure would erase and what it would keep.";
+    "PUT" "users/{id}/legal-hold" => erasures::hold, "placeLegalHold" Compliance []
+        erasures::Hold => (), "Keep a user's data for legal reasons: no erasure of it begins.";
+    "DELETE" "users/{id}/legal-hold" => erasures::release, "releaseLegalHold" Compliance []
+        () => (), "Let the erasures of a user go on.";
+    "GET" "compliance/data-map" => compliance::data_map, "getDataMap" Compliance []
+        () => compliance::DataMap, "Every personal field that can be recorded (GDPR, Article 30); HTML where it is asked for.";
+    "GET" "compliance/estate" => compliance::estate, "getEstate" Compliance ["month"]
+        () => crate::audit::estate::Estate, "The erasures of a month in figures.";
+    "GET" "audit/proof" => compliance::proof, "proveEvent" Compliance ["position", "since"]
+        () => crate::audit::proof::Proof, "The proof that the log holds an event of the app.";
+}
+
+/// The endpoint of a method and a path, and the parameters of the path.
+pub(super) fn find(method: &Method, path: &str) -> Result<(&'static Endpoint, Vec<String>), Problem> {
+    let asked = if *method == Method::HEAD { "GET" } else { method.as_str() };
+    let segments: Vec<&str> = path.split('/').collect();
+    let mut methods = Vec::new();
+    for endpoint in ENDPOINTS {
+        let template: Vec<&str> = endpoint.path.split('/').collect();
+        let is_parameter = |part: &str| part.starts_with('{');
+        let fits = |(part, segment): (&&str, &&str)| is_parameter(part) || part == segment;
+        if template.len() != segments.len() || !template.iter().zip(&segments).all(fits) {
+            continue;
+        }
+        if endpoint.method == asked {
+            let parameters = template.iter().zip(&segments).filter(|(part, _)| is_parameter(part));
+            return Ok((endpoint, parameters.map(|(_, text)| segment(text)).collect::<Result<_, _>>()?));
+        }
+        methods.push(endpoint.method);
+        if endpoint.method == "GET" {
+            methods.push("HEAD");
+        }
+    }
+    if methods.is_empty() { Err(Problem::NoSuchEndpoint) } else { Err(Problem::Method(methods.join(", "))) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_path_finds_its_endpoint_and_another_method_is_told_which_ones_there_are() {
+        let (endpoint, parameters) = find(&Method::HEAD, "users/a%2Fb").unwrap();
+        assert_eq!((endpoint.operation, parameters), ("getUser", vec!["a/b".to_owned()]));
+        assert!(matches!(find(&Method::DELETE, "users/a"), Err(Problem::Method(m)) if m == "GET, HEAD, PUT"));
+        assert!(matches!(find(&Method::GET, "nothing"), Err(Problem::NoSuchEndpoint)));
+        assert!(matches!(find(&Method::GET, "users/a/b/c"), Err(Problem::NoSuchEndpoint)));
+    }
+
+    #[test]
+    fn no_two_endpoints_have_the_same_name_or_place() {
+        let mut names: Vec<_> = ENDPOINTS.iter().map(|endpoint| endpoint.operation).collect();
+        let mut places: Vec<_> = ENDPOINTS.iter().map(|endpoint| (endpoint.method, endpoint.path)).collect();
+        names.sort_unstable();
+        places.sort_unstable();
+        assert!(names.is_sorted_by(|a, b| a < b) && places.is_sorted_by(|a, b| a < b));
+    }
+}

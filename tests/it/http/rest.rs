@@ -1,0 +1,289 @@
+//! The REST face: who may call it, and what an erasure looks like from outside.
+
+use rollcall::audit::merkle;
+use rollcall::audit::proof::Proof;
+use rollcall::audit::report::verify::{Verdict, verify};
+use rollcall::audit::tree::note::{Checkpoint, Verifier};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::support::{App, Reply, Service, rollcall};
+
+const APP: App = App::PRODUCTION;
+
+fn key_and_secret() -> String {
+    APP.flag().splitn(3, ':').take(2).collect::<Vec<_>>().join(":")
+}
+
+fn app_key() -> String {
+    APP.flag().split(':').next().unwrap().to_owned()
+}
+
+fn call(service: &Service, bearer: &str, method: &str, path: &str, body: &str) -> Reply {
+    let headers = [("Authorization".to_owned(), format!("Bearer {bearer}"))];
+    service.request(method, path, &headers, body.as_bytes())
+}
+
+fn ask(service: &Service, method: &str, path: &str, body: &str) -> Reply {
+    call(service, &key_and_secret(), method, path, body)
+}
+
+#[track_caller]
+fn problem(reply: &Reply, status: u16, kind: &str) {
+    let json = reply.json();
+    assert_eq!(
+        (reply.status, json["type"].as_str()),
+        (status, Some(&*format!("urn:rollcall:problem:{kind}"))),
+        "{json}"
+    );
+    assert_eq!(reply.header("content-type"), Some("application/problem+json"));
+}
+
+/// Requests an erasure and waits until it has come to its end.
+#[track_caller]
+fn erased(service: &Service, body: &Value) -> (Value, Value) {
+    let accepted = ask(service, "POST", "/api/v1/erasures", &body.to_string());
+    assert_eq!(accepted.status, 202, "{}", accepted.json());
+    let path = accepted.header("location").unwrap().to_owned();
+    let mut last = Value::Null;
+    service.eventually("the erasure is done", |service| {
+        last = ask(service, "GET", &path, "").json();
+        last["status"] == "finalised"
+    });
+    (accepted.json(), last)
+}
+
+#[test]
+fn an_erasure_is_requested_watched_reported_and_proven_with_nothing_but_the_public_key() {
+    let service = Service::start(&[APP]);
+    service.register(APP, &["ada", "bob"]);
+    let preview = ask(&service, "GET", "/api/v1/users/ada/erasure-preview?scope=forget", "").json();
+    assert_eq!(preview["held"], false);
+    let in_class = |class: &str| {
+        let classes = preview["classes"].as_array().unwrap();
+        classes.iter().find(|entry| entry["class"] == class).unwrap()["values"].as_u64().unwrap()
+    };
+    assert!(in_class("profile") > 0 && in_class("identity") == 1, "{preview}");
+
+    let body = json!({"user_id": "ada", "scope": "forget", "legal_basis": "consent_withdrawn", "requester": "subject"});
+    let (accepted, done) = erased(&service, &body);
+    assert_eq!((&done["report"], &done["legal_basis"]), (&json!("final"), &json!("consent_withdrawn")));
+    let path = format!("/api/v1/erasures/{}", done["id"].as_str().unwrap());
+    let report = ask(&service, "GET", &format!("{path}/report"), "");
+    assert_eq!(report.header("content-type"), Some("application/vnd.dsse.envelope.v1+json"));
+    let keys = service.request("GET", "/log/keys", &[], b"");
+    let trusted: Vec<Verifier> = keys.text.lines().map(|line| line.parse().unwrap()).collect();
+    let Verdict::Final(report) = verify(report.text.as_bytes(), &trusted) else { panic!("not final") };
+    // Whoever has the salt can show that the report is about ada.
+    let salt = hex::decode(accepted["salt"].as_str().unwrap()).unwrap();
+    let commitment = Sha256::digest([salt.as_slice(), app_key().as_bytes(), b"\0", b"ada"].concat());
+    assert_eq!(report.erasure.commitment, Some(hex::encode(commitment)));
+    for page in ["letter", "certificate"] {
+        let page = ask(&service, "GET", &format!("{path}/{page}"), "");
+        assert!(page.header("content-type").unwrap().starts_with("text/html"));
+        assert!(page.text.contains(done["id"].as_str().unwrap()));
+    }
+    problem(&ask(&service, "GET", "/api/v1/users/ada", ""), 404, "not-registered");
+    problem(&ask(&service, "GET", "/api/v1/users/ada/erasure-preview", ""), 404, "not-registered");
+    assert_eq!(ask(&service, "GET", "/api/v1/users/bob", "").json()["name"], "Name of bob");
+
+    let step = report.step("erasure.scrubbed").unwrap();
+    let proof = ask(&service, "GET", &format!("/api/v1/audit/proof?position={}", step.position), "").json();
+    let proof: Proof = serde_json::from_value(proof).unwrap();
+    assert_eq!(proof.leaf, step.leaf);
+    assert!(proof.check(&trusted, None).unwrap().size >= step.position);
+    let note = service.request("GET", "/checkpoint", &[], b"").text;
+    let checkpoint = Checkpoint::read(&note, &trusted).unwrap();
+    let partial = format!("/tile/0/000.p/{}", checkpoint.size);
+    let tile = service.raw(format!("GET {partial} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes());
+    let body = tile.windows(4).position(|part| part == b"\r\n\r\n").unwrap() + 4;
+    let hashes = tile[body..].as_chunks::<32>().0;
+    assert_eq!((hashes.len() as u64, merkle::root_of(hashes)), (checkpoint.size, checkpoint.root), "{partial}");
+    assert_eq!(service.request("GET", "/tile/0/001", &[], b"").status, 404);
+}
+
+#[test]
+fn a_repeated_request_is_the_same_erasure_and_tells_no_salt() {
+    let service = Service::start(&[APP]);
+    service.register(APP, &["ada"]);
+    let body = json!({"user_id": "ada", "scope": "deactivate"});
+    let headers = [
+        ("Authorization".to_owned(), format!("Bearer {}", key_and_secret())),
+        ("Idempotency-Key".to_owned(), "once".to_owned()),
+    ];
+    let first = service.request("POST", "/api/v1/erasures", &headers, body.to_string().as_bytes());
+    assert_eq!(first.status, 202);
+    let id = first.json()["id"].clone();
+    assert!(first.json()["salt"].is_string());
+    for headers in [&headers[..], &headers[..1]] {
+        let again = service.request("POST", "/api/v1/erasures", headers, body.to_string().as_bytes());
+        assert_eq!((again.status, &again.json()["id"], again.json().get("salt")), (200, &id, None));
+    }
+    let unknown = json!({"user_id": "nobody", "scope": "deactivate"});
+    problem(&ask(&service, "POST", "/api/v1/erasures", &unknown.to_string()), 404, "not-registered");
+    for bad in
+        [json!({}), json!({"user_id": "ada", "scope": "all"}), json!({"user_id": "ada", "scope": "forget", "x": 1})]
+    {
+        problem(&ask(&service, "POST", "/api/v1/erasures", &bad.to_string()), 400, "malformed-json");
+    }
+    let listed = ask(&service, "GET", "/api/v1/erasures?limit=1", "").json();
+    assert_eq!((&listed["erasures"][0]["id"], &listed["next"]), (&id, &Value::Null));
+    problem(&ask(&service, "GET", "/api/v1/erasures/x", ""), 404, "no-such-erasure");
+}
+
+#[test]
+fn a_legal_hold_wins_and_its_release_finishes_what_waits() {
+    let service = Service::start(&[APP]);
+    service.register(APP, &["ada"]);
+    let hold = "/api/v1/users/ada/legal-hold";
+    assert_eq!(ask(&service, "PUT", hold, r#"{"reason":"case 7 of the district court"}"#).status, 204);
+    let body = json!({"user_id": "ada", "scope": "forget"});
+    let accepted = ask(&service, "POST", "/api/v1/erasures", &body.to_string()).json();
+    assert_eq!((&accepted["status"], &accepted["held"]), (&json!("requested"), &json!(true)));
+    // Nobody sees her, and nothing is written about her, while the data waits.
+    let path = format!("/api/v1/erasures/{}", accepted["id"].as_str().unwrap());
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert_eq!(ask(&service, "GET", &path, "").json()["status"], "requested");
+    problem(&ask(&service, "PUT", "/api/v1/users/ada", r#"{"name":"Ada"}"#), 410, "deactivated");
+    assert_eq!(ask(&service, "DELETE", hold, "").status, 204);
+    service
+        .eventually("it goes on by itself", |service| ask(service, "GET", &path, "").json()["status"] == "finalised");
+    assert_eq!(ask(&service, "PUT", "/api/v1/users/ada", r#"{"name":"Another"}"#).status, 201, "a new person");
+    problem(&ask(&service, "POST", &format!("{path}/cancel"), ""), 409, "erasure-begun");
+}
+
+#[test]
+fn an_erasure_can_be_called_off_within_its_grace_period_and_nothing_was_lost() {
+    let mut service = Service::start(&[APP]);
+    service.register(APP, &["ada"]);
+    service.stop();
+    let set = rollcall(&["apps", "set", &app_key(), "--erasure-grace-seconds", "3600"], service.data());
+    assert!(set.status.success());
+    let service = Service::start_in(service.data(), &[APP]);
+    let body = json!({"user_id": "ada", "scope": "deactivate"});
+    let accepted = ask(&service, "POST", "/api/v1/erasures", &body.to_string()).json();
+    assert!(accepted["cancellable_until"].is_string(), "{accepted}");
+    problem(&ask(&service, "GET", "/api/v1/users/ada", ""), 410, "deactivated");
+    let path = format!("/api/v1/erasures/{}", accepted["id"].as_str().unwrap());
+    let report = ask(&service, "GET", &format!("{path}/report"), "");
+    assert!(report.text.contains("payload"), "a report of what waits");
+    for _ in 0..2 {
+        assert_eq!(ask(&service, "POST", &format!("{path}/cancel"), "").json()["status"], "cancelled");
+    }
+    assert_eq!(ask(&service, "GET", "/api/v1/users/ada", "").json()["name"], "Name of ada");
+}
+
+#[test]
+fn a_key_may_do_what_its_scopes_say_until_it_is_retired() {
+    let mut service = Service::start(&[APP]);
+    service.register(APP, &["ada"]);
+    service.stop();
+    let run = |args: &[&str]| {
+        let output = rollcall(args, service.data());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let server = run(&["apps", "add-key", &app_key(), "--scope", "server"]);
+    let compliance = run(&["apps", "add-key", &app_key(), "--scope", "compliance", "--scope", "operator"]);
+    assert!(run(&["apps", "list"]).contains("keys 1:server,2:compliance+operator"));
+    let log = std::fs::read(service.data().join("log.db")).unwrap();
+    assert!(!log.windows(server.len()).any(|part| part == server.as_bytes()), "only its hash is kept");
+    let mut again = Service::start_in(service.data(), &[APP]);
+    assert_eq!(call(&again, &server, "GET", "/api/v1/users/ada", "").status, 200);
+    problem(&call(&again, &server, "GET", "/api/v1/erasures", ""), 403, "scope-missing");
+    problem(&call(&again, &compliance, "GET", "/api/v1/users/ada", ""), 403, "scope-missing");
+    assert_eq!(call(&again, &compliance, "GET", "/api/v1/erasures", "").status, 200);
+    let body = json!({"user_id": "ada", "scope": "deactivate", "override_brake": true}).to_string();
+    problem(&ask(&again, "POST", "/api/v1/erasures", &body), 403, "scope-missing");
+    assert_eq!(call(&again, &compliance, "POST", "/api/v1/erasures", &body).status, 202);
+    let bent = format!("{}x", &server[..server.len() - 1]);
+    problem(&call(&again, &bent, "GET", "/api/v1/users/ada", ""), 401, "unauthenticated");
+    again.stop();
+    run(&["apps", "retire-key", &app_key(), "1"]);
+    let again = Service::start_in(service.data(), &[APP]);
+    problem(&call(&again, &server, "GET", "/api/v1/users/ada", ""), 401, "unauthenticated");
+}
+
+#[test]
+fn the_bulk_brake_turns_erasures_away_until_later() {
+    let mut service = Service::start(&[APP]);
+    service.register(APP, &["a", "b", "c"]);
+    service.stop();
+    let set = rollcall(&["apps", "set", &app_key(), "--erasures-per-minute-max", "2"], service.data());
+    assert!(set.status.success());
+    let service = Service::start_in(service.data(), &[APP]);
+    let erase = |user: &str| {
+        let body = json!({"user_id": user, "scope": "deactivate"}).to_string();
+        ask(&service, "POST", "/api/v1/erasures", &body)
+    };
+    assert_eq!((erase("a").status, erase("b").status), (202, 202));
+    let refused = erase("c");
+    problem(&refused, 429, "erasures-braked");
+    assert!(refused.header("retry-after").unwrap().parse::<u32>().unwrap() <= 60);
+    service.post(APP, "/user/deactivate.json", &[("userId", "c")]).refused(429, 1008);
+    assert_eq!(ask(&service, "GET", "/api/v1/users/c", "").json()["name"], "Name of c");
+}
+
+#[test]
+fn the_data_map_names_every_field_and_the_estate_counts_every_erasure() {
+    let service = Service::start(&[APP]);
+    service.register(APP, &["ada", "bob"]);
+    erased(&service, &json!({"user_id": "ada", "scope": "deactivate", "requester": "subject"}));
+    let map = ask(&service, "GET", "/api/v1/compliance/data-map", "").json();
+    let fields = map["fields"].as_array().unwrap();
+    assert!(fields.iter().any(|f| f["event"] == "user.registered" && f["field"] == "name" && f["class"] == "profile"));
+    let headers = [
+        ("Authorization".to_owned(), format!("Bearer {}", key_and_secret())),
+        ("Accept".to_owned(), "text/html".to_owned()),
+    ];
+    let page = service.request("GET", "/api/v1/compliance/data-map", &headers, b"").text;
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("user.registered/name"));
+    let estate = ask(&service, "GET", "/api/v1/compliance/estate", "").json();
+    assert_eq!((&estate["requested"], &estate["by_status"]["finalised"]), (&json!(1), &json!(1)), "{estate}");
+    assert!(estate["seconds_to_final"]["p99"].as_f64().unwrap() > 0.0);
+    let before = ask(&service, "GET", "/api/v1/compliance/estate?month=2020-02", "").json();
+    assert_eq!(before["requested"], 0);
+    problem(&ask(&service, "GET", "/api/v1/compliance/estate?month=now", ""), 422, "invalid-value");
+}
+
+#[test]
+fn apps_never_see_each_others_erasures_and_events() {
+    let other = App { key: "otherkey", secret: "othersecret", ..APP };
+    let service = Service::start(&[APP, other]);
+    service.register(APP, &["ada"]);
+    service.register(other, &["ada"]);
+    let (_, done) = erased(&service, &json!({"user_id": "ada", "scope": "deactivate"}));
+    let path = format!("/api/v1/erasures/{}", done["id"].as_str().unwrap());
+    let others = |path: &str| call(&service, "otherkey:othersecret", "GET", path, "");
+    for path in [path.clone(), format!("{path}/report"), format!("{path}/letter")] {
+        problem(&others(&path), 404, "no-such-erasure");
+    }
+    assert_eq!(others("/api/v1/erasures").json()["erasures"], json!([]));
+    assert_eq!(others("/api/v1/users/ada").json()["name"], "Name of ada");
+    let seen = |who: &str| {
+        let proofs = (1..=12).map(|position| {
+            call(&service, who, "GET", &format!("/api/v1/audit/proof?position={position}"), "").status == 200
+        });
+        proofs.collect::<Vec<_>>()
+    };
+    let (mine, theirs) = (seen(&key_and_secret()), seen("otherkey:othersecret"));
+    assert!(mine.iter().zip(&theirs).all(|(mine, theirs)| mine != theirs), "each event is of one app");
+}
+
+#[test]
+fn the_openapi_document_that_is_checked_in_is_current_and_is_served() {
+    let checked_in = include_str!("../../../schemas/api/openapi.json");
+    assert_eq!(rollcall::http::openapi(), checked_in, "run `cargo run --example openapi > schemas/api/openapi.json`");
+    let service = Service::start(&[APP]);
+    let served = service.request("GET", "/openapi.json", &[], b"").json();
+    assert_eq!(served["openapi"].as_str().map(|version| &version[..3]), Some("3.1"));
+    for (path, item) in served["paths"].as_object().unwrap() {
+        for method in
+            item.as_object().unwrap().keys().filter(|name| ["get", "put", "post", "delete"].contains(&&***name))
+        {
+            let asked = path.replace("{id}", "x");
+            let reply = service.request(&method.to_uppercase(), &asked, &[], b"");
+            assert_eq!(reply.status, 401, "{method} {asked} is there and wants to know who asks");
+        }
+    }
+}
