@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod bench;
 pub mod cli;
+pub mod crash_point;
 pub mod domain;
 pub mod engine;
 pub mod eventlog;

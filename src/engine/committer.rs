@@ -11,6 +11,7 @@ use super::apps::Apps;
 use super::decider::{Answer, Batch, Decided};
 use super::directory::{Directory, Hold};
 use super::journal;
+use crate::crash_point;
 use crate::domain::Reply;
 use crate::eventlog::{Append, Assert, EventLog, Idempotency, Item, Outcome};
 use crate::privacy::{Tag, Vault};
@@ -115,8 +116,10 @@ pub(super) fn append_all(
         if items.is_empty() {
             continue;
         }
+        crash_point::reach("append.before");
         match runtime.block_on(log.append(items)) {
             Ok(outcomes) => {
+                crash_point::reach("append.durable");
                 let mut doubtful = false;
                 for (waiting, outcome) in waiting.into_iter().zip(outcomes) {
                     doubtful |= !matches!(outcome, Outcome::Appended { .. });

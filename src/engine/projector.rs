@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::directory::Directory;
 use super::journal;
 use super::restricted::Restricted;
+use crate::crash_point;
 use crate::eventlog::{self, EventLog, RawEvent};
 use crate::privacy::{self, Tag, Vault};
 
@@ -146,7 +147,9 @@ impl Projector {
     fn apply(&self, raw: &[RawEvent]) -> Result<(), Error> {
         let prepared = self.prepare(raw)?;
         let arrivals: Vec<_> = prepared.iter().map(Prepared::arrival).collect();
+        crash_point::reach("project.before");
         self.read.apply(&arrivals, rollcall_projections::ALL)?;
+        crash_point::reach("project.applied");
         prepared.iter().for_each(|prepared| match prepared {
             Prepared::Event { recorded, .. } => self.restricted.follow(&recorded.event),
             Prepared::Poison(_) => {}

@@ -11,6 +11,7 @@ use crate::support::soundness::{log_is_gapless, rebuilt, recorded, verified};
 use crate::support::{App, Reply, Service};
 
 mod interrupted;
+mod matrix;
 
 const APP: App = App::PRODUCTION;
 const ROUNDS: u64 = 8;

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::report::issue::{self, Issued, issue};
 use super::tree::{self, Keeper};
+use crate::crash_point;
 use crate::domain::Command;
 use crate::domain::command::ErasureStep;
 use crate::domain::erasure::Step;
@@ -117,6 +118,7 @@ pub async fn advance_all(engine: &Engine, keeper: &Keeper) -> Result<usize, Erro
     if due.is_empty() {
         return Ok(0);
     }
+    crash_point::reach("erase.due");
     let before = |step: Recorded| due.iter().filter(move |erasure| erasure.step < step);
 
     try_join_all(before(Recorded::Begun).map(|erasure| {
@@ -127,18 +129,27 @@ pub async fn advance_all(engine: &Engine, keeper: &Keeper) -> Result<usize, Erro
     applied(engine).await?;
     // A legal hold that was placed a moment ago has kept some from beginning.
     let due: Vec<Erasure> = begun(engine, &due).await?;
+    crash_point::reach("erase.begun");
     let before = |step: Recorded| due.iter().filter(move |erasure| erasure.step < step);
 
     try_join_all(before(Recorded::RelationsEnded).map(|erasure| end_relations(engine, erasure))).await?;
+    crash_point::reach("erase.relations_ended");
     destroy(engine, keeper, &before(Recorded::Scrubbed).collect::<Vec<_>>()).await?;
     applied(engine).await?;
+    crash_point::reach("erase.scrubbed");
     try_join_all(before(Recorded::ReadModelsScrubbed).map(|erasure| scrub_read_models(engine, erasure))).await?;
+    crash_point::reach("erase.read_models_scrubbed");
     let control_opened = sealed::control_opens(engine.vault().as_ref())?;
+    crash_point::reach("erase.control_opened");
     try_join_all(before(Recorded::Verified).map(|erasure| verify(engine, erasure, control_opened))).await?;
+    crash_point::reach("erase.verified");
     try_join_all(before(Recorded::Reported).map(|erasure| report(engine, keeper, erasure))).await?;
+    crash_point::reach("erase.reported");
     let finality = engine.vault().finality().class();
     try_join_all(due.iter().map(|erasure| record(engine, erasure, Step::Finalise(finality), vec![]))).await?;
+    crash_point::reach("erase.finalise_recorded");
     applied(engine).await?;
+    crash_point::reach("erase.finalised");
     Ok(due.len())
 }
 
@@ -195,6 +206,7 @@ async fn destroy(engine: &Engine, keeper: &Keeper, erasures: &[&Erasure]) -> Res
     }
     // The vault knows of the requests before it acts on them: a log without them is recognised.
     keeper.close().await?;
+    crash_point::reach("erase.witnessed");
     let doom = |erasure: &&Erasure| Doomed {
         erasure: erasure.erasure,
         app: erasure.app.clone(),
@@ -207,6 +219,7 @@ async fn destroy(engine: &Engine, keeper: &Keeper, erasures: &[&Erasure]) -> Res
     let destroyed = tokio::task::spawn_blocking(move || vault.destroy(&doomed))
         .await
         .map_err(|error| engine::Error::Unavailable(error.to_string()))??;
+    crash_point::reach("erase.destroyed");
     let scrub = |(erasure, done)| scrub(engine, erasure, done);
     try_join_all(erasures.iter().copied().zip(destroyed).map(scrub)).await?;
     Ok(())
@@ -215,6 +228,7 @@ async fn destroy(engine: &Engine, keeper: &Keeper, erasures: &[&Erasure]) -> Res
 /// Detaches what the destroyed keys sealed and records the scrubbing.
 async fn scrub(engine: &Engine, erasure: &Erasure, done: Destruction) -> Result<(), Error> {
     let detached = sealed::detach(engine, erasure.subject, &done.keys).await?;
+    crash_point::reach("erase.detached");
     let step = Step::Scrub {
         classes: done.doomed.classes,
         keys: done.keys,
@@ -223,7 +237,9 @@ async fn scrub(engine: &Engine, erasure: &Erasure, done: Destruction) -> Result<
         events_detached: detached.events,
         values_detached: detached.values,
     };
-    record(engine, erasure, step, vec![]).await
+    record(engine, erasure, step, vec![]).await?;
+    crash_point::reach("erase.scrub_recorded");
+    Ok(())
 }
 
 async fn scrub_read_models(engine: &Engine, erasure: &Erasure) -> Result<(), Error> {
@@ -232,6 +248,7 @@ async fn scrub_read_models(engine: &Engine, erasure: &Erasure) -> Result<(), Err
         let what = format!("the read model {} still holds {} of its values", left.store, left.values);
         return Err(Error::Unverified { erasure: erasure.erasure.0, what });
     }
+    crash_point::reach("erase.remains_counted");
     record(engine, erasure, Step::ScrubReadModels(remains), vec![]).await
 }
 
@@ -241,6 +258,7 @@ async fn verify(engine: &Engine, erasure: &Erasure, control_opened: bool) -> Res
         let what = format!("{} of its values open; a control value opens: {control_opened}", tried.opened);
         return Err(Error::Unverified { erasure: erasure.erasure.0, what });
     }
+    crash_point::reach("erase.tried");
     record(engine, erasure, Step::Verify { tried: tried.values, control_opened }, vec![]).await
 }
 
@@ -248,5 +266,8 @@ async fn verify(engine: &Engine, erasure: &Erasure, control_opened: bool) -> Res
 async fn report(engine: &Engine, keeper: &Keeper, erasure: &Erasure) -> Result<(), Error> {
     let Issued { report, sha256, envelope } =
         issue(keeper, engine.vault().as_ref(), erasure.erasure, engine.now(), vec![]).await?;
-    record(engine, erasure, Step::Report { status: report.status, sha256, envelope }, vec![]).await
+    crash_point::reach("erase.report_made");
+    record(engine, erasure, Step::Report { status: report.status, sha256, envelope }, vec![]).await?;
+    crash_point::reach("erase.report_recorded");
+    Ok(())
 }

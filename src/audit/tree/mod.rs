@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::merkle::{Hash, Nodes as _};
+use crate::crash_point;
 use crate::eventlog::{self, EventLog};
 use crate::privacy::{self, Vault, Witnessed};
 
@@ -261,8 +262,10 @@ impl Keeper {
             if events.is_empty() {
                 return Ok(());
             }
+            crash_point::reach("tree.read");
             let hashes: Vec<Hash> = events.iter().map(leaf::hash).collect();
             self.tiles.append(&hashes)?;
+            crash_point::reach("tree.appended");
             if events.len() < BATCH_MAX {
                 return Ok(());
             }
@@ -276,12 +279,15 @@ impl Keeper {
             return Ok(latest);
         }
         let checkpoint = Checkpoint { origin: self.origin.clone(), size, root: self.tiles.root(size)? };
+        crash_point::reach("tree.root");
         let signatures = self.vault.sign(checkpoint.text().as_bytes());
         let named = |(signer, signature): (privacy::Signer, [u8; 64])| {
             (Verifier { name: self.origin.clone(), public: signer.public }, signature)
         };
         let note = checkpoint.note(&signatures.into_iter().map(named).collect::<Vec<_>>());
+        crash_point::reach("tree.signed");
         publish(&self.dir.join("checkpoint"), &note)?;
+        crash_point::reach("tree.published");
         if let Some(copy) = &self.copy
             && let Err(error) = publish(copy, &note)
         {
@@ -306,10 +312,12 @@ impl Keeper {
         if !self.history().keep(size, &signed.note)? {
             return Ok(());
         }
+        crash_point::reach("tree.kept");
         let vault = self.vault.clone();
         tokio::task::spawn_blocking(move || vault.witness(Witnessed { size, root }))
             .await
             .map_err(std::io::Error::other)??;
+        crash_point::reach("tree.witnessed");
         Ok(())
     }
 
@@ -371,5 +379,6 @@ impl Keeper {
 fn publish(path: &Path, note: &str) -> std::io::Result<()> {
     let beside = path.with_extension("new");
     std::fs::write(&beside, note)?;
+    crash_point::reach("tree.beside");
     std::fs::rename(beside, path)
 }

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::names::Names;
 use super::tail::Tail;
 use super::{Error, Item, OUTCOME, Outcome, RawEvent};
+use crate::crash_point;
 use crate::eventlog::{Append, Idempotency};
 
 /// Most batches committed together.
@@ -219,6 +220,7 @@ impl Writer {
     }
 
     fn detach(&mut self, remaining: &[(u64, Option<Bytes>)], tail: &Tail) -> Result<u64, Error> {
+        crash_point::reach("detach.before");
         let transaction = self.connection.transaction()?;
         let mut changed = 0;
         {
@@ -227,7 +229,9 @@ impl Writer {
                 changed += update.execute(params![position, blobs.as_deref()])? as u64;
             }
         }
+        crash_point::reach("detach.written");
         transaction.commit()?;
+        crash_point::reach("detach.committed");
         for (position, blobs) in remaining {
             tail.detach(*position, blobs.as_ref());
         }

@@ -15,6 +15,7 @@ use super::signers::{self, Held};
 use super::store::{self, Rotation, Taken};
 use super::subject_keys::{Cache, EpochKeys, SubjectKeys};
 use super::tree::Tree;
+use crate::crash_point;
 use crate::privacy::{Destruction, Error, Rotated, Signer, Witnessed};
 
 /// The connection that writes, and what is certain about it.
@@ -148,10 +149,12 @@ impl Inner {
         let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
         // Keys whose destruction failed at its end are not in the file any more, but their root may still be in the
         // cell: nothing is called destroyed before it is gone.
+        crash_point::reach("rotate.asked");
         self.settle(&mut writer, &mut tree)?;
         (writer.tree_known, writer.cell_settled) = (false, false);
         let done = store::rotate(&mut writer.connection, self.cell.as_ref(), self.vault, &mut tree, rotation);
         rotation.destroy.iter().for_each(|doomed| self.cache.remove(doomed.subject));
+        crash_point::reach("rotate.forgotten");
         if done.is_ok() {
             (writer.tree_known, writer.cell_settled) = (true, true);
         } else if let Err(error) = self.settle(&mut writer, &mut tree) {

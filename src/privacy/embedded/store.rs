@@ -14,6 +14,7 @@ use super::subject_keys::{EpochKeys, SubjectKeys};
 use super::tree::{Tree, range_of, shard_of};
 use super::wrapping::random;
 use super::{apps, ledger, signers};
+use crate::crash_point;
 use crate::privacy::{Destruction, Doomed, Error, Rotated};
 
 const HEADER: &str = "select vault, generation, page from vault where id = 1";
@@ -235,7 +236,9 @@ pub(super) fn rotate(
         if rotation.all { (0..super::tree::SHARDS).collect() } else { touched.keys().copied().collect() };
     let next = tree.next(shards.iter().copied(), rotation.all || rotation.apps)?;
     let root = random()?;
+    crash_point::reach("rotate.begun");
     cell.put(vault, next.generation, &root)?;
+    crash_point::reach("rotate.root_beside");
     let cut = || Error::Unavailable("stopped by a test".into());
     if rotation.stop_after == Some(1) {
         return Err(cut());
@@ -244,9 +247,12 @@ pub(super) fn rotate(
     for shard in shards {
         let doomed = touched.get(&shard).map_or(&[][..], Vec::as_slice);
         rewrap_shard(&transaction, (tree, &next), shard, doomed, &mut keys)?;
+        crash_point::reach("rotate.shard_rewrapped");
     }
+    crash_point::reach("rotate.rewrapped");
     let done = done(keys, &repeated, next.generation);
     record(&done)?;
+    crash_point::reach("rotate.ledger_written");
     if let Some((app, id)) = rotation.drop_secret {
         apps::drop_secret(&transaction, app, id)?;
     }
@@ -258,16 +264,20 @@ pub(super) fn rotate(
         signers::rewrap(&transaction, tree.apps(), next.apps())?;
     }
     transaction.execute(MOVE_ON, params![next.generation, next.wrap(&root, vault)?])?;
+    crash_point::reach("rotate.moved_on");
     transaction.commit()?;
+    crash_point::reach("rotate.committed");
     *tree = next;
     if rotation.stop_after == Some(2) {
         return Err(cut());
     }
     cell.keep_only(vault, tree.generation)?;
+    crash_point::reach("rotate.old_root_gone");
     // Hygiene only: what the old pages and the write-ahead log still hold is wrapped under a root that is gone.
     if let Err(error) = connection.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(())) {
         tracing::debug!(%error, "the vault's write-ahead log was not emptied");
     }
+    crash_point::reach("rotate.log_emptied");
     Ok((done, Rotated { generation_before: before, generation_after: tree.generation }))
 }
 

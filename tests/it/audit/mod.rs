@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Output;
 
-use crate::support::{App, Service, rollcall};
+use crate::support::{App, Service, copy_dir, rollcall};
 
 mod log;
 mod reports;
@@ -35,18 +35,4 @@ fn refused(output: &Output, says: &[&str]) {
     let said = text(&output.stderr);
     assert!(!output.status.success(), "{}", text(&output.stdout));
     says.iter().for_each(|part| assert!(said.contains(part), "{part:?} is not in {said}"));
-}
-
-/// Copies a directory with everything below it.
-fn copy_dir(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in from.read_dir().unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_dir(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }

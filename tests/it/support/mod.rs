@@ -1,8 +1,10 @@
 //! What the tests share: the service as a process of its own, and callers that sign.
 
+pub mod files;
 pub mod service;
 pub mod shape;
 pub mod soundness;
 pub mod wire;
 
+pub use files::copy_dir;
 pub use service::{App, Reply, Service, rollcall};

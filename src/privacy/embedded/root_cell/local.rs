@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::super::wrapping::random;
 use super::{Root, RootCell, mount};
+use crate::crash_point;
 use crate::privacy::{Error, Finality};
 
 const SLOT: usize = 4_096;
@@ -135,7 +136,10 @@ impl RootCell for LocalCell {
         bytes[32..64].copy_from_slice(root.as_slice());
         let sum = digest(&SHA256, &bytes[..HELD]);
         bytes[HELD..HELD + 32].copy_from_slice(sum.as_ref());
-        self.write(usize::from(occupied), &bytes)
+        crash_point::reach("cell.put");
+        self.write(usize::from(occupied), &bytes)?;
+        crash_point::reach("cell.written");
+        Ok(())
     }
 
     fn keep_only(&self, vault: [u8; 16], generation: u64) -> Result<(), Error> {
@@ -145,7 +149,9 @@ impl RootCell for LocalCell {
         for index in 0..2 {
             match self.read(index)? {
                 Some(slot) if (slot.vault, slot.generation) != (vault, generation) => {
+                    crash_point::reach("cell.wipe");
                     self.write(index, &*random::<SLOT>()?)?;
+                    crash_point::reach("cell.wiped");
                 }
                 Some(_) | None => {}
             }
