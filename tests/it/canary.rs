@@ -8,6 +8,10 @@ use rusqlite::Connection;
 use crate::support::soundness::{rebuilt, recorded, verified};
 use crate::support::{App, Service, rollcall};
 
+mod dictionary;
+mod everywhere;
+mod memory;
+mod resurrection;
 mod scanner;
 
 use scanner::{Scanner, encodings};
@@ -133,12 +137,28 @@ fn only_the_stayer_is_told(service: &Service) {
 fn the_scanner_finds_what_is_written_in_the_clear_in_every_encoding() {
     let service = start();
     let marker = "Hh5VogelDa";
+    assert!(encodings(marker).len() >= 24 + 6);
     for (encoding, bytes) in encodings(marker) {
         let file = service.data().join("leak");
         std::fs::write(&file, [b"\x00before ", bytes.as_slice(), b" after"].concat()).unwrap();
         let found = Scanner::of(&[marker]).found_below(service.data());
         assert!(found.iter().any(|(path, how)| *path == file && how.contains(&encoding)), "{encoding}: {found:?}");
         std::fs::remove_file(file).unwrap();
+    }
+    let compressed = |gzip: bool| {
+        use std::io::Write as _;
+        let text = format!("much before {marker} much after");
+        let mut out = Vec::new();
+        if gzip {
+            flate2::write::GzEncoder::new(&mut out, flate2::Compression::best()).write_all(text.as_bytes()).unwrap();
+        } else {
+            flate2::write::ZlibEncoder::new(&mut out, flate2::Compression::fast()).write_all(text.as_bytes()).unwrap();
+        }
+        [b"anything".as_slice(), &out].concat()
+    };
+    for gzip in [true, false] {
+        let bytes = compressed(gzip);
+        assert!(Scanner::of(&[marker]).found_in(&bytes).contains(&"compressed"), "gzip: {gzip}");
     }
     for before in 0..3 {
         use base64::Engine as _;

@@ -1,0 +1,108 @@
+//! A unique text in every parameter of every endpoint of every face: whatever becomes of the request, the text is in
+//! the clear in no file, no backup and no line the service writes.
+
+use serde_json::{Value, json};
+
+use super::Scanner;
+use crate::support::{App, Service, copy_dir};
+
+const APP: App = App::PRODUCTION;
+const MARK: &str = "Ym6VogelUeberall";
+
+/// Every endpoint of the Server API v1, read where they are routed.
+fn server_v1_paths() -> Vec<String> {
+    let source = include_str!("../../../src/http/server_v1/mod.rs");
+    let paths = source.split('"').filter(|text| text.starts_with('/') && text.ends_with(".json"));
+    paths.map(str::to_owned).collect()
+}
+
+/// Every parameter an endpoint of the face reads, and more that none does.
+fn server_v1_parameters() -> Vec<String> {
+    let mut names = vec!["unknown".to_owned()];
+    let sources = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/server_v1")).unwrap();
+    for source in sources {
+        let source = std::fs::read_to_string(source.unwrap().path()).unwrap();
+        let quoted = source.split('"').skip(1).step_by(2);
+        names.extend(quoted.filter(|t| !t.is_empty() && t.bytes().all(|b| b.is_ascii_alphabetic())).map(str::to_owned));
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn say_it_everywhere(service: &Service) -> (usize, usize) {
+    let (mut asked, mut taken) = (0, 0);
+    let mut count = |status: u16| {
+        asked += 1;
+        taken += usize::from(status < 300);
+        assert!(status < 500, "{status}");
+    };
+    let parameters = server_v1_parameters();
+    for (number, path) in server_v1_paths().iter().enumerate() {
+        let value = format!("{MARK}{number}");
+        let form: Vec<_> = parameters.iter().map(|name| (name.as_str(), value.as_str())).collect();
+        count(service.post(APP, path, &form).status);
+        // As far as it is taken: what is said of somebody who exists.
+        let known: Vec<_> = form
+            .iter()
+            .map(|(name, value)| match *name {
+                "userId" | "userIds" | "id" | "ids" => (*name, "ada"),
+                "targetId" | "targetIds" | "blackUserId" | "whiteUserId" | "friendId" => (*name, "bob"),
+                "minute" | "optType" | "page" | "size" | "time" | "state" | "order" => (*name, "1"),
+                _ => (*name, *value),
+            })
+            .collect();
+        count(service.post(APP, path, &known).status);
+        count(
+            service
+                .post_json(APP, path, &json!({"userId": "ada", "tags": [value], "remark": value, "x": value}))
+                .status,
+        );
+    }
+    let document: Value = service.request("GET", "/openapi.json", &[], b"").json();
+    let bearer = ("Authorization".to_owned(), format!("Bearer {}:{}", APP.key, APP.secret));
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in ["get", "put", "post", "delete"].into_iter().filter(|method| item.get(method).is_some()) {
+            let headers = [
+                bearer.clone(),
+                ("Idempotency-Key".to_owned(), format!("{MARK}-{method}-{path}")),
+                ("X-Request-ID".to_owned(), MARK.to_owned()),
+                ("X-Anything".to_owned(), MARK.to_owned()),
+            ];
+            for (id, body) in [
+                (MARK, json!({"name": MARK, "user_id": MARK, "reason": MARK, "scope": MARK, "more": MARK})),
+                (MARK, json!({"name": MARK, "portrait_uri": format!("https://example.org/{MARK}")})),
+                ("ada", json!({"reason": MARK})),
+                (MARK, json!(MARK)),
+            ] {
+                let asked = format!("{}?cursor={MARK}&scope={MARK}&month={MARK}", path.replace("{id}", id));
+                count(service.request(&method.to_uppercase(), &asked, &headers, body.to_string().as_bytes()).status);
+            }
+        }
+    }
+    for path in [format!("/{MARK}"), format!("/tile/{MARK}"), format!("/health/{MARK}"), format!("/api/v1/{MARK}")] {
+        count(service.request("GET", &path, &[], b"").status);
+    }
+    service.raw(format!("{MARK} {MARK}\r\n\r\n").as_bytes());
+    (asked, taken)
+}
+
+#[test]
+fn what_is_said_through_any_input_of_any_face_is_in_the_clear_nowhere() {
+    let mut service = Service::start(&[APP]);
+    service.register(APP, &["ada", "bob"]);
+    let (asked, taken) = say_it_everywhere(&service);
+    assert!(asked > 150 && taken > 40, "{taken} of {asked} calls were taken");
+    let backups = tempfile::tempdir().unwrap();
+    copy_dir(service.data(), &backups.path().join("running"));
+    let scanner = Scanner::of(&[MARK]);
+    service.post(APP, "/user/getToken.json", &[("userId", "told"), ("name", MARK)]).ok();
+    let told = service.post(APP, "/user/info.json", &[("userId", "told")]);
+    assert!(told.text.contains(MARK), "the control: it was taken and is told: {}", told.text);
+    assert!(!scanner.found_in(told.text.as_bytes()).is_empty(), "the control: the scanner finds it where it is told");
+    service.stop();
+    copy_dir(service.data(), &backups.path().join("stopped"));
+    assert_eq!(scanner.found_below(service.data()), []);
+    assert_eq!(scanner.found_below(backups.path()), []);
+    assert!(scanner.found_in(service.errors().as_bytes()).is_empty(), "{}", service.errors());
+}
