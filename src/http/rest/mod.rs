@@ -22,6 +22,7 @@ mod compliance;
 mod erasures;
 pub(super) mod openapi;
 mod paging;
+mod past;
 mod problem;
 mod routes;
 mod users;
@@ -32,7 +33,7 @@ static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// One authenticated call.
 struct Call<'s> {
-    engine: &'s Engine,
+    engine: &'s Arc<Engine>,
     keeper: &'s Keeper,
     app: Arc<App>,
     scopes: BTreeSet<ApiScope>,
@@ -140,7 +141,7 @@ pub(super) async fn answer(
 
 async fn serve(service: &Service, request: &HttpRequest, payload: web::Payload, path: &str) -> Result<Answer, Problem> {
     let body = exchange::body(request, payload).await.map_err(Problem::Unread)?;
-    let engine = service.engine.as_ref();
+    let engine = &service.engine;
     let (app, actor, scopes) = authenticate(engine, request.headers())?;
     let (endpoint, parameters) = routes::find(request.method(), path)?;
     let caller = Caller {

@@ -9,7 +9,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{Answer, Problem};
-use super::{Call, compliance, erasures, segment, users};
+use super::{Call, compliance, erasures, past, segment, users};
 
 /// A schema with its name, and those it refers to.
 pub(super) type Named = Vec<(String, RefOr<Schema>)>;
@@ -35,6 +35,10 @@ pub(super) struct Endpoint {
     /// Answers it.
     pub(super) handler: for<'c> fn(&'c Call<'c>) -> LocalBoxFuture<'c, Result<Answer, Problem>>,
 }
+
+/// An object whose members the documentation of the replay tells.
+#[derive(ToSchema)]
+pub(super) struct Untyped {}
 
 fn shape<T: ToSchema + PartialSchema + 'static>() -> Named {
     let mut shapes = Vec::new();
@@ -96,6 +100,18 @@ endpoints! {
         erasures::Hold => (), "Keep a user's data for legal reasons: no erasure of it begins.";
     "DELETE" "users/{id}/legal-hold" => erasures::release, "releaseLegalHold" Compliance []
         () => (), "Let the erasures of a user go on.";
+    "GET" "users/{id}/history" => past::history, "getHistory" Compliance ["cursor", "limit"]
+        () => Untyped, "What happened to a user, by whom and in which request, the earliest first.";
+    "GET" "users/{id}/as-of" => past::user, "getUserAsOf" Compliance ["at"]
+        () => Untyped, "A user at a position or a time; what was erased since is told as erased.";
+    "GET" "users/{id}/friends/as-of" => past::friends, "getFriendsAsOf" Compliance ["at"]
+        () => Untyped, "The friends of a user at a position or a time.";
+    "GET" "users/{id}/diff" => past::diff, "diffUser" Compliance ["from", "to"]
+        () => Untyped, "What changed about a user between two positions or times.";
+    "GET" "bans/as-of" => past::bans, "listBansAsOf" Moderator ["at", "page"]
+        () => Untyped, "Who was banned at a position or a time; reads the whole log, one call at a time.";
+    "POST" "explain" => past::explain, "explainCommand" Compliance []
+        past::Asked => Untyped, "Whether a command is allowed, and if not, the facts that make it so.";
     "GET" "compliance/data-map" => compliance::data_map, "getDataMap" Compliance []
         () => compliance::DataMap, "Every personal field that can be recorded (GDPR, Article 30); HTML where it is asked for.";
     "GET" "compliance/estate" => compliance::estate, "getEstate" Compliance ["month"]

@@ -287,3 +287,49 @@ fn the_openapi_document_that_is_checked_in_is_current_and_is_served() {
         }
     }
 }
+
+#[test]
+fn the_past_is_told_as_it_was_and_what_was_erased_since_is_told_as_erased() {
+    let service = Service::start(&[APP]);
+    service.register(APP, &["ada", "bob"]);
+    service.post(APP, "/friend/add.json", &[("userId", "ada"), ("targetId", "bob"), ("optType", "2")]).ok();
+    service.post(APP, "/user/block.json", &[("userId", "bob"), ("minute", "5")]).ok();
+    let user = |at: &str| ask(&service, "GET", &format!("/api/v1/users/ada/as-of{at}"), "").json();
+    let before = user("");
+    let position = before["position"].as_u64().unwrap();
+    assert!(before.to_string().contains("Name of ada"), "{before}");
+    ask(&service, "PUT", "/api/v1/users/ada", r#"{"name":"Renamed"}"#);
+    assert!(user("").to_string().contains("Renamed"));
+    assert!(user(&format!("?at={position}")).to_string().contains("Name of ada"));
+    let diff = ask(&service, "GET", &format!("/api/v1/users/ada/diff?from={position}"), "").json();
+    assert!(diff.to_string().contains("name"), "{diff}");
+    let friends = ask(&service, "GET", "/api/v1/users/ada/friends/as-of", "").json();
+    assert!(friends.to_string().contains("bob"), "{friends}");
+    let bans = ask(&service, "GET", &format!("/api/v1/bans/as-of?at={position}"), "").json();
+    assert_eq!(bans["bans"].as_array().map(Vec::len), Some(1), "{bans}");
+    let blocks = service.post(APP, "/user/blacklist/add.json", &[("userId", "ada"), ("blackUserId", "bob")]);
+    blocks.ok();
+    let words = json!({"command": ["befriend", "bob", "ada"]}).to_string();
+    let explained = ask(&service, "POST", "/api/v1/explain", &words).json();
+    assert_eq!(explained["allowed"], false, "{explained}");
+    assert!(!explained["facts"].as_array().unwrap().is_empty(), "{explained}");
+
+    erased(&service, &json!({"user_id": "ada", "scope": "deactivate"}));
+    for at in [String::new(), format!("?at={position}")] {
+        let told = user(&at).to_string();
+        assert!(told.contains("erased") && !told.contains("Name of ada") && !told.contains("Renamed"), "{told}");
+    }
+    let (mut events, mut cursor) = (vec![], String::new());
+    loop {
+        let page = ask(&service, "GET", &format!("/api/v1/users/ada/history?limit=4{cursor}"), "").json();
+        events.extend(page["events"].as_array().unwrap().iter().map(|event| event["event"].to_string()));
+        let Some(next) = page["next"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(events.first().map(String::as_str), Some("\"user.registered\""));
+    assert!(events.iter().any(|event| event.contains("erasure.finalised")), "{events:?}");
+    problem(&ask(&service, "GET", "/api/v1/users/nobody/history", ""), 404, "not-registered");
+    problem(&ask(&service, "GET", "/api/v1/users/ada/as-of?at=never", ""), 422, "invalid-value");
+    problem(&ask(&service, "GET", "/api/v1/users/ada/as-of?at=999999999", ""), 422, "invalid-value");
+    problem(&ask(&service, "POST", "/api/v1/explain", r#"{"command":["fly"]}"#), 422, "invalid-value");
+}
