@@ -5,6 +5,7 @@ pub mod as_of;
 pub mod data_map;
 pub mod erasure;
 pub mod estate;
+pub mod export;
 pub mod merkle;
 pub mod proof;
 pub mod recovery;

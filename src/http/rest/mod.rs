@@ -20,6 +20,7 @@ use crate::engine::{App, Caller, Engine, IdempotencyKey, api_keys};
 
 mod compliance;
 mod erasures;
+mod export;
 pub(super) mod openapi;
 mod paging;
 mod past;

@@ -43,12 +43,12 @@ async fn moment(call: &Call<'_>, past: Past<'_>, name: &'static str, at: &'stati
 }
 
 /// The user of the path: a userId, or `subject:` and a reference of the log.
-async fn named(call: &Call<'_>, past: Past<'_>) -> Result<SubjectRef, Problem> {
+pub(super) async fn named(call: &Call<'_>, past: Past<'_>) -> Result<SubjectRef, Problem> {
     let who = Who::from_str(call.parameter(0)).map_err(|invalid| Problem::Invalid("{id}", invalid))?;
     Ok(past.subject(&call.app.id, &who).await?)
 }
 
-async fn recorded(call: &Call<'_>, subject: SubjectRef) -> Result<(), Problem> {
+pub(super) async fn recorded(call: &Call<'_>, subject: SubjectRef) -> Result<(), Problem> {
     Ok(call.engine.record_read(&call.caller, || vec![fields_of(subject, FIELDS)]).await?)
 }
 

@@ -1,6 +1,7 @@
 //! Answers of the REST face, and the one table from its errors to problem details (RFC 9457).
 
 use std::borrow::Cow;
+use std::io;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
@@ -12,6 +13,8 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use rollcall_schemas::plain::ApiScope;
 use serde::Serialize;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 
 use crate::domain::Refusal;
 use crate::domain::values::Invalid;
@@ -24,6 +27,8 @@ static POSITION: HeaderName = HeaderName::from_static("rollcall-position");
 pub(super) struct Answer {
     status: StatusCode,
     body: Bytes,
+    /// What follows the body while it is made.
+    chunks: Option<mpsc::Receiver<io::Result<Bytes>>>,
     content_type: &'static str,
     location: Option<String>,
     position: Option<u64>,
@@ -38,12 +43,17 @@ impl Answer {
     /// The body has no JSON form.
     pub(super) fn query(body: &impl Serialize) -> Result<Self, Problem> {
         let body = serde_json::to_vec(body).map_err(|_| Problem::Unwritable)?.into();
-        Ok(Self { status: StatusCode::OK, body, content_type: JSON, location: None, position: None })
+        Ok(Self { status: StatusCode::OK, body, content_type: JSON, chunks: None, location: None, position: None })
     }
 
     /// The answer of a query that is no JSON of the face's own.
     pub(super) fn of_type(content_type: &'static str, body: impl Into<Bytes>) -> Self {
-        Self { status: StatusCode::OK, body: body.into(), content_type, location: None, position: None }
+        Self { status: StatusCode::OK, body: body.into(), content_type, chunks: None, location: None, position: None }
+    }
+
+    /// An answer that is sent while it is made.
+    pub(super) fn stream(content_type: &'static str, chunks: mpsc::Receiver<io::Result<Bytes>>) -> Self {
+        Self { chunks: Some(chunks), ..Self::of_type(content_type, Bytes::new()) }
     }
 
     /// The answer of a command that has nothing to tell.
@@ -229,6 +239,9 @@ pub(super) fn respond(request: &HttpRequest, outcome: Result<Answer, Problem>) -
                 response.insert_header((POSITION.clone(), BASE64_URL_SAFE_NO_PAD.encode(position.to_be_bytes())));
             }
             exchange::echo(&mut response, request);
+            if let Some(chunks) = answer.chunks {
+                return response.streaming(ReceiverStream::new(chunks));
+            }
             let body = exchange::compressed(&mut response, request, answer.body);
             response.body(body)
         }

@@ -9,7 +9,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{Answer, Problem};
-use super::{Call, compliance, erasures, past, segment, users};
+use super::{Call, compliance, erasures, export, past, segment, users};
 
 /// A schema with its name, and those it refers to.
 pub(super) type Named = Vec<(String, RefOr<Schema>)>;
@@ -108,6 +108,8 @@ endpoints! {
         () => Untyped, "The friends of a user at a position or a time.";
     "GET" "users/{id}/diff" => past::diff, "diffUser" Compliance ["from", "to"]
         () => Untyped, "What changed about a user between two positions or times.";
+    "GET" "users/{id}/export" => export::export, "exportUser" Compliance []
+        () => (), "Everything that is held about a user (GDPR, Articles 15 and 20), as a ZIP of JSON.";
     "GET" "bans/as-of" => past::bans, "listBansAsOf" Moderator ["at", "page"]
         () => Untyped, "Who was banned at a position or a time; reads the whole log, one call at a time.";
     "POST" "explain" => past::explain, "explainCommand" Compliance []

@@ -333,3 +333,49 @@ fn the_past_is_told_as_it_was_and_what_was_erased_since_is_told_as_erased() {
     problem(&ask(&service, "GET", "/api/v1/users/ada/as-of?at=999999999", ""), 422, "invalid-value");
     problem(&ask(&service, "POST", "/api/v1/explain", r#"{"command":["fly"]}"#), 422, "invalid-value");
 }
+
+#[test]
+fn a_person_gets_everything_that_is_held_about_it_and_nothing_about_others() {
+    let service = Service::start(&[APP]);
+    service.register(APP, &["ada", "bob"]);
+    service.post(APP, "/friend/add.json", &[("userId", "ada"), ("targetId", "bob"), ("optType", "2")]).ok();
+    let remarks = json!([{"id": "bob", "remark": "a secret about bob"}]).to_string();
+    service.post(APP, "/user/remarks/set.json", &[("userId", "ada"), ("remarks", &remarks)]).ok();
+    for number in 0..600 {
+        ask(&service, "PUT", "/api/v1/users/ada", &json!({"name": format!("Ada {number}")}).to_string());
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let fetch = |user: &str| {
+        let file = dir.path().join(user);
+        let mut curl = std::process::Command::new("curl");
+        curl.args(["-sS", "--fail", "-o"])
+            .arg(&file)
+            .args(["-H", &format!("Authorization: Bearer {}", key_and_secret())]);
+        let output = curl.arg(format!("http://{}/api/v1/users/{user}/export", service.address)).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut zip = zip::ZipArchive::new(std::fs::File::open(file).unwrap()).unwrap();
+        move |name: &str| std::io::read_to_string(zip.by_name(name).unwrap()).unwrap()
+    };
+    let mut of_ada = fetch("ada");
+    let manifest: Value = serde_json::from_str(&of_ada("manifest.json")).unwrap();
+    assert_eq!((&manifest["format"], &manifest["app"]), (&json!("rollcall.export/1"), &json!(app_key())));
+    let schema: Value = serde_json::from_str(&of_ada("schema.json")).unwrap();
+    for name in ["manifest.json", "user.json", "friends.json"] {
+        let of_file = jsonschema::validator_for(&schema["$defs"][name]).unwrap();
+        let says: Value = serde_json::from_str(&of_ada(name)).unwrap();
+        assert!(of_file.is_valid(&says), "{name}: {says}");
+    }
+    assert!(of_ada("user.json").contains("Ada 599") && of_ada("friends.json").contains("bob"));
+    let history = of_ada("history.jsonl");
+    let of_line = jsonschema::validator_for(&schema["$defs"]["history.jsonl"]).unwrap();
+    let lines: Vec<Value> = history.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.len() > 600 && lines.iter().all(|line| of_line.is_valid(line)), "{}", lines.len());
+    assert!(history.contains("Ada 0") && history.contains("Ada 599"));
+    assert!(!history.contains("a secret about bob"), "what ada says of bob is bob's");
+    assert!(fetch("bob")("history.jsonl").contains("a secret about bob"));
+    problem(&ask(&service, "GET", "/api/v1/users/nobody/export", ""), 404, "not-registered");
+
+    erased(&service, &json!({"user_id": "ada", "scope": "deactivate"}));
+    let history = fetch("ada")("history.jsonl");
+    assert!(!history.contains("Ada 0") && history.contains("erased"));
+}
