@@ -77,7 +77,8 @@ plain! {
         "friend_permission": {"enum": ["anyone", "approval", "nobody"]},
         "erasure_grace_seconds": {"type": "integer", "minimum": 0},
         "erasures_per_minute_max": {"type": "integer", "minimum": 0},
-        "record_reads": {"type": "boolean"}
+        "record_reads": {"type": "boolean"},
+        "erasure_callback_url": {"type": ["string", "null"]}
     }, "required": ["reactivation_wait_seconds", "token_lifetime_seconds", "friend_permission",
         "erasure_grace_seconds", "erasures_per_minute_max"]},
 }
@@ -329,6 +330,9 @@ pub struct Settings {
     /// Whether it is recorded who reads what of whom.
     #[serde(default)]
     pub record_reads: bool,
+    /// Where the app is told that an erasure is done, as the platform tells it.
+    #[serde(default)]
+    pub erasure_callback_url: Option<String>,
 }
 
 impl Default for Settings {
@@ -340,6 +344,7 @@ impl Default for Settings {
             erasure_grace_seconds: 0,
             erasures_per_minute_max: 1_000,
             record_reads: false,
+            erasure_callback_url: None,
         }
     }
 }

@@ -123,5 +123,6 @@ fn about_erasure(event: &erasure::Event) -> About {
         erasure::Event::Verified(e) => (Some(e.subject), None),
         erasure::Event::ReportIssued(e) => (Some(e.subject), None),
         erasure::Event::Finalised(e) => (Some(e.subject), None),
+        erasure::Event::Notified(e) => (Some(e.subject), None),
     }
 }

@@ -6,4 +6,4 @@ mod projector;
 mod queries;
 
 pub use projector::ErasureLedger;
-pub use queries::{Erasure, Step, by_id, due, of, of_operation, page, requested_between};
+pub use queries::{Erasure, Step, by_id, due, of, of_operation, page, requested_between, untold};

@@ -18,6 +18,7 @@ statements! {
             report_position = $3, report_status = $4
         WHERE erasure = $5";
     finalise = "UPDATE erasure_ledger_v1 SET step = $1, step_at = $2, finalised_at = $2, ended = 1 WHERE erasure = $3";
+    notify = "UPDATE erasure_ledger_v1 SET notified_at = $1 WHERE erasure = $2";
     hold = "UPDATE erasure_ledger_v1 SET held = $1 WHERE subject = $2 AND begun_at IS NULL AND ended = 0";
 }
 
@@ -104,5 +105,6 @@ fn project_erasure(entry: &Entry<'_>, event: &erasure::Event, changes: &mut Chan
             changes.push_must_change(report, [reported, at(), position, status, e.erasure.into()]);
         }
         erasure::Event::Finalised(e) => step(finalise, Step::Finalised, e.erasure),
+        erasure::Event::Notified(e) => changes.push_must_change(notify, [at(), e.erasure.into()]),
     }
 }

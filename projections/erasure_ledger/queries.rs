@@ -11,7 +11,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT erasure, app, subject, scope, operation, requested_position, requested_at, due_at, basis, requester,
-                step, step_at, waits_until, held, begun_at, scrubbed_at, finalised_at, report_position, report_status
+                step, step_at, waits_until, held, begun_at, scrubbed_at, finalised_at, report_position, report_status, notified_at
              FROM erasure_ledger_v1 ",
             $rest
         )
@@ -24,6 +24,7 @@ statements! {
     by_operation = select!("WHERE operation = $1 AND app = $2 ORDER BY requested_position LIMIT $3");
     by_erasure = select!("WHERE erasure = $1 AND app = $2");
     latest = select!("WHERE app = $1 AND requested_position < $2 ORDER BY requested_position DESC LIMIT $3");
+    not_told = select!("WHERE app = $1 AND notified_at IS NULL AND finalised_at >= $2 ORDER BY finalised_at LIMIT $3");
     in_time = select!("WHERE app = $1 AND requested_position > $2 AND requested_at >= $3 AND requested_at < $4
         ORDER BY requested_position LIMIT $5");
 }
@@ -108,6 +109,8 @@ pub struct Erasure {
     pub finalised_at: Option<DateTime<Utc>>,
     /// The newest report: its place in the log, and what it says.
     pub report: Option<(u64, ReportStatus)>,
+    /// When the app acknowledged that it was told.
+    pub notified_at: Option<DateTime<Utc>>,
 }
 
 impl Erasure {
@@ -141,6 +144,7 @@ impl Erasure {
             scrubbed_at: row.optional_instant(15)?,
             finalised_at: row.optional_instant(16)?,
             report,
+            notified_at: row.optional_instant(19)?,
         })
     }
 }
@@ -151,6 +155,14 @@ impl Erasure {
 /// The store is unavailable.
 pub async fn due(store: &ReadStore, now: DateTime<Utc>, limit: u32) -> Result<Vec<Erasure>, Error> {
     store.rows(to_do, &[now.into(), paging::limit(limit)], Erasure::read).await
+}
+
+/// The erasures of an app that came to their end at a time or later and of which it was not told, the first to end first.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn untold(store: &ReadStore, app: &AppId, since: DateTime<Utc>, limit: u32) -> Result<Vec<Erasure>, Error> {
+    store.rows(not_told, &[app.into(), since.into(), paging::limit(limit)], Erasure::read).await
 }
 
 /// The erasures of a subject, the newest first.

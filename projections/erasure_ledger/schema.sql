@@ -22,9 +22,12 @@ CREATE TABLE erasure_ledger_v1 (
     finalised_at BIGINT,
     report_position BIGINT,
     report_status TEXT,
+    -- When the app acknowledged that it was told.
+    notified_at BIGINT,
     PRIMARY KEY (erasure)
 ) /*clustered*/;
 CREATE INDEX erasure_ledger_v1_subject ON erasure_ledger_v1 (subject, requested_position);
 CREATE INDEX erasure_ledger_v1_operation ON erasure_ledger_v1 (operation, requested_position);
 CREATE INDEX erasure_ledger_v1_of_app ON erasure_ledger_v1 (app, requested_position);
 CREATE INDEX erasure_ledger_v1_open ON erasure_ledger_v1 (held, waits_until) WHERE ended = 0;
+CREATE INDEX erasure_ledger_v1_untold ON erasure_ledger_v1 (app, finalised_at) WHERE notified_at IS NULL;

@@ -163,6 +163,7 @@ fn project_erasure(event: &erasure::Event, changes: &mut Changes) {
         | erasure::Event::ReadModelsScrubbed(_)
         | erasure::Event::Verified(_)
         | erasure::Event::ReportIssued(_)
-        | erasure::Event::Finalised(_) => {}
+        | erasure::Event::Finalised(_)
+        | erasure::Event::Notified(_) => {}
     }
 }

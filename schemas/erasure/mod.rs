@@ -121,4 +121,13 @@ events! { "erasure", "What happens to an erasure.";
         /// How final the destruction of the keys is.
         finality: plain => Finality,
     }
+    /// A recipient was told that the erasure is done, and acknowledged it.
+    Notified = "notified" 1 {
+        /// Which.
+        erasure: plain => ErasureId,
+        /// Whose.
+        subject: plain => SubjectRef,
+        /// Who was told: the host of the app's callback.
+        recipient: plain => OwnText,
+    }
 }

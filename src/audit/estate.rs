@@ -43,6 +43,8 @@ pub struct Estate {
     pub overdue: u32,
     /// How many a legal hold keeps waiting.
     pub held: u32,
+    /// How many are done and not acknowledged by the app's callback.
+    pub not_acknowledged: u32,
 }
 
 fn quantiles(mut times: Vec<TimeDelta>) -> Quantiles {
@@ -78,6 +80,7 @@ pub async fn report(
         seconds_to_final: Quantiles::default(),
         overdue: 0,
         held: 0,
+        not_acknowledged: 0,
     };
     let (mut to_unreadable, mut to_final, mut after) = (vec![], vec![], 0);
     loop {
@@ -85,12 +88,14 @@ pub async fn report(
         let Some(last) = page.last() else { break };
         after = last.requested_position;
         for erasure in page {
-            let Erasure { requested_at, scrubbed_at, finalised_at, due_at, held, step, basis, .. } = erasure;
+            let Erasure { requested_at, scrubbed_at, finalised_at, due_at, held, step, basis, notified_at, .. } =
+                erasure;
             estate.requested += 1;
             *estate.by_status.entry(step.as_str()).or_default() += 1;
             *estate.by_legal_basis.entry(word(basis)).or_default() += 1;
             estate.overdue += u32::from(!matches!(step, Step::Finalised | Step::Cancelled) && due_at < now);
             estate.held += u32::from(held);
+            estate.not_acknowledged += u32::from(step == Step::Finalised && notified_at.is_none());
             to_unreadable.extend(scrubbed_at.map(|at| at - requested_at));
             to_final.extend(finalised_at.map(|at| at - requested_at));
         }

@@ -36,12 +36,20 @@ pub(super) struct SettingsArgs {
     /// Record who reads what personal data of whom: true or false
     #[arg(long)]
     record_reads: Option<bool>,
+    /// Where to POST that an erasure is done, as the platform does; empty: nowhere
+    #[arg(long, value_parser = callback)]
+    erasure_callback_url: Option<String>,
     /// Declare an extension field of hosted profiles (`ext_…`); may be repeated
     #[arg(long = "user-field", value_parser = field)]
     user_fields: Vec<FieldName>,
     /// Declare an extension field of friends (`ext_…`); may be repeated
     #[arg(long = "friend-field", value_parser = field)]
     friend_fields: Vec<FieldName>,
+}
+
+fn callback(text: &str) -> Result<String, String> {
+    let is_url = text.is_empty() || text.starts_with("http://") || text.starts_with("https://");
+    if is_url { Ok(text.into()) } else { Err("an http:// or https:// URL, or nothing".into()) }
 }
 
 fn field(text: &str) -> Result<FieldName, String> {
@@ -178,6 +186,9 @@ async fn set(engine: &Engine, key: &AppId, args: SettingsArgs) -> Result<(), Fai
     }
     if let Some(most) = args.erasures_per_minute_max {
         settings.erasures_per_minute_max = most;
+    }
+    if let Some(url) = args.erasure_callback_url {
+        settings.erasure_callback_url = Some(url).filter(|url| !url.is_empty());
     }
     if let Some(record) = args.record_reads {
         settings.record_reads = record;

@@ -72,6 +72,7 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let background = [
         runtime.spawn(engine::expiry::run(service.engine.clone(), service.stopping())),
         runtime.spawn(audit::erasure::run(service.engine.clone(), keeper.clone(), service.stopping())),
+        runtime.spawn(audit::erasure::callback::run(service.engine.clone(), keeper.clone(), service.stopping())),
         runtime.spawn(keeper.clone().run(service.stopping())),
         runtime.spawn(engine::rotation::run(service.engine.clone(), settings.rotate_keys_every, service.stopping())),
     ];

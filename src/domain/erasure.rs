@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Duration, Utc};
 use rollcall_schemas::erasure::{
-    Begun, Cancelled, Event, Finalised, ReadModelsScrubbed, RelationsEnded, ReportIssued, Requested, Scrubbed, Verified,
+    Begun, Cancelled, Event, Finalised, Notified, ReadModelsScrubbed, RelationsEnded, ReportIssued, Requested,
+    Scrubbed, Verified,
 };
 use rollcall_schemas::ids::{ErasureId, OperationId, SubjectRef};
 use rollcall_schemas::personal::{Class, DestroyedKey};
@@ -59,6 +60,8 @@ pub struct State {
     pub progress: Progress,
     /// How many reports were issued.
     pub reports: u32,
+    /// Whether the app was told.
+    pub notified: bool,
 }
 
 /// A step of an erasure.
@@ -105,6 +108,17 @@ pub enum Step {
     },
     /// All is done.
     Finalise(Finality),
+    /// The app was told and acknowledged it; a report that says so takes the place of the one before.
+    Notify {
+        /// Who was told.
+        recipient: String,
+        /// What the report says.
+        status: ReportStatus,
+        /// SHA-256 of the envelope.
+        sha256: String,
+        /// The envelope.
+        envelope: String,
+    },
 }
 
 /// Begins an erasure. `waits` is why it does not begin at once: the end of its grace period, and a legal hold.
@@ -175,6 +189,12 @@ pub fn advance(state: State, erasure: ErasureId, subject: SubjectRef, step: Step
             let (number, sha256, envelope) = (state.reports + 1, OwnText(sha256), OwnText(envelope));
             ReportIssued { erasure, subject, number, status, sha256, envelope }.into()
         }
+        (Progress::Finalised, Step::Notify { recipient, status, sha256, envelope }) if !state.notified => {
+            let report = Step::Report { status, sha256, envelope };
+            let mut events = vec![Notified { erasure, subject, recipient: OwnText(recipient) }.into()];
+            events.extend(advance(state, erasure, subject, report));
+            return events;
+        }
         (Progress::Reported, Step::Finalise(finality)) => Finalised { erasure, subject, finality }.into(),
         _ => return vec![],
     };
@@ -196,6 +216,10 @@ pub fn evolve(state: &mut State, event: &Event) {
             Progress::Reported
         }
         Event::Finalised(_) => Progress::Finalised,
+        Event::Notified(_) => {
+            state.notified = true;
+            state.progress
+        }
     };
     // A later report of a finished erasure does not take it back.
     if state.progress != Progress::Finalised {

@@ -25,6 +25,7 @@ use crate::domain::erasure::Step;
 use crate::engine::{self, Caller, Engine, journal};
 use crate::privacy::{self, Destruction, Doomed};
 
+pub mod callback;
 mod preview;
 mod sealed;
 

@@ -77,7 +77,7 @@ pub async fn issue(
         match &recorded.event {
             Event::Erasure(erasure::Event::Cancelled(_)) => return Err(Error::Nothing),
             Event::Erasure(erasure::Event::ReportIssued(e)) => earlier = Some((e.number, e.sha256.0.clone())),
-            Event::Erasure(erasure::Event::Finalised(_)) => {}
+            Event::Erasure(erasure::Event::Finalised(_) | erasure::Event::Notified(_)) => {}
             _ => told.push(Told { raw, recorded }),
         }
     }

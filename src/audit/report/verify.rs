@@ -188,7 +188,9 @@ fn says_what_the_log_says(report: &Report, events: &[erasure::Event]) -> Result<
                     Some(Verification { tried: e.tried, opened: e.opened, control_opened: e.control_opened });
                 (6, e.erasure, e.subject)
             }
-            E::Cancelled(_) | E::ReportIssued(_) | E::Finalised(_) => return Err("a step does not belong here".into()),
+            E::Cancelled(_) | E::ReportIssued(_) | E::Finalised(_) | E::Notified(_) => {
+                return Err("a step does not belong here".into());
+            }
         };
         ensure(order == last + 1, "a step is missing or stands twice")?;
         ensure((erasure, subject) == (report.erasure.id, report.erasure.subject), "a step is of another erasure")?;

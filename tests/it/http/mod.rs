@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::support::{App, Reply, Service};
 
+mod callback;
 mod hostile;
 mod hostile_connections;
 mod rest;
