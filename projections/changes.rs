@@ -1,7 +1,7 @@
 //! What a projector emits: statements with their parameters, executed by the store.
 
 use chrono::{DateTime, Utc};
-use rollcall_schemas::ids::{AppId, ErasureId, EventId, FieldName, SecretId, SubjectRef, TokenId};
+use rollcall_schemas::ids::{AppId, DataRequestId, ErasureId, EventId, FieldName, SecretId, SubjectRef, TokenId};
 use uuid::Uuid;
 
 use crate::Inconsistent;
@@ -90,7 +90,7 @@ macro_rules! from_id {
         }
     )*};
 }
-from_id!(SubjectRef, EventId, TokenId, ErasureId);
+from_id!(SubjectRef, EventId, TokenId, ErasureId, DataRequestId);
 
 /// One statement with its parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,6 +24,7 @@ pub mod apps;
 pub mod audit_trail;
 pub mod banned_users;
 pub mod blocklists;
+pub mod data_requests;
 pub mod deactivated_users;
 pub mod erasure_ledger;
 pub mod friend_graph;
@@ -145,6 +146,7 @@ pub static ALL: &[&dyn Projection] = &[
     &remarks::Remarks,
     &apps::Apps,
     &erasure_ledger::ErasureLedger,
+    &data_requests::DataRequests,
     &audit_trail::AuditTrail,
 ];
 

@@ -1,6 +1,8 @@
 //! How the plain enumerations of events are written in columns.
 
-use rollcall_schemas::plain::{Environment, FriendPermission, LegalBasis, Plan, ReportStatus, Requester, Scope};
+use rollcall_schemas::plain::{
+    DataRequestKind, Environment, FriendPermission, LegalBasis, Plan, ReportStatus, Requester, Scope,
+};
 
 macro_rules! words {
     ($($type:ident: $write:ident, $read:ident { $($variant:ident = $word:literal),* $(,)? })*) => {$(
@@ -30,6 +32,10 @@ words! {
     ReportStatus: report_status, read_report_status {
         Fenced = "fenced", Scrubbed = "scrubbed", PendingFinality = "pending-finality", Final = "final",
         Partial = "partial", Failed = "failed",
+    }
+    DataRequestKind: request_kind, read_request_kind {
+        Access = "access", Portability = "portability", Erasure = "erasure", Rectification = "rectification",
+        Restriction = "restriction", Objection = "objection",
     }
     Scope: scope, read_scope { Deactivate = "deactivate", Forget = "forget" }
 }

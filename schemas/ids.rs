@@ -101,6 +101,10 @@ uuid_id! {
     /// Identifies one erasure, from its request to its end.
     ErasureId
 }
+uuid_id! {
+    /// Identifies one request of a person about their data.
+    DataRequestId
+}
 
 /// Number of an app's secret, counting from 1; the secret itself is sealed in the vault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

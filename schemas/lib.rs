@@ -8,6 +8,7 @@ pub mod allowlist;
 pub mod app;
 pub mod ban;
 pub mod blocklist;
+pub mod data_request;
 mod declare;
 pub mod envelope;
 pub mod erasure;
@@ -123,4 +124,5 @@ aggregates! {
     Remarks(remarks),
     Erasure(erasure),
     Access(access),
+    DataRequest(data_request),
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, NaiveTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::ids::{AppId, ErasureId, FieldName, OperationId, Pair, SecretId, SubjectRef, TokenId};
+use crate::ids::{AppId, DataRequestId, ErasureId, FieldName, OperationId, Pair, SecretId, SubjectRef, TokenId};
 use crate::personal::{Class, DestroyedKey, Personal};
 
 /// The JSON Schema of a type as events write it.
@@ -42,6 +42,8 @@ plain! {
     SubjectRef => {"type": "string", "format": "uuid"},
     TokenId => {"type": "string", "format": "uuid"},
     ErasureId => {"type": "string", "format": "uuid"},
+    DataRequestId => {"type": "string", "format": "uuid"},
+    DataRequestKind => {"enum": ["access", "portability", "erasure", "rectification", "restriction", "objection"]},
     SecretId => {"type": "integer", "minimum": 1},
     OperationId => {"type": "string"},
     FieldName => {"type": "string", "pattern": "^[A-Za-z0-9_]{1,32}$"},
@@ -186,6 +188,24 @@ pub enum LegalBasis {
     LegalObligation,
     /// (f) the data is of a child.
     Child,
+}
+
+/// What a person asks about their data (GDPR, Articles 15 to 21).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DataRequestKind {
+    /// What is held (Article 15).
+    Access,
+    /// The data in a form that can be taken elsewhere (Article 20).
+    Portability,
+    /// Erasure (Article 17).
+    Erasure,
+    /// Correction (Article 16).
+    Rectification,
+    /// That it is only kept (Article 18).
+    Restriction,
+    /// An objection (Article 21).
+    Objection,
 }
 
 /// In whose name an erasure is requested.

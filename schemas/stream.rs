@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::ids::{AppId, ErasureId, Malformed, Pair, SubjectRef};
+use crate::ids::{AppId, DataRequestId, ErasureId, Malformed, Pair, SubjectRef};
 
 macro_rules! streams {
     ($($(#[$doc:meta])* $name:ident($key:ty) = $category:literal),* $(,)?) => {
@@ -52,4 +52,6 @@ streams! {
     Erasure(ErasureId) = "erasure",
     /// Who read what of one user.
     Access(SubjectRef) = "access",
+    /// One request of a person about their data.
+    DataRequest(DataRequestId) = "data_request",
 }

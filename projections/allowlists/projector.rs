@@ -49,7 +49,8 @@ impl Projection for Allowlists {
             | Event::Friendship(_)
             | Event::Remarks(_)
             | Event::Erasure(_)
-            | Event::Access(_) => {}
+            | Event::Access(_)
+            | Event::DataRequest(_) => {}
         }
         Ok(())
     }

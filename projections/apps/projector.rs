@@ -51,7 +51,8 @@ impl Projection for Apps {
             | Event::Friendship(_)
             | Event::Remarks(_)
             | Event::Erasure(_)
-            | Event::Access(_) => {}
+            | Event::Access(_)
+            | Event::DataRequest(_) => {}
         }
         Ok(())
     }

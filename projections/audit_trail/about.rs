@@ -1,7 +1,9 @@
 //! Whom an event is about: the subject whose doing or state it is, and the one other it concerns.
 
 use rollcall_schemas::ids::SubjectRef;
-use rollcall_schemas::{Event, access, allowlist, ban, blocklist, erasure, friendship, remarks, roster, token, user};
+use rollcall_schemas::{
+    Event, access, allowlist, ban, blocklist, data_request, erasure, friendship, remarks, roster, token, user,
+};
 
 type About = (Option<SubjectRef>, Option<SubjectRef>);
 
@@ -19,6 +21,7 @@ pub(super) fn about(event: &Event) -> About {
         Event::Remarks(event) => about_remarks(event),
         Event::Erasure(event) => about_erasure(event),
         Event::Access(access::Event::Read(e)) => (Some(e.subject), None),
+        Event::DataRequest(event) => about_data_request(event),
     }
 }
 
@@ -109,6 +112,15 @@ fn about_remarks(event: &remarks::Event) -> About {
         remarks::Event::Remarked(e) => (Some(e.owner), Some(e.target)),
         remarks::Event::Unremarked(e) => (Some(e.owner), Some(e.target)),
         remarks::Event::Emptied(e) => (Some(e.owner), None),
+    }
+}
+
+fn about_data_request(event: &data_request::Event) -> About {
+    match event {
+        data_request::Event::Received(e) => (Some(e.subject), None),
+        data_request::Event::Extended(e) => (Some(e.subject), None),
+        data_request::Event::Answered(e) => (Some(e.subject), None),
+        data_request::Event::Refused(e) => (Some(e.subject), None),
     }
 }
 

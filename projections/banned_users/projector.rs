@@ -52,7 +52,8 @@ impl Projection for BannedUsers {
             | Event::Allowlist(_)
             | Event::Friendship(_)
             | Event::Remarks(_)
-            | Event::Access(_) => {}
+            | Event::Access(_)
+            | Event::DataRequest(_) => {}
         }
         Ok(())
     }

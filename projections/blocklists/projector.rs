@@ -47,6 +47,7 @@ impl Projection for Blocklists {
             | Event::Friendship(_)
             | Event::Remarks(_)
             | Event::Access(_)
+            | Event::DataRequest(_)
             | Event::Erasure(_) => Ok(()),
         }
     }

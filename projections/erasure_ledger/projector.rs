@@ -58,7 +58,8 @@ impl Projection for ErasureLedger {
             | Event::Allowlist(_)
             | Event::Friendship(_)
             | Event::Remarks(_)
-            | Event::Access(_) => {}
+            | Event::Access(_)
+            | Event::DataRequest(_) => {}
         }
         Ok(())
     }

@@ -66,7 +66,8 @@ impl Projection for FriendGraph {
             | Event::Blocklist(_)
             | Event::Allowlist(_)
             | Event::Remarks(_)
-            | Event::Access(_) => {}
+            | Event::Access(_)
+            | Event::DataRequest(_) => {}
         }
         Ok(())
     }

@@ -60,7 +60,8 @@ impl Projection for HostedProfiles {
             | Event::Allowlist(_)
             | Event::Friendship(_)
             | Event::Remarks(_)
-            | Event::Access(_) => {}
+            | Event::Access(_)
+            | Event::DataRequest(_) => {}
         }
         Ok(())
     }

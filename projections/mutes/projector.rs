@@ -48,7 +48,8 @@ impl Projection for Mutes {
             | Event::Friendship(_)
             | Event::Remarks(_)
             | Event::Erasure(_)
-            | Event::Access(_) => {}
+            | Event::Access(_)
+            | Event::DataRequest(_) => {}
         }
         Ok(())
     }

@@ -52,7 +52,8 @@ impl Projection for Remarks {
             | Event::Blocklist(_)
             | Event::Allowlist(_)
             | Event::Friendship(_)
-            | Event::Access(_) => {}
+            | Event::Access(_)
+            | Event::DataRequest(_) => {}
         }
         Ok(())
     }

@@ -72,7 +72,8 @@ impl Projection for UserDirectory {
             | Event::Allowlist(_)
             | Event::Friendship(_)
             | Event::Remarks(_)
-            | Event::Access(_) => {}
+            | Event::Access(_)
+            | Event::DataRequest(_) => {}
         }
         Ok(())
     }

@@ -52,7 +52,8 @@ impl Projection for UserSettings {
             | Event::Friendship(_)
             | Event::Remarks(_)
             | Event::Erasure(_)
-            | Event::Access(_) => {}
+            | Event::Access(_)
+            | Event::DataRequest(_) => {}
         }
         Ok(())
     }

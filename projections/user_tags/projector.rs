@@ -49,7 +49,8 @@ impl Projection for UserTags {
             | Event::Allowlist(_)
             | Event::Friendship(_)
             | Event::Remarks(_)
-            | Event::Access(_) => {}
+            | Event::Access(_)
+            | Event::DataRequest(_) => {}
         }
         Ok(())
     }

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use rollcall_schemas::ids::{AppId, ErasureId, FieldName, Pair, SubjectRef};
+use rollcall_schemas::ids::{AppId, DataRequestId, ErasureId, FieldName, Pair, SubjectRef};
+use rollcall_schemas::plain::DataRequestKind;
 use rollcall_schemas::stream::Stream;
 
 use super::erasure::{self, Request};
 use super::values::{Name, Portrait, ProfileChanges, Remark, RequestText, UserId};
-use super::{Refusal, app, ban, user};
+use super::{Refusal, app, ban, data_request, user};
 
 /// A user as a caller names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,6 +106,17 @@ pub enum Command {
     Unremark(Person, Person),
     /// A step of an erasure.
     Erasure(ErasureStep),
+    /// A person asked something about their data; it is due in a month unless another time is given.
+    ReceiveDataRequest(Person, DataRequestKind, Option<DateTime<Utc>>),
+    /// Extend, answer or refuse such a request.
+    ChangeDataRequest {
+        /// Which.
+        request: DataRequestId,
+        /// Whose data; the engine fills it in.
+        subject: SubjectRef,
+        /// What to do.
+        change: data_request::Change,
+    },
     /// Record that fields of subjects are answered to the caller.
     RecordReads(Vec<(SubjectRef, BTreeSet<FieldName>)>),
 }
@@ -123,8 +135,9 @@ impl Command {
             | Self::ExpireBan(_)
             | Self::CancelErasure { .. }
             | Self::Erasure(_)
-            | Self::RecordReads(_) => vec![],
-            Self::Register(who, ..) | Self::ClearFriends(who, _) => vec![who],
+            | Self::RecordReads(_)
+            | Self::ChangeDataRequest { .. } => vec![],
+            Self::ReceiveDataRequest(who, ..) | Self::Register(who, ..) | Self::ClearFriends(who, _) => vec![who],
             Self::User(who, _)
             | Self::Deactivate(who, _)
             | Self::Forget(who, _)
@@ -177,7 +190,9 @@ impl Command {
             | Self::Unremark(..)
             | Self::CancelErasure { .. }
             | Self::Erasure(_)
-            | Self::RecordReads(_) => false,
+            | Self::RecordReads(_)
+            | Self::ReceiveDataRequest(..)
+            | Self::ChangeDataRequest { .. } => false,
         }
     }
 
@@ -191,7 +206,7 @@ impl Command {
     #[must_use]
     pub fn fresh_ids(&self) -> usize {
         match self {
-            Self::Register(..) => 1,
+            Self::Register(..) | Self::ReceiveDataRequest(..) => 1,
             Self::Deactivate(who, _) | Self::Forget(who, _) => who.len(),
             _ => 0,
         }
@@ -212,7 +227,10 @@ impl Command {
         match self {
             Self::App(_) => {}
             Self::RecordReads(reads) => streams.extend(reads.iter().map(|(subject, _)| Stream::Access(*subject))),
-            Self::Register(who, ..) => of(who, &[Stream::User]),
+            Self::Register(who, ..) | Self::ReceiveDataRequest(who, ..) => of(who, &[Stream::User]),
+            Self::ChangeDataRequest { request, subject, .. } => {
+                streams.extend([Stream::DataRequest(*request), Stream::User(*subject)]);
+            }
             Self::User(who, _) => who.iter().for_each(|who| of(who, &[Stream::User])),
             Self::Deactivate(who, _) | Self::Forget(who, _) => who.iter().for_each(|who| {
                 of(who, &FENCED);

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use rollcall_schemas::Event;
-use rollcall_schemas::ids::{AppId, ErasureId, Pair, SubjectRef, TokenId};
+use rollcall_schemas::ids::{AppId, DataRequestId, ErasureId, Pair, SubjectRef, TokenId};
 use rollcall_schemas::plain::{EndCause, Scope};
 use rollcall_schemas::stream::Stream;
 use rollcall_schemas::token::Issued;
@@ -15,8 +15,8 @@ use super::user::Status;
 use super::values::{Name, Portrait, RequestText};
 use super::{
     Context, Decision, IssuedToken, LIST_MAX, Refusal, Reply, World, access, allowlist, allowlist_state, app,
-    app_state, ban, ban_state, blocklist, blocklist_state, erasure, erasure_state, friendship, friendship_state,
-    remarks, remarks_state, roster, roster_state, token, token_state, user, user_state,
+    app_state, ban, ban_state, blocklist, blocklist_state, data_request, data_request_state, erasure, erasure_state,
+    friendship, friendship_state, remarks, remarks_state, roster, roster_state, token, token_state, user, user_state,
 };
 
 /// The events of one decision, in order.
@@ -142,6 +142,9 @@ pub fn decide(app: &AppId, world: &dyn World, context: &Context, command: &Comma
             }
             Reply::Done
         }
+        Command::ReceiveDataRequest(..) | Command::ChangeDataRequest { .. } => {
+            register_request(&mut events, context, command)?
+        }
         Command::Erasure(step) => {
             advance_erasure(app, &mut events, context, step);
             Reply::Done
@@ -263,6 +266,39 @@ fn erase(
         }
     }
     Ok(Reply::Operation(context.operation.clone()))
+}
+
+/// The register of what people ask about their data.
+fn register_request(events: &mut Events<'_>, context: &Context, command: &Command) -> Result<Reply, Refusal> {
+    let world = events.world;
+    match command {
+        Command::ReceiveDataRequest(who, kind, due_at) => {
+            let subject = who.known()?;
+            if matches!(user_state(world, &Stream::User(subject)).status, Status::Unknown | Status::Forgotten) {
+                return Err(Refusal::NotRegistered);
+            }
+            let request = DataRequestId(*context.fresh.first().ok_or(Refusal::NoSuchDataRequest)?);
+            let received = data_request::receive(request, subject, *kind, *due_at, context.now);
+            events.push(&Stream::DataRequest(request), [received]);
+            Ok(Reply::DataRequest(request))
+        }
+        Command::ChangeDataRequest { request, subject, change } => {
+            let stream = Stream::DataRequest(*request);
+            // Of somebody who was erased there is no key for a reason any more.
+            let erased = matches!(
+                user_state(world, &Stream::User(*subject)).status,
+                Status::Deactivated { .. } | Status::Forgotten
+            );
+            let change = match change {
+                data_request::Change::Refuse(_) if erased => data_request::Change::Refuse(None),
+                change => change.clone(),
+            };
+            events
+                .push(&stream, data_request::decide(*data_request_state(world, &stream), *request, *subject, change)?);
+            Ok(Reply::Done)
+        }
+        _ => Ok(Reply::Done),
+    }
 }
 
 /// Ends the tokens of a subject and what it keeps about others.

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
 use rollcall_schemas::Event;
-use rollcall_schemas::ids::{OperationId, SecretId, SubjectRef, TokenId};
+use rollcall_schemas::ids::{DataRequestId, OperationId, SecretId, SubjectRef, TokenId};
 use rollcall_schemas::stream::Stream;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -19,6 +19,7 @@ pub mod app;
 pub mod ban;
 pub mod blocklist;
 pub mod command;
+pub mod data_request;
 mod decide;
 pub mod erasure;
 pub mod friendship;
@@ -60,6 +61,15 @@ pub enum Refusal {
     /// The application has no such API key.
     #[error("the app has no API key number {0}")]
     NoSuchApiKey(u32),
+    /// There is no such request about data.
+    #[error("there is no such request")]
+    NoSuchDataRequest,
+    /// The request was answered or refused.
+    #[error("the request was answered or refused already")]
+    DataRequestClosed,
+    /// There was more time already.
+    #[error("the request was extended already, which may be done once")]
+    DataRequestExtended,
     /// The number belongs to another secret.
     #[error("the app had a secret of that number; the next is {next}")]
     SecretNumberTaken {
@@ -156,6 +166,8 @@ pub enum Reply {
     Friends,
     /// The request waits for the target's answer.
     Waiting,
+    /// A request about data was received.
+    DataRequest(DataRequestId),
 }
 
 /// What an access token says.
@@ -228,6 +240,7 @@ states! {
     Remarks: remarks, Stream::Remarks(_) => remarks_state,
     Erasure: erasure, Stream::Erasure(_) => erasure_state,
     Access: access, Stream::Access(_) => access_state,
+    DataRequest: data_request, Stream::DataRequest(_) => data_request_state,
 }
 
 impl State {
@@ -244,6 +257,7 @@ impl State {
             (Self::Friendship(state), Event::Friendship(event)) => friendship::evolve(state, event),
             (Self::Remarks(state), Event::Remarks(event)) => remarks::evolve(state, event),
             (Self::Erasure(state), Event::Erasure(event)) => erasure::evolve(state, event),
+            (Self::DataRequest(state), Event::DataRequest(event)) => data_request::evolve(state, event),
             _ => {}
         }
     }
@@ -263,7 +277,8 @@ impl State {
             | Self::Ban(_)
             | Self::Friendship(_)
             | Self::Erasure(_)
-            | Self::Access(_) => 0,
+            | Self::Access(_)
+            | Self::DataRequest(_) => 0,
         };
         size_of::<Self>() + entries * ENTRY
     }

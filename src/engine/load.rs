@@ -20,7 +20,7 @@ pub(super) fn new_streams(streams: Vec<Stream>, fresh: &[SubjectRef]) -> impl It
         | Stream::Allowlist(subject)
         | Stream::Remarks(subject) => fresh.contains(subject),
         Stream::Friendship(pair) => pair.both().iter().any(|subject| fresh.contains(subject)),
-        Stream::App(_) | Stream::Roster(_) | Stream::Erasure(_) | Stream::Access(_) => false,
+        Stream::App(_) | Stream::Roster(_) | Stream::Erasure(_) | Stream::Access(_) | Stream::DataRequest(_) => false,
     };
     streams.into_iter().filter(is_new).map(|stream| Loaded { state: State::of(&stream), revision: 0, stream })
 }

@@ -471,6 +471,12 @@ impl Engine {
                 let others_wait = all.iter().any(|other| other.erasure != erasure && !other.is_ended());
                 Ok(Command::CancelErasure { erasure, subject, others_wait })
             }
+            Command::ChangeDataRequest { request, change, .. } => {
+                self.caught_up(app).await?;
+                let of = rollcall_projections::data_requests::by_id(&self.read, app, request).await?;
+                let subject = of.ok_or(Refusal::NoSuchDataRequest)?.subject;
+                Ok(Command::ChangeDataRequest { request, subject, change })
+            }
             other => Ok(other),
         }
     }
@@ -540,7 +546,7 @@ impl Engine {
     fn token_of(&self, app: &AppId, reply: &Reply) -> Result<Option<String>, Error> {
         match reply {
             Reply::Token(issued) => Ok(Some(tokens::write(self.vault.as_ref(), app, issued)?)),
-            Reply::Done | Reply::Operation(_) | Reply::Friends | Reply::Waiting => Ok(None),
+            Reply::Done | Reply::Operation(_) | Reply::Friends | Reply::Waiting | Reply::DataRequest(_) => Ok(None),
         }
     }
 }

@@ -25,6 +25,7 @@ pub(super) mod openapi;
 mod paging;
 mod past;
 mod problem;
+mod requests;
 mod routes;
 mod users;
 

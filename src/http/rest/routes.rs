@@ -9,7 +9,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{Answer, Problem};
-use super::{Call, compliance, erasures, export, past, segment, users};
+use super::{Call, compliance, erasures, export, past, requests, segment, users};
 
 /// A schema with its name, and those it refers to.
 pub(super) type Named = Vec<(String, RefOr<Schema>)>;
@@ -118,6 +118,18 @@ endpoints! {
         () => compliance::DataMap, "Every personal field that can be recorded (GDPR, Article 30); HTML where it is asked for.";
     "GET" "compliance/estate" => compliance::estate, "getEstate" Compliance ["month"]
         () => crate::audit::estate::Estate, "The erasures of a month in figures.";
+    "POST" "compliance/requests" => requests::receive, "receiveRequest" Compliance []
+        requests::Asked => requests::Resource, "Record what a person asks about their data.";
+    "GET" "compliance/requests" => requests::list, "listRequests" Compliance ["cursor", "limit", "due_before"]
+        () => requests::Requests, "The requests, the latest first; with due_before, the open ones that are due before then.";
+    "GET" "compliance/requests/{id}" => requests::show, "getRequest" Compliance []
+        () => requests::Resource, "One request.";
+    "POST" "compliance/requests/{id}/extend" => requests::extend, "extendRequest" Compliance []
+        () => requests::Resource, "Take two more months, once (GDPR, Article 12(3)).";
+    "POST" "compliance/requests/{id}/answer" => requests::answer, "answerRequest" Compliance []
+        () => requests::Resource, "Record that what was asked was done.";
+    "POST" "compliance/requests/{id}/refuse" => requests::refuse, "refuseRequest" Compliance []
+        requests::Why => requests::Resource, "Record that what was asked was not done, and why.";
     "GET" "audit/proof" => compliance::proof, "proveEvent" Compliance ["position", "since"]
         () => crate::audit::proof::Proof, "The proof that the log holds an event of the app.";
 }

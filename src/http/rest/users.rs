@@ -113,7 +113,9 @@ pub(super) async fn deactivate(call: &Call<'_>) -> Result<Answer, Problem> {
         Reply::Operation(operation) => {
             Answer::command(StatusCode::ACCEPTED, &Deactivation { operation }, done.position)
         }
-        Reply::Done | Reply::Token(_) | Reply::Friends | Reply::Waiting => Err(Problem::Unwritable),
+        Reply::Done | Reply::Token(_) | Reply::Friends | Reply::Waiting | Reply::DataRequest(_) => {
+            Err(Problem::Unwritable)
+        }
     }
 }
 

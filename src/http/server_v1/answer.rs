@@ -147,7 +147,11 @@ fn codes_of_refusal(refusal: &Refusal, family: Family) -> (StatusCode, u16) {
         Refusal::NotRegistered => (REFUSED, 400),
         Refusal::Deactivated => (StatusCode::FORBIDDEN, 31029),
         Refusal::ReactivationTooEarly { .. } | Refusal::ErasureWaits => (StatusCode::FORBIDDEN, 1000),
-        Refusal::NoSuchErasure | Refusal::ErasureBegun => (REFUSED, 1000),
+        Refusal::NoSuchErasure
+        | Refusal::ErasureBegun
+        | Refusal::NoSuchDataRequest
+        | Refusal::DataRequestClosed
+        | Refusal::DataRequestExtended => (REFUSED, 1000),
         Refusal::ListFull(_) => (REFUSED, 1005),
         Refusal::OwnTarget if family == Family::Friends => (REFUSED, 25473),
         Refusal::OwnTarget | Refusal::UndeclaredField(_) => (REFUSED, 1002),

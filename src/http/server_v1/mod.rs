@@ -148,7 +148,9 @@ impl Call<'_> {
     async fn operation(&self, command: Command) -> Result<Answer, Fault> {
         match self.execute(command).await?.reply {
             Reply::Operation(operation) => Answer::of(&convert::Operation { code: answer::OK, operation }),
-            Reply::Done | Reply::Token(_) | Reply::Friends | Reply::Waiting => Err(Fault::Mismatched),
+            Reply::Done | Reply::Token(_) | Reply::Friends | Reply::Waiting | Reply::DataRequest(_) => {
+                Err(Fault::Mismatched)
+            }
         }
     }
 

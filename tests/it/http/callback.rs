@@ -13,8 +13,11 @@ use crate::support::{App, Service, rollcall};
 
 const APP: App = App::PRODUCTION;
 
+/// A query and a form.
+type Call = (HashMap<String, String>, HashMap<String, String>);
+
 /// An app's server that answers with these statuses, the last one from then on; hands over the calls: query and form.
-fn receiver(statuses: Vec<u16>) -> (String, Receiver<(HashMap<String, String>, HashMap<String, String>)>) {
+fn receiver(statuses: Vec<u16>) -> (String, Receiver<Call>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/erased?from=rollcall", listener.local_addr().unwrap());
     let (calls, received) = channel();

@@ -379,3 +379,43 @@ fn a_person_gets_everything_that_is_held_about_it_and_nothing_about_others() {
     let history = fetch("ada")("history.jsonl");
     assert!(!history.contains("Ada 0") && history.contains("erased"));
 }
+
+#[test]
+fn what_people_ask_about_their_data_is_registered_and_due() {
+    let service = Service::start(&[APP]);
+    service.register(APP, &["ada", "bob"]);
+    let base = "/api/v1/compliance/requests";
+    let receive = |body: Value| ask(&service, "POST", base, &body.to_string());
+    let first = receive(json!({"user_id": "ada", "kind": "access"}));
+    assert_eq!((first.status, &first.json()["status"]), (201, &json!("received")));
+    let path = first.header("location").unwrap().to_owned();
+    let due = |json: &Value| json["due_at"].as_str().unwrap()[..10].to_owned();
+    let extended = ask(&service, "POST", &format!("{path}/extend"), "").json();
+    assert!(extended["status"] == "extended" && due(&extended) > due(&first.json()), "{extended}");
+    problem(&ask(&service, "POST", &format!("{path}/extend"), ""), 409, "request-extended");
+    assert_eq!(ask(&service, "POST", &format!("{path}/answer"), "").json()["status"], "answered");
+    problem(&ask(&service, "POST", &format!("{path}/refuse"), ""), 409, "request-closed");
+    assert!(ask(&service, "GET", &path, "").json()["closed_at"].is_string());
+
+    let late = receive(json!({"user_id": "bob", "kind": "objection", "due_at": "2020-01-31T00:00:00Z"})).json();
+    assert_eq!(late["overdue"], true);
+    let due = ask(&service, "GET", &format!("{base}?due_before=2021-01-01T00:00:00Z"), "").json();
+    assert_eq!((due["requests"].as_array().map(Vec::len), &due["requests"][0]["id"]), (Some(1), &late["id"]));
+    let refused = format!("{base}/{}/refuse", late["id"].as_str().unwrap());
+    assert_eq!(ask(&service, "POST", &refused, r#"{"reason":"it was not bob who asked"}"#).json()["status"], "refused");
+    let page = ask(&service, "GET", &format!("{base}?limit=1"), "").json();
+    assert_eq!(page["requests"][0]["id"], late["id"], "the latest first");
+    let next = page["next"].as_str().unwrap();
+    let page = ask(&service, "GET", &format!("{base}?limit=1&cursor={next}"), "").json();
+    assert_eq!((&page["requests"][0]["kind"], &page["next"]), (&json!("access"), &Value::Null));
+
+    // Of somebody who was erased meanwhile the reason is not kept, for there is no key for it.
+    let gone = receive(json!({"user_id": "ada", "kind": "erasure"})).json();
+    erased(&service, &json!({"user_id": "ada", "scope": "forget"}));
+    let refused = format!("{base}/{}/refuse", gone["id"].as_str().unwrap());
+    assert_eq!(ask(&service, "POST", &refused, r#"{"reason":"done already"}"#).json()["status"], "refused");
+    problem(&receive(json!({"user_id": "nobody", "kind": "access"})), 404, "not-registered");
+    problem(&receive(json!({"user_id": "ada", "kind": "gossip"})), 400, "malformed-json");
+    problem(&ask(&service, "GET", &format!("{base}/x"), ""), 404, "no-such-request");
+    problem(&ask(&service, "GET", &format!("{base}?due_before=soon"), ""), 422, "invalid-value");
+}

@@ -347,7 +347,8 @@ pub fn parse(raw: &[u8]) -> Option<Reply> {
     if reply.header("transfer-encoding").is_some_and(|v| v.contains("chunked")) {
         body = unchunk(&body)?;
     }
-    Some(Reply { text: String::from_utf8(body).ok()?, ..reply })
+    // A ZIP is no text, and nobody reads it as one.
+    Some(Reply { text: String::from_utf8_lossy(&body).into_owned(), ..reply })
 }
 
 fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {

@@ -1,0 +1,9 @@
+//! Which requests of people about their data are there, and what is due? Why one was refused stands in its event only.
+//!
+//! Reads every event of the data request.
+
+mod projector;
+mod queries;
+
+pub use projector::DataRequests;
+pub use queries::{DataRequest, Status, by_id, due_before, page};

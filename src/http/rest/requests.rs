@@ -1,0 +1,148 @@
+//! The register of what people ask about their data, and by when it is due.
+
+use actix_web::http::StatusCode;
+use chrono::{DateTime, Utc};
+use rollcall_projections::data_requests::{self, DataRequest};
+use rollcall_schemas::ids::{DataRequestId, SubjectRef};
+use rollcall_schemas::plain::DataRequestKind;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::problem::{Answer, Problem};
+use super::{Call, paging};
+use crate::domain::data_request::Change;
+use crate::domain::values::{Reason, UserId};
+use crate::domain::{Command, Refusal, Reply};
+
+/// How many due requests are listed at most; the first to be due are.
+const DUE_MAX: u32 = 500;
+
+/// What somebody asks.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Asked {
+    user_id: String,
+    /// access, portability, erasure, rectification, restriction or objection.
+    #[schema(value_type = String)]
+    kind: DataRequestKind,
+    /// By when it has to be answered; in a month where it is not said.
+    #[serde(default)]
+    due_at: Option<DateTime<Utc>>,
+}
+
+/// One request.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Resource {
+    id: Uuid,
+    subject: Uuid,
+    #[schema(value_type = String)]
+    kind: DataRequestKind,
+    /// received, extended, answered or refused.
+    status: &'static str,
+    received_at: DateTime<Utc>,
+    due_at: DateTime<Utc>,
+    closed_at: Option<DateTime<Utc>>,
+    /// Whether it is open although it is due.
+    overdue: bool,
+}
+
+impl Resource {
+    fn of(row: DataRequest, now: DateTime<Utc>) -> Self {
+        Self {
+            id: row.request.0,
+            subject: row.subject.0,
+            kind: row.kind,
+            status: row.status.as_str(),
+            received_at: row.received_at,
+            due_at: row.due_at,
+            closed_at: row.closed_at,
+            overdue: row.closed_at.is_none() && row.due_at < now,
+        }
+    }
+}
+
+async fn one(call: &Call<'_>, request: DataRequestId) -> Result<Resource, Problem> {
+    call.engine.caught_up(&call.app.id).await?;
+    let row = data_requests::by_id(call.engine.read(), &call.app.id, request).await?;
+    Ok(Resource::of(row.ok_or(Refusal::NoSuchDataRequest)?, call.engine.now()))
+}
+
+fn named(call: &Call<'_>) -> Result<DataRequestId, Problem> {
+    call.parameter(0).parse().map(DataRequestId).map_err(|_| Refusal::NoSuchDataRequest.into())
+}
+
+/// `POST /compliance/requests`. 201.
+pub(super) async fn receive(call: &Call<'_>) -> Result<Answer, Problem> {
+    let asked: Asked = call.json()?;
+    let id = UserId::parse("user_id", &asked.user_id).map_err(|invalid| Problem::Invalid("#/user_id", invalid))?;
+    let command = Command::ReceiveDataRequest(id.into(), asked.kind, asked.due_at);
+    let done = call.engine.execute(&call.caller, command).await?;
+    let Reply::DataRequest(request) = done.reply else { return Err(Problem::Unwritable) };
+    let location = format!("/api/v1/compliance/requests/{}", request.0);
+    Ok(Answer::command(StatusCode::CREATED, &one(call, request).await?, done.position)?.at(location))
+}
+
+/// One page of requests.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Requests {
+    requests: Vec<Resource>,
+    next: Option<String>,
+}
+
+/// `GET /compliance/requests?cursor=&limit=`: the latest first; with `due_before=`, the open ones that are due before.
+pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
+    let (asked, now) = (paging::Asked::read(call.query)?, call.engine.now());
+    call.engine.caught_up(&call.app.id).await?;
+    let (read, app) = (call.engine.read(), &call.app.id);
+    let (rows, next) = if let Some(time) = call.value("due_before") {
+        let malformed =
+            || crate::domain::values::Invalid::malformed("due_before", "a time such as 2026-01-31T12:00:00Z");
+        let time = DateTime::parse_from_rfc3339(&time).map_err(|_| Problem::Invalid("?due_before", malformed()))?;
+        (data_requests::due_before(read, app, time.with_timezone(&Utc), DUE_MAX).await?, None)
+    } else {
+        let mut rows = data_requests::page(read, app, asked.cursor, asked.limit + 1).await?;
+        let next = asked.cut(&mut rows, |row| Some(row.received_position));
+        (rows, next)
+    };
+    Answer::query(&Requests { requests: rows.into_iter().map(|row| Resource::of(row, now)).collect(), next })
+}
+
+/// `GET /compliance/requests/{id}`.
+pub(super) async fn show(call: &Call<'_>) -> Result<Answer, Problem> {
+    Answer::query(&one(call, named(call)?).await?)
+}
+
+/// `POST /compliance/requests/{id}/extend`: two more months, once.
+pub(super) async fn extend(call: &Call<'_>) -> Result<Answer, Problem> {
+    change(call, Change::Extend).await
+}
+
+/// `POST /compliance/requests/{id}/answer`.
+pub(super) async fn answer(call: &Call<'_>) -> Result<Answer, Problem> {
+    change(call, Change::Answer).await
+}
+
+/// Why what was asked was not done.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Why {
+    /// As the person was told; sealed like any personal data.
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+/// `POST /compliance/requests/{id}/refuse`.
+pub(super) async fn refuse(call: &Call<'_>) -> Result<Answer, Problem> {
+    let why = if call.body.is_empty() { Why { reason: None } } else { call.json()? };
+    let reason = why.reason.as_deref().map(Reason::parse).transpose();
+    change(call, Change::Refuse(reason.map_err(|invalid| Problem::Invalid("#/reason", invalid))?)).await
+}
+
+async fn change(call: &Call<'_>, change: Change) -> Result<Answer, Problem> {
+    let request = named(call)?;
+    // Whose it is, the engine looks up.
+    let subject = SubjectRef(Uuid::nil());
+    let done = call.engine.execute(&call.caller, Command::ChangeDataRequest { request, subject, change }).await?;
+    Answer::command(StatusCode::OK, &one(call, request).await?, done.position)
+}
