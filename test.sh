@@ -25,9 +25,9 @@ fi
 
 ./tests/it/sdk/install.sh
 cargo fmt --all --check
-cargo clippy --workspace --all-targets --locked -- -D warnings
+cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 if command -v cargo-deny >/dev/null 2>&1; then
   cargo deny check bans licenses sources
 fi
-cargo test --workspace --locked
+cargo test --workspace --all-features --locked

@@ -87,10 +87,17 @@ impl FromStr for AppSpec {
 /// # Errors
 /// It is none of these.
 pub fn root_cell(text: &str) -> Result<CellSpec, String> {
-    const FORM: &str = "expected local, local:FILE or split:CELL,CELL";
+    const FORM: &str = "expected local, local:FILE, split:CELL,CELL or transit:KEY@FILE";
     match text.split_once(':') {
         None if text == "local" => Ok(CellSpec::Local),
         Some(("local", file)) if !file.is_empty() => Ok(CellSpec::File(file.into())),
+        #[cfg(feature = "vault-transit")]
+        Some(("transit", place)) => match place.split_once('@') {
+            Some((key, file)) if !key.is_empty() && !file.is_empty() => Ok(CellSpec::Transit(key.into(), file.into())),
+            _ => Err(format!("a transit cell names its key and a file; {FORM}")),
+        },
+        #[cfg(not(feature = "vault-transit"))]
+        Some(("transit", _)) => Err("this build has no transit cell; build it with `--features vault-transit`".into()),
         Some(("split", cells)) => match cells.split(',').collect::<Vec<_>>().as_slice() {
             [first, second] if ![first, second].iter().any(|cell| cell.starts_with("split")) => {
                 Ok(CellSpec::Split(Box::new(root_cell(first)?), Box::new(root_cell(second)?)))

@@ -20,6 +20,8 @@ mod cells;
 mod crashes;
 mod destructions;
 mod signing;
+#[cfg(feature = "vault-transit")]
+mod transit;
 
 fn app() -> AppId {
     "app-one".parse().unwrap()

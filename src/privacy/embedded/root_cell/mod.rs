@@ -12,6 +12,8 @@ use crate::privacy::{Error, Finality};
 mod local;
 mod mount;
 mod split;
+#[cfg(feature = "vault-transit")]
+pub(super) mod transit;
 
 pub(super) use local::LocalCell;
 use split::SplitCell;
@@ -65,6 +67,9 @@ pub enum CellSpec {
     File(PathBuf),
     /// Two cells with a share each.
     Split(Box<CellSpec>, Box<CellSpec>),
+    /// A key of HashiCorp Vault's transit engine, and the file for what it encrypted.
+    #[cfg(feature = "vault-transit")]
+    Transit(String, PathBuf),
 }
 
 impl CellSpec {
@@ -77,6 +82,10 @@ impl CellSpec {
                 first.open(dir, allow_unsuitable_mount)?,
                 second.open(dir, allow_unsuitable_mount)?,
             )),
+            #[cfg(feature = "vault-transit")]
+            Self::Transit(key, path) => {
+                Box::new(transit::TransitCell::new(transit::Server::from_environment()?, key, path))
+            }
         })
     }
 
@@ -86,6 +95,8 @@ impl CellSpec {
             Self::Local => Box::new(LocalCell::open_to_read(&dir.join("root.cell"))?),
             Self::File(path) => Box::new(LocalCell::open_to_read(path)?),
             Self::Split(first, second) => Box::new(SplitCell::new(first.open_to_read(dir)?, second.open_to_read(dir)?)),
+            #[cfg(feature = "vault-transit")]
+            Self::Transit(..) => return self.open(dir, true),
         })
     }
 }
