@@ -4,12 +4,28 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use super::{Failure, KeysTask};
+use crate::audit::tree;
 use crate::privacy::{Rotated, Vault};
 
 pub(super) fn run(task: &KeysTask) -> Result<ExitCode, Failure> {
     match task {
         KeysTask::Show { data } => show(data.open()?.vault.as_ref()),
         KeysTask::Rotate { data } => rotate(data.open()?.vault.as_ref())?,
+        KeysTask::AddSigner { data } => {
+            let data = data.open()?;
+            let added = data.vault.add_signer()?;
+            let verifiers = tree::verifiers(data.vault.as_ref());
+            println!("signing key {} is added: {}", added.id, verifiers.last().ok_or("there is no key")?);
+            println!("reports and checkpoints are signed by it as well; publish it before you retire another");
+        }
+        KeysTask::RetireSigner { number, data } => {
+            if !data.open()?.vault.retire_signer(*number)? {
+                return Err(
+                    format!("signing key {number} does not exist, or is the last one; add another first").into()
+                );
+            }
+            println!("signing key {number} signs no more");
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -18,6 +34,9 @@ fn show(vault: &dyn Vault) {
     println!("finality class: {}", vault.finality().class().letter());
     println!("root cell:      {}", vault.cell());
     println!("generation:     {}", vault.generation());
+    for (signer, verifier) in vault.signers().iter().zip(tree::verifiers(vault)) {
+        println!("signing key {}:  {verifier}{}", signer.id, if signer.retired { "  (retired)" } else { "" });
+    }
 }
 
 fn rotate(vault: &dyn Vault) -> Result<(), Failure> {

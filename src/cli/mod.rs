@@ -152,6 +152,18 @@ enum KeysTask {
         #[command(flatten)]
         data: Data,
     },
+    /// Add a key that signs checkpoints and reports, beside the others
+    AddSigner {
+        #[command(flatten)]
+        data: Data,
+    },
+    /// End a signing key, once everybody knows the new one; what it signed can still be checked
+    RetireSigner {
+        /// Its number
+        number: u32,
+        #[command(flatten)]
+        data: Data,
+    },
 }
 
 #[derive(Subcommand)]

@@ -280,11 +280,7 @@ impl Keeper {
         }
         let checkpoint = Checkpoint { origin: self.origin.clone(), size, root: self.tiles.root(size)? };
         crash_point::reach("tree.root");
-        let signatures = self.vault.sign(checkpoint.text().as_bytes());
-        let named = |(signer, signature): (privacy::Signer, [u8; 64])| {
-            (Verifier { name: self.origin.clone(), public: signer.public }, signature)
-        };
-        let note = checkpoint.note(&signatures.into_iter().map(named).collect::<Vec<_>>());
+        let note = self.note(&checkpoint);
         crash_point::reach("tree.signed");
         publish(&self.dir.join("checkpoint"), &note)?;
         crash_point::reach("tree.published");
@@ -300,6 +296,15 @@ impl Keeper {
             *latest = Some(signed.clone());
         }
         Ok(signed)
+    }
+
+    /// A checkpoint as a note, signed by every key that signs today.
+    fn note(&self, checkpoint: &Checkpoint) -> String {
+        let signatures = self.vault.sign(checkpoint.text().as_bytes());
+        let named = |(signer, signature): (privacy::Signer, [u8; 64])| {
+            (Verifier { name: self.origin.clone(), public: signer.public }, signature)
+        };
+        checkpoint.note(&signatures.into_iter().map(named).collect::<Vec<_>>())
     }
 
     /// Has the vault remember what was signed, durably.
@@ -345,7 +350,8 @@ impl Keeper {
         if size >= position { Ok(signed) } else { Err(Error::Beyond { position, size }) }
     }
 
-    /// The newest checkpoint that was kept of a log of at most that size.
+    /// The newest checkpoint that was kept of a log of at most that size, signed anew by the keys of today: whoever knows
+    /// these alone can believe it too.
     ///
     /// # Errors
     /// The files cannot be read.
@@ -353,7 +359,7 @@ impl Keeper {
         let Some(note) = self.history().at_most(size)? else { return Ok(None) };
         let checkpoint = Checkpoint::read(&note, &verifiers(self.vault.as_ref()))
             .map_err(|source| Error::Foreign { path: self.dir.join("history"), source })?;
-        Ok(Some(Signed { checkpoint, note }))
+        Ok(Some(Signed { note: self.note(&checkpoint), checkpoint }))
     }
 
     /// The hashes of the tree.

@@ -282,3 +282,34 @@ fn every_forged_report_is_rejected_by_two_verifiers_that_share_no_code() {
     }
     assert_eq!(python.len(), forged.len() + 1);
 }
+
+#[test]
+fn keys_overlap_and_what_a_retired_one_signed_is_still_believed() {
+    let given = given();
+    let data = given.service.data();
+    let old = given.trusted();
+    let refused = crate::support::rollcall(&["keys", "retire-signer", "1"], data);
+    assert!(!refused.status.success() && text(&refused.stderr).contains("the last one"));
+    assert!(succeeds(&["keys", "add-signer"], data).starts_with("signing key 2 is added: rollcall/"));
+    let erase = |user: &str| {
+        let said = succeeds(&["erasure", "request", &given.app, user], data);
+        let erasure = said.split('\t').next().unwrap().to_owned();
+        succeeds(&["erasure", "report", &given.app, &erasure], data)
+    };
+    let trusted = || -> Vec<Verifier> {
+        let keys = succeeds(&["audit", "keys"], data);
+        keys.lines().map(|line| line.split('\t').next().unwrap().parse().unwrap()).collect()
+    };
+    let overlapping = erase("user-5");
+    let (both, new) = (trusted(), trusted().split_off(1));
+    for trusted in [&old, &new, &both] {
+        assert_eq!(verify(overlapping.as_bytes(), trusted).exit_code(), 0, "either key is enough");
+    }
+    succeeds(&["keys", "retire-signer", "1"], data);
+    assert!(succeeds(&["keys", "show"], data).contains("(retired)"));
+    let later = erase("user-6");
+    assert_eq!(verify(later.as_bytes(), &new).exit_code(), 0);
+    assert_eq!(verify(later.as_bytes(), &old).exit_code(), 2, "the old key says nothing of it");
+    assert_eq!(verify(given.envelope.as_bytes(), &trusted()).exit_code(), 0, "what it signed is still believed");
+    succeeds(&["audit", "verify"], data);
+}
