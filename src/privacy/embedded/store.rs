@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::root_cell::RootCell;
 use super::subject_keys::{EpochKeys, SubjectKeys};
 use super::tree::{Tree, range_of, shard_of};
-use super::wrapping::random;
+use super::wrapping::{Wrapper, random};
 use super::{apps, ledger, signers};
 use crate::crash_point;
 use crate::privacy::{Destruction, Doomed, Error, Rotated};
@@ -152,7 +152,7 @@ pub(super) fn keys_of(connection: &Connection, tree: &Tree, subject: SubjectRef)
         let keys = keys.get_or_insert_with(|| SubjectKeys { newest: epoch, epochs: vec![] });
         keys.newest = epoch;
         if let Some(wrapped) = row.get::<_, Option<Vec<u8>>>(1)? {
-            keys.epochs.push((epoch, EpochKeys::unwrap(tree.shard(subject), subject, epoch, &wrapped)?));
+            keys.epochs.push((epoch, EpochKeys::unwrap(&Wrapper::of(tree.shard(subject))?, subject, epoch, &wrapped)?));
         }
     }
     Ok(keys)
@@ -166,7 +166,7 @@ pub(super) fn insert_keys(
     epoch: u32,
     keys: &EpochKeys,
 ) -> Result<(), Error> {
-    let wrapped = keys.wrap(tree.shard(subject), subject, epoch)?;
+    let wrapped = keys.wrap(&Wrapper::of(tree.shard(subject))?, subject, epoch)?;
     transaction.prepare_cached(INSERT_KEYS)?.execute(params![subject.0.as_bytes(), epoch, wrapped])?;
     Ok(())
 }
@@ -305,13 +305,14 @@ fn rewrap_shard(
             rows.push((subject, row.get::<_, u32>(1)?, row.get::<_, Vec<u8>>(2)?));
         }
     }
+    let (old, new) = (Wrapper::of(old.shard_key(shard))?, Wrapper::of(new.shard_key(shard))?);
     let mut replace = transaction.prepare_cached(REPLACE_KEYS)?;
     for (subject, epoch, wrapped) in rows {
-        let mut keys = EpochKeys::unwrap(old.shard_key(shard), subject, epoch, &wrapped)?;
+        let mut keys = EpochKeys::unwrap(&old, subject, epoch, &wrapped)?;
         for doomed in doomed.iter().filter(|doomed| doomed.subject == subject) {
             destroyed.entry(doomed.erasure).or_default().extend(keys.destroy(epoch, &doomed.classes)?);
         }
-        let rewrapped = if keys.is_empty() { None } else { Some(keys.wrap(new.shard_key(shard), subject, epoch)?) };
+        let rewrapped = if keys.is_empty() { None } else { Some(keys.wrap(&new, subject, epoch)?) };
         replace.execute(params![subject.0.as_bytes(), epoch, rewrapped])?;
     }
     Ok(())

@@ -9,7 +9,7 @@ use rollcall_schemas::personal::{Class, DestroyedKey};
 use zeroize::Zeroizing;
 
 use super::sealing;
-use super::wrapping::{self, random};
+use super::wrapping::{Wrapper, random};
 use crate::privacy::Error;
 
 const CLASSES: usize = Class::ALL.len();
@@ -56,13 +56,13 @@ impl EpochKeys {
         associated
     }
 
-    pub(super) fn wrap(&self, shard_key: &[u8; 32], subject: SubjectRef, epoch: u32) -> Result<Vec<u8>, Error> {
-        wrapping::seal(shard_key, &Self::associated(subject, epoch), Zeroizing::new(self.0.to_vec()))
+    pub(super) fn wrap(&self, shard: &Wrapper, subject: SubjectRef, epoch: u32) -> Result<Vec<u8>, Error> {
+        shard.seal(&Self::associated(subject, epoch), Zeroizing::new(self.0.to_vec()))
     }
 
-    pub(super) fn unwrap(shard: &[u8; 32], subject: SubjectRef, epoch: u32, wrapped: &[u8]) -> Result<Self, Error> {
+    pub(super) fn unwrap(shard: &Wrapper, subject: SubjectRef, epoch: u32, wrapped: &[u8]) -> Result<Self, Error> {
         let damaged = || Error::Damaged(format!("the keys of subject {subject} do not open"));
-        let opened = wrapping::open(shard, &Self::associated(subject, epoch), wrapped)?.ok_or_else(damaged)?;
+        let opened = shard.open(&Self::associated(subject, epoch), wrapped).ok_or_else(damaged)?;
         let mut packed = Zeroizing::new([0; PACKED]);
         if opened.len() != PACKED {
             return Err(damaged());

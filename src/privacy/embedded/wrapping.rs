@@ -15,33 +15,47 @@ pub(super) fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, Error> {
     Ok(bytes)
 }
 
-fn aead(key: &[u8; 32]) -> Result<LessSafeKey, Error> {
-    UnboundKey::new(&AES_256_GCM_SIV, key)
-        .map(LessSafeKey::new)
-        .map_err(|_| Error::Damaged("a key has the wrong length".into()))
+/// A key that is made ready once to wrap many others: that takes longer than wrapping one.
+pub(super) struct Wrapper(LessSafeKey);
+
+impl Wrapper {
+    pub(super) fn of(key: &[u8; 32]) -> Result<Self, Error> {
+        let damaged = |_| Error::Damaged("a key has the wrong length".into());
+        UnboundKey::new(&AES_256_GCM_SIV, key).map(LessSafeKey::new).map(Self).map_err(damaged)
+    }
+
+    /// Seals bytes: a random nonce, then the ciphertext with its tag.
+    pub(super) fn seal(&self, associated: &[u8], mut plaintext: Zeroizing<Vec<u8>>) -> Result<Vec<u8>, Error> {
+        let nonce: [u8; NONCE_LEN] = *random()?;
+        let tag = self
+            .0
+            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(associated), &mut plaintext)
+            .map_err(|_| Error::Damaged("a value is too long to be sealed".into()))?;
+        // In place: what was plaintext is ciphertext now.
+        let mut out = Vec::with_capacity(NONCE_LEN + plaintext.len() + tag.as_ref().len());
+        out.extend_from_slice(&nonce);
+        out.extend_from_slice(&plaintext);
+        out.extend_from_slice(tag.as_ref());
+        Ok(out)
+    }
+
+    /// Opens what [`Wrapper::seal`] made; `None` when the key or the associated data are others.
+    pub(super) fn open(&self, associated: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let (nonce, ciphertext) = sealed.split_first_chunk::<NONCE_LEN>()?;
+        let mut buffer = Zeroizing::new(ciphertext.to_vec());
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        let length = self.0.open_in_place(nonce, Aad::from(associated), &mut buffer).ok()?.len();
+        buffer.truncate(length);
+        Some(buffer)
+    }
 }
 
-/// Seals bytes: a random nonce, then the ciphertext with its tag.
-pub(super) fn seal(key: &[u8; 32], associated: &[u8], mut plaintext: Zeroizing<Vec<u8>>) -> Result<Vec<u8>, Error> {
-    let nonce: [u8; NONCE_LEN] = *random()?;
-    let tag = aead(key)?
-        .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(associated), &mut plaintext)
-        .map_err(|_| Error::Damaged("a value is too long to be sealed".into()))?;
-    // In place: what was plaintext is ciphertext now.
-    let mut out = Vec::with_capacity(NONCE_LEN + plaintext.len() + tag.as_ref().len());
-    out.extend_from_slice(&nonce);
-    out.extend_from_slice(&plaintext);
-    out.extend_from_slice(tag.as_ref());
-    Ok(out)
+/// Seals bytes under a key that is used once.
+pub(super) fn seal(key: &[u8; 32], associated: &[u8], plaintext: Zeroizing<Vec<u8>>) -> Result<Vec<u8>, Error> {
+    Wrapper::of(key)?.seal(associated, plaintext)
 }
 
 /// Opens what [`seal`] made; `None` when the key or the associated data are others.
 pub(super) fn open(key: &[u8; 32], associated: &[u8], sealed: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
-    let Some((nonce, ciphertext)) = sealed.split_first_chunk::<NONCE_LEN>() else { return Ok(None) };
-    let mut buffer = Zeroizing::new(ciphertext.to_vec());
-    let nonce = Nonce::assume_unique_for_key(*nonce);
-    let opened = aead(key)?.open_in_place(nonce, Aad::from(associated), &mut buffer).map(|plaintext| plaintext.len());
-    let Ok(length) = opened else { return Ok(None) };
-    buffer.truncate(length);
-    Ok(Some(buffer))
+    Ok(Wrapper::of(key)?.open(associated, sealed))
 }
