@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_projections::erasure_ledger::{self, Erasure, Step};
 use rollcall_projections::store::{Error, ReadStore};
-use rollcall_schemas::ids::AppId;
 use rollcall_schemas::plain::LegalBasis;
 use serde::Serialize;
+
+use crate::engine::App;
 
 const PAGE: u32 = 500;
 
@@ -43,7 +44,7 @@ pub struct Estate {
     pub overdue: u32,
     /// How many a legal hold keeps waiting.
     pub held: u32,
-    /// How many are done and not acknowledged by the app's callback.
+    /// How many are done and not acknowledged by the app's callback; none where the app has none.
     pub not_acknowledged: u32,
 }
 
@@ -66,7 +67,7 @@ fn word(basis: LegalBasis) -> String {
 /// The read models are unavailable.
 pub async fn report(
     read: &ReadStore,
-    app: &AppId,
+    app: &App,
     (from, to): (DateTime<Utc>, DateTime<Utc>),
     now: DateTime<Utc>,
 ) -> Result<Estate, Error> {
@@ -82,9 +83,10 @@ pub async fn report(
         held: 0,
         not_acknowledged: 0,
     };
+    let is_told = app.settings.erasure_callback_url.is_some();
     let (mut to_unreadable, mut to_final, mut after) = (vec![], vec![], 0);
     loop {
-        let page = erasure_ledger::requested_between(read, app, (from, to), after, PAGE).await?;
+        let page = erasure_ledger::requested_between(read, &app.id, (from, to), after, PAGE).await?;
         let Some(last) = page.last() else { break };
         after = last.requested_position;
         for erasure in page {
@@ -95,7 +97,7 @@ pub async fn report(
             *estate.by_legal_basis.entry(word(basis)).or_default() += 1;
             estate.overdue += u32::from(!matches!(step, Step::Finalised | Step::Cancelled) && due_at < now);
             estate.held += u32::from(held);
-            estate.not_acknowledged += u32::from(step == Step::Finalised && notified_at.is_none());
+            estate.not_acknowledged += u32::from(is_told && step == Step::Finalised && notified_at.is_none());
             to_unreadable.extend(scrubbed_at.map(|at| at - requested_at));
             to_final.extend(finalised_at.map(|at| at - requested_at));
         }

@@ -40,7 +40,7 @@ pub(super) async fn estate(call: &Call<'_>) -> Result<Answer, Problem> {
     let malformed = || Problem::Invalid("?month", Invalid::malformed("month", "a month such as 2026-01"));
     let time = month(&asked).ok_or_else(malformed)?;
     call.engine.caught_up(&call.app.id).await?;
-    Answer::query(&estate::report(call.engine.read(), &call.app.id, time, now).await?)
+    Answer::query(&estate::report(call.engine.read(), &call.app, time, now).await?)
 }
 
 /// `GET /audit/proof?position=&since=`.

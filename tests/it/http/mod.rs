@@ -9,6 +9,7 @@ mod callback;
 mod hostile;
 mod hostile_connections;
 mod rest;
+mod rest_estate;
 mod rest_scopes;
 mod server_v1_bans;
 mod server_v1_deactivation;
