@@ -4,12 +4,14 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use super::{Failure, KeysTask};
+use chrono::SecondsFormat;
+
 use crate::audit::tree;
 use crate::privacy::{Rotated, Vault};
 
 pub(super) fn run(task: &KeysTask) -> Result<ExitCode, Failure> {
     match task {
-        KeysTask::Show { data } => show(data.open()?.vault.as_ref()),
+        KeysTask::Show { data } => show(data.open()?.vault.as_ref())?,
         KeysTask::Rotate { data } => rotate(data.open()?.vault.as_ref())?,
         KeysTask::AddSigner { data } => {
             let data = data.open()?;
@@ -30,13 +32,15 @@ pub(super) fn run(task: &KeysTask) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(vault: &dyn Vault) {
+fn show(vault: &dyn Vault) -> Result<(), Failure> {
     println!("finality class: {}", vault.finality().class().letter());
     println!("root cell:      {}", vault.cell());
     println!("generation:     {}", vault.generation());
+    println!("last rotation:  {}", vault.last_rotation()?.to_rfc3339_opts(SecondsFormat::Secs, true));
     for (signer, verifier) in vault.signers().iter().zip(tree::verifiers(vault)) {
         println!("signing key {}:  {verifier}{}", signer.id, if signer.retired { "  (retired)" } else { "" });
     }
+    Ok(())
 }
 
 fn rotate(vault: &dyn Vault) -> Result<(), Failure> {

@@ -135,7 +135,7 @@ struct ServeArgs {
     workers: Option<usize>,
     #[command(flatten)]
     keys: Keys,
-    /// Give every key of the key tree a new one after each N hours of running; 0: never [default: 0]
+    /// Give every key of the key tree a new one N hours after the last time, also over restarts; 0: never [default: 0]
     #[arg(long, value_name = "N", env = "ROLLCALL_ROTATE_KEYS_EVERY_HOURS")]
     rotate_keys_every_hours: Option<u32>,
 }

@@ -5,6 +5,7 @@
 //! epoch one random key per class wrapped under its shard. To erase is to rotate the path: new shard key, survivors
 //! rewrapped, new root, old root overwritten. Events have history, keys have none.
 
+use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::{AppId, ErasureId, OperationId, SecretId, SubjectRef};
 use rollcall_schemas::personal::{Class, DestroyedKey, Header, Sealed};
 use rollcall_schemas::plain;
@@ -190,6 +191,13 @@ pub trait Vault: Send + Sync {
     /// # Errors
     /// The vault cannot be written.
     fn rotate(&self) -> Result<Rotated, Error>;
+
+    /// When [`Vault::rotate`] was done last, or the vault was made; an erasure renews only part of the tree and does not
+    /// count.
+    ///
+    /// # Errors
+    /// The vault cannot be read.
+    fn last_rotation(&self) -> Result<DateTime<Utc>, Error>;
 
     /// Identifies the vault, and with it the log whose keys it holds.
     fn id(&self) -> [u8; 16];

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
+use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::{AppId, SecretId, SubjectRef};
 use rusqlite::Connection;
 
@@ -189,6 +190,11 @@ impl Inner {
 
     pub(super) fn destructions(&self, skip: u32, limit: u32) -> Result<Vec<Destruction>, Error> {
         ledger::after(&lock(&self.reader), skip, limit)
+    }
+
+    pub(super) fn last_rotation(&self) -> Result<DateTime<Utc>, Error> {
+        let seconds = store::rotated(&lock(&self.reader))?;
+        DateTime::from_timestamp(seconds, 0).ok_or_else(|| Error::Damaged("its last rotation is at no time".into()))
     }
 
     pub(super) fn witness(&self, seen: Witnessed) -> Result<(), Error> {

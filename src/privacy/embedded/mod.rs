@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use aws_lc_rs::hmac;
+use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::{AppId, SecretId, SubjectRef};
 use rollcall_schemas::personal::{Header, Sealed, Stored};
 use zeroize::Zeroizing;
@@ -161,6 +162,10 @@ impl Vault for Embedded {
 
     fn rotate(&self) -> Result<Rotated, Error> {
         self.inner.rotate(&EVERYTHING).map(|(_, rotated)| rotated)
+    }
+
+    fn last_rotation(&self) -> Result<DateTime<Utc>, Error> {
+        self.inner.last_rotation()
     }
 
     fn id(&self) -> [u8; 16] {

@@ -2,7 +2,8 @@ create table vault (
     id         integer primary key check (id = 1),
     vault      blob    not null,
     generation integer not null,
-    page       blob    not null
+    page       blob    not null,
+    rotated    integer not null
 );
 create table subject_key (
     subject blob    not null,

@@ -18,8 +18,10 @@ use crate::crash_point;
 use crate::privacy::{Destruction, Doomed, Error, Rotated};
 
 const HEADER: &str = "select vault, generation, page from vault where id = 1";
-const CREATE: &str = "insert into vault (id, vault, generation, page) values (1, ?1, ?2, ?3)";
-const MOVE_ON: &str = "update vault set generation = ?1, page = ?2 where id = 1";
+const CREATE: &str = "insert into vault (id, vault, generation, page, rotated) values (1, ?1, ?2, ?3, unixepoch())";
+const MOVE_ON: &str = "update vault set generation = ?1, page = ?2,
+    rotated = case when ?3 then unixepoch() else rotated end where id = 1";
+const ROTATED: &str = "select rotated from vault where id = 1";
 const KEYS_OF: &str = "select epoch, wrapped from subject_key where subject = ?1 order by epoch";
 const KEYS_OF_SHARD: &str = "select subject, epoch, wrapped from subject_key
     where wrapped is not null and subject >= ?1 and (?2 is null or subject < ?2)";
@@ -85,6 +87,11 @@ pub(super) fn generation(connection: &Connection) -> Result<u64, Error> {
     header(connection)?.map(|(_, generation, _)| generation).ok_or_else(no_page)
 }
 
+/// When every key of the tree was given a new one, in seconds since 1970.
+pub(super) fn rotated(connection: &Connection) -> Result<i64, Error> {
+    connection.query_row(ROTATED, [], |row| row.get(0)).optional()?.ok_or_else(no_page)
+}
+
 /// The vault, the generation of its root, and the page under that root.
 type Header = ([u8; 16], u64, Vec<u8>);
 
@@ -137,7 +144,7 @@ fn claim(connection: &Connection, cell: &dyn RootCell, taken: Taken) -> Result<[
 fn create(connection: &Connection, cell: &dyn RootCell, vault: [u8; 16]) -> Result<([u8; 16], Tree), Error> {
     let (root, tree) = (random()?, Tree::fresh()?);
     cell.put(vault, tree.generation, &root)?;
-    connection.execute(MOVE_ON, params![tree.generation, tree.wrap(&root, vault)?])?;
+    connection.execute(MOVE_ON, params![tree.generation, tree.wrap(&root, vault)?, true])?;
     cell.keep_only(vault, tree.generation)?;
     Ok((vault, tree))
 }
@@ -263,7 +270,7 @@ pub(super) fn rotate(
         apps::rewrap(&transaction, tree.apps(), next.apps())?;
         signers::rewrap(&transaction, tree.apps(), next.apps())?;
     }
-    transaction.execute(MOVE_ON, params![next.generation, next.wrap(&root, vault)?])?;
+    transaction.execute(MOVE_ON, params![next.generation, next.wrap(&root, vault)?, rotation.all])?;
     crash_point::reach("rotate.moved_on");
     transaction.commit()?;
     crash_point::reach("rotate.committed");

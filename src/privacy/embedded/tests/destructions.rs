@@ -46,3 +46,17 @@ fn what_was_seen_of_the_log_is_remembered() {
     assert_eq!(vault.witnessed().unwrap(), Some(Witnessed { size: 9, root: [9; 32] }));
     assert_eq!(vault.id(), id);
 }
+
+#[test]
+fn a_rotation_is_dated_and_an_erasure_is_none() {
+    let (dir, vault) = fresh();
+    let made = vault.last_rotation().unwrap();
+    assert!(made.timestamp() > 0);
+    let database = rusqlite::Connection::open(dir.path().join("vault.db")).unwrap();
+    database.execute("update vault set rotated = 0", []).unwrap();
+    let values = sealed(&vault, 1);
+    vault.destroy(&[doomed(values[0].0.subject, &Class::ALL)]).unwrap();
+    assert_eq!(vault.last_rotation().unwrap().timestamp(), 0);
+    vault.rotate().unwrap();
+    assert!(vault.last_rotation().unwrap() >= made);
+}
