@@ -28,6 +28,7 @@ words! {
     }
     Requester: requester, read_requester {
         Controller = "controller", Subject = "subject", Representative = "representative", Authority = "authority",
+        Drill = "drill",
     }
     ReportStatus: report_status, read_report_status {
         Fenced = "fenced", Scrubbed = "scrubbed", PendingFinality = "pending-finality", Final = "final",

@@ -56,7 +56,7 @@ plain! {
         "required": ["epoch", "class", "commitment"], "additionalProperties": false},
     LegalBasis => {"enum": ["account_closed", "no_longer_necessary", "consent_withdrawn", "objection",
         "unlawful_processing", "legal_obligation", "child"]},
-    Requester => {"enum": ["controller", "subject", "representative", "authority"]},
+    Requester => {"enum": ["controller", "subject", "representative", "authority", "drill"]},
     Finality => {"enum": ["A", "B", "C"]},
     ReportStatus => {"enum": ["fenced", "scrubbed", "pending-finality", "final", "partial", "failed"]},
     OwnText => {"type": "string"},
@@ -221,6 +221,8 @@ pub enum Requester {
     Representative,
     /// An authority or a court.
     Authority,
+    /// The service itself, to try the way of an erasure on a person that was made up for it.
+    Drill,
 }
 
 /// How final it is that a key is destroyed: the finality class of what the root key lives in.

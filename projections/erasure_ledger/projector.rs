@@ -9,6 +9,7 @@ statements! {
     request = "INSERT INTO erasure_ledger_v1 (erasure, app, subject, scope, operation, requested_position, requested_at,
             due_at, basis, requester, step, step_at, waits_until, held, ended)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $7, $12, $13, 0)";
+    fence = "UPDATE erasure_ledger_v1 SET fenced_at = COALESCE(fenced_at, $1) WHERE erasure = $2";
     advance = "UPDATE erasure_ledger_v1 SET step = $1, step_at = $2 WHERE erasure = $3";
     cancel = "UPDATE erasure_ledger_v1 SET step = $1, step_at = $2, ended = 1 WHERE erasure = $3";
     begin = "UPDATE erasure_ledger_v1 SET step = $1, step_at = $2, begun_at = $2, waits_until = 0, held = 0
@@ -49,6 +50,11 @@ impl Projection for ErasureLedger {
             Event::Erasure(event) => project_erasure(entry, event, changes),
             Event::User(user::Event::HoldPlaced(e)) => changes.push(hold, [1_u32.into(), e.subject.into()]),
             Event::User(user::Event::HoldReleased(e)) => changes.push(hold, [0_u32.into(), e.subject.into()]),
+            Event::User(
+                user::Event::Deactivated(user::Deactivated { erasure, .. })
+                | user::Event::Restricted(user::Restricted { erasure, .. })
+                | user::Event::Forgotten(user::Forgotten { erasure, .. }),
+            ) => changes.push_must_change(fence, [entry.recorded.recorded_at.into(), (*erasure).into()]),
             Event::User(_)
             | Event::App(_)
             | Event::Roster(_)

@@ -11,7 +11,8 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT erasure, app, subject, scope, operation, requested_position, requested_at, due_at, basis, requester,
-                step, step_at, waits_until, held, begun_at, scrubbed_at, finalised_at, report_position, report_status, notified_at
+                step, step_at, waits_until, held, begun_at, scrubbed_at, finalised_at, report_position, report_status, notified_at,
+                fenced_at
              FROM erasure_ledger_v1 ",
             $rest
         )
@@ -24,6 +25,7 @@ statements! {
     by_operation = select!("WHERE operation = $1 AND app = $2 ORDER BY requested_position LIMIT $3");
     by_erasure = select!("WHERE erasure = $1 AND app = $2");
     latest = select!("WHERE app = $1 AND requested_position < $2 ORDER BY requested_position DESC LIMIT $3");
+    drills = select!("WHERE app = $1 AND requester = 'drill' ORDER BY requested_position DESC LIMIT $2");
     not_told = select!("WHERE app = $1 AND notified_at IS NULL AND finalised_at >= $2 ORDER BY finalised_at LIMIT $3");
     in_time = select!("WHERE app = $1 AND requested_position > $2 AND requested_at >= $3 AND requested_at < $4
         ORDER BY requested_position LIMIT $5");
@@ -101,6 +103,8 @@ pub struct Erasure {
     pub waits_until: DateTime<Utc>,
     /// Whether a legal hold keeps it from beginning.
     pub held: bool,
+    /// From when no command about the person lands any more.
+    pub fenced_at: Option<DateTime<Utc>>,
     /// When it began.
     pub begun_at: Option<DateTime<Utc>>,
     /// When the keys were destroyed.
@@ -145,6 +149,7 @@ impl Erasure {
             finalised_at: row.optional_instant(16)?,
             report,
             notified_at: row.optional_instant(19)?,
+            fenced_at: row.optional_instant(20)?,
         })
     }
 }
@@ -202,6 +207,14 @@ pub async fn by_id(store: &ReadStore, app: &AppId, erasure: ErasureId) -> Result
 pub async fn page(store: &ReadStore, app: &AppId, before: Option<u64>, limit: u32) -> Result<Vec<Erasure>, Error> {
     let params = [app.into(), before.unwrap_or(u64::MAX).into(), paging::limit(limit)];
     store.rows(latest, &params, Erasure::read).await
+}
+
+/// The latest drill of an app.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn latest_drill(store: &ReadStore, app: &AppId) -> Result<Option<Erasure>, Error> {
+    store.row(drills, &[app.into(), paging::limit(1)], Erasure::read).await
 }
 
 /// The erasures of an app that were requested from one time to before another, the earliest first; `after`: the

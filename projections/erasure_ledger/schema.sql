@@ -17,6 +17,8 @@ CREATE TABLE erasure_ledger_v1 (
     held BIGINT NOT NULL,
     -- 1 once nothing is left to do.
     ended BIGINT NOT NULL,
+    -- From when no command about the person lands any more.
+    fenced_at BIGINT,
     begun_at BIGINT,
     scrubbed_at BIGINT,
     finalised_at BIGINT,
@@ -29,5 +31,6 @@ CREATE TABLE erasure_ledger_v1 (
 CREATE INDEX erasure_ledger_v1_subject ON erasure_ledger_v1 (subject, requested_position);
 CREATE INDEX erasure_ledger_v1_operation ON erasure_ledger_v1 (operation, requested_position);
 CREATE INDEX erasure_ledger_v1_of_app ON erasure_ledger_v1 (app, requested_position);
+CREATE INDEX erasure_ledger_v1_drills ON erasure_ledger_v1 (app, requested_position) WHERE requester = 'drill';
 CREATE INDEX erasure_ledger_v1_open ON erasure_ledger_v1 (held, waits_until) WHERE ended = 0;
 CREATE INDEX erasure_ledger_v1_untold ON erasure_ledger_v1 (app, finalised_at) WHERE notified_at IS NULL;

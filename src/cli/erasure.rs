@@ -41,6 +41,13 @@ pub(super) enum Task {
         #[command(flatten)]
         data: Data,
     },
+    /// Erase a user that is made up for it and verify the report: exit 0 final, 3 not final yet, 1 and 2 as for verify
+    Drill {
+        /// The app
+        app: AppId,
+        #[command(flatten)]
+        data: Data,
+    },
     /// Call an erasure off that has not begun
     Cancel {
         /// Its app
@@ -136,6 +143,7 @@ pub(super) fn run(task: Task) -> Result<ExitCode, Failure> {
                 Ok(())
             })
         }
+        Task::Drill { app, data } => drill(&app, &data),
         Task::Cancel { app, erasure, data } => with_engine(&data, async |engine, _| {
             let caller = Caller::internal(app.clone(), Actor::Operator);
             engine.execute(&caller, Command::cancel_erasure(ErasureId(erasure))).await?;
@@ -166,6 +174,24 @@ pub(super) fn run(task: Task) -> Result<ExitCode, Failure> {
         }
         Task::Release { who, data } => change(&data, &who, user::Command::ReleaseHold),
     }
+}
+
+fn drill(app: &AppId, data: &Data) -> Result<ExitCode, Failure> {
+    let mut verdict = None;
+    with_engine(data, async |engine, keeper| {
+        let caller = Caller { overrides_brake: true, ..Caller::internal(app.clone(), Actor::Operator) };
+        let (operation, _) = erasure::drill::begin(engine, &caller).await?;
+        finish(engine, keeper).await?;
+        for row in erasure_ledger::of_operation(engine.read(), app, &operation, 1).await? {
+            print(&row);
+            let issued = issue::newest(keeper, engine.vault().as_ref(), row.erasure, engine.now()).await?;
+            verdict = Some(verify(issued.envelope.as_bytes(), &keeper.verifiers()));
+        }
+        Ok(())
+    })?;
+    let verdict = verdict.ok_or("the drill's erasure is not in the ledger")?;
+    tell(&verdict);
+    Ok(ExitCode::from(verdict.exit_code()))
 }
 
 fn with_engine(
@@ -226,7 +252,12 @@ fn offline(path: &Path, keys: &[String]) -> Result<ExitCode, Failure> {
         Ok((report, trusted)) => verify(&report, &trusted),
         Err(error) => Verdict::Undecidable(error.to_string()),
     };
-    match &verdict {
+    tell(&verdict);
+    Ok(ExitCode::from(verdict.exit_code()))
+}
+
+fn tell(verdict: &Verdict) {
+    match verdict {
         Verdict::Final(report) | Verdict::NotFinal(report) => {
             let about = &report.erasure;
             let word = if matches!(verdict, Verdict::Final(_)) { "final" } else { "valid, but not final" };
@@ -236,5 +267,4 @@ fn offline(path: &Path, keys: &[String]) -> Result<ExitCode, Failure> {
         Verdict::Tampered(reason) => eprintln!("rollcall: the report is not to be believed: {reason}"),
         Verdict::Undecidable(reason) => eprintln!("rollcall: it cannot be decided: {reason}"),
     }
-    Ok(ExitCode::from(verdict.exit_code()))
 }

@@ -255,13 +255,14 @@ fn erase(
         let requested = erasure::request(erasure, subject, (scope, operation.clone()), request, waits, context.now);
         let of_erasure = Stream::Erasure(erasure);
         if not_before.is_some() || state.held {
-            events.push(&stream, user::restrict(state, subject, erasure, operation));
             events.push(&of_erasure, [requested]);
+            events.push(&stream, user::restrict(state, subject, erasure, operation));
             let tokens = Stream::Token(subject);
             events.push(&tokens, token::invalidate(token_state(world, &tokens), subject, context.now));
         } else {
+            events.push(&of_erasure, [requested]);
             events.push(&stream, user::fence(state, subject, scope, erasure, operation));
-            events.push(&of_erasure, [requested, erasure::begin(erasure, subject)]);
+            events.push(&of_erasure, [erasure::begin(erasure, subject)]);
             empty_own_streams(app, events, context, subject, scope);
         }
     }

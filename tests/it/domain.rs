@@ -173,8 +173,8 @@ fn a_deactivation_fences_the_user_and_ends_its_tokens_and_lists_in_one_decision(
     assert_eq!(
         given.when(Command::Deactivate(people(&["ada"]), Request::default())).unwrap(),
         [
-            "user.deactivated",
             "erasure.requested",
+            "user.deactivated",
             "erasure.begun",
             "token.invalidated_before",
             "blocklist.emptied",

@@ -26,6 +26,7 @@ use crate::engine::{self, Caller, Engine, journal};
 use crate::privacy::{self, Destruction, Doomed};
 
 pub mod callback;
+pub mod drill;
 mod preview;
 mod sealed;
 
@@ -33,7 +34,7 @@ pub use preview::{Preview, preview};
 pub use sealed::Counted;
 
 /// How many erasures share one rotation of the root.
-const BATCH_MAX: u32 = 100;
+const BATCH_MAX: u32 = 250;
 /// How long an unfinished erasure waits at most before it is taken up again.
 const EVERY: Duration = Duration::from_secs(2);
 /// Relations ended at once; the two sides of a mutual request are counted twice.

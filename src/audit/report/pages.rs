@@ -59,6 +59,7 @@ fn requester(requester: Requester) -> &'static str {
         Requester::Subject => "the person",
         Requester::Representative => "a representative of the person",
         Requester::Authority => "an authority",
+        Requester::Drill => "nobody: this was a drill with a person that was made up",
     }
 }
 

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::problem::{Answer, Problem};
 use super::users::user_id;
 use super::{Call, paging};
+use crate::audit::erasure::drill;
 use crate::audit::report::issue::{self, Issued, retained};
 use crate::audit::report::{Retained, pages};
 use crate::audit::{data_map, erasure};
@@ -137,6 +138,10 @@ async fn newest_of(call: &Call<'_>, id: &UserId) -> Result<Erasure, Problem> {
 pub(super) async fn request(call: &Call<'_>) -> Result<Answer, Problem> {
     let asked: Asked = call.json()?;
     let id = UserId::parse("user_id", &asked.user_id).map_err(|invalid| Problem::Invalid("#/user_id", invalid))?;
+    if asked.requester == Requester::Drill {
+        let expected = "controller, subject, representative or authority; a drill is POST /compliance/drills";
+        return Err(Problem::Invalid("#/requester", Invalid::malformed("requester", expected)));
+    }
     let mut caller = call.caller.clone();
     if asked.override_brake {
         call.needs(ApiScope::Operator)?;
@@ -165,6 +170,14 @@ pub(super) async fn request(call: &Call<'_>) -> Result<Answer, Problem> {
     let status = if is_new { StatusCode::ACCEPTED } else { StatusCode::OK };
     let body = Accepted { erasure: row.into(), salt: is_new.then_some(salt) };
     Ok(Answer::command(status, &body, done.position)?.at(location))
+}
+
+/// `POST /compliance/drills`. 202 with the erasure of a person that was made up.
+pub(super) async fn drill(call: &Call<'_>) -> Result<Answer, Problem> {
+    let (operation, position) = drill::begin(call.engine, &call.caller).await?;
+    let row = of_operation(call, &operation).await?.ok_or(Refusal::NoSuchErasure)?;
+    let location = format!("/api/v1/erasures/{}", row.erasure.0);
+    Ok(Answer::command(StatusCode::ACCEPTED, &Resource::from(row), position)?.at(location))
 }
 
 /// One page of erasures.

@@ -16,6 +16,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
+use crate::audit::erasure::drill;
 use crate::domain::Refusal;
 use crate::domain::values::Invalid;
 use crate::engine;
@@ -114,6 +115,15 @@ impl Problem {
 impl From<engine::Error> for Problem {
     fn from(error: engine::Error) -> Self {
         Self::Engine(error)
+    }
+}
+
+impl From<drill::Error> for Problem {
+    fn from(error: drill::Error) -> Self {
+        match error {
+            drill::Error::Engine(error) => error.into(),
+            drill::Error::MadeUp(_) => Self::unavailable(&error),
+        }
     }
 }
 

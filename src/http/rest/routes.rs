@@ -118,6 +118,8 @@ endpoints! {
         () => compliance::DataMap, "Every personal field that can be recorded (GDPR, Article 30); HTML where it is asked for.";
     "GET" "compliance/estate" => compliance::estate, "getEstate" Compliance ["month"]
         () => crate::audit::estate::Estate, "The erasures of a month in figures.";
+    "POST" "compliance/drills" => erasures::drill, "beginDrill" Compliance []
+        () => erasures::Resource, "Erase a person that is made up for it, to see that the whole way is open.";
     "POST" "compliance/requests" => requests::receive, "receiveRequest" Compliance []
         requests::Asked => requests::Resource, "Record what a person asks about their data.";
     "GET" "compliance/requests" => requests::list, "listRequests" Compliance ["cursor", "limit", "due_before"]

@@ -36,3 +36,41 @@ fn an_erasure_is_not_acknowledged_only_where_there_is_somebody_to_acknowledge_it
     let service = Service::start_in(service.data(), &[APP]);
     assert_eq!(after_erasing(&service, "bob"), (json!(2), json!(2)), "it wants to, and did not answer");
 }
+
+#[test]
+fn a_drill_goes_the_whole_way_and_is_told_apart_from_the_erasures_of_people() {
+    let service = Service::start(&[APP]);
+    service.register(APP, &["ada"]);
+    let before = ask(&service, "GET", "/api/v1/compliance/estate", "");
+    assert_eq!((&before["last_drill"], &before["retained"]), (&Value::Null, &json!([])));
+    let drill = ask(&service, "POST", "/api/v1/compliance/drills", "");
+    assert_eq!(drill["requester"], "drill", "{drill}");
+    let path = format!("/api/v1/erasures/{}", drill["id"].as_str().unwrap());
+    service.eventually("the drill is done", |service| ask(service, "GET", &path, "")["status"] == "finalised");
+    after_erasing(&service, "ada");
+    let estate = ask(&service, "GET", "/api/v1/compliance/estate", "");
+    assert_eq!((&estate["requested"], &estate["by_status"]), (&json!(1), &json!({"finalised": 1})), "{estate}");
+    let last = &estate["last_drill"];
+    assert_eq!(
+        (&last["erasure"], &last["status"], &last["report"]),
+        (&drill["id"], &json!("finalised"), &json!("final"))
+    );
+    let kept = estate["retained"].as_array().unwrap();
+    assert!(kept.iter().any(|kept| kept["what"] == "The userId the app chose" && kept["erasures"] == 1), "{estate}");
+    assert_eq!(estate["seconds_to_fenced"], json!({"p50": 0.0, "p95": 0.0, "p99": 0.0}), "one append holds both");
+    let users = ask(&service, "GET", "/api/v1/users", "");
+    assert_eq!(users["users"], json!([]), "nobody is left over");
+}
+
+#[test]
+fn nobody_may_pass_an_erasure_of_a_person_off_as_a_drill() {
+    let service = Service::start(&[APP]);
+    service.register(APP, &["ada"]);
+    let body = json!({"user_id": "ada", "scope": "forget", "requester": "drill"}).to_string();
+    let refused = ask(&service, "POST", "/api/v1/erasures", &body);
+    assert_eq!(
+        (&refused["status"], &refused["errors"][0]["pointer"]),
+        (&json!(422), &json!("#/requester")),
+        "{refused}"
+    );
+}
