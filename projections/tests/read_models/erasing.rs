@@ -45,8 +45,8 @@ fn known() -> Log {
 fn scrub(log: &mut Log, classes: Vec<Class>) {
     let (me, erasure) = (subject(1), ErasureId(Uuid::from_u128(1)));
     let stream = Stream::Erasure(erasure);
-    log.user(me, user::Deactivated { subject: me, erasure, operation: OperationId("op".into()) });
     log.record(stream.clone(), requested(erasure, me, Scope::Deactivate, "op"));
+    log.user(me, user::Deactivated { subject: me, erasure, operation: OperationId("op".into()) });
     log.record(stream.clone(), erasure::Event::from(erasure::Begun { erasure, subject: me }));
     log.record(stream, scrubbed(erasure, me, classes));
 }

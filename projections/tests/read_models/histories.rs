@@ -164,8 +164,8 @@ impl World {
         let position = self.log.events.len() as u128;
         let (erasure, operation) = (ErasureId(Uuid::from_u128(position)), OperationId(format!("op-{salt}")));
         let stream = Stream::Erasure(erasure);
-        self.log.user(me, user::Deactivated { subject: me, erasure, operation: operation.clone() });
         self.log.record(stream.clone(), requested(erasure, me, scope, &operation.0));
+        self.log.user(me, user::Deactivated { subject: me, erasure, operation });
         self.log.record(stream.clone(), erasure::Event::from(erasure::Begun { erasure, subject: me }));
         for pair in self.friends.clone() {
             if pair.both().contains(&me) {
