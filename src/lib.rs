@@ -6,6 +6,7 @@ pub mod audit;
 pub mod bench;
 pub mod cli;
 pub mod crash_point;
+pub mod database;
 pub mod domain;
 pub mod engine;
 pub mod eventlog;

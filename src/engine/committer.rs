@@ -13,7 +13,7 @@ use super::directory::{Directory, Hold};
 use super::journal;
 use crate::crash_point;
 use crate::domain::Reply;
-use crate::eventlog::{Append, Assert, EventLog, Idempotency, Item, Outcome};
+use crate::eventlog::{self, Append, Assert, EventLog, Idempotency, Item, Outcome};
 use crate::privacy::{Tag, Vault};
 
 /// Most sealed batches appended together.
@@ -131,9 +131,12 @@ pub(super) fn append_all(
             }
             Err(error) => {
                 epoch.fetch_add(1, Ordering::AcqRel);
-                tracing::warn!(%error, "an append failed; its commands were answered busy");
-                let reason = error.to_string();
-                waiting.into_iter().for_each(|waiting| waiting.answer(Answer::Failed(reason.clone())));
+                tracing::warn!(%error, "an append failed; its commands were answered so");
+                let answer = |error: &eventlog::Error| match error {
+                    eventlog::Error::Ambiguous(reason) => Answer::Unknown(reason.clone()),
+                    error => Answer::Failed(error.to_string()),
+                };
+                waiting.into_iter().for_each(|waiting| waiting.answer(answer(&error)));
             }
         }
     }

@@ -76,6 +76,8 @@ pub(super) enum Answer {
     Replayed([u8; 32], Vec<u8>),
     /// The log or the vault could not take it; nothing was recorded.
     Failed(String),
+    /// The log did not answer whether it took it.
+    Unknown(String),
 }
 
 /// A decided command.

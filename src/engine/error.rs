@@ -19,6 +19,9 @@ pub enum Error {
     /// Log, vault or read store cannot at the moment, for example because the disk is full. Nothing was recorded.
     #[error("the service cannot do this at the moment, try again: {0}")]
     Unavailable(String),
+    /// The log does not answer whether it kept the command. A retry with the same idempotency key settles it.
+    #[error("it is not known whether the command was recorded; repeat it with the same Idempotency-Key: {0}")]
+    Ambiguous(String),
     /// More erasures than the app allows within a minute.
     #[error(
         "too many erasures within a minute; try again in {seconds} s, raise `erasures_per_minute_max`, or override it"
@@ -37,7 +40,10 @@ pub enum Error {
 
 impl From<eventlog::Error> for Error {
     fn from(error: eventlog::Error) -> Self {
-        Self::Unavailable(error.to_string())
+        match error {
+            eventlog::Error::Ambiguous(reason) => Self::Ambiguous(reason),
+            error => Self::Unavailable(error.to_string()),
+        }
     }
 }
 

@@ -404,6 +404,7 @@ impl Engine {
                     let Some(guard) = guard else { return Err(Error::Busy) };
                     return self.replay(caller, guard, fingerprint, &outcome);
                 }
+                Ok(Answer::Unknown(reason)) => return Err(Error::Ambiguous(reason)),
                 Ok(Answer::Failed(reason)) => return Err(Error::Unavailable(reason)),
                 Err(_) => return Err(Error::Unavailable("the service is stopping".into())),
             }

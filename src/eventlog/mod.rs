@@ -15,6 +15,9 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 pub mod embedded;
+mod plan;
+pub mod postgres;
+mod tail;
 
 /// An event on its way into the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,6 +135,9 @@ pub enum Error {
     /// It cannot at the moment, for example because the disk is full. Of an append, nothing was kept.
     #[error("the event log is unavailable: {0}")]
     Unavailable(String),
+    /// Whether an append was kept cannot be told at the moment; with an idempotency key, a retry settles it.
+    #[error("it is not known whether the event log kept what it was given: {0}")]
+    Ambiguous(String),
     /// What it holds cannot be right: a hole, a torn row. The service must not go on.
     #[error("the event log is corrupt at position {position}: {reason}")]
     Corrupt {
@@ -182,7 +188,8 @@ pub trait EventLog: Send + Sync {
     /// The log cannot be written.
     async fn expire_outcomes(&self, time: DateTime<Utc>) -> Result<u64, Error>;
 
-    /// Replaces the blobs of events by what is left of them; returns how many events changed. The core stays.
+    /// Replaces the blobs of events, each named at most once, by what is left of them; returns how many events changed.
+    /// The core stays.
     ///
     /// # Errors
     /// The log cannot be written; nothing changed.

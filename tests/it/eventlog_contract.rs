@@ -1,15 +1,20 @@
 //! The contract of the event log: every adapter behaves as the model in memory does.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use rollcall::database::Database;
 use rollcall::eventlog::embedded::Embedded;
+use rollcall::eventlog::postgres::{Mode, Postgres};
 use rollcall::eventlog::{Append, Assert, EventLog, Idempotency, Item, NewEvent, Outcome, RawEvent};
 use uuid::Uuid;
+
+use crate::support::Cluster;
 
 const NAMES: [&str; 3] = ["user.registered", "user.renamed", "ban.imposed"];
 const KEYS: u8 = 5;
@@ -123,7 +128,7 @@ struct Plan {
 #[derive(Debug, Clone)]
 enum Step {
     Append(Vec<Plan>),
-    Detach(Vec<(u64, Option<u8>)>),
+    Detach(BTreeMap<u64, Option<u8>>),
     Expire(i64),
     Reopen,
 }
@@ -144,7 +149,7 @@ fn plan() -> impl Strategy<Value = Plan> {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => prop::collection::vec(plan(), 0..5).prop_map(Step::Append),
-        2 => prop::collection::vec((0_u64..30, prop::option::of(1_u8..9)), 0..4).prop_map(Step::Detach),
+        2 => prop::collection::btree_map(0_u64..30, prop::option::of(1_u8..9), 0..4).prop_map(Step::Detach),
         1 => (0_i64..40).prop_map(Step::Expire),
         1 => Just(Step::Reopen),
     ]
@@ -211,9 +216,11 @@ async fn compare(log: &dyn EventLog, model: &Model) -> Result<(), TestCaseError>
 }
 
 /// Does the steps to a log and to the model and compares all that can be seen, after each step.
-async fn behaves_like_the_model(open: fn(&Path) -> Arc<dyn EventLog>, steps: Vec<Step>) -> Result<(), TestCaseError> {
-    let dir = tempfile::tempdir().unwrap();
-    let (mut log, mut model, mut next) = (open(dir.path()), Model::default(), 0);
+async fn behaves_like_the_model(
+    open: impl AsyncFn() -> Arc<dyn EventLog>,
+    steps: Vec<Step>,
+) -> Result<(), TestCaseError> {
+    let (mut log, mut model, mut next) = (open().await, Model::default(), 0);
     for step in steps.into_iter().chain([Step::Reopen]) {
         match step {
             Step::Append(plans) => {
@@ -235,7 +242,7 @@ async fn behaves_like_the_model(open: fn(&Path) -> Arc<dyn EventLog>, steps: Vec
             }
             Step::Reopen => {
                 drop(log);
-                log = open(dir.path());
+                log = open().await;
             }
         }
         compare(log.as_ref(), &model).await?;
@@ -252,7 +259,22 @@ proptest! {
 
     #[test]
     fn the_embedded_log_behaves_like_the_model(steps in prop::collection::vec(step(), 1..12)) {
-        runtime().block_on(behaves_like_the_model(embedded, steps))?;
+        let dir = tempfile::tempdir().unwrap();
+        runtime().block_on(behaves_like_the_model(async || embedded(dir.path()), steps))?;
+    }
+}
+
+#[test]
+fn the_log_in_postgresql_behaves_like_the_model() {
+    let cluster = Cluster::start();
+    let config = ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() };
+    let checked = TestRunner::new(config).run(&prop::collection::vec(step(), 1..12), |steps| {
+        let database: Database = cluster.address(&cluster.database()).parse().unwrap();
+        let open = async || Arc::new(Postgres::open(&database, Mode::Append).await.unwrap()) as Arc<dyn EventLog>;
+        runtime().block_on(behaves_like_the_model(open, steps))
+    });
+    if let Err(error) = checked {
+        panic!("{error}");
     }
 }
 

@@ -13,6 +13,7 @@ mod engine;
 mod eventlog_contract;
 mod eventlog_damage;
 mod http;
+mod postgres;
 mod schemas_are_published;
 mod sdk;
 mod support;

@@ -11,14 +11,13 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::tail::Tail;
 use super::{Error, EventLog, Item, Outcome, RawEvent};
 
 mod names;
-mod tail;
 mod writer;
 
 use names::Names;
-use tail::Tail;
 use writer::{Task, Writer};
 
 /// "RLLC": tells a log from any other `SQLite` file.

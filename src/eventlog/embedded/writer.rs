@@ -10,9 +10,9 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::names::Names;
-use super::tail::Tail;
 use super::{Error, Item, OUTCOME, Outcome, RawEvent};
 use crate::crash_point;
+use crate::eventlog::tail::Tail;
 use crate::eventlog::{Append, Idempotency};
 
 /// Most batches committed together.

@@ -157,6 +157,7 @@ fn kind(problem: &Problem) -> (StatusCode, &'static str) {
             engine::Error::Refused(refusal) => kind_of_refusal(refusal),
             engine::Error::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             engine::Error::Behind => (StatusCode::SERVICE_UNAVAILABLE, "behind"),
+            engine::Error::Ambiguous(_) => (StatusCode::SERVICE_UNAVAILABLE, "outcome-unknown"),
             engine::Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             engine::Error::Braked { .. } => (StatusCode::TOO_MANY_REQUESTS, "erasures-braked"),
             engine::Error::KeyInUse => (StatusCode::CONFLICT, "idempotency-key-in-use"),
@@ -213,6 +214,10 @@ fn detail(problem: &Problem) -> Cow<'static, str> {
         Problem::MalformedKey => "an Idempotency-Key is 1 to 255 characters of ASCII".into(),
         Problem::Invalid(_, invalid) => invalid.to_string().into(),
         Problem::Json(reason) => format!("the body is not the JSON it should be: {reason}").into(),
+        Problem::Engine(engine::Error::Ambiguous(_)) => {
+            "it is not known whether this was recorded; repeat it with the same Idempotency-Key, which settles it"
+                .into()
+        }
         Problem::Engine(engine::Error::Unavailable(_)) => "the service cannot answer at the moment; try again".into(),
         Problem::Engine(error) => error.to_string().into(),
         Problem::Unwritable => "internal error".into(),
@@ -265,7 +270,9 @@ pub(super) fn respond(request: &HttpRequest, outcome: Result<Answer, Problem>) -
 fn failed(request: &HttpRequest, problem: &Problem) -> HttpResponse {
     let (status, name) = kind(problem);
     match problem {
-        Problem::Engine(error @ engine::Error::Unavailable(_)) => tracing::warn!(%error, "a call failed"),
+        Problem::Engine(error @ (engine::Error::Unavailable(_) | engine::Error::Ambiguous(_))) => {
+            tracing::warn!(%error, "a call failed")
+        }
         Problem::Unwritable => tracing::error!("an answer could not be written"),
         _ => tracing::debug!(name, "a call was refused"),
     }

@@ -113,9 +113,10 @@ fn codes(fault: &Fault, family: Family) -> (StatusCode, u16) {
         Fault::Invalid(invalid) => (StatusCode::BAD_REQUEST, code_of_invalid(invalid)),
         Fault::Engine(error) => match error {
             engine::Error::Refused(refusal) => codes_of_refusal(refusal, family),
-            engine::Error::Busy | engine::Error::Behind | engine::Error::Unavailable(_) => {
-                (StatusCode::SERVICE_UNAVAILABLE, 1050)
-            }
+            engine::Error::Busy
+            | engine::Error::Behind
+            | engine::Error::Unavailable(_)
+            | engine::Error::Ambiguous(_) => (StatusCode::SERVICE_UNAVAILABLE, 1050),
             engine::Error::Braked { .. } => (StatusCode::TOO_MANY_REQUESTS, 1008),
             engine::Error::KeyInUse => (StatusCode::CONFLICT, 1000),
             engine::Error::KeyMismatch => (StatusCode::UNPROCESSABLE_ENTITY, 1000),
@@ -184,9 +185,9 @@ fn text(fault: &Fault) -> Cow<'static, str> {
             None => invalid.to_string().into(),
         },
         Fault::Engine(engine::Error::Refused(refusal)) => refusal.to_string().into(),
-        Fault::Engine(engine::Error::Busy | engine::Error::Behind | engine::Error::Unavailable(_)) => {
-            "the service cannot answer at the moment; try again".into()
-        }
+        Fault::Engine(
+            engine::Error::Busy | engine::Error::Behind | engine::Error::Unavailable(_) | engine::Error::Ambiguous(_),
+        ) => "the service cannot answer at the moment; try again".into(),
         Fault::Engine(error @ engine::Error::Braked { .. }) => error.to_string().into(),
         Fault::Engine(engine::Error::KeyInUse) => "the same call is still running".into(),
         Fault::Engine(engine::Error::KeyMismatch) => "the idempotency key was used for another call".into(),
@@ -236,7 +237,9 @@ fn failed(request: &HttpRequest, path: &str, fault: &Fault) -> HttpResponse {
     // The path is only logged where it is one of the table: another one may hold anything.
     let route = if Route::of(path).is_some() { path } else { "none" };
     match fault {
-        Fault::Engine(error @ engine::Error::Unavailable(_)) => tracing::warn!(route, %error, "a call failed"),
+        Fault::Engine(error @ (engine::Error::Unavailable(_) | engine::Error::Ambiguous(_))) => {
+            tracing::warn!(route, %error, "a call failed")
+        }
         Fault::Unwritable(error) => tracing::error!(route, %error, "an answer could not be written"),
         Fault::Mismatched => tracing::error!(route, "a command was answered with what belongs to another"),
         _ => tracing::debug!(route, code, "a call was refused"),

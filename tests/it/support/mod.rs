@@ -1,10 +1,12 @@
 //! What the tests share: the service as a process of its own, and callers that sign.
 
+pub mod cluster;
 pub mod files;
 pub mod service;
 pub mod shape;
 pub mod soundness;
 pub mod wire;
 
+pub use cluster::Cluster;
 pub use files::copy_dir;
 pub use service::{App, Reply, Service, rollcall};

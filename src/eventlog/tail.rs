@@ -28,6 +28,11 @@ impl Tail {
     /// Adds what was just committed.
     pub(super) fn extend(&self, events: Vec<RawEvent>) {
         let mut window = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let next = events.first().map(|event| event.position);
+        if window.events.back().is_some_and(|last| next.is_some_and(|next| next != last.position + 1)) {
+            // Another node appended in between.
+            *window = Window::default();
+        }
         window.bytes += events.iter().map(weight).sum::<usize>();
         window.events.extend(events);
         while window.events.len() > EVENTS_MAX || window.bytes > BYTES_MAX {

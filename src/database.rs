@@ -1,0 +1,205 @@
+//! A `PostgreSQL` server, as its address names it: connections, pools and TLS.
+//!
+//! No statement is ever prepared by name and no setting outlives a transaction, so a `PgBouncer` in transaction mode may
+//! stand between; through one, notifications do not arrive, and whoever listens polls as well.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io::BufReader;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::sync::Notify;
+use tokio_postgres::{AsyncMessage, Client, Config};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// How long a connection may take to come about.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// How long whoever needs a pooled connection waits for a free one.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+/// After how long without an acknowledgement the other side counts as gone.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+
+/// Why a database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address is none.
+    #[error("the database address is not understood: {0}; it looks like postgres://user:password@host:5432/name")]
+    Address(String),
+    /// The certificates cannot be read.
+    #[error("sslrootcert {path} cannot be used: {reason}")]
+    Certificates {
+        /// Which file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// The server does not answer, or refuses.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Refused(told(&error))
+    }
+}
+
+/// What a server's error says, in one line. Never a value: the detail of a violated constraint is left out.
+#[must_use]
+pub fn told(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(db) => format!("{} (SQLSTATE {})", db.message(), db.code().code()),
+        None => {
+            let cause = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+            format!("{error}{cause}")
+        }
+    }
+}
+
+/// The address of a database: `postgres://user:password@host:port/name`, or `key=value` pairs. `sslmode` is `disable`,
+/// `prefer` or `require`; with `require` the server's certificate must be valid under `sslrootcert` (a PEM file), or
+/// under the machine's own roots.
+#[derive(Clone)]
+pub struct Database {
+    config: Config,
+    tls: MakeRustlsConnect,
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the password.
+        write!(f, "{:?}/{}", self.config.get_hosts(), self.config.get_dbname().unwrap_or_default())
+    }
+}
+
+impl FromStr for Database {
+    type Err = Error;
+
+    fn from_str(address: &str) -> Result<Self, Error> {
+        let (address, roots) = without_roots(address);
+        let mut config: Config = address.parse().map_err(|error: tokio_postgres::Error| {
+            let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            Error::Address(cause)
+        })?;
+        if config.get_application_name().is_none() {
+            config.application_name("rollcall");
+        }
+        config.connect_timeout(CONNECT_MAX).keepalives_idle(SILENCE_MAX).tcp_user_timeout(SILENCE_MAX);
+        Ok(Self { config, tls: tls(roots.as_deref())? })
+    }
+}
+
+/// The address without `sslrootcert`, which the driver does not know, and that file.
+fn without_roots(address: &str) -> (String, Option<String>) {
+    let mut roots = None;
+    let mut keep = |pair: &&str| match pair.strip_prefix("sslrootcert=") {
+        Some(path) => {
+            roots = Some(path.to_owned());
+            false
+        }
+        None => true,
+    };
+    let kept = match address.split_once('?') {
+        Some((base, query)) => {
+            let kept: Vec<_> = query.split('&').filter(&mut keep).collect();
+            if kept.is_empty() { base.to_owned() } else { format!("{base}?{}", kept.join("&")) }
+        }
+        None => address.split(' ').filter(&mut keep).collect::<Vec<_>>().join(" "),
+    };
+    (kept, roots)
+}
+
+fn tls(roots: Option<&str>) -> Result<MakeRustlsConnect, Error> {
+    let mut store = RootCertStore::empty();
+    match roots {
+        Some(path) => {
+            let failed = |reason: String| Error::Certificates { path: path.into(), reason };
+            let mut pem = BufReader::new(std::fs::File::open(path).map_err(|error| failed(error.to_string()))?);
+            let certificates: Vec<_> =
+                rustls_pemfile::certs(&mut pem).collect::<Result<_, _>>().map_err(|error| failed(error.to_string()))?;
+            let (added, _) = store.add_parsable_certificates(certificates);
+            if added == 0 {
+                return Err(failed("it holds no certificate".into()));
+            }
+        }
+        None => {
+            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::Address(error.to_string()))?
+        .with_root_certificates(store)
+        .with_no_client_auth();
+    Ok(MakeRustlsConnect::new(config))
+}
+
+impl Database {
+    /// Opens a connection of its own. `heard` is told of every notification.
+    ///
+    /// # Errors
+    /// The server does not answer in time, or refuses.
+    pub async fn connect(&self, heard: Option<Arc<Notify>>) -> Result<Client, Error> {
+        let connecting = tokio::time::timeout(CONNECT_MAX, self.config.connect(self.tls.clone()));
+        let (client, mut connection) =
+            connecting.await.map_err(|_| Error::Refused("the database does not answer".into()))??;
+        tokio::spawn(async move {
+            while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
+                match message {
+                    Ok(AsyncMessage::Notification(_)) => heard.iter().for_each(|heard| heard.notify_one()),
+                    Ok(_) => {}
+                    Err(error) => {
+                        tracing::debug!(error = told(&error), "a connection to the database ended");
+                        return;
+                    }
+                }
+            }
+        });
+        Ok(client)
+    }
+
+    /// A pool of at most `size` connections, opened when they are needed.
+    ///
+    /// # Errors
+    /// The pool cannot be made.
+    pub fn pool(&self, size: usize) -> Result<Pool, Error> {
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_config(self.config.clone(), self.tls.clone(), recycling);
+        Pool::builder(manager)
+            .max_size(size)
+            .wait_timeout(Some(WAIT_MAX))
+            .create_timeout(Some(CONNECT_MAX))
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|error| Error::Refused(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_address_may_name_the_certificates_it_trusts() {
+        let found = |address| without_roots(address).1;
+        assert_eq!(found("postgres://a@b/c?sslmode=require&sslrootcert=/x.pem").unwrap(), "/x.pem");
+        assert_eq!(found("host=b sslrootcert=/x.pem user=a").unwrap(), "/x.pem");
+        assert_eq!(without_roots("postgres://a@b/c?sslrootcert=/x.pem").0, "postgres://a@b/c");
+        assert_eq!(without_roots("postgres://a@b/c?sslmode=disable").0, "postgres://a@b/c?sslmode=disable");
+        let missing = Database::from_str("postgres://a@b/c?sslrootcert=/nothing/there.pem").unwrap_err();
+        assert!(missing.to_string().starts_with("sslrootcert /nothing/there.pem cannot be used"), "{missing}");
+    }
+
+    #[test]
+    fn what_is_no_address_is_told_and_a_password_is_never_shown() {
+        assert!(matches!(Database::from_str("postgres://a@b/c?frobnicate=1"), Err(Error::Address(_))));
+        let shown = format!("{:?}", Database::from_str("postgres://ada:geheim@example.org/rollcall").unwrap());
+        assert!(shown.contains("example.org") && !shown.contains("geheim"), "{shown}");
+    }
+}

@@ -1,0 +1,100 @@
+//! What becomes of the items of a batch, once it is known which revisions their streams have and which keys were used.
+
+use std::collections::HashMap;
+
+use super::{Append, Idempotency, Item, Outcome, RawEvent};
+
+/// A batch on its way into a log, item by item. Later items see what earlier ones append.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// Position of the last event, those of this batch included.
+    pub(super) head: u64,
+    /// The revision of every stream the batch names; one that is missing does not exist.
+    pub(super) revisions: HashMap<String, u64>,
+    /// Fingerprint and outcome of every key the batch names and somebody used.
+    pub(super) outcomes: HashMap<[u8; 32], ([u8; 32], Vec<u8>)>,
+    /// What is to be inserted.
+    pub(super) events: Vec<RawEvent>,
+    /// Keys that are used now.
+    pub(super) kept: Vec<Idempotency>,
+    /// What became of each item so far.
+    pub(super) outcomes_told: Vec<Outcome>,
+    /// Streams that grow, with the revision they get.
+    pub(super) grown: HashMap<String, u64>,
+}
+
+/// Every stream a batch names.
+pub(super) fn streams(batch: &[Item]) -> Vec<&str> {
+    let appends = batch.iter().flat_map(|item| &item.appends).map(|append| append.stream.as_str());
+    let asserts = batch.iter().flat_map(|item| &item.asserts).map(|assert| assert.stream.as_str());
+    let mut streams: Vec<_> = appends.chain(asserts).collect();
+    streams.sort_unstable();
+    streams.dedup();
+    streams
+}
+
+/// Every key a batch names.
+pub(super) fn keys(batch: &[Item]) -> Vec<&[u8]> {
+    batch.iter().filter_map(|item| item.idempotency.as_ref().map(|guard| &guard.key[..])).collect()
+}
+
+impl Plan {
+    fn revision(&self, stream: &str) -> u64 {
+        self.revisions.get(stream).copied().unwrap_or(0)
+    }
+
+    /// The first reason not to append an item.
+    fn objection(&self, item: &Item) -> Option<Outcome> {
+        if let Some((fingerprint, outcome)) = item.idempotency.as_ref().and_then(|guard| self.outcomes.get(&guard.key))
+        {
+            return Some(Outcome::Replayed { fingerprint: *fingerprint, outcome: outcome.clone() });
+        }
+        let appends = item.appends.iter().map(|append| (&append.stream, append.expected));
+        let asserts = item.asserts.iter().map(|assert| (&assert.stream, assert.expected));
+        for (stream, expected) in appends.chain(asserts) {
+            let current = self.revision(stream);
+            if current != expected {
+                return Some(Outcome::Conflict { stream: stream.clone(), current });
+            }
+        }
+        // A stream that stands twice in an item cannot have the expected revision the second time.
+        let twice =
+            item.appends.iter().enumerate().find(|(index, append)| {
+                item.appends.iter().take(*index).any(|earlier| earlier.stream == append.stream)
+            });
+        twice.map(|(_, append)| Outcome::Conflict { stream: append.stream.clone(), current: append.expected })
+    }
+
+    /// Adds an item, or tells why it is not appended.
+    pub(super) fn add(&mut self, item: Item) -> Outcome {
+        if let Some(objection) = self.objection(&item) {
+            return objection;
+        }
+        let first = self.head + 1;
+        for Append { stream, expected, events } in item.appends {
+            let mut revision = expected;
+            for event in events {
+                revision += 1;
+                self.head += 1;
+                self.events.push(RawEvent {
+                    position: self.head,
+                    stream: stream.clone(),
+                    revision,
+                    id: event.id,
+                    name: event.name.to_owned(),
+                    version: event.version,
+                    recorded_at: event.recorded_at,
+                    core: event.core,
+                    blobs: event.blobs,
+                });
+            }
+            self.revisions.insert(stream.clone(), revision);
+            self.grown.insert(stream, revision);
+        }
+        if let Some(guard) = item.idempotency {
+            self.outcomes.insert(guard.key, (guard.fingerprint, guard.outcome.clone()));
+            self.kept.push(guard);
+        }
+        Outcome::Appended { first, last: self.head }
+    }
+}

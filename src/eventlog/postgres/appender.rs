@@ -1,0 +1,330 @@
+//! The batcher of a node: takes what is queued, commits it in one transaction under the log's lock, then answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use tokio::sync::{mpsc, oneshot};
+use tokio_postgres::Client;
+use tokio_postgres::types::{ToSql, Type};
+use uuid::Uuid;
+
+use super::{AT, Error, Faults, REWOUND, Shared, fingerprint, number, stored};
+use crate::crash_point;
+use crate::database::Database;
+use crate::eventlog::plan::{self, Plan};
+use crate::eventlog::{Item, Outcome};
+
+/// Most batches committed together.
+const TOGETHER_MAX: usize = 16;
+/// How long one batch may take, the wait for the lock included.
+const BATCH_MAX: Duration = Duration::from_secs(20);
+/// How long it is tried to find out what became of a commit whose answer was lost.
+const SETTLE_MAX: Duration = Duration::from_secs(15);
+const RETRY_AFTER: Duration = Duration::from_millis(250);
+
+// A node that stands still with the lock held loses it: everybody else waits for it.
+const BEGIN: &str = "begin isolation level read committed read write;
+    set local lock_timeout = '10s'; set local idle_in_transaction_session_timeout = '10s';
+    set local statement_timeout = '15s'; set local synchronous_commit = on";
+/// "RLLC", the lock of the log within its database.
+const LOCK: &str = "select pg_advisory_xact_lock(1380731971)";
+const HEAD: &str = "select coalesce(max(position), 0) from rollcall_log.event";
+const HEADS: &str = "select stream, revision from rollcall_log.stream_head where stream = any($1)";
+const OUTCOMES: &str = "select key, fingerprint, outcome from rollcall_log.outcome where key = any($1)";
+const INSERT: &str = "insert into rollcall_log.event
+    (position, stream, revision, id, name, version, recorded_at, core, blobs)
+    select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+const MOVE_HEADS: &str = "insert into rollcall_log.stream_head (stream, revision) select * from unnest($1, $2)
+    on conflict (stream) do update set revision = excluded.revision";
+const KEEP: &str = "insert into rollcall_log.outcome (key, fingerprint, outcome, recorded_at)
+    select * from unnest($1, $2, $3, $4)";
+const NOTIFY: &str = "notify rollcall_log";
+const DETACH: &str = "update rollcall_log.event e set blobs = r.blobs from unnest($1, $2) as r (position, blobs)
+    where e.position = r.position and e.blobs is distinct from r.blobs";
+const EXPIRE: &str = "delete from rollcall_log.outcome where recorded_at < $1";
+
+/// A parameter with its type: nothing is prepared by name.
+pub(super) type Param<'p> = (&'p (dyn ToSql + Sync), Type);
+type Answer<T> = oneshot::Sender<Result<T, Error>>;
+
+/// What the appender is asked.
+pub(super) enum Task {
+    Append(Vec<Item>, Answer<Vec<Outcome>>),
+    Detach(Vec<(u64, Option<Bytes>)>, Answer<u64>),
+    ExpireOutcomes(DateTime<Utc>, Answer<u64>),
+}
+
+/// Why a batch did not come to its end.
+enum Failure {
+    /// Nothing of it was kept.
+    Nothing(Error),
+    /// The answer to its commit was lost.
+    Unknown(Error),
+}
+
+impl<E: Into<Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Nothing(error.into())
+    }
+}
+
+pub(super) struct Appender {
+    database: Database,
+    client: Option<Client>,
+    shared: Arc<Shared>,
+    faults: Faults,
+}
+
+impl Appender {
+    pub(super) fn new(database: Database, client: Client, shared: Arc<Shared>, faults: Faults) -> Self {
+        Self { database, client: Some(client), shared, faults }
+    }
+
+    /// Runs until nobody can ask any more; what was asked before is done.
+    pub(super) async fn run(mut self, mut tasks: mpsc::Receiver<Task>) {
+        let mut taken = Vec::with_capacity(TOGETHER_MAX);
+        while tasks.recv_many(&mut taken, TOGETHER_MAX).await > 0 {
+            let mut appends = Vec::new();
+            for task in taken.drain(..) {
+                match task {
+                    Task::Append(items, answer) => appends.push((items, answer)),
+                    Task::Detach(remaining, answer) => {
+                        self.append_together(std::mem::take(&mut appends)).await;
+                        let _ = answer.send(self.detach(&remaining).await);
+                    }
+                    Task::ExpireOutcomes(time, answer) => {
+                        let time = time.timestamp_millis();
+                        let _ = answer.send(self.execute(EXPIRE, &[(&time, Type::INT8)]).await);
+                    }
+                }
+            }
+            self.append_together(appends).await;
+        }
+    }
+
+    async fn append_together(&mut self, batches: Vec<(Vec<Item>, Answer<Vec<Outcome>>)>) {
+        if batches.is_empty() {
+            return;
+        }
+        let (batches, answers): (Vec<_>, Vec<_>) = batches.into_iter().unzip();
+        let sizes: Vec<_> = batches.iter().map(Vec::len).collect();
+        match self.append(batches.into_iter().flatten().collect()).await {
+            Ok(outcomes) => {
+                let mut outcomes = outcomes.into_iter();
+                for (answer, size) in answers.into_iter().zip(sizes) {
+                    let _ = answer.send(Ok(outcomes.by_ref().take(size).collect()));
+                }
+            }
+            Err(error) => answers.into_iter().for_each(|answer| drop(answer.send(Err(error.clone())))),
+        }
+    }
+
+    async fn append(&mut self, items: Vec<Item>) -> Result<Vec<Outcome>, Error> {
+        self.shared.whole()?;
+        let client = self.client().await?;
+        let mut plan = Plan::default();
+        let committed = tokio::time::timeout(BATCH_MAX, commit(&client, &self.shared, &self.faults, items, &mut plan));
+        let outcomes = match committed.await {
+            Ok(Ok(outcomes)) => outcomes,
+            Ok(Err(Failure::Nothing(error))) => {
+                // Whatever state the connection is in: the transaction ends with it.
+                drop(client);
+                return Err(error);
+            }
+            Ok(Err(Failure::Unknown(error))) => {
+                drop(client);
+                return self.settle(plan, &error).await;
+            }
+            Err(_) => {
+                drop(client);
+                return self.settle(plan, &Error::Unavailable("the database does not answer in time".into())).await;
+            }
+        };
+        self.client = Some(client);
+        crash_point::reach("append.committed");
+        self.publish(plan);
+        Ok(outcomes)
+    }
+
+    /// Visible before acknowledged, so that whoever is answered can read it.
+    fn publish(&self, plan: Plan) {
+        if let Some((position, id)) = plan.events.last().map(|event| (event.position, event.id)) {
+            self.shared.tail.extend(plan.events);
+            self.shared.advance(position, id);
+        }
+    }
+
+    /// Finds out what became of a batch. The lock is free only once its transaction has ended one way or the other.
+    async fn settle(&mut self, plan: Plan, error: &Error) -> Result<Vec<Outcome>, Error> {
+        let outcomes = plan.outcomes_told.clone();
+        let until = tokio::time::Instant::now() + SETTLE_MAX;
+        while tokio::time::Instant::now() < until {
+            match self.was_kept(&plan).await {
+                Ok(true) => {
+                    tracing::info!("a commit whose answer was lost is in the log");
+                    self.publish(plan);
+                    return Ok(outcomes);
+                }
+                Ok(false) => return Err(Error::Unavailable(error.to_string())),
+                Err(again) => tracing::debug!(error = %again, "what became of a commit is not known yet"),
+            }
+            tokio::time::sleep(RETRY_AFTER).await;
+        }
+        Err(Error::Ambiguous(error.to_string()))
+    }
+
+    async fn was_kept(&mut self, plan: &Plan) -> Result<bool, Error> {
+        let client = self.client().await?;
+        client.batch_execute(&format!("{BEGIN}; {LOCK}")).await?;
+        let kept = if let Some(event) = plan.events.first() {
+            let position = stored(event.position);
+            let row = client.query_typed_opt(AT, &[(&position, Type::INT8)]).await?;
+            row.map(|row| row.try_get::<_, Uuid>(0)).transpose()? == Some(event.id)
+        } else if let Some(guard) = plan.kept.first() {
+            let keys = vec![&guard.key[..]];
+            !client.query_typed(OUTCOMES, &[(&keys, Type::BYTEA_ARRAY)]).await?.is_empty()
+        } else {
+            true
+        };
+        client.batch_execute("rollback").await?;
+        self.client = Some(client);
+        Ok(kept)
+    }
+
+    async fn detach(&mut self, remaining: &[(u64, Option<Bytes>)]) -> Result<u64, Error> {
+        let positions: Vec<_> = remaining.iter().map(|(position, _)| stored(*position)).collect();
+        let blobs: Vec<_> = remaining.iter().map(|(_, blobs)| blobs.as_deref()).collect();
+        crash_point::reach("detach.before");
+        let changed = self.execute(DETACH, &[(&positions, Type::INT8_ARRAY), (&blobs, Type::BYTEA_ARRAY)]).await?;
+        crash_point::reach("detach.committed");
+        for (position, blobs) in remaining {
+            self.shared.tail.detach(*position, blobs.as_ref());
+        }
+        Ok(changed)
+    }
+
+    async fn execute(&mut self, sql: &str, params: &[Param<'_>]) -> Result<u64, Error> {
+        self.shared.whole()?;
+        let client = self.client().await?;
+        let done = tokio::time::timeout(BATCH_MAX, client.execute_typed(sql, params)).await;
+        let done = done.map_err(|_| Error::Unavailable("the database does not answer in time".into()))??;
+        self.client = Some(client);
+        Ok(done)
+    }
+
+    /// The connection, taken: it is put back only after it was used without an error.
+    async fn client(&mut self) -> Result<Client, Error> {
+        match self.client.take().filter(|client| !client.is_closed()) {
+            Some(client) => Ok(client),
+            None => Ok(self.database.connect(None).await?),
+        }
+    }
+}
+
+async fn commit(
+    client: &Client,
+    shared: &Shared,
+    faults: &Faults,
+    items: Vec<Item>,
+    plan: &mut Plan,
+) -> Result<Vec<Outcome>, Failure> {
+    let lock = if faults.takes_lock() { LOCK } else { "select 1" };
+    let begin = format!("{BEGIN}; {lock}");
+    let (known, id) = *shared.last.borrow();
+    let known_stored = stored(known);
+    let (streams, keys) = (plan::streams(&items), plan::keys(&items));
+    let (at, heads, used): ([Param<'_>; 1], [Param<'_>; 1], [Param<'_>; 1]) =
+        ([(&known_stored, Type::INT8)], [(&streams, Type::TEXT_ARRAY)], [(&keys, Type::BYTEA_ARRAY)]);
+    // In one flight; the server does them in this order, each in a snapshot of its own.
+    let (begun, head, at, heads, used) = tokio::join!(
+        client.batch_execute(&begin),
+        client.query_typed_one(HEAD, &[]),
+        client.query_typed_opt(AT, &at),
+        client.query_typed(HEADS, &heads),
+        some(client, OUTCOMES, &used, keys.is_empty()),
+    );
+    // The first that failed says why; behind it, everything fails.
+    begun?;
+    let (head, at, heads, used) = (head?, at?, heads?, used?);
+    if known > 0 && at.map(|row| row.try_get::<_, Uuid>(0)).transpose()? != Some(id) {
+        return Err(shared.break_off(known, REWOUND).into());
+    }
+    plan.head = number(head.try_get(0)?)?;
+    for row in heads {
+        plan.revisions.insert(row.try_get(0)?, number(row.try_get(1)?)?);
+    }
+    for row in used {
+        let key = fingerprint(row.try_get(0)?)?;
+        plan.outcomes.insert(key, (fingerprint(row.try_get(1)?)?, row.try_get(2)?));
+    }
+    plan.outcomes_told = items.into_iter().map(|item| plan.add(item)).collect();
+    faults.stall(plan.head).await;
+    insert(client, plan).await?;
+    match client.batch_execute("commit").await {
+        Ok(()) => Ok(plan.outcomes_told.clone()),
+        Err(error) if error.as_db_error().is_some() => Err(Failure::Nothing(error.into())),
+        Err(error) => Err(Failure::Unknown(error.into())),
+    }
+}
+
+async fn some(
+    client: &Client,
+    sql: &str,
+    params: &[Param<'_>],
+    is_empty: bool,
+) -> Result<Vec<tokio_postgres::Row>, tokio_postgres::Error> {
+    if is_empty { Ok(vec![]) } else { client.query_typed(sql, params).await }
+}
+
+async fn insert(client: &Client, plan: &Plan) -> Result<(), Error> {
+    let Plan { events, grown, kept, .. } = plan;
+    let positions: Vec<_> = events.iter().map(|event| stored(event.position)).collect();
+    let streams: Vec<_> = events.iter().map(|event| event.stream.as_str()).collect();
+    let revisions: Vec<_> = events.iter().map(|event| stored(event.revision)).collect();
+    let ids: Vec<_> = events.iter().map(|event| event.id).collect();
+    let names: Vec<_> = events.iter().map(|event| event.name.as_str()).collect();
+    let versions: Vec<_> = events.iter().map(|event| i16::try_from(event.version).unwrap_or(i16::MAX)).collect();
+    let times: Vec<_> = events.iter().map(|event| event.recorded_at.timestamp_millis()).collect();
+    let cores: Vec<_> = events.iter().map(|event| &event.core[..]).collect();
+    let blobs: Vec<_> = events.iter().map(|event| event.blobs.as_deref()).collect();
+    let insert: [Param<'_>; 9] = [
+        (&positions, Type::INT8_ARRAY),
+        (&streams, Type::TEXT_ARRAY),
+        (&revisions, Type::INT8_ARRAY),
+        (&ids, Type::UUID_ARRAY),
+        (&names, Type::TEXT_ARRAY),
+        (&versions, Type::INT2_ARRAY),
+        (&times, Type::INT8_ARRAY),
+        (&cores, Type::BYTEA_ARRAY),
+        (&blobs, Type::BYTEA_ARRAY),
+    ];
+    let (grown, heads): (Vec<_>, Vec<_>) = grown.iter().map(|(name, head)| (name.as_str(), stored(*head))).unzip();
+    let heads: [Param<'_>; 2] = [(&grown, Type::TEXT_ARRAY), (&heads, Type::INT8_ARRAY)];
+    let keys: Vec<_> = kept.iter().map(|guard| &guard.key[..]).collect();
+    let fingerprints: Vec<_> = kept.iter().map(|guard| &guard.fingerprint[..]).collect();
+    let outcomes: Vec<_> = kept.iter().map(|guard| &guard.outcome[..]).collect();
+    let used_at: Vec<_> = kept.iter().map(|guard| guard.recorded_at.timestamp_millis()).collect();
+    let keep: [Param<'_>; 4] = [
+        (&keys, Type::BYTEA_ARRAY),
+        (&fingerprints, Type::BYTEA_ARRAY),
+        (&outcomes, Type::BYTEA_ARRAY),
+        (&used_at, Type::INT8_ARRAY),
+    ];
+    let written = tokio::join!(
+        write(client, INSERT, &insert, events.is_empty()),
+        write(client, MOVE_HEADS, &heads, events.is_empty()),
+        write(client, KEEP, &keep, kept.is_empty()),
+        write(client, NOTIFY, &[], events.is_empty()),
+    );
+    [written.0, written.1, written.2, written.3].into_iter().collect::<Result<(), _>>()?;
+    Ok(())
+}
+
+async fn write(client: &Client, sql: &str, params: &[Param<'_>], is_empty: bool) -> Result<(), tokio_postgres::Error> {
+    if !is_empty {
+        client.execute_typed(sql, params).await?;
+    }
+    Ok(())
+}

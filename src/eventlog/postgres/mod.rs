@@ -1,0 +1,275 @@
+//! The log in `PostgreSQL`: a batcher per node, no leader, readers beside it.
+//!
+//! A batch takes the log's advisory lock, reads the last position, checks revisions, inserts and commits; the lock goes
+//! only once the commit is visible. So position n + 1 is never handed out before n can be seen, whatever other
+//! transactions are open, and the primary key turns any mistake into an error instead of a skip.
+
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use deadpool_postgres::Pool;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::tail::Tail;
+use super::{Error, EventLog, Item, Outcome, RawEvent};
+use crate::database::{self, Database};
+
+mod appender;
+mod faults;
+mod follower;
+mod prepare;
+
+use appender::{Appender, Task};
+pub use faults::Faults;
+
+/// Connections that read.
+const READERS_MAX: usize = 8;
+/// Most batches waiting for the appender; the engine in front bounds what is in them.
+const QUEUE_MAX: usize = 64;
+
+const OF_STREAM: &str = "select position, stream, revision, id, name, version, recorded_at, core, blobs
+    from rollcall_log.event where stream = $1 and revision > $2 order by revision limit $3";
+const OF_ALL: &str = "select position, stream, revision, id, name, version, recorded_at, core, blobs
+    from rollcall_log.event where position > $1 order by position limit $2";
+const LAST: &str = "select position, id from rollcall_log.event order by position desc limit 1";
+const AT: &str = "select id from rollcall_log.event where position = $1";
+const OUTCOME: &str = "select fingerprint, outcome from rollcall_log.outcome where key = $1";
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Unavailable(database::told(&error))
+    }
+}
+
+impl From<database::Error> for Error {
+    fn from(error: database::Error) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<deadpool_postgres::PoolError> for Error {
+    fn from(error: deadpool_postgres::PoolError) -> Self {
+        match error {
+            deadpool_postgres::PoolError::Backend(error) => error.into(),
+            error => Self::Unavailable(format!("no connection to the database is free: {error}")),
+        }
+    }
+}
+
+/// Whether a node may append, or only follows, as on a standby.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Appends and reads.
+    Append,
+    /// Only reads.
+    Read,
+}
+
+/// What every part of the log knows: how far it is, and whether it may go on.
+struct Shared {
+    tail: Tail,
+    /// The last event that was seen. A server that does not hold it any more has lost what was acknowledged.
+    last: watch::Sender<(u64, Uuid)>,
+    head: watch::Sender<u64>,
+    broken: OnceLock<Error>,
+}
+
+impl Shared {
+    /// Tells everybody that the log holds this event.
+    fn advance(&self, position: u64, id: Uuid) {
+        let moved = self.last.send_if_modified(|last| {
+            let moves = position > last.0;
+            if moves {
+                *last = (position, id);
+            }
+            moves
+        });
+        if moved {
+            self.head.send_if_modified(|head| {
+                let moves = position > *head;
+                *head = position.max(*head);
+                moves
+            });
+        }
+    }
+
+    /// The log cannot be what it was: it must not be used any more.
+    fn break_off(&self, position: u64, reason: &str) -> Error {
+        let error = Error::Corrupt { position, reason: reason.into() };
+        tracing::error!(%error, "the log is not used any more");
+        self.broken.get_or_init(|| error).clone()
+    }
+
+    fn whole(&self) -> Result<(), Error> {
+        self.broken.get().map_or(Ok(()), |error| Err(error.clone()))
+    }
+}
+
+/// What a server says that does not hold an event any more which was there.
+const REWOUND: &str = "the database does not hold this event any more: it was restored to an earlier state, or a standby \
+    took over that had not received it. Stop every node; bring the missing events back, or run `rollcall recover`";
+
+/// A log on a `PostgreSQL` server.
+pub struct Postgres {
+    pool: Pool,
+    tasks: Option<mpsc::Sender<Task>>,
+    shared: Arc<Shared>,
+    head: watch::Receiver<u64>,
+    stop: CancellationToken,
+}
+
+impl Postgres {
+    /// Opens the log of a database, making it if it does not exist and the role may.
+    ///
+    /// # Errors
+    /// The server is unavailable, the log is of a newer version, or the role may not make it.
+    pub async fn open(database: &Database, mode: Mode) -> Result<Self, Error> {
+        Self::open_with(database, mode, Faults::default()).await
+    }
+
+    /// Opens the log with faults that a test wants.
+    ///
+    /// # Errors
+    /// As [`Postgres::open`].
+    pub async fn open_with(database: &Database, mode: Mode, faults: Faults) -> Result<Self, Error> {
+        let mut client = database.connect(None).await?;
+        prepare::prepare(&mut client, mode).await?;
+        let pool = database.pool(READERS_MAX)?;
+        let last = last(&client).await?.unwrap_or_default();
+        let (head, watched) = watch::channel(last.0);
+        let (last, _) = watch::channel(last);
+        let shared = Arc::new(Shared { tail: Tail::default(), last, head, broken: OnceLock::new() });
+        let stop = CancellationToken::new();
+        tokio::spawn(follower::run(database.clone(), shared.clone(), mode, stop.clone()));
+        let tasks = (mode == Mode::Append).then(|| {
+            let (tasks, queue) = mpsc::channel(QUEUE_MAX);
+            let appender = Appender::new(database.clone(), client, shared.clone(), faults);
+            tokio::spawn(appender.run(queue));
+            tasks
+        });
+        Ok(Self { pool, tasks, shared, head: watched, stop })
+    }
+
+    async fn ask<T>(&self, task: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Task) -> Result<T, Error> {
+        let stopped = || Error::Unavailable("the log is stopping".into());
+        let tasks = self.tasks.as_ref().ok_or_else(|| Error::Unavailable("the log is opened to be read".into()))?;
+        let (answer, answered) = oneshot::channel();
+        tasks.send(task(answer)).await.map_err(|_| stopped())?;
+        answered.await.map_err(|_| stopped())?
+    }
+
+    async fn select(&self, sql: &str, params: &[appender::Param<'_>]) -> Result<Vec<RawEvent>, Error> {
+        self.shared.whole()?;
+        let client = self.pool.get().await?;
+        let rows = client.query_typed(sql, params).await?;
+        rows.iter().map(raw).collect()
+    }
+}
+
+async fn last(client: &tokio_postgres::Client) -> Result<Option<(u64, Uuid)>, Error> {
+    let row = client.query_typed_opt(LAST, &[]).await?;
+    row.map(|row| Ok((number(row.try_get(0)?)?, row.try_get(1)?))).transpose()
+}
+
+/// A number the database holds as a signed one.
+fn number(stored: i64) -> Result<u64, Error> {
+    u64::try_from(stored).map_err(|_| Error::Corrupt { position: 0, reason: "a number is negative".into() })
+}
+
+fn stored(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn raw(row: &Row) -> Result<RawEvent, Error> {
+    let position = number(row.try_get(0)?)?;
+    let corrupt = |reason: &str| Error::Corrupt { position, reason: reason.into() };
+    Ok(RawEvent {
+        position,
+        stream: row.try_get(1)?,
+        revision: number(row.try_get(2)?)?,
+        id: row.try_get(3)?,
+        name: row.try_get(4)?,
+        version: u16::try_from(row.try_get::<_, i16>(5)?).map_err(|_| corrupt("its version is none"))?,
+        recorded_at: DateTime::from_timestamp_millis(row.try_get(6)?).ok_or_else(|| corrupt("its time is none"))?,
+        core: row.try_get::<_, Vec<u8>>(7)?.into(),
+        blobs: row.try_get::<_, Option<Vec<u8>>>(8)?.map(Bytes::from),
+    })
+}
+
+#[async_trait]
+impl EventLog for Postgres {
+    async fn append(&self, batch: Vec<Item>) -> Result<Vec<Outcome>, Error> {
+        self.ask(|answer| Task::Append(batch, answer)).await
+    }
+
+    async fn read_stream(&self, stream: &str, after: u64, limit: usize) -> Result<Vec<RawEvent>, Error> {
+        let (after, limit) = (stored(after), stored(limit as u64));
+        self.select(OF_STREAM, &[(&stream, Type::TEXT), (&after, Type::INT8), (&limit, Type::INT8)]).await
+    }
+
+    async fn read_all(&self, after: u64, limit: usize) -> Result<Vec<RawEvent>, Error> {
+        self.shared.whole()?;
+        // Before the query: what is appended meanwhile is not missing.
+        let head = self.head();
+        if after >= head {
+            return Ok(vec![]);
+        }
+        if let Some(events) = self.shared.tail.after(after, limit).filter(|events| !events.is_empty() || limit == 0) {
+            return Ok(events);
+        }
+        let (from, limit_stored) = (stored(after), stored(limit as u64));
+        let events = self.select(OF_ALL, &[(&from, Type::INT8), (&limit_stored, Type::INT8)]).await?;
+        for (expected, event) in (after + 1..).zip(&events) {
+            if event.position != expected {
+                let reason = format!("the log has a hole: after {} comes {}", expected - 1, event.position);
+                return Err(Error::Corrupt { position: expected, reason });
+            }
+        }
+        if events.is_empty() && limit > 0 {
+            return Err(self.shared.break_off(after + 1, REWOUND));
+        }
+        Ok(events)
+    }
+
+    fn head(&self) -> u64 {
+        *self.head.borrow()
+    }
+
+    fn watch(&self) -> watch::Receiver<u64> {
+        self.head.clone()
+    }
+
+    async fn stored_outcome(&self, key: [u8; 32]) -> Result<Option<([u8; 32], Vec<u8>)>, Error> {
+        let client = self.pool.get().await?;
+        let row = client.query_typed_opt(OUTCOME, &[(&&key[..], Type::BYTEA)]).await?;
+        row.map(|row| Ok((fingerprint(row.try_get(0)?)?, row.try_get(1)?))).transpose()
+    }
+
+    async fn expire_outcomes(&self, time: DateTime<Utc>) -> Result<u64, Error> {
+        self.ask(|answer| Task::ExpireOutcomes(time, answer)).await
+    }
+
+    async fn detach(&self, remaining: Vec<(u64, Option<Bytes>)>) -> Result<u64, Error> {
+        self.ask(|answer| Task::Detach(remaining, answer)).await
+    }
+}
+
+fn fingerprint(stored: &[u8]) -> Result<[u8; 32], Error> {
+    stored.try_into().map_err(|_| Error::Corrupt { position: 0, reason: "a fingerprint is not 32 bytes".into() })
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // The appender ends when nobody can ask it any more; what it was asked is finished first.
+        self.stop.cancel();
+    }
+}
+
+/// Woken by a notification, and by the clock behind it.
+type Hint = Arc<Notify>;

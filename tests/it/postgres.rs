@@ -1,0 +1,5 @@
+//! The log on a real `PostgreSQL`: its order under adversaries, and what becomes of it when something breaks.
+
+mod faults;
+mod history;
+mod torture;

@@ -1,0 +1,1 @@
+//! What becomes of the log when something breaks.

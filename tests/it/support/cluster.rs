@@ -1,0 +1,133 @@
+//! A `PostgreSQL` server of a test's own, thrown away with it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Where the server's programs are.
+fn programs() -> PathBuf {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").ok();
+    let mut bins = versions.into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path().join("bin"));
+    bins.find(|bin| bin.join("initdb").exists()).expect("PostgreSQL is not installed: run ./test.sh, which installs it")
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n")
+}
+
+/// Runs a program as somebody who is not root, which the server refuses.
+fn run(program: &Path, arguments: &[&str]) -> Output {
+    let mut command = if is_root() {
+        let mut command = Command::new("runuser");
+        command.args(["-u", "postgres", "--"]).arg(program);
+        command
+    } else {
+        Command::new(program)
+    };
+    command.args(arguments).current_dir("/").output().unwrap()
+}
+
+/// A server that listens on a socket in its own directory.
+pub struct Cluster {
+    bin: PathBuf,
+    directory: tempfile::TempDir,
+    databases: AtomicU32,
+}
+
+impl Cluster {
+    /// A new server. It does not flush: nothing here survives the machine.
+    pub fn start() -> Self {
+        Self::start_with("fsync=off")
+    }
+
+    /// A new server with another setting, as `name=value`.
+    pub fn start_with(setting: &str) -> Self {
+        let cluster = Self::empty();
+        cluster.must("initdb", &["-D", &cluster.path("data"), "-U", "rollcall", "--auth=trust", "--no-sync"]);
+        std::fs::write(cluster.path("setting"), setting).unwrap();
+        cluster.resume();
+        cluster
+    }
+
+    fn empty() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        if is_root() {
+            assert!(Command::new("chown").arg("postgres").arg(directory.path()).status().unwrap().success());
+        }
+        Self { bin: programs(), directory, databases: AtomicU32::new(0) }
+    }
+
+    /// Another server that streams everything this one commits.
+    #[allow(dead_code)]
+    pub fn standby(&self) -> Self {
+        let standby = Self::empty();
+        let (socket, data) = (self.path(""), standby.path("data"));
+        standby
+            .must("pg_basebackup", &["-h", &socket, "-U", "rollcall", "-D", &data, "-R", "-X", "stream", "-c", "fast"]);
+        std::fs::write(standby.path("setting"), "fsync=off").unwrap();
+        standby.resume();
+        standby
+    }
+
+    pub fn path(&self, name: &str) -> String {
+        self.directory.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    pub fn must(&self, program: &str, arguments: &[&str]) -> String {
+        let output = run(&self.bin.join(program), arguments);
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{program}: {out}{err}");
+        out.into_owned()
+    }
+
+    /// Starts the server again.
+    pub fn resume(&self) {
+        let setting = std::fs::read_to_string(self.path("setting")).unwrap();
+        let options = format!(
+            "-c listen_addresses='' -c shared_buffers=64MB -c max_wal_senders=4 -c hot_standby=on -c {setting} -k {}",
+            self.path("")
+        );
+        self.must("pg_ctl", &["-D", &self.path("data"), "-w", "-l", &self.path("log"), "-o", &options, "start"]);
+    }
+
+    /// Stops the server: `fast`, or `immediate` as in a crash.
+    #[allow(dead_code)]
+    pub fn stop(&self, mode: &str) {
+        self.must("pg_ctl", &["-D", &self.path("data"), "-w", "-m", mode, "stop"]);
+    }
+
+    /// Makes a standby a primary.
+    #[allow(dead_code)]
+    pub fn promote(&self) {
+        self.must("pg_ctl", &["-D", &self.path("data"), "-w", "promote"]);
+    }
+
+    /// Runs SQL in a database and answers what it prints.
+    #[allow(dead_code)]
+    pub fn sql(&self, database: &str, sql: &str) -> String {
+        let socket = self.path("");
+        let arguments =
+            ["-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", &socket, "-U", "rollcall", "-d", database, "-c", sql];
+        self.must("psql", &arguments).trim().to_owned()
+    }
+
+    /// The name of a new, empty database.
+    #[allow(dead_code)]
+    pub fn database(&self) -> String {
+        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::SeqCst));
+        self.must("createdb", &["-h", &self.path(""), "-U", "rollcall", &name]);
+        name
+    }
+
+    /// The address of a database.
+    #[allow(dead_code)]
+    pub fn address(&self, database: &str) -> String {
+        format!("host={} user=rollcall dbname={database}", self.path(""))
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        run(&self.bin.join("pg_ctl"), &["-D", &self.path("data"), "-m", "immediate", "stop"]);
+    }
+}
