@@ -1,1 +1,243 @@
-//! What becomes of the log when something breaks.
+//! What becomes of the log when something breaks: nothing that was acknowledged is lost, nothing is there twice, and a
+//! log that lost its end is recognised.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rollcall::database::Database;
+use rollcall::eventlog::postgres::{Mode, Postgres};
+use rollcall::eventlog::{Error, EventLog, Idempotency, Item, Outcome};
+
+use super::history::{Reader, append, event, item};
+use crate::support::Cluster;
+
+fn run<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(test)
+}
+
+fn database(cluster: &Cluster, name: &str) -> Database {
+    cluster.address(name).parse().unwrap()
+}
+
+async fn open(database: &Database) -> Result<Postgres, Error> {
+    Postgres::open(database, Mode::Append).await
+}
+
+/// Every event of a log, checked.
+async fn whole(log: &dyn EventLog) -> Reader {
+    let mut reader = Reader::default();
+    loop {
+        let events = log.read_all(reader.position(), 10_000).await.unwrap();
+        if events.is_empty() {
+            return reader;
+        }
+        reader.take(&events).unwrap();
+    }
+}
+
+/// A command that may be repeated: one event of a stream of its own, and a key.
+fn keyed(writer: u8, number: u32) -> (String, Item) {
+    let stream = format!("w{writer}-{number}");
+    let mut key = [writer; 32];
+    key[..4].copy_from_slice(&number.to_be_bytes());
+    let recorded_at = event(0).recorded_at;
+    let idempotency = Some(Idempotency { key, fingerprint: [1; 32], outcome: vec![7], recorded_at });
+    (stream.clone(), Item { idempotency, ..item(&stream, 0, 1) })
+}
+
+/// Repeats each command until it is acknowledged; answers how often it was told that the outcome is not known.
+async fn insist(log: Arc<Postgres>, writer: u8, done: Arc<AtomicBool>) -> (Vec<String>, u32) {
+    let (mut acknowledged, mut unknown) = (vec![], 0);
+    for number in 0.. {
+        if done.load(Ordering::SeqCst) {
+            break;
+        }
+        let (stream, item) = keyed(writer, number);
+        loop {
+            match log.append(vec![item.clone()]).await {
+                Ok(outcomes) => {
+                    assert!(matches!(outcomes[0], Outcome::Appended { .. } | Outcome::Replayed { .. }), "{outcomes:?}");
+                    acknowledged.push(stream);
+                    break;
+                }
+                Err(Error::Unavailable(_)) => {}
+                Err(Error::Ambiguous(_)) => unknown += 1,
+                Err(error) => panic!("{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    (acknowledged, unknown)
+}
+
+#[test]
+fn what_was_acknowledged_survives_crashes_restarts_and_cut_connections_and_stands_there_once() {
+    let cluster = Cluster::start();
+    let name = cluster.database();
+    let database = database(&cluster, &name);
+    run(async {
+        let nodes = [Arc::new(open(&database).await.unwrap()), Arc::new(open(&database).await.unwrap())];
+        let done = Arc::new(AtomicBool::new(false));
+        let writers: Vec<_> =
+            (0..6).map(|w| tokio::spawn(insist(nodes[usize::from(w) % 2].clone(), w, done.clone()))).collect();
+        for round in 0..9 {
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            match round % 3 {
+                0 => cluster.stop("immediate"),
+                1 => cluster.stop("fast"),
+                _ => {
+                    let others = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+                        where pid <> pg_backend_pid() and backend_type = 'client backend'";
+                    cluster.sql(&name, others);
+                    continue;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            cluster.resume();
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        done.store(true, Ordering::SeqCst);
+        let mut acknowledged = vec![];
+        for writer in writers {
+            acknowledged.extend(writer.await.unwrap().0);
+        }
+        drop(nodes);
+        let log = open(&database).await.unwrap();
+        let events = whole(&log).await;
+        assert!(acknowledged.len() > 100, "{}", acknowledged.len());
+        assert_eq!(events.seen.len(), acknowledged.len(), "one event for each command that was acknowledged");
+        for stream in acknowledged {
+            assert_eq!(log.read_stream(&stream, 0, 10).await.unwrap().len(), 1, "{stream}");
+        }
+    });
+}
+
+#[test]
+fn a_standby_that_takes_over_without_the_last_events_is_recognised_by_a_node_that_saw_them() {
+    let primary = Cluster::start();
+    let standby = primary.standby();
+    let name = primary.database();
+    let both = format!(
+        "host={},{} user=rollcall dbname={name} target_session_attrs=read-write",
+        primary.path(""),
+        standby.path("")
+    );
+    let both: Database = both.parse().unwrap();
+    run(async {
+        let log = open(&both).await.unwrap();
+        for revision in 0..10 {
+            append(&log, "s", revision).await;
+        }
+        let there = "select count(*) from rollcall_log.event";
+        while standby.sql(&name, there) != "10" {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        standby.stop("fast");
+        for revision in 10..15 {
+            append(&log, "s", revision).await;
+        }
+        assert_eq!(log.head(), 15);
+        primary.stop("immediate");
+        standby.resume();
+        standby.promote();
+        let told = loop {
+            // Its stream has 10 events there: without the check this would be event 11 once more.
+            match log.append(vec![item("s", 10, 1)]).await {
+                Err(error @ Error::Corrupt { .. }) => break error,
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                Ok(outcomes) => panic!("{outcomes:?}"),
+            }
+        };
+        assert!(told.to_string().contains("position 15") && told.to_string().contains("a standby took over"), "{told}");
+        assert!(matches!(log.read_all(0, 5).await, Err(Error::Corrupt { .. })), "nothing is read from it any more");
+        // Who opens it now knows only what it holds.
+        let fresh = open(&both).await.unwrap();
+        assert_eq!(fresh.head(), 10);
+        assert_eq!(standby.sql(&name, "select epoch from rollcall_log.epoch"), "2");
+    });
+}
+
+#[test]
+fn a_dump_that_is_restored_holds_the_same_log_under_a_new_epoch_and_takes_more() {
+    let cluster = Cluster::start();
+    let (from, to) = (cluster.database(), cluster.database());
+    run(async {
+        let log = open(&database(&cluster, &from)).await.unwrap();
+        for revision in 0..20 {
+            append(&log, "s", revision).await;
+        }
+        let before = whole(&log).await;
+        let (dump, socket) = (cluster.path("dump"), cluster.path(""));
+        cluster.must("pg_dump", &["-h", &socket, "-U", "rollcall", "-Fc", "-f", &dump, &from]);
+        cluster.must("pg_restore", &["-h", &socket, "-U", "rollcall", "-d", &to, &dump]);
+        let restored = open(&database(&cluster, &to)).await.unwrap();
+        assert_eq!(whole(&restored).await.seen, before.seen);
+        assert_eq!(cluster.sql(&to, "select epoch from rollcall_log.epoch"), "2");
+        assert_eq!(append(&restored, "s", 20).await, 21);
+    });
+}
+
+#[test]
+fn neither_a_clock_that_jumps_nor_a_transaction_number_far_ahead_changes_the_order() {
+    let cluster = Cluster::start();
+    let name = cluster.database();
+    let database = database(&cluster, &name);
+    run(async {
+        let log = open(&database).await.unwrap();
+        for (revision, recorded_at) in [1_000_000, -1_000_000, 0].into_iter().enumerate() {
+            let mut late = item("s", revision as u64, 1);
+            late.appends[0].events = vec![event(recorded_at)];
+            log.append(vec![late]).await.unwrap();
+        }
+        drop(log);
+        cluster.stop("fast");
+        let far = 1_500_000_000_u32;
+        let pages = vec![0_u8; 256 * 1024];
+        let file = cluster.path(&format!("data/pg_xact/{:04X}", far / (8_192 * 4 * 32)));
+        std::fs::write(&file, pages).unwrap();
+        std::process::Command::new("chown").args(["postgres", &file]).status().unwrap();
+        cluster.must("pg_resetwal", &["-f", "-x", &far.to_string(), "-D", &cluster.path("data")]);
+        cluster.resume();
+        let log = open(&database).await.unwrap();
+        assert_eq!(append(&log, "s", 3).await, 4);
+        assert_eq!(whole(&log).await.seen.len(), 4);
+    });
+}
+
+#[test]
+fn a_node_that_stands_still_with_the_lock_held_loses_it_and_others_go_on() {
+    let cluster = Cluster::start();
+    let name = cluster.database();
+    let database = database(&cluster, &name);
+    run(async {
+        let log = Arc::new(open(&database).await.unwrap());
+        append(log.as_ref(), "s", 0).await;
+        // As a node does that is stopped in the middle of a batch.
+        let stopped = database.connect(None).await.unwrap();
+        let lock = "begin; set local idle_in_transaction_session_timeout = '1s'; select pg_advisory_xact_lock(1380731971)";
+        stopped.batch_execute(lock).await.unwrap();
+        assert_eq!(append(log.as_ref(), "s", 1).await, 2);
+        assert!(stopped.batch_execute("commit").await.is_err());
+    });
+}
+
+#[test]
+fn history_cannot_be_rewritten_by_whoever_writes_it() {
+    let cluster = Cluster::start();
+    let name = cluster.database();
+    run(async {
+        let log = open(&database(&cluster, &name)).await.unwrap();
+        append(&log, "s", 0).await;
+        let client = database(&cluster, &name).connect(None).await.unwrap();
+        for rewrite in [
+            "update rollcall_log.event set core = 'x'",
+            "update rollcall_log.event set position = 7",
+            "delete from rollcall_log.event",
+            "truncate rollcall_log.event",
+        ] {
+            let refused = client.batch_execute(rewrite).await.unwrap_err();
+            assert!(refused.as_db_error().unwrap().message().contains("immutable"), "{rewrite}");
+        }
+    });
+}
