@@ -10,7 +10,7 @@ use std::time::Instant;
 use rollcall_projections::store::ReadStore;
 use rollcall_projections::{ALL, Projection, user_directory};
 use rollcall_schemas::stream::Stream;
-use support::{Log, app, at, banned, blocked, subject, tag};
+use support::{Log, app, at, banned, blocked, now, subject, tag};
 
 fn log(users: u32) -> Log {
     let mut log = Log::default();
@@ -37,7 +37,7 @@ fn measure(label: &str, log: &Log, batch: usize, models: &[&dyn Projection]) -> 
     let arrivals = log.after(0);
     let start = Instant::now();
     for part in arrivals.chunks(batch) {
-        store.apply(part, models).unwrap();
+        now(store.apply(part, models)).unwrap();
     }
     let rate = arrivals.len() as f64 / start.elapsed().as_secs_f64();
     println!("{label}: {} events in batches of {batch}: {rate:.0} events/s", arrivals.len());

@@ -1,31 +1,36 @@
-//! The read store: tables of every read model, their checkpoints, and what is parked, in one `SQLite` file.
+//! The read store: tables of every read model, their checkpoints, and what is parked, in `SQLite` or in `PostgreSQL`.
 //!
-//! One connection writes, behind a mutex that only the projector takes; queries run on read-only connections and
-//! wait for nobody. Rows and checkpoints move in one transaction. The file may be lost at any moment: a write is
-//! not flushed at each commit, since whatever a crash takes back is projected again from the log.
+//! Rows and checkpoints move in one transaction, and queries wait for nobody. Whatever is lost here is projected again
+//! from the log.
 
-use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::path::Path;
+use std::sync::{PoisonError, RwLock};
 
+use deadpool_postgres::Pool;
 use rollcall_schemas::ids::EventId;
-use rusqlite::Connection;
 
-mod apply;
+use crate::{ALL, Arrival, Entry, Projection, Value};
+
 mod digest;
-mod lifecycle;
 mod parking;
-mod reading;
+mod postgres;
 mod row;
+mod shares;
+mod sqlite;
 
 pub use parking::{ParkedKey, Retried};
+pub use postgres::{Lease, LeaseHolder, Shadow, prepare_connection};
 pub use row::Row;
+
+use postgres::Postgres;
+use sqlite::Sqlite;
 
 /// Why the read store did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The database cannot be used now: disk full, I/O error, busy. Nothing was changed.
     #[error("the read store is unavailable: {0}")]
-    Unavailable(#[from] rusqlite::Error),
+    Unavailable(String),
     /// Events are missing between the checkpoint and the batch, or inside it. Nothing was changed.
     #[error("read model {model} expected position {expected} and was given {found}")]
     Gap {
@@ -36,6 +41,9 @@ pub enum Error {
         /// What came.
         found: u64,
     },
+    /// Somebody else moved the read model on: this node does not hold its lease any more. Nothing was changed.
+    #[error("read model {0} was moved on by another node")]
+    Moved(&'static str),
     /// No such read model exists in this store; it may have been dropped.
     #[error("the read store has no read model {0}")]
     NoSuchModel(String),
@@ -65,21 +73,58 @@ pub struct Checkpoint {
     pub event: Option<EventId>,
 }
 
-/// The read store.
-pub struct ReadStore {
-    path: PathBuf,
-    writer: Mutex<Writer>,
-    /// What the last committed transaction left, so that waiting for a position costs no query.
-    checkpoints: RwLock<Vec<Checkpoint>>,
-    readers: Mutex<Vec<Connection>>,
+enum Backend {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
 }
 
-struct Writer {
-    connection: Connection,
-    parked: parking::Keys,
+/// The read store.
+pub struct ReadStore {
+    backend: Backend,
+    /// What the last committed transaction left, so that waiting for a position costs no query.
+    checkpoints: RwLock<Vec<Checkpoint>>,
+}
+
+/// Does the same with either database; the answer of the one comes at once.
+macro_rules! with {
+    ($self:ident, $store:ident => $sync:expr, $async:expr) => {
+        match &$self.backend {
+            Backend::Sqlite($store) => $sync,
+            Backend::Postgres($store) => $async.await,
+        }
+    };
 }
 
 impl ReadStore {
+    /// Opens the store in a file with every read model.
+    ///
+    /// # Errors
+    /// The file cannot be opened or written.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_with(path, ALL)
+    }
+
+    /// Opens the store in a file with these read models: a missing one is created, and one that was stored by another
+    /// version is dropped and starts at position 0.
+    ///
+    /// # Errors
+    /// The file cannot be opened or written.
+    pub fn open_with(path: &Path, models: &[&dyn Projection]) -> Result<Self, Error> {
+        let (store, checkpoints) = Sqlite::open(path, models)?;
+        Ok(Self { backend: Backend::Sqlite(store), checkpoints: RwLock::new(checkpoints) })
+    }
+
+    /// Opens the store in a database with these read models: a missing one is created. One that was stored by another
+    /// version stays as it is and is not of this store until it was built anew beside it ([`Shadow`]).
+    /// Connections of the pool must have been prepared by [`prepare_connection`].
+    ///
+    /// # Errors
+    /// The database is unavailable, or the role may not make tables.
+    pub async fn connect(pool: Pool, models: &[&'static dyn Projection]) -> Result<Self, Error> {
+        let (store, checkpoints) = Postgres::open(pool, postgres::LIVE, models).await?;
+        Ok(Self { backend: Backend::Postgres(store), checkpoints: RwLock::new(checkpoints) })
+    }
+
     /// How far a read model has come: the position of the last event it applied, 0 at its start.
     ///
     /// # Errors
@@ -96,10 +141,169 @@ impl ReadStore {
         self.checkpoints.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    // A thread that died while it held a lock left nothing half done: its transaction was rolled back, and what
-    // is in memory changes only after a commit.
-    fn writer(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Learns how far the read models were moved on by others.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn refresh(&self) -> Result<(), Error> {
+        if let Backend::Postgres(store) = &self.backend {
+            let stored = store.checkpoints().await?;
+            self.move_checkpoints(&stored);
+        }
+        Ok(())
+    }
+
+    /// Whether several nodes share this store, so that whoever projects needs a lease.
+    #[must_use]
+    pub fn lease(&self) -> Option<Lease<'_>> {
+        match &self.backend {
+            Backend::Sqlite(_) => None,
+            Backend::Postgres(store) => Some(store.lease()),
+        }
+    }
+
+    /// Applies a batch, contiguous and in the order of the log, to these read models. Each skips what it applied
+    /// before. Rows and checkpoints are written in one transaction: all of them or none.
+    ///
+    /// An event that cannot be applied to a read model is parked there with what follows it in its stream; the
+    /// batch succeeds nevertheless.
+    ///
+    /// # Errors
+    /// Events are missing, a read model does not exist, or the store is unavailable. Nothing was changed.
+    pub async fn apply(&self, batch: &[Arrival<'_>], which: &[&dyn Projection]) -> Result<(), Error> {
+        self.apply_shares(&shares::of(batch, which, &|model| self.checkpoint(model))?).await
+    }
+
+    /// Applies chosen events in the order of the log, with others left out between them. For a scratch store that
+    /// answers about one subject only: what it says about anybody else is not whole.
+    ///
+    /// # Errors
+    /// The events are not in the order of the log, a read model does not exist or is past the first of them, or the
+    /// store is unavailable. Nothing was changed.
+    pub async fn apply_chosen(&self, batch: &[Arrival<'_>], which: &[&dyn Projection]) -> Result<(), Error> {
+        self.apply_shares(&shares::of_chosen(batch, which, &|model| self.checkpoint(model))?).await
+    }
+
+    async fn apply_shares(&self, shares: &[shares::Share<'_, '_>]) -> Result<(), Error> {
+        if shares.is_empty() {
+            return Ok(());
+        }
+        with!(self, store => store.apply(shares), store.apply(shares))?;
+        let moved: Vec<_> = shares.iter().map(|share| share.after).collect();
+        self.move_checkpoints(&moved);
+        Ok(())
+    }
+
+    /// Creates a read model, empty and at position 0; what there was of it is dropped.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn create_model(&self, model: &dyn Projection) -> Result<(), Error> {
+        let checkpoint = with!(self, store => store.create_model(model), store.create_model(model))?;
+        self.move_checkpoints(&[checkpoint]);
+        Ok(())
+    }
+
+    /// Drops a read model: its tables, its checkpoint and what it parked.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn drop_model(&self, model: &str) -> Result<(), Error> {
+        with!(self, store => store.drop_model(model), store.drop_model(model))?;
+        let mut checkpoints = self.checkpoints.write().unwrap_or_else(PoisonError::into_inner);
+        checkpoints.retain(|checkpoint| checkpoint.model != model);
+        Ok(())
+    }
+
+    /// SHA-256 over every column of every row of a read model, table by table in the order of the primary key. The same
+    /// for the same rows in either database.
+    ///
+    /// # Errors
+    /// There is no such read model, or the store is unavailable.
+    pub async fn digest(&self, model: &str) -> Result<[u8; 32], Error> {
+        self.checkpoint(model)?;
+        with!(self, store => store.digest(model), store.digest(model))
+    }
+
+    /// The parked streams, the oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn parked(&self, limit: u32) -> Result<Vec<ParkedKey>, Error> {
+        self.rows(parking::first_of_each, &[limit.into()], parking::read).await
+    }
+
+    /// Positions of the parked events of a stream, in order, at most `limit`: what to read from the log for
+    /// [`ReadStore::retry_parked`].
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn parked_positions(&self, model: &str, stream: &str, limit: u32) -> Result<Vec<u64>, Error> {
+        self.rows(parking::positions, &[model.into(), stream.into(), limit.into()], |row| row.number(0)).await
+    }
+
+    /// Applies parked events again: the first ones of the stream, read again from the log. Stops at the first that
+    /// still cannot be applied; the stream is parked no longer once none remains.
+    ///
+    /// # Errors
+    /// The events are not the first parked ones of the stream, or the store is unavailable. Nothing was changed.
+    pub async fn retry_parked(
+        &self,
+        model: &dyn Projection,
+        stream: &str,
+        entries: &[Entry<'_>],
+    ) -> Result<Retried, Error> {
+        with!(self, store => store.retry_parked(model, stream, entries), store.retry_parked(model, stream, entries))
+    }
+
+    /// Gives up the parked events of a stream for one read model; events that come later are applied again.
+    /// Returns how many were given up.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn resolve_parked(&self, model: &str, stream: &str) -> Result<u64, Error> {
+        let given_up = with!(self, store => store.resolve_parked(model, stream), store.resolve_parked(model, stream))?;
+        tracing::warn!(model, stream, given_up, "parked events were given up");
+        Ok(given_up)
+    }
+
+    /// The rows a statement finds.
+    ///
+    /// # Errors
+    /// The store is unavailable, or what `map` returns.
+    pub async fn rows<T>(
+        &self,
+        sql: &'static str,
+        params: &[Value],
+        map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        with!(self, store => store.rows(sql, params, map), store.rows(sql, params, map))
+    }
+
+    /// The row a statement finds, if any.
+    ///
+    /// # Errors
+    /// The store is unavailable, or what `map` returns.
+    pub async fn row<T>(
+        &self,
+        sql: &'static str,
+        params: &[Value],
+        map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        with!(self, store => store.row(sql, params, map), store.row(sql, params, map))
+    }
+
+    /// The rows a statement finds for each set of parameters, all from one state of the store, in the order asked.
+    ///
+    /// # Errors
+    /// The store is unavailable, or what `map` returns.
+    pub async fn rows_of_each<const N: usize, T>(
+        &self,
+        sql: &'static str,
+        asked: impl Iterator<Item = [Value; N]>,
+        map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
+    ) -> Result<Vec<Vec<T>>, Error> {
+        with!(self, store => store.rows_of_each(sql, asked, map), store.rows_of_each(sql, asked, map))
     }
 
     fn move_checkpoints(&self, moved: &[Checkpoint]) {

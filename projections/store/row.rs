@@ -2,12 +2,51 @@
 
 use chrono::{DateTime, Utc};
 use rusqlite::types::ValueRef;
+use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::Error;
 
 /// One row of an answer; columns count from 0.
-pub struct Row<'r, 's>(pub(super) &'r rusqlite::Row<'s>);
+pub struct Row<'r, 's>(pub(super) Source<'r, 's>);
+
+/// Which driver a row came from.
+pub(super) enum Source<'r, 's> {
+    Sqlite(&'r rusqlite::Row<'s>),
+    Postgres(&'r tokio_postgres::Row),
+}
+
+/// One value of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cell<'c> {
+    Null,
+    Int(i64),
+    Text(&'c str),
+    Bytes(&'c [u8]),
+}
+
+/// A value of `SQLite`; `None`: a type that no table has.
+pub(super) fn cell(value: ValueRef<'_>) -> Option<Cell<'_>> {
+    match value {
+        ValueRef::Null => Some(Cell::Null),
+        ValueRef::Integer(number) => Some(Cell::Int(number)),
+        ValueRef::Text(text) => std::str::from_utf8(text).ok().map(Cell::Text),
+        ValueRef::Blob(bytes) => Some(Cell::Bytes(bytes)),
+        ValueRef::Real(_) => None,
+    }
+}
+
+/// A value of `PostgreSQL`; `None`: a type that no table has.
+pub(super) fn postgres_cell(row: &tokio_postgres::Row, column: usize) -> Option<Cell<'_>> {
+    let number = |number: Option<i64>| number.map_or(Cell::Null, Cell::Int);
+    match *row.columns().get(column)?.type_() {
+        Type::INT8 => row.try_get(column).ok().map(number),
+        Type::INT4 => row.try_get::<_, Option<i32>>(column).ok().map(|found| number(found.map(i64::from))),
+        Type::TEXT => row.try_get::<_, Option<&str>>(column).ok().map(|found| found.map_or(Cell::Null, Cell::Text)),
+        Type::BYTEA => row.try_get::<_, Option<&[u8]>>(column).ok().map(|found| found.map_or(Cell::Null, Cell::Bytes)),
+        _ => None,
+    }
+}
 
 impl Row<'_, '_> {
     /// A number.
@@ -24,8 +63,8 @@ impl Row<'_, '_> {
     /// As [`Row::int`].
     pub fn optional_int(&self, column: usize) -> Result<Option<i64>, Error> {
         match self.value(column)? {
-            ValueRef::Null => Ok(None),
-            ValueRef::Integer(number) => Ok(Some(number)),
+            Cell::Null => Ok(None),
+            Cell::Int(number) => Ok(Some(number)),
             _ => Err(Error::Column(column)),
         }
     }
@@ -85,8 +124,8 @@ impl Row<'_, '_> {
     /// As [`Row::int`].
     pub fn optional_text(&self, column: usize) -> Result<Option<&str>, Error> {
         match self.value(column)? {
-            ValueRef::Null => Ok(None),
-            ValueRef::Text(text) => std::str::from_utf8(text).map(Some).map_err(|_| Error::Column(column)),
+            Cell::Null => Ok(None),
+            Cell::Text(text) => Ok(Some(text)),
             _ => Err(Error::Column(column)),
         }
     }
@@ -113,8 +152,8 @@ impl Row<'_, '_> {
     /// As [`Row::int`].
     pub fn optional_bytes(&self, column: usize) -> Result<Option<Vec<u8>>, Error> {
         match self.value(column)? {
-            ValueRef::Null => Ok(None),
-            ValueRef::Blob(bytes) => Ok(Some(bytes.to_vec())),
+            Cell::Null => Ok(None),
+            Cell::Bytes(bytes) => Ok(Some(bytes.to_vec())),
             _ => Err(Error::Column(column)),
         }
     }
@@ -133,13 +172,17 @@ impl Row<'_, '_> {
     /// As [`Row::int`].
     pub fn optional_id(&self, column: usize) -> Result<Option<Uuid>, Error> {
         match self.value(column)? {
-            ValueRef::Null => Ok(None),
-            ValueRef::Blob(bytes) => Uuid::from_slice(bytes).map(Some).map_err(|_| Error::Column(column)),
+            Cell::Null => Ok(None),
+            Cell::Bytes(bytes) => Uuid::from_slice(bytes).map(Some).map_err(|_| Error::Column(column)),
             _ => Err(Error::Column(column)),
         }
     }
 
-    fn value(&self, column: usize) -> Result<ValueRef<'_>, Error> {
-        self.0.get_ref(column).map_err(|_| Error::Column(column))
+    fn value(&self, column: usize) -> Result<Cell<'_>, Error> {
+        let found = match &self.0 {
+            Source::Sqlite(row) => row.get_ref(column).ok().and_then(cell),
+            Source::Postgres(row) => postgres_cell(row, column),
+        };
+        found.ok_or(Error::Column(column))
     }
 }

@@ -140,15 +140,15 @@ impl Projector {
             if raw.is_empty() {
                 return Ok(());
             }
-            self.apply(&raw)?;
+            self.apply(&raw).await?;
         }
     }
 
-    fn apply(&self, raw: &[RawEvent]) -> Result<(), Error> {
+    async fn apply(&self, raw: &[RawEvent]) -> Result<(), Error> {
         let prepared = self.prepare(raw)?;
         let arrivals: Vec<_> = prepared.iter().map(Prepared::arrival).collect();
         crash_point::reach("project.before");
-        self.read.apply(&arrivals, rollcall_projections::ALL)?;
+        self.read.apply(&arrivals, rollcall_projections::ALL).await?;
         crash_point::reach("project.applied");
         prepared.iter().for_each(|prepared| match prepared {
             Prepared::Event { recorded, .. } => self.restricted.follow(&recorded.event),

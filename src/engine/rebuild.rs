@@ -39,8 +39,7 @@ pub async fn rebuild(
     progress: &dyn Fn(u64, u64),
 ) -> Result<(), Error> {
     for model in models {
-        read.drop_model(model.name())?;
-        read.create_model(*model)?;
+        read.create_model(*model).await?;
     }
     fill(log, vault, read, models, progress).await
 }
@@ -75,10 +74,10 @@ async fn fill(
         restricted: Arc::default(),
         hurry: Arc::default(),
     };
-    each_batch(log.as_ref(), projector::applied_of(read, models), u64::MAX, progress, &|raw| {
+    each_batch(log.as_ref(), projector::applied_of(read, models), u64::MAX, progress, async |raw| {
         let prepared = projector.prepare(raw)?;
         let arrivals: Vec<_> = prepared.iter().map(Prepared::arrival).collect();
-        Ok(read.apply(&arrivals, models)?)
+        Ok(read.apply(&arrivals, models).await?)
     })
     .await
 }
@@ -96,10 +95,10 @@ pub async fn replay(
     prepare: &dyn Fn(&RawEvent) -> Prepared,
     progress: &dyn Fn(u64, u64),
 ) -> Result<(), Error> {
-    each_batch(log, 0, until, progress, &|raw| {
+    each_batch(log, 0, until, progress, async |raw| {
         let prepared: Vec<_> = raw.iter().map(prepare).collect();
         let arrivals: Vec<_> = prepared.iter().map(Prepared::arrival).collect();
-        Ok(scratch.apply(&arrivals, models)?)
+        Ok(scratch.apply(&arrivals, models).await?)
     })
     .await
 }
@@ -109,14 +108,14 @@ async fn each_batch(
     mut after: u64,
     until: u64,
     progress: &dyn Fn(u64, u64),
-    apply: &dyn Fn(&[RawEvent]) -> Result<(), Error>,
+    apply: impl AsyncFn(&[RawEvent]) -> Result<(), Error>,
 ) -> Result<(), Error> {
     while after < until {
         let left = usize::try_from(until - after).unwrap_or(usize::MAX);
         let raw = log.read_all(after, left.min(BULK_BATCH_MAX)).await?;
         let Some(last) = raw.last() else { return Ok(()) };
         after = last.position;
-        apply(&raw)?;
+        apply(&raw).await?;
         progress(after, until.min(log.head()));
     }
     Ok(())
@@ -136,12 +135,11 @@ pub async fn verify(
     let rebuilt = Arc::new(ReadStore::open(scratch)?);
     fill(log, vault, &rebuilt, rollcall_projections::ALL, progress).await?;
     let parked = live.parked(PARKED_MAX).await?;
-    rollcall_projections::ALL
-        .iter()
-        .map(|model| {
-            let name = model.name();
-            let equal = live.digest(name)? == rebuilt.digest(name)?;
-            Ok(Verified { name, equal, parked: parked.iter().filter(|key| key.model == name).count() })
-        })
-        .collect()
+    let mut verified = Vec::new();
+    for model in rollcall_projections::ALL {
+        let name = model.name();
+        let equal = live.digest(name).await? == rebuilt.digest(name).await?;
+        verified.push(Verified { name, equal, parked: parked.iter().filter(|key| key.model == name).count() });
+    }
+    Ok(verified)
 }

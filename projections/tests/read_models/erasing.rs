@@ -14,7 +14,7 @@ use rollcall_schemas::{erasure, friendship, user};
 use uuid::Uuid;
 
 use crate::rebuilding::store;
-use crate::support::{Log, app, at, banned, blocked, profile, requested, scrubbed, subject, tag};
+use crate::support::{Log, app, at, banned, blocked, now, profile, requested, scrubbed, subject, tag};
 
 fn known() -> Log {
     let mut log = Log::default();
@@ -56,7 +56,7 @@ async fn a_deactivated_user_is_listed_without_any_value_and_bystanders_keep_thei
     let (_files, store) = store();
     let mut log = known();
     scrub(&mut log, vec![Class::Profile, Class::Moderation]);
-    store.apply(&log.after(0), ALL).unwrap();
+    now(store.apply(&log.after(0), ALL)).unwrap();
     let (app, me, them) = (app("app-one"), subject(1), subject(2));
 
     let user = user_directory::by_tag(&store, &app, tag(me)).await.unwrap().unwrap();
@@ -87,7 +87,7 @@ async fn a_scrub_takes_only_the_classes_it_names() {
     let mut log = known();
     let (app, me) = (app("app-one"), subject(1));
     scrub(&mut log, vec![Class::Profile]);
-    store.apply(&log.after(0), ALL).unwrap();
+    now(store.apply(&log.after(0), ALL)).unwrap();
     assert!(banned_users::of(&store, me).await.unwrap().unwrap().reason.is_some());
     assert!(user_directory::by_subject(&store, &app, me).await.unwrap().unwrap().user_id.is_some());
 }
@@ -103,7 +103,7 @@ async fn a_forgotten_user_is_on_no_list_and_its_user_id_names_a_new_person() {
     let mut arrivals = log.after(0);
     let same_user_id = rollcall_projections::Entry { tag: Some(tag(me)), ..log.entry(newcomer) };
     *arrivals.last_mut().unwrap() = rollcall_projections::Arrival::Decoded(same_user_id);
-    store.apply(&arrivals, ALL).unwrap();
+    now(store.apply(&arrivals, ALL)).unwrap();
     assert_eq!(store.parked(10).await.unwrap(), []);
     assert_eq!(user_directory::by_tag(&store, &app, tag(me)).await.unwrap().unwrap().subject, subject(9));
     assert_eq!(user_directory::by_subject(&store, &app, me).await.unwrap(), None);
@@ -118,7 +118,7 @@ async fn a_reactivated_user_is_registered_again_without_name_and_portrait() {
     scrub(&mut log, vec![Class::Profile, Class::Moderation]);
     let (app, me) = (app("app-one"), subject(1));
     log.user(me, user::Reactivated { subject: me, epoch: 1, operation: OperationId("op2".into()) });
-    store.apply(&log.after(0), ALL).unwrap();
+    now(store.apply(&log.after(0), ALL)).unwrap();
     let user = user_directory::by_subject(&store, &app, me).await.unwrap().unwrap();
     assert!(user.is_active());
     assert_eq!((user.epoch, user.name, user.portrait), (1, None, None));

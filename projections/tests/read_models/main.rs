@@ -7,6 +7,7 @@ mod histories;
 mod paging;
 mod parking;
 mod portable_sql;
+mod postgres;
 mod projecting;
 mod rebuilding;
 mod shape;

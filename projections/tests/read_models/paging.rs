@@ -13,7 +13,7 @@ use rollcall_schemas::{allowlist, app as app_events, friendship, user};
 use uuid::Uuid;
 
 use crate::rebuilding::store;
-use crate::support::{Log, app, at, banned, blocked, profile, requested, subject};
+use crate::support::{Log, app, at, banned, blocked, now, profile, requested, subject};
 
 const PEOPLE: u32 = 7;
 
@@ -73,7 +73,7 @@ macro_rules! follow {
 #[tokio::test]
 async fn registered_users_are_paged_by_registration() {
     let (_files, store) = store();
-    store.apply(&crowd(|_, _| {}).after(0), ALL).unwrap();
+    now(store.apply(&crowd(|_, _| {}).after(0), ALL)).unwrap();
     let one = app("app-one");
     for (order, expected) in [(Order::OldestFirst, everyone()), (Order::NewestFirst, reversed())] {
         let numbered = pages!(page => user_directory::registered(&store, &one, page, 3, order), |user| user.subject);
@@ -97,7 +97,7 @@ async fn profiles_are_paged_by_registration_and_users_without_one_are_left_out()
             log.user(who, user::ProfileSet { subject: who, fields, cleared: BTreeSet::new() });
         }
     });
-    store.apply(&log.after(0), ALL).unwrap();
+    now(store.apply(&log.after(0), ALL)).unwrap();
     let one = app("app-one");
     let found =
         pages!(page => hosted_profiles::page(&store, &one, page, 3, Order::NewestFirst), |profile| profile.subject);
@@ -111,7 +111,7 @@ async fn deactivated_users_are_paged_from_the_latest() {
         let (erasure, operation) = (ErasureId(who.0), OperationId("op".into()));
         log.user(who, user::Deactivated { subject: who, erasure, operation });
     });
-    store.apply(&log.after(0), ALL).unwrap();
+    now(store.apply(&log.after(0), ALL)).unwrap();
     let one = app("app-one");
     let found = pages!(page => deactivated_users::page(&store, &one, page, 3), |user| user.subject);
     assert_eq!(found, reversed());
@@ -125,7 +125,7 @@ async fn bans_are_paged_from_the_latest_end_and_only_while_they_last() {
     for (number, who) in (0..).zip(everyone()) {
         log.record(Stream::Ban(who), banned(who, at(1_000 + number)));
     }
-    store.apply(&log.after(0), ALL).unwrap();
+    now(store.apply(&log.after(0), ALL)).unwrap();
     let one = app("app-one");
     let found = pages!(page => banned_users::banned_until(&store, &one, at(1_000), page, 3), |ban| ban.subject);
     assert_eq!(found, reversed()[..6]);
@@ -145,7 +145,7 @@ async fn blocklists_and_allowlists_are_paged_from_the_newest_entry() {
         log.record(Stream::Allowlist(owner), allowlist::Event::from(allowed));
     }
     log.record(Stream::Allowlist(owner), allowlist::Event::from(allowlist::Enabled { subject: owner }));
-    store.apply(&log.after(0), ALL).unwrap();
+    now(store.apply(&log.after(0), ALL)).unwrap();
     let found = follow!(cursor => blocklists::page(&store, owner, cursor, 3),
         |entry| entry.target, |entry: &blocklists::Blocked| entry.sequence);
     assert_eq!(found, reversed());
@@ -172,7 +172,7 @@ async fn friends_are_paged_both_ways_and_requests_are_pending_until_they_lapse()
         let stream = Stream::Friendship(Pair::of(owner, from).unwrap());
         log.record(stream, friendship::Event::from(requested));
     }
-    store.apply(&log.after(0), ALL).unwrap();
+    now(store.apply(&log.after(0), ALL)).unwrap();
     for (order, expected) in [(Order::OldestFirst, everyone()), (Order::NewestFirst, reversed())] {
         let found = follow!(cursor => friend_graph::page(&store, owner, cursor, 3, order),
             |friend| friend.friend, |friend: &friend_graph::Friend| friend.befriended_position);
@@ -194,7 +194,7 @@ async fn mutes_are_paged_by_offset_and_counted() {
     let log = crowd(|log, who| {
         log.user(who, user::DirectMessagesMuted { subject: who });
     });
-    store.apply(&log.after(0), ALL).unwrap();
+    now(store.apply(&log.after(0), ALL)).unwrap();
     let one = app("app-one");
     let found = pages!(page => mutes::page(&store, &one, u64::from(page - 1) * 3, 3), |who| *who);
     assert_eq!(found, everyone());
@@ -212,7 +212,7 @@ async fn remarks_are_paged_in_the_order_first_made() {
         let remarked = Remarked { owner, target: who, remark: profile(who, "remark") };
         log.record(Stream::Remarks(owner), Event::from(remarked));
     }
-    store.apply(&log.after(0), ALL).unwrap();
+    now(store.apply(&log.after(0), ALL)).unwrap();
     let found = pages!(page => remarks::page(&store, owner, page, 3), |remark| remark.target);
     assert_eq!(found, everyone());
     assert_eq!(remarks::total(&store, owner).await.unwrap(), 7);
@@ -230,7 +230,7 @@ async fn apps_are_listed_by_key_with_their_secrets() {
             app_events::Registered { app: app.clone(), environment: Environment::Production, plan: Plan::Pro };
         log.record(Stream::App(app), app_events::Event::from(registered));
     }
-    store.apply(&log.after(0), ALL).unwrap();
+    now(store.apply(&log.after(0), ALL)).unwrap();
     let found = follow!(cursor => apps::all(&store, cursor.as_ref(), 3),
         |app| app.app.to_string(), |app: &apps::App| app.app.clone());
     assert_eq!(found, (0..7).map(|number| format!("app-{number}")).collect::<Vec<_>>());
@@ -244,7 +244,7 @@ async fn the_trail_is_paged_by_app_and_by_subject_from_the_newest() {
             log.record(Stream::Ban(who), banned(who, at(1)));
         }
     });
-    store.apply(&log.after(0), ALL).unwrap();
+    now(store.apply(&log.after(0), ALL)).unwrap();
     let one = app("app-one");
     let found = follow!(cursor => audit_trail::page(&store, &one, cursor, 3),
         |trace| trace.position, |trace: &audit_trail::Trace| trace.position);
@@ -264,7 +264,7 @@ async fn erasures_are_found_by_operation_within_their_app() {
         let erasure = ErasureId(Uuid::from_u128(who.0.as_u128() + 1));
         log.record(Stream::Erasure(erasure), requested(erasure, who, Scope::Forget, &operation.0));
     }
-    store.apply(&log.after(0), ALL).unwrap();
+    now(store.apply(&log.after(0), ALL)).unwrap();
     let found = erasure_ledger::of_operation(&store, &app("app-one"), &operation, 10).await.unwrap();
     assert_eq!(found.iter().map(|erasure| erasure.subject).collect::<Vec<_>>(), everyone());
     assert_eq!(erasure_ledger::of_operation(&store, &app("app-two"), &operation, 10).await.unwrap(), []);

@@ -7,7 +7,7 @@ use rollcall_schemas::stream::Stream;
 use rollcall_schemas::{friendship, user};
 
 use crate::rebuilding::{digests, store};
-use crate::support::{Log, app, at, profile, subject, tag};
+use crate::support::{Log, app, at, now, profile, subject, tag};
 
 /// The second registration of a subject contradicts the directory, and no other read model.
 fn contradictory() -> Log {
@@ -26,11 +26,11 @@ fn contradictory() -> Log {
 async fn a_poison_event_parks_its_stream_in_its_read_model_and_nothing_else() {
     let (files, store) = store();
     let log = contradictory();
-    store.apply(&log.after(0)[..3], ALL).unwrap();
+    now(store.apply(&log.after(0)[..3], ALL)).unwrap();
     drop(store);
     // What is parked survives a restart.
     let store = rollcall_projections::store::ReadStore::open(&files.path().join("read.db")).unwrap();
-    store.apply(&log.after(3), ALL).unwrap();
+    now(store.apply(&log.after(3), ALL)).unwrap();
 
     let parked = store.parked(10).await.unwrap();
     assert_eq!(parked.len(), 1);
@@ -52,23 +52,23 @@ async fn a_poison_event_parks_its_stream_in_its_read_model_and_nothing_else() {
 async fn a_parked_stream_is_retried_in_order_and_stops_at_what_still_fails() {
     let (_files, store) = store();
     let log = contradictory();
-    store.apply(&log.after(0), ALL).unwrap();
+    now(store.apply(&log.after(0), ALL)).unwrap();
     let stream = format!("user-{}", subject(1));
     let directory = &user_directory::UserDirectory;
 
-    let wrong = store.retry_parked(directory, &stream, &[log.entry(4)]);
+    let wrong = now(store.retry_parked(directory, &stream, &[log.entry(4)]));
     assert!(matches!(wrong, Err(Error::NotTheParked { .. })));
-    let retried = store.retry_parked(directory, &stream, &[log.entry(2), log.entry(4)]).unwrap();
+    let retried = now(store.retry_parked(directory, &stream, &[log.entry(2), log.entry(4)])).unwrap();
     assert_eq!((retried.applied, retried.parked), (0, 2));
 
-    assert_eq!(store.resolve_parked("user_directory", &stream).unwrap(), 2);
+    assert_eq!(now(store.resolve_parked("user_directory", &stream)).unwrap(), 2);
     assert_eq!(store.parked(10).await.unwrap(), []);
     let mut log = log;
     log.user(
         subject(1),
         user::Modified { subject: subject(1), name: Some(profile(subject(1), "new")), portrait: None },
     );
-    store.apply(&log.after(4), ALL).unwrap();
+    now(store.apply(&log.after(4), ALL)).unwrap();
     let user = user_directory::by_subject(&store, &app("app-one"), subject(1)).await.unwrap().unwrap();
     assert!(user.name.unwrap().ends_with(b"new"));
 }
@@ -90,18 +90,18 @@ async fn an_undecodable_event_parks_its_stream_everywhere_until_it_is_read() {
     let id = log.events[2].id;
     arrivals[2] =
         Arrival::Undecodable(Poison { position: unread, stream: pair.to_string(), id, reason: "unknown".into() });
-    store.apply(&arrivals, ALL).unwrap();
+    now(store.apply(&arrivals, ALL)).unwrap();
     assert_eq!(store.parked(100).await.unwrap().len(), ALL.len());
     for model in ALL {
-        let retried = store.retry_parked(*model, &pair.to_string(), &[log.entry(unread)]).unwrap();
+        let retried = now(store.retry_parked(*model, &pair.to_string(), &[log.entry(unread)])).unwrap();
         assert_eq!((retried.applied, retried.parked), (1, 1));
         // Still held back behind what remains.
         assert_eq!(store.parked_positions(model.name(), &pair.to_string(), 10).await.unwrap(), [5]);
-        store.retry_parked(*model, &pair.to_string(), &[log.entry(5)]).unwrap();
+        now(store.retry_parked(*model, &pair.to_string(), &[log.entry(5)])).unwrap();
     }
     assert_eq!(store.parked(100).await.unwrap(), []);
 
     let (_clean_files, clean) = self::store();
-    clean.apply(&log.after(0), ALL).unwrap();
+    now(clean.apply(&log.after(0), ALL)).unwrap();
     assert_eq!(digests(&store), digests(&clean));
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use rollcall_projections::ALL;
 
 #[path = "../../../tests/it/support/cluster.rs"]
-mod cluster;
+pub mod cluster;
 
 use cluster::Cluster;
 

@@ -6,7 +6,7 @@ use rollcall_projections::{ALL, Arrival};
 use rusqlite::Connection;
 
 use crate::histories::history;
-use crate::support::{Log, subject};
+use crate::support::{Log, now, subject};
 
 pub fn store() -> (tempfile::TempDir, ReadStore) {
     let directory = tempfile::tempdir().unwrap();
@@ -15,7 +15,7 @@ pub fn store() -> (tempfile::TempDir, ReadStore) {
 }
 
 pub fn digests(store: &ReadStore) -> Vec<(&'static str, [u8; 32])> {
-    ALL.iter().map(|model| (model.name(), store.digest(model.name()).unwrap())).collect()
+    ALL.iter().map(|model| (model.name(), now(store.digest(model.name())).unwrap())).collect()
 }
 
 fn registrations(users: u32) -> Log {
@@ -39,17 +39,17 @@ proptest! {
                 break;
             }
             let (batch, later) = rest.split_at((*cut).min(rest.len()));
-            live.apply(batch, ALL).unwrap();
+            now(live.apply(batch, ALL)).unwrap();
             rest = later;
         }
         prop_assert_eq!(futures(live.parked(10)), vec![]);
         let (_rebuilt_files, rebuilt) = store();
-        rebuilt.apply(&arrivals, ALL).unwrap();
+        now(rebuilt.apply(&arrivals, ALL)).unwrap();
         prop_assert_eq!(digests(&live), digests(&rebuilt));
         for model in ALL {
-            live.drop_model(model.name()).unwrap();
-            live.create_model(*model).unwrap();
-            live.apply(&arrivals, &[*model]).unwrap();
+            now(live.drop_model(model.name())).unwrap();
+            now(live.create_model(*model)).unwrap();
+            now(live.apply(&arrivals, &[*model])).unwrap();
         }
         prop_assert_eq!(digests(&live), digests(&rebuilt));
     }
@@ -58,10 +58,10 @@ proptest! {
     fn applying_a_batch_twice_changes_nothing(log in history(), overlap in any::<u8>()) {
         let (_files, store) = store();
         let arrivals = log.after(0);
-        store.apply(&arrivals, ALL).unwrap();
+        now(store.apply(&arrivals, ALL)).unwrap();
         let before = (digests(&store), store.checkpoints());
-        store.apply(&arrivals, ALL).unwrap();
-        store.apply(&arrivals[usize::from(overlap).min(arrivals.len())..], ALL).unwrap();
+        now(store.apply(&arrivals, ALL)).unwrap();
+        now(store.apply(&arrivals[usize::from(overlap).min(arrivals.len())..], ALL)).unwrap();
         prop_assert_eq!(before, (digests(&store), store.checkpoints()));
     }
 }
@@ -75,7 +75,7 @@ fn a_failed_write_leaves_every_row_and_checkpoint_where_it_was() {
     let (files, store) = store();
     let log = registrations(5);
     let arrivals = log.after(0);
-    store.apply(&arrivals[..2], ALL).unwrap();
+    now(store.apply(&arrivals[..2], ALL)).unwrap();
     let before = (digests(&store), store.checkpoints());
     // The last read model cannot move its checkpoint, after the rows of all others were written.
     let saboteur = Connection::open(files.path().join("read.db")).unwrap();
@@ -85,13 +85,13 @@ fn a_failed_write_leaves_every_row_and_checkpoint_where_it_was() {
              BEGIN SELECT RAISE(ABORT, 'broken'); END",
         )
         .unwrap();
-    assert!(matches!(store.apply(&arrivals[2..], ALL), Err(Error::Unavailable(_))));
+    assert!(matches!(now(store.apply(&arrivals[2..], ALL)), Err(Error::Unavailable(_))));
     assert_eq!(before, (digests(&store), store.checkpoints()));
     saboteur.execute_batch("DROP TRIGGER broken").unwrap();
-    store.apply(&arrivals[2..], ALL).unwrap();
+    now(store.apply(&arrivals[2..], ALL)).unwrap();
     assert_eq!(store.checkpoint("audit_trail").unwrap(), 5);
     let (_clean_files, clean) = self::store();
-    clean.apply(&arrivals, ALL).unwrap();
+    now(clean.apply(&arrivals, ALL)).unwrap();
     assert_eq!(digests(&store), digests(&clean));
 }
 
@@ -100,9 +100,9 @@ fn a_missing_event_is_an_error_and_changes_nothing() {
     let (_files, store) = store();
     let log = registrations(5);
     let arrivals = log.after(0);
-    assert!(matches!(store.apply(&arrivals[1..], ALL), Err(Error::Gap { expected: 1, found: 2, .. })));
+    assert!(matches!(now(store.apply(&arrivals[1..], ALL)), Err(Error::Gap { expected: 1, found: 2, .. })));
     let holed: Vec<Arrival<'_>> = [&arrivals[..2], &arrivals[3..]].concat();
-    assert!(matches!(store.apply(&holed, ALL), Err(Error::Gap { expected: 3, found: 4, .. })));
+    assert!(matches!(now(store.apply(&holed, ALL)), Err(Error::Gap { expected: 3, found: 4, .. })));
     assert!(store.checkpoints().iter().all(|checkpoint| checkpoint.position == 0));
 }
 
@@ -110,7 +110,7 @@ fn a_missing_event_is_an_error_and_changes_nothing() {
 fn a_store_that_is_opened_again_knows_how_far_it_came_and_by_which_event() {
     let (files, store) = store();
     let log = registrations(3);
-    store.apply(&log.after(0), ALL).unwrap();
+    now(store.apply(&log.after(0), ALL)).unwrap();
     let before = (digests(&store), store.checkpoints());
     drop(store);
     let store = ReadStore::open(&files.path().join("read.db")).unwrap();

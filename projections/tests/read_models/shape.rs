@@ -7,7 +7,7 @@ use rollcall_projections::{ALL, Changes, Entry, Inconsistent, Projection, apps, 
 use rusqlite::Connection;
 
 use crate::rebuilding::store;
-use crate::support::{Log, subject};
+use crate::support::{Log, now, subject};
 
 #[test]
 fn every_read_model_is_a_folder_of_the_same_four_files() {
@@ -70,11 +70,11 @@ fn a_dropped_read_model_leaves_nothing_behind() {
     let (files, store) = store();
     let mut log = Log::default();
     log.register(subject(1));
-    store.apply(&log.after(0), ALL).unwrap();
+    now(store.apply(&log.after(0), ALL)).unwrap();
     for model in ALL {
-        store.drop_model(model.name()).unwrap();
+        now(store.drop_model(model.name())).unwrap();
         assert!(store.checkpoint(model.name()).is_err());
-        assert!(store.apply(&log.after(0), &[*model]).is_err());
+        assert!(now(store.apply(&log.after(0), &[*model])).is_err());
     }
     let connection = Connection::open(files.path().join("read.db")).unwrap();
     let left: i64 = connection
@@ -138,12 +138,12 @@ fn a_read_model_of_another_version_is_dropped_and_starts_at_its_beginning() {
     let (files, store) = store();
     let mut log = Log::default();
     log.register(subject(1));
-    store.apply(&log.after(0), ALL).unwrap();
+    now(store.apply(&log.after(0), ALL)).unwrap();
     drop(store);
     let path = files.path().join("read.db");
     let store = ReadStore::open_with(&path, &[&Later]).unwrap();
     assert_eq!(store.checkpoint("banned_users").unwrap(), 0);
-    store.apply(&log.after(0), &[&Later]).unwrap();
+    now(store.apply(&log.after(0), &[&Later])).unwrap();
     drop(store);
     let connection = Connection::open(&path).unwrap();
     let tables: Vec<String> = connection
@@ -179,7 +179,7 @@ async fn one_store_is_asked_from_many_tasks_while_it_is_written() {
         })
         .collect();
     for arrival in log.after(0) {
-        store.apply(&[arrival], ALL).unwrap();
+        now(store.apply(&[arrival], ALL)).unwrap();
         tokio::task::yield_now().await;
     }
     for task in asking {

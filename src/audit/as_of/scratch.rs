@@ -85,7 +85,7 @@ impl Scratch {
             raw.iter().try_for_each(&mut *each)?;
             let prepared: Vec<_> = raw.iter().map(prepare).collect();
             let arrivals: Vec<_> = prepared.iter().map(Prepared::arrival).collect();
-            scratch.store.apply_chosen(&arrivals, models)?;
+            scratch.store.apply_chosen(&arrivals, models).await?;
         }
     }
 

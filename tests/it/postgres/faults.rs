@@ -215,7 +215,8 @@ fn a_node_that_stands_still_with_the_lock_held_loses_it_and_others_go_on() {
         append(log.as_ref(), "s", 0).await;
         // As a node does that is stopped in the middle of a batch.
         let stopped = database.connect(None).await.unwrap();
-        let lock = "begin; set local idle_in_transaction_session_timeout = '1s'; select pg_advisory_xact_lock(1380731971)";
+        let lock =
+            "begin; set local idle_in_transaction_session_timeout = '1s'; select pg_advisory_xact_lock(1380731971)";
         stopped.batch_execute(lock).await.unwrap();
         assert_eq!(append(log.as_ref(), "s", 1).await, 2);
         assert!(stopped.batch_execute("commit").await.is_err());

@@ -1,16 +1,16 @@
 //! Opening the store; creating and dropping read models.
 
 use std::path::Path;
-use std::sync::{Mutex, RwLock};
+use std::sync::Mutex;
 
 use rollcall_schemas::ids::EventId;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use uuid::Uuid;
 
-use super::parking::Keys;
-use super::{Checkpoint, Error, ReadStore, Writer};
-use crate::{ALL, Projection};
+use super::{Sqlite, Writer, parking};
+use crate::Projection;
+use crate::store::{Checkpoint, Error};
 
 // NORMAL: a commit is not flushed, only a WAL checkpoint is; what a power cut takes back is projected again. The WAL
 // grows to 128 MB before that: references are random, so the same pages are written again and again, and a later
@@ -35,21 +35,9 @@ const drop_parked: &str = "DELETE FROM store_parked WHERE model = $1";
 /// More than the statements of all read models together, so that none is ever prepared twice.
 const STATEMENTS_CACHED: usize = 512;
 
-impl ReadStore {
-    /// Opens the store at `path` with every read model.
-    ///
-    /// # Errors
-    /// The file cannot be opened or written.
-    pub fn open(path: &Path) -> Result<Self, Error> {
-        Self::open_with(path, ALL)
-    }
-
-    /// Opens the store at `path` with these read models: a missing one is created, and one that was stored by
-    /// another version is dropped and starts at position 0.
-    ///
-    /// # Errors
-    /// The file cannot be opened or written.
-    pub fn open_with(path: &Path, models: &[&dyn Projection]) -> Result<Self, Error> {
+impl Sqlite {
+    /// Opens the store with these read models, and tells how far each is.
+    pub(in crate::store) fn open(path: &Path, models: &[&dyn Projection]) -> Result<(Self, Vec<Checkpoint>), Error> {
         let mut connection = Connection::open(path)?;
         plan_once(&connection)?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
@@ -64,41 +52,24 @@ impl ReadStore {
                 _ => create(&mut connection, *model)?,
             });
         }
-        let parked = Keys::load(&connection)?;
-        Ok(Self {
-            path: path.to_owned(),
-            writer: Mutex::new(Writer { connection, parked }),
-            checkpoints: RwLock::new(checkpoints),
-            readers: Mutex::new(Vec::new()),
-        })
+        let parked = parking::load(&connection)?;
+        let writer = Mutex::new(Writer { connection, parked });
+        Ok((Self { path: path.to_owned(), writer, readers: Mutex::new(Vec::new()) }, checkpoints))
     }
 
-    /// Creates a read model, empty and at position 0; what there was of it is dropped.
-    ///
-    /// # Errors
-    /// The store is unavailable.
-    pub fn create_model(&self, model: &dyn Projection) -> Result<(), Error> {
+    pub(in crate::store) fn create_model(&self, model: &dyn Projection) -> Result<Checkpoint, Error> {
         let mut writer = self.writer();
         let checkpoint = create(&mut writer.connection, model)?;
         writer.parked.forget(model.name());
-        self.move_checkpoints(&[checkpoint]);
-        Ok(())
+        Ok(checkpoint)
     }
 
-    /// Drops a read model: its tables, its checkpoint and what it parked.
-    ///
-    /// # Errors
-    /// The store is unavailable.
-    pub fn drop_model(&self, model: &str) -> Result<(), Error> {
+    pub(in crate::store) fn drop_model(&self, model: &str) -> Result<(), Error> {
         let mut writer = self.writer();
         let transaction = writer.connection.transaction()?;
         drop_all(&transaction, model)?;
         transaction.commit()?;
         writer.parked.forget(model);
-        self.checkpoints
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .retain(|checkpoint| checkpoint.model != model);
         Ok(())
     }
 

@@ -1,23 +1,17 @@
 //! Applying events: rows and checkpoints of every read model in one transaction.
 
-use std::sync::MutexGuard;
-
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, ToSql, TransactionBehavior, params, params_from_iter};
 
-use super::parking::{Keys, park, stream_of};
-use super::{Checkpoint, Error, ReadStore, Writer};
+use super::parking::park;
+use super::{Sqlite, Writer};
 use crate::changes::{Changes, Value};
+use crate::store::parking::{Keys, stream_of};
+use crate::store::shares::Share;
+use crate::store::{Checkpoint, Error};
 use crate::{Arrival, Entry, Inconsistent, Projection};
 
 const move_checkpoint: &str = "UPDATE store_checkpoint SET position = $1, event = $2 WHERE model = $3";
-
-/// What one read model has to do for a batch.
-struct Share<'b, 'e> {
-    model: &'b dyn Projection,
-    arrivals: &'b [Arrival<'e>],
-    after: Checkpoint,
-}
 
 /// Why an event could not be applied to one read model.
 pub(super) enum Failure {
@@ -56,86 +50,15 @@ impl From<Error> for Failure {
     }
 }
 
-impl ReadStore {
-    /// Applies a batch, contiguous and in the order of the log, to these read models. Each skips what it applied
-    /// before. Rows and checkpoints are written in one transaction: all of them or none.
-    ///
-    /// An event that cannot be applied to a read model is parked there with what follows it in its stream; the
-    /// batch succeeds nevertheless.
-    ///
-    /// # Errors
-    /// Events are missing, a read model does not exist, or the store is unavailable. Nothing was changed.
-    pub fn apply(&self, batch: &[Arrival<'_>], which: &[&dyn Projection]) -> Result<(), Error> {
-        let writer = self.writer();
-        let shares = self.shares(batch, which)?;
-        self.apply_shares(writer, &shares)
-    }
-
-    /// Applies chosen events in the order of the log, with others left out between them. For a scratch store that
-    /// answers about one subject only: what it says about anybody else is not whole.
-    ///
-    /// # Errors
-    /// The events are not in the order of the log, a read model does not exist or is past the first of them, or the
-    /// store is unavailable. Nothing was changed.
-    pub fn apply_chosen(&self, batch: &[Arrival<'_>], which: &[&dyn Projection]) -> Result<(), Error> {
-        let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return Ok(()) };
-        let writer = self.writer();
-        let falls = batch.windows(2).find(|pair| pair[0].position() >= pair[1].position());
-        let mut shares = Vec::with_capacity(which.len());
-        for model in which {
-            let expected = self.checkpoint(model.name())? + 1;
-            let gap = match falls {
-                _ if first.position() < expected => Some((expected, first.position())),
-                falls => falls.map(|pair| (pair[0].position() + 1, pair[1].position())),
-            };
-            if let Some((expected, found)) = gap {
-                return Err(Error::Gap { model: model.name(), expected, found });
-            }
-            shares.push(Share { model: *model, arrivals: batch, after: checkpoint_after(*model, last) });
-        }
-        self.apply_shares(writer, &shares)
-    }
-
-    fn apply_shares(&self, mut writer: MutexGuard<'_, Writer>, shares: &[Share<'_, '_>]) -> Result<(), Error> {
-        if shares.is_empty() {
-            return Ok(());
-        }
+impl Sqlite {
+    /// Writes the shares of a batch in one transaction: all of them or none.
+    pub(in crate::store) fn apply(&self, shares: &[Share<'_, '_>]) -> Result<(), Error> {
+        let mut writer = self.writer();
         if !writer.transact(shares, false)? {
             writer.transact(shares, true)?;
         }
-        let moved: Vec<_> = shares.iter().map(|share| share.after).collect();
-        self.move_checkpoints(&moved);
         Ok(())
     }
-
-    fn shares<'b, 'e>(
-        &self,
-        batch: &'b [Arrival<'e>],
-        which: &[&'b dyn Projection],
-    ) -> Result<Vec<Share<'b, 'e>>, Error> {
-        let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return Ok(Vec::new()) };
-        let mut shares = Vec::with_capacity(which.len());
-        for model in which {
-            let expected = self.checkpoint(model.name())? + 1;
-            let hole = (first.position()..).zip(batch).find(|(position, arrival)| arrival.position() != *position);
-            let gap = match hole {
-                _ if first.position() > expected => Some((expected, first.position())),
-                hole => hole.map(|(position, arrival)| (position, arrival.position())),
-            };
-            if let Some((expected, found)) = gap {
-                return Err(Error::Gap { model: model.name(), expected, found });
-            }
-            let skip = usize::try_from(expected - first.position()).unwrap_or(usize::MAX);
-            if let Some(arrivals) = batch.get(skip..).filter(|arrivals| !arrivals.is_empty()) {
-                shares.push(Share { model: *model, arrivals, after: checkpoint_after(*model, last) });
-            }
-        }
-        Ok(shares)
-    }
-}
-
-fn checkpoint_after(model: &dyn Projection, last: &Arrival<'_>) -> Checkpoint {
-    Checkpoint { model: model.name(), version: model.version(), position: last.position(), event: Some(last.id()) }
 }
 
 impl Writer {

@@ -4,18 +4,16 @@ use std::sync::PoisonError;
 
 use rusqlite::{Connection, params_from_iter};
 
-use super::{Error, ReadStore, Row};
+use super::Sqlite;
 use crate::Value;
+use crate::store::row::Source;
+use crate::store::{Error, Row};
 
 /// Connections kept open between queries; one per thread that asks at the same time is enough.
 const READERS_MAX: usize = 32;
 
-impl ReadStore {
-    /// The rows a statement finds.
-    ///
-    /// # Errors
-    /// The store is unavailable, or what `map` returns.
-    pub async fn rows<T>(
+impl Sqlite {
+    pub(in crate::store) fn rows<T>(
         &self,
         sql: &'static str,
         params: &[Value],
@@ -31,11 +29,7 @@ impl ReadStore {
         })
     }
 
-    /// The row a statement finds, if any.
-    ///
-    /// # Errors
-    /// The store is unavailable, or what `map` returns.
-    pub async fn row<T>(
+    pub(in crate::store) fn row<T>(
         &self,
         sql: &'static str,
         params: &[Value],
@@ -44,15 +38,11 @@ impl ReadStore {
         self.reading(|connection| {
             let mut statement = connection.prepare_cached(sql)?;
             let mut rows = statement.query(params_from_iter(params))?;
-            rows.next()?.map(|row| map(&Row(row))).transpose()
+            rows.next()?.map(|row| map(&Row(Source::Sqlite(row)))).transpose()
         })
     }
 
-    /// The rows a statement finds for each set of parameters, all from one state of the store, in the order asked.
-    ///
-    /// # Errors
-    /// The store is unavailable, or what `map` returns.
-    pub async fn rows_of_each<const N: usize, T>(
+    pub(in crate::store) fn rows_of_each<const N: usize, T>(
         &self,
         sql: &'static str,
         asked: impl Iterator<Item = [Value; N]>,
@@ -98,7 +88,7 @@ fn collect(
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(params_from_iter(params))?;
     while let Some(row) = rows.next()? {
-        each(&Row(row))?;
+        each(&Row(Source::Sqlite(row)))?;
     }
     Ok(())
 }

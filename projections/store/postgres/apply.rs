@@ -1,0 +1,239 @@
+//! Applying events: rows and checkpoints of every read model in one transaction, its statements in flight together.
+
+use std::pin::Pin;
+use std::task::Poll;
+
+use futures_util::poll;
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
+
+use super::{Postgres, Writer, stored};
+use crate::changes::{Change, Changes};
+use crate::store::parking::{Keys, parked_at, stream_of};
+use crate::store::shares::Share;
+use crate::store::{Error, parking};
+use crate::{Arrival, Entry, Inconsistent, Projection, Value};
+
+const move_checkpoint: &str = "UPDATE store_checkpoint SET position = $1, event = $2
+    WHERE model = $3 AND version = $4 AND position = $5";
+/// Statements in flight before the answers to them are looked at.
+const IN_FLIGHT_MAX: usize = 1_024;
+
+/// Why an event could not be applied to one read model.
+pub(super) enum Failure {
+    /// It is the event's fault: it is parked.
+    Poison(String),
+    /// It is not.
+    Store(Error),
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let is_about_values = |code: &SqlState| matches!(code.code().get(..2), Some("22" | "23" | "54"));
+        match error.as_db_error() {
+            // The message names a constraint, never a value; the detail, which would, is left out.
+            Some(db) if is_about_values(db.code()) => Self::Poison(db.message().to_owned()),
+            _ => Self::Store(error.into()),
+        }
+    }
+}
+
+impl From<Inconsistent> for Failure {
+    fn from(inconsistent: Inconsistent) -> Self {
+        Self::Poison(inconsistent.to_string())
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Postgres {
+    /// Writes the shares of a batch in one transaction: all of them or none.
+    pub(in crate::store) async fn apply(&self, shares: &[Share<'_, '_>]) -> Result<(), Error> {
+        let mut slot = self.writer.lock().await;
+        // The fast way is without a savepoint around each event; a poisoned one is found and parked the slow way.
+        for parks in [false, true] {
+            let mut writer = self.take(&mut slot).await?;
+            let mut parked = self.parked().clone();
+            writer.client.batch_execute("begin").await?;
+            match transact(&mut writer, shares, &mut parked, parks).await {
+                Ok(()) => {
+                    writer.client.batch_execute("commit").await?;
+                    *self.parked() = parked;
+                    *slot = Some(writer);
+                    return Ok(());
+                }
+                Err(Failure::Poison(_)) if !parks => {
+                    writer.client.batch_execute("rollback").await?;
+                    *slot = Some(writer);
+                }
+                Err(Failure::Poison(reason)) => return Err(Error::Unavailable(reason)),
+                Err(Failure::Store(error)) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn transact(
+    writer: &mut Writer,
+    shares: &[Share<'_, '_>],
+    parked: &mut Keys,
+    parks: bool,
+) -> Result<(), Failure> {
+    // First: whoever does not hold the read models any more must not do the work in vain.
+    for share in shares {
+        let after = &share.after;
+        let statement = writer.statement(move_checkpoint).await?;
+        let event = after.event.map(|event| event.0.as_bytes().to_vec());
+        let version = i64::from(after.version);
+        let (position, before) = (stored(after.position), stored(share.before));
+        let moved = writer.client.execute(&statement, &[&position, &event, &after.model, &version, &before]).await?;
+        if moved != 1 {
+            return Err(Error::Moved(after.model).into());
+        }
+    }
+    for share in shares {
+        if parks {
+            share_parking(writer, share, parked).await?;
+        } else {
+            share_together(writer, share, parked).await?;
+        }
+    }
+    writer.client.execute_typed("notify rollcall_read", &[]).await?;
+    Ok(())
+}
+
+/// A statement on its way, and whether it must change a row.
+type Flying<'w> = (bool, Pin<Box<dyn Future<Output = Result<u64, tokio_postgres::Error>> + Send + 'w>>);
+
+async fn share_together(writer: &mut Writer, share: &Share<'_, '_>, parked: &Keys) -> Result<(), Failure> {
+    let model = share.model;
+    let Writer { client, statements } = writer;
+    let client = &*client;
+    let mut flying: Vec<Flying<'_>> = Vec::with_capacity(IN_FLIGHT_MAX);
+    let mut changes = Changes::default();
+    for arrival in share.arrivals {
+        if let Some(stream) = parked.parked_stream(model.name(), arrival) {
+            land(&mut flying).await?;
+            park(client, model.name(), &stream, arrival, None).await?;
+            continue;
+        }
+        let Arrival::Decoded(entry) = arrival else { return Err(Failure::Poison("it cannot be decoded".into())) };
+        changes.clear();
+        model.project(entry, &mut changes)?;
+        for Change { sql, params, must_change } in changes.iter() {
+            let key = (sql.as_ptr() as usize, sql.len());
+            if !statements.contains_key(&key) {
+                // Its answer would wait behind those of the others, which nobody takes meanwhile.
+                land(&mut flying).await?;
+                statements.insert(key, client.prepare(sql).await?);
+            }
+            let Some(statement) = statements.get(&key).cloned() else { continue };
+            let params: Vec<Value> = params.to_vec();
+            let mut sent: Pin<Box<dyn Future<Output = _> + Send + '_>> =
+                Box::pin(async move { client.execute_raw(&statement, params).await });
+            // The first poll sends it: in the order of the log.
+            if let Poll::Ready(done) = poll!(&mut sent) {
+                check(must_change, done?)?;
+            } else {
+                flying.push((must_change, sent));
+            }
+        }
+        if flying.len() >= IN_FLIGHT_MAX {
+            land(&mut flying).await?;
+        }
+    }
+    land(&mut flying).await
+}
+
+async fn land(flying: &mut Vec<Flying<'_>>) -> Result<(), Failure> {
+    let mut first = Ok(());
+    for (must_change, sent) in flying.drain(..) {
+        // Every answer is taken, also behind a failure: the first one says why.
+        let landed = sent.await.map_err(Failure::from).and_then(|changed| check(must_change, changed));
+        if first.is_ok() {
+            first = landed;
+        }
+    }
+    first
+}
+
+fn check(must_change: bool, changed: u64) -> Result<(), Failure> {
+    if must_change && changed == 0 { Err(Inconsistent("it is about a row that does not exist").into()) } else { Ok(()) }
+}
+
+async fn share_parking(writer: &mut Writer, share: &Share<'_, '_>, parked: &mut Keys) -> Result<(), Failure> {
+    let model = share.model;
+    for arrival in share.arrivals {
+        if let Some(stream) = parked.parked_stream(model.name(), arrival) {
+            park(&writer.client, model.name(), &stream, arrival, None).await?;
+            continue;
+        }
+        let failure = match arrival {
+            Arrival::Decoded(entry) => attempt(writer, model, entry).await.err(),
+            Arrival::Undecodable(poison) => Some(Failure::Poison(poison.reason.clone())),
+        };
+        match failure {
+            None => {}
+            Some(Failure::Poison(reason)) => {
+                let stream = stream_of(arrival);
+                let position = arrival.position();
+                tracing::error!(model = model.name(), stream, position, reason, "a stream was parked");
+                park(&writer.client, model.name(), &stream, arrival, Some(&reason)).await?;
+                parked.insert(model.name(), stream);
+            }
+            Some(failure) => return Err(failure),
+        }
+    }
+    Ok(())
+}
+
+/// Applies one event to one read model, whole or not at all.
+pub(super) async fn attempt(writer: &mut Writer, model: &dyn Projection, entry: &Entry<'_>) -> Result<(), Failure> {
+    writer.client.batch_execute("savepoint event").await?;
+    let result = project(writer, model, entry).await;
+    if matches!(result, Err(Failure::Poison(_))) {
+        writer.client.batch_execute("rollback to event").await?;
+    }
+    if !matches!(result, Err(Failure::Store(_))) {
+        writer.client.batch_execute("release event").await?;
+    }
+    result
+}
+
+async fn project(writer: &mut Writer, model: &dyn Projection, entry: &Entry<'_>) -> Result<(), Failure> {
+    let mut changes = Changes::default();
+    model.project(entry, &mut changes)?;
+    for Change { sql, params, must_change } in changes.iter() {
+        let statement = writer.statement(sql).await?;
+        check(must_change, writer.client.execute_raw(&statement, params.to_vec()).await?)?;
+    }
+    Ok(())
+}
+
+/// Keeps an event for later: with a reason, or `None` behind one that has a reason.
+async fn park(
+    client: &Client,
+    model: &str,
+    stream: &str,
+    arrival: &Arrival<'_>,
+    reason: Option<&str>,
+) -> Result<(), Error> {
+    let (position, id, at) = (stored(arrival.position()), arrival.id(), parked_at());
+    let id = &id.0.as_bytes()[..];
+    let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 6] = [
+        (&model, Type::TEXT),
+        (&stream, Type::TEXT),
+        (&position, Type::INT8),
+        (&id, Type::BYTEA),
+        (&reason, Type::TEXT),
+        (&at, Type::INT8),
+    ];
+    client.execute_typed(parking::park, &params).await?;
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! Read models in `PostgreSQL`, shared by every node.
+//!
+//! Three schemas hold them: the live one, the one beside it in which a read model is built anew, and what was live
+//! before, for queries of nodes of the version before and for a way back.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use deadpool_postgres::{ClientWrapper, Object, Pool, PoolError};
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::{Client, Statement};
+
+use super::parking::Keys;
+use super::{Checkpoint, Error};
+use crate::{Projection, Value};
+
+mod apply;
+mod lease;
+mod lifecycle;
+mod parking;
+mod reading;
+mod shadow;
+
+pub use lease::{Lease, LeaseHolder};
+pub use shadow::Shadow;
+
+pub(super) const LIVE: &str = "rollcall_read";
+const NEXT: &str = "rollcall_read_next";
+const BEFORE: &str = "rollcall_read_before";
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Unavailable(told(&error))
+    }
+}
+
+impl From<PoolError> for Error {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Backend(error) => error.into(),
+            error => Self::Unavailable(format!("no connection to the database is free: {error}")),
+        }
+    }
+}
+
+/// What the server says, without the detail that would name a value.
+fn told(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(db) => format!("{} (SQLSTATE {})", db.message(), db.code().code()),
+        None => error.to_string(),
+    }
+}
+
+/// Makes a new connection find the read models: the live ones first.
+///
+/// # Errors
+/// The connection is gone.
+pub async fn prepare_connection(client: &Client) -> Result<(), tokio_postgres::Error> {
+    client.batch_execute(&format!("set search_path = {LIVE}, {BEFORE}")).await
+}
+
+/// The store.
+pub(super) struct Postgres {
+    pool: Pool,
+    schema: &'static str,
+    models: Vec<&'static dyn Projection>,
+    /// One batch is applied at a time.
+    writer: tokio::sync::Mutex<Option<Writer>>,
+    parked: Mutex<Keys>,
+}
+
+/// A connection that applies, with the statements it has prepared, by the address of their text.
+struct Writer {
+    client: ClientWrapper,
+    statements: HashMap<(usize, usize), Statement>,
+}
+
+impl Writer {
+    async fn statement(&mut self, sql: &'static str) -> Result<Statement, tokio_postgres::Error> {
+        let key = (sql.as_ptr() as usize, sql.len());
+        if let Some(statement) = self.statements.get(&key) {
+            return Ok(statement.clone());
+        }
+        let statement = self.client.prepare(sql).await?;
+        self.statements.insert(key, statement.clone());
+        Ok(statement)
+    }
+}
+
+impl Postgres {
+    fn parked(&self) -> MutexGuard<'_, Keys> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection that applies, taken: it is put back only after it was used without an error.
+    async fn take(&self, slot: &mut Option<Writer>) -> Result<Writer, Error> {
+        match slot.take().filter(|writer| !writer.client.is_closed()) {
+            Some(writer) => Ok(writer),
+            None => {
+                // Never back into the pool: it looks in one schema only, and may be left in the middle of a transaction.
+                let client = Object::take(self.pool.get().await?);
+                client.batch_execute(&format!("set search_path = {}", self.schema)).await?;
+                Ok(Writer { client, statements: HashMap::new() })
+            }
+        }
+    }
+}
+
+impl ToSql for Value {
+    fn to_sql(&self, ty: &Type, out: &mut bytes::BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        match self {
+            Self::Null => Ok(IsNull::Yes),
+            Self::Int(number) if *ty == Type::INT4 => i32::try_from(*number)?.to_sql(ty, out),
+            Self::Int(number) => number.to_sql(ty, out),
+            Self::Text(text) => text.to_sql(ty, out),
+            Self::Bytes(bytes) => bytes.to_sql(ty, out),
+        }
+    }
+
+    fn accepts(_: &Type) -> bool {
+        // The server says what it expects where a statement is prepared; what does not fit there is refused then.
+        true
+    }
+
+    to_sql_checked!();
+}
+
+fn stored(position: u64) -> i64 {
+    i64::try_from(position).unwrap_or(i64::MAX)
+}
+
+fn read_checkpoint(model: &'static str, row: &tokio_postgres::Row) -> Result<Checkpoint, Error> {
+    Ok(Checkpoint {
+        model,
+        version: u32::try_from(row.try_get::<_, i64>(1)?).map_err(|_| Error::Column(1))?,
+        position: row.try_get::<_, i64>(2)?.unsigned_abs(),
+        event: row
+            .try_get::<_, Option<Vec<u8>>>(3)?
+            .map(|id| uuid::Uuid::from_slice(&id).map(rollcall_schemas::ids::EventId).map_err(|_| Error::Column(3)))
+            .transpose()?,
+    })
+}

@@ -1,0 +1,115 @@
+//! Running queries on pooled connections.
+
+use tokio_postgres::types::ToSql;
+
+use super::Postgres;
+use crate::Value;
+use crate::store::digest::Rows;
+use crate::store::row::{Source, postgres_cell};
+use crate::store::{Error, Row};
+
+const key_columns: &str = "SELECT a.attname::text FROM pg_index i
+    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+    WHERE i.indrelid = to_regclass($1) AND i.indisprimary ORDER BY array_position(i.indkey, a.attnum)";
+
+fn each(params: &[Value]) -> impl ExactSizeIterator<Item = &(dyn ToSql + Sync)> {
+    params.iter().map(|value| value as &(dyn ToSql + Sync))
+}
+
+impl Postgres {
+    pub(in crate::store) async fn rows<T>(
+        &self,
+        sql: &'static str,
+        params: &[Value],
+        map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        let client = self.pool.get().await?;
+        let statement = client.prepare_cached(sql).await?;
+        let found = client.query(&statement, &each(params).collect::<Vec<_>>()).await?;
+        found.iter().map(|row| map(&Row(Source::Postgres(row)))).collect()
+    }
+
+    pub(in crate::store) async fn row<T>(
+        &self,
+        sql: &'static str,
+        params: &[Value],
+        map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        let client = self.pool.get().await?;
+        let statement = client.prepare_cached(sql).await?;
+        let found = client.query(&statement, &each(params).collect::<Vec<_>>()).await?;
+        found.first().map(|row| map(&Row(Source::Postgres(row)))).transpose()
+    }
+
+    pub(in crate::store) async fn rows_of_each<const N: usize, T>(
+        &self,
+        sql: &'static str,
+        asked: impl Iterator<Item = [Value; N]>,
+        map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
+    ) -> Result<Vec<Vec<T>>, Error> {
+        let asked: Vec<_> = asked.collect();
+        let mut client = self.pool.get().await?;
+        let statement = client.prepare_cached(sql).await?;
+        let snapshot =
+            client.build_transaction().isolation_level(tokio_postgres::IsolationLevel::RepeatableRead).read_only(true);
+        let snapshot = snapshot.start().await?;
+        let mut answers = Vec::with_capacity(asked.len());
+        // All of a page in flight at once; the server answers in their order.
+        let params: Vec<Vec<_>> = asked.iter().map(|params| each(params).collect()).collect();
+        let queries = params.iter().map(|params| snapshot.query(&statement, params));
+        for found in futures_util::future::try_join_all(queries).await? {
+            answers.push(found.iter().map(|row| map(&Row(Source::Postgres(row)))).collect::<Result<Vec<_>, _>>()?);
+        }
+        snapshot.commit().await?;
+        Ok(answers)
+    }
+
+    pub(in crate::store) async fn digest(&self, model: &str) -> Result<[u8; 32], Error> {
+        let mut client = self.pool.get().await?;
+        let snapshot =
+            client.build_transaction().isolation_level(tokio_postgres::IsolationLevel::RepeatableRead).read_only(true);
+        let snapshot = snapshot.start().await?;
+        let stored = format!("SELECT tables FROM {}.store_checkpoint WHERE model = $1", self.schema);
+        let tables: String = snapshot.query_one(&stored, &[&model]).await?.try_get(0)?;
+        let mut digest = Rows::default();
+        for table in tables.split(',') {
+            let qualified = format!("{}.{table}", self.schema);
+            let mut keys = Vec::new();
+            for row in snapshot.query(key_columns, &[&qualified]).await? {
+                keys.push(row.try_get::<_, String>(0)?);
+            }
+            digest.table(table);
+            let sql = format!("SELECT * FROM {qualified} ORDER BY {}", collated(&snapshot, &qualified, &keys).await?);
+            let statement = snapshot.prepare(&sql).await?;
+            let portal = snapshot.bind(&statement, &[]).await?;
+            loop {
+                let rows = snapshot.query_portal(&portal, 10_000).await?;
+                if rows.is_empty() {
+                    break;
+                }
+                for row in &rows {
+                    digest.row();
+                    for column in 0..row.len() {
+                        digest.cell(&postgres_cell(row, column).ok_or(Error::Column(column))?);
+                    }
+                }
+            }
+        }
+        snapshot.commit().await?;
+        Ok(digest.finish())
+    }
+}
+
+/// The key's columns, texts in the order of their bytes: as `SQLite` orders.
+async fn collated(
+    snapshot: &deadpool_postgres::Transaction<'_>,
+    table: &str,
+    keys: &[String],
+) -> Result<String, tokio_postgres::Error> {
+    let typed = snapshot.prepare(&format!("SELECT {} FROM {table}", keys.join(", "))).await?;
+    let ordered = typed.columns().iter().map(|column| {
+        let collation = if *column.type_() == tokio_postgres::types::Type::TEXT { " COLLATE \"C\"" } else { "" };
+        format!("{}{collation}", column.name())
+    });
+    Ok(ordered.collect::<Vec<_>>().join(", "))
+}

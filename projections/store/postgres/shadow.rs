@@ -1,0 +1,134 @@
+//! Building a read model anew beside the live one, and taking its place in one transaction.
+
+use std::sync::RwLock;
+
+use deadpool_postgres::Pool;
+use tokio_postgres::Transaction;
+
+use super::lifecycle::{create, drop_all, tables_before};
+use super::{BEFORE, LIVE, NEXT, Postgres};
+use crate::Projection;
+use crate::store::{Backend, Error, ReadStore};
+
+/// Read models that are being built beside the live ones. It survives the process that builds it: who opens it again
+/// goes on where that one stopped.
+pub struct Shadow {
+    pool: Pool,
+    store: ReadStore,
+}
+
+impl Shadow {
+    /// Opens the place beside the live read models for these ones.
+    ///
+    /// # Errors
+    /// The database is unavailable, or the role may not make tables.
+    pub async fn open(pool: Pool, models: &[&'static dyn Projection]) -> Result<Self, Error> {
+        let (store, checkpoints) = Postgres::open(pool.clone(), NEXT, models).await?;
+        let outdated: Vec<_> =
+            models.iter().filter(|model| !checkpoints.iter().any(|found| found.model == model.name())).collect();
+        let store = ReadStore { backend: Backend::Postgres(store), checkpoints: RwLock::new(checkpoints) };
+        for model in outdated {
+            store.create_model(*model).await?;
+        }
+        Ok(Self { pool, store })
+    }
+
+    /// The store beside, to be filled from the log.
+    #[must_use]
+    pub fn store(&self) -> &ReadStore {
+        &self.store
+    }
+
+    /// Takes the place of a live read model. `fill` brings the shadow exactly to the position at which the live one is
+    /// held meanwhile: little, where it is close already. What was live is kept aside. While that happens, a query
+    /// waits for a moment; none fails and none sees half of each. Answers `false` where the shadow is ahead: later.
+    ///
+    /// # Errors
+    /// The database is unavailable, or what `fill` returns; nothing was changed.
+    pub async fn flip<E: From<Error>>(
+        &self,
+        model: &dyn Projection,
+        fill: impl AsyncFnOnce(u64) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        let mut client = self.pool.get().await.map_err(Error::from)?;
+        let transaction = client.transaction().await.map_err(Error::from)?;
+        let live = lock(&transaction, LIVE, model).await?.unwrap_or(0);
+        let before = self.store.checkpoint(model.name())?;
+        if live < before {
+            return Ok(false);
+        }
+        if live > before {
+            fill(live).await?;
+        }
+        if lock(&transaction, NEXT, model).await? != Some(live) {
+            return Ok(false);
+        }
+        take_place(&transaction, model).await?;
+        transaction.commit().await.map_err(Error::from)?;
+        Ok(true)
+    }
+
+    /// Gives up what was built of a read model.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn discard(&self, model: &dyn Projection) -> Result<(), Error> {
+        let mut client = self.pool.get().await?;
+        let transaction = client.transaction().await?;
+        transaction.batch_execute(&format!("set local search_path = {NEXT}")).await?;
+        drop_all(&transaction, model.name()).await?;
+        create(&transaction, model).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Drops what was live before; answers the names of the tables.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn drop_before(&self) -> Result<Vec<String>, Error> {
+        let mut client = self.pool.get().await?;
+        let transaction = client.transaction().await?;
+        let tables = tables_before(&transaction).await?;
+        for table in &tables {
+            transaction.batch_execute(&format!("drop table {BEFORE}.{table}")).await?;
+        }
+        transaction.commit().await?;
+        Ok(tables)
+    }
+}
+
+/// How far a read model of a schema is; nobody moves it on until the transaction ends.
+async fn lock(transaction: &Transaction<'_>, schema: &str, model: &dyn Projection) -> Result<Option<u64>, Error> {
+    transaction.batch_execute("set local lock_timeout = '2s'").await?;
+    let sql = format!("SELECT position FROM {schema}.store_checkpoint WHERE model = $1 FOR UPDATE");
+    let found = transaction.query_opt(&sql, &[&model.name()]).await?;
+    found.map(|row| Ok(row.try_get::<_, i64>(0)?.unsigned_abs())).transpose()
+}
+
+async fn take_place(transaction: &Transaction<'_>, model: &dyn Projection) -> Result<(), Error> {
+    let name = model.name();
+    let tables: Option<String> = transaction
+        .query_opt(&format!("SELECT tables FROM {LIVE}.store_checkpoint WHERE model = $1"), &[&name])
+        .await?
+        .map(|row| row.try_get(0))
+        .transpose()?;
+    for table in tables.iter().flat_map(|tables| tables.split(',')) {
+        transaction
+            .batch_execute(&format!(
+                "drop table if exists {BEFORE}.{table}; alter table if exists {LIVE}.{table} set schema {BEFORE}"
+            ))
+            .await?;
+    }
+    for table in model.tables() {
+        transaction.batch_execute(&format!("alter table {NEXT}.{table} set schema {LIVE}")).await?;
+    }
+    for stored in ["store_checkpoint", "store_parked"] {
+        transaction.execute(&format!("DELETE FROM {LIVE}.{stored} WHERE model = $1"), &[&name]).await?;
+        let moved = format!(
+            "WITH moved AS (DELETE FROM {NEXT}.{stored} WHERE model = $1 RETURNING *)
+             INSERT INTO {LIVE}.{stored} SELECT * FROM moved"
+        );
+        transaction.execute(&moved, &[&name]).await?;
+    }
+    Ok(())
+}

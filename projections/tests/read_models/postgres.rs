@@ -1,0 +1,198 @@
+//! The same events make the same rows in `PostgreSQL` as in a file, and a read model is built anew beside the live one.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use deadpool_postgres::{Hook, HookError, Manager, Pool, Runtime};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use rollcall_projections::store::{Error, Lease, LeaseHolder, ReadStore, Shadow, prepare_connection};
+use rollcall_projections::{ALL, Arrival, Poison, user_directory};
+use rollcall_schemas::ids::EventId;
+use tokio_postgres::NoTls;
+use uuid::Uuid;
+
+use crate::histories::history;
+use crate::portable_sql::cluster::Cluster;
+use crate::rebuilding;
+use crate::support::{Log, app, now, subject};
+
+fn pool(cluster: &Cluster, database: &str) -> Pool {
+    let manager = Manager::new(cluster.address(database).parse().unwrap(), NoTls);
+    let prepare = Hook::async_fn(|client, _| {
+        Box::pin(async move { prepare_connection(client).await.map_err(HookError::Backend) })
+    });
+    Pool::builder(manager).max_size(6).runtime(Runtime::Tokio1).post_create(prepare).build().unwrap()
+}
+
+fn run<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(test)
+}
+
+async fn digests(store: &ReadStore) -> Vec<(&'static str, [u8; 32])> {
+    let mut digests = vec![];
+    for model in ALL {
+        digests.push((model.name(), store.digest(model.name()).await.unwrap()));
+    }
+    digests
+}
+
+#[test]
+fn whatever_happens_both_databases_hold_the_same_rows() {
+    let cluster = Cluster::start();
+    let config = ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() };
+    let strategy = (history(), prop::collection::vec(1_usize..40, 1..60));
+    let checked = TestRunner::new(config).run(&strategy, |(log, cuts)| {
+        let (_files, file) = rebuilding::store();
+        run(async {
+            let shared = ReadStore::connect(pool(&cluster, &cluster.database()), ALL).await.unwrap();
+            let arrivals = log.after(0);
+            let mut rest = arrivals.as_slice();
+            for cut in cuts.iter().cycle() {
+                let (batch, later) = rest.split_at((*cut).min(rest.len()));
+                shared.apply(batch, ALL).await.unwrap();
+                now(file.apply(batch, ALL)).unwrap();
+                rest = later;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            prop_assert_eq!(shared.parked(10).await.unwrap(), vec![]);
+            prop_assert_eq!(digests(&shared).await, rebuilding::digests(&file));
+            prop_assert_eq!(shared.checkpoints(), file.checkpoints());
+            Ok(())
+        })
+    });
+    if let Err(error) = checked {
+        panic!("{error}");
+    }
+}
+
+#[test]
+fn a_poisoned_stream_is_parked_in_both_and_goes_on_when_it_is_retried_or_given_up() {
+    let cluster = Cluster::start();
+    let mut log = Log::default();
+    let twice = log.register(subject(1));
+    // The second registration of a subject contradicts the directory.
+    log.register(subject(1));
+    log.register(subject(2));
+    let (_files, file) = rebuilding::store();
+    run(async {
+        let pool = pool(&cluster, &cluster.database());
+        let shared = ReadStore::connect(pool.clone(), ALL).await.unwrap();
+        let mut arrivals = log.after(0);
+        let undecodable = Poison {
+            position: 4,
+            stream: "user-nobody".into(),
+            id: EventId(Uuid::from_u128(4)),
+            reason: "it cannot be read".into(),
+        };
+        arrivals.push(Arrival::Undecodable(undecodable));
+        shared.apply(&arrivals, ALL).await.unwrap();
+        now(file.apply(&arrivals, ALL)).unwrap();
+        let parked = |keys: Vec<rollcall_projections::store::ParkedKey>| {
+            keys.into_iter().map(|key| (key.model, key.stream, key.position, key.held_back)).collect::<HashSet<_>>()
+        };
+        let in_file = parked(now(file.parked(100)).unwrap());
+        assert_eq!(parked(shared.parked(100).await.unwrap()), in_file);
+        assert!(in_file.len() > ALL.len(), "{in_file:?}");
+        assert_eq!(digests(&shared).await, rebuilding::digests(&file));
+        let stream = &log.events[usize::try_from(twice).unwrap()].stream.to_string();
+        let directory = &user_directory::UserDirectory;
+        let again = shared.retry_parked(directory, stream, &[log.entry(2)]).await.unwrap();
+        assert_eq!((again.applied, again.parked), (0, 1));
+        let wrong = shared.retry_parked(directory, stream, &[log.entry(1)]).await;
+        assert!(matches!(wrong, Err(Error::NotTheParked { .. })), "{wrong:?}");
+        assert_eq!(shared.resolve_parked("user_directory", stream).await.unwrap(), 1);
+        // Another node that opens it knows what is parked still.
+        let other = ReadStore::connect(pool, ALL).await.unwrap();
+        assert_eq!(other.parked(100).await.unwrap().len(), in_file.len() - 1);
+    });
+}
+
+#[test]
+fn of_two_nodes_only_one_moves_a_read_model_on_and_the_other_learns_of_it() {
+    let cluster = Cluster::start();
+    let mut log = Log::default();
+    (0..20).for_each(|number| drop(log.register(subject(number))));
+    run(async {
+        let pool = pool(&cluster, &cluster.database());
+        let (one, two) =
+            (ReadStore::connect(pool.clone(), ALL).await.unwrap(), ReadStore::connect(pool, ALL).await.unwrap());
+        let (a, b) = (LeaseHolder(Uuid::new_v4()), LeaseHolder(Uuid::new_v4()));
+        let lease = |store| ReadStore::lease(store).unwrap();
+        assert!(lease(&one).take(a).await.unwrap() && lease(&one).take(a).await.unwrap());
+        assert!(!lease(&two).take(b).await.unwrap());
+        let arrivals = log.after(0);
+        one.apply(&arrivals[..10], ALL).await.unwrap();
+        // It had the lease once, stood still, and does not know that it lost it.
+        let late = two.apply(&arrivals[..12], ALL).await;
+        assert!(matches!(late, Err(Error::Moved(_))), "{late:?}");
+        two.refresh().await.unwrap();
+        assert_eq!(two.checkpoint("user_directory").unwrap(), 10);
+        // It falls silent: the other takes over when the lease has ended.
+        let silent = std::time::Instant::now();
+        while !lease(&two).take(b).await.unwrap() {
+            tokio::time::sleep(Lease::RENEW / 10).await;
+        }
+        assert!(silent.elapsed() > Lease::RENEW, "a lease that is alive is not taken over");
+        two.apply(&arrivals, ALL).await.unwrap();
+        assert!(!lease(&one).take(a).await.unwrap());
+        lease(&two).let_go(b).await.unwrap();
+        assert!(lease(&one).take(a).await.unwrap(), "what was let go need not be waited for");
+        assert_eq!(user_directory::registered_count(&one, &app("app-one")).await.unwrap(), 20);
+    });
+}
+
+#[test]
+fn a_read_model_is_built_beside_the_live_one_and_no_query_fails_or_sees_half_while_it_takes_its_place() {
+    let cluster = Cluster::start();
+    let mut log = Log::default();
+    (0..3_000).for_each(|number| drop(log.register(subject(number))));
+    run(async {
+        let pool = pool(&cluster, &cluster.database());
+        let live = Arc::new(ReadStore::connect(pool.clone(), ALL).await.unwrap());
+        let arrivals = log.after(0);
+        live.apply(&arrivals[..2_000], ALL).await.unwrap();
+        let done = Arc::new(AtomicBool::new(false));
+        let asking: Vec<_> = (0..4)
+            .map(|_| {
+                let (live, done) = (live.clone(), done.clone());
+                tokio::spawn(async move {
+                    let mut asked = 0;
+                    while !done.load(Ordering::SeqCst) {
+                        let count = user_directory::registered_count(&live, &app("app-one")).await.unwrap();
+                        assert!(count == 2_000 || count == 2_400, "{count}");
+                        asked += 1;
+                    }
+                    asked
+                })
+            })
+            .collect();
+        let model: &dyn rollcall_projections::Projection = &user_directory::UserDirectory;
+        let fill = async |shadow: &Shadow, until: u64| {
+            let from = usize::try_from(shadow.store().checkpoint(model.name()).unwrap()).unwrap();
+            shadow.store().apply(&arrivals[from..usize::try_from(until).unwrap()], &[model]).await
+        };
+        let first = Shadow::open(pool.clone(), &[&user_directory::UserDirectory]).await.unwrap();
+        fill(&first, 700).await.unwrap();
+        drop(first);
+        // Whoever comes after the one that died goes on where it stopped.
+        let shadow = Shadow::open(pool.clone(), &[&user_directory::UserDirectory]).await.unwrap();
+        assert_eq!(shadow.store().checkpoint(model.name()).unwrap(), 700);
+        fill(&shadow, 1_900).await.unwrap();
+        let before = live.digest(model.name()).await.unwrap();
+        assert!(shadow.flip(model, async |until| fill(&shadow, until).await).await.unwrap());
+        assert_eq!(live.digest(model.name()).await.unwrap(), before, "the same events make the same rows");
+        live.refresh().await.unwrap();
+        live.apply(&arrivals[2_000..2_400], ALL).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        done.store(true, Ordering::SeqCst);
+        for asking in asking {
+            assert!(asking.await.unwrap() > 0);
+        }
+        let dropped = shadow.drop_before().await.unwrap();
+        assert!(!dropped.is_empty() && dropped.iter().all(|table| table.starts_with("user_directory")), "{dropped:?}");
+    });
+}
