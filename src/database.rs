@@ -10,7 +10,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use rollcall_projections::store;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::Notify;
 use tokio_postgres::{AsyncMessage, Client, Config};
@@ -168,6 +169,9 @@ impl Database {
     /// # Errors
     /// The pool cannot be made.
     pub fn pool(&self, size: usize) -> Result<Pool, Error> {
+        let prepare = Hook::async_fn(|client, _| {
+            Box::pin(async move { store::prepare_connection(client).await.map_err(HookError::Backend) })
+        });
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(self.config.clone(), self.tls.clone(), recycling);
         Pool::builder(manager)
@@ -175,6 +179,7 @@ impl Database {
             .wait_timeout(Some(WAIT_MAX))
             .create_timeout(Some(CONNECT_MAX))
             .runtime(Runtime::Tokio1)
+            .post_create(prepare)
             .build()
             .map_err(|error| Error::Refused(error.to_string()))
     }

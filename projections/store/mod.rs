@@ -75,7 +75,7 @@ pub struct Checkpoint {
 
 enum Backend {
     Sqlite(Sqlite),
-    Postgres(Postgres),
+    Postgres(Box<Postgres>),
 }
 
 /// The read store.
@@ -122,7 +122,7 @@ impl ReadStore {
     /// The database is unavailable, or the role may not make tables.
     pub async fn connect(pool: Pool, models: &[&'static dyn Projection]) -> Result<Self, Error> {
         let (store, checkpoints) = Postgres::open(pool, postgres::LIVE, models).await?;
-        Ok(Self { backend: Backend::Postgres(store), checkpoints: RwLock::new(checkpoints) })
+        Ok(Self { backend: Backend::Postgres(Box::new(store)), checkpoints: RwLock::new(checkpoints) })
     }
 
     /// How far a read model has come: the position of the last event it applied, 0 at its start.

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use tokio_postgres::types::{ToSql, Type};
+
+use crate::database::{self, Database};
 
 /// A bare server with two routes: JSON hello, and echo behind a signature check.
 pub(super) fn bare_server(workers: usize) -> std::io::Result<(SocketAddr, actix_web::dev::Server)> {
@@ -76,4 +79,49 @@ pub(super) fn bare_group_commit(dir: &Path, producers: usize, time: Duration) ->
         let _ = thread.join();
     }
     Ok(rate)
+}
+
+/// Transactions per second of a bare group commit in `PostgreSQL`: one connection, so many producers that each wait for
+/// their row of about 1 KiB to be durable.
+pub(super) async fn bare_group_commit_on(
+    database: &Database,
+    producers: usize,
+    time: Duration,
+) -> Result<f64, super::Error> {
+    let client = database.connect(None).await?;
+    client
+        .batch_execute(
+            "drop table if exists rollcall_bench;
+             create table rollcall_bench (position bigint primary key, body bytea not null)",
+        )
+        .await
+        .map_err(database::Error::from)?;
+    let (submit, mut submitted) = tokio::sync::mpsc::channel::<tokio::sync::oneshot::Sender<()>>(producers);
+    let until = Instant::now() + time;
+    for _ in 0..producers {
+        let submit = submit.clone();
+        tokio::spawn(async move {
+            while Instant::now() < until {
+                let (done, is_done) = tokio::sync::oneshot::channel();
+                if submit.send(done).await.is_err() || is_done.await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    drop(submit);
+    let body = vec![7_u8; 1_000];
+    let (mut written, began, mut batch) = (0_i64, Instant::now(), Vec::with_capacity(512));
+    while submitted.recv_many(&mut batch, 512).await > 0 {
+        let positions: Vec<i64> = (0_i64..).take(batch.len()).map(|n| written + n).collect();
+        let bodies = vec![&body[..]; batch.len()];
+        let insert = "insert into rollcall_bench select * from unnest($1, $2)";
+        let params: [(&(dyn ToSql + Sync), Type); 2] = [(&positions, Type::INT8_ARRAY), (&bodies, Type::BYTEA_ARRAY)];
+        client.execute_typed(insert, &params).await.map_err(database::Error::from)?;
+        written += i64::try_from(batch.len()).unwrap_or_default();
+        batch.drain(..).for_each(|done| drop(done.send(())));
+    }
+    client.batch_execute("drop table rollcall_bench").await.map_err(database::Error::from)?;
+    #[allow(clippy::cast_precision_loss)]
+    Ok(written as f64 / began.elapsed().as_secs_f64())
 }

@@ -14,7 +14,8 @@ use rollcall_schemas::personal::{Class, Header};
 use rollcall_schemas::plain::{Environment, Plan};
 use uuid::Uuid;
 
-use crate::cli::wiring::{DataDir, KeyOptions};
+use crate::cli::wiring::{DataDir, Place};
+use crate::database::Database;
 use crate::domain::values::{Name, UserId};
 use crate::domain::{Command, Person, app};
 use crate::engine::{Caller, Engine, rebuild};
@@ -44,6 +45,9 @@ pub struct Options {
     /// Subjects in the vault beside those that register, when users are erased
     #[arg(long, default_value_t = 100_000)]
     subjects: u64,
+    /// An empty PostgreSQL database for log and read models, to measure a service that keeps them there
+    #[arg(long, value_name = "URL")]
+    database: Option<Database>,
     /// Directory for the throw-away data; deleted afterwards
     #[arg(long, default_value = "./bench-data")]
     dir: PathBuf,
@@ -55,6 +59,9 @@ pub enum Error {
     /// The directory holds something.
     #[error("{0} exists already; name a --dir that does not")]
     DirectoryExists(PathBuf),
+    /// The database.
+    #[error("the database cannot be used: {0}")]
+    Database(#[from] crate::database::Error),
     /// Reading, writing or talking failed.
     #[error("the measurement failed: {0}")]
     Io(#[from] std::io::Error),
@@ -167,8 +174,12 @@ fn measure_ceilings(options: &Options, runtime: &tokio::runtime::Runtime) -> Res
     print("bare actix-web, echo behind a signature", &echo, None);
     runtime.block_on(server.stop(false));
     let producers = usize::from(options.connections);
-    let group_commit = ceilings::bare_group_commit(&options.dir, producers, Duration::from_secs(options.seconds))?;
-    println!("{:<44} {group_commit:>10.0}/s", format!("bare SQLite group commit, {producers} producers"));
+    let time = Duration::from_secs(options.seconds);
+    let (what, group_commit) = match &options.database {
+        None => ("SQLite", ceilings::bare_group_commit(&options.dir, producers, time)?),
+        Some(database) => ("PostgreSQL", runtime.block_on(ceilings::bare_group_commit_on(database, producers, time))?),
+    };
+    println!("{:<44} {group_commit:>10.0}/s", format!("bare {what} group commit, {producers} producers"));
     Ok(Ceilings { hello: hello.rate, echo: echo.rate, group_commit })
 }
 
@@ -193,7 +204,11 @@ fn print(what: &str, measured: &Measured, ratio: Option<(&str, f64)>) {
 }
 
 fn measure_service(options: &Options, runtime: &tokio::runtime::Runtime, ceilings: &Ceilings) -> Result<(), Error> {
-    let data = DataDir::create(&options.dir.join("data"), &KeyOptions::default())?;
+    let data = DataDir::create(&Place {
+        dir: options.dir.join("data"),
+        database: options.database.clone(),
+        ..Place::default()
+    })?;
     let service = runtime.block_on(data.start())?;
     let engine = service.engine.clone();
     let keeper = runtime.block_on(data.keeper())?;

@@ -9,6 +9,7 @@ use rollcall_schemas::plain::{Environment, Plan};
 use serde::Deserialize;
 
 use super::wiring::CellSpec;
+use crate::database::{self, Database};
 
 /// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -125,10 +126,24 @@ pub struct File {
     pub checkpoint_copy: Option<PathBuf>,
     /// Where the root of the keys lives.
     pub root_cell: Option<FileCell>,
+    /// The database for log and read models.
+    pub database: Option<FileDatabase>,
     /// Whether it may be on a file system where an overwritten root survives.
     pub allow_unsuitable_mount: Option<bool>,
     /// How often the keys are rotated; 0: never.
     pub rotate_keys_every_hours: Option<u32>,
+}
+
+/// A database in a configuration file.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct FileDatabase(pub Database);
+
+impl TryFrom<String> for FileDatabase {
+    type Error = database::Error;
+    fn try_from(address: String) -> Result<Self, database::Error> {
+        address.parse().map(Self)
+    }
 }
 
 /// A root cell in a configuration file.

@@ -22,8 +22,9 @@ mod replay;
 mod serve;
 pub mod wiring;
 
+use crate::database::Database;
 use config::AppSpec;
-use wiring::{CellSpec, DataDir, KeyOptions};
+use wiring::{CellSpec, DataDir, KeyOptions, Place};
 
 /// Event-sourced user management for chat and community apps.
 #[derive(Parser)]
@@ -40,13 +41,30 @@ struct Data {
     #[arg(long, env = "ROLLCALL_DATA_DIR", default_value = "./data")]
     data_dir: PathBuf,
     #[command(flatten)]
+    database: InDatabase,
+    #[command(flatten)]
     keys: Keys,
 }
 
 impl Data {
-    fn open(&self) -> Result<DataDir, wiring::Error> {
-        DataDir::open(&self.data_dir, &self.keys.clone().over(None, None))
+    fn place(&self) -> Place {
+        let keys = self.keys.clone().over(None, None);
+        Place { dir: self.data_dir.clone(), keys, database: self.database.database.clone() }
     }
+
+    fn open(&self) -> Result<DataDir, wiring::Error> {
+        DataDir::open(&self.place())
+    }
+}
+
+/// Where log and read models are, if not in the data directory.
+#[derive(Args, Clone)]
+#[group(id = "which-database")]
+struct InDatabase {
+    /// PostgreSQL database for log and read models, as postgres://user:password@host:5432/name; without it, both are in
+    /// the data directory
+    #[arg(long, value_name = "URL", env = "ROLLCALL_DATABASE", hide_env_values = true)]
+    database: Option<Database>,
 }
 
 /// Where the root of the keys is.
@@ -133,6 +151,8 @@ struct ServeArgs {
     /// HTTP worker threads [default: one per core]
     #[arg(long, env = "ROLLCALL_WORKERS")]
     workers: Option<usize>,
+    #[command(flatten)]
+    database: InDatabase,
     #[command(flatten)]
     keys: Keys,
     /// Give every key of the key tree a new one N hours after the last time, also over restarts; 0: never [default: 0]

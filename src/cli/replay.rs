@@ -121,7 +121,7 @@ struct History {
 }
 
 pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
-    let copy = Copy::of(&options.data.data_dir, &options.data.keys.clone().over(None, None))?;
+    let copy = Copy::of(&options.data.place())?;
     let bar = progress_bar();
     let progress = |done, all| show(&bar, done, all);
     let answered = runtime()?.block_on(async {

@@ -10,19 +10,18 @@ use std::time::Duration;
 use rollcall_schemas::plain::{Environment, Plan};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::config::{AppSpec, FileCell};
-use super::wiring::{DataDir, KeyOptions};
+use super::config::{AppSpec, FileCell, FileDatabase};
+use super::wiring::{DataDir, Place};
 use super::{Failure, ServeArgs, apps, config, runtime};
 use crate::engine::Engine;
 use crate::{audit, engine, http};
 
 struct Settings {
     listen: SocketAddr,
-    data_dir: PathBuf,
+    place: Place,
     apps: Vec<AppSpec>,
     workers: usize,
     checkpoint_copy: Option<PathBuf>,
-    keys: KeyOptions,
     rotate_keys_every: Option<Duration>,
 }
 
@@ -46,11 +45,14 @@ impl Settings {
         }
         Ok(Self {
             listen: args.listen.or(file.listen).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
-            data_dir: args.data_dir.or(file.data_dir).unwrap_or_else(|| "./data".into()),
+            place: Place {
+                dir: args.data_dir.or(file.data_dir).unwrap_or_else(|| "./data".into()),
+                keys: args.keys.over(file.root_cell.map(|FileCell(cell)| cell), file.allow_unsuitable_mount),
+                database: args.database.database.or(file.database.map(|FileDatabase(database)| database)),
+            },
             apps,
             workers,
             checkpoint_copy: args.checkpoint_copy.or(file.checkpoint_copy),
-            keys: args.keys.over(file.root_cell.map(|FileCell(cell)| cell), file.allow_unsuitable_mount),
             rotate_keys_every: match args.rotate_keys_every_hours.or(file.rotate_keys_every_hours) {
                 None | Some(0) => None,
                 Some(hours) => Some(Duration::from_secs(u64::from(hours) * 3_600)),
@@ -64,7 +66,7 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let listener = TcpListener::bind(settings.listen)
         .map_err(|error| format!("cannot listen on {}: {error}; choose another --listen address", settings.listen))?;
     let address = listener.local_addr()?;
-    let data = DataDir::create(&settings.data_dir, &settings.keys)?.with_checkpoint_copy(settings.checkpoint_copy);
+    let data = DataDir::create(&settings.place)?.with_checkpoint_copy(settings.checkpoint_copy);
     let runtime = runtime()?;
     let keeper = runtime.block_on(data.keeper())?;
     let service = runtime.block_on(data.start())?;

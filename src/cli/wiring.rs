@@ -7,11 +7,14 @@ use std::sync::Arc;
 
 use rollcall_projections::store::ReadStore;
 
+use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
 use crate::audit::tree::{self, Keeper};
+use crate::database::{self, Database};
 use crate::engine::Limits;
 use crate::engine::start::{self, Ports, Service};
+use crate::eventlog::postgres::{Mode, Postgres};
 use crate::eventlog::{self, EventLog};
 pub use crate::privacy::embedded::{CellSpec, Options as KeyOptions};
 use crate::privacy::{self, Vault};
@@ -39,6 +42,9 @@ pub enum Error {
     /// The log.
     #[error(transparent)]
     Log(#[from] eventlog::Error),
+    /// The database.
+    #[error("the database cannot be used: {0}")]
+    Database(#[from] database::Error),
     /// The vault.
     #[error(transparent)]
     Vault(#[from] privacy::Error),
@@ -53,6 +59,61 @@ pub enum Error {
     Start(#[from] start::Error),
 }
 
+/// Where the parts of a service are.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    /// The data directory: the keys, and whatever is in no database.
+    pub dir: PathBuf,
+    /// Where the root of the keys is.
+    pub keys: KeyOptions,
+    /// The database that holds log and read models.
+    pub database: Option<Database>,
+}
+
+/// Connections a node reads its read models on.
+const READERS_MAX: usize = 16;
+
+/// Runs what the connections to a database need, for as long as they are used.
+struct Background(Option<Runtime>);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // What it still runs is of no use to anybody: the log has finished what it was asked.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Place {
+    /// Opens log and read models for the vault whose values they hold.
+    fn stores(&self, vault: [u8; 16], background: &Background) -> Result<Stores, Error> {
+        let (Some(database), Some(runtime)) = (&self.database, &background.0) else {
+            let log = eventlog::embedded::Embedded::open(&self.dir.join("log.db"))?;
+            return Ok((Arc::new(log), Arc::new(ReadStore::open(&self.dir.join("read.db"))?)));
+        };
+        runtime.block_on(async {
+            let log = Postgres::open(database, Mode::Append).await?;
+            log.claim(database, vault).await?;
+            let read = ReadStore::connect(database.pool(READERS_MAX)?, rollcall_projections::ALL).await?;
+            Ok((Arc::new(log) as Arc<dyn EventLog>, Arc::new(read)))
+        })
+    }
+
+    fn background(&self) -> Result<Background, Error> {
+        let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = self.database.as_ref().map(|_| runtime()).transpose();
+        Ok(Background(runtime.map_err(|source| Error::Unusable { path: self.dir.clone(), source })?))
+    }
+
+    fn must_exist(&self) -> Result<(), Error> {
+        let file = if self.database.is_some() { "vault.db" } else { "log.db" };
+        if self.dir.join(file).is_file() { Ok(()) } else { Err(Error::Missing(self.dir.clone())) }
+    }
+}
+
+type Stores = (Arc<dyn EventLog>, Arc<ReadStore>);
+
 /// An open data directory. Its lock is held until it is dropped.
 pub struct DataDir {
     path: PathBuf,
@@ -65,6 +126,8 @@ pub struct DataDir {
     pub read: Arc<ReadStore>,
     checkpoint_copy: Option<PathBuf>,
     keeper: OnceCell<Arc<Keeper>>,
+    // Dropped after the parts, which need it.
+    _background: Background,
 }
 
 impl DataDir {
@@ -72,18 +135,17 @@ impl DataDir {
     ///
     /// # Errors
     /// It does not exist, is in use, or is damaged.
-    pub fn open(path: &Path, keys: &KeyOptions) -> Result<Self, Error> {
-        if !path.join("log.db").is_file() {
-            return Err(Error::Missing(path.into()));
-        }
-        Self::create(path, keys)
+    pub fn open(place: &Place) -> Result<Self, Error> {
+        place.must_exist()?;
+        Self::create(place)
     }
 
     /// Opens a data directory, making it if it does not exist.
     ///
     /// # Errors
     /// It cannot be made, is in use, or is damaged.
-    pub fn create(path: &Path, keys: &KeyOptions) -> Result<Self, Error> {
+    pub fn create(place: &Place) -> Result<Self, Error> {
+        let path = place.dir.as_path();
         let unusable = |source| Error::Unusable { path: path.into(), source };
         std::fs::create_dir_all(path).map_err(unusable)?;
         restrict(path).map_err(unusable)?;
@@ -93,14 +155,18 @@ impl DataDir {
             Err(TryLockError::WouldBlock) => return Err(Error::Locked(path.into())),
             Err(TryLockError::Error(source)) => return Err(unusable(source)),
         }
+        let vault = privacy::embedded::Embedded::open(path, &place.keys)?;
+        let background = place.background()?;
+        let (log, read) = place.stores(vault.id(), &background)?;
         Ok(Self {
-            vault: Arc::new(privacy::embedded::Embedded::open(path, keys)?),
-            log: Arc::new(eventlog::embedded::Embedded::open(&path.join("log.db"))?),
-            read: Arc::new(ReadStore::open(&path.join("read.db"))?),
+            vault: Arc::new(vault),
+            log,
+            read,
             path: path.into(),
             _lock: lock,
             checkpoint_copy: None,
             keeper: OnceCell::new(),
+            _background: background,
         })
     }
 
@@ -163,6 +229,7 @@ pub struct Copy {
     pub vault: Arc<dyn Vault>,
     /// Read models without a row.
     pub read: Arc<ReadStore>,
+    _background: Background,
     // Dropped after the parts, whose files it removes.
     _scratch: tempfile::TempDir,
     _lock: Option<File>,
@@ -173,10 +240,9 @@ impl Copy {
     ///
     /// # Errors
     /// It does not exist, is in use, or is damaged; or there is no space for the copy.
-    pub fn of(path: &Path, keys: &KeyOptions) -> Result<Self, Error> {
-        if !path.join("log.db").is_file() {
-            return Err(Error::Missing(path.into()));
-        }
+    pub fn of(place: &Place) -> Result<Self, Error> {
+        place.must_exist()?;
+        let path = place.dir.as_path();
         let unusable = |source| Error::Unusable { path: path.into(), source };
         let lock = match File::open(path.join("lock")) {
             Ok(lock) => Some(lock),
@@ -194,14 +260,22 @@ impl Copy {
         for name in ["log.db", "log.db-wal", "vault.db", "vault.db-wal"] {
             match std::fs::copy(path.join(name), to.join(name)) {
                 Err(error) if error.kind() == ErrorKind::NotFound && name.ends_with("-wal") => {}
+                Err(error) if error.kind() == ErrorKind::NotFound && place.database.is_some() => drop(error),
                 Err(error) if error.kind() == ErrorKind::NotFound => return Err(unusable(error)),
                 copied => drop(copied.map_err(Error::Scratch)?),
             }
         }
+        let background = place.background()?;
+        let log: Arc<dyn EventLog> = match (&place.database, &background.0) {
+            // Nothing in it changes by being read.
+            (Some(database), Some(runtime)) => Arc::new(runtime.block_on(Postgres::open(database, Mode::Read))?),
+            _ => Arc::new(eventlog::embedded::Embedded::open(&to.join("log.db"))?),
+        };
         Ok(Self {
-            log: Arc::new(eventlog::embedded::Embedded::open(&to.join("log.db"))?),
-            vault: Arc::new(privacy::embedded::Embedded::open_copy(&to.join("vault.db"), path, keys)?),
+            log,
+            vault: Arc::new(privacy::embedded::Embedded::open_copy(&to.join("vault.db"), path, &place.keys)?),
             read: Arc::new(ReadStore::open(&to.join("read.db"))?),
+            _background: background,
             _scratch: scratch,
             _lock: lock,
         })

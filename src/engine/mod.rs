@@ -35,6 +35,7 @@ mod error;
 pub mod expiry;
 pub mod journal;
 mod load;
+mod memory;
 pub mod projector;
 pub mod reads;
 pub mod rebuild;
@@ -42,6 +43,7 @@ mod restricted;
 pub mod rotation;
 pub mod start;
 pub mod tokens;
+mod turn;
 
 pub use apps::App;
 pub use decider::Limits;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rollcall_projections::store::ReadStore;
+use rollcall_projections::store::{self, ReadStore};
 use rollcall_projections::{Arrival, Entry, Poison, Projection};
 use rollcall_schemas::Event;
 use rollcall_schemas::envelope::Recorded;
@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::directory::Directory;
 use super::journal;
-use super::restricted::Restricted;
+use super::memory::Memory;
+use super::turn::Turn;
 use crate::crash_point;
 use crate::eventlog::{self, EventLog, RawEvent};
 use crate::privacy::{self, Tag, Vault};
@@ -25,6 +26,8 @@ use crate::privacy::{self, Tag, Vault};
 pub const LIVE_BATCH_MAX: usize = 1_000;
 /// How long events gather while no query waits for them.
 const GATHER: Duration = Duration::from_millis(8);
+/// How long what another node applied stays unseen at most.
+const FOLLOW_EVERY: Duration = Duration::from_millis(4);
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
 /// Why the read models cannot go on for now.
@@ -39,6 +42,9 @@ pub enum Error {
     /// The vault.
     #[error(transparent)]
     Vault(#[from] privacy::Error),
+    /// The apps cannot be read.
+    #[error(transparent)]
+    Apps(super::Error),
 }
 
 /// What a projector works with.
@@ -53,8 +59,10 @@ pub struct Projector {
     pub(super) directory: Arc<Directory>,
     /// Told how far every read model is.
     pub applied: watch::Sender<u64>,
-    /// Who is restricted.
-    pub(super) restricted: Arc<Restricted>,
+    /// What every node keeps in memory of what was applied, by whichever node.
+    pub(super) memory: Memory,
+    /// Whether this node may apply.
+    pub(super) turn: Turn,
     /// Who waits for the read models.
     pub(super) hurry: Arc<Hurry>,
 }
@@ -99,7 +107,7 @@ impl Projector {
     pub fn run(&self, runtime: &Handle, stop: &CancellationToken) -> Result<(), Error> {
         let mut head = self.log.watch();
         loop {
-            match runtime.block_on(self.catch_up(LIVE_BATCH_MAX)) {
+            match runtime.block_on(self.go_on()) {
                 Ok(()) => {}
                 Err(error @ Error::Log(eventlog::Error::Corrupt { .. })) => return Err(error),
                 Err(error) => {
@@ -116,15 +124,51 @@ impl Projector {
                     changed = head.wait_for(|head| *head > *self.applied.borrow()) => changed.is_ok(),
                     () = stop.cancelled() => false,
                 };
-                if woken {
-                    self.hurry.gather().await;
+                match (woken, self.turn.is_ours()) {
+                    (true, true) => self.hurry.gather().await,
+                    // Another node applies it; when, only its checkpoint says.
+                    (true, false) => tokio::time::sleep(FOLLOW_EVERY).await,
+                    (false, _) => {}
                 }
-                woken
+                woken && !stop.is_cancelled()
             });
             if !woken {
                 return Ok(());
             }
         }
+    }
+
+    /// Waits until the read models hold what the log held at the start, whoever applies it.
+    pub(super) async fn catch_up_first(&self, turn: &Turn) -> Result<(), Error> {
+        let head = self.log.head();
+        loop {
+            self.go_on().await?;
+            if applied(&self.read) >= head {
+                return Ok(());
+            }
+            tokio::time::sleep(RETRY_AFTER).await;
+            turn.ask(&self.read).await;
+        }
+    }
+
+    /// Applies what the log holds, where it is this node's turn; otherwise learns what another node applied.
+    async fn go_on(&self) -> Result<(), Error> {
+        if self.turn.is_ours() {
+            match self.catch_up(LIVE_BATCH_MAX).await {
+                Err(Error::Store(store::Error::Moved(_))) => self.turn.is_over(),
+                done => return done,
+            }
+        }
+        self.read.refresh().await?;
+        self.told(applied(&self.read)).await
+    }
+
+    /// Tells everybody on this node how far the read models are.
+    async fn told(&self, applied: u64) -> Result<(), Error> {
+        self.memory.follow(self, applied).await?;
+        self.applied.send_replace(applied);
+        self.directory.settle(applied);
+        Ok(())
     }
 
     /// Applies everything the log holds.
@@ -134,8 +178,7 @@ impl Projector {
     pub async fn catch_up(&self, batch_max: usize) -> Result<(), Error> {
         loop {
             let applied = applied(&self.read);
-            self.applied.send_replace(applied);
-            self.directory.settle(applied);
+            self.told(applied).await?;
             let raw = self.log.read_all(applied, batch_max).await?;
             if raw.is_empty() {
                 return Ok(());
@@ -150,10 +193,6 @@ impl Projector {
         crash_point::reach("project.before");
         self.read.apply(&arrivals, rollcall_projections::ALL).await?;
         crash_point::reach("project.applied");
-        prepared.iter().for_each(|prepared| match prepared {
-            Prepared::Event { recorded, .. } => self.restricted.follow(&recorded.event),
-            Prepared::Poison(_) => {}
-        });
         Ok(())
     }
 

@@ -7,7 +7,9 @@ use rollcall_projections::Projection;
 use rollcall_projections::store::ReadStore;
 
 use super::directory::Directory;
+use super::memory::Memory;
 use super::projector::{self, Error, Prepared, Projector};
+use super::turn::Turn;
 use crate::eventlog::{EventLog, RawEvent};
 use crate::privacy::Vault;
 
@@ -71,7 +73,8 @@ async fn fill(
         vault: vault.clone(),
         directory: Arc::new(Directory::new(vault.clone())),
         applied: tokio::sync::watch::channel(0).0,
-        restricted: Arc::default(),
+        memory: Memory::default(),
+        turn: Turn::default(),
         hurry: Arc::default(),
     };
     each_batch(log.as_ref(), projector::applied_of(read, models), u64::MAX, progress, async |raw| {

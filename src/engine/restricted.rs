@@ -31,6 +31,11 @@ impl Restricted {
         Ok(())
     }
 
+    /// Whether an event of that name may be about somebody who is restricted.
+    pub(super) fn follows(name: &str) -> bool {
+        matches!(name, "user.restricted" | "user.restored" | "user.deactivated")
+    }
+
     /// Follows an event that the read models applied.
     pub(super) fn follow(&self, event: &Event) {
         let set = || self.0.write().unwrap_or_else(PoisonError::into_inner);

@@ -16,8 +16,10 @@ use super::brake::Brake;
 use super::clock::Clock;
 use super::decider::{self, Limits};
 use super::directory::Directory;
-use super::projector::{Hurry, LIVE_BATCH_MAX, Projector};
+use super::memory::Memory;
+use super::projector::{Hurry, Projector};
 use super::restricted::Restricted;
+use super::turn::Turn;
 use super::{Engine, LAG_MAX, QUEUE_MAX, committer, projector};
 use crate::eventlog::EventLog;
 use crate::privacy::Vault;
@@ -48,6 +50,20 @@ pub enum Error {
         /// What the log holds.
         head: u64,
     },
+    /// The read models have applied another event than the log holds there.
+    #[error(
+        "the read model {model} has applied another event at position {position} than the log holds there: the log was \
+         put back and went on another way; run `rollcall rebuild all` if this log is the one to go on with"
+    )]
+    OtherPast {
+        /// Which read model.
+        model: &'static str,
+        /// Where.
+        position: u64,
+    },
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] crate::eventlog::Error),
 }
 
 /// A running engine's threads.
@@ -79,23 +95,35 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
     if applied > head {
         return Err(Error::Rewound { applied, head });
     }
+    for checkpoint in read.checkpoints() {
+        let (model, position) = (checkpoint.model, checkpoint.position);
+        let Some(event) = checkpoint.event else { continue };
+        if log.read_all(position - 1, 1).await?.first().is_none_or(|found| found.id != event.0) {
+            return Err(Error::OtherPast { model, position });
+        }
+    }
     let directory = Arc::new(Directory::new(vault.clone()));
     let (applied_sender, applied) = watch::channel(applied);
     let hurry = Arc::new(Hurry::default());
-    let restricted = Arc::new(Restricted::default());
+    let (restricted, apps) = (Arc::new(Restricted::default()), Arc::new(Apps::default()));
+    let turn = Turn::default();
+    turn.ask(&read).await;
     let projector = Projector {
         log: log.clone(),
         read: read.clone(),
         vault: vault.clone(),
         directory: directory.clone(),
         applied: applied_sender,
-        restricted: restricted.clone(),
+        memory: Memory::new(restricted.clone(), apps.clone()),
+        turn: turn.clone(),
         hurry: hurry.clone(),
     };
-    projector.catch_up(LIVE_BATCH_MAX).await?;
+    // What comes first is loaded, not followed.
+    projector.memory.loaded(u64::MAX);
+    projector.catch_up_first(&turn).await?;
     restricted.load(&read).await.map_err(super::Error::from)?;
-    let apps = Arc::new(Apps::default());
     apps.reload(&read, vault.as_ref()).await?;
+    projector.memory.loaded(projector::applied(&read));
 
     let (commands, submitted) = mpsc::channel(QUEUE_MAX);
     let erasures = Arc::new(Notify::new());
@@ -122,6 +150,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
 
     let stop = CancellationToken::new();
     let runtime = Handle::current();
+    runtime.spawn(turn.keep_asking(engine.read.clone(), stop.clone()));
     let (batches, decided) = mpsc::channel(BATCHES_MAX);
     let (sealed, to_append) = mpsc::channel(BATCHES_MAX);
     let threads = vec![

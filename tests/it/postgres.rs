@@ -2,4 +2,5 @@
 
 mod faults;
 mod history;
+mod suite;
 mod torture;

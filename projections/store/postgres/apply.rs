@@ -128,12 +128,14 @@ async fn share_together(writer: &mut Writer, share: &Share<'_, '_>, parked: &Key
         model.project(entry, &mut changes)?;
         for Change { sql, params, must_change } in changes.iter() {
             let key = (sql.as_ptr() as usize, sql.len());
-            if !statements.contains_key(&key) {
-                // Its answer would wait behind those of the others, which nobody takes meanwhile.
-                land(&mut flying).await?;
-                statements.insert(key, client.prepare(sql).await?);
-            }
-            let Some(statement) = statements.get(&key).cloned() else { continue };
+            let statement = match statements.get(&key) {
+                Some(statement) => statement.clone(),
+                None => {
+                    // Its answer would wait behind those of the others, which nobody takes meanwhile.
+                    land(&mut flying).await?;
+                    statements.entry(key).or_insert(client.prepare(sql).await?).clone()
+                }
+            };
             let params: Vec<Value> = params.to_vec();
             let mut sent: Pin<Box<dyn Future<Output = _> + Send + '_>> =
                 Box::pin(async move { client.execute_raw(&statement, params).await });

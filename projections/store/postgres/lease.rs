@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use deadpool_postgres::Object;
 use uuid::Uuid;
 
 use super::{LIVE, Postgres};
@@ -12,6 +13,10 @@ use crate::store::Error;
 
 /// How long a lease lasts when it is not renewed.
 const LASTS: Duration = Duration::from_secs(3);
+
+/// A lock that the holder's connection has: where it is free, the holder is gone, and nobody need wait for the end of its
+/// lease.
+const SIGN_OF_LIFE: i64 = 1_380_731_989;
 
 /// A node, for as long as it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,12 +43,27 @@ impl Lease<'_> {
         let sql = format!(
             "INSERT INTO {LIVE}.store_lease AS l (name, holder, until) VALUES ('projector', $1, now() + $2 * interval '1 s')
              ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
-             WHERE l.holder = excluded.holder OR l.until < now() RETURNING 1"
+             WHERE l.holder = excluded.holder OR l.until < now() OR pg_try_advisory_xact_lock({SIGN_OF_LIFE}) RETURNING 1"
         );
         let client = self.0.pool.get().await?;
         let statement = client.prepare_cached(&sql).await?;
-        let taken = client.query_opt(&statement, &[&holder.0, &LASTS.as_secs_f64()]).await?;
-        Ok(taken.is_some())
+        let taken = client.query_opt(&statement, &[&holder.0, &LASTS.as_secs_f64()]).await?.is_some();
+        drop(client);
+        if taken {
+            self.show_life().await?;
+        }
+        Ok(taken)
+    }
+
+    /// Keeps a lock for as long as this node's connection lives.
+    async fn show_life(&self) -> Result<(), Error> {
+        let mut life = self.0.life.lock().await;
+        if life.as_ref().is_none_or(|client| client.is_closed()) {
+            let client = Object::take(self.0.pool.get().await?);
+            client.batch_execute(&format!("select pg_try_advisory_lock({SIGN_OF_LIFE})")).await?;
+            *life = Some(client);
+        }
+        Ok(())
     }
 
     /// Lets the lease go, so that another node need not wait for its end.
@@ -54,6 +74,7 @@ impl Lease<'_> {
         let client = self.0.pool.get().await?;
         let sql = format!("DELETE FROM {LIVE}.store_lease WHERE name = 'projector' AND holder = $1");
         client.execute(&sql, &[&holder.0]).await?;
+        *self.0.life.lock().await = None;
         Ok(())
     }
 }

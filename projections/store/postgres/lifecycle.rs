@@ -57,7 +57,17 @@ impl Postgres {
         };
         let checkpoints = checkpoints.into_iter().filter_map(of_this_version).collect();
         let writer = tokio::sync::Mutex::new(None);
-        Ok((Self { pool, schema, models: models.to_vec(), writer, parked: Mutex::new(parked) }, checkpoints))
+        Ok((
+            Self {
+                pool,
+                schema,
+                models: models.to_vec(),
+                writer,
+                parked: Mutex::new(parked),
+                life: tokio::sync::Mutex::default(),
+            },
+            checkpoints,
+        ))
     }
 
     /// How far every read model is, as the database has it.

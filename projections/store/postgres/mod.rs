@@ -67,6 +67,8 @@ pub(super) struct Postgres {
     /// One batch is applied at a time.
     writer: tokio::sync::Mutex<Option<Writer>>,
     parked: Mutex<Keys>,
+    /// What shows others that this node, which holds the lease, is there.
+    life: tokio::sync::Mutex<Option<ClientWrapper>>,
 }
 
 /// A connection that applies, with the statements it has prepared, by the address of their text.

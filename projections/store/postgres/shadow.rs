@@ -26,7 +26,7 @@ impl Shadow {
         let (store, checkpoints) = Postgres::open(pool.clone(), NEXT, models).await?;
         let outdated: Vec<_> =
             models.iter().filter(|model| !checkpoints.iter().any(|found| found.model == model.name())).collect();
-        let store = ReadStore { backend: Backend::Postgres(store), checkpoints: RwLock::new(checkpoints) };
+        let store = ReadStore { backend: Backend::Postgres(Box::new(store)), checkpoints: RwLock::new(checkpoints) };
         for model in outdated {
             store.create_model(*model).await?;
         }

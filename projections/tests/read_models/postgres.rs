@@ -115,7 +115,9 @@ fn a_poisoned_stream_is_parked_in_both_and_goes_on_when_it_is_retried_or_given_u
 fn of_two_nodes_only_one_moves_a_read_model_on_and_the_other_learns_of_it() {
     let cluster = Cluster::start();
     let mut log = Log::default();
-    (0..20).for_each(|number| drop(log.register(subject(number))));
+    for number in 0..20 {
+        log.register(subject(number));
+    }
     run(async {
         let pool = pool(&cluster, &cluster.database());
         let (one, two) =
@@ -149,7 +151,9 @@ fn of_two_nodes_only_one_moves_a_read_model_on_and_the_other_learns_of_it() {
 fn a_read_model_is_built_beside_the_live_one_and_no_query_fails_or_sees_half_while_it_takes_its_place() {
     let cluster = Cluster::start();
     let mut log = Log::default();
-    (0..3_000).for_each(|number| drop(log.register(subject(number))));
+    for number in 0..3_000 {
+        log.register(subject(number));
+    }
     run(async {
         let pool = pool(&cluster, &cluster.database());
         let live = Arc::new(ReadStore::connect(pool.clone(), ALL).await.unwrap());

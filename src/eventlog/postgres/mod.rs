@@ -156,6 +156,15 @@ impl Postgres {
         Ok(Self { pool, tasks, shared, head: watched, stop })
     }
 
+    /// Binds the log to the vault whose values it holds; with another vault nothing in it could be read.
+    ///
+    /// # Errors
+    /// It belongs to another vault, or the server is unavailable.
+    pub async fn claim(&self, database: &Database, vault: [u8; 16]) -> Result<(), Error> {
+        let client = database.connect(None).await?;
+        prepare::claim(&client, vault).await
+    }
+
     async fn ask<T>(&self, task: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Task) -> Result<T, Error> {
         let stopped = || Error::Unavailable("the log is stopping".into());
         let tasks = self.tasks.as_ref().ok_or_else(|| Error::Unavailable("the log is opened to be read".into()))?;

@@ -17,6 +17,9 @@ const EPOCH: &str = "insert into rollcall_log.epoch (id, epoch, origin) values (
     on conflict (id) do update set epoch = epoch.epoch + 1, origin = excluded.origin
     where epoch.origin is distinct from excluded.origin returning epoch";
 
+const CLAIM: &str = "update rollcall_log.epoch set vault = $1 where vault is null";
+const OWNER: &str = "select vault from rollcall_log.epoch";
+
 /// Brings the log's tables to this version. Where that is done already, it needs no right to make any.
 pub(super) async fn prepare(client: &mut Client, mode: Mode) -> Result<(), Error> {
     let newest = i32::try_from(migrations::runner().get_migrations().len()).unwrap_or(i32::MAX);
@@ -74,4 +77,17 @@ async fn note_origin(client: &Client) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+pub(super) async fn claim(client: &Client, vault: [u8; 16]) -> Result<(), Error> {
+    let vault = uuid::Uuid::from_bytes(vault);
+    client.execute_typed(CLAIM, &[(&vault, Type::UUID)]).await?;
+    let owner: Option<uuid::Uuid> = client.query_typed_one(OWNER, &[]).await?.try_get(0)?;
+    match owner {
+        Some(owner) if owner != vault => Err(Error::Unavailable(format!(
+            "the log in this database belongs to the vault {owner}, and the data directory holds the vault {vault}: use \
+             the data directory that the log was made with, or another database"
+        ))),
+        _ => Ok(()),
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rollcall::audit::as_of::{AsOf, Moment, Past, UserAt, When, Who, user_at};
 use rollcall::audit::erasure::advance_all;
-use rollcall::cli::wiring::{DataDir, KeyOptions};
+use rollcall::cli::wiring::DataDir;
 use rollcall::domain::erasure::Request;
 use rollcall::domain::values::{BanMinutes, Name, Portrait, Reason, Remark, UserId};
 use rollcall::domain::{Command, Person, ban, user};
@@ -83,7 +83,7 @@ struct Given {
 
 impl Given {
     async fn app(dir: &Path, environment: Environment) -> Self {
-        let data = DataDir::create(dir, &KeyOptions::default()).unwrap();
+        let data = DataDir::create(&crate::support::place(dir)).unwrap();
         let service = data.start().await.unwrap();
         let given = Self { data, service };
         given.data.vault.put_secret(&app_id(), SecretId(1), "secret").unwrap();

@@ -10,7 +10,7 @@ use rollcall::audit::report::dsse::{self, Envelope};
 use rollcall::audit::report::verify::{Verdict, verify};
 use rollcall::audit::tree::note::Verifier;
 use rollcall::audit::tree::verifiers;
-use rollcall::cli::wiring::{DataDir, KeyOptions};
+use rollcall::cli::wiring::DataDir;
 use rollcall::privacy::Vault;
 use serde_json::{Value, json};
 
@@ -263,7 +263,7 @@ fn every_forged_report_is_rejected_by_two_verifiers_that_share_no_code() {
     let given = given();
     let trusted = given.trusted();
     let forged = {
-        let data = DataDir::open(given.service.data(), &KeyOptions::default()).unwrap();
+        let data = DataDir::open(&crate::support::place(given.service.data())).unwrap();
         assert_eq!(verifiers(data.vault.as_ref()), trusted);
         forgeries(&given, data.vault.as_ref())
     };

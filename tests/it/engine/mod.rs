@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rollcall::audit::erasure::advance_all;
-use rollcall::cli::wiring::{DataDir, KeyOptions};
+use rollcall::cli::wiring::DataDir;
 use rollcall::domain::values::{Name, UserId};
 use rollcall::domain::{Command, IssuedToken, Person, Refusal, Reply, app, user};
 use rollcall::engine::start::{self, Ports, Service};
@@ -47,7 +47,7 @@ struct Running {
 impl Running {
     /// Opens the directory, with the log seen through `wrap`.
     async fn open_with(dir: &Path, wrap: impl FnOnce(Arc<dyn EventLog>) -> Arc<dyn EventLog>) -> Self {
-        let data = DataDir::create(dir, &KeyOptions::default()).unwrap();
+        let data = DataDir::create(&crate::support::place(dir)).unwrap();
         let ports = Ports { log: wrap(data.log.clone()), vault: data.vault.clone(), read: data.read.clone() };
         let service = start::start(ports, Limits::default()).await.unwrap();
         Self { data, service }

@@ -9,4 +9,4 @@ pub mod wire;
 
 pub use cluster::Cluster;
 pub use files::copy_dir;
-pub use service::{App, Reply, Service, rollcall};
+pub use service::{App, Reply, Service, place, rollcall};

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use rollcall::cli::wiring::Place;
 use serde_json::Value;
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -137,7 +138,33 @@ pub struct Service {
 /// Runs a command of the binary over a data directory.
 pub fn rollcall(args: &[&str], data: &Path) -> std::process::Output {
     let binary = env!("CARGO_BIN_EXE_rollcall");
-    Command::new(binary).args(args).arg("--data-dir").arg(data).env("ROLLCALL_LOG", "warn").output().unwrap()
+    Command::new(binary)
+        .args(args)
+        .arg("--data-dir")
+        .arg(data)
+        .env("ROLLCALL_LOG", "warn")
+        .envs(in_database(data))
+        .output()
+        .unwrap()
+}
+
+/// A data directory, its log and read models where this run of the tests has them.
+pub fn place(dir: &Path) -> Place {
+    let database = in_database(dir).map(|(_, address)| address.parse().unwrap());
+    Place { dir: dir.to_owned(), database, ..Place::default() }
+}
+
+/// Names the server that holds log and read models of every service a test starts, if they are not in files.
+pub const SERVER: &str = "ROLLCALL_TEST_SERVER";
+
+/// The setting that names a database of this data directory's own, where tests run on a server.
+fn in_database(data: &Path) -> Option<(&'static str, String)> {
+    let server = std::env::var(SERVER).ok()?;
+    let name =
+        format!("d{}", hex::encode(&digest(&aws_lc_rs::digest::SHA256, data.to_str()?.as_bytes()).as_ref()[..12]));
+    // There already, when the service is started again.
+    let _ = Command::new("createdb").args(["-h", &server, "-U", "rollcall", &name]).output().unwrap();
+    Some(("ROLLCALL_DATABASE", format!("host={server} user=rollcall dbname={name}")))
 }
 
 impl Service {
@@ -173,7 +200,7 @@ impl Service {
             None => Command::new(binary),
         };
         command.arg("serve").args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(data);
-        command.args(args);
+        command.args(args).envs(in_database(data));
         apps.iter().for_each(|app| {
             command.args(["--app", &app.flag()]);
         });

@@ -28,7 +28,9 @@ create index outcome_by_time on rollcall_log.outcome (recorded_at);
 create table rollcall_log.epoch (
     id     integer not null primary key check (id = 1),
     epoch  bigint  not null,
-    origin text    not null
+    origin text    not null,
+    -- The vault whose sealed values it holds.
+    vault  uuid
 );
 create function rollcall_log.refuse() returns trigger language plpgsql as $$
 begin

@@ -1,0 +1,58 @@
+//! What a node keeps in memory of the read models: it follows the log as far as they have applied it, whoever did.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::apps::Apps;
+use super::journal;
+use super::projector::{Error, Projector};
+use super::restricted::Restricted;
+
+/// Most events looked at together.
+const BATCH_MAX: usize = 10_000;
+
+/// What is kept, and how far it is.
+#[derive(Default)]
+pub(super) struct Memory {
+    pub(super) restricted: Arc<Restricted>,
+    pub(super) apps: Arc<Apps>,
+    followed: AtomicU64,
+}
+
+impl Memory {
+    pub(super) fn new(restricted: Arc<Restricted>, apps: Arc<Apps>) -> Self {
+        Self { restricted, apps, followed: AtomicU64::new(0) }
+    }
+
+    /// Everything up to there is in memory already.
+    pub(super) fn loaded(&self, applied: u64) {
+        self.followed.store(applied, Ordering::Release);
+    }
+
+    /// Follows the events up to a position that the read models have applied.
+    pub(super) async fn follow(&self, projector: &Projector, applied: u64) -> Result<(), Error> {
+        let mut apps_changed = false;
+        loop {
+            let followed = self.followed.load(Ordering::Acquire);
+            let left = usize::try_from(applied.saturating_sub(followed)).unwrap_or(usize::MAX);
+            if left == 0 {
+                break;
+            }
+            let events = projector.log.read_all(followed, left.min(BATCH_MAX)).await?;
+            let Some(last) = events.last() else { break };
+            for raw in &events {
+                apps_changed |= raw.name.starts_with("app.");
+                if Restricted::follows(&raw.name)
+                    && let Ok(recorded) = journal::decode(raw)
+                {
+                    self.restricted.follow(&recorded.event);
+                }
+            }
+            self.followed.store(last.position, Ordering::Release);
+        }
+        if apps_changed {
+            self.apps.reload(&projector.read, projector.vault.as_ref()).await.map_err(Error::Apps)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,70 @@
+//! Whose turn it is to apply events to read models that several nodes share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rollcall_projections::store::{Lease, LeaseHolder, ReadStore};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// How long an answer of the database about the lease is waited for: less than a lease lasts.
+const ANSWER_MAX: Duration = Duration::from_millis(1_500);
+
+/// Whether it is this node's turn.
+#[derive(Clone)]
+pub(super) struct Turn {
+    ours: Arc<AtomicBool>,
+    holder: LeaseHolder,
+}
+
+impl Default for Turn {
+    /// Where there is nobody else, it always is.
+    fn default() -> Self {
+        Self { ours: Arc::new(AtomicBool::new(true)), holder: LeaseHolder(Uuid::new_v4()) }
+    }
+}
+
+impl Turn {
+    pub(super) fn is_ours(&self) -> bool {
+        self.ours.load(Ordering::Acquire)
+    }
+
+    /// Another node has taken its turn.
+    pub(super) fn is_over(&self) {
+        self.ours.store(false, Ordering::Release);
+    }
+
+    /// Asks for the lease once, where one is needed.
+    pub(super) async fn ask(&self, read: &ReadStore) {
+        let Some(lease) = read.lease() else { return };
+        let taken = match tokio::time::timeout(ANSWER_MAX, lease.take(self.holder)).await {
+            Ok(Ok(taken)) => taken,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the lease of the read models cannot be renewed for now");
+                false
+            }
+            Err(_) => false,
+        };
+        if self.ours.swap(taken, Ordering::AcqRel) != taken {
+            tracing::info!(taken, "whose turn it is to apply events has changed");
+        }
+    }
+
+    /// Keeps asking until `stop`, and lets the lease go then.
+    pub(super) async fn keep_asking(self, read: Arc<ReadStore>, stop: CancellationToken) {
+        if read.lease().is_none() {
+            return;
+        }
+        while !stop.is_cancelled() {
+            self.ask(&read).await;
+            tokio::select! {
+                () = tokio::time::sleep(if self.is_ours() { Lease::RENEW } else { Lease::RENEW / 4 }) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        if let Some(lease) = read.lease() {
+            let _ = tokio::time::timeout(ANSWER_MAX, lease.let_go(self.holder)).await;
+        }
+    }
+}

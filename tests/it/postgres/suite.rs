@@ -1,0 +1,26 @@
+//! The tests of the faces and of the past once more, with log and read models on a server instead of in files.
+
+use std::process::Command;
+
+use crate::support::Cluster;
+use crate::support::service::SERVER;
+
+/// What is about files of the data directory, or runs as long as all the others.
+const ELSEWHERE: &[&str] =
+    &["http::callback::an_app_is_told", "http::rest::a_key_may_do_what_its_scopes_say_until_it_is_retired"];
+
+#[test]
+fn what_holds_with_files_holds_with_a_server() {
+    let cluster = Cluster::start_with("max_connections=400");
+    let mut again = Command::new(std::env::current_exe().unwrap());
+    again.args(["http::", "sdk::"]).env(SERVER, cluster.path("")).env("RUST_BACKTRACE", "0");
+    for test in ELSEWHERE {
+        again.args(["--skip", test]);
+    }
+    let output = again.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let failed: Vec<_> = said.lines().filter(|line| line.ends_with("FAILED") || line.contains("panicked")).collect();
+    assert!(output.status.success(), "{failed:#?}\n{said}");
+    let ran = said.lines().filter(|line| line.ends_with(" ... ok")).count();
+    assert!(ran > 100, "only {ran} tests ran");
+}
