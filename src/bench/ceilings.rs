@@ -119,7 +119,9 @@ pub(super) async fn bare_group_commit_on(
         let params: [(&(dyn ToSql + Sync), Type); 2] = [(&positions, Type::INT8_ARRAY), (&bodies, Type::BYTEA_ARRAY)];
         client.execute_typed(insert, &params).await.map_err(database::Error::from)?;
         written += i64::try_from(batch.len()).unwrap_or_default();
-        batch.drain(..).for_each(|done| drop(done.send(())));
+        for done in batch.drain(..) {
+            let _ = done.send(());
+        }
     }
     client.batch_execute("drop table rollcall_bench").await.map_err(database::Error::from)?;
     #[allow(clippy::cast_precision_loss)]
