@@ -25,6 +25,9 @@ const REVISION: &str = "select coalesce(max(revision), 0) from event where strea
 const DIFFERS: &str = "select exists (select 1 from event where position = ?1 and blobs is not ?2)";
 const BEFORE: &str = "select exists (select 1 from outcome where recorded_at < ?1)";
 
+/// Fingerprint and outcome of a key.
+type Stored = ([u8; 32], Vec<u8>);
+
 /// One thing that happened in the other log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::eventlog) enum Step {
@@ -82,7 +85,7 @@ impl Embedded {
     }
 
     /// Fingerprint and outcome of a key.
-    pub(in crate::eventlog) fn outcome(&self, key: &[u8; 32]) -> Result<Option<([u8; 32], Vec<u8>)>, Error> {
+    pub(in crate::eventlog) fn outcome(&self, key: &[u8; 32]) -> Result<Option<Stored>, Error> {
         self.read(|connection| {
             let mut statement = connection.prepare_cached(OUTCOME)?;
             Ok(statement.query_row([key], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)

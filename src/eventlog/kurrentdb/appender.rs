@@ -8,28 +8,22 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 
-use super::entry::{Assembler, Entry};
+use super::entry::{Encoder, Entry};
 use super::server::{Failure, Page, Server};
-use super::{DELETED, REWOUND, Shared, draft};
+use super::{Shared, draft};
 use crate::eventlog::embedded::Embedded;
 use crate::eventlog::embedded::mirror::{Mark, Step};
 use crate::eventlog::{Error, EventLog as _, Item, Outcome};
 
 /// Most batches appended together.
 const TOGETHER_MAX: usize = 16;
-/// How long what another node appended stays unseen at most, while nothing is appended here.
-const POLL: Duration = Duration::from_millis(200);
-/// The same while the server is away.
-const POLL_AWAY: Duration = Duration::from_secs(1);
-const RETRY_AFTER: Duration = Duration::from_millis(100);
+pub(super) const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// How long it is tried to append where nothing can have been kept yet.
 const APPEND_FOR: Duration = Duration::from_secs(5);
 /// How long it is tried to find out what became of an append whose answer was lost.
 const SETTLE_FOR: Duration = Duration::from_secs(15);
 /// How long other nodes may be faster.
 const OVERTAKEN_FOR: Duration = Duration::from_secs(20);
-/// How long the server may be away at the start.
-const CONNECT_FOR: Duration = Duration::from_secs(10);
 
 type Answer<T> = oneshot::Sender<Result<T, Error>>;
 
@@ -53,11 +47,13 @@ enum Next {
 }
 
 pub(super) struct Appender {
-    server: Server,
-    shared: Arc<Shared>,
-    source: String,
-    mark: Option<Mark>,
-    is_away: bool,
+    pub(super) server: Server,
+    pub(super) shared: Arc<Shared>,
+    pub(super) source: String,
+    /// The entry taken over last.
+    pub(super) mark: Option<Mark>,
+    /// Whether the server did not answer when it was looked at last.
+    pub(super) is_away: bool,
 }
 
 impl Appender {
@@ -65,19 +61,8 @@ impl Appender {
         Self { server, shared, source: source.into(), mark, is_away: false }
     }
 
-    fn replica(&self) -> &Embedded {
+    pub(super) fn replica(&self) -> &Embedded {
         &self.shared.replica.log
-    }
-
-    /// Takes over what the server holds, waiting a little for it.
-    pub(super) async fn start(&mut self) -> Result<(), Error> {
-        let by = Instant::now() + CONNECT_FOR;
-        loop {
-            match self.pull().await {
-                Err(Error::Unavailable(_)) if Instant::now() < by => sleep(RETRY_AFTER).await,
-                pulled => return pulled.map(drop),
-            }
-        }
     }
 
     /// Runs until nobody can ask any more; what was asked before is done.
@@ -94,30 +79,6 @@ impl Appender {
                 Next::Asked(_) => self.work(&mut taken).await,
                 Next::Looked(page) => self.follow_looked(page).await,
             }
-        }
-    }
-
-    /// Waits a little, then reads what is new. It may be given up at any time.
-    async fn look(&mut self) -> Result<Page, Error> {
-        sleep(if self.is_away { POLL_AWAY } else { POLL }).await;
-        if self.shared.broken.get().is_some() {
-            std::future::pending::<()>().await;
-        }
-        self.server.read(self.from()).await
-    }
-
-    async fn follow_looked(&mut self, page: Result<Page, Error>) {
-        let followed = match page {
-            Ok(page) => self.follow(page).await,
-            Err(error) => self.shared.note(Err(error)),
-        };
-        match followed {
-            Ok(_) => self.is_away = false,
-            Err(error) if !self.is_away => {
-                tracing::warn!(%error, "the log cannot be followed for now; trying again");
-                self.is_away = true;
-            }
-            Err(_) => {}
         }
     }
 
@@ -188,7 +149,9 @@ impl Appender {
         loop {
             self.shared.whole()?;
             let (steps, told) = draft(self.replica())?;
-            let entries = draft::entries(&steps, self.replica().head())?;
+            let mut encoder = Encoder::new(self.mark.as_ref().map(|mark| mark.id), self.replica().head());
+            steps.iter().try_for_each(|step| encoder.add(step))?;
+            let entries = encoder.finish();
             let Some(last) = entries.last() else {
                 // Nothing is appended that could show that the replica is behind.
                 if is_fresh {
@@ -227,7 +190,7 @@ impl Appender {
         let begun = Instant::now();
         let mut unknown = None;
         loop {
-            let refused = match self.server.append(self.mark.as_ref().map(|mark| mark.revision), entries).await {
+            let refused = match self.append_entries(entries).await {
                 Ok(()) => return Ok(Written::Kept),
                 Err(Failure::Conflict) if unknown.is_none() => return Ok(Written::Overtaken),
                 Err(Failure::Conflict) => match self.is_ours(entries).await {
@@ -237,9 +200,7 @@ impl Appender {
                 },
                 Err(Failure::Refused(reason)) => reason,
                 Err(Failure::Unknown(reason)) => unknown.insert(reason).clone(),
-                Err(Failure::Deleted) => {
-                    return self.shared.note(Err(Error::Corrupt { position: 0, reason: DELETED.into() }));
-                }
+                Err(Failure::Corrupt(error)) => return self.shared.note(Err(error)),
             };
             match unknown {
                 Some(reason) if begun.elapsed() > SETTLE_FOR => return Err(Error::Ambiguous(reason)),
@@ -249,76 +210,20 @@ impl Appender {
         }
     }
 
+    /// Appends where the replica ends, if that still is where the stream ends. The revision alone does not say so after
+    /// another node became leader: there may be another entry now.
+    async fn append_entries(&mut self, entries: &[Entry]) -> Result<(), Failure> {
+        if self.server.is_doubtful() {
+            let page = self.server.read(self.from()).await.map_err(Failure::from)?;
+            self.check(&page)?;
+        }
+        self.server.append(self.mark.as_ref().map(|mark| mark.revision), entries).await
+    }
+
     /// Whether these entries stand where they were to stand.
     async fn is_ours(&mut self, entries: &[Entry]) -> Result<bool, Error> {
         let page = self.server.read(self.next()).await?;
         Ok(page.entries.first().map(|(_, entry)| entry.id) == entries.first().map(|entry| entry.id))
-    }
-
-    /// Takes over everything that is new; whether there was anything.
-    async fn pull(&mut self) -> Result<bool, Error> {
-        let page = self.server.read(self.from()).await;
-        let page = self.shared.note(page)?;
-        self.follow(page).await
-    }
-
-    /// Takes a page over that was read from [`Appender::from`], and what follows it.
-    async fn follow(&mut self, page: Page) -> Result<bool, Error> {
-        let followed = self.follow_on(page).await;
-        self.shared.note(followed)
-    }
-
-    async fn follow_on(&mut self, mut page: Page) -> Result<bool, Error> {
-        let mut assembler = Assembler::new(self.replica().head());
-        let mut expected = self.next();
-        let mut moved = false;
-        let mut entries = std::mem::take(&mut page.entries).into_iter();
-        if let Some(mark) = &self.mark {
-            let last = entries.next();
-            if last.is_none_or(|(revision, entry)| (revision, entry.id) != (mark.revision, mark.id)) {
-                return Err(Error::Corrupt { position: self.replica().head(), reason: REWOUND.into() });
-            }
-        }
-        loop {
-            let (mut steps, mut last) = (Vec::new(), None);
-            for (revision, entry) in entries {
-                if revision != expected {
-                    let reason = format!("entry {expected} of the KurrentDB stream is missing");
-                    return Err(Error::Corrupt { position: self.replica().head() + 1, reason });
-                }
-                expected += 1;
-                if let Some(step) = assembler.take(&entry)? {
-                    steps.push(step);
-                    last = Some((revision, entry.id));
-                }
-            }
-            if let Some((revision, id)) = last {
-                self.mirror(steps, revision, id).await?;
-                moved = true;
-            }
-            if !page.more {
-                return Ok(moved);
-            }
-            page = self.server.read(expected).await?;
-            entries = std::mem::take(&mut page.entries).into_iter();
-        }
-    }
-
-    /// Where to read on: at the entry taken over last, to see that it still is there.
-    fn from(&self) -> u64 {
-        self.mark.as_ref().map_or(0, |mark| mark.revision)
-    }
-
-    /// Revision of the entry after the one taken over last.
-    fn next(&self) -> u64 {
-        self.mark.as_ref().map_or(0, |mark| mark.revision + 1)
-    }
-
-    async fn mirror(&mut self, steps: Vec<Step>, revision: u64, id: uuid::Uuid) -> Result<Vec<u64>, Error> {
-        let mark = Mark { source: self.source.clone(), revision, id };
-        let changed = self.replica().mirror(steps, mark.clone()).await?;
-        self.mark = Some(mark);
-        Ok(changed)
     }
 }
 

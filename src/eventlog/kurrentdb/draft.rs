@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-use super::entry::{self, Entry};
 use crate::eventlog::embedded::Embedded;
 use crate::eventlog::embedded::mirror::Step;
 use crate::eventlog::plan::{self, Plan};
@@ -52,18 +51,6 @@ pub(super) fn detach(replica: &Embedded, remaining: &[(u64, Option<Bytes>)]) -> 
 /// The step that forgets keys, if there are any to forget.
 pub(super) fn expire(replica: &Embedded, time: DateTime<Utc>) -> Result<Vec<Step>, Error> {
     Ok(if replica.has_outcomes_before(time)? { vec![Step::Expire(time)] } else { vec![] })
-}
-
-/// The entries of all steps.
-pub(super) fn entries(steps: &[Step], mut head: u64) -> Result<Vec<Entry>, Error> {
-    let mut entries = Vec::new();
-    for step in steps {
-        entries.extend(entry::encode(step, head)?);
-        if let Step::Append { events, .. } = step {
-            head += events.len() as u64;
-        }
-    }
-    Ok(entries)
 }
 
 /// Bytes as base64 has them.

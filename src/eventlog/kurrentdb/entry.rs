@@ -33,14 +33,13 @@ impl Entry {
     pub(super) fn size(&self) -> usize {
         self.data.len() + self.metadata.len() + self.kind.len() + 64
     }
-
-    fn marker(kind: &str, metadata: &impl Serialize) -> Result<Self, Error> {
-        Ok(Self { id: Uuid::new_v4(), kind: kind.to_owned(), data: Bytes::new(), metadata: json(metadata)? })
-    }
 }
+
+// `after` is the id of the entry before: a revision alone does not tell one history from another.
 
 #[derive(Serialize, Deserialize)]
 struct OfEvent {
+    after: Option<Uuid>,
     position: u64,
     stream: String,
     revision: u64,
@@ -56,18 +55,21 @@ struct OfEvent {
 
 #[derive(Serialize, Deserialize)]
 struct OfOutcome {
+    after: Option<Uuid>,
     position: u64,
     idempotency: Guard,
 }
 
 #[derive(Serialize, Deserialize)]
 struct OfDetached {
+    after: Option<Uuid>,
     position: u64,
     remaining: Vec<(u64, Option<String>)>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct OfExpired {
+    after: Option<Uuid>,
     position: u64,
     before: i64,
 }
@@ -78,11 +80,6 @@ struct Guard {
     fingerprint: String,
     outcome: String,
     recorded_at: i64,
-}
-
-fn json(metadata: &impl Serialize) -> Result<Bytes, Error> {
-    let bytes = serde_json::to_vec(metadata).map_err(|error| Error::Unavailable(error.to_string()))?;
-    Ok(bytes.into())
 }
 
 fn encoded(bytes: &[u8]) -> String {
@@ -100,48 +97,78 @@ impl Guard {
     }
 }
 
-/// The entries of a step that is recorded when the log's last position is `head`; at least one, and never half of them
-/// without the others.
-pub(super) fn encode(step: &Step, head: u64) -> Result<Vec<Entry>, Error> {
-    match step {
-        Step::Append { events, kept } if events.is_empty() => match kept {
-            Some(guard) => {
-                let metadata = OfOutcome { position: head, idempotency: Guard::of(guard) };
-                Ok(vec![Entry::marker(OUTCOME, &metadata)?])
+/// Turns steps into entries, in order.
+pub(super) struct Encoder {
+    after: Option<Uuid>,
+    head: u64,
+    entries: Vec<Entry>,
+}
+
+impl Encoder {
+    /// Goes on after an entry, with the last position that is known there.
+    pub(super) fn new(after: Option<Uuid>, head: u64) -> Self {
+        Self { after, head, entries: Vec::new() }
+    }
+
+    /// What was encoded.
+    pub(super) fn finish(self) -> Vec<Entry> {
+        self.entries
+    }
+
+    fn push(&mut self, id: Uuid, kind: &str, data: Bytes, metadata: &impl Serialize) -> Result<(), Error> {
+        let metadata = serde_json::to_vec(metadata).map_err(|error| Error::Unavailable(error.to_string()))?;
+        self.entries.push(Entry { id, kind: kind.to_owned(), data, metadata: metadata.into() });
+        self.after = Some(id);
+        Ok(())
+    }
+
+    /// Adds a step.
+    pub(super) fn add(&mut self, step: &Step) -> Result<(), Error> {
+        let (after, position) = (self.after, self.head);
+        match step {
+            Step::Append { events, kept } => {
+                for (event, rest) in events.iter().zip((0..events.len()).rev()) {
+                    self.event(event, rest, kept.as_ref().filter(|_| rest == 0))?;
+                }
+                match kept.as_ref().filter(|_| events.is_empty()) {
+                    Some(guard) => {
+                        let metadata = OfOutcome { after, position, idempotency: Guard::of(guard) };
+                        self.push(Uuid::new_v4(), OUTCOME, Bytes::new(), &metadata)
+                    }
+                    None => Ok(()),
+                }
             }
-            None => Ok(vec![]),
-        },
-        Step::Append { events, kept } => {
-            let last = events.len() - 1;
-            let entries = events.iter().enumerate().map(|(index, event)| {
-                let metadata = OfEvent {
-                    position: event.position,
-                    stream: event.stream.clone(),
-                    revision: event.revision,
-                    version: event.version,
-                    recorded_at: event.recorded_at.timestamp_millis(),
-                    blobs: event.blobs.as_deref().map(encoded),
-                    rest: last - index,
-                    idempotency: kept.as_ref().filter(|_| index == last).map(Guard::of),
-                };
-                let (kind, data) = (event.name.clone(), event.core.clone());
-                Ok(Entry { id: event.id, kind, data, metadata: json(&metadata)? })
-            });
-            entries.collect()
+            Step::Detach(remaining) => {
+                let remaining = remaining.iter().map(|(at, blobs)| (*at, blobs.as_deref().map(encoded))).collect();
+                self.push(Uuid::new_v4(), DETACHED, Bytes::new(), &OfDetached { after, position, remaining })
+            }
+            Step::Expire(time) => {
+                let metadata = OfExpired { after, position, before: time.timestamp_millis() };
+                self.push(Uuid::new_v4(), EXPIRED, Bytes::new(), &metadata)
+            }
         }
-        Step::Detach(remaining) => {
-            let remaining = remaining.iter().map(|(at, blobs)| (*at, blobs.as_deref().map(encoded))).collect();
-            Ok(vec![Entry::marker(DETACHED, &OfDetached { position: head, remaining })?])
-        }
-        Step::Expire(time) => {
-            let metadata = OfExpired { position: head, before: time.timestamp_millis() };
-            Ok(vec![Entry::marker(EXPIRED, &metadata)?])
-        }
+    }
+
+    fn event(&mut self, event: &RawEvent, rest: usize, kept: Option<&Idempotency>) -> Result<(), Error> {
+        let metadata = OfEvent {
+            after: self.after,
+            position: event.position,
+            stream: event.stream.clone(),
+            revision: event.revision,
+            version: event.version,
+            recorded_at: event.recorded_at.timestamp_millis(),
+            blobs: event.blobs.as_deref().map(encoded),
+            rest,
+            idempotency: kept.map(Guard::of),
+        };
+        self.head = event.position;
+        self.push(event.id, &event.name, event.core.clone(), &metadata)
     }
 }
 
 /// Puts steps together from entries, in order.
 pub(super) struct Assembler {
+    after: Option<Uuid>,
     head: u64,
     /// Events of an item whose last event did not come yet, and how many are to come.
     begun: Vec<RawEvent>,
@@ -149,13 +176,19 @@ pub(super) struct Assembler {
 }
 
 impl Assembler {
-    /// Begins after the last position that is known.
-    pub(super) fn new(head: u64) -> Self {
-        Self { head, begun: Vec::new(), rest: 0 }
+    /// Goes on after an entry, with the last position that is known there.
+    pub(super) fn new(after: Option<Uuid>, head: u64) -> Self {
+        Self { after, head, begun: Vec::new(), rest: 0 }
     }
 
     /// The step that this entry completes, if it does.
     pub(super) fn take(&mut self, entry: &Entry) -> Result<Option<Step>, Error> {
+        let step = self.step(entry)?;
+        self.after = Some(entry.id);
+        Ok(step)
+    }
+
+    fn step(&mut self, entry: &Entry) -> Result<Option<Step>, Error> {
         let is_event = ![OUTCOME, DETACHED, EXPIRED].contains(&entry.kind.as_str());
         if is_event {
             return self.event(entry);
@@ -163,24 +196,25 @@ impl Assembler {
         if !self.begun.is_empty() {
             return Err(self.corrupt("an item is cut off"));
         }
-        let (position, step) = match entry.kind.as_str() {
+        let (after, position, step) = match entry.kind.as_str() {
             OUTCOME => {
-                let OfOutcome { position, idempotency } = self.parse(entry)?;
-                (position, Step::Append { events: vec![], kept: Some(self.guard(&idempotency)?) })
+                let OfOutcome { after, position, idempotency } = self.parse(entry)?;
+                (after, position, Step::Append { events: vec![], kept: Some(self.guard(&idempotency)?) })
             }
             DETACHED => {
-                let OfDetached { position, remaining } = self.parse(entry)?;
+                let OfDetached { after, position, remaining } = self.parse(entry)?;
                 let remaining = remaining.into_iter().map(|(at, blobs)| {
                     let blobs = blobs.map(|blobs| self.decoded(&blobs)).transpose()?;
                     Ok((at, blobs.map(Bytes::from)))
                 });
-                (position, Step::Detach(remaining.collect::<Result<_, Error>>()?))
+                (after, position, Step::Detach(remaining.collect::<Result<_, Error>>()?))
             }
             _ => {
-                let OfExpired { position, before } = self.parse(entry)?;
-                (position, Step::Expire(self.time(before)?))
+                let OfExpired { after, position, before } = self.parse(entry)?;
+                (after, position, Step::Expire(self.time(before)?))
             }
         };
+        self.follows(after)?;
         if position != self.head {
             return Err(self.corrupt(&format!("a marker says it was made at {position}")));
         }
@@ -189,6 +223,7 @@ impl Assembler {
 
     fn event(&mut self, entry: &Entry) -> Result<Option<Step>, Error> {
         let metadata: OfEvent = self.parse(entry)?;
+        self.follows(metadata.after)?;
         if metadata.position != self.head + 1 {
             let reason = format!("the log has a hole: after {} comes {}", self.head, metadata.position);
             return Err(self.corrupt(&reason));
@@ -215,6 +250,12 @@ impl Assembler {
             return Ok(None);
         }
         Ok(Some(Step::Append { events: std::mem::take(&mut self.begun), kept }))
+    }
+
+    fn follows(&self, after: Option<Uuid>) -> Result<(), Error> {
+        let forked = "an entry was written after another one than it stands after: a node appended to a history that \
+            the server had lost. Stop every node, and find the last entry that is whole";
+        if after == self.after { Ok(()) } else { Err(self.corrupt(forked)) }
     }
 
     fn parse<T: for<'m> Deserialize<'m>>(&self, entry: &Entry) -> Result<T, Error> {

@@ -22,6 +22,7 @@ use super::{Error, EventLog, Item, Outcome, RawEvent};
 mod appender;
 mod draft;
 mod entry;
+mod follow;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -40,7 +41,6 @@ const LOCK_EVERY: Duration = Duration::from_millis(10);
 const REWOUND: &str = "KurrentDB does not hold the last entry any more that was seen: it was restored to an earlier \
     state, or another node became leader without the last writes. Stop every node; bring the missing entries back. To \
     accept that they are lost, delete the replica with its -wal and -shm files, and run `rollcall recover`";
-const DELETED: &str = "the stream of the log was deleted in KurrentDB; restore it from a backup";
 
 /// The replica's file, held by this log alone.
 struct Replica {

@@ -31,8 +31,18 @@ pub(super) enum Failure {
     Refused(String),
     /// It may have been kept, or be kept later.
     Unknown(String),
-    /// The stream was deleted.
-    Deleted,
+    /// The stream is not what it was.
+    Corrupt(Error),
+}
+
+impl From<Error> for Failure {
+    /// Of a failure to read, before anything was appended.
+    fn from(error: Error) -> Self {
+        match error {
+            error @ Error::Corrupt { .. } => Self::Corrupt(error),
+            error => Self::Refused(error.to_string()),
+        }
+    }
 }
 
 /// Entries of the stream with their revisions, in order.
@@ -65,6 +75,7 @@ pub(super) struct Server {
     stream: String,
     client: Option<Client>,
     failures: u32,
+    is_doubtful: bool,
 }
 
 impl Server {
@@ -77,7 +88,18 @@ impl Server {
                 "the address of KurrentDB is not like `esdb://host:2113?tls=true&discoveryInterval=10`".into(),
             )
         })?;
-        Ok(Self { settings, stream: stream.into(), client: None, failures: 0 })
+        Ok(Self { settings, stream: stream.into(), client: None, failures: 0, is_doubtful: true })
+    }
+
+    /// Whether a call failed since it was seen what the server holds: another node may be the leader, or it may have been
+    /// restored.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.is_doubtful
+    }
+
+    /// What the server holds was seen.
+    pub(super) fn trust(&mut self) {
+        self.is_doubtful = false;
     }
 
     /// Appends entries right after the one with this revision, all or none.
@@ -91,7 +113,7 @@ impl Server {
         match self.note(answered) {
             Ok(_) => Ok(()),
             Err(Trouble::Told(Told::WrongExpectedVersion { .. })) => Err(Failure::Conflict),
-            Err(Trouble::Told(Told::ResourceDeleted)) => Err(Failure::Deleted),
+            Err(Trouble::Told(Told::ResourceDeleted)) => Err(Failure::Corrupt(deleted())),
             Err(trouble) if was_refused(&trouble) => Err(Failure::Refused(trouble.to_string())),
             Err(trouble) => Err(Failure::Unknown(trouble.to_string())),
         }
@@ -124,9 +146,7 @@ impl Server {
         });
         match self.note(answered.await) {
             Err(Trouble::Told(Told::ResourceNotFound)) => Ok(Page::default()),
-            Err(Trouble::Told(Told::ResourceDeleted)) => {
-                Err(Error::Corrupt { position: 0, reason: super::DELETED.into() })
-            }
+            Err(Trouble::Told(Told::ResourceDeleted)) => Err(deleted()),
             answered => answered.map_err(|trouble| Error::Unavailable(trouble.to_string())),
         }
     }
@@ -147,17 +167,23 @@ impl Server {
     fn note<T>(&mut self, answered: Result<T, Trouble>) -> Result<T, Trouble> {
         match &answered {
             Ok(_) | Err(Trouble::Told(Told::WrongExpectedVersion { .. } | Told::ResourceNotFound)) => self.failures = 0,
-            Err(Trouble::Told(Told::ConnectionClosed | Told::GrpcConnectionError(_))) => self.client = None,
-            Err(_) => {
+            Err(trouble) => {
+                self.is_doubtful = true;
+                let is_dead = matches!(trouble, Trouble::Told(Told::ConnectionClosed | Told::GrpcConnectionError(_)));
                 self.failures += 1;
                 // Seldom: a client that is given up while it is connected leaves a task behind.
-                if self.failures >= RENEW_AFTER && self.failures.is_power_of_two() {
+                if is_dead || self.failures >= RENEW_AFTER && self.failures.is_power_of_two() {
                     self.client = None;
                 }
             }
         }
         answered
     }
+}
+
+fn deleted() -> Error {
+    let reason = "the stream of the log was deleted in KurrentDB; restore it from a backup";
+    Error::Corrupt { position: 0, reason: reason.into() }
 }
 
 /// Runs a call as a task of its own: it is ended when it takes too long or nobody waits for it, and a panic in the

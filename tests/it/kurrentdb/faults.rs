@@ -155,6 +155,27 @@ fn a_log_whose_end_the_server_loses_while_it_is_open_stops() {
 }
 
 #[test]
+fn a_node_never_appends_after_an_entry_that_took_the_place_of_another() {
+    let (mut double, dir) = (Double::start(), tempfile::tempdir().unwrap());
+    runtime().block_on(async {
+        let log = connect(&double.url(), STREAM, &dir.path().join("replica.db")).await;
+        log.append(vec![append("a", 0, (1..=2).map(|n| event(n, None)).collect())]).await.unwrap();
+        log.append(vec![append("a", 2, vec![event(3, None)])]).await.unwrap();
+        double.stop();
+        let refused = log.append(vec![append("a", 3, vec![event(4, None)])]).await;
+        assert!(matches!(refused, Err(Error::Unavailable(_) | Error::Ambiguous(_))), "{refused:?}");
+        // The last entry was not copied to the new leader, and another node was faster there.
+        double.state().truncate(STREAM, 1);
+        double.start_again();
+        let other = connect(&double.url(), STREAM, &dir.path().join("other.db")).await;
+        assert_eq!(other.append(vec![append("b", 0, vec![event(5, None)])]).await.unwrap(), APPENDED(3, 3));
+        assert!(is_rewound(log.append(vec![append("a", 3, vec![event(6, None)])]).await));
+        assert_eq!(double.state().len(STREAM), 3);
+        assert_eq!(other.append(vec![append("b", 1, vec![event(7, None)])]).await.unwrap(), APPENDED(4, 4));
+    });
+}
+
+#[test]
 fn a_replica_that_was_deleted_is_made_again_from_the_stream() {
     let (double, dir) = (Double::start(), tempfile::tempdir().unwrap());
     let replica = dir.path().join("replica.db");
