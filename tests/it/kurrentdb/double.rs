@@ -41,6 +41,8 @@ pub enum Fault {
 pub struct State {
     streams: HashMap<Vec<u8>, Vec<Proposed>>,
     pub faults: VecDeque<Fault>,
+    /// Whether it forgot the ids of what it keeps, as a server may after a restart.
+    pub forgets_ids: bool,
     /// How many appends were asked for.
     pub appends: usize,
     /// Bytes of the largest append that was kept.
@@ -61,7 +63,7 @@ impl State {
         }
         let there =
             log.get(at..at + events.len()).is_some_and(|kept| kept.iter().zip(&events).all(|(a, b)| a.id == b.id));
-        if there { Ok((at + events.len()) as u64 - 1) } else { Err(current) }
+        if there && !self.forgets_ids { Ok((at + events.len()) as u64 - 1) } else { Err(current) }
     }
 
     /// Takes the last entries of a stream away, as a leader does that was deposed before they were copied.

@@ -15,7 +15,14 @@ const APPENDED: fn(u64, u64) -> Vec<Outcome> = |first, last| vec![Outcome::Appen
 
 /// Appends once with a fault; whatever it is, it is kept once.
 fn is_settled(faults: &[Fault]) {
+    for forgets_ids in [false, true] {
+        is_settled_by(faults, forgets_ids);
+    }
+}
+
+fn is_settled_by(faults: &[Fault], forgets_ids: bool) {
     let (double, dir) = (Double::start(), tempfile::tempdir().unwrap());
+    double.state().forgets_ids = forgets_ids;
     runtime().block_on(async {
         let log = connect(&double.url(), STREAM, &dir.path().join("replica.db")).await;
         log.append(vec![append("a", 0, vec![event(1, None)])]).await.unwrap();
@@ -53,6 +60,22 @@ fn an_append_that_is_never_answered_is_kept_once() {
 }
 
 #[test]
+fn an_append_whose_answer_is_lost_for_long_is_ambiguous_and_seen_later() {
+    let (double, dir) = (Double::start(), tempfile::tempdir().unwrap());
+    runtime().block_on(async {
+        let log = connect(&double.url(), STREAM, &dir.path().join("replica.db")).await;
+        double.state().faults.extend([Fault::AnswerLost; 1_000]);
+        let ambiguous = log.append(vec![append("a", 0, vec![event(1, None)])]).await;
+        assert!(matches!(ambiguous, Err(Error::Ambiguous(_))), "{ambiguous:?}");
+        double.state().faults.clear();
+        let conflict = vec![Outcome::Conflict { stream: "a".into(), current: 1 }];
+        assert_eq!(log.append(vec![append("a", 0, vec![event(2, None)])]).await.unwrap(), conflict);
+        assert_eq!(all(log.as_ref()).await.len(), 1);
+        assert_eq!(double.state().len(STREAM), 1);
+    });
+}
+
+#[test]
 fn an_append_that_another_node_forestalled_while_its_fate_was_unknown_is_decided_again() {
     let (double, dir) = (Double::start(), tempfile::tempdir().unwrap());
     runtime().block_on(async {
@@ -83,7 +106,7 @@ fn a_server_that_goes_away_keeps_nothing_meanwhile_and_is_found_again() {
         double.stop();
         // For longer than it is tried: it is known that nothing was kept, and what is known can still be read.
         let refused = log.append(vec![append("a", 1, vec![event(2, None)])]).await;
-        assert!(matches!(refused, Err(Error::Unavailable(_) | Error::Ambiguous(_))), "{refused:?}");
+        assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
         assert_eq!(all(log.as_ref()).await.len(), 1);
         double.start_again();
         assert_eq!(log.append(vec![append("a", 1, vec![event(3, None)])]).await.unwrap(), APPENDED(2, 2));
