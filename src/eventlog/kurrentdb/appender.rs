@@ -15,8 +15,8 @@ use crate::eventlog::embedded::Embedded;
 use crate::eventlog::embedded::mirror::{Mark, Step};
 use crate::eventlog::{Error, EventLog as _, Item, Outcome};
 
-/// Most batches appended together.
-const TOGETHER_MAX: usize = 16;
+/// Most batches appended together: a call takes long however little is in it.
+const TOGETHER_MAX: usize = 64;
 pub(super) const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// How long it is tried to append where nothing can have been kept yet.
 const APPEND_FOR: Duration = Duration::from_secs(5);
@@ -198,7 +198,8 @@ impl Appender {
                     Ok(false) => return Ok(Written::Overtaken),
                     Err(error) => error.to_string(),
                 },
-                Err(Failure::Refused(reason)) => reason,
+                Err(Failure::Rejected(reason)) if unknown.is_none() => return Err(Error::Unavailable(reason)),
+                Err(Failure::Refused(reason) | Failure::Rejected(reason)) => reason,
                 Err(Failure::Unknown(reason)) => unknown.insert(reason).clone(),
                 Err(Failure::Corrupt(error)) => return self.shared.note(Err(error)),
             };

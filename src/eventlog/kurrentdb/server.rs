@@ -29,6 +29,8 @@ pub(super) enum Failure {
     Conflict,
     /// Nothing was kept.
     Refused(String),
+    /// Nothing was kept, and nothing would be if it were sent again.
+    Rejected(String),
     /// It may have been kept, or be kept later.
     Unknown(String),
     /// The stream is not what it was.
@@ -114,6 +116,7 @@ impl Server {
             Ok(_) => Ok(()),
             Err(Trouble::Told(Told::WrongExpectedVersion { .. })) => Err(Failure::Conflict),
             Err(Trouble::Told(Told::ResourceDeleted)) => Err(Failure::Corrupt(deleted())),
+            Err(trouble) if was_rejected(&trouble) => Err(Failure::Rejected(trouble.to_string())),
             Err(trouble) if was_refused(&trouble) => Err(Failure::Refused(trouble.to_string())),
             Err(trouble) => Err(Failure::Unknown(trouble.to_string())),
         }
@@ -203,19 +206,20 @@ async fn guarded<T: Send + 'static>(
 /// Whether the server cannot have kept what it was sent: it never was sent, or turned away. In doubt, not.
 fn was_refused(trouble: &Trouble) -> bool {
     match trouble {
-        Trouble::Told(told) => match told {
-            Told::NotLeaderException(_)
-            | Told::ConnectionClosed
-            | Told::GrpcConnectionError(_)
-            | Told::AccessDenied
-            | Told::UnsupportedFeature => true,
-            // Such as an item above the server's limit of an append.
-            Told::Grpc { code, .. } => format!("{code:?}") == "InvalidArgument",
-            // No connection could be made.
-            Told::ServerError(reason) => reason.contains("(Connect)"),
-            _ => false,
-        },
-        Trouble::Silent | Trouble::Broke(_) => false,
+        Trouble::Told(Told::NotLeaderException(_) | Told::ConnectionClosed | Told::GrpcConnectionError(_)) => true,
+        // No connection could be made.
+        Trouble::Told(Told::ServerError(reason)) => reason.contains("(Connect)"),
+        _ => false,
+    }
+}
+
+/// Whether the server turned it away for what it is, such as an item above the server's limit of an append.
+fn was_rejected(trouble: &Trouble) -> bool {
+    match trouble {
+        Trouble::Told(Told::AccessDenied | Told::UnsupportedFeature) => true,
+        // The code's type is of a crate that is not named here.
+        Trouble::Told(Told::Grpc { code, .. }) => format!("{code:?}") == "InvalidArgument",
+        _ => false,
     }
 }
 
