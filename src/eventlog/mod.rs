@@ -15,6 +15,8 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 pub mod embedded;
+#[cfg(feature = "kurrentdb")]
+pub mod kurrentdb;
 mod plan;
 pub mod postgres;
 mod tail;

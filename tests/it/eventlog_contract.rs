@@ -32,7 +32,7 @@ fn stream(number: u8) -> String {
     format!("stream-{number}")
 }
 
-fn event(number: u64, blobs: Option<u8>) -> NewEvent {
+pub fn event(number: u64, blobs: Option<u8>) -> NewEvent {
     NewEvent {
         id: Uuid::from_u128(u128::from(number)),
         name: NAMES[usize::try_from(number % 3).unwrap()],
@@ -43,7 +43,7 @@ fn event(number: u64, blobs: Option<u8>) -> NewEvent {
     }
 }
 
-fn append(stream: &str, expected: u64, events: Vec<NewEvent>) -> Item {
+pub fn append(stream: &str, expected: u64, events: Vec<NewEvent>) -> Item {
     let appends = vec![Append { stream: stream.into(), expected, events }];
     Item { appends, ..Item::default() }
 }
@@ -119,14 +119,14 @@ impl Model {
 
 /// An item before it is known what the streams' revisions will be.
 #[derive(Debug, Clone)]
-struct Plan {
+pub struct Plan {
     appends: Vec<(u8, i8, Vec<Option<u8>>)>,
     asserts: Vec<(u8, i8)>,
     guard: Option<(u8, u8)>,
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+pub enum Step {
     Append(Vec<Plan>),
     Detach(BTreeMap<u64, Option<u8>>),
     Expire(i64),
@@ -146,7 +146,7 @@ fn plan() -> impl Strategy<Value = Plan> {
     (appends, asserts, guard).prop_map(|(appends, asserts, guard)| Plan { appends, asserts, guard })
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => prop::collection::vec(plan(), 0..5).prop_map(Step::Append),
         2 => prop::collection::btree_map(0_u64..30, prop::option::of(1_u8..9), 0..4).prop_map(Step::Detach),
@@ -216,7 +216,7 @@ async fn compare(log: &dyn EventLog, model: &Model) -> Result<(), TestCaseError>
 }
 
 /// Does the steps to a log and to the model and compares all that can be seen, after each step.
-async fn behaves_like_the_model(
+pub async fn behaves_like_the_model(
     open: impl AsyncFn() -> Arc<dyn EventLog>,
     steps: Vec<Step>,
 ) -> Result<(), TestCaseError> {
@@ -250,7 +250,7 @@ async fn behaves_like_the_model(
     Ok(())
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
@@ -278,7 +278,7 @@ fn the_log_in_postgresql_behaves_like_the_model() {
     }
 }
 
-async fn appends_to_a_contended_stream(log: Arc<dyn EventLog>, task: u64) -> u64 {
+pub async fn appends_to_a_contended_stream(log: Arc<dyn EventLog>, task: u64) -> u64 {
     let (mut appended, mut expected) = (0, 0);
     while appended < 25 {
         let number = 10_000 * (task + 1) + appended;

@@ -13,6 +13,8 @@ mod engine;
 mod eventlog_contract;
 mod eventlog_damage;
 mod http;
+#[cfg(feature = "kurrentdb")]
+mod kurrentdb;
 mod postgres;
 mod schemas_are_published;
 mod sdk;

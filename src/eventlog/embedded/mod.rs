@@ -14,6 +14,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::tail::Tail;
 use super::{Error, EventLog, Item, Outcome, RawEvent};
 
+#[cfg(feature = "kurrentdb")]
+pub(super) mod mirror;
 mod names;
 mod writer;
 

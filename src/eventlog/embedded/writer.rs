@@ -21,11 +21,13 @@ const HEADS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add((1 << 17) - 1);
 
 const HEAD: &str = "select coalesce(max(position), 0) from event";
 const REVISION: &str = "select coalesce(max(revision), 0) from event where stream = ?1";
-const INSERT: &str = "insert into event (position, stream, revision, id, name, version, recorded_at, core, blobs)
+pub(super) const INSERT: &str =
+    "insert into event (position, stream, revision, id, name, version, recorded_at, core, blobs)
     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-const INSERT_OUTCOME: &str = "insert into outcome (key, fingerprint, outcome, recorded_at) values (?1, ?2, ?3, ?4)";
-const EXPIRE_OUTCOMES: &str = "delete from outcome where recorded_at < ?1";
-const DETACH: &str = "update event set blobs = ?2 where position = ?1 and blobs is not ?2";
+pub(super) const INSERT_OUTCOME: &str =
+    "insert into outcome (key, fingerprint, outcome, recorded_at) values (?1, ?2, ?3, ?4)";
+pub(super) const EXPIRE_OUTCOMES: &str = "delete from outcome where recorded_at < ?1";
+pub(super) const DETACH: &str = "update event set blobs = ?2 where position = ?1 and blobs is not ?2";
 
 type Answer<T> = oneshot::Sender<Result<T, Error>>;
 
@@ -34,14 +36,16 @@ pub(super) enum Task {
     Append(Vec<Item>, Answer<Vec<Outcome>>),
     Detach(Vec<(u64, Option<Bytes>)>, Answer<u64>),
     ExpireOutcomes(DateTime<Utc>, Answer<u64>),
+    #[cfg(feature = "kurrentdb")]
+    Mirror(Vec<super::mirror::Step>, super::mirror::Mark, Answer<Vec<u64>>),
 }
 
 pub(super) struct Writer {
-    connection: Connection,
-    names: Arc<Names>,
-    head: u64,
+    pub(super) connection: Connection,
+    pub(super) names: Arc<Names>,
+    pub(super) head: u64,
     /// Revisions of streams that were used lately, as committed or in the transaction at hand.
-    heads: LruCache<String, u64>,
+    pub(super) heads: LruCache<String, u64>,
 }
 
 impl Writer {
@@ -70,6 +74,11 @@ impl Writer {
                     Task::ExpireOutcomes(time, answer) => {
                         let expired = self.connection.execute(EXPIRE_OUTCOMES, [time.timestamp_millis()]);
                         let _ = answer.send(expired.map(|count| count as u64).map_err(Into::into));
+                    }
+                    #[cfg(feature = "kurrentdb")]
+                    Task::Mirror(steps, mark, answer) => {
+                        self.append_together(std::mem::take(&mut appends), tail, head);
+                        let _ = answer.send(self.mirror(steps, &mark, tail, head));
                     }
                 }
             }
@@ -125,7 +134,7 @@ impl Writer {
     }
 
     /// After a failed transaction: none is open, and what is believed is what the database holds.
-    fn recover(&mut self) {
+    pub(super) fn recover(&mut self) {
         if !self.connection.is_autocommit()
             && let Err(error) = self.connection.execute_batch("rollback")
         {
@@ -141,7 +150,7 @@ impl Writer {
         }
     }
 
-    fn revision(&mut self, stream: &str) -> Result<u64, Error> {
+    pub(super) fn revision(&mut self, stream: &str) -> Result<u64, Error> {
         if let Some(revision) = self.heads.get(stream) {
             return Ok(*revision);
         }

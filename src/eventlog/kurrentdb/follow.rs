@@ -1,0 +1,130 @@
+//! Taking over what the stream holds.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use super::REWOUND;
+use super::appender::{Appender, RETRY_AFTER};
+use super::entry::Assembler;
+use super::server::Page;
+use crate::eventlog::embedded::mirror::{Mark, Step};
+use crate::eventlog::{Error, EventLog as _};
+
+/// How long what another node appended stays unseen at most, while nothing is appended here.
+const POLL: Duration = Duration::from_millis(200);
+/// The same while the server is away.
+const POLL_AWAY: Duration = Duration::from_secs(1);
+/// How long the server may be away at the start.
+const CONNECT_FOR: Duration = Duration::from_secs(10);
+
+impl Appender {
+    /// Takes over what the server holds, waiting a little for it.
+    pub(super) async fn start(&mut self) -> Result<(), Error> {
+        let by = Instant::now() + CONNECT_FOR;
+        loop {
+            match self.pull().await {
+                Err(Error::Unavailable(_)) if Instant::now() < by => sleep(RETRY_AFTER).await,
+                pulled => return pulled.map(drop),
+            }
+        }
+    }
+
+    /// Waits a little, then reads what is new. It may be given up at any time.
+    pub(super) async fn look(&mut self) -> Result<Page, Error> {
+        sleep(if self.is_away { POLL_AWAY } else { POLL }).await;
+        if self.shared.broken.get().is_some() {
+            std::future::pending::<()>().await;
+        }
+        self.server.read(self.from()).await
+    }
+
+    pub(super) async fn follow_looked(&mut self, page: Result<Page, Error>) {
+        let followed = match page {
+            Ok(page) => self.follow(page).await,
+            Err(error) => self.shared.note(Err(error)),
+        };
+        match followed {
+            Ok(_) => self.is_away = false,
+            Err(error) if !self.is_away => {
+                tracing::warn!(%error, "the log cannot be followed for now; trying again");
+                self.is_away = true;
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Checks that a page read from [`Appender::from`] begins with the entry taken over last.
+    pub(super) fn check(&mut self, page: &Page) -> Result<(), Error> {
+        let first = page.entries.first().map(|(revision, entry)| (*revision, entry.id));
+        let mark = self.mark.as_ref().map(|mark| (mark.revision, mark.id));
+        if mark.is_some() && first != mark {
+            return Err(Error::Corrupt { position: self.replica().head(), reason: REWOUND.into() });
+        }
+        self.server.trust();
+        Ok(())
+    }
+
+    /// Takes over everything that is new; whether there was anything.
+    pub(super) async fn pull(&mut self) -> Result<bool, Error> {
+        let page = self.server.read(self.from()).await;
+        let page = self.shared.note(page)?;
+        self.follow(page).await
+    }
+
+    /// Takes a page over that was read from [`Appender::from`], and what follows it.
+    async fn follow(&mut self, page: Page) -> Result<bool, Error> {
+        let followed = self.follow_on(page).await;
+        self.shared.note(followed)
+    }
+
+    async fn follow_on(&mut self, mut page: Page) -> Result<bool, Error> {
+        self.check(&page)?;
+        let mut assembler = Assembler::new(self.mark.as_ref().map(|mark| mark.id), self.replica().head());
+        let mut expected = self.next();
+        let mut moved = false;
+        let known = usize::from(self.mark.is_some());
+        let mut entries = page.entries.drain(..).skip(known).collect::<Vec<_>>();
+        loop {
+            let (mut steps, mut last) = (Vec::new(), None);
+            for (revision, entry) in entries {
+                if revision != expected {
+                    let reason = format!("entry {expected} of the KurrentDB stream is missing");
+                    return Err(Error::Corrupt { position: self.replica().head() + 1, reason });
+                }
+                expected += 1;
+                if let Some(step) = assembler.take(&entry)? {
+                    steps.push(step);
+                    last = Some((revision, entry.id));
+                }
+            }
+            if let Some((revision, id)) = last {
+                self.mirror(steps, revision, id).await?;
+                moved = true;
+            }
+            if !page.more {
+                return Ok(moved);
+            }
+            page = self.server.read(expected).await?;
+            entries = std::mem::take(&mut page.entries);
+        }
+    }
+
+    /// Where to read on: at the entry taken over last, to see that it still is there.
+    pub(super) fn from(&self) -> u64 {
+        self.mark.as_ref().map_or(0, |mark| mark.revision)
+    }
+
+    /// Revision of the entry after the one taken over last.
+    pub(super) fn next(&self) -> u64 {
+        self.mark.as_ref().map_or(0, |mark| mark.revision + 1)
+    }
+
+    pub(super) async fn mirror(&mut self, steps: Vec<Step>, revision: u64, id: Uuid) -> Result<Vec<u64>, Error> {
+        let mark = Mark { source: self.source.clone(), revision, id };
+        let changed = self.replica().mirror(steps, mark.clone()).await?;
+        self.mark = Some(mark);
+        Ok(changed)
+    }
+}

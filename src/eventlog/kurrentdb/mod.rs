@@ -1,0 +1,182 @@
+//! The log in one stream of `KurrentDB`, read from a replica on this machine.
+//!
+//! `KurrentDB` appends to one stream at a time, so one stream holds the whole log: its order is the log's order, and an
+//! append with its exact revision is an append to everything. What streams, keys and positions there are is known from
+//! a replica in a file, which is made anew from the stream whenever it is missing
+//! (`docs/decisions/0012-kurrentdb.md`).
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::embedded::Embedded;
+use super::embedded::mirror::{self, Mark};
+use super::{Error, EventLog, Item, Outcome, RawEvent};
+
+mod appender;
+mod draft;
+mod entry;
+mod follow;
+mod server;
+#[cfg(test)]
+mod tests;
+
+use appender::{Appender, Task};
+use server::Server;
+
+/// The stream that holds the log where nothing else is said.
+pub const STREAM: &str = "rollcall-log";
+/// Most batches waiting for the appender; the engine in front bounds what is in them.
+const QUEUE_MAX: usize = 64;
+/// How long a replica may still be in use by a log that was just closed.
+const LOCK_FOR: Duration = Duration::from_secs(5);
+const LOCK_EVERY: Duration = Duration::from_millis(10);
+
+const REWOUND: &str = "KurrentDB does not hold the last entry any more that was seen: it was restored to an earlier \
+    state, or another node became leader without the last writes. Stop every node; bring the missing entries back. To \
+    accept that they are lost, delete the replica with its -wal and -shm files, and run `rollcall recover`";
+
+/// The replica's file, held by this log alone.
+struct Replica {
+    log: Embedded,
+    /// Let go after the file is closed.
+    _lock: File,
+}
+
+/// What every part of the log knows.
+struct Shared {
+    replica: Replica,
+    broken: OnceLock<Error>,
+}
+
+impl Shared {
+    fn whole(&self) -> Result<(), Error> {
+        self.broken.get().map_or(Ok(()), |error| Err(error.clone()))
+    }
+
+    /// Remembers that the log must not be used any more, if that is what a result says.
+    fn note<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        if let Err(error @ Error::Corrupt { .. }) = &result {
+            tracing::error!(%error, "the log is not used any more");
+            let _ = self.broken.set(error.clone());
+        }
+        result
+    }
+}
+
+/// A log on a `KurrentDB` server.
+pub struct Kurrent {
+    tasks: mpsc::Sender<Task>,
+    shared: Arc<Shared>,
+}
+
+impl Kurrent {
+    /// Opens the log in a stream of the server at this address, with a replica in this file. Whatever the replica lacks
+    /// is read before this returns.
+    ///
+    /// # Errors
+    /// The server is unavailable, the file is not a replica of this stream, or the stream lost what the replica holds.
+    pub async fn connect(url: &str, stream: &str, replica: &Path) -> Result<Self, Error> {
+        let server = Server::new(url, stream)?;
+        let lock = lock(replica).await?;
+        let (log, mark) = open(replica, stream)?;
+        let shared = Arc::new(Shared { replica: Replica { log, _lock: lock }, broken: OnceLock::new() });
+        let mut appender = Appender::new(server, shared.clone(), stream, mark);
+        appender.start().await?;
+        let (tasks, queue) = mpsc::channel(QUEUE_MAX);
+        tokio::spawn(appender.run(queue));
+        Ok(Self { tasks, shared })
+    }
+
+    async fn ask<T>(&self, task: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Task) -> Result<T, Error> {
+        self.shared.whole()?;
+        let stopped = || Error::Unavailable("the log is stopping".into());
+        let (answer, answered) = oneshot::channel();
+        self.tasks.send(task(answer)).await.map_err(|_| stopped())?;
+        answered.await.map_err(|_| Error::Ambiguous("the log stopped meanwhile".into()))?
+    }
+}
+
+/// Takes the replica for this log alone: two that feed one file would feed it twice.
+async fn lock(replica: &Path) -> Result<File, Error> {
+    let unavailable = |error: std::io::Error| {
+        Error::Unavailable(format!("the replica {} cannot be locked: {error}", replica.display()))
+    };
+    let file = File::create(replica.with_added_extension("lock")).map_err(unavailable)?;
+    let by = tokio::time::Instant::now() + LOCK_FOR;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if tokio::time::Instant::now() < by => tokio::time::sleep(LOCK_EVERY).await,
+            Err(TryLockError::WouldBlock) => {
+                let reason = format!("the replica {} is in use: give every node its own", replica.display());
+                return Err(Error::Unavailable(reason));
+            }
+            Err(TryLockError::Error(error)) => return Err(unavailable(error)),
+        }
+    }
+}
+
+fn open(replica: &Path, stream: &str) -> Result<(Embedded, Option<Mark>), Error> {
+    let mut found = None;
+    let log = Embedded::open_with(replica, |connection| {
+        found = Some(mirror::prepare(connection)?);
+        Ok(())
+    })?;
+    let (mark, is_mirror) = found.unwrap_or_default();
+    let unlike = |what: &str| Err(Error::Unavailable(format!("{} is {what}", replica.display())));
+    match mark {
+        None if !is_mirror => unlike("a log of its own, not a replica of one in KurrentDB"),
+        Some(mark) if mark.source != stream => {
+            unlike(&format!("a replica of the stream {}: delete it, or name another file", mark.source))
+        }
+        mark => Ok((log, mark)),
+    }
+}
+
+#[async_trait]
+impl EventLog for Kurrent {
+    async fn append(&self, batch: Vec<Item>) -> Result<Vec<Outcome>, Error> {
+        if batch.is_empty() {
+            return Ok(vec![]);
+        }
+        self.ask(|answer| Task::Append(batch, answer)).await
+    }
+
+    async fn read_stream(&self, stream: &str, after: u64, limit: usize) -> Result<Vec<RawEvent>, Error> {
+        self.shared.whole()?;
+        self.shared.replica.log.read_stream(stream, after, limit).await
+    }
+
+    async fn read_all(&self, after: u64, limit: usize) -> Result<Vec<RawEvent>, Error> {
+        self.shared.whole()?;
+        self.shared.replica.log.read_all(after, limit).await
+    }
+
+    fn head(&self) -> u64 {
+        self.shared.replica.log.head()
+    }
+
+    fn watch(&self) -> watch::Receiver<u64> {
+        self.shared.replica.log.watch()
+    }
+
+    async fn stored_outcome(&self, key: [u8; 32]) -> Result<Option<([u8; 32], Vec<u8>)>, Error> {
+        self.shared.whole()?;
+        self.shared.replica.log.stored_outcome(key).await
+    }
+
+    async fn expire_outcomes(&self, time: DateTime<Utc>) -> Result<u64, Error> {
+        self.ask(|answer| Task::ExpireOutcomes(time, answer)).await
+    }
+
+    async fn detach(&self, remaining: Vec<(u64, Option<Bytes>)>) -> Result<u64, Error> {
+        self.ask(|answer| Task::Detach(remaining, answer)).await
+    }
+}

@@ -1,0 +1,110 @@
+//! Several nodes on one `KurrentDB`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rollcall::eventlog::{EventLog, Idempotency, Item, Outcome};
+
+use super::{Double, STREAM, all, connect};
+use crate::eventlog_contract::{append, appends_to_a_contended_stream, event, runtime};
+
+#[test]
+fn two_nodes_that_append_to_one_stream_lose_nothing_and_see_the_same() {
+    let (double, dir) = (Double::start(), tempfile::tempdir().unwrap());
+    runtime().block_on(async {
+        let one = connect(&double.url(), STREAM, &dir.path().join("one.db")).await;
+        let two = connect(&double.url(), STREAM, &dir.path().join("two.db")).await;
+        let appenders: Vec<_> = (0..4)
+            .map(|task| if task % 2 == 0 { (one.clone(), task) } else { (two.clone(), task) })
+            .map(|(log, task)| tokio::spawn(appends_to_a_contended_stream(log, task)))
+            .collect();
+        for appender in appenders {
+            assert_eq!(appender.await.unwrap(), 25);
+        }
+        for log in [&one, &two] {
+            log.watch().wait_for(|head| *head == 200).await.unwrap();
+        }
+        let events = all(one.as_ref()).await;
+        assert_eq!(events, all(two.as_ref()).await);
+        assert!(events.iter().map(|event| event.position).eq(1..=200));
+        assert_eq!(one.read_stream("shared", 0, 1_000).await.unwrap().len(), 100);
+        assert_eq!(double.state().len(STREAM), 200);
+    });
+}
+
+#[test]
+fn a_node_that_appends_nothing_sees_what_another_appends_and_forgets() {
+    let (double, dir) = (Double::start(), tempfile::tempdir().unwrap());
+    runtime().block_on(async {
+        let one = connect(&double.url(), STREAM, &dir.path().join("one.db")).await;
+        let two = connect(&double.url(), STREAM, &dir.path().join("two.db")).await;
+        one.append(vec![append("a", 0, vec![event(1, Some(3)), event(2, Some(4))])]).await.unwrap();
+        two.watch().wait_for(|head| *head == 2).await.unwrap();
+        assert_eq!(one.detach(vec![(1, None), (7, None)]).await.unwrap(), 1);
+        one.append(vec![append("b", 0, vec![event(3, None)])]).await.unwrap();
+        two.watch().wait_for(|head| *head == 3).await.unwrap();
+        let events = all(two.as_ref()).await;
+        assert_eq!(events.iter().map(|event| event.blobs.is_some()).collect::<Vec<_>>(), [false, true, false]);
+        assert_eq!(events, all(one.as_ref()).await);
+    });
+}
+
+#[test]
+fn a_key_that_one_node_used_is_replayed_by_another_that_did_not_hear_of_it() {
+    let (double, dir) = (Double::start(), tempfile::tempdir().unwrap());
+    runtime().block_on(async {
+        let one = connect(&double.url(), STREAM, &dir.path().join("one.db")).await;
+        let two = connect(&double.url(), STREAM, &dir.path().join("two.db")).await;
+        let guard = Idempotency {
+            key: [1; 32],
+            fingerprint: [2; 32],
+            outcome: vec![3],
+            recorded_at: event(1, None).recorded_at,
+        };
+        // Without an event: nothing but the marker says it.
+        let item = Item { idempotency: Some(guard), ..Item::default() };
+        assert_eq!(one.append(vec![item.clone()]).await.unwrap(), [Outcome::Appended { first: 1, last: 0 }]);
+        let replayed = Outcome::Replayed { fingerprint: [2; 32], outcome: vec![3] };
+        assert_eq!(two.append(vec![item]).await.unwrap(), [replayed]);
+        // And a stream that grew elsewhere is a conflict with what it is, not with what it was here.
+        one.append(vec![append("a", 0, vec![event(5, None)])]).await.unwrap();
+        let conflict = Outcome::Conflict { stream: "a".into(), current: 1 };
+        assert_eq!(two.append(vec![append("a", 4, vec![event(6, None)])]).await.unwrap(), [conflict]);
+    });
+}
+
+/// `cargo test --release --test it -- --ignored kurrentdb --nocapture`
+#[test]
+#[ignore = "a measurement"]
+fn appends_per_second_over_the_double() {
+    let (double, dir) = (Double::start(), tempfile::tempdir().unwrap());
+    runtime().block_on(async {
+        let log = connect(&double.url(), STREAM, &dir.path().join("one.db")).await;
+        let mut next = 0;
+        for (callers, items, rounds) in [(1_u64, 1_u64, 100_u64), (64, 1, 20), (16, 100, 20)] {
+            let begun = Instant::now();
+            let callers = (0..callers).map(|caller| {
+                let (log, base) = (log.clone(), next + caller * items * rounds);
+                tokio::spawn(async move {
+                    for round in 0..rounds {
+                        let numbers = (0..items).map(|item| base + round * items + item);
+                        let items = numbers.map(|n| append(&format!("s-{n}"), 0, vec![event(n, Some(200))]));
+                        log.append(items.collect()).await.unwrap();
+                    }
+                    items * rounds
+                })
+            });
+            let mut appended = 0;
+            for caller in callers.collect::<Vec<_>>() {
+                appended += caller.await.unwrap();
+            }
+            next += appended;
+            let rate = appended as f64 / begun.elapsed().as_secs_f64();
+            println!("{appended} items of one event, {items} in a batch: {rate:.0}/s");
+        }
+        let begun = Instant::now();
+        let rebuilt: Arc<dyn EventLog> = connect(&double.url(), STREAM, &dir.path().join("two.db")).await;
+        let rate = rebuilt.head() as f64 / begun.elapsed().max(Duration::from_millis(1)).as_secs_f64();
+        println!("{} events taken over by a new replica: {rate:.0}/s", rebuilt.head());
+    });
+}
