@@ -101,6 +101,8 @@ pub struct Change<'c> {
     pub params: &'c [Value],
     /// Whether it is inconsistent that no row is changed.
     pub must_change: bool,
+    /// Whether its last parameter is a number that adds up with that of the same statement for the same key.
+    pub adds: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -108,6 +110,7 @@ struct Op {
     sql: &'static str,
     end: usize,
     must_change: bool,
+    adds: bool,
 }
 
 /// What one event changes, in order.
@@ -127,13 +130,20 @@ impl Changes {
     /// Adds a statement. Its parameters appear in the text in the order of their numbers.
     pub fn push<const N: usize>(&mut self, sql: &'static str, params: [Value; N]) {
         self.values.extend(params);
-        self.ops.push(Op { sql, end: self.values.len(), must_change: false });
+        self.ops.push(Op { sql, end: self.values.len(), must_change: false, adds: false });
     }
 
     /// Adds a statement that must change at least one row; otherwise the event is inconsistent and is parked.
     pub fn push_must_change<const N: usize>(&mut self, sql: &'static str, params: [Value; N]) {
         self.values.extend(params);
-        self.ops.push(Op { sql, end: self.values.len(), must_change: true });
+        self.ops.push(Op { sql, end: self.values.len(), must_change: true, adds: false });
+    }
+
+    /// Adds a statement that counts: its last parameter is added to what the row of its key has. A store may add up several
+    /// before it writes.
+    pub fn push_sum<const N: usize>(&mut self, sql: &'static str, params: [Value; N]) {
+        self.values.extend(params);
+        self.ops.push(Op { sql, end: self.values.len(), must_change: false, adds: true });
     }
 
     /// The statements in order.
@@ -141,7 +151,7 @@ impl Changes {
         self.ops.iter().scan(0, |start, op| {
             let params = self.values.get(*start..op.end).unwrap_or_default();
             *start = op.end;
-            Some(Change { sql: op.sql, params, must_change: op.must_change })
+            Some(Change { sql: op.sql, params, must_change: op.must_change, adds: op.adds })
         })
     }
 

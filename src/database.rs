@@ -10,10 +10,13 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Connect, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use futures_util::future::BoxFuture;
 use rollcall_projections::store;
 use rustls::{ClientConfig, RootCertStore};
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio_postgres::{AsyncMessage, Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -68,6 +71,36 @@ pub fn told(error: &tokio_postgres::Error) -> String {
 pub struct Database {
     config: Config,
     tls: MakeRustlsConnect,
+}
+
+/// Opens connections that live on one runtime, whoever asks for them: a worker's own runtime ends with the worker, and a
+/// connection on it with it.
+struct OnOneRuntime {
+    runtime: Handle,
+    tls: MakeRustlsConnect,
+}
+
+impl Connect for OnOneRuntime {
+    fn connect(&self, config: &Config) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), tokio_postgres::Error>> {
+        let (config, tls, runtime) = (config.clone(), self.tls.clone(), self.runtime.clone());
+        Box::pin(async move {
+            let connecting = runtime.spawn({
+                let (config, tls) = (config.clone(), tls.clone());
+                async move { config.connect(tls).await }
+            });
+            let (client, connection) = match connecting.await {
+                Ok(connected) => connected?,
+                // That runtime has ended: this one will do for as long as it lasts.
+                Err(_) => config.connect(tls).await?,
+            };
+            let driven = runtime.spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(error = told(&error), "a connection to the database ended");
+                }
+            });
+            Ok((client, driven))
+        })
+    }
 }
 
 impl fmt::Debug for Database {
@@ -164,7 +197,7 @@ impl Database {
         Ok(client)
     }
 
-    /// A pool of at most `size` connections, opened when they are needed.
+    /// A pool of at most `size` connections, opened when they are needed, on the runtime this is called on.
     ///
     /// # Errors
     /// The pool cannot be made.
@@ -173,7 +206,8 @@ impl Database {
             Box::pin(async move { store::prepare_connection(client).await.map_err(HookError::Backend) })
         });
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_config(self.config.clone(), self.tls.clone(), recycling);
+        let connect = OnOneRuntime { runtime: Handle::current(), tls: self.tls.clone() };
+        let manager = Manager::from_connect(self.config.clone(), connect, recycling);
         Pool::builder(manager)
             .max_size(size)
             .wait_timeout(Some(WAIT_MAX))

@@ -25,8 +25,8 @@ statements! {
     forget_user = "DELETE FROM user_directory_v1 WHERE subject = $1";
     scrub_profile = "UPDATE user_directory_v1 SET name = NULL, portrait = NULL WHERE subject = $1";
     scrub_identity = "UPDATE user_directory_v1 SET user_id = NULL WHERE subject = $1";
-    count_registered = "INSERT INTO user_directory_count_v1 (app, registered) VALUES ($1, 1)
-        ON CONFLICT (app) DO UPDATE SET registered = user_directory_count_v1.registered + 1";
+    count_registered = "INSERT INTO user_directory_count_v1 (app, registered) VALUES ($1, $2)
+        ON CONFLICT (app) DO UPDATE SET registered = user_directory_count_v1.registered + excluded.registered";
     uncount_active = "UPDATE user_directory_count_v1 SET registered = registered - 1
         WHERE app = $1 AND EXISTS (SELECT 1 FROM user_directory_v1
             WHERE subject = $2 AND registered_position IS NOT NULL AND deactivated = 0)";
@@ -103,7 +103,7 @@ fn project_user(entry: &Entry<'_>, event: &user::Event, changes: &mut Changes) {
                 }
                 None => changes.push_must_change(register_named, [name, portrait, at, position, e.subject.into()]),
             }
-            changes.push(count_registered, [app()]);
+            changes.push_sum(count_registered, [app(), 1_u32.into()]);
         }
         user::Event::Reregistered(e) => {
             let name = stored("name", Some(&e.name));

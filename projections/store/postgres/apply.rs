@@ -1,24 +1,19 @@
 //! Applying events: rows and checkpoints of every read model in one transaction, its statements in flight together.
 
-use std::pin::Pin;
-use std::task::Poll;
-
-use futures_util::poll;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
+use super::flight::Flight;
 use super::{Postgres, Writer, stored};
 use crate::changes::{Change, Changes};
 use crate::store::parking::{Keys, parked_at, stream_of};
 use crate::store::shares::Share;
 use crate::store::{Error, parking};
-use crate::{Arrival, Entry, Inconsistent, Projection, Value};
+use crate::{Arrival, Entry, Inconsistent, Projection};
 
 const move_checkpoint: &str = "UPDATE store_checkpoint SET position = $1, event = $2
     WHERE model = $3 AND version = $4 AND position = $5";
-/// Statements in flight before the answers to them are looked at.
-const IN_FLIGHT_MAX: usize = 1_024;
 
 /// Why an event could not be applied to one read model.
 pub(super) enum Failure {
@@ -108,64 +103,27 @@ async fn transact(
     Ok(())
 }
 
-/// A statement on its way, and whether it must change a row.
-type Flying<'w> = (bool, Pin<Box<dyn Future<Output = Result<u64, tokio_postgres::Error>> + Send + 'w>>);
-
 async fn share_together(writer: &mut Writer, share: &Share<'_, '_>, parked: &Keys) -> Result<(), Failure> {
     let model = share.model;
-    let Writer { client, statements } = writer;
-    let client = &*client;
-    let mut flying: Vec<Flying<'_>> = Vec::with_capacity(IN_FLIGHT_MAX);
+    let mut flight = Flight::new(writer, model);
     let mut changes = Changes::default();
     for arrival in share.arrivals {
         if let Some(stream) = parked.parked_stream(model.name(), arrival) {
-            land(&mut flying).await?;
-            park(client, model.name(), &stream, arrival, None).await?;
+            flight.settle().await?;
+            park(flight.client(), model.name(), &stream, arrival, None).await?;
             continue;
         }
         let Arrival::Decoded(entry) = arrival else { return Err(Failure::Poison("it cannot be decoded".into())) };
         changes.clear();
         model.project(entry, &mut changes)?;
-        for Change { sql, params, must_change } in changes.iter() {
-            let key = (sql.as_ptr() as usize, sql.len());
-            let statement = match statements.get(&key) {
-                Some(statement) => statement.clone(),
-                None => {
-                    // Its answer would wait behind those of the others, which nobody takes meanwhile.
-                    land(&mut flying).await?;
-                    statements.entry(key).or_insert(client.prepare(sql).await?).clone()
-                }
-            };
-            let params: Vec<Value> = params.to_vec();
-            let mut sent: Pin<Box<dyn Future<Output = _> + Send + '_>> =
-                Box::pin(async move { client.execute_raw(&statement, params).await });
-            // The first poll sends it: in the order of the log.
-            if let Poll::Ready(done) = poll!(&mut sent) {
-                check(must_change, done?)?;
-            } else {
-                flying.push((must_change, sent));
-            }
-        }
-        if flying.len() >= IN_FLIGHT_MAX {
-            land(&mut flying).await?;
+        for change in changes.iter() {
+            flight.take(change).await?;
         }
     }
-    land(&mut flying).await
+    flight.settle().await
 }
 
-async fn land(flying: &mut Vec<Flying<'_>>) -> Result<(), Failure> {
-    let mut first = Ok(());
-    for (must_change, sent) in flying.drain(..) {
-        // Every answer is taken, also behind a failure: the first one says why.
-        let landed = sent.await.map_err(Failure::from).and_then(|changed| check(must_change, changed));
-        if first.is_ok() {
-            first = landed;
-        }
-    }
-    first
-}
-
-fn check(must_change: bool, changed: u64) -> Result<(), Failure> {
+pub(super) fn check(must_change: bool, changed: u64) -> Result<(), Failure> {
     if must_change && changed == 0 { Err(Inconsistent("it is about a row that does not exist").into()) } else { Ok(()) }
 }
 
@@ -211,7 +169,7 @@ pub(super) async fn attempt(writer: &mut Writer, model: &dyn Projection, entry: 
 async fn project(writer: &mut Writer, model: &dyn Projection, entry: &Entry<'_>) -> Result<(), Failure> {
     let mut changes = Changes::default();
     model.project(entry, &mut changes)?;
-    for Change { sql, params, must_change } in changes.iter() {
+    for Change { sql, params, must_change, .. } in changes.iter() {
         let statement = writer.statement(sql).await?;
         check(must_change, writer.client.execute_raw(&statement, params.to_vec()).await?)?;
     }

@@ -15,10 +15,12 @@ use super::{Checkpoint, Error};
 use crate::{Projection, Value};
 
 mod apply;
+mod flight;
 mod lease;
 mod lifecycle;
 mod parking;
 mod reading;
+mod rows;
 mod shadow;
 
 pub use lease::{Lease, LeaseHolder};
@@ -71,15 +73,16 @@ pub(super) struct Postgres {
     life: tokio::sync::Mutex<Option<ClientWrapper>>,
 }
 
-/// A connection that applies, with the statements it has prepared, by the address of their text.
+/// A connection that applies, with the statements it has prepared, by the address of their text and the number
+/// of their rows.
 struct Writer {
     client: ClientWrapper,
-    statements: HashMap<(usize, usize), Statement>,
+    statements: HashMap<(usize, usize, usize), Statement>,
 }
 
 impl Writer {
     async fn statement(&mut self, sql: &'static str) -> Result<Statement, tokio_postgres::Error> {
-        let key = (sql.as_ptr() as usize, sql.len());
+        let key = (sql.as_ptr() as usize, sql.len(), 1);
         if let Some(statement) = self.statements.get(&key) {
             return Ok(statement.clone());
         }
