@@ -7,6 +7,7 @@ pub mod erasure;
 pub mod estate;
 pub mod export;
 pub mod merkle;
+pub mod moving;
 pub mod proof;
 pub mod recovery;
 pub mod report;

@@ -14,7 +14,7 @@ use rollcall_schemas::personal::{Class, Header};
 use rollcall_schemas::plain::{Environment, Plan};
 use uuid::Uuid;
 
-use crate::cli::wiring::{DataDir, Place};
+use crate::cli::wiring::{DataDir, LogPlace, Place};
 use crate::database::Database;
 use crate::domain::values::{Name, UserId};
 use crate::domain::{Command, Person, app};
@@ -206,7 +206,7 @@ fn print(what: &str, measured: &Measured, ratio: Option<(&str, f64)>) {
 fn measure_service(options: &Options, runtime: &tokio::runtime::Runtime, ceilings: &Ceilings) -> Result<(), Error> {
     let data = DataDir::create(&Place {
         dir: options.dir.join("data"),
-        database: options.database.clone(),
+        log: LogPlace::of(None, options.database.clone()).map_err(Error::Constant)?,
         ..Place::default()
     })?;
     let service = runtime.block_on(data.start())?;

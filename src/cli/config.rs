@@ -8,7 +8,7 @@ use rollcall_schemas::ids::AppId;
 use rollcall_schemas::plain::{Environment, Plan};
 use serde::Deserialize;
 
-use super::wiring::CellSpec;
+use super::wiring::{CellSpec, LogPlace};
 use crate::database::{self, Database};
 
 /// Why the settings cannot be used.
@@ -109,6 +109,34 @@ pub fn root_cell(text: &str) -> Result<CellSpec, String> {
     }
 }
 
+/// Reads the address of a `KurrentDB`.
+///
+/// # Errors
+/// It is none, or this build has no `KurrentDB`.
+pub fn kurrentdb(text: &str) -> Result<String, String> {
+    if !["esdb://", "esdb+discover://", "kurrentdb://", "kurrentdb+discover://"]
+        .iter()
+        .any(|form| text.starts_with(form))
+    {
+        return Err("expected esdb://HOST:PORT?tls=true&discoveryInterval=10".into());
+    }
+    LogPlace::of(Some(text.into()), None).map(|_| text.into())
+}
+
+/// Reads where a log may be moved to.
+///
+/// # Errors
+/// It is none of the backends.
+pub fn target(text: &str) -> Result<LogPlace, String> {
+    if text == "embedded" {
+        return Ok(LogPlace::Embedded);
+    }
+    if text.starts_with("esdb") || text.starts_with("kurrentdb") {
+        return LogPlace::of(Some(kurrentdb(text)?), None);
+    }
+    LogPlace::of(None, Some(text.parse().map_err(|error: database::Error| error.to_string())?))
+}
+
 /// What a configuration file may say; unknown words are refused.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -128,6 +156,8 @@ pub struct File {
     pub root_cell: Option<FileCell>,
     /// The database for log and read models.
     pub database: Option<FileDatabase>,
+    /// The KurrentDB for the log.
+    pub kurrentdb: Option<String>,
     /// Whether it may be on a file system where an overwritten root survives.
     pub allow_unsuitable_mount: Option<bool>,
     /// How often the keys are rotated; 0: never.

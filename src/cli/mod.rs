@@ -14,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 mod apps;
 mod audit;
 pub mod config;
+mod copy;
 mod erasure;
 mod keys;
 mod models;
@@ -24,7 +25,7 @@ pub mod wiring;
 
 use crate::database::Database;
 use config::AppSpec;
-use wiring::{CellSpec, DataDir, KeyOptions, Place};
+use wiring::{CellSpec, DataDir, KeyOptions, LogPlace, Place};
 
 /// Event-sourced user management for chat and community apps.
 #[derive(Parser)]
@@ -41,7 +42,7 @@ struct Data {
     #[arg(long, env = "ROLLCALL_DATA_DIR", default_value = "./data")]
     data_dir: PathBuf,
     #[command(flatten)]
-    database: InDatabase,
+    servers: Servers,
     #[command(flatten)]
     keys: Keys,
 }
@@ -49,7 +50,7 @@ struct Data {
 impl Data {
     fn place(&self) -> Place {
         let keys = self.keys.clone().over(None, None);
-        Place { dir: self.data_dir.clone(), keys, database: self.database.database.clone() }
+        Place { dir: self.data_dir.clone(), keys, log: self.servers.clone().over(None, None) }
     }
 
     fn open(&self) -> Result<DataDir, wiring::Error> {
@@ -59,12 +60,23 @@ impl Data {
 
 /// Where log and read models are, if not in the data directory.
 #[derive(Args, Clone)]
-#[group(id = "which-database")]
-struct InDatabase {
+#[group(id = "which-servers")]
+struct Servers {
     /// PostgreSQL database for log and read models, as postgres://user:password@host:5432/name; without it, both are in
     /// the data directory
     #[arg(long, value_name = "URL", env = "ROLLCALL_DATABASE", hide_env_values = true)]
     database: Option<Database>,
+    /// KurrentDB for the log, as esdb://host:2113?tls=true&discoveryInterval=10
+    #[arg(long, value_name = "URL", env = "ROLLCALL_KURRENTDB", hide_env_values = true, value_parser = config::kurrentdb)]
+    kurrentdb: Option<String>,
+}
+
+impl Servers {
+    /// With what the configuration file says where nothing stronger does.
+    fn over(self, database: Option<Database>, kurrentdb: Option<String>) -> LogPlace {
+        // Whether this build knows KurrentDB was checked where the address was read.
+        LogPlace::of(self.kurrentdb.or(kurrentdb), self.database.or(database)).unwrap_or_default()
+    }
 }
 
 /// Where the root of the keys is.
@@ -126,6 +138,15 @@ enum Task {
     /// Show users and lists of a stopped data directory as they were at a moment, or explain a refusal; prints JSON and
     /// changes nothing
     Replay(replay::Options),
+    /// Move the log of a stopped data directory to another backend; keys stay where they are. What was cut short goes on
+    /// where it stopped
+    Copy {
+        /// embedded, postgres://… or esdb://…
+        #[arg(long, value_parser = config::target)]
+        to: LogPlace,
+        #[command(flatten)]
+        data: Data,
+    },
     /// Measure this machine: ceilings, commands, queries, read models, and the ratios between them
     Bench(crate::bench::Options),
 }
@@ -152,7 +173,7 @@ struct ServeArgs {
     #[arg(long, env = "ROLLCALL_WORKERS")]
     workers: Option<usize>,
     #[command(flatten)]
-    database: InDatabase,
+    servers: Servers,
     #[command(flatten)]
     keys: Keys,
     /// Give every key of the key tree a new one N hours after the last time, also over restarts; 0: never [default: 0]
@@ -292,6 +313,7 @@ pub fn main() -> ExitCode {
         Task::Erasure(task) => erasure::run(task),
         Task::Audit(task) => audit::run(task),
         Task::Recover { data } => recover::run(&data),
+        Task::Copy { to, data } => copy::run(&data, to),
         Task::Replay(options) => replay::run(&options),
         Task::Keys(task) => keys::run(&task),
         Task::Rebuild { model, data } => models::rebuild(&model, &data),

@@ -48,7 +48,10 @@ impl Settings {
             place: Place {
                 dir: args.data_dir.or(file.data_dir).unwrap_or_else(|| "./data".into()),
                 keys: args.keys.over(file.root_cell.map(|FileCell(cell)| cell), file.allow_unsuitable_mount),
-                database: args.database.database.or(file.database.map(|FileDatabase(database)| database)),
+                log: args.servers.over(
+                    file.database.map(|FileDatabase(database)| database),
+                    file.kurrentdb.as_deref().map(config::kurrentdb).transpose()?,
+                ),
             },
             apps,
             workers,

@@ -14,6 +14,8 @@ use crate::audit::tree::{self, Keeper};
 use crate::database::{self, Database};
 use crate::engine::Limits;
 use crate::engine::start::{self, Ports, Service};
+#[cfg(feature = "kurrentdb")]
+use crate::eventlog::kurrentdb::{self, Kurrent};
 use crate::eventlog::postgres::{Mode, Postgres};
 use crate::eventlog::{self, EventLog};
 pub use crate::privacy::embedded::{CellSpec, Options as KeyOptions};
@@ -59,21 +61,73 @@ pub enum Error {
     Start(#[from] start::Error),
 }
 
+/// Where the log is.
+#[derive(Debug, Clone, Default)]
+pub enum LogPlace {
+    /// In the data directory.
+    #[default]
+    Embedded,
+    /// In a `PostgreSQL` database, with the read models.
+    Postgres(Box<Database>),
+    /// In `KurrentDB`, at this address; read models are in the data directory, or in the database where one is named.
+    #[cfg(feature = "kurrentdb")]
+    Kurrent(String, Option<Box<Database>>),
+}
+
+impl PartialEq for LogPlace {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Embedded, Self::Embedded) => true,
+            (Self::Postgres(one), Self::Postgres(other)) => format!("{one:?}") == format!("{other:?}"),
+            #[cfg(feature = "kurrentdb")]
+            (Self::Kurrent(one, _), Self::Kurrent(other, _)) => one == other,
+            _ => false,
+        }
+    }
+}
+
+impl LogPlace {
+    /// The place that the settings name.
+    ///
+    /// # Errors
+    /// This build has no `KurrentDB`.
+    pub fn of(kurrentdb: Option<String>, database: Option<Database>) -> Result<Self, String> {
+        let database = database.map(Box::new);
+        match (kurrentdb, database) {
+            #[cfg(feature = "kurrentdb")]
+            (Some(address), database) => Ok(Self::Kurrent(address, database)),
+            #[cfg(not(feature = "kurrentdb"))]
+            (Some(_), _) => Err("this build has no KurrentDB; build it with `--features kurrentdb`".into()),
+            (None, Some(database)) => Ok(Self::Postgres(database)),
+            (None, None) => Ok(Self::Embedded),
+        }
+    }
+
+    fn database(&self) -> Option<&Database> {
+        match self {
+            Self::Embedded => None,
+            Self::Postgres(database) => Some(database),
+            #[cfg(feature = "kurrentdb")]
+            Self::Kurrent(_, database) => database.as_deref(),
+        }
+    }
+}
+
 /// Where the parts of a service are.
 #[derive(Debug, Clone, Default)]
 pub struct Place {
-    /// The data directory: the keys, and whatever is in no database.
+    /// The data directory: the keys, and whatever is nowhere else.
     pub dir: PathBuf,
     /// Where the root of the keys is.
     pub keys: KeyOptions,
-    /// The database that holds log and read models.
-    pub database: Option<Database>,
+    /// Where the log is.
+    pub log: LogPlace,
 }
 
 /// Connections a node reads its read models on.
 const READERS_MAX: usize = 16;
 
-/// Runs what the connections to a database need, for as long as they are used.
+/// Runs what the connections to a server need, for as long as they are used.
 struct Background(Option<Runtime>);
 
 impl Drop for Background {
@@ -88,26 +142,48 @@ impl Drop for Background {
 impl Place {
     /// Opens log and read models for the vault whose values they hold.
     fn stores(&self, vault: [u8; 16], background: &Background) -> Result<Stores, Error> {
-        let (Some(database), Some(runtime)) = (&self.database, &background.0) else {
+        let Some(runtime) = &background.0 else {
             let log = eventlog::embedded::Embedded::open(&self.dir.join("log.db"))?;
-            return Ok((Arc::new(log), Arc::new(ReadStore::open(&self.dir.join("read.db"))?)));
+            return Ok((Arc::new(log), Arc::new(self.read_models_here()?)));
         };
         runtime.block_on(async {
-            let log = Postgres::open(database, Mode::Append).await?;
-            log.claim(database, vault).await?;
-            let read = ReadStore::connect(database.pool(READERS_MAX)?, rollcall_projections::ALL).await?;
-            Ok((Arc::new(log) as Arc<dyn EventLog>, Arc::new(read)))
+            let log = self.log(Mode::Append, &self.dir).await?;
+            if let LogPlace::Postgres(database) = &self.log {
+                Postgres::claim(database, vault).await?;
+            }
+            let read = match self.log.database() {
+                Some(database) => ReadStore::connect(database.pool(READERS_MAX)?, rollcall_projections::ALL).await?,
+                None => self.read_models_here()?,
+            };
+            Ok((log, Arc::new(read)))
+        })
+    }
+
+    fn read_models_here(&self) -> Result<ReadStore, Error> {
+        Ok(ReadStore::open(&self.dir.join("read.db"))?)
+    }
+
+    /// Opens the log on its server; `dir` is where a replica of it may lie.
+    #[cfg_attr(not(feature = "kurrentdb"), allow(unused_variables))]
+    async fn log(&self, mode: Mode, dir: &Path) -> Result<Arc<dyn EventLog>, Error> {
+        Ok(match &self.log {
+            LogPlace::Embedded => Arc::new(eventlog::embedded::Embedded::open(&dir.join("log.db"))?),
+            LogPlace::Postgres(database) => Arc::new(Postgres::open(database, mode).await?),
+            #[cfg(feature = "kurrentdb")]
+            LogPlace::Kurrent(address, _) => {
+                Arc::new(Kurrent::connect(address, kurrentdb::STREAM, &dir.join("replica.db")).await?)
+            }
         })
     }
 
     fn background(&self) -> Result<Background, Error> {
         let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime = self.database.as_ref().map(|_| runtime()).transpose();
+        let runtime = (self.log != LogPlace::Embedded).then(runtime).transpose();
         Ok(Background(runtime.map_err(|source| Error::Unusable { path: self.dir.clone(), source })?))
     }
 
     fn must_exist(&self) -> Result<(), Error> {
-        let file = if self.database.is_some() { "vault.db" } else { "log.db" };
+        let file = if self.log == LogPlace::Embedded { "log.db" } else { "vault.db" };
         if self.dir.join(file).is_file() { Ok(()) } else { Err(Error::Missing(self.dir.clone())) }
     }
 }
@@ -170,6 +246,17 @@ impl DataDir {
         })
     }
 
+    /// Opens log and read models in another place, for the same vault.
+    ///
+    /// # Errors
+    /// They cannot be opened, or hold the values of another vault.
+    pub fn beside(&self, log: LogPlace) -> Result<Beside, Error> {
+        let place = Place { dir: self.path.clone(), keys: KeyOptions::default(), log };
+        let background = place.background()?;
+        let (log, read) = place.stores(self.vault.id(), &background)?;
+        Ok(Beside { log, read, _background: background })
+    }
+
     /// Keeps a copy of the signed checkpoint there, and compares the log with it at the start.
     #[must_use]
     pub fn with_checkpoint_copy(mut self, path: Option<PathBuf>) -> Self {
@@ -220,6 +307,15 @@ impl DataDir {
     }
 }
 
+/// Log and read models in another place than those of the data directory.
+pub struct Beside {
+    /// The log.
+    pub log: Arc<dyn EventLog>,
+    /// The read models.
+    pub read: Arc<ReadStore>,
+    _background: Background,
+}
+
 /// A copy of a stopped data directory that goes away with it. The directory is only read; its read models are not
 /// copied, and its root key stays where it is: a copy of the keys is worth nothing without it.
 pub struct Copy {
@@ -260,16 +356,16 @@ impl Copy {
         for name in ["log.db", "log.db-wal", "vault.db", "vault.db-wal"] {
             match std::fs::copy(path.join(name), to.join(name)) {
                 Err(error) if error.kind() == ErrorKind::NotFound && name.ends_with("-wal") => {}
-                Err(error) if error.kind() == ErrorKind::NotFound && place.database.is_some() => drop(error),
+                Err(error) if error.kind() == ErrorKind::NotFound && place.log != LogPlace::Embedded => drop(error),
                 Err(error) if error.kind() == ErrorKind::NotFound => return Err(unusable(error)),
                 copied => drop(copied.map_err(Error::Scratch)?),
             }
         }
         let background = place.background()?;
-        let log: Arc<dyn EventLog> = match (&place.database, &background.0) {
+        let log = match &background.0 {
             // Nothing in it changes by being read.
-            (Some(database), Some(runtime)) => Arc::new(runtime.block_on(Postgres::open(database, Mode::Read))?),
-            _ => Arc::new(eventlog::embedded::Embedded::open(&to.join("log.db"))?),
+            Some(runtime) => runtime.block_on(place.log(Mode::Read, to))?,
+            None => Arc::new(eventlog::embedded::Embedded::open(&to.join("log.db"))?),
         };
         Ok(Self {
             log,

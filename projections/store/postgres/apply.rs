@@ -54,7 +54,8 @@ impl Postgres {
         for parks in [false, true] {
             let mut writer = self.take(&mut slot).await?;
             let mut parked = self.parked().clone();
-            writer.client.batch_execute("begin").await?;
+            // Not flushed at each commit: what a crash takes back, rows and checkpoint alike, is projected again.
+            writer.client.batch_execute("begin; set local synchronous_commit = off").await?;
             match transact(&mut writer, shares, &mut parked, parks).await {
                 Ok(()) => {
                     writer.client.batch_execute("commit").await?;
@@ -99,7 +100,6 @@ async fn transact(
             share_together(writer, share, parked).await?;
         }
     }
-    writer.client.execute_typed("notify rollcall_read", &[]).await?;
     Ok(())
 }
 

@@ -160,7 +160,7 @@ impl Postgres {
     ///
     /// # Errors
     /// It belongs to another vault, or the server is unavailable.
-    pub async fn claim(&self, database: &Database, vault: [u8; 16]) -> Result<(), Error> {
+    pub async fn claim(database: &Database, vault: [u8; 16]) -> Result<(), Error> {
         let client = database.connect(None).await?;
         prepare::claim(&client, vault).await
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
-use rollcall::cli::wiring::Place;
+use rollcall::cli::wiring::{LogPlace, Place};
 use serde_json::Value;
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -151,7 +151,7 @@ pub fn rollcall(args: &[&str], data: &Path) -> std::process::Output {
 /// A data directory, its log and read models where this run of the tests has them.
 pub fn place(dir: &Path) -> Place {
     let database = in_database(dir).map(|(_, address)| address.parse().unwrap());
-    Place { dir: dir.to_owned(), database, ..Place::default() }
+    Place { dir: dir.to_owned(), log: LogPlace::of(None, database).unwrap(), ..Place::default() }
 }
 
 /// Names the server that holds log and read models of every service a test starts, if they are not in files.
