@@ -19,6 +19,9 @@ use place::{Place, Server};
 /// Producers of the group commit besides `--clients`: what it gives when the queue is long.
 const MANY: usize = 512;
 
+/// For the connections, the statements and the processor to be ready.
+const WARMING: Duration = Duration::from_secs(1);
+
 /// Measures how fast peers register users durably.
 #[derive(Parser)]
 struct Arguments {
@@ -35,6 +38,9 @@ struct Arguments {
     /// Connections in each library's pool.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=90))]
     pool: u32,
+    /// How often everything is measured, one after the other each time: a disk has its moods.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
+    rounds: u16,
     /// Which ones, separated by commas; all by default.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Peer>,
@@ -69,23 +75,47 @@ async fn run(arguments: &Arguments, server: &Server) -> Result<()> {
         arguments.pool,
         std::thread::available_parallelism()?
     );
-    println!("{}", Figures::HEADER);
+    println!("{}  lone commit ms, before and after", Figures::HEADER);
+    let chosen = chosen(arguments);
+    let mut rounds: Vec<Vec<Figures>> = vec![Vec::new(); chosen.len()];
     let mut failed = false;
-    for (peer, clients) in chosen(arguments) {
-        let load = Load { clients, warming: Duration::from_secs(1), measured: Duration::from_secs(arguments.seconds) };
-        let place = server.place(arguments.pool).await?;
-        let outcome = measure(peer, &place, load).await;
-        server.remove(place).await?;
-        let name = format!("{} × {clients}", name(peer));
-        match outcome {
-            Ok(figures) => println!("{}", figures.row(&name)),
-            Err(error) => {
-                failed = true;
-                println!("{name:<20} failed: {error:#}");
+    for _ in 0..arguments.rounds {
+        for (&(peer, clients), figures) in chosen.iter().zip(&mut rounds) {
+            let load = Load { clients, warming: WARMING, measured: Duration::from_secs(arguments.seconds) };
+            let place = server.place(arguments.pool).await?;
+            let outcome = measured_alone(peer, &place, load).await;
+            server.remove(place).await?;
+            let name = label(peer, clients);
+            match outcome {
+                Ok((measured, before, after)) => {
+                    println!("{}  {before:.2} {after:.2}", measured.row(&name));
+                    figures.push(measured);
+                }
+                Err(error) => {
+                    failed = true;
+                    println!("{name:<25} failed: {error:#}");
+                }
+            }
+        }
+    }
+    if arguments.rounds > 1 {
+        println!("\nThe median round of each by its rate\n{}", Figures::HEADER);
+        for (&(peer, clients), figures) in chosen.iter().zip(&mut rounds) {
+            figures.sort_unstable_by(|left, right| left.per_second.total_cmp(&right.per_second));
+            if let Some(median) = figures.get(figures.len() / 2) {
+                println!("{}", median.row(&label(peer, clients)));
             }
         }
     }
     if failed { bail!("not everything could be measured") } else { Ok(()) }
+}
+
+/// The figures, and how many milliseconds a lone commit took before and after.
+async fn measured_alone(peer: Peer, place: &Place, load: Load) -> Result<(Figures, f64, f64)> {
+    let before = place.lone_commit().await?;
+    let figures = measure(peer, place, load).await?;
+    let after = place.lone_commit().await?;
+    Ok((figures, before.as_secs_f64() * 1e3, after.as_secs_f64() * 1e3))
 }
 
 /// What to measure, each with its number of clients.
@@ -99,13 +129,14 @@ fn chosen(arguments: &Arguments) -> Vec<(Peer, usize)> {
     all
 }
 
-const fn name(peer: Peer) -> &'static str {
-    match peer {
+fn label(peer: Peer, clients: usize) -> String {
+    let name = match peer {
         Peer::CqrsEs => "cqrs-es",
         Peer::Esrs => "esrs",
         Peer::Disintegrate => "disintegrate",
         Peer::Bare => "bare group commit",
-    }
+    };
+    format!("{name} × {clients}")
 }
 
 async fn measure(peer: Peer, place: &Place, load: Load) -> Result<Figures> {

@@ -73,7 +73,7 @@ impl Load {
             per_second: f64::from(count) / self.measured.as_secs_f64(),
             p50: at(50),
             p99: at(99),
-            cpu: cpu / count,
+            cpu: cpu.as_secs_f64() * 1e6 / f64::from(count),
             retries: f64::from(u32::try_from(all.retried)?) / f64::from(count),
             acknowledged: all.acknowledged,
         })
@@ -106,12 +106,13 @@ fn cpu() -> Result<Duration> {
 }
 
 /// What came of a load.
+#[derive(Clone, Copy)]
 pub(crate) struct Figures {
-    per_second: f64,
+    pub(crate) per_second: f64,
     p50: Duration,
     p99: Duration,
-    /// Of the client process, for each operation.
-    cpu: Duration,
+    /// Of the client process, for each operation, in microseconds.
+    cpu: f64,
     /// For each operation.
     retries: f64,
     /// While warming up and afterwards too: as many must be stored.
@@ -121,13 +122,13 @@ pub(crate) struct Figures {
 impl Figures {
     /// What the columns are.
     pub(crate) const HEADER: &'static str =
-        "name × clients          per second    p50 ms    p99 ms  CPU µs/op  retries/op";
+        "name × clients            per second    p50 ms    p99 ms  CPU µs/op  retries/op";
 
     /// A row of the table.
     pub(crate) fn row(&self, name: &str) -> String {
         let milliseconds = |duration: Duration| duration.as_secs_f64() * 1e3;
-        let Self { per_second, retries, .. } = self;
-        let (p50, p99, cpu) = (milliseconds(self.p50), milliseconds(self.p99), self.cpu.as_micros());
-        format!("{name:<23} {per_second:>10.0} {p50:>9.2} {p99:>9.2} {cpu:>10} {retries:>11.2}")
+        let Self { per_second, cpu, retries, .. } = self;
+        let (p50, p99) = (milliseconds(self.p50), milliseconds(self.p99));
+        format!("{name:<25} {per_second:>10.0} {p50:>9.2} {p99:>9.2} {cpu:>10.1} {retries:>11.2}")
     }
 }

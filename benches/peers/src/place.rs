@@ -2,10 +2,14 @@
 
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use sqlx::postgres::PgConnectOptions;
 use tokio_postgres::{Client, Config, NoTls};
+
+/// So many tell what the disk is like.
+const LONE_COMMITS: usize = 101;
 
 /// A cluster.
 pub(crate) struct Server {
@@ -67,6 +71,21 @@ impl Server {
 }
 
 impl Place {
+    /// How long one client alone waits for one commit, the median of a few: what the disk is like at the moment.
+    pub(crate) async fn lone_commit(&self) -> Result<Duration> {
+        let client = connect(&self.config).await?;
+        client.batch_execute("CREATE TABLE IF NOT EXISTS lone_commit (id int)").await?;
+        let insert = client.prepare("INSERT INTO lone_commit VALUES (1)").await?;
+        let mut waits = Vec::new();
+        for _ in 0..LONE_COMMITS {
+            let began = Instant::now();
+            client.execute(&insert, &[]).await?;
+            waits.push(began.elapsed());
+        }
+        waits.sort_unstable();
+        Ok(waits[LONE_COMMITS / 2])
+    }
+
     /// How many rows a table has.
     pub(crate) async fn count(&self, table: &str) -> Result<u64> {
         let client = connect(&self.config).await?;

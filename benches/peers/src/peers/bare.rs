@@ -50,6 +50,8 @@ async fn commit(client: Client, insert: Statement, mut queued: mpsc::Receiver<Qu
             // Who does not wait any more has no use for the answer.
             queued.answer.send(outcome.clone()).ok();
         }
+        // Whoever was answered may ask again first: or the next transaction is for the quickest alone.
+        tokio::task::yield_now().await;
     }
 }
 

@@ -20,6 +20,21 @@ pub(crate) const TABLE: &str = "event";
 /// so, and a database error when a statement before it does.
 const SERIALIZATION_FAILURE: &str = "40001";
 
+/// What the library's own schema does not get done on a server before version 16, which reads no `0xFFFFFFFF`: the
+/// same three locks with that number in decimals, and the identifier's column and index.
+const REST_OF_SCHEMA: &str = "
+CREATE FUNCTION event_store_begin_epoch() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    epoch bigint := (SELECT last_value FROM seq_event_event_id);
+    this_database int := (SELECT oid FROM pg_database WHERE datname = current_database());
+BEGIN
+    PERFORM pg_try_advisory_xact_lock_shared(this_database, 0),
+        pg_try_advisory_xact_lock_shared(1, (epoch & 4294967295)::bit(32)::int),
+        pg_try_advisory_xact_lock_shared(2, (epoch >> 32)::bit(32)::int);
+END $$;
+ALTER TABLE event ADD COLUMN user_id uuid;
+CREATE INDEX ON event (user_id) WHERE user_id IS NOT NULL";
+
 #[derive(Clone, Debug, PartialEq, Eq, Event, Serialize, Deserialize)]
 #[stream(UserEvent, [UserRegistered])]
 enum DomainEvent {
@@ -72,9 +87,17 @@ impl Decision for Register {
 
 struct Disintegrate(PgDecisionMaker<DomainEvent, Json<DomainEvent>, NoSnapshot>);
 
-/// Begins in an empty database: the store makes its tables.
+/// Begins in an empty database: the store makes its tables, as far as the server understands it.
 pub(crate) async fn open(place: &Place) -> Result<impl Peer> {
-    let store = PgEventStore::try_new(pool(place).await?, Json::<DomainEvent>::default()).await?;
+    let (pool, json) = (pool(place).await?, Json::<DomainEvent>::default());
+    let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int").fetch_one(&pool).await?;
+    let store = match PgEventStore::try_new(pool.clone(), json.clone()).await {
+        Err(Error::Migration(_)) if version < 160_000 => {
+            sqlx::raw_sql(REST_OF_SCHEMA).execute(&pool).await?;
+            PgEventStore::new_uninitialized(pool, json)
+        }
+        store => store?,
+    };
     Ok(Disintegrate(disintegrate_postgres::decision_maker(store, NoSnapshot)))
 }
 
