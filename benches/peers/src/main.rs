@@ -20,7 +20,7 @@ use place::{Place, Server};
 const MANY: usize = 512;
 
 /// For the connections, the statements and the processor to be ready.
-const WARMING: Duration = Duration::from_secs(1);
+const WARMING: Duration = Duration::from_secs(2);
 
 /// Measures how fast peers register users durably.
 #[derive(Parser)]
@@ -29,7 +29,7 @@ struct Arguments {
     /// cluster of its own in the temporary directory.
     #[arg(long, value_name = "ADDRESS")]
     postgres: Option<String>,
-    /// How long each one is measured, after a second of warming up.
+    /// How long each one is measured, after two seconds of warming up.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
     /// How many register at once.
@@ -63,14 +63,17 @@ async fn main() -> Result<()> {
     // Either way the cluster is dropped, and with it removed.
     tokio::select! {
         outcome = run(&arguments, &server) => outcome,
-        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+        _ = tokio::signal::ctrl_c() => {
+            server.clear().await?;
+            bail!("interrupted")
+        }
     }
 }
 
 async fn run(arguments: &Arguments, server: &Server) -> Result<()> {
     println!("{}", server.describe().await?);
     println!(
-        "{} s each after 1 s of warming up, pools of {} connections, {} cores",
+        "{} s each after 2 s of warming up, pools of {} connections, {} cores",
         arguments.seconds,
         arguments.pool,
         std::thread::available_parallelism()?
@@ -141,10 +144,10 @@ fn label(peer: Peer, clients: usize) -> String {
 
 async fn measure(peer: Peer, place: &Place, load: Load) -> Result<Figures> {
     let (figures, table) = match peer {
-        Peer::CqrsEs => (load.on(with_cqrs_es::open(place).await?).await?, with_cqrs_es::TABLE),
-        Peer::Esrs => (load.on(with_esrs::open(place).await?).await?, with_esrs::TABLE),
-        Peer::Disintegrate => (load.on(with_disintegrate::open(place).await?).await?, with_disintegrate::TABLE),
-        Peer::Bare => (load.on(bare::open(place).await?).await?, bare::TABLE),
+        Peer::CqrsEs => (load.on(with_cqrs_es::open(place).await?, place).await?, with_cqrs_es::TABLE),
+        Peer::Esrs => (load.on(with_esrs::open(place).await?, place).await?, with_esrs::TABLE),
+        Peer::Disintegrate => (load.on(with_disintegrate::open(place).await?, place).await?, with_disintegrate::TABLE),
+        Peer::Bare => (load.on(bare::open(place).await?, place).await?, bare::TABLE),
     };
     let stored = place.count(table).await?;
     if stored != figures.acknowledged {

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
+use crate::place::Place;
 use crate::user::{self, Profile};
 
 /// Somebody who registers users.
@@ -37,8 +38,9 @@ struct Tally {
 }
 
 impl Load {
-    /// Puts the load on a peer.
-    pub(crate) async fn on<P: Peer>(self, peer: P) -> Result<Figures> {
+    /// Puts the load on a peer. Amid the warming up the tables get statistics, as they have in every database older
+    /// than a minute: without them the planner may read all events of a type to find one user's.
+    pub(crate) async fn on<P: Peer>(self, peer: P, place: &Place) -> Result<Figures> {
         let peer = Arc::new(peer);
         let opens = Instant::now() + self.warming;
         let closes = opens + self.measured;
@@ -46,6 +48,8 @@ impl Load {
         for _ in 0..self.clients {
             clients.spawn(client(Arc::clone(&peer), opens, closes));
         }
+        sleep_until(opens - self.warming / 2).await;
+        place.analyze().await?;
         sleep_until(opens).await;
         let before = cpu()?;
         sleep_until(closes).await;

@@ -55,19 +55,36 @@ impl Server {
         let client = connect(&self.config).await?;
         // Only some users may; the others measure with a little more noise.
         client.batch_execute("CHECKPOINT").await.ok();
-        let number = self.places.fetch_add(1, Ordering::Relaxed);
-        let name = format!("rollcall_peers_{}_{number}", std::process::id());
+        let name = name(self.places.fetch_add(1, Ordering::Relaxed));
         client.batch_execute(&format!("CREATE DATABASE {name}")).await?;
         let mut config = self.config.clone();
         config.dbname(&name);
         Ok(Place { config, options: self.options.clone().database(&name), name, pool })
     }
 
-    /// Removes a database, whoever is still connected.
+    /// Removes a database.
     pub(crate) async fn remove(&self, place: Place) -> Result<()> {
-        let client = connect(&self.config).await?;
-        Ok(client.batch_execute(&format!("DROP DATABASE {} WITH (FORCE)", place.name)).await?)
+        self.drop_database(&place.name).await
     }
+
+    /// Removes the last database, if an interrupted run left it.
+    pub(crate) async fn clear(&self) -> Result<()> {
+        match self.places.load(Ordering::Relaxed).checked_sub(1) {
+            Some(last) => self.drop_database(&name(last)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whoever is still connected.
+    async fn drop_database(&self, name: &str) -> Result<()> {
+        let client = connect(&self.config).await?;
+        Ok(client.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await?)
+    }
+}
+
+/// What this run's databases are called: no other's.
+fn name(number: u32) -> String {
+    format!("rollcall_peers_{}_{number}", std::process::id())
 }
 
 impl Place {
@@ -84,6 +101,11 @@ impl Place {
         }
         waits.sort_unstable();
         Ok(waits[LONE_COMMITS / 2])
+    }
+
+    /// Has the planner know what the tables hold.
+    pub(crate) async fn analyze(&self) -> Result<()> {
+        Ok(connect(&self.config).await?.batch_execute("ANALYZE").await?)
     }
 
     /// How many rows a table has.
