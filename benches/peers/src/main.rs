@@ -35,9 +35,9 @@ struct Arguments {
     /// How many register at once.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
     clients: u16,
-    /// Connections in each library's pool.
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=90))]
-    pool: u32,
+    /// Connections in each library's pool; by default as many as each does best with: 10 for disintegrate, 32 otherwise.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=90))]
+    pool: Option<u32>,
     /// How often everything is measured, one after the other each time: a disk has its moods.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: u16,
@@ -72,12 +72,7 @@ async fn main() -> Result<()> {
 
 async fn run(arguments: &Arguments, server: &Server) -> Result<()> {
     println!("{}", server.describe().await?);
-    println!(
-        "{} s each after 2 s of warming up, pools of {} connections, {} cores",
-        arguments.seconds,
-        arguments.pool,
-        std::thread::available_parallelism()?
-    );
+    println!("{} s each after 2 s of warming up, {} cores", arguments.seconds, std::thread::available_parallelism()?);
     println!("{}  lone commit ms, before and after", Figures::HEADER);
     let chosen = chosen(arguments);
     let mut rounds: Vec<Vec<Figures>> = vec![Vec::new(); chosen.len()];
@@ -85,7 +80,7 @@ async fn run(arguments: &Arguments, server: &Server) -> Result<()> {
     for _ in 0..arguments.rounds {
         for (&(peer, clients), figures) in chosen.iter().zip(&mut rounds) {
             let load = Load { clients, warming: WARMING, measured: Duration::from_secs(arguments.seconds) };
-            let place = server.place(arguments.pool).await?;
+            let place = server.place(arguments.pool.unwrap_or(connections(peer))).await?;
             let outcome = measured_alone(peer, &place, load).await;
             server.remove(place).await?;
             let name = label(peer, clients);
@@ -130,6 +125,15 @@ fn chosen(arguments: &Arguments) -> Vec<(Peer, usize)> {
     }
     all.retain(|(peer, _)| arguments.only.is_empty() || arguments.only.contains(peer));
     all
+}
+
+/// How many connections a library's pool has if nothing else is said.
+const fn connections(peer: Peer) -> u32 {
+    match peer {
+        // As in its documentation: with more of them its transactions only conflict more.
+        Peer::Disintegrate => 10,
+        Peer::CqrsEs | Peer::Esrs | Peer::Bare => 32,
+    }
 }
 
 fn label(peer: Peer, clients: usize) -> String {
