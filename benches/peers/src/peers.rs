@@ -1,0 +1,17 @@
+//! The libraries, each used as its own documentation begins.
+
+pub(crate) mod bare;
+pub(crate) mod with_cqrs_es;
+pub(crate) mod with_disintegrate;
+pub(crate) mod with_esrs;
+
+use anyhow::Result;
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+
+use crate::place::Place;
+
+/// The pool that every library asks for, as sqlx makes it but for the number of connections.
+async fn pool(place: &Place) -> Result<PgPool> {
+    Ok(PgPoolOptions::new().max_connections(place.pool).connect_with(place.options.clone()).await?)
+}
