@@ -15,6 +15,8 @@ mod apps;
 mod audit;
 pub mod config;
 mod copy;
+mod database;
+mod doctor;
 mod erasure;
 mod keys;
 mod models;
@@ -144,6 +146,14 @@ enum Task {
         /// embedded, postgres://… or esdb://…
         #[arg(long, value_parser = config::target)]
         to: LogPlace,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Prepare a PostgreSQL database for a service that does not own it
+    #[command(subcommand)]
+    Database(database::Task),
+    /// Check what the service stands on: directory, database, rights, settings; exit 1 if something must be put right
+    Doctor {
         #[command(flatten)]
         data: Data,
     },
@@ -313,6 +323,8 @@ pub fn main() -> ExitCode {
         Task::Erasure(task) => erasure::run(task),
         Task::Audit(task) => audit::run(task),
         Task::Recover { data } => recover::run(&data),
+        Task::Database(task) => database::run(task),
+        Task::Doctor { data } => doctor::run(&data),
         Task::Copy { to, data } => copy::run(&data, to),
         Task::Replay(options) => replay::run(&options),
         Task::Keys(task) => keys::run(&task),

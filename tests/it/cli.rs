@@ -8,6 +8,7 @@ use crate::support::{App, Service};
 
 mod apps;
 mod copy;
+mod doctor;
 mod drill;
 mod first_start;
 mod keys;

@@ -63,7 +63,8 @@ fn a_server_with_the_log_of_another_vault_is_refused_before_anything_is_written(
     assert!(said.contains("belongs to the vault"), "{said}");
     let unknown = rollcall(&["copy", "--data-dir", path(one.path()), "--to", "oracle://x"]).output().unwrap();
     assert!(!unknown.status.success());
-    let mut nowhere = rollcall(&["verify", "--data-dir", path(one.path()), "--database", "host=/nowhere dbname=x user=y"]);
+    let mut nowhere =
+        rollcall(&["verify", "--data-dir", path(one.path()), "--database", "host=/nowhere dbname=x user=y"]);
     let output = nowhere.output().unwrap();
     one_sentence(&output, &["log"]);
 }

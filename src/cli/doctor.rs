@@ -1,0 +1,199 @@
+//! `rollcall doctor`: whether what the service stands on is as it must be.
+
+use std::fmt::Display;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use tokio_postgres::{Client, Row};
+
+use super::wiring::LogPlace;
+use super::{Data, Failure, runtime};
+
+/// What was found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Good,
+    Note,
+    Bad,
+}
+
+/// Collects what was found, and says it.
+#[derive(Default)]
+struct Visit {
+    bad: u32,
+}
+
+impl Visit {
+    fn say(&mut self, found: Found, what: &str, how: impl Display) {
+        let word = match found {
+            Found::Good => "ok  ",
+            Found::Note => "note",
+            Found::Bad => "BAD ",
+        };
+        println!("{word}  {what}: {how}");
+        self.bad += u32::from(found == Found::Bad);
+    }
+
+    /// Good, or what to do about it.
+    fn must(&mut self, holds: bool, what: &str, is: impl Display, remedy: &str) {
+        if holds {
+            self.say(Found::Good, what, is);
+        } else {
+            self.say(Found::Bad, what, format!("{is}; {remedy}"));
+        }
+    }
+
+    /// Good, or what to think about.
+    fn should(&mut self, holds: bool, what: &str, is: impl Display, advice: &str) {
+        if holds {
+            self.say(Found::Good, what, is);
+        } else {
+            self.say(Found::Note, what, format!("{is}; {advice}"));
+        }
+    }
+}
+
+/// Less free space than that is soon none.
+const FREE_MIN: u64 = 1 << 30;
+/// Connections that a node opens at most: reading events, reading rows, and one each to append, follow, project and hold
+/// the lease.
+const CONNECTIONS_MAX: i64 = 8 + 16 + 4;
+
+pub(super) fn run(data: &Data) -> Result<ExitCode, Failure> {
+    let place = data.place();
+    let mut visit = Visit::default();
+    directory(&mut visit, &place.dir);
+    let database = match &place.log {
+        LogPlace::Embedded => None,
+        LogPlace::Postgres(database) => Some(database.clone()),
+        #[cfg(feature = "kurrentdb")]
+        LogPlace::Kurrent(_, database) => {
+            visit.say(
+                Found::Note,
+                "KurrentDB",
+                "its stream must have no $maxAge, $maxCount or $tb, and one writer: this",
+            );
+            database.clone()
+        }
+    };
+    if let Some(database) = database {
+        runtime()?.block_on(async {
+            match database.connect(None).await {
+                Ok(client) => server(&mut visit, &client).await,
+                Err(error) => {
+                    visit.say(Found::Bad, "database", error);
+                    Ok(())
+                }
+            }
+        })?;
+    }
+    match visit.bad {
+        0 => Ok(ExitCode::SUCCESS),
+        bad => {
+            eprintln!("rollcall: {bad} of these must be put right");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn directory(visit: &mut Visit, dir: &Path) {
+    let Ok(metadata) = std::fs::metadata(dir) else {
+        return visit.say(Found::Note, "data directory", format!("{} does not exist yet", dir.display()));
+    };
+    let mode = metadata.permissions().mode() & 0o777;
+    visit.must(mode & 0o077 == 0, "data directory", format!("mode {mode:o}"), "it holds keys: chmod 700");
+    match free(dir) {
+        Some(free) => {
+            let gib = free >> 30;
+            visit.should(free > FREE_MIN, "free space", format!("{gib} GiB"), "a full disk stops commands");
+        }
+        None => visit.say(Found::Note, "free space", "it cannot be asked"),
+    }
+}
+
+/// Bytes free to this user, as `df` says.
+fn free(dir: &Path) -> Option<u64> {
+    let output = std::process::Command::new("df").args(["--output=avail", "-B1"]).arg(dir).output().ok()?;
+    String::from_utf8(output.stdout).ok()?.lines().nth(1)?.trim().parse().ok()
+}
+
+/// What is asked of the server in one go.
+const ASKED: &str = "select current_setting('server_version_num')::int, current_setting('server_version'),
+    current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'),
+    current_setting('log_statement'), current_setting('log_min_duration_statement'),
+    current_setting('log_parameter_max_length_on_error', true), current_setting('max_connections')::bigint,
+    pg_is_in_recovery(), (select rolsuper from pg_roles where rolname = current_user), current_user::text,
+    coalesce((select ssl from pg_stat_ssl where pid = pg_backend_pid()), false), inet_server_addr() is null,
+    current_setting('statement_timeout'), to_regclass('rollcall_log.event') is not null";
+
+/// What the role may do to events that it must not.
+const RIGHTS: &str = "select has_column_privilege('rollcall_log.event', 'core', 'update'),
+    has_table_privilege('rollcall_log.event', 'delete'), has_table_privilege('rollcall_log.event', 'truncate'),
+    pg_get_userbyid(c.relowner) = current_user,
+    (select count(*) from pg_trigger where tgrelid = c.oid and not tgisinternal and tgenabled in ('O', 'A'))
+    from pg_class c where c.oid = 'rollcall_log.event'::regclass";
+
+async fn server(visit: &mut Visit, client: &Client) -> Result<(), Failure> {
+    let row = client.query_typed_one(ASKED, &[]).await.map_err(crate::database::Error::from)?;
+    settings(visit, &row).map_err(crate::database::Error::from)?;
+    if !row.get::<_, bool>(15) {
+        visit.say(Found::Note, "log", "it is not there yet: `rollcall database prepare`, or the first start, makes it");
+        return Ok(());
+    }
+    let rights = client.query_typed_one(RIGHTS, &[]).await.map_err(crate::database::Error::from)?;
+    let may: [bool; 4] = std::array::from_fn(|at| rights.get(at));
+    let is = if may.contains(&true) { "it may rewrite history" } else { "it may add to history and not rewrite it" };
+    visit.should(
+        !may.contains(&true),
+        "rights of the role",
+        is,
+        "use a role that `rollcall database prepare --role` made able to do no more than it must",
+    );
+    let triggers: i64 = rights.get(4);
+    visit.must(triggers == 3, "triggers", format!("{triggers} of 3"), "somebody took off what keeps events immutable");
+    Ok(())
+}
+
+fn settings(visit: &mut Visit, row: &Row) -> Result<(), tokio_postgres::Error> {
+    let text = |at: usize| row.try_get::<_, &str>(at);
+    let number: i32 = row.try_get(0)?;
+    visit.must(number >= 130_000, "version", text(1)?, "13 or later is needed");
+    visit.must(text(2)? == "on", "fsync", text(2)?, "without it a power cut loses what was acknowledged");
+    visit.must(text(3)? == "on", "full_page_writes", text(3)?, "without it a power cut can tear pages");
+    visit.should(
+        !matches!(text(4)?, "off" | "local"),
+        "synchronous_commit",
+        text(4)?,
+        "appends are flushed nevertheless; with a synchronous standby, `local` does not wait for it",
+    );
+    visit.should(
+        matches!(text(5)?, "none" | "ddl"),
+        "log_statement",
+        text(5)?,
+        "statements of events go to the server's log; personal data in them is sealed",
+    );
+    visit.should(
+        text(6)? == "-1" || text(6)?.ends_with('s'),
+        "log_min_duration_statement",
+        text(6)?,
+        "with 0 every statement is logged",
+    );
+    let on_error = row.try_get::<_, Option<&str>>(7)?.unwrap_or("0");
+    visit.should(on_error == "0", "log_parameter_max_length_on_error", on_error, "parameters of errors are logged");
+    let connections: i64 = row.try_get(8)?;
+    let needed = format!("{connections}, of which a node takes up to {CONNECTIONS_MAX}");
+    visit.must(connections > CONNECTIONS_MAX, "max_connections", needed, "raise it");
+    visit.must(!row.try_get::<_, bool>(9)?, "primary", !row.try_get::<_, bool>(9)?, "a standby takes no commands");
+    let superuser = row.try_get::<_, Option<bool>>(10)?.unwrap_or(false);
+    visit.should(!superuser, "role", text(11)?, "a superuser can do anything to the log");
+    let (tls, local): (bool, bool) = (row.try_get(12)?, row.try_get(13)?);
+    visit.should(tls || local, "TLS", if tls { "on" } else { "off" }, "use sslmode=require");
+    visit.should(
+        text(14)? == "0",
+        "statement_timeout",
+        text(14)?,
+        "a rebuild takes long; appends have their own limit",
+    );
+    Ok(())
+}
