@@ -177,7 +177,7 @@ impl Place {
     }
 
     fn background(&self) -> Result<Background, Error> {
-        let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = (self.log != LogPlace::Embedded).then(runtime).transpose();
         Ok(Background(runtime.map_err(|source| Error::Unusable { path: self.dir.clone(), source })?))
     }

@@ -10,6 +10,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
+use super::known::Known;
 use super::{AT, Error, Faults, REWOUND, Shared, fingerprint, number, stored};
 use crate::crash_point;
 use crate::database::Database;
@@ -31,6 +32,8 @@ const BEGIN: &str = "begin isolation level read committed read write;
 /// "RLLC", the lock of the log within its database.
 const LOCK: &str = "select pg_advisory_xact_lock(1380731971)";
 const HEAD: &str = "select coalesce(max(position), 0) from rollcall_log.event";
+/// Fails (by a division by zero) unless the log has this event.
+const STILL_LAST: &str = "select 1 / (select count(*) from rollcall_log.event where position = $1 and id = $2)::int";
 const HEADS: &str = "select stream, revision from rollcall_log.stream_head where stream = any($1)";
 const OUTCOMES: &str = "select key, fingerprint, outcome from rollcall_log.outcome where key = any($1)";
 const INSERT: &str = "insert into rollcall_log.event
@@ -75,11 +78,12 @@ pub(super) struct Appender {
     client: Option<Client>,
     shared: Arc<Shared>,
     faults: Faults,
+    known: Known,
 }
 
 impl Appender {
     pub(super) fn new(database: Database, client: Client, shared: Arc<Shared>, faults: Faults) -> Self {
-        Self { database, client: Some(client), shared, faults }
+        Self { database, client: Some(client), shared, faults, known: Known::new() }
     }
 
     /// Runs until nobody can ask any more; what was asked before is done.
@@ -124,28 +128,57 @@ impl Appender {
     async fn append(&mut self, items: Vec<Item>) -> Result<Vec<Outcome>, Error> {
         self.shared.whole()?;
         let client = self.client().await?;
+        if let Some(mut plan) = self.known.plan(&items) {
+            plan.outcomes_told = items.iter().map(|item| plan.add(item.clone())).collect();
+            let before = self.known.last.0;
+            let appends = plan.outcomes_told.iter().all(|outcome| matches!(outcome, Outcome::Appended { .. }));
+            if appends && !plan.events.is_empty() {
+                let flown = tokio::time::timeout(BATCH_MAX, fly(&client, self.known.last, &self.faults, &plan)).await;
+                match flown.unwrap_or_else(|_| Err(Failure::Unknown(no_answer()))) {
+                    Ok(()) => return Ok(self.done(client, before, plan)),
+                    Err(Failure::Unknown(error)) => {
+                        drop(client);
+                        return self.settle(plan, &error).await;
+                    }
+                    // What was known is not so any more: it is asked.
+                    Err(Failure::Nothing(_)) => {
+                        self.known.forget();
+                        if !client.is_closed() {
+                            client.batch_execute("rollback").await?;
+                        }
+                    }
+                }
+            }
+        }
         let mut plan = Plan::default();
         let committed = tokio::time::timeout(BATCH_MAX, commit(&client, &self.shared, &self.faults, items, &mut plan));
-        let outcomes = match committed.await {
-            Ok(Ok(outcomes)) => outcomes,
+        match committed.await {
+            Ok(Ok(before)) => Ok(self.done(client, before, plan)),
             Ok(Err(Failure::Nothing(error))) => {
                 // Whatever state the connection is in: the transaction ends with it.
                 drop(client);
-                return Err(error);
+                self.known.forget();
+                Err(error)
             }
             Ok(Err(Failure::Unknown(error))) => {
                 drop(client);
-                return self.settle(plan, &error).await;
+                self.settle(plan, &error).await
             }
             Err(_) => {
                 drop(client);
-                return self.settle(plan, &Error::Unavailable("the database does not answer in time".into())).await;
+                self.settle(plan, &no_answer()).await
             }
-        };
+        }
+    }
+
+    /// A batch is durable.
+    fn done(&mut self, client: Client, before: u64, plan: Plan) -> Vec<Outcome> {
         self.client = Some(client);
         crash_point::reach("append.committed");
+        self.known.learn(before, &plan);
+        let outcomes = plan.outcomes_told.clone();
         self.publish(plan);
-        Ok(outcomes)
+        outcomes
     }
 
     /// Visible before acknowledged, so that whoever is answered can read it.
@@ -159,6 +192,7 @@ impl Appender {
     /// Finds out what became of a batch. The lock is free only once its transaction has ended one way or the other.
     async fn settle(&mut self, plan: Plan, error: &Error) -> Result<Vec<Outcome>, Error> {
         let outcomes = plan.outcomes_told.clone();
+        self.known.forget();
         let until = tokio::time::Instant::now() + SETTLE_MAX;
         while tokio::time::Instant::now() < until {
             match self.was_kept(&plan).await {
@@ -209,7 +243,7 @@ impl Appender {
         self.shared.whole()?;
         let client = self.client().await?;
         let done = tokio::time::timeout(BATCH_MAX, client.execute_typed(sql, params)).await;
-        let done = done.map_err(|_| Error::Unavailable("the database does not answer in time".into()))??;
+        let done = done.map_err(|_| no_answer())??;
         self.client = Some(client);
         Ok(done)
     }
@@ -229,9 +263,8 @@ async fn commit(
     faults: &Faults,
     items: Vec<Item>,
     plan: &mut Plan,
-) -> Result<Vec<Outcome>, Failure> {
-    let lock = if faults.takes_lock() { LOCK } else { "select 1" };
-    let begin = format!("{BEGIN}; {lock}");
+) -> Result<u64, Failure> {
+    let begin = begin(faults);
     let (known, id) = *shared.last.borrow();
     let known_stored = stored(known);
     let (streams, keys) = (plan::streams(&items), plan::keys(&items));
@@ -259,14 +292,51 @@ async fn commit(
         let key = fingerprint(row.try_get(0)?)?;
         plan.outcomes.insert(key, (fingerprint(row.try_get(1)?)?, row.try_get(2)?));
     }
+    let before = plan.head;
     plan.outcomes_told = items.into_iter().map(|item| plan.add(item)).collect();
     faults.stall(plan.head).await;
     insert(client, plan).await?;
-    match client.batch_execute("commit").await {
-        Ok(()) => Ok(plan.outcomes_told.clone()),
-        Err(error) if error.as_db_error().is_some() => Err(Failure::Nothing(error.into())),
-        Err(error) => Err(Failure::Unknown(error.into())),
-    }
+    committed(client.batch_execute("commit").await)?;
+    Ok(before)
+}
+
+fn committed(answer: Result<(), tokio_postgres::Error>) -> Result<(), Failure> {
+    answer.map_err(|error| match error.as_db_error() {
+        Some(_) => Failure::Nothing(error.into()),
+        None => Failure::Unknown(error.into()),
+    })
+}
+
+fn begin(faults: &Faults) -> String {
+    format!("{BEGIN}; {}", if faults.takes_lock() { LOCK } else { "select 1" })
+}
+
+fn no_answer() -> Error {
+    Error::Unavailable("the database does not answer in time".into())
+}
+
+/// Appends in one flight what was planned without asking. The lock is held while the server works, and never while it
+/// waits for this node. Where the log does not end with the event that is believed to be its last, the transaction fails:
+/// either that event is not there, or the position behind it is taken.
+async fn fly(client: &Client, (last, id): (u64, Uuid), faults: &Faults, plan: &Plan) -> Result<(), Failure> {
+    let begin = begin(faults);
+    let last = stored(last);
+    let guard: [Param<'_>; 2] = [(&last, Type::INT8), (&id, Type::UUID)];
+    let commit = async {
+        faults.stall(plan.head).await;
+        client.batch_execute("commit").await
+    };
+    let (begun, guarded, inserted, answer) = tokio::join!(
+        client.batch_execute(&begin),
+        client.query_typed(STILL_LAST, &guard),
+        insert(client, plan),
+        commit,
+    );
+    // The first that failed says why; behind it, a commit is a rollback and says nothing.
+    committed(begun)?;
+    committed(guarded.map(drop))?;
+    committed(inserted)?;
+    committed(answer)
 }
 
 async fn some(
@@ -278,7 +348,7 @@ async fn some(
     if is_empty { Ok(vec![]) } else { client.query_typed(sql, params).await }
 }
 
-async fn insert(client: &Client, plan: &Plan) -> Result<(), Error> {
+async fn insert(client: &Client, plan: &Plan) -> Result<(), tokio_postgres::Error> {
     let Plan { events, grown, kept, .. } = plan;
     let positions: Vec<_> = events.iter().map(|event| stored(event.position)).collect();
     let streams: Vec<_> = events.iter().map(|event| event.stream.as_str()).collect();
@@ -318,8 +388,7 @@ async fn insert(client: &Client, plan: &Plan) -> Result<(), Error> {
         write(client, KEEP, &keep, kept.is_empty()),
         write(client, NOTIFY, &[], events.is_empty()),
     );
-    [written.0, written.1, written.2, written.3].into_iter().collect::<Result<(), _>>()?;
-    Ok(())
+    [written.0, written.1, written.2, written.3].into_iter().collect()
 }
 
 async fn write(client: &Client, sql: &str, params: &[Param<'_>], is_empty: bool) -> Result<(), tokio_postgres::Error> {

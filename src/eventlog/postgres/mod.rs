@@ -23,6 +23,7 @@ use crate::database::{self, Database};
 mod appender;
 mod faults;
 mod follower;
+mod known;
 mod prepare;
 
 use appender::{Appender, Task};
