@@ -1,5 +1,6 @@
 //! The log on a real `PostgreSQL`: its order under adversaries, and what becomes of it when something breaks.
 
+mod between;
 mod faults;
 mod history;
 mod suite;

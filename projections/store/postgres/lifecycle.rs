@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use deadpool_postgres::Pool;
 use tokio_postgres::Transaction;
 
+use super::readers::Readers;
 use super::{BEFORE, Postgres, parking, read_checkpoint};
 use crate::Projection;
 use crate::store::{Checkpoint, Error};
@@ -64,6 +65,7 @@ impl Postgres {
                 models: models.to_vec(),
                 writer,
                 parked: Mutex::new(parked),
+                readers: Readers::default(),
                 life: tokio::sync::Mutex::default(),
             },
             checkpoints,

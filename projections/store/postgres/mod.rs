@@ -19,6 +19,7 @@ mod flight;
 mod lease;
 mod lifecycle;
 mod parking;
+mod readers;
 mod reading;
 mod rows;
 mod shadow;
@@ -69,6 +70,7 @@ pub(super) struct Postgres {
     /// One batch is applied at a time.
     writer: tokio::sync::Mutex<Option<Writer>>,
     parked: Mutex<Keys>,
+    readers: readers::Readers,
     /// What shows others that this node, which holds the lease, is there.
     life: tokio::sync::Mutex<Option<ClientWrapper>>,
 }

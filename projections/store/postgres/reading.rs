@@ -23,9 +23,7 @@ impl Postgres {
         params: &[Value],
         map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
-        let client = self.pool.get().await?;
-        let statement = client.prepare_cached(sql).await?;
-        let found = client.query(&statement, &each(params).collect::<Vec<_>>()).await?;
+        let found = self.readers.query(&self.pool, sql, params).await?;
         found.iter().map(|row| map(&Row(Source::Postgres(row)))).collect()
     }
 
@@ -35,9 +33,7 @@ impl Postgres {
         params: &[Value],
         map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
-        let client = self.pool.get().await?;
-        let statement = client.prepare_cached(sql).await?;
-        let found = client.query(&statement, &each(params).collect::<Vec<_>>()).await?;
+        let found = self.readers.query(&self.pool, sql, params).await?;
         found.first().map(|row| map(&Row(Source::Postgres(row)))).transpose()
     }
 

@@ -15,6 +15,7 @@ mod double;
 mod faults;
 mod nodes;
 mod proto;
+mod served;
 
 use double::Double;
 

@@ -44,6 +44,7 @@ impl Cluster {
     pub fn start_with(setting: &str) -> Self {
         let cluster = Self::empty();
         cluster.must("initdb", &["-D", &cluster.path("data"), "-U", "rollcall", "--auth=trust", "--no-sync"]);
+        cluster.configure("listen_addresses=''\n");
         std::fs::write(cluster.path("setting"), setting).unwrap();
         cluster.resume();
         cluster
@@ -55,6 +56,13 @@ impl Cluster {
             assert!(Command::new("chown").arg("postgres").arg(directory.path()).status().unwrap().success());
         }
         Self { bin: programs(), directory, databases: AtomicU32::new(0) }
+    }
+
+    /// Adds settings, which hold from its next start on.
+    pub fn configure(&self, settings: &str) {
+        let file = self.path("data/postgresql.conf");
+        let before = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(file, before + settings).unwrap();
     }
 
     /// Another server that streams everything this one commits.
@@ -83,10 +91,8 @@ impl Cluster {
     /// Starts the server again.
     pub fn resume(&self) {
         let setting = std::fs::read_to_string(self.path("setting")).unwrap();
-        let options = format!(
-            "-c listen_addresses='' -c shared_buffers=64MB -c max_wal_senders=4 -c hot_standby=on -c {setting} -k {}",
-            self.path("")
-        );
+        let options =
+            format!("-c shared_buffers=64MB -c max_wal_senders=4 -c hot_standby=on -c {setting} -k {}", self.path(""));
         self.must("pg_ctl", &["-D", &self.path("data"), "-w", "-l", &self.path("log"), "-o", &options, "start"]);
     }
 
