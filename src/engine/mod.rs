@@ -198,7 +198,7 @@ impl Engine {
     /// Whether the log can be followed and the read models had caught up.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire)
+        self.ready.load(Ordering::Acquire) && self.log.broken().is_none()
     }
 
     /// Told whenever an erasure may have something to do.

@@ -15,13 +15,15 @@ const ANSWER_MAX: Duration = Duration::from_millis(1_500);
 #[derive(Clone)]
 pub(super) struct Turn {
     ours: Arc<AtomicBool>,
+    /// Whether the last question was not answered: it is asked often, and said once.
+    unanswered: Arc<AtomicBool>,
     holder: LeaseHolder,
 }
 
 impl Default for Turn {
     /// Where there is nobody else, it always is.
     fn default() -> Self {
-        Self { ours: Arc::new(AtomicBool::new(true)), holder: LeaseHolder(Uuid::new_v4()) }
+        Self { ours: Arc::new(AtomicBool::new(true)), unanswered: Arc::default(), holder: LeaseHolder(Uuid::new_v4()) }
     }
 }
 
@@ -38,14 +40,16 @@ impl Turn {
     /// Asks for the lease once, where one is needed.
     pub(super) async fn ask(&self, read: &ReadStore) {
         let Some(lease) = read.lease() else { return };
-        let taken = match tokio::time::timeout(ANSWER_MAX, lease.take(self.holder)).await {
-            Ok(Ok(taken)) => taken,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the lease of the read models cannot be renewed for now");
-                false
-            }
-            Err(_) => false,
-        };
+        let answer = tokio::time::timeout(ANSWER_MAX, lease.take(self.holder)).await;
+        let answer =
+            answer.map_or_else(|_| Err("the database does not answer".to_owned()), |a| a.map_err(|e| e.to_string()));
+        if let Err(error) = &answer
+            && !self.unanswered.load(Ordering::Acquire)
+        {
+            tracing::warn!(error, "the lease of the read models cannot be renewed for now");
+        }
+        self.unanswered.store(answer.is_err(), Ordering::Release);
+        let taken = answer.unwrap_or(false);
         if self.ours.swap(taken, Ordering::AcqRel) != taken {
             tracing::info!(taken, "whose turn it is to apply events has changed");
         }

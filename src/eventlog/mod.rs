@@ -178,6 +178,11 @@ pub trait EventLog: Send + Sync {
     /// Follows [`EventLog::head`].
     fn watch(&self) -> watch::Receiver<u64>;
 
+    /// Why the log must not be used any more, for good; `None`: it may.
+    fn broken(&self) -> Option<Error> {
+        None
+    }
+
     /// Fingerprint and outcome stored under an idempotency key.
     ///
     /// # Errors

@@ -167,6 +167,10 @@ impl EventLog for Kurrent {
         self.shared.replica.log.watch()
     }
 
+    fn broken(&self) -> Option<Error> {
+        self.shared.broken.get().cloned()
+    }
+
     async fn stored_outcome(&self, key: [u8; 32]) -> Result<Option<([u8; 32], Vec<u8>)>, Error> {
         self.shared.whole()?;
         self.shared.replica.log.stored_outcome(key).await

@@ -255,6 +255,10 @@ impl EventLog for Postgres {
         self.head.clone()
     }
 
+    fn broken(&self) -> Option<Error> {
+        self.shared.broken.get().cloned()
+    }
+
     async fn stored_outcome(&self, key: [u8; 32]) -> Result<Option<([u8; 32], Vec<u8>)>, Error> {
         let client = self.pool.get().await?;
         let row = client.query_typed_opt(OUTCOME, &[(&&key[..], Type::BYTEA)]).await?;

@@ -150,6 +150,7 @@ fn a_standby_that_takes_over_without_the_last_events_is_recognised_by_a_node_tha
             }
         };
         assert!(told.to_string().contains("position 15") && told.to_string().contains("a standby took over"), "{told}");
+        assert_eq!(log.broken().unwrap().to_string(), told.to_string());
         assert!(matches!(log.read_all(0, 5).await, Err(Error::Corrupt { .. })), "nothing is read from it any more");
         // Who opens it now knows only what it holds.
         let fresh = open(&both).await.unwrap();
