@@ -6,7 +6,6 @@
 /// Every label, with the command that passes it.
 pub const LABELS: &[&str] = &[
     "append.before",
-    "append.committed",
     "append.durable",
     "project.before",
     "project.applied",

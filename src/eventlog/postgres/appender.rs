@@ -174,7 +174,6 @@ impl Appender {
     /// A batch is durable.
     fn done(&mut self, client: Client, before: u64, plan: Plan) -> Vec<Outcome> {
         self.client = Some(client);
-        crash_point::reach("append.committed");
         self.known.learn(before, &plan);
         let outcomes = plan.outcomes_told.clone();
         self.publish(plan);
