@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::io::BufReader;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +12,8 @@ use std::time::Duration;
 use deadpool_postgres::{Connect, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use futures_util::future::BoxFuture;
 use rollcall_projections::store;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -152,9 +153,9 @@ fn tls(roots: Option<&str>) -> Result<MakeRustlsConnect, Error> {
     match roots {
         Some(path) => {
             let failed = |reason: String| Error::Certificates { path: path.into(), reason };
-            let mut pem = BufReader::new(std::fs::File::open(path).map_err(|error| failed(error.to_string()))?);
-            let certificates: Vec<_> =
-                rustls_pemfile::certs(&mut pem).collect::<Result<_, _>>().map_err(|error| failed(error.to_string()))?;
+            let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
+                .and_then(Iterator::collect)
+                .map_err(|error| failed(error.to_string()))?;
             let (added, _) = store.add_parsable_certificates(certificates);
             if added == 0 {
                 return Err(failed("it holds no certificate".into()));
