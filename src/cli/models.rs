@@ -21,7 +21,17 @@ pub(super) fn rebuild(model: &str, data: &Data) -> Result<ExitCode, Failure> {
     let data = data.open()?;
     let bar = progress_bar();
     let progress = |done, all| show(&bar, done, all);
-    runtime()?.block_on(rebuild::rebuild(&data.log, &data.vault, &data.read, &models, &progress))?;
+    runtime()?.block_on(async {
+        match data.shadow(&models).await? {
+            Some(shadow) => {
+                rebuild::beside(&data.log, &data.vault, &data.read, &shadow, &models, &progress).await?;
+                let dropped = shadow.drop_before().await?;
+                eprintln!("dropped what was there before: {}", dropped.join(", "));
+            }
+            None => rebuild::rebuild(&data.log, &data.vault, &data.read, &models, &progress).await?,
+        }
+        Ok::<_, Failure>(())
+    })?;
     bar.finish_and_clear();
     println!("rebuilt {model} from {} events", data.log.head());
     Ok(ExitCode::SUCCESS)

@@ -5,15 +5,16 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rollcall_projections::store::ReadStore;
+use rollcall_projections::Projection;
+use rollcall_projections::store::{ReadStore, Shadow};
 
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
 use crate::audit::tree::{self, Keeper};
 use crate::database::{self, Database};
-use crate::engine::Limits;
 use crate::engine::start::{self, Ports, Service};
+use crate::engine::{Limits, projector, rebuild};
 #[cfg(feature = "kurrentdb")]
 use crate::eventlog::kurrentdb::{self, Kurrent};
 use crate::eventlog::postgres::{Mode, Postgres};
@@ -56,6 +57,9 @@ pub enum Error {
     /// The tree over the log.
     #[error(transparent)]
     Tree(#[from] tree::Error),
+    /// Read models cannot be built anew.
+    #[error("a read model cannot be built anew: {0}")]
+    Rebuild(#[from] projector::Error),
     /// The engine.
     #[error(transparent)]
     Start(#[from] start::Error),
@@ -126,6 +130,8 @@ pub struct Place {
 
 /// Connections a node reads its read models on.
 const READERS_MAX: usize = 16;
+/// Connections that build read models anew.
+const SHADOW_MAX: usize = 4;
 
 /// Runs what the connections to a server need, for as long as they are used.
 struct Background(Option<Runtime>);
@@ -202,6 +208,7 @@ pub struct DataDir {
     pub read: Arc<ReadStore>,
     checkpoint_copy: Option<PathBuf>,
     keeper: OnceCell<Arc<Keeper>>,
+    database: Option<Database>,
     // Dropped after the parts, which need it.
     _background: Background,
 }
@@ -242,8 +249,35 @@ impl DataDir {
             _lock: lock,
             checkpoint_copy: None,
             keeper: OnceCell::new(),
+            database: place.log.database().cloned(),
             _background: background,
         })
+    }
+
+    /// A place to build read models anew beside the live ones, where they are on a server.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn shadow(&self, models: &[&'static dyn Projection]) -> Result<Option<Shadow>, Error> {
+        match &self.database {
+            Some(database) => Ok(Some(Shadow::open(database.pool(SHADOW_MAX)?, models).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Builds what another version of the program has left in another shape.
+    async fn build_outdated(&self) -> Result<(), Error> {
+        let is_outdated = |model: &&&'static dyn Projection| self.read.checkpoint(model.name()).is_err();
+        let outdated: Vec<_> = rollcall_projections::ALL.iter().filter(is_outdated).copied().collect();
+        if outdated.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<_> = outdated.iter().map(|model| model.name()).collect();
+        tracing::info!(models = names.join(", "), "read models of another version are built anew");
+        if let Some(shadow) = self.shadow(&outdated).await? {
+            rebuild::beside(&self.log, &self.vault, &self.read, &shadow, &outdated, &|_, _| {}).await?;
+        }
+        Ok(())
     }
 
     /// Opens log and read models in another place, for the same vault.
@@ -302,6 +336,7 @@ impl DataDir {
     /// # Errors
     /// The log is corrupt, or a part is unavailable.
     pub async fn start_unproven(&self) -> Result<Service, Error> {
+        self.build_outdated().await?;
         let ports = Ports { log: self.log.clone(), vault: self.vault.clone(), read: self.read.clone() };
         Ok(start::start(ports, Limits::default()).await?)
     }

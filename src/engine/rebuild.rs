@@ -2,9 +2,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rollcall_projections::Projection;
-use rollcall_projections::store::ReadStore;
+use rollcall_projections::store::{self, ReadStore, Shadow};
 
 use super::directory::Directory;
 use super::memory::Memory;
@@ -15,6 +16,9 @@ use crate::privacy::Vault;
 
 /// Most events applied as one batch: large, for nobody waits for a single one.
 const BULK_BATCH_MAX: usize = 50_000;
+/// How often, and how many times, it is tried to take the place of a live read model that is behind.
+const FLIP_AGAIN: Duration = Duration::from_millis(100);
+const FLIPS_MAX: u32 = 300;
 const PARKED_MAX: u32 = 10_000;
 
 /// A read model compared with its rebuild.
@@ -43,7 +47,39 @@ pub async fn rebuild(
     for model in models {
         read.create_model(*model).await?;
     }
-    fill(log, vault, read, models, progress).await
+    fill(log, vault, read, models, u64::MAX, progress).await
+}
+
+/// Builds read models anew beside the live ones, which go on being asked, and lets each take its place. What was cut short
+/// goes on where it stopped.
+///
+/// # Errors
+/// The log, the vault or the read store is unavailable; the live ones are as they were.
+pub async fn beside(
+    log: &Arc<dyn EventLog>,
+    vault: &Arc<dyn Vault>,
+    read: &Arc<ReadStore>,
+    shadow: &Shadow,
+    models: &[&'static dyn Projection],
+    progress: &dyn Fn(u64, u64),
+) -> Result<(), Error> {
+    read.refresh().await?;
+    // Not beyond the live ones, which may be behind the log; one of another version stands still.
+    let live = models.iter().map(|model| read.checkpoint(model.name()).unwrap_or(u64::MAX)).min();
+    fill(log, vault, shadow.store(), models, live.unwrap_or(0), progress).await?;
+    for model in models {
+        let flip =
+            || shadow.flip(*model, async |until| fill(log, vault, shadow.store(), &[*model], until, progress).await);
+        let mut tries = 0;
+        while !flip().await? {
+            tries += 1;
+            if tries > FLIPS_MAX {
+                return Err(store::Error::Moved(model.name()).into());
+            }
+            tokio::time::sleep(FLIP_AGAIN).await;
+        }
+    }
+    Ok(read.refresh().await?)
 }
 
 /// Applies to read models what the service had not applied to them when it stopped.
@@ -57,7 +93,7 @@ pub async fn catch_up(
     models: &[&'static dyn Projection],
     progress: &dyn Fn(u64, u64),
 ) -> Result<(), Error> {
-    fill(log, vault, read, models, progress).await
+    fill(log, vault, read, models, u64::MAX, progress).await
 }
 
 async fn fill(
@@ -65,6 +101,7 @@ async fn fill(
     vault: &Arc<dyn Vault>,
     read: &Arc<ReadStore>,
     models: &[&'static dyn Projection],
+    until: u64,
     progress: &dyn Fn(u64, u64),
 ) -> Result<(), Error> {
     let projector = Projector {
@@ -77,7 +114,7 @@ async fn fill(
         turn: Turn::default(),
         hurry: Arc::default(),
     };
-    each_batch(log.as_ref(), projector::applied_of(read, models), u64::MAX, progress, async |raw| {
+    each_batch(log.as_ref(), projector::applied_of(read, models), until, progress, async |raw| {
         let prepared = projector.prepare(raw)?;
         let arrivals: Vec<_> = prepared.iter().map(Prepared::arrival).collect();
         Ok(read.apply(&arrivals, models).await?)
@@ -136,7 +173,7 @@ pub async fn verify(
     progress: &dyn Fn(u64, u64),
 ) -> Result<Vec<Verified>, Error> {
     let rebuilt = Arc::new(ReadStore::open(scratch)?);
-    fill(log, vault, &rebuilt, rollcall_projections::ALL, progress).await?;
+    fill(log, vault, &rebuilt, rollcall_projections::ALL, u64::MAX, progress).await?;
     let parked = live.parked(PARKED_MAX).await?;
     let mut verified = Vec::new();
     for model in rollcall_projections::ALL {

@@ -13,6 +13,7 @@ mod drill;
 mod first_start;
 mod keys;
 mod reads;
+mod rebuild;
 mod replay;
 mod settings;
 

@@ -1,6 +1,6 @@
 //! Building a read model anew beside the live one, and taking its place in one transaction.
 
-use std::sync::RwLock;
+use std::sync::{Arc, RwLock};
 
 use deadpool_postgres::Pool;
 use tokio_postgres::Transaction;
@@ -14,7 +14,7 @@ use crate::store::{Backend, Error, ReadStore};
 /// goes on where that one stopped.
 pub struct Shadow {
     pool: Pool,
-    store: ReadStore,
+    store: Arc<ReadStore>,
 }
 
 impl Shadow {
@@ -30,18 +30,19 @@ impl Shadow {
         for model in outdated {
             store.create_model(*model).await?;
         }
-        Ok(Self { pool, store })
+        Ok(Self { pool, store: Arc::new(store) })
     }
 
     /// The store beside, to be filled from the log.
     #[must_use]
-    pub fn store(&self) -> &ReadStore {
+    pub fn store(&self) -> &Arc<ReadStore> {
         &self.store
     }
 
     /// Takes the place of a live read model. `fill` brings the shadow exactly to the position at which the live one is
     /// held meanwhile: little, where it is close already. What was live is kept aside. While that happens, a query
-    /// waits for a moment; none fails and none sees half of each. Answers `false` where the shadow is ahead: later.
+    /// waits for a moment; none fails and none sees half of each. A live one of another version stands still and need not
+    /// be as far. Answers `false` where the shadow is ahead: later.
     ///
     /// # Errors
     /// The database is unavailable, or what `fill` returns; nothing was changed.
@@ -52,16 +53,18 @@ impl Shadow {
     ) -> Result<bool, E> {
         let mut client = self.pool.get().await.map_err(Error::from)?;
         let transaction = client.transaction().await.map_err(Error::from)?;
-        let live = lock(&transaction, LIVE, model).await?.unwrap_or(0);
+        let (live, version) = lock(&transaction, LIVE, model).await?.unwrap_or_default();
         let before = self.store.checkpoint(model.name())?;
-        if live < before {
+        let stands_still = version != i64::from(model.version());
+        if live < before && !stands_still {
             return Ok(false);
         }
         if live > before {
             fill(live).await?;
         }
-        if lock(&transaction, NEXT, model).await? != Some(live) {
-            return Ok(false);
+        match lock(&transaction, NEXT, model).await? {
+            Some((next, _)) if next == live || stands_still && next > live => {}
+            _ => return Ok(false),
         }
         take_place(&transaction, model).await?;
         transaction.commit().await.map_err(Error::from)?;
@@ -97,12 +100,16 @@ impl Shadow {
     }
 }
 
-/// How far a read model of a schema is; nobody moves it on until the transaction ends.
-async fn lock(transaction: &Transaction<'_>, schema: &str, model: &dyn Projection) -> Result<Option<u64>, Error> {
+/// How far a read model of a schema is, and its version; nobody moves it on until the transaction ends.
+async fn lock(
+    transaction: &Transaction<'_>,
+    schema: &str,
+    model: &dyn Projection,
+) -> Result<Option<(u64, i64)>, Error> {
     transaction.batch_execute("set local lock_timeout = '2s'").await?;
-    let sql = format!("SELECT position FROM {schema}.store_checkpoint WHERE model = $1 FOR UPDATE");
+    let sql = format!("SELECT position, version FROM {schema}.store_checkpoint WHERE model = $1 FOR UPDATE");
     let found = transaction.query_opt(&sql, &[&model.name()]).await?;
-    found.map(|row| Ok(row.try_get::<_, i64>(0)?.unsigned_abs())).transpose()
+    found.map(|row| Ok((row.try_get::<_, i64>(0)?.unsigned_abs(), row.try_get(1)?))).transpose()
 }
 
 async fn take_place(transaction: &Transaction<'_>, model: &dyn Projection) -> Result<(), Error> {
