@@ -104,6 +104,13 @@ impl Connect for OnOneRuntime {
     }
 }
 
+/// The same address; whom it trusts does not matter.
+impl PartialEq for Database {
+    fn eq(&self, other: &Self) -> bool {
+        self.config == other.config
+    }
+}
+
 impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without the password.

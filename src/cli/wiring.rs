@@ -66,7 +66,7 @@ pub enum Error {
 }
 
 /// Where the log is.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub enum LogPlace {
     /// In the data directory.
     #[default]
@@ -76,18 +76,6 @@ pub enum LogPlace {
     /// In `KurrentDB`, at this address; read models are in the data directory, or in the database where one is named.
     #[cfg(feature = "kurrentdb")]
     Kurrent(String, Option<Box<Database>>),
-}
-
-impl PartialEq for LogPlace {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Embedded, Self::Embedded) => true,
-            (Self::Postgres(one), Self::Postgres(other)) => format!("{one:?}") == format!("{other:?}"),
-            #[cfg(feature = "kurrentdb")]
-            (Self::Kurrent(one, _), Self::Kurrent(other, _)) => one == other,
-            _ => false,
-        }
-    }
 }
 
 impl LogPlace {

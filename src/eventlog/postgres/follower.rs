@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 
-use super::{AT, Error, Hint, Mode, REWOUND, Shared, last, stored};
+use super::{AT, Error, Mode, REWOUND, Shared, last, stored};
 use crate::database::Database;
 
 /// How long an append of another node stays unseen at most where no notification arrives.
@@ -36,7 +36,7 @@ pub(super) async fn run(database: Database, shared: Arc<Shared>, mode: Mode, sto
 }
 
 async fn follow(database: &Database, shared: &Shared, mode: Mode) -> Result<(), Error> {
-    let hint: Hint = Arc::new(Notify::new());
+    let hint = Arc::new(Notify::new());
     let client = database.connect(Some(hint.clone())).await?;
     if mode == Mode::Append {
         client.batch_execute("listen rollcall_log").await?;

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
@@ -284,6 +284,3 @@ impl Drop for Postgres {
         self.stop.cancel();
     }
 }
-
-/// Woken by a notification, and by the clock behind it.
-type Hint = Arc<Notify>;
