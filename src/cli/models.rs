@@ -24,6 +24,8 @@ pub(super) fn rebuild(model: &str, data: &Data) -> Result<ExitCode, Failure> {
     runtime()?.block_on(async {
         match data.shadow(&models).await? {
             Some(shadow) => {
+                // What the service had not applied when it stopped: the new one takes the place of a live one that is as far.
+                rebuild::catch_up(&data.log, &data.vault, &data.read, &models, &progress).await?;
                 rebuild::beside(&data.log, &data.vault, &data.read, &shadow, &models, &progress).await?;
                 let dropped = shadow.drop_before().await?;
                 eprintln!("dropped what was there before: {}", dropped.join(", "));

@@ -130,7 +130,7 @@ fn a_standby_that_takes_over_without_the_last_events_is_recognised_by_a_node_tha
             append(&log, "s", revision).await;
         }
         let there = "select count(*) from rollcall_log.event";
-        while standby.sql(&name, there) != "10" {
+        while standby.try_sql(&name, there).as_deref() != Ok("10") {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         standby.stop("fast");

@@ -111,10 +111,20 @@ impl Cluster {
     /// Runs SQL in a database and answers what it prints.
     #[allow(dead_code)]
     pub fn sql(&self, database: &str, sql: &str) -> String {
+        self.try_sql(database, sql).unwrap_or_else(|said| panic!("{sql}: {said}"))
+    }
+
+    /// The same, where it may fail: on a standby that has not received the database yet.
+    #[allow(dead_code)]
+    pub fn try_sql(&self, database: &str, sql: &str) -> Result<String, String> {
         let socket = self.path("");
         let arguments =
             ["-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", &socket, "-U", "rollcall", "-d", database, "-c", sql];
-        self.must("psql", &arguments).trim().to_owned()
+        let output = run(&self.bin.join("psql"), &arguments);
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
     /// The name of a new, empty database.
