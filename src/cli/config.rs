@@ -88,15 +88,16 @@ impl FromStr for AppSpec {
 /// # Errors
 /// It is none of these.
 pub fn root_cell(text: &str) -> Result<CellSpec, String> {
-    const FORM: &str = "expected local, local:FILE, split:CELL,CELL or transit:KEY@FILE";
+    const FORM: &str = "expected local, local:FILE, split:CELL,CELL or transit:KEY";
     match text.split_once(':') {
         None if text == "local" => Ok(CellSpec::Local),
         Some(("local", file)) if !file.is_empty() => Ok(CellSpec::File(file.into())),
         #[cfg(feature = "vault-transit")]
-        Some(("transit", place)) => match place.split_once('@') {
-            Some((key, file)) if !key.is_empty() && !file.is_empty() => Ok(CellSpec::Transit(key.into(), file.into())),
-            _ => Err(format!("a transit cell names its key and a file; {FORM}")),
-        },
+        Some(("transit", key))
+            if !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b)) =>
+        {
+            Ok(CellSpec::Transit(key.into()))
+        }
         #[cfg(not(feature = "vault-transit"))]
         Some(("transit", _)) => Err("this build has no transit cell; build it with `--features vault-transit`".into()),
         Some(("split", cells)) => match cells.split(',').collect::<Vec<_>>().as_slice() {

@@ -19,7 +19,7 @@ use crate::engine::{Limits, projector, rebuild};
 use crate::eventlog::kurrentdb::{self, Kurrent};
 use crate::eventlog::postgres::{Mode, Postgres};
 use crate::eventlog::{self, EventLog};
-pub use crate::privacy::embedded::{CellSpec, Options as KeyOptions};
+pub use crate::privacy::key_tree::{CellSpec, Options as KeyOptions};
 use crate::privacy::{self, Vault};
 
 /// Why a data directory cannot be opened.
@@ -226,7 +226,7 @@ impl DataDir {
             Err(TryLockError::WouldBlock) => return Err(Error::Locked(path.into())),
             Err(TryLockError::Error(source)) => return Err(unusable(source)),
         }
-        let vault = privacy::embedded::Embedded::open(path, &place.keys)?;
+        let vault = privacy::key_tree::KeyTree::open(path, &place.keys)?;
         let background = place.background()?;
         let (log, read) = place.stores(vault.id(), &background)?;
         Ok(Self {
@@ -392,7 +392,7 @@ impl Copy {
         };
         Ok(Self {
             log,
-            vault: Arc::new(privacy::embedded::Embedded::open_copy(&to.join("vault.db"), path, &place.keys)?),
+            vault: Arc::new(privacy::key_tree::KeyTree::open_copy(&to.join("vault.db"), path, &place.keys)?),
             read: Arc::new(ReadStore::open(&to.join("read.db"))?),
             _background: background,
             _scratch: scratch,

@@ -201,11 +201,11 @@ mod tests {
     use rollcall_projections::store::ReadStore;
 
     use super::{AppId, Directory, Found, UserId};
-    use crate::privacy::{Vault as _, embedded::Embedded};
+    use crate::privacy::{Vault as _, key_tree::KeyTree};
 
     struct Given {
         _dir: tempfile::TempDir,
-        vault: std::sync::Arc<Embedded>,
+        vault: std::sync::Arc<KeyTree>,
         read: ReadStore,
         directory: Directory,
     }
@@ -213,7 +213,7 @@ mod tests {
     impl Given {
         fn nothing() -> Self {
             let dir = tempfile::tempdir().unwrap();
-            let vault = std::sync::Arc::new(Embedded::open(dir.path(), &Default::default()).unwrap());
+            let vault = std::sync::Arc::new(KeyTree::open(dir.path(), &Default::default()).unwrap());
             let read = ReadStore::open(&dir.path().join("read.db")).unwrap();
             let directory = Directory::new(vault.clone());
             Self { _dir: dir, vault, read, directory }
