@@ -83,7 +83,7 @@ impl FromStr for AppSpec {
     }
 }
 
-/// Reads which root cell is meant: `local`, `local:FILE` or `split:CELL,CELL`.
+/// Reads which root cell is meant: `local`, `local:FILE`, `split:CELL,CELL` or `transit:KEY`.
 ///
 /// # Errors
 /// It is none of these.
@@ -157,6 +157,8 @@ pub struct File {
     pub root_cell: Option<FileCell>,
     /// The database for log and read models.
     pub database: Option<FileDatabase>,
+    /// The database for the keys.
+    pub vault_database: Option<FileDatabase>,
     /// The KurrentDB for the log.
     pub kurrentdb: Option<String>,
     /// Whether it may be on a file system where an overwritten root survives.

@@ -51,7 +51,7 @@ struct Data {
 
 impl Data {
     fn place(&self) -> Place {
-        let keys = self.keys.clone().over(None, None);
+        let keys = self.keys.clone().over(None, None, None);
         Place { dir: self.data_dir.clone(), keys, log: self.servers.clone().over(None, None) }
     }
 
@@ -81,11 +81,15 @@ impl Servers {
     }
 }
 
-/// Where the root of the keys is.
+/// Where the keys are.
 #[derive(Args, Clone)]
-#[group(id = "where-the-root-is")]
+#[group(id = "where-the-keys-are")]
 struct Keys {
-    /// Where the root key lives: local, local:FILE or split:CELL,CELL [default: local]
+    /// PostgreSQL database for the keys, best one of its own with a role of its own, so that many nodes share them;
+    /// without it, they are in the data directory of one node
+    #[arg(long, value_name = "URL", env = "ROLLCALL_VAULT_DATABASE", hide_env_values = true)]
+    vault_database: Option<Database>,
+    /// Where the root key lives: local, local:FILE, split:CELL,CELL or transit:KEY [default: local]
     #[arg(long, value_name = "CELL", env = "ROLLCALL_ROOT_CELL", value_parser = config::root_cell)]
     root_cell: Option<CellSpec>,
     /// Accept a file system on which an overwritten root key survives
@@ -95,8 +99,9 @@ struct Keys {
 
 impl Keys {
     /// With what the configuration file says where nothing stronger does.
-    fn over(self, cell: Option<CellSpec>, allow: Option<bool>) -> KeyOptions {
+    fn over(self, database: Option<Database>, cell: Option<CellSpec>, allow: Option<bool>) -> KeyOptions {
         KeyOptions {
+            database: self.vault_database.or(database),
             cell: self.root_cell.or(cell).unwrap_or_default(),
             allow_unsuitable_mount: self.allow_unsuitable_mount || allow.unwrap_or_default(),
         }

@@ -39,6 +39,12 @@ pub enum Error {
     /// There is nothing in it.
     #[error("there is no rollcall data in {0}; check --data-dir, or start the service once with `rollcall serve`")]
     Missing(PathBuf),
+    /// Keys in a database are for many nodes, and these share everything else too.
+    #[error(
+        "keys in a database (--vault-database) serve many nodes, which share log and read models too: name the database \
+         for these (--database)"
+    )]
+    HalfShared,
     /// It cannot be copied.
     #[error("the data directory cannot be copied, set TMPDIR to a directory with space: {0}")]
     Scratch(std::io::Error),
@@ -177,6 +183,10 @@ impl Place {
     }
 
     fn must_exist(&self) -> Result<(), Error> {
+        // A node that shares its keys holds nothing that is nowhere else.
+        if self.keys.database.is_some() {
+            return Ok(());
+        }
         let file = if self.log == LogPlace::Embedded { "log.db" } else { "vault.db" };
         if self.dir.join(file).is_file() { Ok(()) } else { Err(Error::Missing(self.dir.clone())) }
     }
@@ -225,6 +235,9 @@ impl DataDir {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(Error::Locked(path.into())),
             Err(TryLockError::Error(source)) => return Err(unusable(source)),
+        }
+        if place.keys.database.is_some() && place.log.database().is_none() {
+            return Err(Error::HalfShared);
         }
         let vault = privacy::key_tree::KeyTree::open(path, &place.keys)?;
         let background = place.background()?;
@@ -392,7 +405,7 @@ impl Copy {
         };
         Ok(Self {
             log,
-            vault: Arc::new(privacy::key_tree::KeyTree::open_copy(&to.join("vault.db"), path, &place.keys)?),
+            vault: Arc::new(privacy::key_tree::KeyTree::open_to_read(&to.join("vault.db"), path, &place.keys)?),
             read: Arc::new(ReadStore::open(&to.join("read.db"))?),
             _background: background,
             _scratch: scratch,

@@ -36,6 +36,7 @@ pub mod expiry;
 pub mod journal;
 mod load;
 mod memory;
+mod nodes;
 pub mod projector;
 pub mod reads;
 pub mod rebuild;
@@ -127,10 +128,12 @@ pub struct Engine {
     ready: Arc<AtomicBool>,
     brake: Brake,
     restricted: Arc<Restricted>,
+    nodes: Nodes,
 }
 
 use apps::Apps;
 use brake::Brake;
+use nodes::Nodes;
 use restricted::Restricted;
 
 /// Marks an idempotency key as running until dropped.
@@ -201,17 +204,35 @@ impl Engine {
         self.ready.load(Ordering::Acquire) && self.log.broken().is_none()
     }
 
+    /// Whether this node does what one node does for all: whoever applies events also ends bans, erases and rotates keys.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.nodes.turn.is_ours()
+    }
+
+    /// Waits until the read models hold everything that was recorded before this call, by whichever node.
+    ///
+    /// # Errors
+    /// [`Error::Behind`] when that takes too long, or the log is unavailable.
+    pub async fn all_applied(&self) -> Result<(), Error> {
+        self.applied_up_to(self.nodes.latest(&self.log).await?).await
+    }
+
     /// Told whenever an erasure may have something to do.
     #[must_use]
     pub fn erasures(&self) -> Arc<Notify> {
         self.erasures.clone()
     }
 
-    /// Waits until the read models hold the last acknowledged command of the app: a caller reads what it wrote.
+    /// Waits until the read models hold the last acknowledged command of the app: a caller reads what it wrote, through
+    /// whichever node.
     ///
     /// # Errors
     /// [`Error::Behind`] when that takes too long.
     pub async fn caught_up(&self, app: &AppId) -> Result<(), Error> {
+        if self.nodes.are_there {
+            return self.all_applied().await;
+        }
         match self.apps.get(app.as_str()) {
             Some(app) => self.applied_up_to(app.acknowledged()).await,
             None => Ok(()),
@@ -367,9 +388,13 @@ impl Engine {
         let mut epoch = self.epoch.load(Ordering::Acquire);
         // What one attempt reserved and had loaded is of use to the next only if the reservation lasts until then.
         let mut reserved = vec![];
+        let mut confirms = false;
         for _ in 0..ATTEMPTS_MAX {
             let resolved = self.resolve(&caller.app, command.clone()).await?;
             let command = self.complete(&caller.app, resolved.command, &context).await?;
+            if confirms {
+                loaded = load::streams(self.log.as_ref(), &command.streams(&caller.app)).await?;
+            }
             if !resolved.fresh.is_empty() {
                 loaded.extend(load::new_streams(command.streams(&caller.app), &resolved.fresh));
                 counted.extend(resolved.fresh.iter().map(|subject| (*subject, 0)));
@@ -382,6 +407,7 @@ impl Engine {
                 context: context.clone(),
                 epoch,
                 loaded: std::mem::take(&mut loaded),
+                confirms,
                 counted: std::mem::take(&mut counted),
                 holds: resolved.holds,
                 forgets: resolved.forgets,
@@ -395,6 +421,11 @@ impl Engine {
                 Ok(Answer::Done(reply, position)) => {
                     let token = self.token_of(&caller.app, &reply)?;
                     return Ok(Done { reply, token, position });
+                }
+                // Another node may have recorded a moment ago what makes it otherwise.
+                Ok(Answer::Refused(_)) if self.nodes.are_there && !confirms => {
+                    self.all_applied().await?;
+                    confirms = true;
                 }
                 Ok(Answer::Refused(refusal)) => return Err(refusal.into()),
                 Ok(Answer::Missing(streams, uncounted)) => {
@@ -511,7 +542,7 @@ impl Engine {
         }
         // Whatever was decided before must be counted: it is in the log once the commands in flight are answered,
         // and the count is only taken over what is applied. A command decided meanwhile keeps its own count.
-        self.applied_up_to(self.log.head()).await?;
+        self.all_applied().await?;
         let mut counted = Vec::with_capacity(subjects.len());
         for subject in subjects {
             let count = rollcall_projections::friend_graph::count(&self.read, *subject).await?;

@@ -44,8 +44,10 @@ use subject_keys::SubjectKeys;
 const READERS: usize = 4;
 
 /// How a vault is opened.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Options {
+    /// The database its tables are in, for many nodes; without one they are in the data directory.
+    pub database: Option<Database>,
     /// Where its root lives.
     pub cell: CellSpec,
     /// Use a file system on which an overwritten root may survive.
@@ -72,46 +74,36 @@ fn shared(database: &Database) -> Result<Connections, Error> {
 }
 
 impl KeyTree {
-    /// Opens the vault of this directory, making it if it does not exist. The caller holds the directory's lock.
+    /// Opens the vault, making it if it does not exist; `dir` is the data directory of this node, whose lock the caller
+    /// holds. Blocks while a database is asked.
     ///
     /// # Errors
-    /// The files do not belong together, or cannot be read or written; the root cell cannot be used.
+    /// What belongs together is not together, or cannot be read or written; the root cell cannot be used, or is a file
+    /// of one machine where other nodes need it.
     pub fn open(dir: &Path, options: &Options) -> Result<Self, Error> {
+        if let Some(database) = &options.database {
+            return Self::shared(database, options.cell.open_shared()?);
+        }
         // A root that lies about in the directory is nobody else's; anywhere else it may be that of another vault.
         let taken = if options.cell == CellSpec::Local { Taken::Replace } else { Taken::Refuse };
         Self::over(dir, options.cell.open(dir, options.allow_unsuitable_mount)?, taken)
     }
 
-    /// Opens the vault in a database, for one of many nodes, making it if it does not exist. Blocks.
+    /// Opens a vault for reading alone: it opens values; it has no new subjects to hand out. In a directory it is a copy
+    /// of the keys, `vault`, beside the root cell of `dir`: a root is never copied.
     ///
     /// # Errors
-    /// The root cell is a file of this machine, or cannot be used; the database is unavailable, or its role may not
-    /// make the tables.
-    pub fn connect(database: &Database, options: &Options) -> Result<Self, Error> {
-        Self::shared(database, options.cell.open_shared()?)
+    /// As [`KeyTree::open`].
+    pub fn open_to_read(vault: &Path, dir: &Path, options: &Options) -> Result<Self, Error> {
+        let inner = match &options.database {
+            Some(database) => Inner::open(shared(database)?, options.cell.open_shared()?, Taken::Refuse)?,
+            None => Inner::open(here(vault)?, options.cell.open_to_read(dir)?, Taken::Refuse)?,
+        };
+        Self::watching(Arc::new(inner))
     }
 
     fn shared(database: &Database, cell: Box<dyn RootCell>) -> Result<Self, Error> {
         Self::serving(Inner::open(shared(database)?, cell, Taken::Refuse)?)
-    }
-
-    /// Opens the vault in a database for reading alone: it opens values; it has no new subjects to hand out. Blocks.
-    ///
-    /// # Errors
-    /// As [`KeyTree::connect`].
-    pub fn connect_to_read(database: &Database, options: &Options) -> Result<Self, Error> {
-        let inner = Inner::open(shared(database)?, options.cell.open_shared()?, Taken::Refuse)?;
-        Self::watching(Arc::new(inner))
-    }
-
-    /// Opens a copy of the keys beside the root cell they hang from, which is only read: a root is never copied. `dir`
-    /// is the directory whose cell it is. It opens values; it has no new subjects to hand out.
-    ///
-    /// # Errors
-    /// The two do not belong together, or cannot be read.
-    pub fn open_copy(vault: &Path, dir: &Path, options: &Options) -> Result<Self, Error> {
-        let cell = options.cell.open_to_read(dir)?;
-        Ok(Self { inner: Arc::new(Inner::open(here(vault)?, cell, Taken::Refuse)?), threads: vec![] })
     }
 
     fn over(dir: &Path, cell: Box<dyn RootCell>, taken: Taken) -> Result<Self, Error> {

@@ -26,7 +26,7 @@ fn copy(from: &Path, to: &Path, parts: &[&str]) {
 }
 
 fn events(dir: &Path) -> Vec<RawEvent> {
-    let log = eventlog::embedded::KeyTree::open(&dir.join("log.db")).unwrap();
+    let log = eventlog::embedded::Embedded::open(&dir.join("log.db")).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(log.read_all(0, 100_000)).unwrap()
 }

@@ -179,10 +179,10 @@ fn nodes_that_write_and_destroy_at_the_same_time_lose_no_key_and_bring_none_back
 #[test]
 fn a_root_in_a_file_of_one_machine_is_refused_where_there_may_be_many() {
     let given = Given::a_database();
-    for options in [Options::default(), super::SPLIT(std::path::Path::new("/tmp"))] {
-        let Some(Error::Unavailable(refused)) = KeyTree::connect(&given.database, &options).err() else {
-            panic!("it opened")
-        };
+    let dir = tempfile::tempdir().unwrap();
+    for options in [super::LOCAL(dir.path()), super::SPLIT(dir.path())] {
+        let options = Options { database: Some(given.database.clone()), ..options };
+        let Some(Error::Unavailable(refused)) = KeyTree::open(dir.path(), &options).err() else { panic!("it opened") };
         assert!(refused.contains("serves one node"), "{refused}");
     }
 }
