@@ -9,7 +9,10 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
 use rollcall_schemas::ids::SecretId;
 use rollcall_schemas::plain::{ApiScope, Environment, FriendPermission, Plan};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{FilterExt as _, filter_fn};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, fmt};
 
 mod apps;
 mod audit;
@@ -349,16 +352,16 @@ pub fn main() -> ExitCode {
 /// Why a command ended badly: a sentence for a person.
 type Failure = Box<dyn std::error::Error>;
 
+/// Libraries that speak for themselves where this program says what it made of it: what strangers send that is not HTTP is
+/// no error of the service's, and what is said to the Vault of the root may hold the root.
+const SILENT: &[&str] = &["actix_http", "rustify", "vaultrs"];
+
 fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("ROLLCALL_LOG").unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn"));
-    // What strangers send that is not HTTP is no error of the service's.
-    let filter = match "actix_http=off".parse() {
-        Ok(directive) => filter.add_directive(directive),
-        Err(_) => filter,
-    };
+    let wanted = EnvFilter::try_from_env("ROLLCALL_LOG").unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn"));
+    let heard = filter_fn(|of| !SILENT.contains(&of.target().split("::").next().unwrap_or_default()));
     // Colours are for a terminal; in a file they only get in the way.
-    let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
+    let lines = fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(lines.with_filter(wanted.and(heard))).init();
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, std::io::Error> {

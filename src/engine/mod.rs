@@ -351,20 +351,28 @@ impl Engine {
         {
             return self.replay(caller, guard, fingerprint, &outcome);
         }
-        self.brake(caller, &command)?;
+        self.brake(caller, &command).await?;
         let done = self.decide_durably(caller, command, guard).await;
         drop(running);
         done
     }
 
-    fn brake(&self, caller: &Caller, command: &Command) -> Result<(), Error> {
+    async fn brake(&self, caller: &Caller, command: &Command) -> Result<(), Error> {
         let (Command::Deactivate(who, _) | Command::Forget(who, _)) = command else { return Ok(()) };
         let max = self.apps.get(caller.app.as_str()).map_or(0, |app| app.settings.erasures_per_minute_max);
         if caller.overrides_brake {
             return Ok(());
         }
         let erasures = u32::try_from(who.len()).unwrap_or(u32::MAX);
-        self.brake.take(&caller.app, erasures, max, self.clock.now()).map_err(|seconds| Error::Braked { seconds })
+        let (now, braked) = (self.clock.now(), |seconds| Error::Braked { seconds });
+        if self.nodes.are_there && max > 0 {
+            // What other nodes were asked; this one's memory knows what is on its way here.
+            self.all_applied().await?;
+            let newest = rollcall_projections::erasure_ledger::page(&self.read, &caller.app, None, max).await?;
+            let requested: Vec<_> = newest.iter().rev().map(|erasure| (erasure.requested_at, 1)).collect();
+            brake::check(&requested, erasures, max, now).map_err(braked)?;
+        }
+        self.brake.take(&caller.app, erasures, max, now).map_err(braked)
     }
 
     async fn decide_durably(

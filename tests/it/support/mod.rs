@@ -5,6 +5,7 @@ pub mod files;
 pub mod service;
 pub mod shape;
 pub mod soundness;
+pub mod transit;
 pub mod wire;
 
 pub use cluster::Cluster;

@@ -68,11 +68,13 @@ impl Transit {
     }
 
     /// Fails from now on whatever has one of these words in its path.
+    #[allow(dead_code)]
     pub(crate) fn fail(&self, words: &[&'static str]) {
         self.state().fails = words.to_vec();
     }
 
     /// The versions of a key that were not trimmed, in order.
+    #[allow(dead_code)]
     pub(crate) fn versions(&self, key: &str) -> Vec<u64> {
         let mut versions: Vec<_> =
             self.state().keys.get(key).into_iter().flat_map(|key| key.versions.keys()).copied().collect();
