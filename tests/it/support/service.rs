@@ -376,12 +376,25 @@ impl Service {
         self.request("POST", path, &headers, body)
     }
 
+    /// Registers a user with whoever is at this address, if anybody is; answers whether it was acknowledged.
+    pub fn registers(address: SocketAddr, app: App, user: &str) -> bool {
+        let Ok(mut stream) = TcpStream::connect(address) else { return false };
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let mut headers = app.headers();
+        headers.push(("Content-Type".into(), "application/x-www-form-urlencoded".into()));
+        let body =
+            form_urlencoded::Serializer::new(String::new()).extend_pairs([("userId", user), ("name", user)]).finish();
+        let head = head("POST", "/user/getToken.json", address, &headers, body.len());
+        let mut answer = Vec::new();
+        let _ = stream.write_all(&[head.as_bytes(), body.as_bytes()].concat());
+        let _ = stream.read_to_end(&mut answer);
+        parse(&answer).is_some_and(|reply| reply.status == 200)
+    }
+
     /// Any request.
     #[track_caller]
     pub fn request(&self, method: &str, path: &str, headers: &[(String, String)], body: &[u8]) -> Reply {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
-        headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
-        head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+        let head = head(method, path, self.address, headers, body.len());
         let raw = self.raw(&[head.as_bytes(), body].concat());
         parse(&raw).unwrap_or_else(|| panic!("no answer to {method} {path}: {:?}", String::from_utf8_lossy(&raw)))
     }
@@ -428,6 +441,13 @@ impl Drop for Service {
             eprintln!("--- {ended}; what the service said:\n{}", self.errors());
         }
     }
+}
+
+/// The head of a request that ends its connection.
+fn head(method: &str, path: &str, address: SocketAddr, headers: &[(String, String)], length: usize) -> String {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+    headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
+    head + &format!("Content-Length: {length}\r\n\r\n")
 }
 
 /// An answer that ends with its connection.
