@@ -22,7 +22,7 @@ use crate::domain::command::ErasureStep;
 use crate::domain::values::UserId;
 use crate::domain::{Command, Context, Refusal, Reply, State, erasure, user};
 use crate::eventlog::EventLog;
-use crate::privacy::{self, Tag, Vault};
+use crate::privacy::{Tag, Vault};
 
 pub mod api_keys;
 pub mod apps;
@@ -37,6 +37,7 @@ pub mod journal;
 mod load;
 mod memory;
 mod nodes;
+mod opening;
 pub mod projector;
 pub mod reads;
 pub mod rebuild;
@@ -278,62 +279,6 @@ impl Engine {
     /// The vault is unavailable.
     pub fn tag(&self, app: &AppId, user_id: &UserId) -> Result<Tag, Error> {
         Ok(self.vault.tag(app, user_id.as_str())?)
-    }
-
-    /// Opens a text a read model stores; `None`: it is erased.
-    ///
-    /// # Errors
-    /// The vault is unavailable, or the value does not belong there.
-    pub fn open_text(&self, app: &AppId, subject: SubjectRef, sealed: &[u8]) -> Result<Option<String>, Error> {
-        self.open_value(app, subject, sealed)
-    }
-
-    /// Opens a JSON value a read model stores; `None`: it is erased.
-    ///
-    /// # Errors
-    /// The vault is unavailable, or the value does not belong there.
-    pub fn open_json(
-        &self,
-        app: &AppId,
-        subject: SubjectRef,
-        sealed: &[u8],
-    ) -> Result<Option<serde_json::Value>, Error> {
-        self.open_value(app, subject, sealed)
-    }
-
-    /// Opens a value of any type a read model stores; `None`: it is erased.
-    ///
-    /// # Errors
-    /// The vault is unavailable, or the value does not belong there.
-    pub fn open_value<T: serde::de::DeserializeOwned>(
-        &self,
-        app: &AppId,
-        subject: SubjectRef,
-        sealed: &[u8],
-    ) -> Result<Option<T>, Error> {
-        if self.restricted.hides(subject, sealed) {
-            return Ok(None);
-        }
-        match self.vault.open_stored(app, subject, sealed) {
-            Ok(json) => serde_json::from_slice(&json)
-                .map(Some)
-                .map_err(|error| Error::Unavailable(format!("a stored value has another type: {error}"))),
-            Err(privacy::Error::Erased) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// The userIds of subjects, in their order; `None`: forgotten.
-    ///
-    /// # Errors
-    /// The vault or the read models are unavailable.
-    pub async fn user_ids(&self, app: &AppId, subjects: &[SubjectRef]) -> Result<Vec<Option<String>>, Error> {
-        let sealed = rollcall_projections::user_directory::user_ids(&self.read, app, subjects).await?;
-        subjects
-            .iter()
-            .zip(sealed)
-            .map(|(subject, sealed)| sealed.map_or(Ok(None), |sealed| self.open_text(app, *subject, &sealed)))
-            .collect()
     }
 
     /// Does what a command asks. When it returns, the events are durable.

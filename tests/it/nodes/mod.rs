@@ -207,7 +207,7 @@ fn what_one_node_acknowledged_every_other_one_shows_and_takes_into_account_at_on
 #[test]
 fn nodes_that_are_killed_under_load_lose_nothing_and_another_takes_over_what_they_did() {
     let given = Given::nothing();
-    let mut nodes = vec![given.node("one", &[APP]), given.node("two", &[APP])];
+    let mut nodes = [given.node("one", &[APP]), given.node("two", &[APP])];
     let addresses = std::sync::Mutex::new([nodes[0].address, nodes[1].address]);
     let (stop, acknowledged) = (AtomicBool::new(false), std::sync::Mutex::new(BTreeSet::new()));
     std::thread::scope(|scope| {
