@@ -138,6 +138,21 @@ pub fn target(text: &str) -> Result<LogPlace, String> {
     LogPlace::of(None, Some(text.parse().map_err(|error: database::Error| error.to_string())?))
 }
 
+/// Where keys may be moved to: a database, or the data directory.
+#[derive(Debug, Clone)]
+pub struct VaultTarget(pub Option<Database>);
+
+/// Reads where keys may be moved to.
+///
+/// # Errors
+/// It is neither.
+pub fn vault_target(text: &str) -> Result<VaultTarget, String> {
+    if text == "embedded" {
+        return Ok(VaultTarget(None));
+    }
+    text.parse().map(|database| VaultTarget(Some(database))).map_err(|error: database::Error| error.to_string())
+}
+
 /// What a configuration file may say; unknown words are refused.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -148,15 +148,8 @@ enum Task {
     /// Show users and lists of a stopped data directory as they were at a moment, or explain a refusal; prints JSON and
     /// changes nothing
     Replay(replay::Options),
-    /// Move the log of a stopped data directory to another backend; keys stay where they are. What was cut short goes on
-    /// where it stopped
-    Copy {
-        /// embedded, postgres://… or esdb://…
-        #[arg(long, value_parser = config::target)]
-        to: LogPlace,
-        #[command(flatten)]
-        data: Data,
-    },
+    /// Move the log of a stopped service to another backend, and its keys. What was cut short goes on where it stopped
+    Copy(copy::Options),
     /// Prepare a PostgreSQL database for a service that does not own it
     #[command(subcommand)]
     Database(database::Task),
@@ -333,7 +326,7 @@ pub fn main() -> ExitCode {
         Task::Recover { data } => recover::run(&data),
         Task::Database(task) => database::run(task),
         Task::Doctor { data } => doctor::run(&data),
-        Task::Copy { to, data } => copy::run(&data, to),
+        Task::Copy(options) => copy::run(&options),
         Task::Replay(options) => replay::run(&options),
         Task::Keys(task) => keys::run(&task),
         Task::Rebuild { model, data } => models::rebuild(&model, &data),

@@ -165,7 +165,11 @@ impl Inner {
     }
 
     /// Writes under the tree that the tables have for certain: a key wrapped under another one would be lost.
-    fn write<T>(&self, hold: Hold, work: impl Fn(&mut dyn Db, &Tree) -> Result<T, Error>) -> Result<T, Error> {
+    pub(super) fn write<T>(
+        &self,
+        hold: Hold,
+        mut work: impl FnMut(&mut dyn Db, &Tree) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let mut writer = lock(&self.writer);
         loop {
             let done = writer.db.transaction(hold, |db| {

@@ -1,7 +1,7 @@
 //! The vault as a tree of keys: wrapped keys in tables, and the root they hang from in a cell. Neither is worth anything
 //! without the other, and a copy of either is worth nothing once the root has moved on.
 //!
-//! The tables are a file of the data directory (`vault.db`), for one node, or a database, for as many as like.
+//! The tables are a file of the data directory, for one node, or a database, for as many as like.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +20,7 @@ mod apps;
 mod db;
 mod inner;
 mod ledger;
+mod moving;
 mod pages;
 mod root_cell;
 mod sealing;
@@ -40,6 +41,8 @@ pub use root_cell::{CellSpec, Root, RootCell};
 use store::{Rotation, StopAfter, Taken};
 use subject_keys::SubjectKeys;
 
+/// The file of the data directory that holds the tables.
+const FILE: &str = "vault.db";
 /// Connections to a database that read keys.
 const READERS: usize = 4;
 
@@ -73,6 +76,20 @@ fn shared(database: &Database) -> Result<Connections, Error> {
     Ok(Connections { writer: reach.connection(WRITES_MAX), readers, looker: Some(reader()) })
 }
 
+/// Where these options say that a vault is: its tables and its cell.
+fn place(dir: &Path, options: &Options) -> Result<(Connections, Box<dyn RootCell>), Error> {
+    Ok(match &options.database {
+        Some(database) => {
+            let cell = options.cell.open_shared()?;
+            (shared(database)?, cell)
+        }
+        None => {
+            let cell = options.cell.open(dir, options.allow_unsuitable_mount)?;
+            (here(&dir.join(FILE))?, cell)
+        }
+    })
+}
+
 impl KeyTree {
     /// Opens the vault, making it if it does not exist; `dir` is the data directory of this node, whose lock the caller
     /// holds. Blocks while a database is asked.
@@ -81,12 +98,11 @@ impl KeyTree {
     /// What belongs together is not together, or cannot be read or written; the root cell cannot be used, or is a file
     /// of one machine where other nodes need it.
     pub fn open(dir: &Path, options: &Options) -> Result<Self, Error> {
-        if let Some(database) = &options.database {
-            return Self::shared(database, options.cell.open_shared()?);
-        }
+        let (connections, cell) = place(dir, options)?;
         // A root that lies about in the directory is nobody else's; anywhere else it may be that of another vault.
-        let taken = if options.cell == CellSpec::Local { Taken::Replace } else { Taken::Refuse };
-        Self::over(dir, options.cell.open(dir, options.allow_unsuitable_mount)?, taken)
+        let own = options.database.is_none() && options.cell == CellSpec::Local;
+        let taken = if own { Taken::Replace } else { Taken::Refuse };
+        Self::serving(Inner::open(connections, cell, taken)?)
     }
 
     /// Opens a vault for reading alone: it opens values; it has no new subjects to hand out. In a directory it is a copy
@@ -100,14 +116,6 @@ impl KeyTree {
             None => Inner::open(here(vault)?, options.cell.open_to_read(dir)?, Taken::Refuse)?,
         };
         Self::watching(Arc::new(inner))
-    }
-
-    fn shared(database: &Database, cell: Box<dyn RootCell>) -> Result<Self, Error> {
-        Self::serving(Inner::open(shared(database)?, cell, Taken::Refuse)?)
-    }
-
-    fn over(dir: &Path, cell: Box<dyn RootCell>, taken: Taken) -> Result<Self, Error> {
-        Self::serving(Inner::open(here(&dir.join("vault.db"))?, cell, taken)?)
     }
 
     fn serving(inner: Inner) -> Result<Self, Error> {

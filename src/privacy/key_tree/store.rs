@@ -8,7 +8,7 @@ use rollcall_schemas::personal::DestroyedKey;
 use uuid::Uuid;
 
 use super::db::{Db, Hold, Value};
-use super::root_cell::RootCell;
+use super::root_cell::{Root, RootCell};
 use super::subject_keys::{EpochKeys, SubjectKeys};
 use super::tree::{Tree, range_of, shard_of};
 use super::wrapping::{Wrapper, random};
@@ -51,7 +51,10 @@ pub(super) fn unlock(db: &mut dyn Db, cell: &dyn RootCell, taken: Taken) -> Resu
             Some(_) => Ok(()),
         })?;
     }
-    if header(db)?.is_some_and(|header| header.generation == CLAIMED) {
+    if let Some(claimed) = header(db)?.filter(|header| header.generation == CLAIMED) {
+        if claimed.kept == MOVING {
+            return Err(Error::Damaged("keys are being moved here; finish that with `rollcall copy`".into()));
+        }
         db.transaction(Hold::Alone, |db| match header(db)? {
             Some(header) if header.generation == CLAIMED => create(db, cell, header.vault),
             _ => Ok(()),
@@ -124,8 +127,46 @@ fn open_tree(db: &mut dyn Db, cell: &dyn RootCell) -> Result<([u8; 16], Tree), E
 /// The generation of a vault that has claimed its cell and has no root yet: if its creation is cut short, what the cell
 /// holds by then is its own.
 const CLAIMED: u64 = 0;
+/// What stands in the place of what a cell wants kept, while a vault is being moved to where it stands.
+const MOVING: &[u8] = b"moving";
 
 fn claim(db: &mut dyn Db, cell: &dyn RootCell, taken: Taken) -> Result<(), Error> {
+    free(db, cell, taken)?;
+    insert(db, *random()?, &[])
+}
+
+fn insert(db: &mut dyn Db, vault: [u8; 16], kept: &[u8]) -> Result<(), Error> {
+    let now = db.now()?;
+    db.execute(CREATE, &[(&vault).into(), CLAIMED.into(), Value::Bytes(vec![]), kept.into(), now.into()])
+}
+
+/// Takes the place for a vault of this name that is moved here from a tree of this generation; answers whether its rows
+/// are still to come.
+pub(super) fn begin_move(
+    db: &mut dyn Db,
+    cell: &dyn RootCell,
+    vault: [u8; 16],
+    generation: u64,
+) -> Result<bool, Error> {
+    db.transaction(Hold::Alone, |db| match header(db)? {
+        None => {
+            free(db, cell, Taken::Refuse)?;
+            insert(db, vault, MOVING).map(|()| true)
+        }
+        // It was cut short before its end, or behind it.
+        Some(found) if found.vault == vault && found.kept == MOVING => Ok(true),
+        Some(found) if found.vault == vault && found.generation > generation => Ok(false),
+        Some(_) => Err(Error::Damaged("there is a vault already where this one is to be moved".into())),
+    })
+}
+
+/// Hangs the tables from this root.
+pub(super) fn hang(db: &mut dyn Db, vault: [u8; 16], tree: &Tree, root: &Root, kept: Vec<u8>) -> Result<(), Error> {
+    db.execute(MOVE_ON, &[tree.generation.into(), tree.wrap(root, vault)?.into(), kept.into(), Value::Null])
+}
+
+/// Whether a vault may be made here.
+fn free(db: &mut dyn Db, cell: &dyn RootCell, taken: Taken) -> Result<(), Error> {
     if db.row(ANY_KEY, &[])?.is_some() {
         return Err(no_page());
     }
@@ -140,15 +181,13 @@ fn claim(db: &mut dyn Db, cell: &dyn RootCell, taken: Taken) -> Result<(), Error
         // The trace of a database that is lost: nothing that it could open is here.
         tracing::warn!(cell, "the root cell holds a root of a vault that is not here; a new vault takes its place");
     }
-    let (vault, now) = (random::<16>()?, db.now()?);
-    let nothing = || Value::Bytes(vec![]);
-    db.execute(CREATE, &[(&*vault).into(), CLAIMED.into(), nothing(), nothing(), now.into()])
+    Ok(())
 }
 
 fn create(db: &mut dyn Db, cell: &dyn RootCell, vault: [u8; 16]) -> Result<(), Error> {
     let (root, tree) = (random()?, Tree::fresh()?);
     let kept = cell.put(vault, tree.generation, &root)?;
-    db.execute(MOVE_ON, &[tree.generation.into(), tree.wrap(&root, vault)?.into(), kept.into(), Value::Null])
+    hang(db, vault, &tree, &root, kept)
 }
 
 /// Destroys every root but the one that the tables need; in a cell that says what it was asked, only where that was not

@@ -11,6 +11,8 @@ use rollcall_schemas::ids::{AppId, ErasureId, EventId, OperationId, SecretId, Su
 use rollcall_schemas::personal::{Class, Header, Sealed, Stored};
 use uuid::Uuid;
 
+use super::root_cell::RootCell;
+use super::store::Taken;
 use super::tree::{Tree, shard_of};
 use super::{CellSpec, Inner, KeyTree, Options, subject_keys};
 use crate::privacy::{Destruction, Doomed, Error, Vault};
@@ -26,6 +28,7 @@ mod destructions;
 #[cfg(feature = "vault-transit")]
 #[path = "../../../tests/it/support/transit.rs"]
 mod double;
+mod moving;
 #[cfg(feature = "vault-transit")]
 mod shared;
 mod signing;
@@ -66,6 +69,11 @@ const SPLIT: Kind = |dir| {
     Options { cell: CellSpec::Split(Box::new(CellSpec::Local), Box::new(second)), ..Options::default() }
 };
 const KINDS: [Kind; 2] = [LOCAL, SPLIT];
+
+/// A vault in this directory over a cell of the test's own.
+fn over(dir: &Path, cell: Box<dyn RootCell>, taken: Taken) -> Result<KeyTree, Error> {
+    KeyTree::serving(Inner::open(super::here(&dir.join(super::FILE))?, cell, taken)?)
+}
 
 fn open_as(kind: Kind, dir: &Path) -> Result<KeyTree, Error> {
     KeyTree::open(dir, &kind(dir))

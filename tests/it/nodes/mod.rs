@@ -42,10 +42,14 @@ impl Given {
 
     /// Starts the node of that name.
     fn node(&self, name: &str, apps: &[App]) -> Service {
+        self.try_node(name, apps).unwrap()
+    }
+
+    fn try_node(&self, name: &str, apps: &[App]) -> Result<Service, String> {
         let (environment, settings) = (self.environment(), self.settings());
         let environment: Vec<_> = environment.iter().map(String::as_str).collect();
         let settings: Vec<_> = settings.iter().map(String::as_str).collect();
-        Service::launch_node(&self.dir.path().join(name), apps, &environment, &settings).unwrap()
+        Service::launch_node(&self.dir.path().join(name), apps, &environment, &settings)
     }
 
     /// Runs a command as another node would.
@@ -339,4 +343,47 @@ fn read_models_are_built_anew_by_another_node_while_the_service_answers() {
     drop(node);
     let verified = given.command(&["verify"]);
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+}
+
+#[test]
+fn a_service_that_outgrows_its_machine_moves_to_servers_with_its_keys_and_back() {
+    let given = Given::nothing();
+    let alone = given.dir.path().join("alone");
+    let mut service = Service::launch_node(&alone, &[APP], &[], &[]).unwrap();
+    service.register(APP, &["ada", "bob"]);
+    service.post(APP, "/user/deactivate.json", &[("userId", "bob")]).ok();
+    service.stop();
+    let run = |from: &[String], args: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_rollcall"))
+            .arg("copy")
+            .arg("--data-dir")
+            .arg(&alone)
+            .args(from)
+            .args(args)
+            .env("VAULT_ADDR", &given.transit.address)
+            .env("VAULT_TOKEN", TOKEN)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        said
+    };
+    let (database, vault) = (given.cluster.address(&given.names[0]), given.keys.address(&given.names[1]));
+    let said = run(&[], &["--to", &database, "--vault-to", &vault, "--root-cell-to", "transit:rollcall"]);
+    assert!(said.contains("read models have the same rows") && said.contains("keys are moved"), "{said}");
+    let mut nodes = [given.node("one", &[APP]), given.node("two", &[APP])];
+    for node in &nodes {
+        assert_eq!(name_of(node, "ada"), "Name of ada");
+        assert!(token(node, APP, "bob").status != 200);
+    }
+    nodes[1].register(APP, &["cleo"]);
+    assert_eq!(name_of(&nodes[0], "cleo"), "Name of cleo");
+    nodes.iter_mut().for_each(Service::stop);
+    std::fs::remove_file(alone.join("log.db")).unwrap();
+    std::fs::remove_file(alone.join("vault.db")).unwrap();
+    run(&given.settings(), &["--to", "embedded", "--vault-to", "embedded", "--root-cell-to", "local"]);
+    let service = Service::launch_node(&alone, &[APP], &[], &[]).unwrap();
+    assert_eq!(name_of(&service, "cleo"), "Name of cleo");
+    let left = given.try_node("one", &[APP]);
+    assert!(left.err().unwrap().contains("does not hold the root"), "the keys that were left behind open nothing");
 }

@@ -78,6 +78,10 @@ impl Row {
         Error::Damaged(format!("column {column} of the vault is not what it must be"))
     }
 
+    pub(super) fn into_values(self) -> Vec<Value> {
+        self.0
+    }
+
     pub(super) fn number<T: TryFrom<i64>>(&self, column: usize) -> Result<T, Error> {
         match self.0.get(column) {
             Some(Value::Number(number)) => T::try_from(*number).map_err(|_| Self::odd(column)),

@@ -109,6 +109,20 @@ impl LocalCell {
         Ok(whole.then(|| Slot { vault, generation: u64::from_be_bytes(generation), root: Zeroizing::new(root) }))
     }
 
+    fn wipe_all_but(&self, stays: impl Fn(&Slot) -> bool) -> Result<(), Error> {
+        for index in 0..2 {
+            match self.read(index)? {
+                Some(slot) if !stays(&slot) => {
+                    crash_point::reach("cell.wipe");
+                    self.write(index, &*random::<SLOT>()?)?;
+                    crash_point::reach("cell.wiped");
+                }
+                Some(_) | None => {}
+            }
+        }
+        Ok(())
+    }
+
     fn write(&self, index: usize, bytes: &[u8; SLOT]) -> Result<(), Error> {
         self.file.write_all_at(bytes, (index * SLOT) as u64).map_err(|e| self.failed(&e))
     }
@@ -146,17 +160,11 @@ impl RootCell for LocalCell {
         if self.only_read {
             return Ok(());
         }
-        for index in 0..2 {
-            match self.read(index)? {
-                Some(slot) if (slot.vault, slot.generation) != (vault, generation) => {
-                    crash_point::reach("cell.wipe");
-                    self.write(index, &*random::<SLOT>()?)?;
-                    crash_point::reach("cell.wiped");
-                }
-                Some(_) | None => {}
-            }
-        }
-        Ok(())
+        self.wipe_all_but(|slot| (slot.vault, slot.generation) == (vault, generation))
+    }
+
+    fn wipe(&self) -> Result<(), Error> {
+        self.wipe_all_but(|_| false)
     }
 
     fn is_shared(&self) -> bool {

@@ -46,6 +46,12 @@ pub trait RootCell: Send + Sync {
     /// The cell cannot be written; an old root may still be there, and the call must be made again.
     fn keep_only(&self, vault: [u8; 16], generation: u64, kept: &[u8]) -> Result<(), Error>;
 
+    /// Destroys whatever root it holds: the vault it belongs to has moved.
+    ///
+    /// # Errors
+    /// The cell cannot be written; a root may still be there.
+    fn wipe(&self) -> Result<(), Error>;
+
     /// Whether every node can reach it. Then a root that was put and never needed need not be destroyed: nothing was
     /// kept of it.
     fn is_shared(&self) -> bool;

@@ -66,6 +66,12 @@ impl RootCell for SplitCell {
         first
     }
 
+    fn wipe(&self) -> Result<(), Error> {
+        let first = self.first.wipe();
+        self.second.wipe()?;
+        first
+    }
+
     fn is_shared(&self) -> bool {
         self.first.is_shared() && self.second.is_shared()
     }

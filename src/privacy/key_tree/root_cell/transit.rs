@@ -13,6 +13,7 @@ use base64::prelude::BASE64_STANDARD;
 use vaultrs::api::transit::requests::{
     CreateKeyRequest, DecryptDataRequest, EncryptDataRequest, UpdateKeyConfigurationRequest,
 };
+use vaultrs::api::transit::responses::ReadKeyData;
 use vaultrs::client::{VaultClient, VaultClientSettingsBuilder};
 use vaultrs::error::ClientError;
 use vaultrs::transit::{data, key};
@@ -166,6 +167,20 @@ impl RootCell for TransitCell {
             Some(version) => self.ask(async |client| self.destroy_below(client, version).await),
             None => Err(Error::Damaged("it does not say under which version of the transit key its root is".into())),
         }
+    }
+
+    fn wipe(&self) -> Result<(), Error> {
+        self.ask(async |client| {
+            // A version that nobody has used takes the place of all that were.
+            self.next_version(client).await?;
+            let key = key::read(client, MOUNT, &self.key).await.map_err(|error| unavailable(&error))?;
+            let newest = match &key.keys {
+                ReadKeyData::Symmetric(versions) => versions.keys().filter_map(|version| version.parse().ok()).max(),
+                ReadKeyData::Asymmetric(_) => None,
+            };
+            let odd = || Error::Unavailable("Vault does not say which versions the key has".into());
+            self.destroy_below(client, newest.ok_or_else(odd)?).await
+        })
     }
 
     fn is_shared(&self) -> bool {

@@ -35,6 +35,9 @@ impl RootCell for Failing {
     fn keep_only(&self, vault: [u8; 16], generation: u64, kept: &[u8]) -> Result<(), Error> {
         self.ask(&self.destroys)?.keep_only(vault, generation, kept)
     }
+    fn wipe(&self) -> Result<(), Error> {
+        self.ask(&self.destroys)?.wipe()
+    }
     fn is_shared(&self) -> bool {
         self.cell.is_shared()
     }
@@ -55,7 +58,7 @@ fn a_destruction_is_not_called_done_while_the_cell_cannot_destroy_and_nothing_ma
     let (destroys, answers) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(true)));
     let cell = CellSpec::Local.open(dir.path(), false).unwrap();
     let failing = Failing { cell, destroys: destroys.clone(), answers: answers.clone() };
-    let vault = KeyTree::over(dir.path(), Box::new(failing), Taken::Replace).unwrap();
+    let vault = super::over(dir.path(), Box::new(failing), Taken::Replace).unwrap();
     let values = sealed(&vault, 3);
     let generation = vault.generation();
 
@@ -178,7 +181,7 @@ fn a_rotation_cut_short_between_two_cells_is_whole_or_not_begun() {
     let cell = SPLIT(dir.path()).cell.open(dir.path(), false).unwrap();
     let destroys = Arc::new(AtomicBool::new(true));
     let failing = Failing { cell, destroys: destroys.clone(), answers: Arc::new(AtomicBool::new(true)) };
-    let vault = KeyTree::over(dir.path(), Box::new(failing), Taken::Refuse).unwrap();
+    let vault = super::over(dir.path(), Box::new(failing), Taken::Refuse).unwrap();
     assert!(values.iter().all(|value| opens(&vault, value)));
     let old = roots_in(dir.path());
     destroys.store(false, Ordering::SeqCst);
@@ -198,10 +201,10 @@ fn a_creation_cut_short_anywhere_is_taken_up_again() {
         let dir = tempfile::tempdir().unwrap();
         let cell = kind(dir.path()).cell.open(dir.path(), false).unwrap();
         let silent = Failing { cell, destroys: Arc::default(), answers: Arc::default() };
-        assert!(KeyTree::over(dir.path(), Box::new(silent), Taken::Refuse).is_err(), "before its root");
+        assert!(super::over(dir.path(), Box::new(silent), Taken::Refuse).is_err(), "before its root");
         let cell = kind(dir.path()).cell.open(dir.path(), false).unwrap();
         let failing = Failing { cell, destroys: Arc::default(), answers: Arc::new(AtomicBool::new(true)) };
-        assert!(KeyTree::over(dir.path(), Box::new(failing), Taken::Refuse).is_err(), "behind its root");
+        assert!(super::over(dir.path(), Box::new(failing), Taken::Refuse).is_err(), "behind its root");
         let vault = open_as(kind, dir.path()).unwrap();
         let value = sealed(&vault, 1).remove(0);
         drop(vault);

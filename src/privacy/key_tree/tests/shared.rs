@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::cluster::Cluster;
 use super::double::{TOKEN, Transit};
 use super::{
-    Class, Error, Header, KeyTree, Options, SecretId, Vault, app, destroy_all, doomed, header, opens, profile, sealed,
+    Class, Error, Header, Inner, KeyTree, Options, SecretId, Taken, Vault, app, destroy_all, doomed, header, opens,
+    profile, sealed,
 };
 use crate::database::Database;
 use crate::privacy::key_tree::root_cell::transit::{Server, TransitCell};
@@ -29,7 +30,11 @@ impl Given {
 
     fn try_node(&self) -> Result<KeyTree, Error> {
         let server = Server { address: self.transit.address.clone(), token: TOKEN.into(), namespace: None };
-        KeyTree::shared(&self.database, Box::new(TransitCell::new(server, "rollcall")))
+        KeyTree::serving(Inner::open(
+            super::super::shared(&self.database)?,
+            Box::new(TransitCell::new(server, "rollcall")),
+            Taken::Refuse,
+        )?)
     }
 
     fn node(&self) -> KeyTree {
@@ -89,7 +94,7 @@ fn a_node_that_cannot_reach_the_keys_uses_none_and_goes_on_when_it_can() {
     assert!(node.seal(header, b"1").is_err() && node.tag(&app(), "ada").is_err());
     given.cluster.resume();
     let mut attempts = 0;
-    while !opens(&node, &value) {
+    while node.open(header, ciphertext).is_err() {
         attempts += 1;
         assert!(attempts < 100, "it does not go on");
         std::thread::sleep(Duration::from_millis(100));

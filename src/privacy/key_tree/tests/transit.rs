@@ -18,7 +18,7 @@ fn double() -> (Transit, Server) {
 }
 
 fn open(server: &Server, key: &str, dir: &Path) -> Result<KeyTree, Error> {
-    KeyTree::over(dir, Box::new(TransitCell::new(server.clone(), key)), Taken::Refuse)
+    super::over(dir, Box::new(TransitCell::new(server.clone(), key)), Taken::Refuse)
 }
 
 /// What a vault over a transit cell must do, whoever plays Vault.
