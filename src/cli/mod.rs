@@ -114,7 +114,7 @@ impl Keys {
 #[derive(Subcommand)]
 enum Task {
     /// Run the service
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// List, create and change apps of a stopped data directory
     #[command(subcommand)]
     Apps(AppsTask),
@@ -149,7 +149,7 @@ enum Task {
     /// changes nothing
     Replay(replay::Options),
     /// Move the log of a stopped service to another backend, and its keys. What was cut short goes on where it stopped
-    Copy(copy::Options),
+    Copy(Box<copy::Options>),
     /// Prepare a PostgreSQL database for a service that does not own it
     #[command(subcommand)]
     Database(database::Task),
@@ -319,7 +319,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     log_to_stderr();
     let result = match cli.command {
-        Task::Serve(args) => serve::run(args),
+        Task::Serve(args) => serve::run(*args),
         Task::Apps(task) => apps::run(task),
         Task::Erasure(task) => erasure::run(task),
         Task::Audit(task) => audit::run(task),

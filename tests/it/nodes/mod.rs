@@ -387,3 +387,49 @@ fn a_service_that_outgrows_its_machine_moves_to_servers_with_its_keys_and_back()
     let left = given.try_node("one", &[APP]);
     assert!(left.err().unwrap().contains("does not hold the root"), "the keys that were left behind open nothing");
 }
+
+#[test]
+fn a_role_for_the_keys_serves_and_cannot_make_a_destruction_unknown() {
+    let given = Given::nothing();
+    let name = &given.names[1];
+    given.keys.sql(name, "create role keeper login");
+    let run = |args: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_rollcall"))
+            .args(args)
+            .env("VAULT_ADDR", &given.transit.address)
+            .env("VAULT_TOKEN", TOKEN)
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let owner = given.keys.address(name);
+    for _ in 0..2 {
+        assert_eq!(run(&["database", "prepare-vault", "--database", &owner, "--role", "keeper"]).0, Some(0));
+    }
+    let (log, keeper) = (given.cluster.address(&given.names[0]), owner.replace("user=rollcall", "user=keeper"));
+    let settings = ["--database", &log, "--vault-database", &keeper, "--root-cell", "transit:rollcall"];
+    let environment = given.environment();
+    let environment: Vec<_> = environment.iter().map(String::as_str).collect();
+    let node = Service::launch_node(&given.dir.path().join("one"), &[APP], &environment, &settings).unwrap();
+    node.register(APP, &["ada"]);
+    node.post(APP, "/user/deactivate.json", &[("userId", "ada")]).ok();
+    node.eventually("it is erased", |_| given.recorded("erasure.finalised") == 1);
+    assert_eq!(given.keys.sql(name, "select count(*) from rollcall_vault.destruction"), "1");
+    for hides in [
+        "update rollcall_vault.destruction set doomed = ''",
+        "delete from rollcall_vault.destruction",
+        "delete from rollcall_vault.subject_key",
+        "truncate rollcall_vault.subject_key",
+        "delete from rollcall_vault.vault",
+    ] {
+        assert!(given.keys.try_sql(name, &format!("set role keeper; {hides}")).is_err(), "{hides}");
+    }
+    let dir = given.dir.path().join("one");
+    let doctor = |settings: &[&str]| run(&[&["doctor", "--data-dir", dir.to_str().unwrap()], settings].concat());
+    // These clusters do not flush, which the doctor must not like.
+    let (code, said) = doctor(&settings);
+    assert!(code == Some(1) && said.contains("BAD   keys: fsync"), "{said}");
+    assert!(said.contains("ok    keys: rights of the role") && said.contains("ok    keys: VAULT_ADDR"), "{said}");
+    let (_, said) = doctor(&["--database", &log, "--vault-database", &owner]);
+    assert!(said.contains("note  keys: rights of the role") && said.contains("BAD   keys: root cell"), "{said}");
+}

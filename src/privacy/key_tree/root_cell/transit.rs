@@ -16,6 +16,7 @@ use vaultrs::api::transit::requests::{
 use vaultrs::api::transit::responses::ReadKeyData;
 use vaultrs::client::{VaultClient, VaultClientSettingsBuilder};
 use vaultrs::error::ClientError;
+use vaultrs::token;
 use vaultrs::transit::{data, key};
 use zeroize::Zeroizing;
 
@@ -103,6 +104,8 @@ impl TransitCell {
 
     /// Makes a new version of the key, which exists from then on.
     async fn next_version(&self, client: &VaultClient) -> Result<(), Error> {
+        // A token that ends unless it is renewed lives on with each rotation; one that cannot be renewed need not be.
+        let _ = token::renew_self(client, None).await;
         match key::rotate(client, MOUNT, &self.key).await {
             // A key that does not exist cannot be rotated; creating one that does changes nothing.
             Err(ClientError::APIError { .. }) => {
