@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod files;
+pub mod openbao;
 pub mod service;
 pub mod shape;
 pub mod soundness;
