@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use deadpool_postgres::Pool;
 use tokio_postgres::Transaction;
 
+use super::claims::Claiming;
 use super::readers::Readers;
 use super::{BEFORE, Postgres, parking, read_checkpoint};
 use crate::Projection;
@@ -69,6 +70,7 @@ impl Postgres {
                 writer,
                 parked: Mutex::new(parked),
                 readers: Readers::default(),
+                claiming: Claiming::default(),
                 life: tokio::sync::Mutex::default(),
             },
             checkpoints,

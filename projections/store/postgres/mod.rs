@@ -25,7 +25,7 @@ mod reading;
 mod rows;
 mod shadow;
 
-pub use claims::Claims;
+pub use claims::{Claimed, Claims};
 pub use lease::{Lease, LeaseHolder};
 pub use shadow::Shadow;
 
@@ -73,6 +73,7 @@ pub(super) struct Postgres {
     writer: tokio::sync::Mutex<Option<Writer>>,
     parked: Mutex<Keys>,
     readers: readers::Readers,
+    pub(super) claiming: claims::Claiming,
     /// What shows others that this node, which holds the lease, is there.
     life: tokio::sync::Mutex<Option<ClientWrapper>>,
 }
