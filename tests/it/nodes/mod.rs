@@ -450,3 +450,35 @@ fn a_role_for_the_keys_serves_and_cannot_make_a_destruction_unknown() {
     let (_, said) = doctor(&["--database", &log, "--vault-database", &owner]);
     assert!(said.contains("note  keys: rights of the role") && said.contains("BAD   keys: root cell"), "{said}");
 }
+
+#[cfg(feature = "kurrentdb")]
+#[test]
+fn nodes_whose_log_is_in_kurrentdb_share_it_as_well() {
+    let (given, double) = (Given::nothing(), crate::kurrentdb::double::Double::start());
+    let url = double.url();
+    let (environment, mut settings) = (given.environment(), given.settings());
+    settings.extend(["--kurrentdb".to_owned(), url]);
+    let start = |name: &str| {
+        let environment: Vec<_> = environment.iter().map(String::as_str).collect();
+        let settings: Vec<_> = settings.iter().map(String::as_str).collect();
+        Service::launch_node(&given.dir.path().join(name), &[APP], &environment, &settings).unwrap()
+    };
+    let nodes = [start("one"), start("two")];
+    std::thread::scope(|scope| {
+        for caller in 0..4 {
+            let node = &nodes[caller % 2];
+            scope.spawn(move || (0..30).for_each(|user| drop(token(node, APP, &format!("u{user}")).ok())));
+        }
+    });
+    let directory = "select count(*), count(distinct tag) from rollcall_read.user_directory_v1";
+    nodes[0].post(APP, "/user/info.json", &[("userId", "u0")]).ok();
+    assert_eq!(given.cluster.sql(&given.names[0], directory), "30|30");
+    for round in 0..10 {
+        let (one, other) = (&nodes[round % 2], &nodes[(round + 1) % 2]);
+        let user = format!("u{round}");
+        one.post(APP, "/user/refresh.json", &[("userId", &user), ("name", "Renamed")]).ok();
+        assert_eq!(name_of(other, &user), "Renamed");
+        other.post(APP, "/user/deactivate.json", &[("userId", &user)]).ok();
+        assert_ne!(token(one, APP, &user).status, 200);
+    }
+}
