@@ -76,11 +76,11 @@ impl Tail {
             Some(held) => held,
             None => (from, from - 1),
         };
-        let kept: Vec<_> = window.events.drain(..).collect();
-        window.bytes = 0;
-        let before = read.iter().filter(|event| event.position < first).cloned();
-        let behind = read.iter().filter(|event| event.position > last).cloned();
-        window.add(before.chain(kept).chain(behind).collect());
+        for event in read.iter().rev().filter(|event| event.position < first) {
+            window.bytes += weight(event);
+            window.events.push_front(event.clone());
+        }
+        window.add(read.iter().filter(|event| event.position > last).cloned().collect());
     }
 
     /// The events after a position, if the window holds them all.
