@@ -7,6 +7,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::Client;
+use tokio_postgres::error::{DbError, Severity};
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
@@ -144,7 +145,8 @@ impl Appender {
                     Err(Failure::Nothing(_)) => {
                         self.known.forget();
                         if !client.is_closed() {
-                            client.batch_execute("rollback").await?;
+                            let undone = tokio::time::timeout(BATCH_MAX, client.batch_execute("rollback")).await;
+                            undone.map_err(|_| no_answer())??;
                         }
                     }
                 }
@@ -190,22 +192,28 @@ impl Appender {
 
     /// Finds out what became of a batch. The lock is free only once its transaction has ended one way or the other.
     async fn settle(&mut self, plan: Plan, error: &Error) -> Result<Vec<Outcome>, Error> {
-        let outcomes = plan.outcomes_told.clone();
         self.known.forget();
-        let until = tokio::time::Instant::now() + SETTLE_MAX;
-        while tokio::time::Instant::now() < until {
-            match self.was_kept(&plan).await {
-                Ok(true) => {
-                    tracing::info!("a commit whose answer was lost is in the log");
-                    self.publish(plan);
-                    return Ok(outcomes);
-                }
-                Ok(false) => return Err(Error::Unavailable(error.to_string())),
+        match tokio::time::timeout(SETTLE_MAX, self.find_out(&plan)).await {
+            Ok(true) => {
+                tracing::info!("a commit whose answer was lost is in the log");
+                let outcomes = plan.outcomes_told.clone();
+                self.publish(plan);
+                Ok(outcomes)
+            }
+            Ok(false) => Err(Error::Unavailable(error.to_string())),
+            Err(_) => Err(Error::Ambiguous(error.to_string())),
+        }
+    }
+
+    /// Asks until there is an answer; it may never come.
+    async fn find_out(&mut self, plan: &Plan) -> bool {
+        loop {
+            match self.was_kept(plan).await {
+                Ok(kept) => return kept,
                 Err(again) => tracing::debug!(error = %again, "what became of a commit is not known yet"),
             }
             tokio::time::sleep(RETRY_AFTER).await;
         }
-        Err(Error::Ambiguous(error.to_string()))
     }
 
     async fn was_kept(&mut self, plan: &Plan) -> Result<bool, Error> {
@@ -299,10 +307,12 @@ async fn commit(
     Ok(before)
 }
 
+/// Of a commit that failed with an error nothing was kept. A server that gives up the connection, or itself, says so with
+/// more than an error: it may do that when the commit is on its disk.
 fn committed(answer: Result<(), tokio_postgres::Error>) -> Result<(), Failure> {
-    answer.map_err(|error| match error.as_db_error() {
-        Some(_) => Failure::Nothing(error.into()),
-        None => Failure::Unknown(error.into()),
+    answer.map_err(|error| match error.as_db_error().and_then(DbError::parsed_severity) {
+        Some(Severity::Error) => Failure::Nothing(error.into()),
+        _ => Failure::Unknown(error.into()),
     })
 }
 

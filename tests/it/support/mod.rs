@@ -4,6 +4,7 @@ pub mod cluster;
 pub mod files;
 pub mod service;
 pub mod shape;
+pub mod small_disk;
 pub mod soundness;
 pub mod wire;
 
