@@ -23,6 +23,7 @@ use crate::http;
 
 mod ceilings;
 mod erasing;
+mod foreign;
 mod load;
 
 use load::{Measured, Request};
@@ -48,6 +49,12 @@ pub struct Options {
     /// An empty PostgreSQL database for log and read models, to measure a service that keeps them there
     #[arg(long, value_name = "URL")]
     database: Option<Database>,
+    /// A second empty database, in which foreign transactions stay open: measures what they cost, and nothing else
+    #[arg(long, value_name = "URL", requires = "database")]
+    foreign_in: Option<Database>,
+    /// Seconds for which they stay open, half of them under load
+    #[arg(long, default_value_t = 1_200, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    foreign_seconds: u64,
     /// Directory for the throw-away data; deleted afterwards
     #[arg(long, default_value = "./bench-data")]
     dir: PathBuf,
@@ -110,8 +117,12 @@ pub fn run(options: &Options) -> Result<ExitCode, Error> {
     }
     std::fs::create_dir_all(&options.dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let ceilings = measure_ceilings(options, &runtime)?;
-    measure_service(options, &runtime, &ceilings)?;
+    if let (Some(database), Some(foreign_in)) = (&options.database, &options.foreign_in) {
+        foreign::measure(options, [database, foreign_in], &runtime)?;
+    } else {
+        let ceilings = measure_ceilings(options, &runtime)?;
+        measure_service(options, &runtime, &ceilings)?;
+    }
     std::fs::remove_dir_all(&options.dir)?;
     Ok(ExitCode::SUCCESS)
 }
