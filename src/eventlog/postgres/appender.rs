@@ -35,13 +35,13 @@ const LOCK: &str = "select pg_advisory_xact_lock(1380731971)";
 const HEAD: &str = "select coalesce(max(position), 0) from rollcall_log.event";
 /// Fails (by a division by zero) unless the log has this event.
 const STILL_LAST: &str = "select 1 / (select count(*) from rollcall_log.event where position = $1 and id = $2)::int";
-const HEADS: &str = "select stream, revision from rollcall_log.stream_head where stream = any($1)";
+/// The revision of each stream, 0 for one that does not exist: that of its last event, which the index finds at once.
+const HEADS: &str = "select s.stream, coalesce((select e.revision from rollcall_log.event e
+    where e.stream = s.stream order by e.revision desc limit 1), 0) from unnest($1) as s (stream)";
 const OUTCOMES: &str = "select key, fingerprint, outcome from rollcall_log.outcome where key = any($1)";
 const INSERT: &str = "insert into rollcall_log.event
     (position, stream, revision, id, name, version, recorded_at, core, blobs)
     select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-const MOVE_HEADS: &str = "insert into rollcall_log.stream_head (stream, revision) select * from unnest($1, $2)
-    on conflict (stream) do update set revision = excluded.revision";
 const KEEP: &str = "insert into rollcall_log.outcome (key, fingerprint, outcome, recorded_at)
     select * from unnest($1, $2, $3, $4)";
 const NOTIFY: &str = "notify rollcall_log";
@@ -358,7 +358,7 @@ async fn some(
 }
 
 async fn insert(client: &Client, plan: &Plan) -> Result<(), tokio_postgres::Error> {
-    let Plan { events, grown, kept, .. } = plan;
+    let Plan { events, kept, .. } = plan;
     let positions: Vec<_> = events.iter().map(|event| stored(event.position)).collect();
     let streams: Vec<_> = events.iter().map(|event| event.stream.as_str()).collect();
     let revisions: Vec<_> = events.iter().map(|event| stored(event.revision)).collect();
@@ -379,8 +379,6 @@ async fn insert(client: &Client, plan: &Plan) -> Result<(), tokio_postgres::Erro
         (&cores, Type::BYTEA_ARRAY),
         (&blobs, Type::BYTEA_ARRAY),
     ];
-    let (grown, heads): (Vec<_>, Vec<_>) = grown.iter().map(|(name, head)| (name.as_str(), stored(*head))).unzip();
-    let heads: [Param<'_>; 2] = [(&grown, Type::TEXT_ARRAY), (&heads, Type::INT8_ARRAY)];
     let keys: Vec<_> = kept.iter().map(|guard| &guard.key[..]).collect();
     let fingerprints: Vec<_> = kept.iter().map(|guard| &guard.fingerprint[..]).collect();
     let outcomes: Vec<_> = kept.iter().map(|guard| &guard.outcome[..]).collect();
@@ -393,11 +391,10 @@ async fn insert(client: &Client, plan: &Plan) -> Result<(), tokio_postgres::Erro
     ];
     let written = tokio::join!(
         write(client, INSERT, &insert, events.is_empty()),
-        write(client, MOVE_HEADS, &heads, events.is_empty()),
         write(client, KEEP, &keep, kept.is_empty()),
         write(client, NOTIFY, &[], events.is_empty()),
     );
-    [written.0, written.1, written.2, written.3].into_iter().collect()
+    [written.0, written.1, written.2].into_iter().collect()
 }
 
 async fn write(client: &Client, sql: &str, params: &[Param<'_>], is_empty: bool) -> Result<(), tokio_postgres::Error> {
