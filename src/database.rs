@@ -18,6 +18,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio_postgres::types::Type;
 use tokio_postgres::{AsyncMessage, Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -45,6 +46,28 @@ pub enum Error {
     /// The server does not answer, or refuses.
     #[error("{0}")]
     Refused(String),
+    /// The tables are of a version that this program does not know.
+    #[error("the tables of the {what} are of version {found}, and this program knows {known}: use a newer one")]
+    Newer {
+        /// Of what.
+        what: &'static str,
+        /// Their version.
+        found: i32,
+        /// The newest that is known.
+        known: i32,
+    },
+    /// The tables cannot be made.
+    #[error(
+        "the tables of the {what} cannot be made: {reason}; let a role that may make them run `rollcall database {command}`"
+    )]
+    Unmade {
+        /// Of what.
+        what: &'static str,
+        /// Why.
+        reason: String,
+        /// Who owns the database runs this.
+        command: &'static str,
+    },
 }
 
 impl From<tokio_postgres::Error> for Error {
@@ -62,6 +85,68 @@ pub fn told(error: &tokio_postgres::Error) -> String {
             let cause = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
             format!("{error}{cause}")
         }
+    }
+}
+
+/// Tables, and how they came to be what they are.
+pub struct Tables {
+    /// Whose tables, in a word.
+    pub what: &'static str,
+    /// The table that says which migrations were applied.
+    pub history: &'static str,
+    /// Brings them to their newest version.
+    pub migrations: fn() -> refinery::Runner,
+    /// The task of `rollcall database` that makes them.
+    pub command: &'static str,
+}
+
+/// How often it is tried to make tables while other nodes do so.
+const MIGRATIONS_MAX: usize = 20;
+
+impl Tables {
+    fn newest(&self) -> i32 {
+        i32::try_from((self.migrations)().get_migrations().len()).unwrap_or(i32::MAX)
+    }
+
+    async fn version(&self, client: &Client) -> Result<i32, Error> {
+        let there = "select to_regclass($1) is not null";
+        if !client.query_typed_one(there, &[(&self.history, Type::TEXT)]).await?.try_get::<_, bool>(0)? {
+            return Ok(0);
+        }
+        let version = format!("select coalesce(max(version), 0) from {}", self.history);
+        Ok(client.query_typed_one(&version, &[]).await?.try_get(0)?)
+    }
+
+    /// Whether they are of the newest version.
+    ///
+    /// # Errors
+    /// They are of a newer one, or the server is unavailable.
+    pub async fn are_current(&self, client: &Client) -> Result<bool, Error> {
+        let (found, known) = (self.version(client).await?, self.newest());
+        if found > known {
+            return Err(Error::Newer { what: self.what, found, known });
+        }
+        Ok(found == known)
+    }
+
+    /// Brings them to the newest version; where they are, that needs no right to make any.
+    ///
+    /// # Errors
+    /// They are of a newer one, they may not be made, or the server is unavailable.
+    pub async fn prepare(&self, client: &mut Client) -> Result<(), Error> {
+        let mut reason = String::new();
+        for _ in 0..MIGRATIONS_MAX {
+            if self.are_current(client).await? {
+                return Ok(());
+            }
+            let run = (self.migrations)().set_migration_table_name(self.history).run_async(client).await;
+            let Err(error) = run else { return Ok(()) };
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            reason = format!("{error}{cause}");
+            // Another node may be doing it at the same time.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Err(Error::Unmade { what: self.what, reason, command: self.command })
     }
 }
 

@@ -19,7 +19,7 @@ mod shares;
 mod sqlite;
 
 pub use parking::{ParkedKey, Retried};
-pub use postgres::{Lease, LeaseHolder, Shadow, prepare_connection};
+pub use postgres::{Claims, Lease, LeaseHolder, Shadow, prepare_connection};
 pub use row::Row;
 
 use postgres::Postgres;
@@ -159,6 +159,15 @@ impl ReadStore {
         match &self.backend {
             Backend::Sqlite(_) => None,
             Backend::Postgres(store) => Some(store.lease()),
+        }
+    }
+
+    /// Who gets which subject, where several nodes share this store.
+    #[must_use]
+    pub fn claims(&self) -> Option<Claims<'_>> {
+        match &self.backend {
+            Backend::Sqlite(_) => None,
+            Backend::Postgres(store) => Some(store.claims()),
         }
     }
 

@@ -20,19 +20,19 @@ const PAGE: u32 = 500;
 /// # Errors
 /// The vault or the log is unavailable; it may be repeated.
 pub async fn reapply_erasures(engine: &Engine) -> Result<u32, Error> {
-    let mut done = 0;
+    let (mut done, mut last) = (0, 0);
     loop {
-        let destructions = engine.vault().destructions(done, PAGE)?;
+        let destructions = engine.vault().destructions(last, PAGE)?;
         if destructions.is_empty() {
             return Ok(done);
         }
-        for destruction in destructions {
+        for (number, destruction) in destructions {
             let Doomed { erasure, app, subject, classes, operation } = destruction.doomed;
             let scope = if classes.contains(&Class::Identity) { Scope::Forget } else { Scope::Deactivate };
             let step = Step::Begin(scope, operation);
             let caller = Caller::internal(app, Actor::Operator);
             engine.execute(&caller, Command::Erasure(ErasureStep { erasure, subject, step, friends: vec![] })).await?;
-            done += 1;
+            (done, last) = (done + 1, number);
         }
     }
 }

@@ -32,7 +32,7 @@ async fn users(engine: &Engine, app: &AppId, stem: &str, count: usize) -> Result
         let parsed = UserId::parse("userId", &user_id).map_err(|error| Error::Constant(error.to_string()))?;
         users.push(parsed.into());
     }
-    engine.applied_up_to(engine.log().head()).await?;
+    engine.all_applied().await?;
     Ok(users)
 }
 

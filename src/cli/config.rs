@@ -83,20 +83,21 @@ impl FromStr for AppSpec {
     }
 }
 
-/// Reads which root cell is meant: `local`, `local:FILE` or `split:CELL,CELL`.
+/// Reads which root cell is meant: `local`, `local:FILE`, `split:CELL,CELL` or `transit:KEY`.
 ///
 /// # Errors
 /// It is none of these.
 pub fn root_cell(text: &str) -> Result<CellSpec, String> {
-    const FORM: &str = "expected local, local:FILE, split:CELL,CELL or transit:KEY@FILE";
+    const FORM: &str = "expected local, local:FILE, split:CELL,CELL or transit:KEY";
     match text.split_once(':') {
         None if text == "local" => Ok(CellSpec::Local),
         Some(("local", file)) if !file.is_empty() => Ok(CellSpec::File(file.into())),
         #[cfg(feature = "vault-transit")]
-        Some(("transit", place)) => match place.split_once('@') {
-            Some((key, file)) if !key.is_empty() && !file.is_empty() => Ok(CellSpec::Transit(key.into(), file.into())),
-            _ => Err(format!("a transit cell names its key and a file; {FORM}")),
-        },
+        Some(("transit", key))
+            if !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b)) =>
+        {
+            Ok(CellSpec::Transit(key.into()))
+        }
         #[cfg(not(feature = "vault-transit"))]
         Some(("transit", _)) => Err("this build has no transit cell; build it with `--features vault-transit`".into()),
         Some(("split", cells)) => match cells.split(',').collect::<Vec<_>>().as_slice() {
@@ -137,6 +138,21 @@ pub fn target(text: &str) -> Result<LogPlace, String> {
     LogPlace::of(None, Some(text.parse().map_err(|error: database::Error| error.to_string())?))
 }
 
+/// Where keys may be moved to: a database, or the data directory.
+#[derive(Debug, Clone)]
+pub struct VaultTarget(pub Option<Database>);
+
+/// Reads where keys may be moved to.
+///
+/// # Errors
+/// It is neither.
+pub fn vault_target(text: &str) -> Result<VaultTarget, String> {
+    if text == "embedded" {
+        return Ok(VaultTarget(None));
+    }
+    text.parse().map(|database| VaultTarget(Some(database))).map_err(|error: database::Error| error.to_string())
+}
+
 /// What a configuration file may say; unknown words are refused.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -156,6 +172,8 @@ pub struct File {
     pub root_cell: Option<FileCell>,
     /// The database for log and read models.
     pub database: Option<FileDatabase>,
+    /// The database for the keys.
+    pub vault_database: Option<FileDatabase>,
     /// The KurrentDB for the log.
     pub kurrentdb: Option<String>,
     /// Whether it may be on a file system where an overwritten root survives.

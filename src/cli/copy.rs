@@ -2,19 +2,59 @@
 
 use std::process::ExitCode;
 
+use clap::Args;
+
 use super::models::{progress_bar, show};
-use super::wiring::LogPlace;
-use super::{Data, Failure, runtime};
+use super::wiring::{self, CellSpec, KeyOptions, LogPlace, Place};
+use super::{Data, Failure, config, runtime};
 use crate::audit::moving;
 use crate::engine::rebuild;
 
-pub(super) fn run(data: &Data, to: LogPlace) -> Result<ExitCode, Failure> {
-    let place = data.place();
-    if place.log == to {
+#[derive(Args)]
+pub(super) struct Options {
+    /// Where the log goes, and the read models: embedded, postgres://… or esdb://…
+    #[arg(long, value_name = "WHERE", value_parser = config::target, required_unless_present = "vault_to")]
+    to: Option<LogPlace>,
+    /// Where the keys go: embedded (the data directory) or postgres://…; they are renewed there, and those here are
+    /// destroyed
+    #[arg(long, value_name = "WHERE", value_parser = config::vault_target)]
+    vault_to: Option<config::VaultTarget>,
+    /// Where the root of the keys goes: local, local:FILE, split:CELL,CELL or transit:KEY
+    #[arg(long, value_name = "CELL", value_parser = config::root_cell, requires = "vault_to", default_value = "local")]
+    root_cell_to: CellSpec,
+    #[command(flatten)]
+    data: Data,
+}
+
+pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
+    let place = options.data.place();
+    if let Some(to) = &options.to {
+        copy_log(&place, to, &options.data)?;
+    }
+    let Some(config::VaultTarget(database)) = &options.vault_to else {
+        println!(
+            "keys stay in {}; start the service with the target, and never again with the source",
+            place.dir.display()
+        );
+        return Ok(ExitCode::SUCCESS);
+    };
+    let keys = KeyOptions { database: database.clone(), cell: options.root_cell_to.clone(), ..place.keys.clone() };
+    if (&keys.database, &keys.cell) == (&place.keys.database, &place.keys.cell) {
+        return Err("the keys are there already".into());
+    }
+    wiring::move_keys(&place, &keys)?;
+    println!(
+        "the keys are moved and renewed; those of before open nothing any more. Start the service with the target"
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn copy_log(place: &Place, to: &LogPlace, data: &Data) -> Result<(), Failure> {
+    if place.log == *to {
         return Err("source and target are the same".into());
     }
     let from = data.open()?;
-    let target = from.beside(to)?;
+    let target = from.beside(to.clone())?;
     let runtime = runtime()?;
     let bar = progress_bar();
     let progress = |done, all| show(&bar, done, all);
@@ -36,9 +76,5 @@ pub(super) fn run(data: &Data, to: LogPlace) -> Result<ExitCode, Failure> {
     }
     println!("{events} events, root {}", hex::encode(root));
     println!("{} read models have the same rows", models.len());
-    println!(
-        "keys stay in {}; start the service with the target, and never again with the source",
-        place.dir.display()
-    );
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }

@@ -9,6 +9,7 @@ use rollcall_projections::store::ReadStore;
 use super::{Failure, runtime};
 use crate::database::Database;
 use crate::eventlog::postgres::{Mode, Postgres};
+use crate::privacy::key_tree;
 
 #[derive(Subcommand)]
 pub(super) enum Task {
@@ -19,7 +20,17 @@ pub(super) enum Task {
         #[arg(long, value_name = "URL", env = "ROLLCALL_OWNER_DATABASE", hide_env_values = true)]
         database: Database,
         /// The role of the service; it must exist
-        #[arg(long)]
+        #[arg(long, value_parser = role_name)]
+        role: String,
+    },
+    /// Make the tables of the keys, best in a database of their own, and let a role of their own use them that cannot
+    /// delete what was destroyed; to be repeated with every new version
+    PrepareVault {
+        /// The database, as somebody who may make tables
+        #[arg(long, value_name = "URL", env = "ROLLCALL_OWNER_VAULT_DATABASE", hide_env_values = true)]
+        database: Database,
+        /// The role of the service for its keys; it must exist
+        #[arg(long, value_parser = role_name)]
         role: String,
     },
 }
@@ -35,22 +46,38 @@ const GRANTS: &str = "
     grant usage, create on schema rollcall_read, rollcall_read_next, rollcall_read_before to $role;
     grant select, insert, update, delete, truncate on all tables in schema rollcall_read to $role;";
 
+/// It adds and replaces keys; it deletes nothing but secrets, and the ledger of destructions only grows.
+const VAULT_GRANTS: &str = "
+    grant usage on schema rollcall_vault to $role;
+    grant select, insert, update on rollcall_vault.vault, rollcall_vault.subject_key, rollcall_vault.app_key,
+        rollcall_vault.app_secret, rollcall_vault.signer, rollcall_vault.witnessed to $role;
+    grant delete on rollcall_vault.app_secret to $role;
+    grant select, insert on rollcall_vault.destruction to $role;
+    grant select on rollcall_vault_history to $role;";
+
+fn role_name(text: &str) -> Result<String, String> {
+    let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    fits.then(|| text.to_owned()).ok_or_else(|| "the name of a role is letters, digits and _".into())
+}
+
 pub(super) fn run(task: Task) -> Result<ExitCode, Failure> {
-    let Task::Prepare { database, role } = task;
-    if role.is_empty() || !role.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-        return Err("the name of a role is letters, digits and _".into());
-    }
     runtime()?.block_on(async {
-        drop(Postgres::open(&database, Mode::Append).await?);
-        drop(ReadStore::connect(database.pool(2)?, ALL).await?);
+        let (database, role, grants) = match task {
+            Task::Prepare { database, role } => {
+                drop(Postgres::open(&database, Mode::Append).await?);
+                drop(ReadStore::connect(database.pool(2)?, ALL).await?);
+                let schemas = "create schema if not exists rollcall_read_next;
+                    create schema if not exists rollcall_read_before;";
+                (database, role, format!("{schemas} {GRANTS}"))
+            }
+            Task::PrepareVault { database, role } => {
+                key_tree::prepare(&database).await?;
+                (database, role, VAULT_GRANTS.into())
+            }
+        };
+        let grants = grants.replace("$role", &format!("\"{role}\""));
         let client = database.connect(None).await?;
-        let grants = GRANTS.replace("$role", &format!("\"{role}\""));
-        let schemas =
-            "create schema if not exists rollcall_read_next; create schema if not exists rollcall_read_before;";
-        client
-            .batch_execute(&format!("begin; {schemas} {grants} commit"))
-            .await
-            .map_err(crate::database::Error::from)?;
+        client.batch_execute(&format!("begin; {grants} commit")).await.map_err(crate::database::Error::from)?;
         println!("the tables are there, and {role} may use them");
         Ok(ExitCode::SUCCESS)
     })

@@ -7,7 +7,9 @@ use std::process::ExitCode;
 
 use tokio_postgres::{Client, Row};
 
-use super::wiring::LogPlace;
+#[cfg(feature = "vault-transit")]
+use super::wiring::CellSpec;
+use super::wiring::{KeyOptions, LogPlace};
 use super::{Data, Failure, runtime};
 
 /// What was found.
@@ -22,6 +24,8 @@ enum Found {
 #[derive(Default)]
 struct Visit {
     bad: u32,
+    /// Of which server it speaks, where there are two.
+    of: &'static str,
 }
 
 impl Visit {
@@ -31,7 +35,8 @@ impl Visit {
             Found::Note => "note",
             Found::Bad => "BAD ",
         };
-        println!("{word}  {what}: {how}");
+        let of = self.of;
+        println!("{word}  {of}{what}: {how}");
         self.bad += u32::from(found == Found::Bad);
     }
 
@@ -59,6 +64,8 @@ const FREE_MIN: u64 = 1 << 30;
 /// Connections that a node opens at most: reading events, reading rows, and one each to append, follow, project and hold
 /// the lease.
 const CONNECTIONS_MAX: i64 = 8 + 16 + 4;
+/// For its keys: reading them, and one each to write and to look.
+const VAULT_CONNECTIONS_MAX: i64 = 4 + 2;
 
 pub(super) fn run(data: &Data) -> Result<ExitCode, Failure> {
     let place = data.place();
@@ -77,17 +84,23 @@ pub(super) fn run(data: &Data) -> Result<ExitCode, Failure> {
             database.clone()
         }
     };
-    if let Some(database) = database {
-        runtime()?.block_on(async {
+    runtime()?.block_on(async {
+        if let Some(database) = database {
             match database.connect(None).await {
-                Ok(client) => server(&mut visit, &client).await,
-                Err(error) => {
-                    visit.say(Found::Bad, "database", error);
-                    Ok(())
-                }
+                Ok(client) => server(&mut visit, &client).await?,
+                Err(error) => visit.say(Found::Bad, "database", error),
             }
-        })?;
-    }
+        }
+        visit.of = "keys: ";
+        root(&mut visit, &place.keys);
+        if let Some(database) = &place.keys.database {
+            match database.connect(None).await {
+                Ok(client) => keys(&mut visit, &client).await?,
+                Err(error) => visit.say(Found::Bad, "database", error),
+            }
+        }
+        Ok::<_, Failure>(())
+    })?;
     match visit.bad {
         0 => Ok(ExitCode::SUCCESS),
         bad => {
@@ -136,7 +149,7 @@ const RIGHTS: &str = "select has_column_privilege('rollcall_log.event', 'core', 
 
 async fn server(visit: &mut Visit, client: &Client) -> Result<(), Failure> {
     let row = client.query_typed_one(ASKED, &[]).await.map_err(crate::database::Error::from)?;
-    settings(visit, &row).map_err(crate::database::Error::from)?;
+    settings(visit, &row, CONNECTIONS_MAX).map_err(crate::database::Error::from)?;
     if !row.get::<_, bool>(15) {
         visit.say(Found::Note, "log", "it is not there yet: `rollcall database prepare`, or the first start, makes it");
         return Ok(());
@@ -155,7 +168,62 @@ async fn server(visit: &mut Visit, client: &Client) -> Result<(), Failure> {
     Ok(())
 }
 
-fn settings(visit: &mut Visit, row: &Row) -> Result<(), tokio_postgres::Error> {
+/// What the role may do to keys that it need not.
+const VAULT_RIGHTS: &str = "select has_table_privilege('rollcall_vault.destruction', 'update'),
+    has_table_privilege('rollcall_vault.destruction', 'delete'),
+    has_table_privilege('rollcall_vault.subject_key', 'delete'),
+    pg_get_userbyid(c.relowner) = current_user, to_regclass('rollcall_log.event') is not null
+    from pg_class c where c.oid = 'rollcall_vault.destruction'::regclass";
+
+async fn keys(visit: &mut Visit, client: &Client) -> Result<(), Failure> {
+    let failed = crate::database::Error::from;
+    let row = client.query_typed_one(ASKED, &[]).await.map_err(failed)?;
+    settings(visit, &row, VAULT_CONNECTIONS_MAX).map_err(failed)?;
+    visit.must(row.get::<_, &str>(4) != "off", "flushed commits", row.get::<_, &str>(4), "a lost key is lost data");
+    let there = client.query_typed_one("select to_regclass('rollcall_vault.vault') is not null", &[]).await;
+    if !there.map_err(failed)?.get::<_, bool>(0) {
+        let advice = "it is not there yet: `rollcall database prepare-vault`, or the first start, makes it";
+        visit.say(Found::Note, "vault", advice);
+        return Ok(());
+    }
+    let rights = client.query_typed_one(VAULT_RIGHTS, &[]).await.map_err(failed)?;
+    let may = (0..4).any(|at| rights.get::<_, bool>(at));
+    visit.should(
+        !may,
+        "rights of the role",
+        if may { "it may change the ledger of destructions" } else { "it may add to the ledger of destructions" },
+        "use a role that `rollcall database prepare-vault --role` made able to do no more than it must",
+    );
+    let apart = !rights.get::<_, bool>(4);
+    let is = if apart { "apart from the log" } else { "that of the log" };
+    visit.should(
+        apart,
+        "database",
+        is,
+        "one backup then holds both what is sealed and the keys, as long as its root lives",
+    );
+    Ok(())
+}
+
+/// Whether the root can be had.
+fn root(visit: &mut Visit, keys: &KeyOptions) {
+    #[cfg(feature = "vault-transit")]
+    if matches!(keys.cell, CellSpec::Transit(_)) {
+        for name in ["VAULT_ADDR", "VAULT_TOKEN"] {
+            let set = std::env::var_os(name).is_some_and(|value| !value.is_empty());
+            visit.must(set, name, if set { "set" } else { "not set" }, "the root cell is in HashiCorp Vault");
+        }
+        return;
+    }
+    visit.must(
+        keys.database.is_none(),
+        "root cell",
+        "a file of this machine",
+        "keys in a database serve many nodes: use --root-cell transit:KEY",
+    );
+}
+
+fn settings(visit: &mut Visit, row: &Row, connections_max: i64) -> Result<(), tokio_postgres::Error> {
     let text = |at: usize| row.try_get::<_, &str>(at);
     let number: i32 = row.try_get(0)?;
     visit.must(number >= 130_000, "version", text(1)?, "13 or later is needed");
@@ -182,8 +250,8 @@ fn settings(visit: &mut Visit, row: &Row) -> Result<(), tokio_postgres::Error> {
     let on_error = row.try_get::<_, Option<&str>>(7)?.unwrap_or("0");
     visit.should(on_error == "0", "log_parameter_max_length_on_error", on_error, "parameters of errors are logged");
     let connections: i64 = row.try_get(8)?;
-    let needed = format!("{connections}, of which a node takes up to {CONNECTIONS_MAX}");
-    visit.must(connections > CONNECTIONS_MAX, "max_connections", needed, "raise it");
+    let needed = format!("{connections}, of which a node takes up to {connections_max}");
+    visit.must(connections > connections_max, "max_connections", needed, "raise it");
     visit.must(!row.try_get::<_, bool>(9)?, "primary", !row.try_get::<_, bool>(9)?, "a standby takes no commands");
     let superuser = row.try_get::<_, Option<bool>>(10)?.unwrap_or(false);
     visit.should(!superuser, "role", text(11)?, "a superuser can do anything to the log");

@@ -211,7 +211,7 @@ fn with_engine(
 }
 
 async fn applied(engine: &Engine) -> Result<(), Failure> {
-    Ok(engine.applied_up_to(engine.log().head()).await?)
+    Ok(engine.all_applied().await?)
 }
 
 /// Takes every erasure that is due to its end.

@@ -9,7 +9,10 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
 use rollcall_schemas::ids::SecretId;
 use rollcall_schemas::plain::{ApiScope, Environment, FriendPermission, Plan};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{FilterExt as _, filter_fn};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, fmt};
 
 mod apps;
 mod audit;
@@ -51,7 +54,7 @@ struct Data {
 
 impl Data {
     fn place(&self) -> Place {
-        let keys = self.keys.clone().over(None, None);
+        let keys = self.keys.clone().over(None, None, None);
         Place { dir: self.data_dir.clone(), keys, log: self.servers.clone().over(None, None) }
     }
 
@@ -81,11 +84,15 @@ impl Servers {
     }
 }
 
-/// Where the root of the keys is.
+/// Where the keys are.
 #[derive(Args, Clone)]
-#[group(id = "where-the-root-is")]
+#[group(id = "where-the-keys-are")]
 struct Keys {
-    /// Where the root key lives: local, local:FILE or split:CELL,CELL [default: local]
+    /// PostgreSQL database for the keys, best one of its own with a role of its own, so that many nodes share them;
+    /// without it, they are in the data directory of one node
+    #[arg(long, value_name = "URL", env = "ROLLCALL_VAULT_DATABASE", hide_env_values = true)]
+    vault_database: Option<Database>,
+    /// Where the root key lives: local, local:FILE, split:CELL,CELL or transit:KEY [default: local]
     #[arg(long, value_name = "CELL", env = "ROLLCALL_ROOT_CELL", value_parser = config::root_cell)]
     root_cell: Option<CellSpec>,
     /// Accept a file system on which an overwritten root key survives
@@ -95,8 +102,9 @@ struct Keys {
 
 impl Keys {
     /// With what the configuration file says where nothing stronger does.
-    fn over(self, cell: Option<CellSpec>, allow: Option<bool>) -> KeyOptions {
+    fn over(self, database: Option<Database>, cell: Option<CellSpec>, allow: Option<bool>) -> KeyOptions {
         KeyOptions {
+            database: self.vault_database.or(database),
             cell: self.root_cell.or(cell).unwrap_or_default(),
             allow_unsuitable_mount: self.allow_unsuitable_mount || allow.unwrap_or_default(),
         }
@@ -106,7 +114,7 @@ impl Keys {
 #[derive(Subcommand)]
 enum Task {
     /// Run the service
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// List, create and change apps of a stopped data directory
     #[command(subcommand)]
     Apps(AppsTask),
@@ -140,15 +148,8 @@ enum Task {
     /// Show users and lists of a stopped data directory as they were at a moment, or explain a refusal; prints JSON and
     /// changes nothing
     Replay(replay::Options),
-    /// Move the log of a stopped data directory to another backend; keys stay where they are. What was cut short goes on
-    /// where it stopped
-    Copy {
-        /// embedded, postgres://… or esdb://…
-        #[arg(long, value_parser = config::target)]
-        to: LogPlace,
-        #[command(flatten)]
-        data: Data,
-    },
+    /// Move the log of a stopped service to another backend, and its keys. What was cut short goes on where it stopped
+    Copy(Box<copy::Options>),
     /// Prepare a PostgreSQL database for a service that does not own it
     #[command(subcommand)]
     Database(database::Task),
@@ -318,14 +319,14 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     log_to_stderr();
     let result = match cli.command {
-        Task::Serve(args) => serve::run(args),
+        Task::Serve(args) => serve::run(*args),
         Task::Apps(task) => apps::run(task),
         Task::Erasure(task) => erasure::run(task),
         Task::Audit(task) => audit::run(task),
         Task::Recover { data } => recover::run(&data),
         Task::Database(task) => database::run(task),
         Task::Doctor { data } => doctor::run(&data),
-        Task::Copy { to, data } => copy::run(&data, to),
+        Task::Copy(options) => copy::run(&options),
         Task::Replay(options) => replay::run(&options),
         Task::Keys(task) => keys::run(&task),
         Task::Rebuild { model, data } => models::rebuild(&model, &data),
@@ -344,16 +345,16 @@ pub fn main() -> ExitCode {
 /// Why a command ended badly: a sentence for a person.
 type Failure = Box<dyn std::error::Error>;
 
+/// Libraries that speak for themselves where this program says what it made of it: what strangers send that is not HTTP is
+/// no error of the service's, and what is said to the Vault of the root may hold the root.
+const SILENT: &[&str] = &["actix_http", "rustify", "vaultrs"];
+
 fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("ROLLCALL_LOG").unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn"));
-    // What strangers send that is not HTTP is no error of the service's.
-    let filter = match "actix_http=off".parse() {
-        Ok(directive) => filter.add_directive(directive),
-        Err(_) => filter,
-    };
+    let wanted = EnvFilter::try_from_env("ROLLCALL_LOG").unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn"));
+    let heard = filter_fn(|of| !SILENT.contains(&of.target().split("::").next().unwrap_or_default()));
     // Colours are for a terminal; in a file they only get in the way.
-    let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
+    let lines = fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(lines.with_filter(wanted.and(heard))).init();
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, std::io::Error> {

@@ -47,7 +47,11 @@ impl Settings {
             listen: args.listen.or(file.listen).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
             place: Place {
                 dir: args.data_dir.or(file.data_dir).unwrap_or_else(|| "./data".into()),
-                keys: args.keys.over(file.root_cell.map(|FileCell(cell)| cell), file.allow_unsuitable_mount),
+                keys: args.keys.over(
+                    file.vault_database.map(|FileDatabase(database)| database),
+                    file.root_cell.map(|FileCell(cell)| cell),
+                    file.allow_unsuitable_mount,
+                ),
                 log: args.servers.over(
                     file.database.map(|FileDatabase(database)| database),
                     file.kurrentdb.as_deref().map(config::kurrentdb).transpose()?,

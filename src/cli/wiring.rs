@@ -19,7 +19,8 @@ use crate::engine::{Limits, projector, rebuild};
 use crate::eventlog::kurrentdb::{self, Kurrent};
 use crate::eventlog::postgres::{Mode, Postgres};
 use crate::eventlog::{self, EventLog};
-pub use crate::privacy::embedded::{CellSpec, Options as KeyOptions};
+use crate::privacy::key_tree::KeyTree;
+pub use crate::privacy::key_tree::{CellSpec, Options as KeyOptions};
 use crate::privacy::{self, Vault};
 
 /// Why a data directory cannot be opened.
@@ -39,6 +40,12 @@ pub enum Error {
     /// There is nothing in it.
     #[error("there is no rollcall data in {0}; check --data-dir, or start the service once with `rollcall serve`")]
     Missing(PathBuf),
+    /// Keys in a database are for many nodes, and these share everything else too.
+    #[error(
+        "keys in a database (--vault-database) serve many nodes, which share log and read models too: name the database \
+         for these (--database)"
+    )]
+    HalfShared,
     /// It cannot be copied.
     #[error("the data directory cannot be copied, set TMPDIR to a directory with space: {0}")]
     Scratch(std::io::Error),
@@ -177,6 +184,10 @@ impl Place {
     }
 
     fn must_exist(&self) -> Result<(), Error> {
+        // A node that shares its keys holds nothing that is nowhere else.
+        if self.keys.database.is_some() {
+            return Ok(());
+        }
         let file = if self.log == LogPlace::Embedded { "log.db" } else { "vault.db" };
         if self.dir.join(file).is_file() { Ok(()) } else { Err(Error::Missing(self.dir.clone())) }
     }
@@ -217,16 +228,11 @@ impl DataDir {
     /// It cannot be made, is in use, or is damaged.
     pub fn create(place: &Place) -> Result<Self, Error> {
         let path = place.dir.as_path();
-        let unusable = |source| Error::Unusable { path: path.into(), source };
-        std::fs::create_dir_all(path).map_err(unusable)?;
-        restrict(path).map_err(unusable)?;
-        let lock = File::create(path.join("lock")).map_err(unusable)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Error::Locked(path.into())),
-            Err(TryLockError::Error(source)) => return Err(unusable(source)),
+        let lock = lock(path)?;
+        if place.keys.database.is_some() && place.log.database().is_none() {
+            return Err(Error::HalfShared);
         }
-        let vault = privacy::embedded::Embedded::open(path, &place.keys)?;
+        let vault = KeyTree::open(path, &place.keys)?;
         let background = place.background()?;
         let (log, read) = place.stores(vault.id(), &background)?;
         Ok(Self {
@@ -392,12 +398,36 @@ impl Copy {
         };
         Ok(Self {
             log,
-            vault: Arc::new(privacy::embedded::Embedded::open_copy(&to.join("vault.db"), path, &place.keys)?),
+            vault: Arc::new(KeyTree::open_to_read(&to.join("vault.db"), path, &place.keys)?),
             read: Arc::new(ReadStore::open(&to.join("read.db"))?),
             _background: background,
             _scratch: scratch,
             _lock: lock,
         })
+    }
+}
+
+/// Moves the keys of a service that nobody runs to where `to` says.
+///
+/// # Errors
+/// The directory is in use, there are other keys already, or something cannot be read or written; it may be repeated.
+pub fn move_keys(place: &Place, to: &KeyOptions) -> Result<(), Error> {
+    place.must_exist()?;
+    let _lock = lock(&place.dir)?;
+    KeyTree::open(&place.dir, &place.keys)?.move_to(&place.dir, to)?;
+    Ok(())
+}
+
+/// Makes the data directory, if it is missing, and keeps other processes out of it.
+fn lock(path: &Path) -> Result<File, Error> {
+    let unusable = |source| Error::Unusable { path: path.into(), source };
+    std::fs::create_dir_all(path).map_err(unusable)?;
+    restrict(path).map_err(unusable)?;
+    let lock = File::create(path.join("lock")).map_err(unusable)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(Error::Locked(path.into())),
+        Err(TryLockError::Error(source)) => Err(unusable(source)),
     }
 }
 

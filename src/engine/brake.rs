@@ -28,16 +28,29 @@ impl Brake {
         while taken.front().is_some_and(|(at, _)| *at + WINDOW <= now) {
             taken.pop_front();
         }
-        let within: u32 = taken.iter().map(|(_, count)| count).sum();
-        // One call may ask for more than the limit only where nothing was asked before it.
-        if within > 0 && within.saturating_add(erasures) > max {
-            let oldest = taken.front().map_or(now, |(at, _)| *at);
-            let wait = (oldest + WINDOW - now).num_seconds().clamp(1, WINDOW.num_seconds());
-            return Err(u32::try_from(wait).unwrap_or(60));
-        }
+        check(taken.make_contiguous(), erasures, max, now)?;
         taken.push_back((now, erasures));
         Ok(())
     }
+}
+
+/// Whether so many erasures may be requested after those that were, oldest first; if not, in how many seconds to ask
+/// again.
+pub(super) fn check(
+    requested: &[(DateTime<Utc>, u32)],
+    erasures: u32,
+    max: u32,
+    now: DateTime<Utc>,
+) -> Result<(), u32> {
+    let within = requested.iter().filter(|(at, _)| *at + WINDOW > now);
+    let counted: u32 = within.clone().map(|(_, count)| count).sum();
+    // One call may ask for more than the limit only where nothing was asked before it.
+    if max == 0 || counted == 0 || counted.saturating_add(erasures) <= max {
+        return Ok(());
+    }
+    let oldest = within.map(|(at, _)| *at).next().unwrap_or(now);
+    let wait = (oldest + WINDOW - now).num_seconds().clamp(1, WINDOW.num_seconds());
+    Err(u32::try_from(wait).unwrap_or(60))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::clock::Clock;
 use super::directory::Hold;
+use super::nodes::Elsewhere;
 use crate::domain::{self, Command, Context, Decision, Refusal, Reply, State, World};
 use crate::privacy::Tag;
 
@@ -49,6 +50,8 @@ pub(super) struct Submitted {
     pub epoch: u64,
     /// States the submitter loaded because the loop did not have them.
     pub loaded: Vec<Loaded>,
+    /// Whether a refusal must not rest on states that were loaded before the loop began again: then it is no answer.
+    pub confirms: bool,
     /// Numbers of friends the submitter counted.
     pub counted: Vec<(SubjectRef, usize)>,
     /// Reservations that live as long as the command.
@@ -155,9 +158,32 @@ impl Cache {
     }
 
     fn install(&mut self, loaded: Loaded) {
-        if !self.states.contains(&loaded.stream) {
-            self.bytes += loaded.state.weight() + ENTRY_BYTES;
-            self.states.put(loaded.stream, Cached { state: loaded.state, revision: loaded.revision });
+        match self.states.peek(&loaded.stream) {
+            // What was decided since it was loaded counts; what another node appended meanwhile does too.
+            Some(cached) if cached.revision >= loaded.revision => return,
+            Some(_) => self.drop_state(&loaded.stream),
+            None => {}
+        }
+        self.bytes += loaded.state.weight() + ENTRY_BYTES;
+        self.states.put(loaded.stream, Cached { state: loaded.state, revision: loaded.revision });
+    }
+
+    fn drop_state(&mut self, stream: &Stream) {
+        if let Some(cached) = self.states.pop(stream) {
+            self.bytes = self.bytes.saturating_sub(cached.state.weight() + ENTRY_BYTES);
+        }
+    }
+
+    /// The log holds an event of this stream at this revision, appended here or by another node.
+    fn learn(&mut self, stream: &Stream, revision: u64) {
+        if self.states.peek(stream).is_some_and(|cached| cached.revision >= revision) {
+            return;
+        }
+        self.drop_state(stream);
+        if let Stream::Friendship(pair) = stream {
+            for subject in pair.both() {
+                self.friends.pop(&subject);
+            }
         }
     }
 
@@ -199,6 +225,7 @@ pub(super) fn run(
     epoch: &AtomicU64,
     clock: &Clock,
     limits: Limits,
+    elsewhere: &Elsewhere,
     breathe: &dyn Fn(),
 ) {
     let mut cache = Cache::new();
@@ -211,6 +238,7 @@ pub(super) fn run(
             cache = Cache::new();
             believed = current;
         }
+        elsewhere.take().iter().for_each(|(stream, revision)| cache.learn(stream, *revision));
         let stopping = taken.iter().any(Option::is_none);
         let decided: Vec<_> =
             taken.drain(..).flatten().filter_map(|submitted| decide(&mut cache, believed, submitted, clock)).collect();
@@ -226,6 +254,10 @@ fn decide(cache: &mut Cache, believed: u64, mut submitted: Submitted, clock: &Cl
     if submitted.epoch != believed {
         submitted.loaded.clear();
         submitted.counted.clear();
+        if submitted.confirms {
+            let _ = submitted.answer.send(Answer::Conflict);
+            return None;
+        }
     }
     for loaded in submitted.loaded.drain(..) {
         cache.install(loaded);

@@ -1,7 +1,8 @@
 //! Which subject a userId is: the read model's answer, corrected by what it has not applied yet.
 //!
 //! A userId that is used for the first time is reserved here before its first event is decided, so that two commands
-//! in flight agree on its subject. The reservation lives as long as a command holds it or an event was recorded.
+//! in flight agree on its subject. The reservation lives as long as a command holds it or an event was recorded. Where
+//! other nodes introduce users too, its tag is claimed among all of them first.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -121,16 +122,15 @@ impl Directory {
                     if pending.recorded.is_some() {
                         return Ok(Some(known(pending.subject)));
                     }
-                    // A reservation nobody recorded is not known to those who only look.
-                    if !introduce {
+                    if introduce {
+                        pending.holders += 1;
+                        let subject = pending.subject;
+                        return Ok(Some(Found { subject, hold: Some(hold(subject)), fresh: false }));
+                    }
+                    // A reservation nobody recorded is not known to those who only look; another node may have.
+                    if !self.vault.is_shared() {
                         return Ok(None);
                     }
-                    pending.holders += 1;
-                    return Ok(Some(Found {
-                        subject: pending.subject,
-                        hold: Some(hold(pending.subject)),
-                        fresh: false,
-                    }));
                 }
                 (waiting.generation, waiting.forgotten.contains_key(&tag))
             };
@@ -142,10 +142,20 @@ impl Directory {
             if !introduce {
                 return Ok(None);
             }
-            let subject = match allocated {
+            let ours = match allocated {
                 Some(subject) => subject,
                 None => *allocated.insert(self.vault.allocate()?),
             };
+            let subject = match read.claims().filter(|_| self.vault.is_shared()) {
+                Some(claims) => claims.claim(tag, ours).await?,
+                None => ours,
+            };
+            // A claim goes when the directory holds the user: who finds none may have come too late for it.
+            if self.vault.is_shared()
+                && let Some(subject) = rollcall_projections::user_directory::subject_of(read, app, tag).await?
+            {
+                return Ok(Some(known(subject)));
+            }
             let mut waiting = lock(&self.waiting);
             // What the read model said may be old by now: somebody reserved, or a reservation was recorded and settled.
             if waiting.pending.contains_key(&tag) || waiting.generation != generation {
@@ -153,7 +163,7 @@ impl Directory {
             }
             waiting.pending.insert(tag, Pending { subject, holders: 1, recorded: None });
             waiting.tags.insert(subject, tag);
-            return Ok(Some(Found { subject, hold: Some(hold(subject)), fresh: true }));
+            return Ok(Some(Found { subject, hold: Some(hold(subject)), fresh: subject == ours }));
         }
     }
 
@@ -162,6 +172,11 @@ impl Directory {
         let mut waiting = lock(&self.waiting);
         if let Some(pending) = waiting.pending.remove(&tag) {
             waiting.tags.remove(&pending.subject);
+        }
+        // Where other nodes may have introduced the userId anew meanwhile, only what the read model says counts: who finds
+        // the one who was forgotten there is refused, and looks again when the read model knows.
+        if self.vault.is_shared() {
+            return;
         }
         waiting.forgotten.insert(tag, position);
         waiting.settled.push(std::cmp::Reverse((position, tag)));
@@ -201,11 +216,11 @@ mod tests {
     use rollcall_projections::store::ReadStore;
 
     use super::{AppId, Directory, Found, UserId};
-    use crate::privacy::{Vault as _, embedded::Embedded};
+    use crate::privacy::{Vault as _, key_tree::KeyTree};
 
     struct Given {
         _dir: tempfile::TempDir,
-        vault: std::sync::Arc<Embedded>,
+        vault: std::sync::Arc<KeyTree>,
         read: ReadStore,
         directory: Directory,
     }
@@ -213,7 +228,7 @@ mod tests {
     impl Given {
         fn nothing() -> Self {
             let dir = tempfile::tempdir().unwrap();
-            let vault = std::sync::Arc::new(Embedded::open(dir.path(), &Default::default()).unwrap());
+            let vault = std::sync::Arc::new(KeyTree::open(dir.path(), &Default::default()).unwrap());
             let read = ReadStore::open(&dir.path().join("read.db")).unwrap();
             let directory = Directory::new(vault.clone());
             Self { _dir: dir, vault, read, directory }

@@ -20,20 +20,31 @@ const KEYS_LIVE: chrono::Duration = chrono::Duration::hours(24);
 pub async fn run(engine: Arc<Engine>, stop: CancellationToken) {
     let mut keys_expired: Option<Instant> = None;
     loop {
-        if keys_expired.is_none_or(|at| at.elapsed() >= KEYS_EVERY) {
-            keys_expired = Some(Instant::now());
-            if let Err(error) = engine.log().expire_outcomes(engine.now() - KEYS_LIVE).await {
-                tracing::debug!(%error, "old idempotency keys could not be forgotten for now");
+        if engine.leads() {
+            if keys_expired.is_none_or(|at| at.elapsed() >= KEYS_EVERY) {
+                keys_expired = Some(Instant::now());
+                if let Err(error) = forget_old(&engine).await {
+                    tracing::debug!(%error, "old idempotency keys and claims could not be forgotten for now");
+                }
             }
-        }
-        if let Err(error) = expire_due(&engine).await {
-            tracing::debug!(%error, "ended bans could not be recorded for now");
+            if let Err(error) = expire_due(&engine).await {
+                tracing::debug!(%error, "ended bans could not be recorded for now");
+            }
         }
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
             () = stop.cancelled() => return,
         }
     }
+}
+
+async fn forget_old(engine: &Engine) -> Result<(), Error> {
+    engine.log().expire_outcomes(engine.now() - KEYS_LIVE).await?;
+    if let Some(claims) = engine.read().claims() {
+        engine.all_applied().await?;
+        claims.forget_old().await?;
+    }
+    Ok(())
 }
 
 async fn expire_due(engine: &Engine) -> Result<(), Error> {

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::sync::Notify;
+
 use super::apps::Apps;
 use super::journal;
+use super::nodes::Elsewhere;
 use super::projector::{Error, Projector};
 use super::restricted::Restricted;
 
@@ -16,14 +19,14 @@ const BATCH_MAX: usize = 10_000;
 pub(super) struct Memory {
     pub(super) restricted: Arc<Restricted>,
     pub(super) apps: Arc<Apps>,
-    followed: AtomicU64,
+    /// Where other nodes append too, what they appended to.
+    pub(super) elsewhere: Option<Arc<Elsewhere>>,
+    /// Told of erasures that another node has taken.
+    pub(super) erasures: Arc<Notify>,
+    pub(super) followed: AtomicU64,
 }
 
 impl Memory {
-    pub(super) fn new(restricted: Arc<Restricted>, apps: Arc<Apps>) -> Self {
-        Self { restricted, apps, followed: AtomicU64::new(0) }
-    }
-
     /// Everything up to there is in memory already.
     pub(super) fn loaded(&self, applied: u64) {
         self.followed.store(applied, Ordering::Release);
@@ -41,6 +44,14 @@ impl Memory {
             let events = projector.log.read_all(followed, left.min(BATCH_MAX)).await?;
             let Some(last) = events.last() else { break };
             for raw in &events {
+                if let Some(elsewhere) = &self.elsewhere {
+                    if let Ok(stream) = raw.stream.parse() {
+                        elsewhere.saw(stream, raw.revision);
+                    }
+                    if raw.name == "erasure.requested" {
+                        self.erasures.notify_one();
+                    }
+                }
                 apps_changed |= raw.name.starts_with("app.");
                 if Restricted::follows(&raw.name)
                     && let Ok(recorded) = journal::decode(raw)

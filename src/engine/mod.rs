@@ -22,7 +22,7 @@ use crate::domain::command::ErasureStep;
 use crate::domain::values::UserId;
 use crate::domain::{Command, Context, Refusal, Reply, State, erasure, user};
 use crate::eventlog::EventLog;
-use crate::privacy::{self, Tag, Vault};
+use crate::privacy::{Tag, Vault};
 
 pub mod api_keys;
 pub mod apps;
@@ -36,6 +36,8 @@ pub mod expiry;
 pub mod journal;
 mod load;
 mod memory;
+mod nodes;
+mod opening;
 pub mod projector;
 pub mod reads;
 pub mod rebuild;
@@ -127,10 +129,12 @@ pub struct Engine {
     ready: Arc<AtomicBool>,
     brake: Brake,
     restricted: Arc<Restricted>,
+    nodes: Nodes,
 }
 
 use apps::Apps;
 use brake::Brake;
+use nodes::Nodes;
 use restricted::Restricted;
 
 /// Marks an idempotency key as running until dropped.
@@ -201,17 +205,35 @@ impl Engine {
         self.ready.load(Ordering::Acquire) && self.log.broken().is_none()
     }
 
+    /// Whether this node does what one node does for all: whoever applies events also ends bans, erases and rotates keys.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.nodes.turn.is_ours()
+    }
+
+    /// Waits until the read models hold everything that was recorded before this call, by whichever node.
+    ///
+    /// # Errors
+    /// [`Error::Behind`] when that takes too long, or the log is unavailable.
+    pub async fn all_applied(&self) -> Result<(), Error> {
+        self.applied_up_to(self.nodes.latest(&self.log).await?).await
+    }
+
     /// Told whenever an erasure may have something to do.
     #[must_use]
     pub fn erasures(&self) -> Arc<Notify> {
         self.erasures.clone()
     }
 
-    /// Waits until the read models hold the last acknowledged command of the app: a caller reads what it wrote.
+    /// Waits until the read models hold the last acknowledged command of the app: a caller reads what it wrote, through
+    /// whichever node.
     ///
     /// # Errors
     /// [`Error::Behind`] when that takes too long.
     pub async fn caught_up(&self, app: &AppId) -> Result<(), Error> {
+        if self.nodes.are_there {
+            return self.all_applied().await;
+        }
         match self.apps.get(app.as_str()) {
             Some(app) => self.applied_up_to(app.acknowledged()).await,
             None => Ok(()),
@@ -259,62 +281,6 @@ impl Engine {
         Ok(self.vault.tag(app, user_id.as_str())?)
     }
 
-    /// Opens a text a read model stores; `None`: it is erased.
-    ///
-    /// # Errors
-    /// The vault is unavailable, or the value does not belong there.
-    pub fn open_text(&self, app: &AppId, subject: SubjectRef, sealed: &[u8]) -> Result<Option<String>, Error> {
-        self.open_value(app, subject, sealed)
-    }
-
-    /// Opens a JSON value a read model stores; `None`: it is erased.
-    ///
-    /// # Errors
-    /// The vault is unavailable, or the value does not belong there.
-    pub fn open_json(
-        &self,
-        app: &AppId,
-        subject: SubjectRef,
-        sealed: &[u8],
-    ) -> Result<Option<serde_json::Value>, Error> {
-        self.open_value(app, subject, sealed)
-    }
-
-    /// Opens a value of any type a read model stores; `None`: it is erased.
-    ///
-    /// # Errors
-    /// The vault is unavailable, or the value does not belong there.
-    pub fn open_value<T: serde::de::DeserializeOwned>(
-        &self,
-        app: &AppId,
-        subject: SubjectRef,
-        sealed: &[u8],
-    ) -> Result<Option<T>, Error> {
-        if self.restricted.hides(subject, sealed) {
-            return Ok(None);
-        }
-        match self.vault.open_stored(app, subject, sealed) {
-            Ok(json) => serde_json::from_slice(&json)
-                .map(Some)
-                .map_err(|error| Error::Unavailable(format!("a stored value has another type: {error}"))),
-            Err(privacy::Error::Erased) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// The userIds of subjects, in their order; `None`: forgotten.
-    ///
-    /// # Errors
-    /// The vault or the read models are unavailable.
-    pub async fn user_ids(&self, app: &AppId, subjects: &[SubjectRef]) -> Result<Vec<Option<String>>, Error> {
-        let sealed = rollcall_projections::user_directory::user_ids(&self.read, app, subjects).await?;
-        subjects
-            .iter()
-            .zip(sealed)
-            .map(|(subject, sealed)| sealed.map_or(Ok(None), |sealed| self.open_text(app, *subject, &sealed)))
-            .collect()
-    }
-
     /// Does what a command asks. When it returns, the events are durable.
     ///
     /// # Errors
@@ -330,20 +296,28 @@ impl Engine {
         {
             return self.replay(caller, guard, fingerprint, &outcome);
         }
-        self.brake(caller, &command)?;
+        self.brake(caller, &command).await?;
         let done = self.decide_durably(caller, command, guard).await;
         drop(running);
         done
     }
 
-    fn brake(&self, caller: &Caller, command: &Command) -> Result<(), Error> {
+    async fn brake(&self, caller: &Caller, command: &Command) -> Result<(), Error> {
         let (Command::Deactivate(who, _) | Command::Forget(who, _)) = command else { return Ok(()) };
         let max = self.apps.get(caller.app.as_str()).map_or(0, |app| app.settings.erasures_per_minute_max);
         if caller.overrides_brake {
             return Ok(());
         }
         let erasures = u32::try_from(who.len()).unwrap_or(u32::MAX);
-        self.brake.take(&caller.app, erasures, max, self.clock.now()).map_err(|seconds| Error::Braked { seconds })
+        let (now, braked) = (self.clock.now(), |seconds| Error::Braked { seconds });
+        if self.nodes.are_there && max > 0 {
+            // What other nodes were asked; this one's memory knows what is on its way here.
+            self.all_applied().await?;
+            let newest = rollcall_projections::erasure_ledger::page(&self.read, &caller.app, None, max).await?;
+            let requested: Vec<_> = newest.iter().rev().map(|erasure| (erasure.requested_at, 1)).collect();
+            brake::check(&requested, erasures, max, now).map_err(braked)?;
+        }
+        self.brake.take(&caller.app, erasures, max, now).map_err(braked)
     }
 
     async fn decide_durably(
@@ -367,9 +341,13 @@ impl Engine {
         let mut epoch = self.epoch.load(Ordering::Acquire);
         // What one attempt reserved and had loaded is of use to the next only if the reservation lasts until then.
         let mut reserved = vec![];
+        let mut confirms = false;
         for _ in 0..ATTEMPTS_MAX {
             let resolved = self.resolve(&caller.app, command.clone()).await?;
             let command = self.complete(&caller.app, resolved.command, &context).await?;
+            if confirms {
+                loaded = load::streams(self.log.as_ref(), &command.streams(&caller.app)).await?;
+            }
             if !resolved.fresh.is_empty() {
                 loaded.extend(load::new_streams(command.streams(&caller.app), &resolved.fresh));
                 counted.extend(resolved.fresh.iter().map(|subject| (*subject, 0)));
@@ -382,6 +360,7 @@ impl Engine {
                 context: context.clone(),
                 epoch,
                 loaded: std::mem::take(&mut loaded),
+                confirms,
                 counted: std::mem::take(&mut counted),
                 holds: resolved.holds,
                 forgets: resolved.forgets,
@@ -395,6 +374,11 @@ impl Engine {
                 Ok(Answer::Done(reply, position)) => {
                     let token = self.token_of(&caller.app, &reply)?;
                     return Ok(Done { reply, token, position });
+                }
+                // Another node may have recorded a moment ago what makes it otherwise.
+                Ok(Answer::Refused(_)) if self.nodes.are_there && !confirms => {
+                    self.all_applied().await?;
+                    confirms = true;
                 }
                 Ok(Answer::Refused(refusal)) => return Err(refusal.into()),
                 Ok(Answer::Missing(streams, uncounted)) => {
@@ -511,7 +495,7 @@ impl Engine {
         }
         // Whatever was decided before must be counted: it is in the log once the commands in flight are answered,
         // and the count is only taken over what is applied. A command decided meanwhile keeps its own count.
-        self.applied_up_to(self.log.head()).await?;
+        self.all_applied().await?;
         let mut counted = Vec::with_capacity(subjects.len());
         for subject in subjects {
             let count = rollcall_projections::friend_graph::count(&self.read, *subject).await?;

@@ -82,7 +82,7 @@ pub async fn beside(
     Ok(read.refresh().await?)
 }
 
-/// Applies to read models what the service had not applied to them when it stopped.
+/// Applies to read models what the service had not applied to them when it stopped; a node that runs does so itself.
 ///
 /// # Errors
 /// The log, the vault or the read store is unavailable; what was applied stays applied.
@@ -93,7 +93,18 @@ pub async fn catch_up(
     models: &[&'static dyn Projection],
     progress: &dyn Fn(u64, u64),
 ) -> Result<(), Error> {
-    fill(log, vault, read, models, u64::MAX, progress).await
+    let turn = Turn::default();
+    turn.ask(read).await;
+    if turn.is_ours() {
+        let filled = fill(log, vault, read, models, u64::MAX, progress).await;
+        turn.let_go(read).await;
+        match filled {
+            // One was started meanwhile.
+            Err(Error::Store(store::Error::Moved(_))) => {}
+            filled => return filled,
+        }
+    }
+    Ok(read.refresh().await?)
 }
 
 async fn fill(

@@ -14,6 +14,9 @@ use crate::privacy::{Error, Rotated};
 /// When a rotation that failed is tried again, unless the next one is due before.
 const AGAIN: Duration = Duration::from_secs(3_600);
 
+/// How often a node that does not lead looks whether it does.
+const SOON: Duration = Duration::from_secs(10);
+
 /// Runs until `stop`. The time counts from the last rotation, also over restarts.
 pub async fn run(engine: Arc<Engine>, every: Option<Duration>, stop: CancellationToken) {
     let Some(every) = every else { return };
@@ -21,12 +24,16 @@ pub async fn run(engine: Arc<Engine>, every: Option<Duration>, stop: Cancellatio
     let mut failed = false;
     loop {
         let wait = match engine.vault().last_rotation() {
+            _ if !engine.leads() => SOON,
             Ok(last) if !failed => left(last, clock.now(), every),
             _ => every.min(AGAIN),
         };
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = stop.cancelled() => return,
+        }
+        if !engine.leads() {
+            continue;
         }
         let rotated = rotate(&engine).await;
         failed = rotated.is_err();

@@ -17,6 +17,7 @@ use super::clock::Clock;
 use super::decider::{self, Limits};
 use super::directory::Directory;
 use super::memory::Memory;
+use super::nodes::{Elsewhere, Nodes};
 use super::projector::{Hurry, Projector};
 use super::restricted::Restricted;
 use super::turn::Turn;
@@ -102,10 +103,12 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
             return Err(Error::OtherPast { model, position });
         }
     }
+    let shared = vault.is_shared();
     let directory = Arc::new(Directory::new(vault.clone()));
     let (applied_sender, applied) = watch::channel(applied);
     let hurry = Arc::new(Hurry::default());
     let (restricted, apps) = (Arc::new(Restricted::default()), Arc::new(Apps::default()));
+    let (erasures, elsewhere) = (Arc::new(Notify::new()), Arc::new(Elsewhere::default()));
     let turn = Turn::default();
     turn.ask(&read).await;
     let projector = Projector {
@@ -114,7 +117,13 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         vault: vault.clone(),
         directory: directory.clone(),
         applied: applied_sender,
-        memory: Memory::new(restricted.clone(), apps.clone()),
+        memory: Memory {
+            restricted: restricted.clone(),
+            apps: apps.clone(),
+            elsewhere: shared.then(|| elsewhere.clone()),
+            erasures: erasures.clone(),
+            ..Memory::default()
+        },
         turn: turn.clone(),
         hurry: hurry.clone(),
     };
@@ -126,7 +135,6 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
     projector.memory.loaded(projector::applied(&read));
 
     let (commands, submitted) = mpsc::channel(QUEUE_MAX);
-    let erasures = Arc::new(Notify::new());
     let clock = Arc::new(Clock::default());
     let epoch = Arc::new(AtomicU64::new(0));
     let ready = Arc::new(AtomicBool::new(true));
@@ -146,6 +154,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         ready: ready.clone(),
         brake: Brake::default(),
         restricted,
+        nodes: Nodes::new(shared, turn.clone()),
     });
 
     let stop = CancellationToken::new();
@@ -156,7 +165,10 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
     let threads = vec![
         spawn("decider", {
             let (epoch, log) = (epoch.clone(), log.clone());
-            move || decider::run(submitted, &batches, &epoch, &clock, limits, &|| breathe(log.as_ref(), &applied))
+            move || {
+                let breathe = || breathe(log.as_ref(), &applied);
+                decider::run(submitted, &batches, &epoch, &clock, limits, &elsewhere, &breathe);
+            }
         })?,
         spawn("sealer", {
             let (vault, epoch) = (vault.clone(), epoch.clone());

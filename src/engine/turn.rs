@@ -67,6 +67,11 @@ impl Turn {
                 () = stop.cancelled() => {}
             }
         }
+        self.let_go(&read).await;
+    }
+
+    /// Lets the lease go, where one was needed.
+    pub(super) async fn let_go(&self, read: &ReadStore) {
         if let Some(lease) = read.lease() {
             let _ = tokio::time::timeout(ANSWER_MAX, lease.let_go(self.holder)).await;
         }

@@ -175,6 +175,15 @@ pub trait EventLog: Send + Sync {
     /// Position of the last durable event; 0: the log is empty.
     fn head(&self) -> u64;
 
+    /// Position of the last durable event as of this call, whichever node appended it: [`EventLog::head`] learns of
+    /// others a moment later.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    async fn latest(&self) -> Result<u64, Error> {
+        Ok(self.head())
+    }
+
     /// Follows [`EventLog::head`].
     fn watch(&self) -> watch::Receiver<u64>;
 

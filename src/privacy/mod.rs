@@ -11,7 +11,7 @@ use rollcall_schemas::personal::{Class, DestroyedKey, Header, Sealed};
 use rollcall_schemas::plain;
 use zeroize::Zeroizing;
 
-pub mod embedded;
+pub mod key_tree;
 
 /// Finds a userId's subject: a keyed hash that stands in mutable tables only.
 pub type Tag = [u8; 16];
@@ -180,11 +180,12 @@ pub trait Vault: Send + Sync {
     /// The vault cannot be written; a destruction that was begun is finished or undone at the next start.
     fn destroy(&self, doomed: &[Doomed]) -> Result<Vec<Destruction>, Error>;
 
-    /// Every destruction after the first `skip`, in order, at most `limit`.
+    /// The destructions with a number above `after`, in order, each with its number, at most `limit`. Numbers begin at 1
+    /// and may leave some out.
     ///
     /// # Errors
     /// The vault cannot be read.
-    fn destructions(&self, skip: u32, limit: u32) -> Result<Vec<Destruction>, Error>;
+    fn destructions(&self, after: u64, limit: u32) -> Result<Vec<(u64, Destruction)>, Error>;
 
     /// Gives the root and every shard a new key and destroys the old ones; no data changes.
     ///
@@ -201,6 +202,9 @@ pub trait Vault: Send + Sync {
 
     /// Identifies the vault, and with it the log whose keys it holds.
     fn id(&self) -> [u8; 16];
+
+    /// Whether other nodes use it as well: then there are other nodes on everything else too.
+    fn is_shared(&self) -> bool;
 
     /// Generation of the root: it grows with every destruction and every rotation.
     fn generation(&self) -> u64;

@@ -15,6 +15,7 @@ mod eventlog_damage;
 mod http;
 #[cfg(feature = "kurrentdb")]
 mod kurrentdb;
+mod nodes;
 mod postgres;
 mod schemas_are_published;
 mod sdk;

@@ -5,7 +5,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use super::flight::Flight;
-use super::{Postgres, Writer, stored};
+use super::{Postgres, Writer, claims, stored};
 use crate::changes::{Change, Changes};
 use crate::store::parking::{Keys, parked_at, stream_of};
 use crate::store::shares::Share;
@@ -92,6 +92,10 @@ async fn transact(
         } else {
             share_together(writer, share, parked).await?;
         }
+    }
+    if let Some((sql, subjects)) = claims::settled(shares) {
+        let statement = writer.statement(sql).await?;
+        writer.client.execute(&statement, &[&subjects]).await?;
     }
     Ok(())
 }

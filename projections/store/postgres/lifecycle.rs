@@ -19,7 +19,10 @@ const tables: &str = "
         model TEXT NOT NULL, stream TEXT NOT NULL, position BIGINT NOT NULL, event BYTEA NOT NULL, reason TEXT,
         first_at BIGINT NOT NULL, PRIMARY KEY (model, stream, position));
     CREATE TABLE IF NOT EXISTS store_lease (
-        name TEXT NOT NULL PRIMARY KEY, holder UUID NOT NULL, until TIMESTAMPTZ NOT NULL);";
+        name TEXT NOT NULL PRIMARY KEY, holder UUID NOT NULL, until TIMESTAMPTZ NOT NULL);
+    CREATE TABLE IF NOT EXISTS store_claim (
+        tag BYTEA NOT NULL PRIMARY KEY, subject BYTEA NOT NULL, claimed_at TIMESTAMPTZ NOT NULL DEFAULT now());
+    CREATE INDEX IF NOT EXISTS store_claim_of_subject ON store_claim (subject);";
 const all_checkpoints: &str = "SELECT model, version, position, event FROM store_checkpoint";
 const stored_tables: &str = "SELECT tables FROM store_checkpoint WHERE model = $1";
 const begin_checkpoint: &str =
@@ -40,7 +43,7 @@ impl Postgres {
             make_schema(&transaction, name).await?;
         }
         transaction.batch_execute(&format!("set local search_path = {schema}")).await?;
-        let there = transaction.query_typed_one("select to_regclass('store_lease') is not null", &[]).await?;
+        let there = transaction.query_typed_one("select to_regclass('store_claim') is not null", &[]).await?;
         if !there.try_get::<_, bool>(0)? {
             transaction.batch_execute(tables).await?;
         }

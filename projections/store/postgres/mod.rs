@@ -15,6 +15,7 @@ use super::{Checkpoint, Error};
 use crate::{Projection, Value};
 
 mod apply;
+mod claims;
 mod flight;
 mod lease;
 mod lifecycle;
@@ -24,6 +25,7 @@ mod reading;
 mod rows;
 mod shadow;
 
+pub use claims::Claims;
 pub use lease::{Lease, LeaseHolder};
 pub use shadow::Shadow;
 

@@ -135,7 +135,7 @@ impl<'p> Past<'p> {
     /// # Errors
     /// The read models are too far behind.
     pub async fn of(engine: &'p Engine) -> Result<Self, Error> {
-        engine.applied_up_to(engine.log().head()).await?;
+        engine.all_applied().await?;
         Ok(Self { log: engine.log(), vault: engine.vault(), live: engine.read() })
     }
 

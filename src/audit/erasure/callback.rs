@@ -45,7 +45,7 @@ pub async fn run(engine: Arc<Engine>, keeper: Arc<Keeper>, stop: CancellationTok
     let agent = Agent::config_builder().timeout_global(Some(ANSWER_WAIT)).max_redirects(0).build().new_agent();
     let mut waits: HashMap<AppId, Wait> = HashMap::new();
     loop {
-        for app in engine.apps() {
+        for app in engine.apps().into_iter().filter(|_| engine.leads()) {
             let Some(url) = app.settings.erasure_callback_url.clone() else { continue };
             if waits.get(&app.id).is_some_and(|wait| Instant::now() < wait.until) {
                 continue;
@@ -88,7 +88,7 @@ async fn tell(engine: &Engine, keeper: &Keeper, agent: &Agent, app: &App, url: &
             answered.map_err(|error| unanswered(error.to_string()))?.map_err(unanswered)?;
             acknowledged(engine, keeper, &erasure, url).await?;
         }
-        engine.applied_up_to(engine.log().head()).await?;
+        engine.all_applied().await?;
     }
 }
 

@@ -96,7 +96,8 @@ impl From<journal::ReadError> for Error {
 pub async fn run(engine: Arc<Engine>, keeper: Arc<Keeper>, stop: CancellationToken) {
     let requested = engine.erasures();
     loop {
-        match advance_all(&engine, &keeper).await {
+        let done = if engine.leads() { advance_all(&engine, &keeper).await } else { Ok(0) };
+        match done {
             Ok(0) => {}
             Ok(_) => continue,
             Err(error) => tracing::warn!(%error, "an erasure cannot go on for now; it is tried again"),
@@ -156,7 +157,7 @@ pub async fn advance_all(engine: &Engine, keeper: &Keeper) -> Result<usize, Erro
 }
 
 async fn applied(engine: &Engine) -> Result<(), Error> {
-    Ok(engine.applied_up_to(engine.log().head()).await?)
+    Ok(engine.all_applied().await?)
 }
 
 /// Those that have begun, as they are now.

@@ -319,9 +319,12 @@ impl Keeper {
         }
         crash_point::reach("tree.kept");
         let vault = self.vault.clone();
-        tokio::task::spawn_blocking(move || vault.witness(Witnessed { size, root }))
-            .await
-            .map_err(std::io::Error::other)??;
+        let tell = move || match vault.witnessed()? {
+            // Another node was further.
+            Some(seen) if seen.size > size => Ok(()),
+            _ => vault.witness(Witnessed { size, root }),
+        };
+        tokio::task::spawn_blocking(tell).await.map_err(std::io::Error::other)??;
         crash_point::reach("tree.witnessed");
         Ok(())
     }

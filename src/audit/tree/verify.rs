@@ -91,9 +91,9 @@ pub async fn verify(
     vault: &dyn Vault,
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<Verdict, Error> {
+    let tiles = Tiles::open(dir, u64::MAX)?;
     let mut checkpoints = signed(dir, copy, vault)?;
     checkpoints.sort_by_key(|seen| seen.size);
-    let tiles = Tiles::open(dir, u64::MAX)?;
     let head = log.head();
     let (mut frontier, mut attached, mut proven, mut compared) = (Frontier::default(), 0, 0, 0);
     let mut next = read(log, 0).await;

@@ -15,18 +15,18 @@ use uuid::Uuid;
 
 use super::{decode, detach, encode};
 use crate::eventlog::{NewEvent, RawEvent};
-use crate::privacy::{Doomed, Vault, embedded::Embedded};
+use crate::privacy::{Doomed, Vault, key_tree::KeyTree};
 
 struct Given {
     _dir: tempfile::TempDir,
-    vault: Embedded,
+    vault: KeyTree,
     ada: SubjectRef,
     bob: SubjectRef,
 }
 
 thread_local!(static GIVEN: Given = {
     let dir = tempfile::tempdir().unwrap();
-    let vault = Embedded::open(dir.path(), &Default::default()).unwrap();
+    let vault = KeyTree::open(dir.path(), &Default::default()).unwrap();
     let (ada, bob) = (vault.allocate().unwrap(), vault.allocate().unwrap());
     Given { _dir: dir, vault, ada, bob }
 });

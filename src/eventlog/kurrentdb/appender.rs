@@ -32,6 +32,7 @@ pub(super) enum Task {
     Append(Vec<Item>, Answer<Vec<Outcome>>),
     Detach(Vec<(u64, Option<Bytes>)>, Answer<u64>),
     ExpireOutcomes(DateTime<Utc>, Answer<u64>),
+    Latest(Answer<u64>),
 }
 
 /// What became of entries that were written.
@@ -83,9 +84,10 @@ impl Appender {
     }
 
     async fn work(&mut self, taken: &mut Vec<Task>) {
-        let mut appends = Vec::new();
+        let (mut appends, mut asked) = (Vec::new(), Vec::new());
         for task in taken.drain(..) {
             match task {
+                Task::Latest(answer) => asked.push(answer),
                 Task::Append(items, answer) => appends.push((items, answer)),
                 Task::Detach(remaining, answer) => {
                     self.append_together(std::mem::take(&mut appends)).await;
@@ -99,6 +101,10 @@ impl Appender {
             }
         }
         self.append_together(appends).await;
+        if !asked.is_empty() {
+            let latest = self.pull().await.map(|_| self.replica().head());
+            asked.into_iter().for_each(|answer| drop(answer.send(latest.clone())));
+        }
     }
 
     async fn append_together(&mut self, batches: Vec<(Vec<Item>, Answer<Vec<Outcome>>)>) {

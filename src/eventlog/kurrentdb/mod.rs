@@ -163,6 +163,10 @@ impl EventLog for Kurrent {
         self.shared.replica.log.head()
     }
 
+    async fn latest(&self) -> Result<u64, Error> {
+        self.ask(Task::Latest).await
+    }
+
     fn watch(&self) -> watch::Receiver<u64> {
         self.shared.replica.log.watch()
     }

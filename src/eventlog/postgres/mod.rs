@@ -251,6 +251,15 @@ impl EventLog for Postgres {
         *self.head.borrow()
     }
 
+    async fn latest(&self) -> Result<u64, Error> {
+        self.shared.whole()?;
+        let client = self.pool.get().await?;
+        if let Some((position, id)) = last(&client).await? {
+            self.shared.advance(position, id);
+        }
+        Ok(self.head())
+    }
+
     fn watch(&self) -> watch::Receiver<u64> {
         self.head.clone()
     }

@@ -4,12 +4,12 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use super::{Error, Mode};
+use crate::database::Tables;
 
 refinery::embed_migrations!("src/eventlog/postgres/migrations");
 
-const HISTORY: &str = "rollcall_log_history";
-const IS_THERE: &str = "select to_regclass($1) is not null";
-const VERSION: &str = "select coalesce(max(version), 0) from rollcall_log_history";
+const TABLES: Tables =
+    Tables { what: "log", history: "rollcall_log_history", migrations: migrations::runner, command: "prepare" };
 /// A restore makes another database, a promotion another timeline.
 const ORIGIN: &str = "select format('%s/%s/%s', (select system_identifier from pg_control_system()),
     (select oid from pg_database where datname = current_database()), substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))";
@@ -22,46 +22,15 @@ const OWNER: &str = "select vault from rollcall_log.epoch";
 
 /// Brings the log's tables to this version. Where that is done already, it needs no right to make any.
 pub(super) async fn prepare(client: &mut Client, mode: Mode) -> Result<(), Error> {
-    let newest = i32::try_from(migrations::runner().get_migrations().len()).unwrap_or(i32::MAX);
-    let found = version(client).await?;
-    if found > newest {
-        let reason = format!("the log is of version {found}, and this program knows {newest}: use a newer one");
-        return Err(Error::Unavailable(reason));
-    }
-    if found < newest {
-        if mode == Mode::Read {
-            return Err(Error::Unavailable("the database holds no log of this version yet".into()));
-        }
-        migrate(client, newest).await?;
+    match mode {
+        Mode::Append => TABLES.prepare(client).await?,
+        Mode::Read if TABLES.are_current(client).await? => {}
+        Mode::Read => return Err(Error::Unavailable("the database holds no log of this version yet".into())),
     }
     if mode == Mode::Append {
         note_origin(client).await?;
     }
     Ok(())
-}
-
-async fn version(client: &Client) -> Result<i32, Error> {
-    let there: bool = client.query_typed_one(IS_THERE, &[(&HISTORY, Type::TEXT)]).await?.try_get(0)?;
-    if !there {
-        return Ok(0);
-    }
-    Ok(client.query_typed_one(VERSION, &[]).await?.try_get(0)?)
-}
-
-async fn migrate(client: &mut Client, newest: i32) -> Result<(), Error> {
-    let run = migrations::runner().set_migration_table_name(HISTORY).run_async(client).await;
-    match run {
-        Ok(_) => Ok(()),
-        // Another node did it at the same time.
-        Err(_) if version(client).await? == newest => Ok(()),
-        Err(error) => {
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            Err(Error::Unavailable(format!(
-                "the tables of the log cannot be made: {error}{cause}; let a role that may make them run \
-                 `rollcall database prepare`"
-            )))
-        }
-    }
 }
 
 /// Counts on where the database is another one than before.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rollcall::engine::journal;
 use rollcall::eventlog::{self, EventLog as _, RawEvent};
-use rollcall::privacy::embedded::{Embedded, Options};
+use rollcall::privacy::key_tree::{KeyTree, Options};
 use rollcall::privacy::{self, Vault as _};
 use rollcall_schemas::ids::SubjectRef;
 
@@ -32,7 +32,7 @@ fn events(dir: &Path) -> Vec<RawEvent> {
 }
 
 /// How many profile values about a subject a vault opens.
-fn opened(vault: &Embedded, events: &[RawEvent], subject: SubjectRef) -> usize {
+fn opened(vault: &KeyTree, events: &[RawEvent], subject: SubjectRef) -> usize {
     let values = events.iter().flat_map(|event| journal::sealed_values(event).unwrap());
     let of_subject = values.filter(|(header, _)| header.subject == subject);
     let opens = |(header, sealed): &(_, _)| match vault.open(header, sealed) {
@@ -77,7 +77,7 @@ fn no_copy_of_the_log_and_the_keys_opens_anything_of_the_erased_with_a_root_that
             if let Some(root) = root {
                 std::fs::write(dir.path().join("root.cell"), root).unwrap();
             }
-            let opens = Embedded::open(dir.path(), &Options::default());
+            let opens = KeyTree::open(dir.path(), &Options::default());
             vaults_opened += usize::from(opens.is_ok());
             for subject in &registered[..PEOPLE] {
                 for log in &logs {
@@ -100,7 +100,7 @@ fn no_copy_of_the_log_and_the_keys_opens_anything_of_the_erased_with_a_root_that
 
     // The control: whoever had a root copied before an erasure opens what was sealed before it.
     for number in 0..PEOPLE {
-        let vault = Embedded::open(&backup(number), &Options::default()).unwrap();
+        let vault = KeyTree::open(&backup(number), &Options::default()).unwrap();
         for (index, subject) in registered[..PEOPLE].iter().enumerate() {
             let opens = opened(&vault, &logs[0], *subject) > 0;
             assert_eq!(opens, index >= number, "person {index} with the keys and the root before erasure {number}");

@@ -3,18 +3,21 @@
 use std::process::Command;
 
 use crate::support::Cluster;
-use crate::support::service::SERVER;
+use crate::support::service::{SERVER, TWO_NODES};
+use crate::support::transit::{TOKEN, Transit};
 
 /// What is about files of the data directory, or runs as long as all the others.
 const ELSEWHERE: &[&str] =
     &["http::callback::an_app_is_told", "http::rest::a_key_may_do_what_its_scopes_say_until_it_is_retired"];
 
-#[test]
-fn what_holds_with_files_holds_with_a_server() {
-    let cluster = Cluster::start_with("max_connections=400");
+/// What is about the bytes of one connection, which a proxy changes.
+const OF_ONE_CONNECTION: &[&str] = &["http::hostile_connections"];
+
+/// Runs the tests again with these settings.
+fn again(settings: &[(&str, &str)], skipped: &[&str]) {
     let mut again = Command::new(std::env::current_exe().unwrap());
-    again.args(["http::", "sdk::"]).env(SERVER, cluster.path("")).env("RUST_BACKTRACE", "0");
-    for test in ELSEWHERE {
+    again.args(["http::", "sdk::"]).envs(settings.iter().copied()).env("RUST_BACKTRACE", "0");
+    for test in skipped {
         again.args(["--skip", test]);
     }
     let output = again.output().unwrap();
@@ -23,4 +26,18 @@ fn what_holds_with_files_holds_with_a_server() {
     assert!(output.status.success(), "{failed:#?}\n{said}");
     let ran = said.lines().filter(|line| line.ends_with(" ... ok")).count();
     assert!(ran > 100, "only {ran} tests ran");
+}
+
+#[test]
+fn what_holds_with_files_holds_with_a_server() {
+    let cluster = Cluster::start_with("max_connections=400");
+    again(&[(SERVER, &cluster.path(""))], ELSEWHERE);
+}
+
+#[test]
+fn what_holds_with_one_node_holds_with_two_behind_a_proxy() {
+    let (cluster, transit) = (Cluster::start_with("max_connections=800"), Transit::start());
+    let settings =
+        [(SERVER, &*cluster.path("")), (TWO_NODES, "1"), ("VAULT_ADDR", &transit.address), ("VAULT_TOKEN", TOKEN)];
+    again(&settings, &[ELSEWHERE, OF_ONE_CONNECTION].concat());
 }

@@ -6,6 +6,7 @@ pub mod service;
 pub mod shape;
 pub mod small_disk;
 pub mod soundness;
+pub mod transit;
 pub mod wire;
 
 pub use cluster::Cluster;

@@ -1,14 +1,16 @@
 //! The built binary, started on a free port over a data directory of its own, as a user would start it.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
-use rollcall::cli::wiring::{LogPlace, Place};
+use rollcall::cli::config;
+use rollcall::cli::wiring::{KeyOptions, LogPlace, Place};
+use rollcall::database::Database;
 use serde_json::Value;
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -132,6 +134,8 @@ pub struct Service {
     data: PathBuf,
     apps: Vec<App>,
     errors: Arc<Mutex<String>>,
+    /// The other node behind the same address, where tests run with two.
+    second: Option<Box<Service>>,
     _dir: Option<tempfile::TempDir>,
 }
 
@@ -150,21 +154,69 @@ pub fn rollcall(args: &[&str], data: &Path) -> std::process::Output {
 
 /// A data directory, its log and read models where this run of the tests has them.
 pub fn place(dir: &Path) -> Place {
-    let database = in_database(dir).map(|(_, address)| address.parse().unwrap());
-    Place { dir: dir.to_owned(), log: LogPlace::of(None, database).unwrap(), ..Place::default() }
+    let settings = in_database(dir);
+    let database = |named: &str| {
+        settings.iter().find(|(name, _)| *name == named).map(|(_, address)| address.parse::<Database>().unwrap())
+    };
+    let cell = settings.iter().find(|(name, _)| *name == ROOT_CELL).map(|(_, cell)| config::root_cell(cell).unwrap());
+    let keys = KeyOptions { database: database(VAULT), cell: cell.unwrap_or_default(), allow_unsuitable_mount: false };
+    Place { dir: dir.to_owned(), keys, log: LogPlace::of(None, database(DATABASE)).unwrap() }
 }
 
 /// Names the server that holds log and read models of every service a test starts, if they are not in files.
 pub const SERVER: &str = "ROLLCALL_TEST_SERVER";
+/// Whether every service a test starts is two nodes behind a proxy; their roots are in the Vault that the environment
+/// names.
+pub const TWO_NODES: &str = "ROLLCALL_TEST_TWO_NODES";
 
-/// The setting that names a database of this data directory's own, where tests run on a server.
-fn in_database(data: &Path) -> Option<(&'static str, String)> {
-    let server = std::env::var(SERVER).ok()?;
-    let name =
-        format!("d{}", hex::encode(&digest(&aws_lc_rs::digest::SHA256, data.to_str()?.as_bytes()).as_ref()[..12]));
-    // There already, when the service is started again.
-    let _ = Command::new("createdb").args(["-h", &server, "-U", "rollcall", &name]).output().unwrap();
-    Some(("ROLLCALL_DATABASE", format!("host={server} user=rollcall dbname={name}")))
+const DATABASE: &str = "ROLLCALL_DATABASE";
+const VAULT: &str = "ROLLCALL_VAULT_DATABASE";
+const ROOT_CELL: &str = "ROLLCALL_ROOT_CELL";
+
+fn two_nodes() -> bool {
+    std::env::var_os(TWO_NODES).is_some()
+}
+
+/// The settings that name databases of this data directory's own, where tests run on a server.
+fn in_database(data: &Path) -> Vec<(&'static str, String)> {
+    let Ok(server) = std::env::var(SERVER) else { return vec![] };
+    let name = data.to_str().unwrap().trim_end_matches(SECOND);
+    let name = hex::encode(&digest(&aws_lc_rs::digest::SHA256, name.as_bytes()).as_ref()[..12]);
+    let database = |kind: &str| {
+        let name = format!("{kind}{name}");
+        // There already, when the service is started again.
+        let _ = Command::new("createdb").args(["-h", &server, "-U", "rollcall", &name]).output().unwrap();
+        format!("host={server} user=rollcall dbname={name}")
+    };
+    let mut settings = vec![(DATABASE, database("d"))];
+    if two_nodes() {
+        settings.extend([(VAULT, database("v")), (ROOT_CELL, format!("transit:{name}"))]);
+    }
+    settings
+}
+
+/// What the data directory of the second node is called more.
+const SECOND: &str = "-second";
+
+/// Forwards each connection to the next of these nodes in turn, or to the other one where that is gone.
+fn proxy(nodes: [SocketAddr; 2]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for (number, caller) in listener.incoming().map_while(Result::ok).enumerate() {
+            let order = [nodes[number % 2], nodes[(number + 1) % 2]];
+            let Some(node) = order.iter().find_map(|node| TcpStream::connect(node).ok()) else { continue };
+            for (mut from, mut to) in
+                [(caller.try_clone().unwrap(), node.try_clone().unwrap()), (node.try_clone().unwrap(), caller)]
+            {
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(std::net::Shutdown::Write);
+                });
+            }
+        }
+    });
+    address
 }
 
 impl Service {
@@ -189,7 +241,20 @@ impl Service {
         Self::launch(data, apps, &[], args)
     }
 
+    /// Starts it as this run of the tests wants it: as one process, or as two nodes.
     fn launch(data: &Path, apps: &[App], wrapper: &[&str], args: &[&str]) -> Result<Self, String> {
+        let mut first = Self::launch_node(data, apps, wrapper, args)?;
+        if two_nodes() {
+            let beside = PathBuf::from(format!("{}{SECOND}", data.to_str().unwrap()));
+            let second = Self::launch_node(&beside, apps, wrapper, args)?;
+            first.address = proxy([first.address, second.address]);
+            first.second = Some(Box::new(second));
+        }
+        Ok(first)
+    }
+
+    /// Starts one node.
+    pub fn launch_node(data: &Path, apps: &[App], wrapper: &[&str], args: &[&str]) -> Result<Self, String> {
         let binary = env!("CARGO_BIN_EXE_rollcall");
         let mut command = match wrapper.split_first() {
             Some((program, rest)) => {
@@ -236,7 +301,7 @@ impl Service {
         // What it prints later must not fill the pipe.
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
         let (data, apps) = (data.to_owned(), apps.to_vec());
-        Ok(Self { child: Some(child), address, data, apps, errors, _dir: None })
+        Ok(Self { child: Some(child), address, data, apps, errors, second: None, _dir: None })
     }
 
     pub fn data(&self) -> &Path {
@@ -249,7 +314,8 @@ impl Service {
 
     /// What it wrote to its log so far.
     pub fn errors(&self) -> String {
-        self.errors.lock().unwrap().clone()
+        let of_second = self.second.as_ref().map(|second| second.errors()).unwrap_or_default();
+        self.errors.lock().unwrap().clone() + &of_second
     }
 
     /// Kills it as a power cut would.
@@ -258,6 +324,7 @@ impl Service {
             child.kill().unwrap();
             child.wait().unwrap();
         }
+        self.second.iter_mut().for_each(|second| second.kill());
     }
 
     /// Asks it to stop and waits until it has.
@@ -270,6 +337,7 @@ impl Service {
                 std::thread::sleep(Duration::from_millis(20));
             }
         }
+        self.second.iter_mut().for_each(|second| second.stop());
     }
 
     /// Starts it again over the same data.
@@ -308,12 +376,25 @@ impl Service {
         self.request("POST", path, &headers, body)
     }
 
+    /// Registers a user with whoever is at this address, if anybody is; answers whether it was acknowledged.
+    pub fn registers(address: SocketAddr, app: App, user: &str) -> bool {
+        let Ok(mut stream) = TcpStream::connect(address) else { return false };
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let mut headers = app.headers();
+        headers.push(("Content-Type".into(), "application/x-www-form-urlencoded".into()));
+        let body =
+            form_urlencoded::Serializer::new(String::new()).extend_pairs([("userId", user), ("name", user)]).finish();
+        let head = head("POST", "/user/getToken.json", address, &headers, body.len());
+        let mut answer = Vec::new();
+        let _ = stream.write_all(&[head.as_bytes(), body.as_bytes()].concat());
+        let _ = stream.read_to_end(&mut answer);
+        parse(&answer).is_some_and(|reply| reply.status == 200)
+    }
+
     /// Any request.
     #[track_caller]
     pub fn request(&self, method: &str, path: &str, headers: &[(String, String)], body: &[u8]) -> Reply {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
-        headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
-        head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+        let head = head(method, path, self.address, headers, body.len());
         let raw = self.raw(&[head.as_bytes(), body].concat());
         parse(&raw).unwrap_or_else(|| panic!("no answer to {method} {path}: {:?}", String::from_utf8_lossy(&raw)))
     }
@@ -360,6 +441,13 @@ impl Drop for Service {
             eprintln!("--- {ended}; what the service said:\n{}", self.errors());
         }
     }
+}
+
+/// The head of a request that ends its connection.
+fn head(method: &str, path: &str, address: SocketAddr, headers: &[(String, String)], length: usize) -> String {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+    headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
+    head + &format!("Content-Length: {length}\r\n\r\n")
 }
 
 /// An answer that ends with its connection.

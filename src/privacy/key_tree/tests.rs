@@ -11,17 +11,32 @@ use rollcall_schemas::ids::{AppId, ErasureId, EventId, OperationId, SecretId, Su
 use rollcall_schemas::personal::{Class, Header, Sealed, Stored};
 use uuid::Uuid;
 
+use super::root_cell::RootCell;
+use super::store::Taken;
 use super::tree::{Tree, shard_of};
-use super::{CellSpec, Embedded, Inner, Options, subject_keys};
+use super::{CellSpec, Inner, KeyTree, Options, subject_keys};
 use crate::privacy::{Destruction, Doomed, Error, Vault};
 
 mod apps;
 mod cells;
+#[cfg(feature = "vault-transit")]
+#[path = "../../../tests/it/support/cluster.rs"]
+#[allow(unreachable_pub)]
+mod cluster;
 mod crashes;
 mod destructions;
+#[cfg(feature = "vault-transit")]
+#[path = "../../../tests/it/support/transit.rs"]
+mod double;
+mod moving;
+#[cfg(feature = "vault-transit")]
+mod shared;
 mod signing;
 #[cfg(feature = "vault-transit")]
 mod transit;
+
+/// What local cells have kept for them.
+const NOTHING: &[u8] = &[];
 
 fn app() -> AppId {
     "app-one".parse().unwrap()
@@ -55,26 +70,31 @@ const SPLIT: Kind = |dir| {
 };
 const KINDS: [Kind; 2] = [LOCAL, SPLIT];
 
-fn open_as(kind: Kind, dir: &Path) -> Result<Embedded, Error> {
-    Embedded::open(dir, &kind(dir))
+/// A vault in this directory over a cell of the test's own.
+fn over(dir: &Path, cell: Box<dyn RootCell>, taken: Taken) -> Result<KeyTree, Error> {
+    KeyTree::serving(Inner::open(super::here(&dir.join(super::FILE))?, cell, taken)?)
 }
 
-fn fresh_as(kind: Kind) -> (tempfile::TempDir, Embedded) {
+fn open_as(kind: Kind, dir: &Path) -> Result<KeyTree, Error> {
+    KeyTree::open(dir, &kind(dir))
+}
+
+fn fresh_as(kind: Kind) -> (tempfile::TempDir, KeyTree) {
     let dir = tempfile::tempdir().unwrap();
     let vault = open_as(kind, dir.path()).unwrap();
     (dir, vault)
 }
 
-fn open_in(dir: &Path) -> Result<Embedded, Error> {
+fn open_in(dir: &Path) -> Result<KeyTree, Error> {
     open_as(LOCAL, dir)
 }
 
-fn fresh() -> (tempfile::TempDir, Embedded) {
+fn fresh() -> (tempfile::TempDir, KeyTree) {
     fresh_as(LOCAL)
 }
 
 /// Subjects with a sealed value each.
-fn sealed(vault: &Embedded, count: usize) -> Vec<(Header, Sealed)> {
+fn sealed(vault: &KeyTree, count: usize) -> Vec<(Header, Sealed)> {
     let one = || {
         let header = profile(vault.allocate().unwrap());
         let sealed = vault.seal(&header, b"\"Ada\"").unwrap();
@@ -83,7 +103,7 @@ fn sealed(vault: &Embedded, count: usize) -> Vec<(Header, Sealed)> {
     (0..count).map(|_| one()).collect()
 }
 
-fn opens(vault: &Embedded, (header, sealed): &(Header, Sealed)) -> bool {
+fn opens(vault: &KeyTree, (header, sealed): &(Header, Sealed)) -> bool {
     match vault.open(header, sealed) {
         Ok(plaintext) => {
             assert_eq!(plaintext.as_slice(), b"\"Ada\"");
@@ -105,7 +125,7 @@ fn doomed(subject: SubjectRef, classes: &[Class]) -> Doomed {
     }
 }
 
-fn destroy_all(vault: &Embedded, subjects: &[&(Header, Sealed)]) -> Vec<Destruction> {
+fn destroy_all(vault: &KeyTree, subjects: &[&(Header, Sealed)]) -> Vec<Destruction> {
     let doomed: Vec<_> = subjects.iter().map(|(header, _)| doomed(header.subject, &Class::ALL)).collect();
     vault.destroy(&doomed).unwrap()
 }
@@ -135,7 +155,7 @@ proptest! {
         place in any::<prop::sample::Index>(),
         bit in 0_u8..8,
     ) {
-        thread_local!(static VAULT: (tempfile::TempDir, Embedded) = fresh());
+        thread_local!(static VAULT: (tempfile::TempDir, KeyTree) = fresh());
         VAULT.with(|(_, vault)| -> Result<(), TestCaseError> {
             let header = header(vault.allocate().unwrap(), class, 0);
             let sealed = vault.seal(&header, &value).unwrap();
@@ -236,7 +256,7 @@ fn what_is_destroyed_is_erased_at_once_and_after_reopening_while_its_neighbours_
     assert_eq!(sum(&done), (8, 1), "both in one rotation");
     let again = destroy_all(&vault, &[&values[3]]);
     assert_eq!(sum(&again), (0, 0));
-    let check = |vault: &Embedded| {
+    let check = |vault: &KeyTree| {
         for (index, value) in values.iter().enumerate() {
             assert_eq!(opens(vault, value), index != 3 && index != 7, "value {index}");
         }
@@ -307,7 +327,7 @@ fn holds(dir: &Path, key: &[u8; 32]) -> bool {
 fn no_part_of_an_old_root_is_left_in_its_cell() {
     let (dir, vault) = fresh();
     let values = sealed(&vault, 2);
-    let root = |vault: &Embedded, generation| vault.inner.cell.root(vault.inner.vault, generation).unwrap();
+    let root = |vault: &KeyTree, generation| vault.inner.cell.root(vault.inner.vault, generation, NOTHING).unwrap();
     let mut old = vec![];
     for _ in 0..3 {
         let generation = vault.inner.tree().generation;
@@ -385,7 +405,7 @@ fn nothing_that_holds_keys_can_be_printed() {
         const PRINTS: bool = true;
     }
     const { assert!(Probe::<u8>::PRINTS) };
-    const { assert!(!Probe::<Embedded>::PRINTS && !Probe::<Inner>::PRINTS && !Probe::<Tree>::PRINTS) };
+    const { assert!(!Probe::<KeyTree>::PRINTS && !Probe::<Inner>::PRINTS && !Probe::<Tree>::PRINTS) };
     const { assert!(!Probe::<subject_keys::EpochKeys>::PRINTS && !Probe::<subject_keys::SubjectKeys>::PRINTS) };
     const { assert!(!Probe::<super::apps::AppKeys>::PRINTS && !Probe::<super::root_cell::LocalCell>::PRINTS) };
     let (_dir, vault) = fresh();

@@ -1,8 +1,8 @@
 //! Keys and secrets of the apps.
 
-use super::{Embedded, Error, SecretId, Vault, app, destroy_all, fresh, open_in, sealed};
+use super::{Error, KeyTree, SecretId, Vault, app, destroy_all, fresh, open_in, sealed};
 
-fn secrets(vault: &Embedded) -> Vec<(u32, String)> {
+fn secrets(vault: &KeyTree) -> Vec<(u32, String)> {
     vault.secrets(&app()).unwrap().into_iter().map(|(id, secret)| (id.0, secret.to_string())).collect()
 }
 
@@ -20,7 +20,7 @@ fn two_secrets_overlap_until_the_old_one_is_dropped_with_its_tokens() {
 
     vault.drop_secret(&app(), SecretId(1)).unwrap();
     vault.drop_secret(&app(), SecretId(1)).unwrap();
-    let check = |vault: &Embedded| {
+    let check = |vault: &KeyTree| {
         assert_eq!(secrets(vault), [(2, "second".to_owned())]);
         assert!(matches!(vault.token_mac(&app(), SecretId(1), b"token"), Err(Error::Erased)));
         assert_eq!(vault.token_mac(&app(), SecretId(2), b"token").unwrap(), other);
@@ -34,7 +34,7 @@ fn two_secrets_overlap_until_the_old_one_is_dropped_with_its_tokens() {
 fn an_app_has_its_own_tags_and_fingerprints_for_as_long_as_it_lives() {
     let (dir, vault) = fresh();
     let other = "app-other".parse().unwrap();
-    let of = |vault: &Embedded| (vault.tag(&app(), "ada").unwrap(), vault.fingerprint(&app(), &[b"a", b"b"]).unwrap());
+    let of = |vault: &KeyTree| (vault.tag(&app(), "ada").unwrap(), vault.fingerprint(&app(), &[b"a", b"b"]).unwrap());
     let before = of(&vault);
     assert_ne!(vault.tag(&other, "ada").unwrap(), before.0);
     assert_ne!(vault.tag(&app(), "Ada").unwrap(), before.0);

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{
-    Class, Embedded, Error, KINDS, Options, SPLIT, Vault, destroy_all, doomed, fresh_as, holds, open_as, opens,
+    Class, Error, KINDS, KeyTree, NOTHING, Options, SPLIT, Vault, destroy_all, doomed, fresh_as, holds, open_as, opens,
     roots_in, sealed,
 };
 use crate::privacy::Finality;
-use crate::privacy::embedded::root_cell::{CellSpec, LocalCell, Root, RootCell};
-use crate::privacy::embedded::store::Taken;
+use crate::privacy::key_tree::root_cell::{CellSpec, LocalCell, Root, RootCell};
+use crate::privacy::key_tree::store::Taken;
 
 /// A cell that can be out of reach.
 struct Failing {
@@ -26,14 +26,20 @@ impl Failing {
 }
 
 impl RootCell for Failing {
-    fn root(&self, vault: [u8; 16], generation: u64) -> Result<Option<Root>, Error> {
-        self.ask(&self.answers)?.root(vault, generation)
+    fn root(&self, vault: [u8; 16], generation: u64, kept: &[u8]) -> Result<Option<Root>, Error> {
+        self.ask(&self.answers)?.root(vault, generation, kept)
     }
-    fn put(&self, vault: [u8; 16], generation: u64, root: &Root) -> Result<(), Error> {
+    fn put(&self, vault: [u8; 16], generation: u64, root: &Root) -> Result<Vec<u8>, Error> {
         self.ask(&self.answers)?.put(vault, generation, root)
     }
-    fn keep_only(&self, vault: [u8; 16], generation: u64) -> Result<(), Error> {
-        self.ask(&self.destroys)?.keep_only(vault, generation)
+    fn keep_only(&self, vault: [u8; 16], generation: u64, kept: &[u8]) -> Result<(), Error> {
+        self.ask(&self.destroys)?.keep_only(vault, generation, kept)
+    }
+    fn wipe(&self) -> Result<(), Error> {
+        self.ask(&self.destroys)?.wipe()
+    }
+    fn is_shared(&self) -> bool {
+        self.cell.is_shared()
     }
     fn is_empty(&self) -> Result<bool, Error> {
         self.cell.is_empty()
@@ -52,7 +58,7 @@ fn a_destruction_is_not_called_done_while_the_cell_cannot_destroy_and_nothing_ma
     let (destroys, answers) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(true)));
     let cell = CellSpec::Local.open(dir.path(), false).unwrap();
     let failing = Failing { cell, destroys: destroys.clone(), answers: answers.clone() };
-    let vault = Embedded::over(dir.path(), Box::new(failing), Taken::Replace).unwrap();
+    let vault = super::over(dir.path(), Box::new(failing), Taken::Replace).unwrap();
     let values = sealed(&vault, 3);
     let generation = vault.generation();
 
@@ -68,13 +74,13 @@ fn a_destruction_is_not_called_done_while_the_cell_cannot_destroy_and_nothing_ma
         let refused = vault.destroy(&[doomed(values[0].0.subject, &Class::ALL)]);
         assert!(matches!(refused, Err(Error::Unavailable(_))), "the old root may still be there");
     }
-    assert!(vault.inner.cell.root(vault.inner.vault, generation).unwrap().is_some(), "the control: it is");
+    assert!(vault.inner.cell.root(vault.inner.vault, generation, NOTHING).unwrap().is_some(), "the control: it is");
     // More than one page of new keys, under the tree that the file has now.
     let meanwhile = sealed(&vault, 3_000);
 
     destroys.store(true, Ordering::SeqCst);
     destroy_all(&vault, &[&values[0]]);
-    assert!(vault.inner.cell.root(vault.inner.vault, generation).unwrap().is_none());
+    assert!(vault.inner.cell.root(vault.inner.vault, generation, NOTHING).unwrap().is_none());
     drop(vault);
     let vault = super::open_in(dir.path()).unwrap();
     assert!(!opens(&vault, &values[0]));
@@ -104,12 +110,12 @@ fn a_local_cell_is_its_owners_alone_and_one_vaults_alone() {
 fn a_new_vault_does_not_take_the_cell_of_another_one_that_lies_elsewhere() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let options = Options { cell: CellSpec::File(one.path().join("elsewhere.cell")), ..Options::default() };
-    let vault = Embedded::open(one.path(), &options).unwrap();
+    let vault = KeyTree::open(one.path(), &options).unwrap();
     let value = sealed(&vault, 1).remove(0);
     drop(vault);
-    let refused = Embedded::open(two.path(), &options).err().unwrap().to_string();
+    let refused = KeyTree::open(two.path(), &options).err().unwrap().to_string();
     assert!(refused.contains("a cell of its own"), "{refused}");
-    assert!(opens(&Embedded::open(one.path(), &options).unwrap(), &value));
+    assert!(opens(&KeyTree::open(one.path(), &options).unwrap(), &value));
 }
 
 #[test]
@@ -118,7 +124,7 @@ fn a_vault_says_so_when_its_root_is_in_another_cell_and_loses_nothing() {
     let value = sealed(&vault, 1).remove(0);
     drop(vault);
     let options = Options { cell: CellSpec::File(dir.path().join("other.cell")), ..Options::default() };
-    let Some(Error::Damaged(refused)) = Embedded::open(dir.path(), &options).err() else { panic!("it opened") };
+    let Some(Error::Damaged(refused)) = KeyTree::open(dir.path(), &options).err() else { panic!("it opened") };
     assert!(refused.contains("other.cell") && refused.contains("another root cell"), "{refused}");
     assert!(opens(&super::open_in(dir.path()).unwrap(), &value));
 }
@@ -133,7 +139,7 @@ fn a_share_says_nothing_about_the_root_and_is_new_with_every_generation() {
     let (dir, vault) = fresh_as(SPLIT);
     let mut seen = std::collections::HashSet::new();
     for _ in 0..3 {
-        let root = vault.inner.cell.root(vault.inner.vault, vault.generation()).unwrap().unwrap();
+        let root = vault.inner.cell.root(vault.inner.vault, vault.generation(), NOTHING).unwrap().unwrap();
         assert!(!holds(dir.path(), &root), "no part of the root is in either file");
         assert!(seen.insert(*root));
         vault.rotate().unwrap();
@@ -149,12 +155,15 @@ fn destroying_one_share_makes_every_generation_unreadable() {
         // A rotation in its middle: both generations are in both cells.
         let id = vault.inner.vault;
         vault.inner.cell.put(id, 2, &Root::new([7; 32])).unwrap();
-        assert!((1..=2).all(|generation| vault.inner.cell.root(id, generation).unwrap().is_some()), "the control");
+        assert!(
+            (1..=2).all(|generation| vault.inner.cell.root(id, generation, NOTHING).unwrap().is_some()),
+            "the control"
+        );
         assert!(opens(&vault, &value));
         drop(vault);
         std::fs::write(dir.path().join(lost), [0; 8_192]).unwrap();
         let cell = SPLIT(dir.path()).cell.open(dir.path(), false).unwrap();
-        assert!((1..=2).all(|generation| cell.root(id, generation).unwrap().is_none()), "without {lost}");
+        assert!((1..=2).all(|generation| cell.root(id, generation, NOTHING).unwrap().is_none()), "without {lost}");
         drop(cell);
         let Some(Error::Damaged(said)) = open_as(SPLIT, dir.path()).err() else { panic!("opened without {lost}") };
         assert!(said.contains("split over two"), "{said}");
@@ -168,18 +177,18 @@ fn a_rotation_cut_short_between_two_cells_is_whole_or_not_begun() {
     let id = vault.inner.vault;
     drop(vault);
     // The next generation in one cell only: it was not begun.
-    cut_between(dir.path(), |first| first.put(id, 2, &Root::new([7; 32])).unwrap());
+    cut_between(dir.path(), |first| drop(first.put(id, 2, &Root::new([7; 32])).unwrap()));
     let cell = SPLIT(dir.path()).cell.open(dir.path(), false).unwrap();
     let destroys = Arc::new(AtomicBool::new(true));
     let failing = Failing { cell, destroys: destroys.clone(), answers: Arc::new(AtomicBool::new(true)) };
-    let vault = Embedded::over(dir.path(), Box::new(failing), Taken::Refuse).unwrap();
+    let vault = super::over(dir.path(), Box::new(failing), Taken::Refuse).unwrap();
     assert!(values.iter().all(|value| opens(&vault, value)));
     let old = roots_in(dir.path());
     destroys.store(false, Ordering::SeqCst);
     assert!(vault.destroy(&[doomed(values[0].0.subject, &Class::ALL)]).is_err());
     drop(vault);
     // The old generation destroyed in one cell only: it is done.
-    cut_between(dir.path(), |first| first.keep_only(id, 2).unwrap());
+    cut_between(dir.path(), |first| first.keep_only(id, 2, NOTHING).unwrap());
     assert!(old.iter().any(|share| holds(dir.path(), share)), "the control: the other share is still there");
     let vault = open_as(SPLIT, dir.path()).unwrap();
     assert_eq!(values.iter().filter(|value| opens(&vault, value)).count(), 2);
@@ -192,10 +201,10 @@ fn a_creation_cut_short_anywhere_is_taken_up_again() {
         let dir = tempfile::tempdir().unwrap();
         let cell = kind(dir.path()).cell.open(dir.path(), false).unwrap();
         let silent = Failing { cell, destroys: Arc::default(), answers: Arc::default() };
-        assert!(Embedded::over(dir.path(), Box::new(silent), Taken::Refuse).is_err(), "before its root");
+        assert!(super::over(dir.path(), Box::new(silent), Taken::Refuse).is_err(), "before its root");
         let cell = kind(dir.path()).cell.open(dir.path(), false).unwrap();
         let failing = Failing { cell, destroys: Arc::default(), answers: Arc::new(AtomicBool::new(true)) };
-        assert!(Embedded::over(dir.path(), Box::new(failing), Taken::Refuse).is_err(), "behind its root");
+        assert!(super::over(dir.path(), Box::new(failing), Taken::Refuse).is_err(), "behind its root");
         let vault = open_as(kind, dir.path()).unwrap();
         let value = sealed(&vault, 1).remove(0);
         drop(vault);

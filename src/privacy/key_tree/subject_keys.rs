@@ -14,6 +14,8 @@ use crate::privacy::Error;
 
 const CLASSES: usize = Class::ALL.len();
 const PACKED: usize = 1 + 32 * CLASSES;
+/// One bit for each class.
+const ALL_LIVE: u8 = (1 << CLASSES) - 1;
 
 /// The keys of one epoch: one per class, as far as they live.
 pub(super) struct EpochKeys(Zeroizing<[u8; PACKED]>);
@@ -21,7 +23,7 @@ pub(super) struct EpochKeys(Zeroizing<[u8; PACKED]>);
 impl EpochKeys {
     pub(super) fn fresh() -> Result<Self, Error> {
         let mut packed = random::<PACKED>()?;
-        packed[0] = (1 << CLASSES) - 1;
+        packed[0] = ALL_LIVE;
         Ok(Self(packed))
     }
 
@@ -47,6 +49,10 @@ impl EpochKeys {
 
     pub(super) fn is_empty(&self) -> bool {
         self.0[0] == 0
+    }
+
+    fn is_whole(&self) -> bool {
+        self.0[0] == ALL_LIVE
     }
 
     fn associated(subject: SubjectRef, epoch: u32) -> [u8; 20] {
@@ -81,6 +87,11 @@ pub(super) struct SubjectKeys {
 }
 
 impl SubjectKeys {
+    /// Whether every key of the newest epoch lives: then there is no newer one.
+    pub(super) fn is_whole(&self) -> bool {
+        self.epochs.iter().any(|(of, keys)| *of == self.newest && keys.is_whole())
+    }
+
     pub(super) fn key(&self, epoch: u32, class: Class) -> Option<&[u8; 32]> {
         self.epochs.iter().find(|(of, _)| *of == epoch).and_then(|(_, keys)| keys.key(class))
     }

@@ -3,6 +3,8 @@ create table vault (
     vault      blob    not null,
     generation integer not null,
     page       blob    not null,
+    kept       blob    not null,
+    settled    integer not null,
     rotated    integer not null
 );
 create table subject_key (

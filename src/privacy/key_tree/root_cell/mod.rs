@@ -23,26 +23,38 @@ pub type Root = Zeroizing<[u8; 32]>;
 
 /// Where a root lives. A vault is named by its 16 bytes, so that a cell never answers for another vault.
 ///
-/// A rotation calls [`RootCell::put`] with the next generation, moves the vault's file on, and calls
-/// [`RootCell::keep_only`]; it may be cut short anywhere, and what was done before may then be done again.
+/// A rotation calls [`RootCell::put`] with the next generation, moves the vault's tables on, and calls
+/// [`RootCell::keep_only`]; it may be cut short anywhere, and what was done before may then be done again. What `put`
+/// answers is kept in the tables beside what the root wraps, and `kept` when the cell is asked for that root.
 pub trait RootCell: Send + Sync {
     /// The root of a generation of this vault; `None`: it is not here, or not whole.
     ///
     /// # Errors
     /// The cell cannot be read at the moment; that says nothing about the root.
-    fn root(&self, vault: [u8; 16], generation: u64) -> Result<Option<Root>, Error>;
+    fn root(&self, vault: [u8; 16], generation: u64, kept: &[u8]) -> Result<Option<Root>, Error>;
 
-    /// Makes the next generation's root durable beside the current one.
+    /// Makes the next generation's root durable beside the current one; answers what is to be kept for it, which is
+    /// worth nothing without the cell.
     ///
     /// # Errors
     /// The cell cannot be written. The current root is untouched.
-    fn put(&self, vault: [u8; 16], generation: u64, root: &Root) -> Result<(), Error>;
+    fn put(&self, vault: [u8; 16], generation: u64, root: &Root) -> Result<Vec<u8>, Error>;
 
     /// Destroys every root but the one of this generation; harmless when they are gone already.
     ///
     /// # Errors
     /// The cell cannot be written; an old root may still be there, and the call must be made again.
-    fn keep_only(&self, vault: [u8; 16], generation: u64) -> Result<(), Error>;
+    fn keep_only(&self, vault: [u8; 16], generation: u64, kept: &[u8]) -> Result<(), Error>;
+
+    /// Destroys whatever root it holds: the vault it belongs to has moved.
+    ///
+    /// # Errors
+    /// The cell cannot be written; a root may still be there.
+    fn wipe(&self) -> Result<(), Error>;
+
+    /// Whether every node can reach it. Then a root that was put and never needed need not be destroyed: nothing was
+    /// kept of it.
+    fn is_shared(&self) -> bool;
 
     /// Whether it holds no root at all, of this or any other vault.
     ///
@@ -67,9 +79,9 @@ pub enum CellSpec {
     File(PathBuf),
     /// Two cells with a share each.
     Split(Box<CellSpec>, Box<CellSpec>),
-    /// A key of HashiCorp Vault's transit engine, and the file for what it encrypted.
+    /// A key of HashiCorp Vault's transit engine.
     #[cfg(feature = "vault-transit")]
-    Transit(String, PathBuf),
+    Transit(String),
 }
 
 impl CellSpec {
@@ -83,10 +95,22 @@ impl CellSpec {
                 second.open(dir, allow_unsuitable_mount)?,
             )),
             #[cfg(feature = "vault-transit")]
-            Self::Transit(key, path) => {
-                Box::new(transit::TransitCell::new(transit::Server::from_environment()?, key, path))
-            }
+            Self::Transit(key) => Box::new(transit::TransitCell::new(transit::Server::from_environment()?, key)),
         })
+    }
+
+    /// Opens the cell for one of many nodes.
+    pub(super) fn open_shared(&self) -> Result<Box<dyn RootCell>, Error> {
+        match self {
+            #[cfg(feature = "vault-transit")]
+            Self::Transit(_) => self.open(Path::new(""), false),
+            // A share in a file would have to be the same on every node, and be replaced on all of them at once.
+            _ => Err(Error::Unavailable(
+                "a root in a file of one machine serves one node, and a vault in a database serves many: name a cell \
+                 that all of them reach (--root-cell transit:KEY)"
+                    .into(),
+            )),
+        }
     }
 
     /// Opens the cell for reading alone.

@@ -27,6 +27,7 @@ pub(super) fn range_of(shard: usize) -> ([u8; 16], Option<[u8; 16]>) {
 }
 
 /// The keys that are in memory while the vault is open.
+#[derive(Clone)]
 pub(super) struct Tree {
     /// Which root wraps the page.
     pub(super) generation: u64,

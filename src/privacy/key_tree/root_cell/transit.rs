@@ -1,23 +1,22 @@
 //! The cell in HashiCorp Vault's transit engine: a root is encrypted by a version of a transit key, and the ciphertext
-//! stands in a local file. To destroy a root is to have Vault destroy that version (finality class A): a copy of the file
-//! is worth nothing then, and Vault never had the root.
+//! is kept with what the root wraps. To destroy a root is to have Vault destroy that version (finality class A): a copy
+//! of the ciphertext is worth nothing then, and Vault never had the root.
 //!
 //! Every generation has a version of its own. `put` makes the next one; `keep_only` first forbids the older ones to
-//! decrypt, then trims them, and only then forgets their ciphertexts: what is cut short is done again.
+//! decrypt, then trims them: what is cut short is done again. A version that was made and never needed is trimmed with
+//! the next destruction.
 
-use std::fs::File;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use serde::{Deserialize, Serialize};
 use vaultrs::api::transit::requests::{
     CreateKeyRequest, DecryptDataRequest, EncryptDataRequest, UpdateKeyConfigurationRequest,
 };
+use vaultrs::api::transit::responses::ReadKeyData;
 use vaultrs::client::{VaultClient, VaultClientSettingsBuilder};
 use vaultrs::error::ClientError;
+use vaultrs::token;
 use vaultrs::transit::{data, key};
 use zeroize::Zeroizing;
 
@@ -30,18 +29,18 @@ const ANSWER_WAIT: Duration = Duration::from_secs(10);
 
 /// Where Vault is and how it is spoken to.
 #[derive(Clone)]
-pub(in crate::privacy::embedded) struct Server {
+pub(in crate::privacy::key_tree) struct Server {
     /// Its address, such as `https://vault.example.org:8200`.
-    pub(in crate::privacy::embedded) address: String,
+    pub(in crate::privacy::key_tree) address: String,
     /// A token that may use the key.
-    pub(in crate::privacy::embedded) token: String,
+    pub(in crate::privacy::key_tree) token: String,
     /// The namespace, where there are some.
-    pub(in crate::privacy::embedded) namespace: Option<String>,
+    pub(in crate::privacy::key_tree) namespace: Option<String>,
 }
 
 impl Server {
     /// As `VAULT_ADDR`, `VAULT_TOKEN` and `VAULT_NAMESPACE` say.
-    pub(in crate::privacy::embedded) fn from_environment() -> Result<Self, Error> {
+    pub(in crate::privacy::key_tree) fn from_environment() -> Result<Self, Error> {
         let needed = |name: &str| {
             let missing =
                 || Error::Unavailable(format!("{name} is not set; a transit cell needs VAULT_ADDR and VAULT_TOKEN"));
@@ -53,25 +52,14 @@ impl Server {
 }
 
 /// The cell in Vault.
-pub(in crate::privacy::embedded) struct TransitCell {
+pub(in crate::privacy::key_tree) struct TransitCell {
     server: Server,
     key: String,
-    path: PathBuf,
 }
 
-/// A generation's root, as its version of the key encrypted it.
-#[derive(Clone, Serialize, Deserialize)]
-struct Held {
-    vault: [u8; 16],
-    generation: u64,
-    version: u64,
-    ciphertext: String,
-}
-
-impl Held {
-    fn is(&self, vault: [u8; 16], generation: u64) -> bool {
-        (self.vault, self.generation) == (vault, generation)
-    }
+/// The version of the key that made a ciphertext, which names it: `vault:v7:…`.
+fn version_of(ciphertext: &[u8]) -> Option<u64> {
+    std::str::from_utf8(ciphertext).ok()?.strip_prefix("vault:v")?.split(':').next()?.parse().ok()
 }
 
 /// What binds a ciphertext to its vault and generation.
@@ -95,8 +83,8 @@ fn refused(error: &ClientError) -> bool {
 }
 
 impl TransitCell {
-    pub(in crate::privacy::embedded) fn new(server: Server, key: &str, path: &Path) -> Self {
-        Self { server, key: key.into(), path: path.into() }
+    pub(in crate::privacy::key_tree) fn new(server: Server, key: &str) -> Self {
+        Self { server, key: key.into() }
     }
 
     /// Talks to Vault on a thread of its own: a cell is asked from within runtimes and from without.
@@ -114,36 +102,10 @@ impl TransitCell {
         std::thread::scope(|scope| scope.spawn(run).join().unwrap_or_else(|_| Err(failed(&"its thread ended"))))
     }
 
-    fn failed(&self, error: &dyn std::fmt::Display) -> Error {
-        Error::Unavailable(format!("{} cannot be read or written: {error}", self.path.display()))
-    }
-
-    fn held(&self) -> Result<Vec<Held>, Error> {
-        match std::fs::read(&self.path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| self.failed(&error)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(vec![]),
-            Err(error) => Err(self.failed(&error)),
-        }
-    }
-
-    /// Replaces the file durably. What it held may be found on the disk: it is dead with its version of the key.
-    fn hold(&self, held: &[Held]) -> Result<(), Error> {
-        let beside = self.path.with_extension("new");
-        let write = || {
-            let mut file = File::create(&beside)?;
-            file.write_all(&serde_json::to_vec(held)?)?;
-            file.sync_all()?;
-            std::fs::rename(&beside, &self.path)?;
-            match self.path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                Some(parent) => File::open(parent)?.sync_all(),
-                None => File::open(".")?.sync_all(),
-            }
-        };
-        write().map_err(|error: std::io::Error| self.failed(&error))
-    }
-
     /// Makes a new version of the key, which exists from then on.
     async fn next_version(&self, client: &VaultClient) -> Result<(), Error> {
+        // A token that ends unless it is renewed lives on with each rotation; one that cannot be renewed need not be.
+        let _ = token::renew_self(client, None).await;
         match key::rotate(client, MOUNT, &self.key).await {
             // A key that does not exist cannot be rotated; creating one that does changes nothing.
             Err(ClientError::APIError { .. }) => {
@@ -163,25 +125,27 @@ impl TransitCell {
         key::trim(client, MOUNT, &self.key, version).await.map_err(|error| unavailable(&error))
     }
 
-    async fn encrypt(&self, client: &VaultClient, associated: String, root: &Root) -> Result<(u64, String), Error> {
+    async fn encrypt(&self, client: &VaultClient, associated: String, root: &Root) -> Result<String, Error> {
         let plaintext = Zeroizing::new(BASE64_STANDARD.encode(root.as_slice()));
         let mut with = EncryptDataRequest::builder();
         with.associated_data(associated);
         let encrypted = data::encrypt(client, MOUNT, &self.key, &plaintext, Some(&mut with)).await;
         let ciphertext = encrypted.map_err(|error| unavailable(&error))?.ciphertext;
-        let version = ciphertext.strip_prefix("vault:v").and_then(|rest| rest.split(':').next()?.parse().ok());
         let odd = || Error::Unavailable("Vault answers with a ciphertext that names no version of the key".into());
-        Ok((version.ok_or_else(odd)?, ciphertext))
+        version_of(ciphertext.as_bytes()).map(|_| ciphertext).ok_or_else(odd)
     }
 }
 
 impl RootCell for TransitCell {
-    fn root(&self, vault: [u8; 16], generation: u64) -> Result<Option<Root>, Error> {
-        let Some(held) = self.held()?.into_iter().find(|held| held.is(vault, generation)) else { return Ok(None) };
+    fn root(&self, vault: [u8; 16], generation: u64, kept: &[u8]) -> Result<Option<Root>, Error> {
+        let Ok(ciphertext) = std::str::from_utf8(kept) else { return Ok(None) };
+        if version_of(kept).is_none() {
+            return Ok(None);
+        }
         let opened = self.ask(async |client| {
             let mut with = DecryptDataRequest::builder();
             with.associated_data(associated(vault, generation));
-            match data::decrypt(client, MOUNT, &self.key, &held.ciphertext, Some(&mut with)).await {
+            match data::decrypt(client, MOUNT, &self.key, ciphertext, Some(&mut with)).await {
                 Ok(opened) => Ok(Some(Zeroizing::new(opened.plaintext))),
                 // Its version is gone, or it is not of this key.
                 Err(error) if refused(&error) => Ok(None),
@@ -193,37 +157,46 @@ impl RootCell for TransitCell {
         Ok(bytes.as_slice().try_into().ok().map(Root::new))
     }
 
-    fn put(&self, vault: [u8; 16], generation: u64, root: &Root) -> Result<(), Error> {
-        let mut held = self.held()?;
-        held.retain(|held| !held.is(vault, generation));
-        let (version, ciphertext) = self.ask(async |client| {
+    fn put(&self, vault: [u8; 16], generation: u64, root: &Root) -> Result<Vec<u8>, Error> {
+        let ciphertext = self.ask(async |client| {
             self.next_version(client).await?;
             self.encrypt(client, associated(vault, generation), root).await
         })?;
-        held.push(Held { vault, generation, version, ciphertext });
-        self.hold(&held)
+        Ok(ciphertext.into_bytes())
     }
 
-    fn keep_only(&self, vault: [u8; 16], generation: u64) -> Result<(), Error> {
-        let held = self.held()?;
-        let (kept, others): (Vec<_>, Vec<_>) = held.into_iter().partition(|held| held.is(vault, generation));
-        if others.is_empty() {
-            // The file is written last: whatever was to be destroyed is.
-            return Ok(());
+    fn keep_only(&self, _: [u8; 16], _: u64, kept: &[u8]) -> Result<(), Error> {
+        match version_of(kept) {
+            Some(version) => self.ask(async |client| self.destroy_below(client, version).await),
+            None => Err(Error::Damaged("it does not say under which version of the transit key its root is".into())),
         }
-        self.ask(async |client| match kept.first() {
-            Some(kept) => self.destroy_below(client, kept.version).await,
-            None => {
-                self.next_version(client).await?;
-                let newest = others.iter().map(|held| held.version).max().unwrap_or(0) + 1;
-                self.destroy_below(client, newest).await
-            }
-        })?;
-        self.hold(&kept)
+    }
+
+    fn wipe(&self) -> Result<(), Error> {
+        self.ask(async |client| {
+            // A version that nobody has used takes the place of all that were.
+            self.next_version(client).await?;
+            let key = key::read(client, MOUNT, &self.key).await.map_err(|error| unavailable(&error))?;
+            let newest = match &key.keys {
+                ReadKeyData::Symmetric(versions) => versions.keys().filter_map(|version| version.parse().ok()).max(),
+                ReadKeyData::Asymmetric(_) => None,
+            };
+            let odd = || Error::Unavailable("Vault does not say which versions the key has".into());
+            self.destroy_below(client, newest.ok_or_else(odd)?).await
+        })
+    }
+
+    fn is_shared(&self) -> bool {
+        true
     }
 
     fn is_empty(&self) -> Result<bool, Error> {
-        Ok(self.held()?.is_empty())
+        // A version of the key may have encrypted the root of another vault, which the next destruction would destroy.
+        self.ask(async |client| match key::read(client, MOUNT, &self.key).await {
+            Ok(_) => Ok(false),
+            Err(ClientError::APIError { code: 404, .. }) => Ok(true),
+            Err(error) => Err(unavailable(&error)),
+        })
     }
 
     fn class(&self) -> Finality {

@@ -1,7 +1,7 @@
 //! A rotation that is cut short, at each of its steps.
 
 use super::{
-    Class, Embedded, Error, KINDS, Vault, destroy_all, doomed, fresh, fresh_as, header, holds, open_as, open_in, opens,
+    Class, Error, KINDS, KeyTree, Vault, destroy_all, doomed, fresh, fresh_as, header, holds, open_as, open_in, opens,
     profile, roots_in, sealed, sum,
 };
 
@@ -65,7 +65,7 @@ fn rotating_everything_keeps_every_value_and_kills_every_copy() {
         let vault = open_as(kind, dir.path()).unwrap();
         let done = vault.rotate().unwrap();
         assert_eq!(done.generation_after, done.generation_before + 1);
-        let check = |vault: &Embedded| {
+        let check = |vault: &KeyTree| {
             assert!(!opens(vault, &values[0]));
             assert!(values[1..].iter().all(|value| opens(vault, value)));
         };
@@ -90,7 +90,7 @@ fn new_keys_of_a_subject_do_not_bring_the_destroyed_ones_back() {
     assert_eq!(vault.epoch(subject).unwrap(), Some(1));
     let next = header(subject, Class::Profile, 1);
     let new = (next.clone(), vault.seal(&next, b"\"Ada\"").unwrap());
-    let check = |vault: &Embedded| {
+    let check = |vault: &KeyTree| {
         assert!(!opens(vault, &old), "the old epoch stays destroyed");
         assert!(opens(vault, &new));
         assert!(matches!(vault.seal(&profile(subject), b"1"), Err(Error::Erased)));

@@ -1,5 +1,7 @@
-//! The vault in two files of the data directory: `vault.db` holds wrapped keys, `root.cell` the root they hang from.
-//! Neither is worth anything without the other, and a copy of either is worth nothing once the root has moved on.
+//! The vault as a tree of keys: wrapped keys in tables, and the root they hang from in a cell. Neither is worth anything
+//! without the other, and a copy of either is worth nothing once the root has moved on.
+//!
+//! The tables are a file of the data directory, for one node, or a database, for as many as like.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,13 +14,17 @@ use rollcall_schemas::personal::{Header, Sealed, Stored};
 use zeroize::Zeroizing;
 
 use super::{Destruction, Doomed, Error, Finality, Rotated, Secret, Signer, Tag, Vault, Witnessed};
+use crate::database::Database;
 
 mod apps;
+mod db;
 mod inner;
 mod ledger;
+mod moving;
 mod pages;
 mod root_cell;
 mod sealing;
+mod sight;
 mod signers;
 mod store;
 mod subject_keys;
@@ -27,64 +33,120 @@ mod tests;
 mod tree;
 mod wrapping;
 
-use inner::Inner;
+use apps::AppKeys;
+pub use db::prepare;
+use db::{READS_MAX, Reach, WRITES_MAX};
+use inner::{Connections, Inner};
 pub use root_cell::{CellSpec, Root, RootCell};
 use store::{Rotation, StopAfter, Taken};
+use subject_keys::SubjectKeys;
 
-/// How the vault of a directory is opened.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// The file of the data directory that holds the tables.
+const FILE: &str = "vault.db";
+/// Connections to a database that read keys.
+const READERS: usize = 4;
+
+/// How a vault is opened.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Options {
+    /// The database its tables are in, for many nodes; without one they are in the data directory.
+    pub database: Option<Database>,
     /// Where its root lives.
     pub cell: CellSpec,
     /// Use a file system on which an overwritten root may survive.
     pub allow_unsuitable_mount: bool,
 }
 
-/// A vault on this machine.
-pub struct Embedded {
+/// A vault.
+pub struct KeyTree {
     inner: Arc<Inner>,
-    provisioner: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
-impl Embedded {
-    /// Opens the vault of this directory, making it if it does not exist. The caller holds the directory's lock.
+/// The tables in a file.
+fn here(vault: &Path) -> Result<Connections, Error> {
+    Ok(Connections { writer: db::file(vault)?, readers: vec![db::file(vault)?], looker: None })
+}
+
+/// The tables in a database.
+fn shared(database: &Database) -> Result<Connections, Error> {
+    let reach = Reach::new(database.clone())?;
+    let reader = || reach.connection(READS_MAX);
+    let readers = (0..READERS).map(|_| reader()).collect();
+    Ok(Connections { writer: reach.connection(WRITES_MAX), readers, looker: Some(reader()) })
+}
+
+/// Where these options say that a vault is: its tables and its cell.
+fn place(dir: &Path, options: &Options) -> Result<(Connections, Box<dyn RootCell>), Error> {
+    Ok(match &options.database {
+        Some(database) => {
+            let cell = options.cell.open_shared()?;
+            (shared(database)?, cell)
+        }
+        None => {
+            let cell = options.cell.open(dir, options.allow_unsuitable_mount)?;
+            (here(&dir.join(FILE))?, cell)
+        }
+    })
+}
+
+impl KeyTree {
+    /// Opens the vault, making it if it does not exist; `dir` is the data directory of this node, whose lock the caller
+    /// holds. Blocks while a database is asked.
     ///
     /// # Errors
-    /// The files do not belong together, or cannot be read or written; the root cell cannot be used.
+    /// What belongs together is not together, or cannot be read or written; the root cell cannot be used, or is a file
+    /// of one machine where other nodes need it.
     pub fn open(dir: &Path, options: &Options) -> Result<Self, Error> {
+        let (connections, cell) = place(dir, options)?;
         // A root that lies about in the directory is nobody else's; anywhere else it may be that of another vault.
-        let taken = if options.cell == CellSpec::Local { Taken::Replace } else { Taken::Refuse };
-        Self::over(dir, options.cell.open(dir, options.allow_unsuitable_mount)?, taken)
+        let own = options.database.is_none() && options.cell == CellSpec::Local;
+        let taken = if own { Taken::Replace } else { Taken::Refuse };
+        Self::serving(Inner::open(connections, cell, taken)?)
     }
 
-    /// Opens a copy of the keys beside the root cell they hang from, which is only read: a root is never copied. `dir`
-    /// is the directory whose cell it is. It opens values; it has no new subjects to hand out.
+    /// Opens a vault for reading alone: it opens values; it has no new subjects to hand out. In a directory it is a copy
+    /// of the keys, `vault`, beside the root cell of `dir`: a root is never copied.
     ///
     /// # Errors
-    /// The two do not belong together, or cannot be read.
-    pub fn open_copy(vault: &Path, dir: &Path, options: &Options) -> Result<Self, Error> {
-        let cell = options.cell.open_to_read(dir)?;
-        Ok(Self { inner: Arc::new(Inner::open(vault, cell, Taken::Refuse)?), provisioner: None })
+    /// As [`KeyTree::open`].
+    pub fn open_to_read(vault: &Path, dir: &Path, options: &Options) -> Result<Self, Error> {
+        let inner = match &options.database {
+            Some(database) => Inner::open(shared(database)?, options.cell.open_shared()?, Taken::Refuse)?,
+            None => Inner::open(here(vault)?, options.cell.open_to_read(dir)?, Taken::Refuse)?,
+        };
+        Self::watching(Arc::new(inner))
     }
 
-    fn over(dir: &Path, cell: Box<dyn RootCell>, taken: Taken) -> Result<Self, Error> {
-        let inner = Arc::new(Inner::open(&dir.join("vault.db"), cell, taken)?);
-        let provisioner = std::thread::Builder::new()
-            .name("vault-pages".into())
-            .spawn({
-                let inner = inner.clone();
-                move || inner.pages.provision(|shards| inner.make_pages(shards))
-            })
-            .map_err(|error| Error::Unavailable(format!("the vault's thread cannot be started: {error}")))?;
-        Ok(Self { inner, provisioner: Some(provisioner) })
+    fn serving(inner: Inner) -> Result<Self, Error> {
+        let inner = Arc::new(inner);
+        let mut vault = Self::watching(inner.clone())?;
+        let provision = move || inner.pages.provision(|shards| inner.make_pages(shards));
+        vault.threads.push(thread("vault-pages", provision)?);
+        Ok(vault)
+    }
+
+    fn watching(inner: Arc<Inner>) -> Result<Self, Error> {
+        let mut vault = Self { inner: inner.clone(), threads: vec![] };
+        if inner.sight.is_some() {
+            let watch = move || inner.sight.iter().for_each(|sight| sight.keep_looking(|| inner.look()));
+            vault.threads.push(thread("vault-sight", watch)?);
+        }
+        Ok(vault)
     }
 }
 
-impl Drop for Embedded {
+fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    let started = std::thread::Builder::new().name(name.into()).spawn(run);
+    started.map_err(|error| Error::Unavailable(format!("its thread {name} cannot be started: {error}")))
+}
+
+impl Drop for KeyTree {
     fn drop(&mut self) {
         self.inner.pages.stop();
-        if let Some(provisioner) = self.provisioner.take() {
-            let _ = provisioner.join();
+        self.inner.sight.iter().for_each(sight::Sight::stop);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
         }
     }
 }
@@ -92,32 +154,29 @@ impl Drop for Embedded {
 const EVERYTHING: Rotation<'static> =
     Rotation { destroy: &[], all: true, apps: true, drop_secret: None, retire_signer: None, stop_after: None };
 
-impl Embedded {
+impl KeyTree {
     fn destroy_until(&self, destroy: &[Doomed], stop_after: StopAfter) -> Result<Vec<Destruction>, Error> {
         let rotation = Rotation { destroy, all: false, apps: false, stop_after, ..EVERYTHING };
         self.inner.rotate(&rotation).map(|(done, _)| done)
     }
 
     fn drop_secret_until(&self, app: &AppId, id: SecretId, stop_after: StopAfter) -> Result<(), Error> {
-        let known = self.inner.app(app)?.secrets.iter().any(|(of, ..)| *of == id);
+        let known = self.inner.app_as_stored(app)?.secrets.iter().any(|(of, ..)| *of == id);
         if !known {
             return Ok(());
         }
         let rotation = Rotation { all: false, drop_secret: Some((app, id)), stop_after, ..EVERYTHING };
-        let dropped = self.inner.rotate(&rotation);
-        // Also after a failure: it may have come behind the commit.
-        self.inner.forget_app(app);
-        dropped.map(|_| ())
+        self.inner.rotate(&rotation).map(|_| ())
     }
 }
 
-impl Vault for Embedded {
+impl Vault for KeyTree {
     fn allocate(&self) -> Result<SubjectRef, Error> {
         self.inner.pages.take()
     }
 
     fn epoch(&self, subject: SubjectRef) -> Result<Option<u32>, Error> {
-        Ok(self.inner.keys(subject)?.map(|keys| keys.newest))
+        Ok(self.inner.keys(subject, SubjectKeys::is_whole)?.map(|keys| keys.newest))
     }
 
     fn renew(&self, subject: SubjectRef, epoch: u32) -> Result<(), Error> {
@@ -125,7 +184,7 @@ impl Vault for Embedded {
     }
 
     fn seal(&self, header: &Header, plaintext: &[u8]) -> Result<Sealed, Error> {
-        let keys = self.inner.keys(header.subject)?.ok_or(Error::Erased)?;
+        let keys = self.inner.keys_with(header.subject, header.epoch, header.class)?.ok_or(Error::Erased)?;
         sealing::seal(keys.key(header.epoch, header.class).ok_or(Error::Erased)?, header, plaintext)
     }
 
@@ -133,7 +192,7 @@ impl Vault for Embedded {
         if (header.subject, header.class, header.epoch) != (sealed.subject, sealed.class, sealed.epoch) {
             return Err(Error::Tampered("it says it is another's"));
         }
-        let keys = self.inner.keys(header.subject)?.ok_or(Error::Erased)?;
+        let keys = self.inner.keys_with(header.subject, header.epoch, header.class)?.ok_or(Error::Erased)?;
         let key = keys.key(header.epoch, header.class).ok_or(Error::Erased)?;
         let ciphertext = sealed.ciphertext.as_deref().ok_or(Error::Erased)?;
         if !sealing::is_recorded(sealed, ciphertext) {
@@ -147,7 +206,7 @@ impl Vault for Embedded {
         if stored.app != app.as_str() || stored.subject != subject {
             return Err(Error::Tampered("it is about somebody else"));
         }
-        let keys = self.inner.keys(subject)?.ok_or(Error::Erased)?;
+        let keys = self.inner.keys_with(subject, stored.epoch, stored.class)?.ok_or(Error::Erased)?;
         let key = keys.key(stored.epoch, stored.class).ok_or(Error::Erased)?;
         sealing::open(key, (stored.event, stored.path), stored.associated, &stored.commitment, stored.ciphertext)
     }
@@ -156,8 +215,8 @@ impl Vault for Embedded {
         self.destroy_until(doomed, None)
     }
 
-    fn destructions(&self, skip: u32, limit: u32) -> Result<Vec<Destruction>, Error> {
-        self.inner.destructions(skip, limit)
+    fn destructions(&self, after: u64, limit: u32) -> Result<Vec<(u64, Destruction)>, Error> {
+        self.inner.destructions(after, limit)
     }
 
     fn rotate(&self) -> Result<Rotated, Error> {
@@ -170,6 +229,10 @@ impl Vault for Embedded {
 
     fn id(&self) -> [u8; 16] {
         self.inner.vault
+    }
+
+    fn is_shared(&self) -> bool {
+        self.inner.sight.is_some()
     }
 
     fn finality(&self) -> Finality {
@@ -208,7 +271,7 @@ impl Vault for Embedded {
         }
         let retired = self.inner.rotate(&Rotation { all: false, retire_signer: Some(id), ..EVERYTHING });
         // Also after a failure: it may have come behind the commit.
-        self.inner.reload_signers()?;
+        self.inner.load_signers()?;
         retired.map(|_| true)
     }
 
@@ -245,13 +308,17 @@ impl Vault for Embedded {
     }
 
     fn secrets(&self, app: &AppId) -> Result<Vec<(SecretId, Secret)>, Error> {
-        Ok(self.inner.app(app)?.secrets.iter().map(|(id, secret, _)| (*id, secret.clone())).collect())
+        Ok(self.inner.app_as_stored(app)?.secrets.iter().map(|(id, secret, _)| (*id, secret.clone())).collect())
     }
 
     fn token_mac(&self, app: &AppId, secret: SecretId, token: &[u8]) -> Result<[u8; 32], Error> {
-        let keys = self.inner.app(app)?;
-        let (.., key) = keys.secrets.iter().find(|(id, ..)| *id == secret).ok_or(Error::Erased)?;
-        let mac = hmac::sign(key, token);
+        let mac =
+            |keys: &AppKeys| keys.secrets.iter().find(|(id, ..)| *id == secret).map(|(.., key)| hmac::sign(key, token));
+        let mac = match mac(self.inner.app(app)?.as_ref()) {
+            Some(mac) => mac,
+            // Another node may have put it a moment ago.
+            None => mac(self.inner.app_as_stored(app)?.as_ref()).ok_or(Error::Erased)?,
+        };
         mac.as_ref().first_chunk().copied().ok_or_else(|| Error::Damaged("a keyed hash is too short".into()))
     }
 }

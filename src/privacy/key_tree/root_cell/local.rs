@@ -18,7 +18,7 @@ const MAGIC: &[u8; 8] = b"RLCROOT1";
 const HELD: usize = 8 + 16 + 8 + 32;
 
 /// The cell in a local file.
-pub(in crate::privacy::embedded) struct LocalCell {
+pub(in crate::privacy::key_tree) struct LocalCell {
     file: File,
     path: PathBuf,
     /// Whether it is opened for reading alone: then nothing is destroyed in it either.
@@ -48,7 +48,7 @@ fn in_use(path: &Path) -> String {
 }
 
 impl LocalCell {
-    pub(in crate::privacy::embedded) fn open(path: &Path, allow_unsuitable_mount: bool) -> Result<Self, Error> {
+    pub(in crate::privacy::key_tree) fn open(path: &Path, allow_unsuitable_mount: bool) -> Result<Self, Error> {
         let failed = |error| Error::Unavailable(format!("{} cannot be opened: {error}", path.display()));
         // Before it makes anything.
         let path = place(path).map_err(failed)?;
@@ -85,7 +85,7 @@ impl LocalCell {
     }
 
     /// Opens a cell that exists, for reading alone.
-    pub(in crate::privacy::embedded) fn open_to_read(path: &Path) -> Result<Self, Error> {
+    pub(in crate::privacy::key_tree) fn open_to_read(path: &Path) -> Result<Self, Error> {
         let failed = |error| Error::Unavailable(format!("{} cannot be opened: {error}", path.display()));
         Ok(Self { file: File::open(path).map_err(failed)?, path: path.into(), only_read: true })
     }
@@ -109,13 +109,27 @@ impl LocalCell {
         Ok(whole.then(|| Slot { vault, generation: u64::from_be_bytes(generation), root: Zeroizing::new(root) }))
     }
 
+    fn wipe_all_but(&self, stays: impl Fn(&Slot) -> bool) -> Result<(), Error> {
+        for index in 0..2 {
+            match self.read(index)? {
+                Some(slot) if !stays(&slot) => {
+                    crash_point::reach("cell.wipe");
+                    self.write(index, &*random::<SLOT>()?)?;
+                    crash_point::reach("cell.wiped");
+                }
+                Some(_) | None => {}
+            }
+        }
+        Ok(())
+    }
+
     fn write(&self, index: usize, bytes: &[u8; SLOT]) -> Result<(), Error> {
         self.file.write_all_at(bytes, (index * SLOT) as u64).map_err(|e| self.failed(&e))
     }
 }
 
 impl RootCell for LocalCell {
-    fn root(&self, vault: [u8; 16], generation: u64) -> Result<Option<Root>, Error> {
+    fn root(&self, vault: [u8; 16], generation: u64, _: &[u8]) -> Result<Option<Root>, Error> {
         for index in 0..2 {
             if let Some(slot) = self.read(index)?
                 && (slot.vault, slot.generation) == (vault, generation)
@@ -126,7 +140,7 @@ impl RootCell for LocalCell {
         Ok(None)
     }
 
-    fn put(&self, vault: [u8; 16], generation: u64, root: &Root) -> Result<(), Error> {
+    fn put(&self, vault: [u8; 16], generation: u64, root: &Root) -> Result<Vec<u8>, Error> {
         let current = generation.saturating_sub(1);
         let occupied = self.read(0)?.is_some_and(|slot| (slot.vault, slot.generation) == (vault, current));
         let mut bytes = Zeroizing::new([0_u8; SLOT]);
@@ -139,24 +153,22 @@ impl RootCell for LocalCell {
         crash_point::reach("cell.put");
         self.write(usize::from(occupied), &bytes)?;
         crash_point::reach("cell.written");
-        Ok(())
+        Ok(vec![])
     }
 
-    fn keep_only(&self, vault: [u8; 16], generation: u64) -> Result<(), Error> {
+    fn keep_only(&self, vault: [u8; 16], generation: u64, _: &[u8]) -> Result<(), Error> {
         if self.only_read {
             return Ok(());
         }
-        for index in 0..2 {
-            match self.read(index)? {
-                Some(slot) if (slot.vault, slot.generation) != (vault, generation) => {
-                    crash_point::reach("cell.wipe");
-                    self.write(index, &*random::<SLOT>()?)?;
-                    crash_point::reach("cell.wiped");
-                }
-                Some(_) | None => {}
-            }
-        }
-        Ok(())
+        self.wipe_all_but(|slot| (slot.vault, slot.generation) == (vault, generation))
+    }
+
+    fn wipe(&self) -> Result<(), Error> {
+        self.wipe_all_but(|_| false)
+    }
+
+    fn is_shared(&self) -> bool {
+        false
     }
 
     fn is_empty(&self) -> Result<bool, Error> {
@@ -196,13 +208,13 @@ mod tests {
         let (vault, old, new) = ([1; 16], Root::new([2; 32]), Root::new([3; 32]));
         cell.put(vault, 1, &old).unwrap();
         cell.put(vault, 2, &new).unwrap();
-        assert_eq!(cell.root(vault, 2).unwrap(), Some(new));
+        assert_eq!(cell.root(vault, 2, &[]).unwrap(), Some(new));
         for torn in [40_u64, 70] {
             let mut byte = [0];
             cell.file.read_exact_at(&mut byte, SLOT as u64 + torn).unwrap();
             cell.file.write_all_at(&[!byte[0]], SLOT as u64 + torn).unwrap();
-            assert_eq!(cell.root(vault, 2).unwrap(), None, "byte {torn}");
-            assert_eq!(cell.root(vault, 1).unwrap().as_ref(), Some(&old));
+            assert_eq!(cell.root(vault, 2, &[]).unwrap(), None, "byte {torn}");
+            assert_eq!(cell.root(vault, 1, &[]).unwrap().as_ref(), Some(&old));
             cell.file.write_all_at(&byte, SLOT as u64 + torn).unwrap();
         }
     }

@@ -1,0 +1,375 @@
+//! What the vault's threads share: the connections, the tree in memory, and what is cached of both.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+use rollcall_schemas::ids::{AppId, SecretId, SubjectRef};
+use rollcall_schemas::personal::Class;
+
+use super::apps::{self, AppKeys};
+use super::db::{Db, Hold};
+use super::ledger;
+use super::pages::{self, Pages};
+use super::root_cell::RootCell;
+use super::sight::{Seen, Sight};
+use super::signers::{self, Held};
+use super::store::{self, Rotation, Taken};
+use super::subject_keys::{Cache, EpochKeys, SubjectKeys};
+use super::tree::Tree;
+use crate::crash_point;
+use crate::privacy::{Destruction, Error, Rotated, Signer, Witnessed};
+
+/// Most destructions of others read at once.
+const PAGE: u32 = 1_000;
+
+/// The connection that writes, and what is certain about it.
+struct Writer {
+    db: Box<dyn Db>,
+    /// Whether the cell holds no root but the tables': not so while a rotation has failed.
+    cell_settled: bool,
+}
+
+/// How a vault's tables are reached.
+pub(super) struct Connections {
+    pub(super) writer: Box<dyn Db>,
+    pub(super) readers: Vec<Box<dyn Db>>,
+    /// Where other nodes write as well.
+    pub(super) looker: Option<Box<dyn Db>>,
+}
+
+pub(super) struct Inner {
+    pub(super) vault: [u8; 16],
+    pub(super) cell: Box<dyn RootCell>,
+    writer: Mutex<Writer>,
+    readers: Vec<Mutex<Box<dyn Db>>>,
+    /// Held for reading while keys are read and cached, for writing while a rotation replaces them: what a rotation
+    /// destroyed cannot come back into the cache behind it.
+    tree: RwLock<Tree>,
+    cache: Cache,
+    apps: RwLock<HashMap<AppId, Arc<AppKeys>>>,
+    signers: RwLock<Vec<Held>>,
+    /// The number of the last destruction that nothing cached is older than.
+    followed: Mutex<u64>,
+    pub(super) sight: Option<Sight>,
+    pub(super) pages: Pages,
+}
+
+// What these locks guard is whole between statements: a panic elsewhere does not make it wrong.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Inner {
+    /// Unlocks the vault in these tables with the root in this cell.
+    pub(super) fn open(connections: Connections, cell: Box<dyn RootCell>, taken: Taken) -> Result<Self, Error> {
+        let Connections { writer: mut db, readers, looker } = connections;
+        let followed = ledger::last(db.as_mut())?;
+        let (vault, tree) = store::unlock(db.as_mut(), cell.as_ref(), taken)?;
+        let inner = Self {
+            signers: RwLock::default(),
+            vault,
+            cell,
+            writer: Mutex::new(Writer { db, cell_settled: true }),
+            readers: readers.into_iter().map(Mutex::new).collect(),
+            tree: RwLock::new(tree),
+            cache: Cache::new(),
+            apps: RwLock::default(),
+            followed: Mutex::new(followed),
+            sight: looker.map(Sight::new),
+            pages: Pages::default(),
+        };
+        inner.load_signers()?;
+        if inner.signing().is_empty() {
+            inner.write(Hold::Alone, |db, tree| match signers::count(db)? {
+                0 => signers::add(db, tree.apps()).map(|_| ()),
+                _ => Ok(()),
+            })?;
+            inner.load_signers()?;
+        }
+        Ok(inner)
+    }
+
+    pub(super) fn tree(&self) -> RwLockReadGuard<'_, Tree> {
+        self.tree.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reader(&self, number: u8) -> MutexGuard<'_, Box<dyn Db>> {
+        lock(&self.readers[usize::from(number) % self.readers.len()])
+    }
+
+    fn fresh(&self) -> Result<(), Error> {
+        self.sight.as_ref().map_or(Ok(()), Sight::fresh)
+    }
+
+    /// Looks at what other nodes did to the tree, and does what follows from it here.
+    pub(super) fn look(&self) -> Result<(), Error> {
+        let Some(sight) = &self.sight else { return Ok(()) };
+        let mut db = lock(&sight.looker);
+        let started = Instant::now();
+        let seen = Seen::by(db.as_mut())?;
+        let changed = !seen.is_of(self.tree().generation, &self.signing());
+        if changed {
+            self.forget_destroyed(db.as_mut())?;
+        }
+        // From here on nothing in memory was destroyed before this look began, whether the new tree can be had or not.
+        sight.saw(started);
+        if changed { self.reload(db.as_mut()) } else { Ok(()) }
+    }
+
+    /// Drops from memory what was destroyed, by whichever node.
+    fn forget_destroyed(&self, db: &mut dyn Db) -> Result<(), Error> {
+        let mut followed = lock(&self.followed);
+        loop {
+            let destroyed = ledger::after(db, *followed, PAGE)?;
+            let Some((last, _)) = destroyed.last() else { return Ok(()) };
+            let last = *last;
+            let _nobody_reads = self.tree.write().unwrap_or_else(PoisonError::into_inner);
+            destroyed.iter().for_each(|(_, done)| self.cache.remove(done.doomed.subject));
+            *followed = last;
+        }
+    }
+
+    /// Takes the tree that the tables have by now, with what hangs from its apps' key.
+    fn reload(&self, db: &mut dyn Db) -> Result<(), Error> {
+        let newest = store::tree(db, self.cell.as_ref())?;
+        {
+            let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
+            if newest.generation > tree.generation {
+                *tree = newest;
+            }
+            self.apps.write().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+        let held = signers::load(db, self.tree().apps())?;
+        *self.signers.write().unwrap_or_else(PoisonError::into_inner) = held;
+        Ok(())
+    }
+
+    /// Reads under the tree; once more where another node has replaced it meanwhile.
+    fn read<T>(&self, read: impl Fn(&Tree) -> Result<T, Error>) -> Result<T, Error> {
+        loop {
+            let tree = self.tree();
+            let generation = tree.generation;
+            match read(&tree) {
+                Err(Error::Damaged(reason)) if self.sight.is_some() => {
+                    drop(tree);
+                    self.look()?;
+                    if self.tree().generation == generation {
+                        return Err(Error::Damaged(reason));
+                    }
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Writes under the tree that the tables have for certain: a key wrapped under another one would be lost.
+    pub(super) fn write<T>(
+        &self,
+        hold: Hold,
+        mut work: impl FnMut(&mut dyn Db, &Tree) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut writer = lock(&self.writer);
+        loop {
+            let done = writer.db.transaction(hold, |db| {
+                let generation = store::generation(db)?;
+                let tree = self.tree();
+                if generation == tree.generation { work(db, &tree).map(Some) } else { Ok(None) }
+            })?;
+            match done {
+                Some(done) => return Ok(done),
+                None => self.take_over(writer.db.as_mut())?,
+            }
+        }
+    }
+
+    /// Takes a tree that came about elsewhere, or by a rotation whose end was not seen.
+    fn take_over(&self, db: &mut dyn Db) -> Result<(), Error> {
+        self.forget_destroyed(db)?;
+        self.reload(db)
+    }
+
+    pub(super) fn make_pages(&self, shards: &[usize]) -> Result<Vec<SubjectRef>, Error> {
+        let mut made = Vec::new();
+        for shard in shards {
+            for subject in pages::references(*shard)? {
+                made.push((subject, EpochKeys::fresh()?));
+            }
+        }
+        let rows: Vec<_> = made.iter().map(|(subject, keys)| (*subject, 0, keys)).collect();
+        self.write(Hold::Shared, |db, tree| store::insert_keys(db, tree, &rows))?;
+        let keep = |(subject, keys)| {
+            self.cache.put(subject, Arc::new(SubjectKeys { newest: 0, epochs: vec![(0, keys)] }));
+            subject
+        };
+        Ok(made.into_iter().map(keep).collect())
+    }
+
+    /// A subject's keys, the key of this epoch and class among them.
+    pub(super) fn keys_with(
+        &self,
+        subject: SubjectRef,
+        epoch: u32,
+        class: Class,
+    ) -> Result<Option<Arc<SubjectKeys>>, Error> {
+        let found = self.keys(subject, |keys| keys.key(epoch, class).is_some())?;
+        Ok(found.filter(|keys| keys.key(epoch, class).is_some()))
+    }
+
+    /// A subject's keys; those in memory where they are `enough`: what is missing there another node may have made.
+    pub(super) fn keys(
+        &self,
+        subject: SubjectRef,
+        enough: impl Fn(&SubjectKeys) -> bool,
+    ) -> Result<Option<Arc<SubjectKeys>>, Error> {
+        self.fresh()?;
+        if let Some(keys) = self.cache.get(subject).filter(|keys| self.sight.is_none() || enough(keys)) {
+            return Ok(Some(keys));
+        }
+        self.read(|tree| {
+            let mut reader = self.reader(subject.0.as_bytes()[15]);
+            let Some(keys) = store::keys_of(reader.as_mut(), tree, subject)? else { return Ok(None) };
+            let keys = Arc::new(keys);
+            self.cache.put(subject, keys.clone());
+            Ok(Some(keys))
+        })
+    }
+
+    /// The keys of an app, made where it has none.
+    pub(super) fn app(&self, app: &AppId) -> Result<Arc<AppKeys>, Error> {
+        self.fresh()?;
+        if let Some(keys) = self.apps.read().unwrap_or_else(PoisonError::into_inner).get(app) {
+            return Ok(keys.clone());
+        }
+        self.app_as_stored(app)
+    }
+
+    /// The keys of an app as the tables have them now, where another node may have changed them.
+    pub(super) fn app_as_stored(&self, app: &AppId) -> Result<Arc<AppKeys>, Error> {
+        loop {
+            let found = self.read(|tree| {
+                let Some(keys) = apps::load(self.reader(0).as_mut(), tree.apps(), app)? else { return Ok(None) };
+                let keys = Arc::new(keys);
+                self.apps.write().unwrap_or_else(PoisonError::into_inner).insert(app.clone(), keys.clone());
+                Ok(Some(keys))
+            })?;
+            match found {
+                Some(keys) => return Ok(keys),
+                None => self.write(Hold::Shared, |db, tree| apps::make(db, tree.apps(), app))?,
+            }
+        }
+    }
+
+    /// Forgets something that was read before it changed, also where it is being read right now.
+    fn forgetting(&self, forget: impl Fn()) {
+        let _nobody_reads = self.tree.write().unwrap_or_else(PoisonError::into_inner);
+        forget();
+    }
+
+    fn forget_app(&self, app: &AppId) {
+        self.apps.write().unwrap_or_else(PoisonError::into_inner).remove(app);
+    }
+
+    pub(super) fn rotate(&self, rotation: &Rotation<'_>) -> Result<(Vec<Destruction>, Rotated), Error> {
+        let mut writer = lock(&self.writer);
+        // Keys whose destruction failed at its end are not in the tables any more, but their root may still be in the
+        // cell: nothing is called destroyed before it is gone.
+        crash_point::reach("rotate.asked");
+        self.settle(&mut writer)?;
+        writer.cell_settled = false;
+        let forget = || {
+            rotation.destroy.iter().for_each(|doomed| self.cache.remove(doomed.subject));
+            rotation.drop_secret.iter().for_each(|(app, _)| self.forget_app(app));
+        };
+        let done = loop {
+            let cell = self.cell.as_ref();
+            match store::rotate(writer.db.as_mut(), cell, self.vault, &self.tree, rotation, &forget) {
+                Ok(Some(done)) => break Ok(done),
+                Ok(None) => self.take_over(writer.db.as_mut())?,
+                Err(error) => break Err(error),
+            }
+        };
+        crash_point::reach("rotate.forgotten");
+        let done = match (done, rotation.stop_after) {
+            (Ok(_), Some(2)) => Err(store::cut()),
+            (done, _) => done,
+        };
+        match done {
+            Ok(done) => {
+                self.settle(&mut writer)?;
+                crash_point::reach("rotate.old_root_gone");
+                writer.db.tidy();
+                crash_point::reach("rotate.log_emptied");
+                Ok(done)
+            }
+            Err(error) => {
+                if let Err(error) = self.settle(&mut writer) {
+                    tracing::warn!(%error, "a rotation of the keys failed and cannot be ended for now; the next one ends it");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Ends what a failed rotation left behind: its new root if it was undone, the old one if it was done.
+    fn settle(&self, writer: &mut Writer) -> Result<(), Error> {
+        store::settle(writer.db.as_mut(), self.cell.as_ref(), !writer.cell_settled && !self.cell.is_shared())?;
+        writer.cell_settled = true;
+        Ok(())
+    }
+
+    pub(super) fn renew(&self, subject: SubjectRef, epoch: u32) -> Result<(), Error> {
+        let fresh = EpochKeys::fresh()?;
+        self.write(Hold::Alone, |db, tree| {
+            let keys = store::keys_of(db, tree, subject)?;
+            if let Some(keys) = keys.filter(|keys| keys.newest >= epoch) {
+                return if keys.epochs.iter().any(|(of, _)| *of == epoch) { Ok(()) } else { Err(Error::Erased) };
+            }
+            store::insert_keys(db, tree, &[(subject, epoch, &fresh)])
+        })?;
+        self.forgetting(|| self.cache.remove(subject));
+        Ok(())
+    }
+
+    pub(super) fn put_secret(&self, app: &AppId, id: SecretId, secret: &str) -> Result<(), Error> {
+        // Makes the app's own keys first, if it has none.
+        self.app(app)?;
+        self.write(Hold::Shared, |db, tree| apps::put_secret(db, tree.apps(), app, id, secret))?;
+        self.forgetting(|| self.forget_app(app));
+        Ok(())
+    }
+
+    pub(super) fn destructions(&self, after: u64, limit: u32) -> Result<Vec<(u64, Destruction)>, Error> {
+        ledger::after(self.reader(0).as_mut(), after, limit)
+    }
+
+    pub(super) fn last_rotation(&self) -> Result<DateTime<Utc>, Error> {
+        let seconds = store::rotated(self.reader(0).as_mut())?;
+        DateTime::from_timestamp(seconds, 0).ok_or_else(|| Error::Damaged("its last rotation is at no time".into()))
+    }
+
+    pub(super) fn witness(&self, seen: Witnessed) -> Result<(), Error> {
+        ledger::witness(lock(&self.writer).db.as_mut(), seen)
+    }
+
+    pub(super) fn witnessed(&self) -> Result<Option<Witnessed>, Error> {
+        ledger::witnessed(self.reader(0).as_mut())
+    }
+
+    pub(super) fn signing(&self) -> RwLockReadGuard<'_, Vec<Held>> {
+        self.signers.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn add_signer(&self) -> Result<Signer, Error> {
+        let added = self.write(Hold::Alone, |db, tree| signers::add(db, tree.apps()))?;
+        self.load_signers()?;
+        Ok(added)
+    }
+
+    pub(super) fn load_signers(&self) -> Result<(), Error> {
+        let held = self.read(|tree| signers::load(self.reader(0).as_mut(), tree.apps()))?;
+        *self.signers.write().unwrap_or_else(PoisonError::into_inner) = held;
+        Ok(())
+    }
+}

@@ -1,0 +1,403 @@
+//! The vault's tables: wrapped keys, and the rotation that destroys some of them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{PoisonError, RwLock};
+
+use rollcall_schemas::ids::{AppId, ErasureId, SecretId, SubjectRef};
+use rollcall_schemas::personal::DestroyedKey;
+use uuid::Uuid;
+
+use super::db::{Db, Hold, Value};
+use super::root_cell::{Root, RootCell};
+use super::subject_keys::{EpochKeys, SubjectKeys};
+use super::tree::{Tree, range_of, shard_of};
+use super::wrapping::{Wrapper, random};
+use super::{apps, ledger, signers};
+use crate::crash_point;
+use crate::privacy::{Destruction, Doomed, Error, Rotated};
+
+const HEADER: &str = "select vault, generation, page, kept, settled from vault where id = 1";
+const GENERATION: &str = "select generation from vault where id = 1";
+const CREATE: &str = "insert into vault (id, vault, generation, page, kept, settled, rotated)
+    values (1, $1, $2, $3, $4, 0, $5)";
+const MOVE_ON: &str = "update vault set generation = $1, page = $2, kept = $3, rotated = coalesce($4, rotated)
+    where id = 1";
+const SETTLED: &str = "update vault set settled = generation where id = 1";
+const ROTATED: &str = "select rotated from vault where id = 1";
+const ANY_KEY: &str = "select epoch from subject_key limit 1";
+const KEYS_OF: &str = "select epoch, wrapped from subject_key where subject = $1 order by epoch";
+const KEYS_OF_SHARD: &str = "select subject, epoch, wrapped from subject_key
+    where wrapped is not null and subject >= $1 and subject < $2";
+const KEYS_OF_LAST_SHARD: &str = "select subject, epoch, wrapped from subject_key
+    where wrapped is not null and subject >= $1";
+const INSERT_KEYS: &str = "insert into subject_key (subject, epoch, wrapped) values ($1, $2, $3)";
+const REPLACE_KEYS: &str = "update subject_key set wrapped = $1 where subject = $2 and epoch = $3";
+
+/// What to do where the cell holds a root and the tables of its vault are not here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// A new vault takes its place: the cell is this directory's own.
+    Replace,
+    /// The root stays: it may belong to a vault elsewhere.
+    Refuse,
+}
+
+/// Makes the vault where there is none, and finishes or undoes a rotation that was cut short; answers its name and its
+/// tree.
+pub(super) fn unlock(db: &mut dyn Db, cell: &dyn RootCell, taken: Taken) -> Result<([u8; 16], Tree), Error> {
+    if header(db)?.is_none() {
+        db.transaction(Hold::Alone, |db| match header(db)? {
+            None => claim(db, cell, taken),
+            Some(_) => Ok(()),
+        })?;
+    }
+    if let Some(claimed) = header(db)?.filter(|header| header.generation == CLAIMED) {
+        if claimed.kept == MOVING {
+            return Err(Error::Damaged("keys are being moved here; finish that with `rollcall copy`".into()));
+        }
+        db.transaction(Hold::Alone, |db| match header(db)? {
+            Some(header) if header.generation == CLAIMED => create(db, cell, header.vault),
+            _ => Ok(()),
+        })?;
+    }
+    let opened = open_tree(db, cell)?;
+    settle(db, cell, !cell.is_shared())?;
+    Ok(opened)
+}
+
+/// The tree as the tables have it now.
+pub(super) fn tree(db: &mut dyn Db, cell: &dyn RootCell) -> Result<Tree, Error> {
+    Ok(open_tree(db, cell)?.1)
+}
+
+/// Which root the tables need.
+pub(super) fn generation(db: &mut dyn Db) -> Result<u64, Error> {
+    db.row(GENERATION, &[])?.ok_or_else(no_page)?.number(0)
+}
+
+/// When every key of the tree was given a new one, in seconds since 1970.
+pub(super) fn rotated(db: &mut dyn Db) -> Result<i64, Error> {
+    db.row(ROTATED, &[])?.ok_or_else(no_page)?.number(0)
+}
+
+/// The vault's one row.
+struct Header {
+    vault: [u8; 16],
+    /// Of its root.
+    generation: u64,
+    /// Wrapped under that root.
+    page: Vec<u8>,
+    /// What the cell wants kept beside it.
+    kept: Vec<u8>,
+    /// The last generation for which the cell was seen to hold no other.
+    settled: u64,
+}
+
+fn header(db: &mut dyn Db) -> Result<Option<Header>, Error> {
+    let row = db.row(HEADER, &[])?;
+    let read = |row: super::db::Row| {
+        Ok(Header {
+            vault: row.array(0)?,
+            generation: row.number(1)?,
+            page: row.bytes(2)?.into(),
+            kept: row.bytes(3)?.into(),
+            settled: row.number(4)?,
+        })
+    };
+    row.map(read).transpose()
+}
+
+fn no_page() -> Error {
+    Error::Damaged("it holds keys but not their page; put back the whole vault".into())
+}
+
+fn open_tree(db: &mut dyn Db, cell: &dyn RootCell) -> Result<([u8; 16], Tree), Error> {
+    let Header { vault, generation, page, kept, .. } = header(db)?.ok_or_else(no_page)?;
+    let Some(root) = cell.root(vault, generation, &kept)? else {
+        return Err(Error::Damaged(format!(
+            "the root cell ({}) does not hold the root of generation {generation} that the vault needs. If the vault \
+             was made with another root cell, name that one. If the vault was put back from a copy, put back the one \
+             that belongs to this cell: keys that were destroyed since do not come back",
+            cell.describe()
+        )));
+    };
+    Ok((vault, Tree::unwrap(&root, vault, generation, &page)?))
+}
+
+/// The generation of a vault that has claimed its cell and has no root yet: if its creation is cut short, what the cell
+/// holds by then is its own.
+const CLAIMED: u64 = 0;
+/// What stands in the place of what a cell wants kept, while a vault is being moved to where it stands.
+const MOVING: &[u8] = b"moving";
+
+fn claim(db: &mut dyn Db, cell: &dyn RootCell, taken: Taken) -> Result<(), Error> {
+    free(db, cell, taken)?;
+    insert(db, *random()?, &[])
+}
+
+fn insert(db: &mut dyn Db, vault: [u8; 16], kept: &[u8]) -> Result<(), Error> {
+    let now = db.now()?;
+    db.execute(CREATE, &[(&vault).into(), CLAIMED.into(), Value::Bytes(vec![]), kept.into(), now.into()])
+}
+
+/// Takes the place for a vault of this name that is moved here from a tree of this generation; answers whether its rows
+/// are still to come.
+pub(super) fn begin_move(
+    db: &mut dyn Db,
+    cell: &dyn RootCell,
+    vault: [u8; 16],
+    generation: u64,
+) -> Result<bool, Error> {
+    db.transaction(Hold::Alone, |db| match header(db)? {
+        None => {
+            free(db, cell, Taken::Refuse)?;
+            insert(db, vault, MOVING).map(|()| true)
+        }
+        // It was cut short before its end, or behind it.
+        Some(found) if found.vault == vault && found.kept == MOVING => Ok(true),
+        Some(found) if found.vault == vault && found.generation > generation => Ok(false),
+        Some(_) => Err(Error::Damaged("there is a vault already where this one is to be moved".into())),
+    })
+}
+
+/// Hangs the tables from this root.
+pub(super) fn hang(db: &mut dyn Db, vault: [u8; 16], tree: &Tree, root: &Root, kept: Vec<u8>) -> Result<(), Error> {
+    db.execute(MOVE_ON, &[tree.generation.into(), tree.wrap(root, vault)?.into(), kept.into(), Value::Null])
+}
+
+/// Whether a vault may be made here.
+fn free(db: &mut dyn Db, cell: &dyn RootCell, taken: Taken) -> Result<(), Error> {
+    if db.row(ANY_KEY, &[])?.is_some() {
+        return Err(no_page());
+    }
+    if !cell.is_empty()? {
+        let cell = cell.describe();
+        if taken == Taken::Refuse {
+            return Err(Error::Damaged(format!(
+                "the root cell ({cell}) holds the root of a vault that is not here. Use a cell of its own for each \
+                 vault; or, if that vault is lost, empty the cell"
+            )));
+        }
+        // The trace of a database that is lost: nothing that it could open is here.
+        tracing::warn!(cell, "the root cell holds a root of a vault that is not here; a new vault takes its place");
+    }
+    Ok(())
+}
+
+fn create(db: &mut dyn Db, cell: &dyn RootCell, vault: [u8; 16]) -> Result<(), Error> {
+    let (root, tree) = (random()?, Tree::fresh()?);
+    let kept = cell.put(vault, tree.generation, &root)?;
+    hang(db, vault, &tree, &root, kept)
+}
+
+/// Destroys every root but the one that the tables need; in a cell that says what it was asked, only where that was not
+/// done before.
+pub(super) fn settle(db: &mut dyn Db, cell: &dyn RootCell, certainly: bool) -> Result<(), Error> {
+    let unsettled = |header: &Header| certainly || header.settled < header.generation;
+    if !header(db)?.as_ref().is_some_and(unsettled) {
+        return Ok(());
+    }
+    db.transaction(Hold::Alone, |db| {
+        let Some(header) = header(db)?.filter(unsettled) else { return Ok(()) };
+        cell.keep_only(header.vault, header.generation, &header.kept)?;
+        db.execute(SETTLED, &[])
+    })
+}
+
+/// All keys of a subject; `None`: it never had any.
+pub(super) fn keys_of(db: &mut dyn Db, tree: &Tree, subject: SubjectRef) -> Result<Option<SubjectKeys>, Error> {
+    let mut keys: Option<SubjectKeys> = None;
+    for row in db.query(KEYS_OF, &[subject.0.as_bytes().into()])? {
+        let epoch = row.number(0)?;
+        let keys = keys.get_or_insert_with(|| SubjectKeys { newest: epoch, epochs: vec![] });
+        keys.newest = epoch;
+        if let Some(wrapped) = row.bytes_if_any(1)? {
+            keys.epochs.push((epoch, EpochKeys::unwrap(&Wrapper::of(tree.shard(subject))?, subject, epoch, wrapped)?));
+        }
+    }
+    Ok(keys)
+}
+
+/// Stores fresh keys, each of a subject and its epoch.
+pub(super) fn insert_keys(db: &mut dyn Db, tree: &Tree, fresh: &[(SubjectRef, u32, &EpochKeys)]) -> Result<(), Error> {
+    let row = |(subject, epoch, keys): &(SubjectRef, u32, &EpochKeys)| {
+        let wrapped = keys.wrap(&Wrapper::of(tree.shard(*subject))?, *subject, *epoch)?;
+        Ok(vec![subject.0.as_bytes().into(), (*epoch).into(), wrapped.into()])
+    };
+    db.execute_each(INSERT_KEYS, &fresh.iter().map(row).collect::<Result<Vec<_>, Error>>()?)
+}
+
+/// Where a rotation stops in a test: after the step of this number.
+pub(super) type StopAfter = Option<u8>;
+
+/// What a rotation is asked.
+pub(super) struct Rotation<'r> {
+    /// Whose keys to destroy.
+    pub(super) destroy: &'r [Doomed],
+    /// Give every shard and the apps' keys a new key, not only what the destruction needs.
+    pub(super) all: bool,
+    /// Give the apps' keys a new key.
+    pub(super) apps: bool,
+    /// The secret of an app to drop with the apps' old key.
+    pub(super) drop_secret: Option<(&'r AppId, SecretId)>,
+    /// The signing key to end with the apps' old key.
+    pub(super) retire_signer: Option<u32>,
+    /// For tests of crashes.
+    pub(super) stop_after: StopAfter,
+}
+
+/// Rotates the path from the root down to what is destroyed. At every moment the cell and the tables together open
+/// either the tree of before or the tree of after: (1) the new root stands beside the old one, (2) one transaction
+/// moves the tables to the new root, (3) the old root is destroyed ([`settle`]). While the second is made durable nobody
+/// reads the tree, and `forget` is called before anybody does again. `None`: the tables have another tree than this by
+/// now.
+pub(super) fn rotate(
+    db: &mut dyn Db,
+    cell: &dyn RootCell,
+    vault: [u8; 16],
+    tree: &RwLock<Tree>,
+    rotation: &Rotation<'_>,
+    forget: &dyn Fn(),
+) -> Result<Option<(Vec<Destruction>, Rotated)>, Error> {
+    let old = tree.read().unwrap_or_else(PoisonError::into_inner).clone();
+    db.begin(Hold::Alone)?;
+    let done = prepare(db, cell, vault, &old, rotation).and_then(|prepared| {
+        let Some(Prepared { done, next }) = prepared else { return Ok(None) };
+        let before = old.generation;
+        let mut tree = tree.write().unwrap_or_else(PoisonError::into_inner);
+        let committed = db.commit();
+        forget();
+        committed?;
+        let Some(next) = next else {
+            return Ok(Some((done, Rotated { generation_before: before, generation_after: before })));
+        };
+        crash_point::reach("rotate.committed");
+        let rotated = Rotated { generation_before: before, generation_after: next.generation };
+        *tree = next;
+        Ok(Some((done, rotated)))
+    });
+    if !matches!(done, Ok(Some(_))) {
+        db.roll_back();
+    }
+    done
+}
+
+/// What only has to be committed.
+struct Prepared {
+    done: Vec<Destruction>,
+    /// `None`: there was nothing left to destroy.
+    next: Option<Tree>,
+}
+
+fn prepare(
+    db: &mut dyn Db,
+    cell: &dyn RootCell,
+    vault: [u8; 16],
+    tree: &Tree,
+    rotation: &Rotation<'_>,
+) -> Result<Option<Prepared>, Error> {
+    if generation(db)? != tree.generation {
+        return Ok(None);
+    }
+    let before = tree.generation;
+    let mut touched: BTreeMap<usize, Vec<&Doomed>> = BTreeMap::new();
+    let mut repeated = HashMap::new();
+    for doomed in rotation.destroy {
+        if let Some(done) = ledger::of(db, doomed.erasure)? {
+            repeated.insert(doomed.erasure, done);
+        } else if is_alive(db, tree, doomed)? {
+            touched.entry(shard_of(doomed.subject)).or_default().push(doomed);
+        }
+    }
+    let rotates = !touched.is_empty() || rotation.all || rotation.apps;
+    let done = |mut keys: HashMap<ErasureId, Vec<DestroyedKey>>, repeated: &HashMap<ErasureId, Destruction>, after| {
+        let one = |doomed: &Doomed| {
+            let keys = keys.remove(&doomed.erasure).unwrap_or_default();
+            let first =
+                || Destruction { doomed: doomed.clone(), keys, generation_before: before, generation_after: after };
+            repeated.get(&doomed.erasure).cloned().unwrap_or_else(first)
+        };
+        rotation.destroy.iter().map(one).collect::<Vec<_>>()
+    };
+    let record = |db: &mut dyn Db, done: &[Destruction]| {
+        let mut new = done.iter().filter(|done| !repeated.contains_key(&done.doomed.erasure));
+        new.try_for_each(|done| ledger::insert(db, done))
+    };
+    if !rotates {
+        let done = done(HashMap::new(), &repeated, before);
+        record(db, &done)?;
+        return Ok(Some(Prepared { done, next: None }));
+    }
+    let shards: Vec<usize> =
+        if rotation.all { (0..super::tree::SHARDS).collect() } else { touched.keys().copied().collect() };
+    let next = tree.next(shards.iter().copied(), rotation.all || rotation.apps)?;
+    let root = random()?;
+    crash_point::reach("rotate.begun");
+    let kept = cell.put(vault, next.generation, &root)?;
+    crash_point::reach("rotate.root_beside");
+    if rotation.stop_after == Some(1) {
+        return Err(cut());
+    }
+    let mut keys = HashMap::new();
+    for shard in shards {
+        let doomed = touched.get(&shard).map_or(&[][..], Vec::as_slice);
+        rewrap_shard(db, (tree, &next), shard, doomed, &mut keys)?;
+        crash_point::reach("rotate.shard_rewrapped");
+    }
+    crash_point::reach("rotate.rewrapped");
+    let done = done(keys, &repeated, next.generation);
+    record(db, &done)?;
+    crash_point::reach("rotate.ledger_written");
+    if let Some((app, id)) = rotation.drop_secret {
+        apps::drop_secret(db, app, id)?;
+    }
+    if let Some(id) = rotation.retire_signer {
+        signers::retire(db, id)?;
+    }
+    if rotation.all || rotation.apps {
+        apps::rewrap(db, tree.apps(), next.apps())?;
+        signers::rewrap(db, tree.apps(), next.apps())?;
+    }
+    let rotated = if rotation.all { db.now()?.into() } else { Value::Null };
+    db.execute(MOVE_ON, &[next.generation.into(), next.wrap(&root, vault)?.into(), kept.into(), rotated])?;
+    crash_point::reach("rotate.moved_on");
+    Ok(Some(Prepared { done, next: Some(next) }))
+}
+
+/// A rotation that a test wanted cut short.
+pub(super) fn cut() -> Error {
+    Error::Unavailable("stopped by a test".into())
+}
+
+/// Whether there is a key left that an erasure would destroy.
+fn is_alive(db: &mut dyn Db, tree: &Tree, doomed: &Doomed) -> Result<bool, Error> {
+    let keys = keys_of(db, tree, doomed.subject)?;
+    let lives = |keys: &EpochKeys| doomed.classes.iter().any(|class| keys.key(*class).is_some());
+    Ok(keys.is_some_and(|keys| keys.epochs.iter().any(|(_, keys)| lives(keys))))
+}
+
+fn rewrap_shard(
+    db: &mut dyn Db,
+    (old, new): (&Tree, &Tree),
+    shard: usize,
+    doomed: &[&Doomed],
+    destroyed: &mut HashMap<ErasureId, Vec<DestroyedKey>>,
+) -> Result<(), Error> {
+    let (from, to) = range_of(shard);
+    let rows = match to {
+        Some(to) => db.query(KEYS_OF_SHARD, &[(&from).into(), (&to).into()])?,
+        None => db.query(KEYS_OF_LAST_SHARD, &[(&from).into()])?,
+    };
+    let (old, new) = (Wrapper::of(old.shard_key(shard))?, Wrapper::of(new.shard_key(shard))?);
+    let mut replace = Vec::with_capacity(rows.len());
+    for row in rows {
+        let (subject, epoch) = (SubjectRef(Uuid::from_bytes(row.array(0)?)), row.number(1)?);
+        let mut keys = EpochKeys::unwrap(&old, subject, epoch, row.bytes(2)?)?;
+        for doomed in doomed.iter().filter(|doomed| doomed.subject == subject) {
+            destroyed.entry(doomed.erasure).or_default().extend(keys.destroy(epoch, &doomed.classes)?);
+        }
+        let rewrapped = if keys.is_empty() { None } else { Some(keys.wrap(&new, subject, epoch)?) };
+        replace.push(vec![rewrapped.into(), subject.0.as_bytes().into(), epoch.into()]);
+    }
+    db.execute_each(REPLACE_KEYS, &replace)
+}
