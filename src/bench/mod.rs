@@ -23,6 +23,7 @@ use crate::http;
 
 mod ceilings;
 mod erasing;
+mod foreign;
 mod load;
 mod nodes;
 
@@ -55,6 +56,12 @@ pub struct Options {
     /// Where the root of these keys is, such as transit:KEY
     #[arg(long, value_name = "CELL", value_parser = crate::cli::config::root_cell)]
     root_cell: Option<CellSpec>,
+    /// A second empty database, in which foreign transactions stay open: measures what they cost, and nothing else
+    #[arg(long, value_name = "URL", requires = "database")]
+    foreign_in: Option<Database>,
+    /// Seconds for which they stay open, half of them under load
+    #[arg(long, default_value_t = 1_200, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    foreign_seconds: u64,
     /// Directory for the throw-away data; deleted afterwards
     #[arg(long, default_value = "./bench-data")]
     dir: PathBuf,
@@ -120,6 +127,8 @@ pub fn run(options: &Options) -> Result<ExitCode, Error> {
     if options.vault_database.is_some() {
         let (database, cell) = (options.vault_database.clone(), options.root_cell.clone().unwrap_or_default());
         nodes::measure(options, &KeyOptions { database, cell, ..KeyOptions::default() }, &runtime)?;
+    } else if let (Some(database), Some(foreign_in)) = (&options.database, &options.foreign_in) {
+        foreign::measure(options, [database, foreign_in], &runtime)?;
     } else {
         let ceilings = measure_ceilings(options, &runtime)?;
         measure_service(options, &runtime, &ceilings)?;

@@ -109,7 +109,10 @@ impl Postgres {
             None => {
                 // Never back into the pool: it looks in one schema only, and may be left in the middle of a transaction.
                 let client = Object::take(self.pool.get().await?);
-                client.batch_execute(&format!("set search_path = {}", self.schema)).await?;
+                // What it does is by key. A plan that reads all of a table because it was small when it was made would read
+                // all that cannot be cleaned up of it.
+                let set = format!("set search_path = {}; set enable_seqscan = off", self.schema);
+                client.batch_execute(&set).await?;
                 Ok(Writer { client, statements: HashMap::new() })
             }
         }

@@ -5,6 +5,7 @@ pub mod files;
 pub mod openbao;
 pub mod service;
 pub mod shape;
+pub mod small_disk;
 pub mod soundness;
 pub mod transit;
 pub mod wire;
