@@ -15,6 +15,7 @@ use super::{Checkpoint, Error};
 use crate::{Projection, Value};
 
 mod apply;
+mod bulk;
 mod claims;
 mod flight;
 mod lease;

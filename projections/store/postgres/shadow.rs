@@ -13,8 +13,8 @@ use crate::store::{Backend, Error, ReadStore};
 /// Read models that are being built beside the live ones. It survives the process that builds it: who opens it again
 /// goes on where that one stopped.
 pub struct Shadow {
-    pool: Pool,
-    store: Arc<ReadStore>,
+    pub(super) pool: Pool,
+    pub(super) store: Arc<ReadStore>,
 }
 
 impl Shadow {
@@ -101,7 +101,7 @@ impl Shadow {
 }
 
 /// How far a read model of a schema is, and its version; nobody moves it on until the transaction ends.
-async fn lock(
+pub(super) async fn lock(
     transaction: &Transaction<'_>,
     schema: &str,
     model: &dyn Projection,
