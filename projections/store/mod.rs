@@ -19,7 +19,7 @@ mod shares;
 mod sqlite;
 
 pub use parking::{ParkedKey, Retried};
-pub use postgres::{Claims, Lease, LeaseHolder, Shadow, prepare_connection};
+pub use postgres::{Claims, Lease, LeaseHolder, Shadow, drop_before, go_back, prepare_connection};
 pub use row::Row;
 
 use postgres::Postgres;

@@ -8,6 +8,7 @@ use futures_util::{SinkExt as _, StreamExt as _, TryStreamExt as _};
 use tokio::sync::mpsc;
 use tokio_postgres::Transaction;
 
+use super::apply::Failure;
 use super::shadow::lock;
 use super::{NEXT, Shadow, parking, stored};
 use crate::Projection;
@@ -41,7 +42,8 @@ impl Copied<'_> {
 
 impl Shadow {
     /// Takes over read models that were built in a file and are empty here, each in one transaction with its checkpoint
-    /// and what it parked. `progress` is told rows done and rows in all.
+    /// and what it parked. One with a value that a file takes and the server does not stays empty: only applying its
+    /// events here finds the one to park. `progress` is told rows done and rows in all.
     ///
     /// # Errors
     /// The file or the database is unavailable, or somebody else builds the same read model; one that was not taken over
@@ -57,6 +59,7 @@ impl Shadow {
         let copied = Copied { rows: Cell::new(0), all, progress };
         let each = models.iter().map(|model| self.take_over_one(built, *model, &copied));
         let taken: Vec<_> = futures_util::stream::iter(each).buffer_unordered(AT_ONCE).try_collect().await?;
+        let taken: Vec<_> = taken.into_iter().flatten().collect();
         if let Backend::Postgres(store) = &self.store.backend {
             let client = self.pool.get().await?;
             *store.parked() = parking::load(&client, NEXT).await?;
@@ -70,17 +73,35 @@ impl Shadow {
         built: &Arc<ReadStore>,
         model: &'static dyn Projection,
         copied: &Copied<'_>,
-    ) -> Result<Checkpoint, Error> {
+    ) -> Result<Option<Checkpoint>, Error> {
+        match self.copy_whole(built, model, copied).await {
+            Ok(checkpoint) => Ok(Some(checkpoint)),
+            Err(Failure::Poison(reason)) => {
+                tracing::warn!(model = model.name(), reason, "a read model cannot be taken over; event by event then");
+                Ok(None)
+            }
+            Err(Failure::Store(error)) => Err(error),
+        }
+    }
+
+    async fn copy_whole(
+        &self,
+        built: &Arc<ReadStore>,
+        model: &'static dyn Projection,
+        copied: &Copied<'_>,
+    ) -> Result<Checkpoint, Failure> {
         let name = model.name();
         let all = built.checkpoints();
         let found = all.into_iter().find(|checkpoint| checkpoint.model == name);
         let checkpoint = found.ok_or_else(|| Error::NoSuchModel(name.into()))?;
-        let mut client = self.pool.get().await?;
+        let mut client = self.pool.get().await.map_err(Error::from)?;
         let transaction = client.transaction().await?;
         if lock(&transaction, NEXT, model).await? != Some((0, i64::from(checkpoint.version))) {
-            return Err(Error::Moved(name));
+            return Err(Error::Moved(name).into());
         }
-        transaction.batch_execute(&format!("set local search_path = {NEXT}; set local lock_timeout to default")).await?;
+        transaction
+            .batch_execute(&format!("set local search_path = {NEXT}; set local lock_timeout to default"))
+            .await?;
         for table in model.tables() {
             let restore = drop_indexes(&transaction, table).await?;
             // Rows of a table that was emptied in this transaction may be written as everybody sees them for good.
@@ -124,10 +145,11 @@ async fn copy(
     source: Source,
     option: &str,
     copied: &Copied<'_>,
-) -> Result<(), Error> {
+) -> Result<(), Failure> {
     let columns = built.file()?.columns(table)?.join(", ");
-    let sink =
-        transaction.copy_in::<_, Bytes>(&format!("copy {table} ({columns}) from stdin (FORMAT binary{option})")).await?;
+    let sink = transaction
+        .copy_in::<_, Bytes>(&format!("copy {table} ({columns}) from stdin (FORMAT binary{option})"))
+        .await?;
     let mut sink = std::pin::pin!(sink);
     let (chunks, mut to_send) = mpsc::channel(CHUNKS_MAX);
     let reading = tokio::task::spawn_blocking({

@@ -15,6 +15,7 @@ use super::{Checkpoint, Error};
 use crate::{Projection, Value};
 
 mod apply;
+mod before;
 mod bulk;
 mod claims;
 mod flight;
@@ -26,6 +27,7 @@ mod reading;
 mod rows;
 mod shadow;
 
+pub use before::{drop_before, go_back};
 pub use claims::Claims;
 pub use lease::{Lease, LeaseHolder};
 pub use shadow::Shadow;

@@ -37,7 +37,8 @@ impl Sqlite {
             }
             let used: Vec<_> = plans.split_whitespace().collect();
             for table in model.tables() {
-                for index in indexes(&writer.connection, table)?.iter().filter(|index| !used.contains(&index.as_str())) {
+                for index in indexes(&writer.connection, table)?.iter().filter(|index| !used.contains(&index.as_str()))
+                {
                     writer.connection.execute_batch(&format!("DROP INDEX {index}"))?;
                 }
             }
