@@ -70,12 +70,13 @@ pub(super) fn progress_bar(of: &'static str) -> ProgressBar {
 
 pub(super) fn show(bar: &ProgressBar, done: u64, all: u64) {
     const EVERY: u64 = 100_000;
-    let (before, is_first) = (bar.position(), bar.length() == Some(0));
+    let (before, is_begun) = (bar.position(), bar.length() != Some(0));
     bar.set_length(all);
     bar.set_position(done);
-    if is_first {
-        // What was done by a process before this one says nothing about the rate.
+    if !is_begun || done < before {
+        // What was done by a process before this one, or for something else, says nothing about the rate.
         bar.reset_eta();
+        return;
     }
     // Without a terminal there is no bar: a plain line now and then.
     if bar.is_hidden() && done != before && (done == all || done / EVERY != before / EVERY) {

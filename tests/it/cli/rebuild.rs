@@ -136,7 +136,7 @@ fn what_was_live_before_a_rebuild_is_kept_until_it_is_dropped_by_command() {
     let address = cluster.address(&name);
     let run = |args: &[&str]| {
         let output = rollcall(&[args, &["--database", &address]].concat()).output().unwrap();
-        (output.status.success(), text(&output.stdout).to_owned() + text(&output.stderr))
+        (output.status.success(), text(&output.stdout) + &text(&output.stderr))
     };
     let registered = || cluster.sql(&name, "select registered from rollcall_read.user_directory_count_v1");
     cluster.sql(&name, "update rollcall_read.user_directory_count_v1 set registered = 77");
