@@ -19,7 +19,7 @@ mod shares;
 mod sqlite;
 
 pub use parking::{ParkedKey, Retried};
-pub use postgres::{Claimed, Claims, Lease, LeaseHolder, Shadow, prepare_connection};
+pub use postgres::{Claimed, Claims, Lease, LeaseHolder, Shadow, drop_before, go_back, prepare_connection};
 pub use row::Row;
 
 use postgres::Postgres;
@@ -112,6 +112,17 @@ impl ReadStore {
     pub fn open_with(path: &Path, models: &[&dyn Projection]) -> Result<Self, Error> {
         let (store, checkpoints) = Sqlite::open(path, models)?;
         Ok(Self { backend: Backend::Sqlite(store), checkpoints: RwLock::new(checkpoints) })
+    }
+
+    /// Opens a store in a file to build these read models in, of which nothing is asked: [`Shadow::take_over`] is to take
+    /// them from there. What a process that ended left in it is there still.
+    ///
+    /// # Errors
+    /// The file cannot be opened or written.
+    pub fn open_to_build(path: &Path, models: &[&dyn Projection]) -> Result<Self, Error> {
+        let store = Self::open_with(path, models)?;
+        store.file()?.drop_query_indexes(models)?;
+        Ok(store)
     }
 
     /// Opens the store in a database with these read models: a missing one is created. One that was stored by another
@@ -322,6 +333,13 @@ impl ReadStore {
         map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
     ) -> Result<Vec<Vec<T>>, Error> {
         with!(self, store => store.rows_of_each(sql, asked, map), store.rows_of_each(sql, asked, map))
+    }
+
+    fn file(&self) -> Result<&Sqlite, Error> {
+        match &self.backend {
+            Backend::Sqlite(store) => Ok(store),
+            Backend::Postgres(_) => Err(Error::Unavailable("read models are taken over from a file alone".into())),
+        }
     }
 
     fn move_checkpoints(&self, moved: &[Checkpoint]) {

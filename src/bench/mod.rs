@@ -18,7 +18,8 @@ use crate::cli::wiring::{CellSpec, DataDir, KeyOptions, LogPlace, Place};
 use crate::database::Database;
 use crate::domain::values::{Name, UserId};
 use crate::domain::{Command, Person, app};
-use crate::engine::{Caller, Engine, rebuild};
+use crate::engine::beside::Progress;
+use crate::engine::{Caller, Engine};
 use crate::http;
 
 mod ceilings;
@@ -293,7 +294,7 @@ fn measure_service(options: &Options, runtime: &tokio::runtime::Runtime, ceiling
 
     let events = data.log.head();
     let began = Instant::now();
-    runtime.block_on(rebuild::rebuild(&data.log, &data.vault, &data.read, rollcall_projections::ALL, &|_, _| {}))?;
+    runtime.block_on(data.rebuild(rollcall_projections::ALL, Progress { events: &|_, _| {}, rows: &|_, _| {} }))?;
     let took = began.elapsed();
     #[allow(clippy::cast_precision_loss)]
     let rate = events as f64 / took.as_secs_f64();

@@ -90,7 +90,7 @@ pub(super) fn run(task: Task) -> Result<ExitCode, Failure> {
 
 fn verify(data: &Data, copy: Option<&Path>) -> Result<ExitCode, Failure> {
     let data = data.open()?;
-    let bar = progress_bar();
+    let bar = progress_bar("events");
     let progress = |done, all| show(&bar, done, all);
     let tree = data.tree();
     let walk = tree::verify::verify(&tree, copy, &data.log, data.vault.as_ref(), &progress);

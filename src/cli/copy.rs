@@ -56,7 +56,7 @@ fn copy_log(place: &Place, to: &LogPlace, data: &Data) -> Result<(), Failure> {
     let from = data.open()?;
     let target = from.beside(to.clone())?;
     let runtime = runtime()?;
-    let bar = progress_bar();
+    let bar = progress_bar("events");
     let progress = |done, all| show(&bar, done, all);
     runtime.block_on(moving::copy(from.log.as_ref(), target.log.as_ref(), &progress))?;
     eprintln!("copied; now every event is compared");

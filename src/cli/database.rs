@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use rollcall_projections::ALL;
-use rollcall_projections::store::ReadStore;
+use rollcall_projections::store::{self, ReadStore};
 
 use super::{Failure, runtime};
 use crate::database::Database;
@@ -22,6 +22,21 @@ pub(super) enum Task {
         /// The role of the service; it must exist
         #[arg(long, value_parser = role_name)]
         role: String,
+    },
+    /// Drop what was live before read models were built anew
+    DropBefore {
+        /// The database
+        #[arg(long, value_name = "URL", env = "ROLLCALL_DATABASE", hide_env_values = true)]
+        database: Database,
+    },
+    /// Make what was live of a read model before it was built anew live again, and keep the one that is live now; while
+    /// no service runs
+    Back {
+        /// Name of a read model
+        model: String,
+        /// The database
+        #[arg(long, value_name = "URL", env = "ROLLCALL_DATABASE", hide_env_values = true)]
+        database: Database,
     },
     /// Make the tables of the keys, best in a database of their own, and let a role of their own use them that cannot
     /// delete what was destroyed; to be repeated with every new version
@@ -73,6 +88,16 @@ pub(super) fn run(task: Task) -> Result<ExitCode, Failure> {
             Task::PrepareVault { database, role } => {
                 key_tree::prepare(&database).await?;
                 (database, role, VAULT_GRANTS.into())
+            }
+            Task::DropBefore { database } => {
+                let dropped = store::drop_before(&database.pool(1)?).await?;
+                println!("dropped {} tables: {}", dropped.len(), dropped.join(", "));
+                return Ok(ExitCode::SUCCESS);
+            }
+            Task::Back { model, database } => {
+                let (version, position) = store::go_back(&database.pool(1)?, &model).await?;
+                println!("version {version} of {model} is live again, with the events up to {position}");
+                return Ok(ExitCode::SUCCESS);
             }
         };
         let grants = grants.replace("$role", &format!("\"{role}\""));

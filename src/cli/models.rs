@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rollcall_projections::{ALL, Projection};
 
 use super::{Data, Failure, runtime};
+use crate::engine::beside::Progress;
 use crate::engine::rebuild;
 
 pub(super) fn rebuild(model: &str, data: &Data) -> Result<ExitCode, Failure> {
@@ -19,21 +20,11 @@ pub(super) fn rebuild(model: &str, data: &Data) -> Result<ExitCode, Failure> {
         return Err(format!("there is no read model {model:?}; there are: all, {}", names.join(", ")).into());
     }
     let data = data.open()?;
-    let bar = progress_bar();
-    let progress = |done, all| show(&bar, done, all);
-    runtime()?.block_on(async {
-        match data.shadow(&models).await? {
-            Some(shadow) => {
-                // What the service had not applied when it stopped: the new one takes the place of a live one that is as far.
-                rebuild::catch_up(&data.log, &data.vault, &data.read, &models, &progress).await?;
-                rebuild::beside(&data.log, &data.vault, &data.read, &shadow, &models, &progress).await?;
-                let dropped = shadow.drop_before().await?;
-                eprintln!("dropped what was there before: {}", dropped.join(", "));
-            }
-            None => rebuild::rebuild(&data.log, &data.vault, &data.read, &models, &progress).await?,
-        }
-        Ok::<_, Failure>(())
-    })?;
+    let (bar, rows_bar) = (progress_bar("events"), progress_bar("rows"));
+    let events = |done, all| show(&bar, done, all);
+    let rows = |done, all| show(&rows_bar, done, all);
+    runtime()?.block_on(data.rebuild(&models, Progress { events: &events, rows: &rows }))?;
+    rows_bar.finish_and_clear();
     bar.finish_and_clear();
     println!("rebuilt {model} from {} events", data.log.head());
     Ok(ExitCode::SUCCESS)
@@ -47,7 +38,7 @@ pub(super) fn verify(data: &Data) -> Result<ExitCode, Failure> {
     let scratch = data.path().join("verify");
     remove(&scratch)?;
     std::fs::create_dir_all(&scratch)?;
-    let bar = progress_bar();
+    let bar = progress_bar("events");
     let progress = |done, all| show(&bar, done, all);
     let verified =
         runtime.block_on(rebuild::verify(&data.log, &data.vault, &data.read, &scratch.join("read.db"), &progress))?;
@@ -72,16 +63,24 @@ fn remove(scratch: &Path) -> Result<(), std::io::Error> {
     }
 }
 
-pub(super) fn progress_bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} events  {per_sec}  {eta} left");
-    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+pub(super) fn progress_bar(of: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} {msg}  {per_sec}  {eta} left");
+    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())).with_message(of)
 }
 
 pub(super) fn show(bar: &ProgressBar, done: u64, all: u64) {
+    const EVERY: u64 = 100_000;
+    let (before, is_begun) = (bar.position(), bar.length() != Some(0));
     bar.set_length(all);
     bar.set_position(done);
+    if !is_begun || done < before {
+        // What was done by a process before this one, or for something else, says nothing about the rate.
+        bar.reset_eta();
+        return;
+    }
     // Without a terminal there is no bar: a plain line now and then.
-    if bar.is_hidden() && (done == all || done.is_multiple_of(100_000)) {
-        eprintln!("{done} of {all} events, {:.0}/s, {} s left", bar.per_sec(), bar.eta().as_secs());
+    if bar.is_hidden() && done != before && (done == all || done / EVERY != before / EVERY) {
+        let of = bar.message();
+        eprintln!("{done} of {all} {of}, {:.0}/s, {} s left", bar.per_sec(), bar.eta().as_secs());
     }
 }

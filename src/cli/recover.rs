@@ -16,7 +16,7 @@ pub(super) fn run(data: &Data) -> Result<ExitCode, Failure> {
     let data = data.open()?;
     let runtime = runtime()?;
     let found = data.log.head();
-    let bar = progress_bar();
+    let bar = progress_bar("events");
     let progress = |done, all| show(&bar, done, all);
     runtime.block_on(rebuild::rebuild(&data.log, &data.vault, &data.read, ALL, &progress))?;
     bar.finish_and_clear();

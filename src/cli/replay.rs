@@ -122,7 +122,7 @@ struct History {
 
 pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let copy = Copy::of(&options.data.place())?;
-    let bar = progress_bar();
+    let bar = progress_bar("events");
     let progress = |done, all| show(&bar, done, all);
     let answered = runtime()?.block_on(async {
         let past = Past::of_stopped(&copy.log, &copy.vault, &copy.read, &progress).await?;

@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 
 use crate::audit::tree::{self, Keeper};
 use crate::database::{self, Database};
+use crate::engine::beside::{self, Progress, Scratch};
 use crate::engine::start::{self, Ports, Service};
 use crate::engine::{Limits, projector, rebuild};
 #[cfg(feature = "kurrentdb")]
@@ -252,15 +253,34 @@ impl DataDir {
         })
     }
 
-    /// A place to build read models anew beside the live ones, where they are on a server.
+    /// Builds read models anew: where they are on a server, beside the live ones.
     ///
     /// # Errors
-    /// The database is unavailable.
-    pub async fn shadow(&self, models: &[&'static dyn Projection]) -> Result<Option<Shadow>, Error> {
+    /// A part is unavailable.
+    pub async fn rebuild(&self, models: &[&'static dyn Projection], progress: Progress<'_>) -> Result<(), Error> {
+        let Some(shadow) = self.shadow(models).await? else {
+            return Ok(rebuild::rebuild(&self.log, &self.vault, &self.read, models, progress.events).await?);
+        };
+        // What the service had not applied when it stopped: the new one takes the place of a live one that is as far.
+        rebuild::catch_up(&self.log, &self.vault, &self.read, models, progress.events).await?;
+        self.build_beside(&shadow, models, progress).await
+    }
+
+    async fn shadow(&self, models: &[&'static dyn Projection]) -> Result<Option<Shadow>, Error> {
         match &self.database {
             Some(database) => Ok(Some(Shadow::open(database.pool(SHADOW_MAX)?, models).await?)),
             None => Ok(None),
         }
+    }
+
+    async fn build_beside(
+        &self,
+        shadow: &Shadow,
+        models: &[&'static dyn Projection],
+        progress: Progress<'_>,
+    ) -> Result<(), Error> {
+        let scratch = Scratch::of(&self.path);
+        Ok(beside::build(&self.log, &self.vault, &self.read, shadow, models, &scratch, progress).await?)
     }
 
     /// Builds what another version of the program has left in another shape.
@@ -268,12 +288,13 @@ impl DataDir {
         let is_outdated = |model: &&&'static dyn Projection| self.read.checkpoint(model.name()).is_err();
         let outdated: Vec<_> = rollcall_projections::ALL.iter().filter(is_outdated).copied().collect();
         if outdated.is_empty() {
-            return Ok(());
+            // Of a rebuild that was cut short and not taken up again.
+            return Ok(Scratch::of(&self.path).remove()?);
         }
         let names: Vec<_> = outdated.iter().map(|model| model.name()).collect();
         tracing::info!(models = names.join(", "), "read models of another version are built anew");
         if let Some(shadow) = self.shadow(&outdated).await? {
-            rebuild::beside(&self.log, &self.vault, &self.read, &shadow, &outdated, &|_, _| {}).await?;
+            self.build_beside(&shadow, &outdated, Progress { events: &|_, _| {}, rows: &|_, _| {} }).await?;
         }
         Ok(())
     }

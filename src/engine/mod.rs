@@ -26,6 +26,7 @@ use crate::privacy::{Tag, Vault};
 
 pub mod api_keys;
 pub mod apps;
+pub mod beside;
 mod brake;
 pub mod clock;
 mod committer;

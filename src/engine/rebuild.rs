@@ -2,23 +2,20 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rollcall_projections::Projection;
-use rollcall_projections::store::{self, ReadStore, Shadow};
+use rollcall_projections::store::{self, ReadStore};
+use tokio::task::{JoinError, JoinSet};
 
 use super::directory::Directory;
 use super::memory::Memory;
 use super::projector::{self, Error, Prepared, Projector};
 use super::turn::Turn;
-use crate::eventlog::{EventLog, RawEvent};
+use crate::eventlog::{self, EventLog, RawEvent};
 use crate::privacy::Vault;
 
-/// Most events applied as one batch: large, for nobody waits for a single one.
-const BULK_BATCH_MAX: usize = 50_000;
-/// How often, and how many times, it is tried to take the place of a live read model that is behind.
-const FLIP_AGAIN: Duration = Duration::from_millis(100);
-const FLIPS_MAX: u32 = 300;
+/// Most events applied as one batch: large, for nobody waits for a single one. Two are in memory at a time.
+const BULK_BATCH_MAX: usize = 25_000;
 const PARKED_MAX: u32 = 10_000;
 
 /// A read model compared with its rebuild.
@@ -50,38 +47,6 @@ pub async fn rebuild(
     fill(log, vault, read, models, u64::MAX, progress).await
 }
 
-/// Builds read models anew beside the live ones, which go on being asked, and lets each take its place. What was cut short
-/// goes on where it stopped.
-///
-/// # Errors
-/// The log, the vault or the read store is unavailable; the live ones are as they were.
-pub async fn beside(
-    log: &Arc<dyn EventLog>,
-    vault: &Arc<dyn Vault>,
-    read: &Arc<ReadStore>,
-    shadow: &Shadow,
-    models: &[&'static dyn Projection],
-    progress: &dyn Fn(u64, u64),
-) -> Result<(), Error> {
-    read.refresh().await?;
-    // Not beyond the live ones, which may be behind the log; one of another version stands still.
-    let live = models.iter().map(|model| read.checkpoint(model.name()).unwrap_or(u64::MAX)).min();
-    fill(log, vault, shadow.store(), models, live.unwrap_or(0), progress).await?;
-    for model in models {
-        let flip =
-            || shadow.flip(*model, async |until| fill(log, vault, shadow.store(), &[*model], until, progress).await);
-        let mut tries = 0;
-        while !flip().await? {
-            tries += 1;
-            if tries > FLIPS_MAX {
-                return Err(store::Error::Moved(model.name()).into());
-            }
-            tokio::time::sleep(FLIP_AGAIN).await;
-        }
-    }
-    Ok(read.refresh().await?)
-}
-
 /// Applies to read models what the service had not applied to them when it stopped; a node that runs does so itself.
 ///
 /// # Errors
@@ -107,7 +72,8 @@ pub async fn catch_up(
     Ok(read.refresh().await?)
 }
 
-async fn fill(
+/// Applies the log up to a position to read models, from where they stand.
+pub(super) async fn fill(
     log: &Arc<dyn EventLog>,
     vault: &Arc<dyn Vault>,
     read: &Arc<ReadStore>,
@@ -125,12 +91,8 @@ async fn fill(
         turn: Turn::default(),
         hurry: Arc::default(),
     };
-    each_batch(log.as_ref(), projector::applied_of(read, models), until, progress, async |raw| {
-        let prepared = projector.prepare(raw)?;
-        let arrivals: Vec<_> = prepared.iter().map(Prepared::arrival).collect();
-        Ok(read.apply(&arrivals, models).await?)
-    })
-    .await
+    let prepare = move |raw: &[RawEvent]| projector.prepare(raw);
+    apply_all(log, read, models, projector::applied_of(read, models), until, prepare, progress).await
 }
 
 /// Applies the log up to a position to read models of a scratch store, each event prepared by `prepare`. `progress`
@@ -139,37 +101,62 @@ async fn fill(
 /// # Errors
 /// The log or the store is unavailable.
 pub async fn replay(
-    log: &dyn EventLog,
+    log: &Arc<dyn EventLog>,
     scratch: &ReadStore,
     models: &[&'static dyn Projection],
     until: u64,
-    prepare: &dyn Fn(&RawEvent) -> Prepared,
+    prepare: fn(&RawEvent) -> Prepared,
     progress: &dyn Fn(u64, u64),
 ) -> Result<(), Error> {
-    each_batch(log, 0, until, progress, async |raw| {
-        let prepared: Vec<_> = raw.iter().map(prepare).collect();
-        let arrivals: Vec<_> = prepared.iter().map(Prepared::arrival).collect();
-        Ok(scratch.apply(&arrivals, models).await?)
-    })
-    .await
+    let prepare = move |raw: &[RawEvent]| Ok(raw.iter().map(prepare).collect());
+    apply_all(log, scratch, models, 0, until, prepare, progress).await
 }
 
-async fn each_batch(
-    log: &dyn EventLog,
+async fn apply_all(
+    log: &Arc<dyn EventLog>,
+    read: &ReadStore,
+    models: &[&'static dyn Projection],
     mut after: u64,
     until: u64,
+    prepare: impl Fn(&[RawEvent]) -> Result<Vec<Prepared>, Error> + Send + Sync + 'static,
     progress: &dyn Fn(u64, u64),
-    apply: impl AsyncFn(&[RawEvent]) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    while after < until {
-        let left = usize::try_from(until - after).unwrap_or(usize::MAX);
-        let raw = log.read_all(after, left.min(BULK_BATCH_MAX)).await?;
-        let Some(last) = raw.last() else { return Ok(()) };
-        after = last.position;
-        apply(&raw).await?;
-        progress(after, until.min(log.head()));
+    let prepare = Arc::new(prepare);
+    // One batch is read and decoded on another thread while the one before it is applied.
+    let mut ahead = JoinSet::new();
+    let look_ahead = |ahead: &mut JoinSet<_>, after| ahead.spawn(batch(log.clone(), prepare.clone(), after, until));
+    look_ahead(&mut ahead, after);
+    progress(after, until.min(log.head()).max(after));
+    while let Some(prepared) = ahead.join_next().await {
+        let prepared = prepared.map_err(ended)??;
+        let Some(last) = prepared.last() else { return Ok(()) };
+        after = last.position();
+        look_ahead(&mut ahead, after);
+        let arrivals: Vec<_> = prepared.iter().map(Prepared::arrival).collect();
+        read.apply(&arrivals, models).await?;
+        progress(after, until.min(log.head()).max(after));
     }
     Ok(())
+}
+
+/// The events behind a position, prepared; none at the end.
+async fn batch(
+    log: Arc<dyn EventLog>,
+    prepare: Arc<impl Fn(&[RawEvent]) -> Result<Vec<Prepared>, Error> + Send + Sync + 'static>,
+    after: u64,
+    until: u64,
+) -> Result<Vec<Prepared>, Error> {
+    let left = usize::try_from(until.saturating_sub(after)).unwrap_or(usize::MAX);
+    if left == 0 {
+        return Ok(vec![]);
+    }
+    let raw = log.read_all(after, left.min(BULK_BATCH_MAX)).await?;
+    tokio::task::spawn_blocking(move || prepare(&raw)).await.map_err(ended)?
+}
+
+/// What prepares events died.
+fn ended(error: JoinError) -> Error {
+    eventlog::Error::Unavailable(format!("the events cannot be prepared: {error}")).into()
 }
 
 /// Rebuilds every read model beside the live ones, in `scratch`, and compares their digests.

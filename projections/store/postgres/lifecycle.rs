@@ -163,10 +163,3 @@ pub(super) async fn drop_all(transaction: &Transaction<'_>, model: &str) -> Resu
     transaction.execute("DELETE FROM store_parked WHERE model = $1", &[&model]).await?;
     Ok(())
 }
-
-/// What was live before.
-pub(super) async fn tables_before(transaction: &Transaction<'_>) -> Result<Vec<String>, Error> {
-    let rows =
-        transaction.query("select tablename::text from pg_tables where schemaname = $1 order by 1", &[&BEFORE]).await?;
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
-}

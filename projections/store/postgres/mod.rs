@@ -15,6 +15,8 @@ use super::{Checkpoint, Error};
 use crate::{Projection, Value};
 
 mod apply;
+mod before;
+mod bulk;
 mod claims;
 mod flight;
 mod lease;
@@ -25,6 +27,7 @@ mod reading;
 mod rows;
 mod shadow;
 
+pub use before::{drop_before, go_back};
 pub use claims::{Claimed, Claims};
 pub use lease::{Lease, LeaseHolder};
 pub use shadow::Shadow;

@@ -5,7 +5,8 @@ use std::sync::{Arc, RwLock};
 use deadpool_postgres::Pool;
 use tokio_postgres::Transaction;
 
-use super::lifecycle::{create, drop_all, tables_before};
+use super::before::shift;
+use super::lifecycle::{create, drop_all};
 use super::{BEFORE, LIVE, NEXT, Postgres};
 use crate::Projection;
 use crate::store::{Backend, Error, ReadStore};
@@ -13,8 +14,8 @@ use crate::store::{Backend, Error, ReadStore};
 /// Read models that are being built beside the live ones. It survives the process that builds it: who opens it again
 /// goes on where that one stopped.
 pub struct Shadow {
-    pool: Pool,
-    store: Arc<ReadStore>,
+    pub(super) pool: Pool,
+    pub(super) store: Arc<ReadStore>,
 }
 
 impl Shadow {
@@ -66,7 +67,8 @@ impl Shadow {
             Some((next, _)) if next == live || stands_still && next > live => {}
             _ => return Ok(false),
         }
-        take_place(&transaction, model).await?;
+        shift(&transaction, model.name(), LIVE, BEFORE).await?;
+        shift(&transaction, model.name(), NEXT, LIVE).await?;
         transaction.commit().await.map_err(Error::from)?;
         Ok(true)
     }
@@ -83,25 +85,10 @@ impl Shadow {
         create(&transaction, model).await?;
         Ok(transaction.commit().await?)
     }
-
-    /// Drops what was live before; answers the names of the tables.
-    ///
-    /// # Errors
-    /// The database is unavailable.
-    pub async fn drop_before(&self) -> Result<Vec<String>, Error> {
-        let mut client = self.pool.get().await?;
-        let transaction = client.transaction().await?;
-        let tables = tables_before(&transaction).await?;
-        for table in &tables {
-            transaction.batch_execute(&format!("drop table {BEFORE}.{table}")).await?;
-        }
-        transaction.commit().await?;
-        Ok(tables)
-    }
 }
 
 /// How far a read model of a schema is, and its version; nobody moves it on until the transaction ends.
-async fn lock(
+pub(super) async fn lock(
     transaction: &Transaction<'_>,
     schema: &str,
     model: &dyn Projection,
@@ -110,32 +97,4 @@ async fn lock(
     let sql = format!("SELECT position, version FROM {schema}.store_checkpoint WHERE model = $1 FOR UPDATE");
     let found = transaction.query_opt(&sql, &[&model.name()]).await?;
     found.map(|row| Ok((row.try_get::<_, i64>(0)?.unsigned_abs(), row.try_get(1)?))).transpose()
-}
-
-async fn take_place(transaction: &Transaction<'_>, model: &dyn Projection) -> Result<(), Error> {
-    let name = model.name();
-    let tables: Option<String> = transaction
-        .query_opt(&format!("SELECT tables FROM {LIVE}.store_checkpoint WHERE model = $1"), &[&name])
-        .await?
-        .map(|row| row.try_get(0))
-        .transpose()?;
-    for table in tables.iter().flat_map(|tables| tables.split(',')) {
-        transaction
-            .batch_execute(&format!(
-                "drop table if exists {BEFORE}.{table}; alter table if exists {LIVE}.{table} set schema {BEFORE}"
-            ))
-            .await?;
-    }
-    for table in model.tables() {
-        transaction.batch_execute(&format!("alter table {NEXT}.{table} set schema {LIVE}")).await?;
-    }
-    for stored in ["store_checkpoint", "store_parked"] {
-        transaction.execute(&format!("DELETE FROM {LIVE}.{stored} WHERE model = $1"), &[&name]).await?;
-        let moved = format!(
-            "WITH moved AS (DELETE FROM {NEXT}.{stored} WHERE model = $1 RETURNING *)
-             INSERT INTO {LIVE}.{stored} SELECT * FROM moved"
-        );
-        transaction.execute(&moved, &[&name]).await?;
-    }
-    Ok(())
 }

@@ -13,10 +13,13 @@ use super::Error;
 use super::parking::Keys;
 
 mod apply;
+mod bulk;
 mod digest;
 mod lifecycle;
 mod parking;
 mod reading;
+
+pub(super) use bulk::Source;
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {

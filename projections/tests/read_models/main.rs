@@ -12,3 +12,4 @@ mod projecting;
 mod rebuilding;
 mod shape;
 mod support;
+mod taking_over;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use deadpool_postgres::{Hook, HookError, Manager, Pool, Runtime};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use rollcall_projections::store::{Error, Lease, LeaseHolder, ReadStore, Shadow, prepare_connection};
+use rollcall_projections::store::{Error, Lease, LeaseHolder, ReadStore, Shadow, drop_before, prepare_connection};
 use rollcall_projections::{ALL, Arrival, Poison, user_directory};
 use rollcall_schemas::ids::EventId;
 use tokio_postgres::NoTls;
@@ -18,7 +18,7 @@ use crate::portable_sql::cluster::Cluster;
 use crate::rebuilding;
 use crate::support::{Log, app, now, subject};
 
-fn pool(cluster: &Cluster, database: &str) -> Pool {
+pub fn pool(cluster: &Cluster, database: &str) -> Pool {
     let manager = Manager::new(cluster.address(database).parse().unwrap(), NoTls);
     let prepare = Hook::async_fn(|client, _| {
         Box::pin(async move { prepare_connection(client).await.map_err(HookError::Backend) })
@@ -26,11 +26,11 @@ fn pool(cluster: &Cluster, database: &str) -> Pool {
     Pool::builder(manager).max_size(6).runtime(Runtime::Tokio1).post_create(prepare).build().unwrap()
 }
 
-fn run<T>(test: impl Future<Output = T>) -> T {
+pub fn run<T>(test: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(test)
 }
 
-async fn digests(store: &ReadStore) -> Vec<(&'static str, [u8; 32])> {
+pub async fn digests(store: &ReadStore) -> Vec<(&'static str, [u8; 32])> {
     let mut digests = vec![];
     for model in ALL {
         digests.push((model.name(), store.digest(model.name()).await.unwrap()));
@@ -196,7 +196,7 @@ fn a_read_model_is_built_beside_the_live_one_and_no_query_fails_or_sees_half_whi
         for asking in asking {
             assert!(asking.await.unwrap() > 0);
         }
-        let dropped = shadow.drop_before().await.unwrap();
+        let dropped = drop_before(&pool).await.unwrap();
         assert!(!dropped.is_empty() && dropped.iter().all(|table| table.starts_with("user_directory")), "{dropped:?}");
     });
 }

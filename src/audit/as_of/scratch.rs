@@ -64,7 +64,7 @@ impl Scratch {
         progress: &dyn Fn(u64, u64),
     ) -> Result<Self, Error> {
         let scratch = Self::empty(models, moment)?;
-        rebuild::replay(past.log.as_ref(), &scratch.store, models, moment.position, &prepare, progress).await?;
+        rebuild::replay(past.log, &scratch.store, models, moment.position, prepare, progress).await?;
         Ok(scratch)
     }
 

@@ -1,0 +1,85 @@
+//! What was live before: kept for queries of the version before and for a way back, until somebody drops it.
+
+use deadpool_postgres::Pool;
+use tokio_postgres::Transaction;
+
+use super::{BEFORE, LIVE, NEXT};
+use crate::store::Error;
+
+const kept: &[&str] = &["store_checkpoint", "store_parked"];
+
+/// Drops what was live before; answers the names of the tables.
+///
+/// # Errors
+/// The database is unavailable, or the role may not drop the tables.
+pub async fn drop_before(pool: &Pool) -> Result<Vec<String>, Error> {
+    let mut client = pool.get().await?;
+    let transaction = client.transaction().await?;
+    let found = "select tablename::text from pg_tables where schemaname = $1 order by 1";
+    let mut tables = Vec::new();
+    for row in transaction.query(found, &[&BEFORE]).await? {
+        let table: String = row.try_get(0)?;
+        transaction.batch_execute(&format!("drop table {BEFORE}.{table}")).await?;
+        tables.push(table);
+    }
+    transaction.commit().await?;
+    tables.retain(|table| !kept.contains(&table.as_str()));
+    Ok(tables)
+}
+
+/// Makes what was live before of a read model live again, and keeps what is live now in its place. Answers which version
+/// is live now, and how far it is. No node must be running that goes on with the one that was live.
+///
+/// # Errors
+/// Nothing of it was kept, or the database is unavailable.
+pub async fn go_back(pool: &Pool, model: &str) -> Result<(u32, u64), Error> {
+    let mut client = pool.get().await?;
+    let transaction = client.transaction().await?;
+    make_kept(&transaction, BEFORE).await?;
+    let found = format!("SELECT version, position FROM {BEFORE}.store_checkpoint WHERE model = $1 FOR UPDATE");
+    let row = transaction.query_opt(&found, &[&model]).await?.ok_or_else(|| Error::NoSuchModel(model.into()))?;
+    let version = u32::try_from(row.try_get::<_, i64>(0)?).map_err(|_| Error::Column(0))?;
+    let position = row.try_get::<_, i64>(1)?.unsigned_abs();
+    for (from, to) in [(LIVE, NEXT), (BEFORE, LIVE), (NEXT, BEFORE)] {
+        shift(&transaction, model, from, to).await?;
+    }
+    transaction.commit().await?;
+    Ok((version, position))
+}
+
+/// Moves a read model from one schema into another, with its checkpoint and what it parked; what was there is dropped.
+pub(super) async fn shift(transaction: &Transaction<'_>, model: &str, from: &str, to: &str) -> Result<(), Error> {
+    make_kept(transaction, to).await?;
+    for schema in [to, from] {
+        let found = format!("SELECT tables FROM {schema}.store_checkpoint WHERE model = $1");
+        let tables: Option<String> =
+            transaction.query_opt(&found, &[&model]).await?.map(|row| row.try_get(0)).transpose()?;
+        for table in tables.iter().flat_map(|tables| tables.split(',')) {
+            transaction.batch_execute(&format!("drop table if exists {to}.{table}")).await?;
+            if schema == from {
+                transaction.batch_execute(&format!("alter table if exists {from}.{table} set schema {to}")).await?;
+            }
+        }
+    }
+    for stored in kept {
+        transaction.execute(&format!("DELETE FROM {to}.{stored} WHERE model = $1"), &[&model]).await?;
+        let moved = format!(
+            "WITH moved AS (DELETE FROM {from}.{stored} WHERE model = $1 RETURNING *)
+             INSERT INTO {to}.{stored} SELECT * FROM moved"
+        );
+        transaction.execute(&moved, &[&model]).await?;
+    }
+    Ok(())
+}
+
+async fn make_kept(transaction: &Transaction<'_>, schema: &str) -> Result<(), Error> {
+    for stored in kept {
+        let there = transaction.query_one("select to_regclass($1) is null", &[&format!("{schema}.{stored}")]).await?;
+        if there.try_get(0)? {
+            transaction
+                .batch_execute(&format!("create table {schema}.{stored} (like {LIVE}.{stored} including all)"))
+                .await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,167 @@
+//! Taking over read models that were built in a file: every row by COPY, the indexes made after it.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _, TryStreamExt as _};
+use tokio::sync::mpsc;
+use tokio_postgres::Transaction;
+
+use super::apply::Failure;
+use super::shadow::lock;
+use super::{NEXT, Shadow, parking, stored};
+use crate::Projection;
+use crate::store::sqlite::Source;
+use crate::store::{Backend, Checkpoint, Error, ReadStore};
+
+/// How many read models are copied at once: one is read and sent while the server makes the indexes of another.
+const AT_ONCE: usize = 2;
+/// Chunks on their way between the file and the connection.
+const CHUNKS_MAX: usize = 4;
+
+const indexes: &str = "SELECT i.indexrelid::regclass::text, c.conname::text,
+        COALESCE(pg_get_constraintdef(c.oid), pg_get_indexdef(i.indexrelid))
+    FROM pg_index i LEFT JOIN pg_constraint c ON c.conindid = i.indexrelid
+    WHERE i.indrelid = to_regclass($1) ORDER BY c.conname IS NULL, 1";
+const move_checkpoint: &str = "UPDATE store_checkpoint SET position = $1, event = $2 WHERE model = $3";
+
+/// Rows copied so far, and who is told.
+struct Copied<'c> {
+    rows: Cell<u64>,
+    all: u64,
+    progress: &'c dyn Fn(u64, u64),
+}
+
+impl Copied<'_> {
+    fn more(&self, rows: u64) {
+        self.rows.set(self.rows.get() + rows);
+        (self.progress)(self.rows.get(), self.all);
+    }
+}
+
+impl Shadow {
+    /// Takes over read models that were built in a file and are empty here, each in one transaction with its checkpoint
+    /// and what it parked. One with a value that a file takes and the server does not stays empty: only applying its
+    /// events here finds the one to park. `progress` is told rows done and rows in all.
+    ///
+    /// # Errors
+    /// The file or the database is unavailable, or somebody else builds the same read model; one that was not taken over
+    /// is empty as before.
+    pub async fn take_over(
+        &self,
+        built: &Arc<ReadStore>,
+        models: &[&'static dyn Projection],
+        progress: &dyn Fn(u64, u64),
+    ) -> Result<(), Error> {
+        let tables = models.iter().flat_map(|model| model.tables());
+        let all = tables.map(|table| built.file()?.count(table)).sum::<Result<_, _>>()?;
+        let copied = Copied { rows: Cell::new(0), all, progress };
+        let each = models.iter().map(|model| self.take_over_one(built, *model, &copied));
+        let taken: Vec<_> = futures_util::stream::iter(each).buffer_unordered(AT_ONCE).try_collect().await?;
+        let taken: Vec<_> = taken.into_iter().flatten().collect();
+        if let Backend::Postgres(store) = &self.store.backend {
+            let client = self.pool.get().await?;
+            *store.parked() = parking::load(&client, NEXT).await?;
+        }
+        self.store.move_checkpoints(&taken);
+        Ok(())
+    }
+
+    async fn take_over_one(
+        &self,
+        built: &Arc<ReadStore>,
+        model: &'static dyn Projection,
+        copied: &Copied<'_>,
+    ) -> Result<Option<Checkpoint>, Error> {
+        match self.copy_whole(built, model, copied).await {
+            Ok(checkpoint) => Ok(Some(checkpoint)),
+            Err(Failure::Poison(reason)) => {
+                tracing::warn!(model = model.name(), reason, "a read model cannot be taken over; event by event then");
+                Ok(None)
+            }
+            Err(Failure::Store(error)) => Err(error),
+        }
+    }
+
+    async fn copy_whole(
+        &self,
+        built: &Arc<ReadStore>,
+        model: &'static dyn Projection,
+        copied: &Copied<'_>,
+    ) -> Result<Checkpoint, Failure> {
+        let name = model.name();
+        let all = built.checkpoints();
+        let found = all.into_iter().find(|checkpoint| checkpoint.model == name);
+        let checkpoint = found.ok_or_else(|| Error::NoSuchModel(name.into()))?;
+        let mut client = self.pool.get().await.map_err(Error::from)?;
+        let transaction = client.transaction().await?;
+        if lock(&transaction, NEXT, model).await? != Some((0, i64::from(checkpoint.version))) {
+            return Err(Error::Moved(name).into());
+        }
+        transaction
+            .batch_execute(&format!("set local search_path = {NEXT}; set local lock_timeout to default"))
+            .await?;
+        for table in model.tables() {
+            let restore = drop_indexes(&transaction, table).await?;
+            // Rows of a table that was emptied in this transaction may be written as everybody sees them for good.
+            transaction.batch_execute(&format!("truncate {table}")).await?;
+            copy(&transaction, built, table, Source::Table(table), ", FREEZE", copied).await?;
+            transaction.batch_execute(&format!("{restore} analyze {table}")).await?;
+        }
+        copy(&transaction, built, "store_parked", Source::Parked(name), "", copied).await?;
+        let event = checkpoint.event.map(|event| event.0.as_bytes().to_vec());
+        transaction.execute(move_checkpoint, &[&stored(checkpoint.position), &event, &name]).await?;
+        transaction.commit().await?;
+        Ok(checkpoint)
+    }
+}
+
+/// Drops the indexes of a table; answers how to make them again.
+async fn drop_indexes(transaction: &Transaction<'_>, table: &str) -> Result<String, Error> {
+    let mut restore = String::new();
+    for row in transaction.query(indexes, &[&table]).await? {
+        let (index, constraint): (&str, Option<&str>) = (row.try_get(0)?, row.try_get(1)?);
+        let made: &str = row.try_get(2)?;
+        let dropped = match constraint {
+            Some(constraint) => {
+                restore.push_str(&format!("alter table {table} add constraint {constraint} {made};"));
+                format!("alter table {table} drop constraint {constraint}")
+            }
+            None => {
+                restore.push_str(&format!("{made};"));
+                format!("drop index {index}")
+            }
+        };
+        transaction.batch_execute(&dropped).await?;
+    }
+    Ok(restore)
+}
+
+async fn copy(
+    transaction: &Transaction<'_>,
+    built: &Arc<ReadStore>,
+    table: &str,
+    source: Source,
+    option: &str,
+    copied: &Copied<'_>,
+) -> Result<(), Failure> {
+    let columns = built.file()?.columns(table)?.join(", ");
+    let sink = transaction
+        .copy_in::<_, Bytes>(&format!("copy {table} ({columns}) from stdin (FORMAT binary{option})"))
+        .await?;
+    let mut sink = std::pin::pin!(sink);
+    let (chunks, mut to_send) = mpsc::channel(CHUNKS_MAX);
+    let reading = tokio::task::spawn_blocking({
+        let built = built.clone();
+        move || built.file()?.copy_out(source, &|chunk| chunks.blocking_send(chunk).is_ok())
+    });
+    while let Some((bytes, rows)) = to_send.recv().await {
+        sink.send(bytes).await?;
+        copied.more(rows);
+    }
+    // Only what was read whole is finished; otherwise the server forgets it.
+    reading.await.map_err(|error| Error::Unavailable(error.to_string()))??;
+    sink.finish().await?;
+    Ok(())
+}
