@@ -112,16 +112,22 @@ fn no_page() -> Error {
 }
 
 fn open_tree(db: &mut dyn Db, cell: &dyn RootCell) -> Result<([u8; 16], Tree), Error> {
-    let Header { vault, generation, page, kept, .. } = header(db)?.ok_or_else(no_page)?;
-    let Some(root) = cell.root(vault, generation, &kept)? else {
-        return Err(Error::Damaged(format!(
-            "the root cell ({}) does not hold the root of generation {generation} that the vault needs. If the vault \
-             was made with another root cell, name that one. If the vault was put back from a copy, put back the one \
-             that belongs to this cell: keys that were destroyed since do not come back",
-            cell.describe()
-        )));
-    };
-    Ok((vault, Tree::unwrap(&root, vault, generation, &page)?))
+    loop {
+        let Header { vault, generation, page, kept, .. } = header(db)?.ok_or_else(no_page)?;
+        match cell.root(vault, generation, &kept)? {
+            Some(root) => return Ok((vault, Tree::unwrap(&root, vault, generation, &page)?)),
+            // Another node has replaced it, and destroyed this root, since the row was read.
+            None if self::generation(db)? != generation => {}
+            None => {
+                return Err(Error::Damaged(format!(
+                    "the root cell ({}) does not hold the root of generation {generation} that the vault needs. If the \
+                     vault was made with another root cell, name that one. If the vault was put back from a copy, put \
+                     back the one that belongs to this cell: keys that were destroyed since do not come back",
+                    cell.describe()
+                )));
+            }
+        }
+    }
 }
 
 /// The generation of a vault that has claimed its cell and has no root yet: if its creation is cut short, what the cell
