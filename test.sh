@@ -27,6 +27,8 @@ fi
 
 ./tests/it/sdk/install.sh
 cargo fmt --all --check
+# A workspace of its own, which is not built here.
+cargo fmt --manifest-path benches/peers/Cargo.toml --check
 cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 if command -v cargo-deny >/dev/null 2>&1; then

@@ -19,7 +19,7 @@ mod shares;
 mod sqlite;
 
 pub use parking::{ParkedKey, Retried};
-pub use postgres::{Claims, Lease, LeaseHolder, Shadow, drop_before, go_back, prepare_connection};
+pub use postgres::{Claimed, Claims, Lease, LeaseHolder, Shadow, drop_before, go_back, prepare_connection};
 pub use row::Row;
 
 use postgres::Postgres;
@@ -134,6 +134,15 @@ impl ReadStore {
     pub async fn connect(pool: Pool, models: &[&'static dyn Projection]) -> Result<Self, Error> {
         let (store, checkpoints) = Postgres::open(pool, postgres::LIVE, models).await?;
         Ok(Self { backend: Backend::Postgres(Box::new(store)), checkpoints: RwLock::new(checkpoints) })
+    }
+
+    /// Has every claim on the disk before it is answered: needed where the log is in no transaction of this database.
+    #[must_use]
+    pub fn with_flushed_claims(mut self) -> Self {
+        if let Backend::Postgres(store) = &mut self.backend {
+            store.claiming.flushed = true;
+        }
+        self
     }
 
     /// How far a read model has come: the position of the last event it applied, 0 at its start.

@@ -14,7 +14,7 @@ use rollcall_schemas::personal::{Class, Header};
 use rollcall_schemas::plain::{Environment, Plan};
 use uuid::Uuid;
 
-use crate::cli::wiring::{DataDir, LogPlace, Place};
+use crate::cli::wiring::{CellSpec, DataDir, KeyOptions, LogPlace, Place};
 use crate::database::Database;
 use crate::domain::values::{Name, UserId};
 use crate::domain::{Command, Person, app};
@@ -24,7 +24,9 @@ use crate::http;
 
 mod ceilings;
 mod erasing;
+mod foreign;
 mod load;
+mod nodes;
 
 use load::{Measured, Request};
 
@@ -49,6 +51,18 @@ pub struct Options {
     /// An empty PostgreSQL database for log and read models, to measure a service that keeps them there
     #[arg(long, value_name = "URL")]
     database: Option<Database>,
+    /// Another empty database for the keys: measures two nodes against one, and nothing else
+    #[arg(long, value_name = "URL", requires = "database", requires = "root_cell")]
+    vault_database: Option<Database>,
+    /// Where the root of these keys is, such as transit:KEY
+    #[arg(long, value_name = "CELL", value_parser = crate::cli::config::root_cell)]
+    root_cell: Option<CellSpec>,
+    /// A second empty database, in which foreign transactions stay open: measures what they cost, and nothing else
+    #[arg(long, value_name = "URL", requires = "database")]
+    foreign_in: Option<Database>,
+    /// Seconds for which they stay open, half of them under load
+    #[arg(long, default_value_t = 1_200, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    foreign_seconds: u64,
     /// Directory for the throw-away data; deleted afterwards
     #[arg(long, default_value = "./bench-data")]
     dir: PathBuf,
@@ -111,8 +125,15 @@ pub fn run(options: &Options) -> Result<ExitCode, Error> {
     }
     std::fs::create_dir_all(&options.dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let ceilings = measure_ceilings(options, &runtime)?;
-    measure_service(options, &runtime, &ceilings)?;
+    if options.vault_database.is_some() {
+        let (database, cell) = (options.vault_database.clone(), options.root_cell.clone().unwrap_or_default());
+        nodes::measure(options, &KeyOptions { database, cell, ..KeyOptions::default() }, &runtime)?;
+    } else if let (Some(database), Some(foreign_in)) = (&options.database, &options.foreign_in) {
+        foreign::measure(options, [database, foreign_in], &runtime)?;
+    } else {
+        let ceilings = measure_ceilings(options, &runtime)?;
+        measure_service(options, &runtime, &ceilings)?;
+    }
     std::fs::remove_dir_all(&options.dir)?;
     Ok(ExitCode::SUCCESS)
 }

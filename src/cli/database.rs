@@ -55,7 +55,6 @@ const GRANTS: &str = "
     grant usage on schema rollcall_log to $role;
     grant select, insert on rollcall_log.event to $role;
     grant update (blobs) on rollcall_log.event to $role;
-    grant select, insert, update on rollcall_log.stream_head to $role;
     grant select, insert, delete on rollcall_log.outcome to $role;
     grant select, insert, update on rollcall_log.epoch to $role;
     grant select on rollcall_log_history to $role;

@@ -154,7 +154,11 @@ impl Place {
                 Postgres::claim(database, vault).await?;
             }
             let read = match self.log.database() {
-                Some(database) => ReadStore::connect(database.pool(READERS_MAX)?, rollcall_projections::ALL).await?,
+                Some(database) => {
+                    let read = ReadStore::connect(database.pool(READERS_MAX)?, rollcall_projections::ALL).await?;
+                    let log_is_there = matches!(self.log, LogPlace::Postgres(_));
+                    if log_is_there { read } else { read.with_flushed_claims() }
+                }
                 None => self.read_models_here()?,
             };
             Ok((log, Arc::new(read)))

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rollcall_projections::store::ReadStore;
+use rollcall_projections::store::{Claimed, ReadStore};
 use rollcall_schemas::ids::{AppId, SubjectRef};
 
 use super::Error;
@@ -146,16 +146,14 @@ impl Directory {
                 Some(subject) => subject,
                 None => *allocated.insert(self.vault.allocate()?),
             };
-            let subject = match read.claims().filter(|_| self.vault.is_shared()) {
-                Some(claims) => claims.claim(tag, ours).await?,
+            let claims = read.claims().filter(|_| self.vault.is_shared());
+            let subject = match claims {
+                Some(claims) => match claims.claim(tag, ours).await? {
+                    Claimed::By(subject) => subject,
+                    Claimed::Known(subject) => return Ok(Some(known(subject))),
+                },
                 None => ours,
             };
-            // A claim goes when the directory holds the user: who finds none may have come too late for it.
-            if self.vault.is_shared()
-                && let Some(subject) = rollcall_projections::user_directory::subject_of(read, app, tag).await?
-            {
-                return Ok(Some(known(subject)));
-            }
             let mut waiting = lock(&self.waiting);
             // What the read model said may be old by now: somebody reserved, or a reservation was recorded and settled.
             if waiting.pending.contains_key(&tag) || waiting.generation != generation {

@@ -9,7 +9,7 @@ use super::{Append, Idempotency, Item, Outcome, RawEvent};
 pub(super) struct Plan {
     /// Position of the last event, those of this batch included.
     pub(super) head: u64,
-    /// The revision of every stream the batch names; one that is missing does not exist.
+    /// The revision of every stream the batch names; one that is missing, or 0, does not exist.
     pub(super) revisions: HashMap<String, u64>,
     /// Fingerprint and outcome of every key the batch names and somebody used.
     pub(super) outcomes: HashMap<[u8; 32], ([u8; 32], Vec<u8>)>,
@@ -19,8 +19,6 @@ pub(super) struct Plan {
     pub(super) kept: Vec<Idempotency>,
     /// What became of each item so far.
     pub(super) outcomes_told: Vec<Outcome>,
-    /// Streams that grow, with the revision they get.
-    pub(super) grown: HashMap<String, u64>,
 }
 
 /// Every stream a batch names.
@@ -88,8 +86,7 @@ impl Plan {
                     blobs: event.blobs,
                 });
             }
-            self.revisions.insert(stream.clone(), revision);
-            self.grown.insert(stream, revision);
+            self.revisions.insert(stream, revision);
         }
         if let Some(guard) = item.idempotency {
             self.outcomes.insert(guard.key, (guard.fingerprint, guard.outcome.clone()));

@@ -1,13 +1,14 @@
 //! The disk is full: commands are turned away clearly, nothing that was acknowledged is lost, and the service goes on
 //! by itself once there is room.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use crate::support::small_disk::SmallDisk;
 use crate::support::soundness::{log_is_gapless, recorded, verified};
 use crate::support::{App, Reply, Service};
 
-const APP: App = App::PRODUCTION;
+pub const APP: App = App::PRODUCTION;
 /// An app that sends no command while the disk is full.
 const QUIET: App = App::OTHER;
 /// So many refusals in a row mean that it is full.
@@ -15,40 +16,9 @@ const REFUSALS: usize = 12;
 /// More commands than the little room there is can take.
 const COMMANDS_MAX: usize = 50_000;
 
-fn run(program: &str, args: &[&str]) -> bool {
-    Command::new(program).args(args).output().is_ok_and(|output| output.status.success())
-}
-
-/// A small filesystem of its own, unmounted when dropped.
-struct SmallDisk {
-    dir: tempfile::TempDir,
-}
-
-impl SmallDisk {
-    /// None where mounting is not permitted.
-    fn mount() -> Option<Self> {
-        let dir = tempfile::tempdir().unwrap();
-        run("mount", &["-t", "tmpfs", "-o", "size=12m", "tmpfs", dir.path().to_str()?]).then_some(Self { dir })
-    }
-
-    fn data(&self) -> PathBuf {
-        self.dir.path().join("data")
-    }
-
-    fn enlarge(&self) {
-        assert!(run("mount", &["-o", "remount,size=256m", self.dir.path().to_str().unwrap()]));
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        run("umount", &["-l", self.dir.path().to_str().unwrap()]);
-    }
-}
-
 /// Fails unless it is a success or the clear answer of a service that cannot write; answers which.
 #[track_caller]
-fn done_or_busy(reply: &Reply) -> bool {
+pub fn done_or_busy(reply: &Reply) -> bool {
     if reply.status == 200 {
         assert_eq!(reply.code(), 200);
         return true;
@@ -58,7 +28,7 @@ fn done_or_busy(reply: &Reply) -> bool {
     false
 }
 
-fn register(service: &Service, user_id: &str) -> Reply {
+pub fn register(service: &Service, user_id: &str) -> Reply {
     let (name, portrait) = (format!("Name of {user_id}"), "p".repeat(900));
     service.post(APP, "/user/getToken.json", &[("userId", user_id), ("name", &name), ("portraitUri", &portrait)])
 }
@@ -67,7 +37,7 @@ fn info(service: &Service, app: App, user_id: &str) -> Reply {
     service.post(app, "/user/info.json", &[("userId", user_id)])
 }
 
-fn name(service: &Service, user_id: &str) -> Option<String> {
+pub fn name(service: &Service, user_id: &str) -> Option<String> {
     let reply = info(service, APP, user_id);
     if reply.code() == 400 {
         return None;
@@ -76,7 +46,7 @@ fn name(service: &Service, user_id: &str) -> Option<String> {
 }
 
 /// Registers and bans until it is full; answers who was registered, who was banned, and who was turned away.
-fn fill(service: &Service) -> (Vec<String>, Vec<String>, Vec<String>) {
+pub fn fill(service: &Service) -> (Vec<String>, Vec<String>, Vec<String>) {
     let (mut registered, mut banned, mut refused) = (vec![], vec![], vec![]);
     let mut in_a_row = 0;
     for n in 0..COMMANDS_MAX {
@@ -159,10 +129,7 @@ fn lives_through_a_full_disk(data: &Path, wrapper: &[&str], make_room: impl Fn(&
 
 #[test]
 fn a_full_filesystem_turns_commands_away_and_takes_them_again_once_there_is_room() {
-    let Some(disk) = SmallDisk::mount() else {
-        eprintln!("a filesystem cannot be mounted here; the limit of file sizes is tested instead");
-        return;
-    };
+    let Some(disk) = SmallDisk::mount(12) else { return };
     lives_through_a_full_disk(&disk.data(), &[], |_| disk.enlarge());
 }
 
@@ -172,6 +139,7 @@ fn files_that_may_not_grow_turn_commands_away_and_take_them_again_once_they_may(
     // The soft limit only, so that it can be raised again; the signal would end the process.
     let limited = ["sh", "-c", "trap '' XFSZ; exec prlimit --fsize=3000000: \"$@\"", "limited"];
     lives_through_a_full_disk(&dir.path().join("data"), &limited, |service| {
-        assert!(run("prlimit", &["--pid", &service.pid().to_string(), "--fsize=unlimited:"]));
+        let pid = service.pid().to_string();
+        assert!(Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited:"]).status().unwrap().success());
     });
 }

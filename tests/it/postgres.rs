@@ -1,7 +1,9 @@
 //! The log on a real `PostgreSQL`: its order under adversaries, and what becomes of it when something breaks.
 
 mod between;
+mod disk;
 mod faults;
 mod history;
 mod suite;
 mod torture;
+mod writers;

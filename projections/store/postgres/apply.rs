@@ -12,8 +12,11 @@ use crate::store::shares::Share;
 use crate::store::{Error, parking};
 use crate::{Arrival, Entry, Inconsistent, Projection};
 
-const move_checkpoint: &str = "UPDATE store_checkpoint SET position = $1, event = $2
-    WHERE model = $3 AND version = $4 AND position = $5";
+/// Each by the position it is believed to have: while foreign transactions are open, a search by its name alone would
+/// pass every place it ever was at.
+const move_checkpoints: &str = "UPDATE store_checkpoint AS c SET position = $1, event = $2
+    FROM unnest($3::text[], $4::bigint[], $5::bigint[]) AS m (model, version, before)
+    WHERE c.model = m.model AND c.version = m.version AND c.position = m.before RETURNING c.model";
 
 /// Why an event could not be applied to one read model.
 pub(super) enum Failure {
@@ -82,17 +85,7 @@ async fn transact(
     parks: bool,
 ) -> Result<(), Failure> {
     // First: whoever does not hold the read models any more must not do the work in vain.
-    for share in shares {
-        let after = &share.after;
-        let statement = writer.statement(move_checkpoint).await?;
-        let event = after.event.map(|event| event.0.as_bytes().to_vec());
-        let version = i64::from(after.version);
-        let (position, before) = (stored(after.position), stored(share.before));
-        let moved = writer.client.execute(&statement, &[&position, &event, &after.model, &version, &before]).await?;
-        if moved != 1 {
-            return Err(Error::Moved(after.model).into());
-        }
-    }
+    move_all(writer, shares).await?;
     for share in shares {
         if parks {
             share_parking(writer, share, parked).await?;
@@ -105,6 +98,23 @@ async fn transact(
         writer.client.execute(&statement, &[&subjects]).await?;
     }
     Ok(())
+}
+
+/// Moves the checkpoints of a batch, all of them to the same place.
+async fn move_all(writer: &mut Writer, shares: &[Share<'_, '_>]) -> Result<(), Failure> {
+    let Some(after) = shares.first().map(|share| &share.after) else { return Ok(()) };
+    let statement = writer.statement(move_checkpoints).await?;
+    let event = after.event.map(|event| event.0.as_bytes().to_vec());
+    let models: Vec<_> = shares.iter().map(|share| share.after.model).collect();
+    let versions: Vec<_> = shares.iter().map(|share| i64::from(share.after.version)).collect();
+    let before: Vec<_> = shares.iter().map(|share| stored(share.before)).collect();
+    let position = stored(after.position);
+    let moved = writer.client.query(&statement, &[&position, &event, &models, &versions, &before]).await?;
+    let moved: Vec<&str> = moved.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    match models.into_iter().find(|model| !moved.contains(model)) {
+        Some(model) => Err(Error::Moved(model).into()),
+        None => Ok(()),
+    }
 }
 
 async fn share_together(writer: &mut Writer, share: &Share<'_, '_>, parked: &Keys) -> Result<(), Failure> {

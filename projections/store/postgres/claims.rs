@@ -1,24 +1,77 @@
 //! Which subject a new userId gets, where several nodes may introduce it at the same time: the first one to claim its
 //! tag decides. A claim is needed until the directory holds the user, and goes in the transaction that puts the user
 //! there.
+//!
+//! Claims are asked for together: while one flight is under way, the next one gathers.
 
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
+
+use deadpool_postgres::{ClientWrapper, Object};
 use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::{Event, user};
+use tokio::sync::oneshot;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
 use super::Postgres;
 use super::lifecycle::qualified;
 use crate::store::Error;
 use crate::store::shares::Share;
+use crate::user_directory::UserDirectory;
 use crate::{Arrival, Projection as _};
 
-const claim: &str = "INSERT INTO store_claim AS c (tag, subject) VALUES ($1, $2)
-    ON CONFLICT (tag) DO UPDATE SET tag = excluded.tag RETURNING c.subject";
+// In the order of the tags: two nodes that claim the same ones do not wait for each other in a circle.
+const claim_all: &str = "INSERT INTO store_claim AS c (tag, subject)
+    SELECT * FROM unnest($1::bytea[], $2::bytea[]) AS a (tag, subject) ORDER BY tag
+    ON CONFLICT (tag) DO UPDATE SET tag = excluded.tag RETURNING c.tag, c.subject";
 const settle: &str = "DELETE FROM store_claim WHERE subject = ANY ($1)";
 const forget_old: &str = "DELETE FROM store_claim WHERE claimed_at < now() - interval '1 hour'";
 
+type Tag = [u8; 16];
+
+/// What became of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claimed {
+    /// The directory holds the user by now.
+    Known(SubjectRef),
+    /// Whoever introduces the user does it with this subject.
+    By(SubjectRef),
+}
+
 /// The claims of a store.
 pub struct Claims<'s>(&'s Postgres);
+
+/// Who waits for a claim.
+struct Waiting {
+    tag: Tag,
+    subject: SubjectRef,
+    answer: oneshot::Sender<Result<Claimed, Error>>,
+}
+
+/// A connection for claims, with its statements.
+struct Flight {
+    client: ClientWrapper,
+    claim: Statement,
+    look: Statement,
+}
+
+/// Claims on their way.
+#[derive(Default)]
+pub(in crate::store) struct Claiming {
+    /// Whether a claim must be on the disk before it is answered: not where what is recorded on it comes later in the same
+    /// database.
+    pub(in crate::store) flushed: bool,
+    waiting: Mutex<Vec<Waiting>>,
+    flight: tokio::sync::Mutex<Option<Flight>>,
+}
+
+impl Claiming {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Postgres {
     pub(in crate::store) fn claims(&self) -> Claims<'_> {
@@ -27,17 +80,70 @@ impl Postgres {
 }
 
 impl Claims<'_> {
-    /// Claims a tag for a subject; answers whose it is, which may be another one. Who was given it must look into the
-    /// directory once more: the user may have come there meanwhile, and the claim with it gone.
+    /// Claims a tag for a subject.
     ///
     /// # Errors
     /// The store is unavailable.
-    pub async fn claim(&self, tag: [u8; 16], subject: SubjectRef) -> Result<SubjectRef, Error> {
-        let client = self.0.pool.get().await?;
-        let statement = client.prepare_cached(&qualified(claim, self.0.schema)).await?;
-        let (tag, subject) = (&tag[..], &subject.0.as_bytes()[..]);
-        let row = client.query_one(&statement, &[&tag, &subject]).await?;
-        Uuid::from_slice(row.try_get(0)?).map(SubjectRef).map_err(|_| Error::Column(0))
+    pub async fn claim(&self, tag: Tag, subject: SubjectRef) -> Result<Claimed, Error> {
+        let (answer, mut answered) = oneshot::channel();
+        let claiming = &self.0.claiming;
+        claiming.waiting().push(Waiting { tag, subject, answer });
+        let mut flight = claiming.flight.lock().await;
+        // Somebody else's flight may have taken it along; if not, this one takes all that wait by now.
+        if let Ok(claimed) = answered.try_recv() {
+            return claimed;
+        }
+        let waiting = std::mem::take(&mut *claiming.waiting());
+        let claimed = self.fly(&mut flight, &waiting).await;
+        if claimed.is_err() {
+            *flight = None;
+        }
+        drop(flight);
+        for Waiting { tag, answer, .. } in waiting {
+            let told = match &claimed {
+                Ok(claimed) => claimed.get(&tag).copied().ok_or(Error::Column(0)),
+                Err(error) => Err(Error::Unavailable(error.to_string())),
+            };
+            // Who has gone away does not want to know.
+            let _ = answer.send(told);
+        }
+        answered.await.unwrap_or_else(|_| Err(Error::Unavailable("the claim was given up".into())))
+    }
+
+    async fn fly(&self, flight: &mut Option<Flight>, waiting: &[Waiting]) -> Result<HashMap<Tag, Claimed>, Error> {
+        if flight.as_ref().is_none_or(|flight| flight.client.is_closed()) {
+            // Never back into the pool, with a setting of its own.
+            let client = Object::take(self.0.pool.get().await?);
+            if !self.0.claiming.flushed {
+                client.batch_execute("set synchronous_commit = off").await?;
+            }
+            let claim = client.prepare(&qualified(claim_all, self.0.schema)).await?;
+            let directory = UserDirectory.tables().first().copied().unwrap_or_default();
+            let look = client.prepare(&format!("SELECT tag, subject FROM {directory} WHERE tag = ANY ($1)")).await?;
+            *flight = Some(Flight { client, claim, look });
+        }
+        let Some(Flight { client, claim, look }) = flight.as_ref() else { return Ok(HashMap::new()) };
+        // The first of this node who wants a tag.
+        let mut wanted: BTreeMap<&[u8], &[u8]> = BTreeMap::new();
+        for one in waiting {
+            wanted.entry(&one.tag).or_insert(one.subject.0.as_bytes());
+        }
+        let (tags, subjects): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
+        // A claim goes when the directory holds the user: who finds none may have come too late for it, and looks there
+        // after it was claimed.
+        let both: [&(dyn ToSql + Sync); 2] = [&tags, &subjects];
+        let (claimed, known) =
+            futures_util::future::try_join(client.query(claim, &both), client.query(look, &both[..1])).await?;
+        let mut answers = HashMap::with_capacity(claimed.len());
+        for row in &claimed {
+            let (tag, subject) = read(row)?;
+            answers.insert(tag, Claimed::By(subject));
+        }
+        for row in &known {
+            let (tag, subject) = read(row)?;
+            answers.insert(tag, Claimed::Known(subject));
+        }
+        Ok(answers)
     }
 
     /// Forgets claims of users that never came: to be called only when everything the log holds was applied a moment
@@ -51,9 +157,14 @@ impl Claims<'_> {
     }
 }
 
+fn read(row: &Row) -> Result<(Tag, SubjectRef), Error> {
+    let tag = row.try_get::<_, &[u8]>(0)?.try_into().map_err(|_| Error::Column(0))?;
+    Ok((tag, Uuid::from_slice(row.try_get(1)?).map(SubjectRef).map_err(|_| Error::Column(1))?))
+}
+
 /// The statement that ends claims, and whose claims end with these events.
 pub(super) fn settled(shares: &[Share<'_, '_>]) -> Option<(&'static str, Vec<Vec<u8>>)> {
-    let directory = shares.iter().find(|share| share.model.name() == crate::user_directory::UserDirectory.name())?;
+    let directory = shares.iter().find(|share| share.model.name() == UserDirectory.name())?;
     let introduced = |arrival: &Arrival<'_>| {
         let Arrival::Decoded(entry) = arrival else { return None };
         match &entry.recorded.event {

@@ -5,15 +5,17 @@ use std::sync::Mutex;
 use deadpool_postgres::Pool;
 use tokio_postgres::Transaction;
 
+use super::claims::Claiming;
 use super::readers::Readers;
 use super::{BEFORE, Postgres, parking, read_checkpoint};
 use crate::Projection;
 use crate::store::{Checkpoint, Error};
 
+// A read model has one checkpoint; the position is in the key because it is found by it.
 const tables: &str = "
     CREATE TABLE IF NOT EXISTS store_checkpoint (
-        model TEXT NOT NULL PRIMARY KEY, version BIGINT NOT NULL, position BIGINT NOT NULL, event BYTEA,
-        tables TEXT NOT NULL);
+        model TEXT NOT NULL, version BIGINT NOT NULL, position BIGINT NOT NULL, event BYTEA,
+        tables TEXT NOT NULL, PRIMARY KEY (model, position));
     CREATE TABLE IF NOT EXISTS store_parked (
         model TEXT NOT NULL, stream TEXT NOT NULL, position BIGINT NOT NULL, event BYTEA NOT NULL, reason TEXT,
         first_at BIGINT NOT NULL, PRIMARY KEY (model, stream, position));
@@ -69,6 +71,7 @@ impl Postgres {
                 writer,
                 parked: Mutex::new(parked),
                 readers: Readers::default(),
+                claiming: Claiming::default(),
                 life: tokio::sync::Mutex::default(),
             },
             checkpoints,

@@ -28,7 +28,7 @@ mod rows;
 mod shadow;
 
 pub use before::{drop_before, go_back};
-pub use claims::Claims;
+pub use claims::{Claimed, Claims};
 pub use lease::{Lease, LeaseHolder};
 pub use shadow::Shadow;
 
@@ -76,6 +76,7 @@ pub(super) struct Postgres {
     writer: tokio::sync::Mutex<Option<Writer>>,
     parked: Mutex<Keys>,
     readers: readers::Readers,
+    pub(super) claiming: claims::Claiming,
     /// What shows others that this node, which holds the lease, is there.
     life: tokio::sync::Mutex<Option<ClientWrapper>>,
 }
@@ -111,7 +112,10 @@ impl Postgres {
             None => {
                 // Never back into the pool: it looks in one schema only, and may be left in the middle of a transaction.
                 let client = Object::take(self.pool.get().await?);
-                client.batch_execute(&format!("set search_path = {}", self.schema)).await?;
+                // What it does is by key. A plan that reads all of a table because it was small when it was made would read
+                // all that cannot be cleaned up of it.
+                let set = format!("set search_path = {}; set enable_seqscan = off", self.schema);
+                client.batch_execute(&set).await?;
                 Ok(Writer { client, statements: HashMap::new() })
             }
         }

@@ -55,7 +55,7 @@ impl Sqlite {
     /// The names of a table's columns.
     pub(in crate::store) fn columns(&self, table: &str) -> Result<Vec<String>, Error> {
         let sql = format!("SELECT * FROM {table}");
-        self.reading(|connection| Ok(connection.prepare(&sql)?.column_names().into_iter().map(String::from).collect()))
+        self.reading(|connection| Ok(connection.prepare(&sql)?.column_names().map(String::from).collect()))
     }
 
     /// Gives `take` the rows of a table, or those parked for a read model, as PostgreSQL's binary COPY has them. It

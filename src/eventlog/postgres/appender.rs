@@ -7,6 +7,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::Client;
+use tokio_postgres::error::{DbError, Severity};
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
@@ -34,13 +35,13 @@ const LOCK: &str = "select pg_advisory_xact_lock(1380731971)";
 const HEAD: &str = "select coalesce(max(position), 0) from rollcall_log.event";
 /// Fails (by a division by zero) unless the log has this event.
 const STILL_LAST: &str = "select 1 / (select count(*) from rollcall_log.event where position = $1 and id = $2)::int";
-const HEADS: &str = "select stream, revision from rollcall_log.stream_head where stream = any($1)";
+/// The revision of each stream, 0 for one that does not exist: that of its last event, which the index finds at once.
+const HEADS: &str = "select s.stream, coalesce((select e.revision from rollcall_log.event e
+    where e.stream = s.stream order by e.revision desc limit 1), 0) from unnest($1) as s (stream)";
 const OUTCOMES: &str = "select key, fingerprint, outcome from rollcall_log.outcome where key = any($1)";
 const INSERT: &str = "insert into rollcall_log.event
     (position, stream, revision, id, name, version, recorded_at, core, blobs)
     select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-const MOVE_HEADS: &str = "insert into rollcall_log.stream_head (stream, revision) select * from unnest($1, $2)
-    on conflict (stream) do update set revision = excluded.revision";
 const KEEP: &str = "insert into rollcall_log.outcome (key, fingerprint, outcome, recorded_at)
     select * from unnest($1, $2, $3, $4)";
 const NOTIFY: &str = "notify rollcall_log";
@@ -144,7 +145,8 @@ impl Appender {
                     Err(Failure::Nothing(_)) => {
                         self.known.forget();
                         if !client.is_closed() {
-                            client.batch_execute("rollback").await?;
+                            let undone = tokio::time::timeout(BATCH_MAX, client.batch_execute("rollback")).await;
+                            undone.map_err(|_| no_answer())??;
                         }
                     }
                 }
@@ -190,22 +192,28 @@ impl Appender {
 
     /// Finds out what became of a batch. The lock is free only once its transaction has ended one way or the other.
     async fn settle(&mut self, plan: Plan, error: &Error) -> Result<Vec<Outcome>, Error> {
-        let outcomes = plan.outcomes_told.clone();
         self.known.forget();
-        let until = tokio::time::Instant::now() + SETTLE_MAX;
-        while tokio::time::Instant::now() < until {
-            match self.was_kept(&plan).await {
-                Ok(true) => {
-                    tracing::info!("a commit whose answer was lost is in the log");
-                    self.publish(plan);
-                    return Ok(outcomes);
-                }
-                Ok(false) => return Err(Error::Unavailable(error.to_string())),
+        match tokio::time::timeout(SETTLE_MAX, self.find_out(&plan)).await {
+            Ok(true) => {
+                tracing::info!("a commit whose answer was lost is in the log");
+                let outcomes = plan.outcomes_told.clone();
+                self.publish(plan);
+                Ok(outcomes)
+            }
+            Ok(false) => Err(Error::Unavailable(error.to_string())),
+            Err(_) => Err(Error::Ambiguous(error.to_string())),
+        }
+    }
+
+    /// Asks until there is an answer; it may never come.
+    async fn find_out(&mut self, plan: &Plan) -> bool {
+        loop {
+            match self.was_kept(plan).await {
+                Ok(kept) => return kept,
                 Err(again) => tracing::debug!(error = %again, "what became of a commit is not known yet"),
             }
             tokio::time::sleep(RETRY_AFTER).await;
         }
-        Err(Error::Ambiguous(error.to_string()))
     }
 
     async fn was_kept(&mut self, plan: &Plan) -> Result<bool, Error> {
@@ -299,10 +307,12 @@ async fn commit(
     Ok(before)
 }
 
+/// Of a commit that failed with an error nothing was kept. A server that gives up the connection, or itself, says so with
+/// more than an error: it may do that when the commit is on its disk.
 fn committed(answer: Result<(), tokio_postgres::Error>) -> Result<(), Failure> {
-    answer.map_err(|error| match error.as_db_error() {
-        Some(_) => Failure::Nothing(error.into()),
-        None => Failure::Unknown(error.into()),
+    answer.map_err(|error| match error.as_db_error().and_then(DbError::parsed_severity) {
+        Some(Severity::Error) => Failure::Nothing(error.into()),
+        _ => Failure::Unknown(error.into()),
     })
 }
 
@@ -348,7 +358,7 @@ async fn some(
 }
 
 async fn insert(client: &Client, plan: &Plan) -> Result<(), tokio_postgres::Error> {
-    let Plan { events, grown, kept, .. } = plan;
+    let Plan { events, kept, .. } = plan;
     let positions: Vec<_> = events.iter().map(|event| stored(event.position)).collect();
     let streams: Vec<_> = events.iter().map(|event| event.stream.as_str()).collect();
     let revisions: Vec<_> = events.iter().map(|event| stored(event.revision)).collect();
@@ -369,8 +379,6 @@ async fn insert(client: &Client, plan: &Plan) -> Result<(), tokio_postgres::Erro
         (&cores, Type::BYTEA_ARRAY),
         (&blobs, Type::BYTEA_ARRAY),
     ];
-    let (grown, heads): (Vec<_>, Vec<_>) = grown.iter().map(|(name, head)| (name.as_str(), stored(*head))).unzip();
-    let heads: [Param<'_>; 2] = [(&grown, Type::TEXT_ARRAY), (&heads, Type::INT8_ARRAY)];
     let keys: Vec<_> = kept.iter().map(|guard| &guard.key[..]).collect();
     let fingerprints: Vec<_> = kept.iter().map(|guard| &guard.fingerprint[..]).collect();
     let outcomes: Vec<_> = kept.iter().map(|guard| &guard.outcome[..]).collect();
@@ -383,11 +391,10 @@ async fn insert(client: &Client, plan: &Plan) -> Result<(), tokio_postgres::Erro
     ];
     let written = tokio::join!(
         write(client, INSERT, &insert, events.is_empty()),
-        write(client, MOVE_HEADS, &heads, events.is_empty()),
         write(client, KEEP, &keep, kept.is_empty()),
         write(client, NOTIFY, &[], events.is_empty()),
     );
-    [written.0, written.1, written.2, written.3].into_iter().collect()
+    [written.0, written.1, written.2].into_iter().collect()
 }
 
 async fn write(client: &Client, sql: &str, params: &[Param<'_>], is_empty: bool) -> Result<(), tokio_postgres::Error> {

@@ -244,6 +244,7 @@ impl EventLog for Postgres {
         if events.is_empty() && limit > 0 {
             return Err(self.shared.break_off(after + 1, REWOUND));
         }
+        self.shared.tail.fill(&events);
         Ok(events)
     }
 

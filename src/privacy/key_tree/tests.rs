@@ -30,6 +30,9 @@ mod destructions;
 mod double;
 mod moving;
 #[cfg(feature = "vault-transit")]
+#[path = "../../../tests/it/support/openbao.rs"]
+mod openbao;
+#[cfg(feature = "vault-transit")]
 mod shared;
 mod signing;
 #[cfg(feature = "vault-transit")]

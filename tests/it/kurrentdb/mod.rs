@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::eventlog_contract::{behaves_like_the_model, runtime, step};
 
-mod double;
+pub mod double;
 mod faults;
 mod nodes;
 mod proto;

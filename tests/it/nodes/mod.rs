@@ -6,11 +6,18 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::support::openbao::{OpenBao, ROOT_TOKEN};
 use crate::support::service::Reply;
 use crate::support::transit::{TOKEN, Transit};
 use crate::support::{App, Cluster, Service};
 
 const APP: App = App::PRODUCTION;
+
+/// Where the root of the keys is.
+enum Root {
+    Double(Transit),
+    Real(OpenBao),
+}
 
 /// What nodes share.
 struct Given {
@@ -18,7 +25,7 @@ struct Given {
     cluster: Cluster,
     /// The keys.
     keys: Cluster,
-    transit: Transit,
+    root: Root,
     dir: tempfile::TempDir,
     names: [String; 2],
 }
@@ -27,7 +34,11 @@ impl Given {
     fn nothing() -> Self {
         let (cluster, keys) = (Cluster::start(), Cluster::start());
         let names = [cluster.database(), keys.database()];
-        Self { cluster, keys, transit: Transit::start(), dir: tempfile::tempdir().unwrap(), names }
+        Self { cluster, keys, root: Root::Double(Transit::start()), dir: tempfile::tempdir().unwrap(), names }
+    }
+
+    fn over_a_real_vault() -> Self {
+        Self { root: Root::Real(OpenBao::start()), ..Self::nothing() }
     }
 
     fn settings(&self) -> Vec<String> {
@@ -36,8 +47,17 @@ impl Given {
         settings.map(str::to_owned).to_vec()
     }
 
+    fn variables(&self) -> [(&'static str, String); 2] {
+        let (address, token) = match &self.root {
+            Root::Double(transit) => (&transit.address, TOKEN),
+            Root::Real(server) => (&server.address, ROOT_TOKEN),
+        };
+        [("VAULT_ADDR", address.clone()), ("VAULT_TOKEN", token.into())]
+    }
+
     fn environment(&self) -> Vec<String> {
-        vec!["env".into(), format!("VAULT_ADDR={}", self.transit.address), format!("VAULT_TOKEN={TOKEN}")]
+        let named = self.variables().map(|(name, value)| format!("{name}={value}"));
+        [&["env".to_owned()][..], &named].concat()
     }
 
     /// Starts the node of that name.
@@ -59,8 +79,7 @@ impl Given {
             .arg("--data-dir")
             .arg(self.dir.path().join("operator"))
             .args(self.settings())
-            .env("VAULT_ADDR", &self.transit.address)
-            .env("VAULT_TOKEN", TOKEN)
+            .envs(self.variables())
             .env("ROLLCALL_LOG", "warn")
             .output()
             .unwrap()
@@ -286,7 +305,7 @@ fn a_node_that_cannot_reach_the_keys_shows_nobody_and_goes_on_when_it_can() {
 
 #[test]
 fn an_erasure_through_one_node_comes_to_its_end_and_a_report_whichever_node_leads() {
-    let given = Given::nothing();
+    let given = Given::over_a_real_vault();
     let mut nodes = [given.node("one", &[APP]), given.node("two", &[APP])];
     for (round, node) in [0, 1, 1].into_iter().enumerate() {
         let user = format!("u{round}");
@@ -360,8 +379,7 @@ fn a_service_that_outgrows_its_machine_moves_to_servers_with_its_keys_and_back()
             .arg(&alone)
             .args(from)
             .args(args)
-            .env("VAULT_ADDR", &given.transit.address)
-            .env("VAULT_TOKEN", TOKEN)
+            .envs(given.variables())
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
@@ -396,8 +414,7 @@ fn a_role_for_the_keys_serves_and_cannot_make_a_destruction_unknown() {
     let run = |args: &[&str]| {
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_rollcall"))
             .args(args)
-            .env("VAULT_ADDR", &given.transit.address)
-            .env("VAULT_TOKEN", TOKEN)
+            .envs(given.variables())
             .output()
             .unwrap();
         (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
@@ -432,4 +449,36 @@ fn a_role_for_the_keys_serves_and_cannot_make_a_destruction_unknown() {
     assert!(said.contains("ok    keys: rights of the role") && said.contains("ok    keys: VAULT_ADDR"), "{said}");
     let (_, said) = doctor(&["--database", &log, "--vault-database", &owner]);
     assert!(said.contains("note  keys: rights of the role") && said.contains("BAD   keys: root cell"), "{said}");
+}
+
+#[cfg(feature = "kurrentdb")]
+#[test]
+fn nodes_whose_log_is_in_kurrentdb_share_it_as_well() {
+    let (given, double) = (Given::nothing(), crate::kurrentdb::double::Double::start());
+    let url = double.url();
+    let (environment, mut settings) = (given.environment(), given.settings());
+    settings.extend(["--kurrentdb".to_owned(), url]);
+    let start = |name: &str| {
+        let environment: Vec<_> = environment.iter().map(String::as_str).collect();
+        let settings: Vec<_> = settings.iter().map(String::as_str).collect();
+        Service::launch_node(&given.dir.path().join(name), &[APP], &environment, &settings).unwrap()
+    };
+    let nodes = [start("one"), start("two")];
+    std::thread::scope(|scope| {
+        for caller in 0..4 {
+            let node = &nodes[caller % 2];
+            scope.spawn(move || (0..30).for_each(|user| drop(token(node, APP, &format!("u{user}")).ok())));
+        }
+    });
+    let directory = "select count(*), count(distinct tag) from rollcall_read.user_directory_v1";
+    nodes[0].post(APP, "/user/info.json", &[("userId", "u0")]).ok();
+    assert_eq!(given.cluster.sql(&given.names[0], directory), "30|30");
+    for round in 0..10 {
+        let (one, other) = (&nodes[round % 2], &nodes[(round + 1) % 2]);
+        let user = format!("u{round}");
+        one.post(APP, "/user/refresh.json", &[("userId", &user), ("name", "Renamed")]).ok();
+        assert_eq!(name_of(other, &user), "Renamed");
+        other.post(APP, "/user/deactivate.json", &[("userId", &user)]).ok();
+        assert_ne!(token(one, APP, &user).status, 200);
+    }
 }

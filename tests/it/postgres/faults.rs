@@ -2,14 +2,14 @@
 //! log that lost its end is recognised.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rollcall::database::Database;
 use rollcall::eventlog::postgres::{Mode, Postgres};
-use rollcall::eventlog::{Error, EventLog, Idempotency, Item, Outcome};
+use rollcall::eventlog::{Error, EventLog};
 
-use super::history::{Reader, append, event, item};
+use super::history::{append, event, item};
+use super::writers::{Writers, whole};
 use crate::support::Cluster;
 
 fn run<T>(test: impl Future<Output = T>) -> T {
@@ -24,63 +24,13 @@ async fn open(database: &Database) -> Result<Postgres, Error> {
     Postgres::open(database, Mode::Append).await
 }
 
-/// Every event of a log, checked.
-async fn whole(log: &dyn EventLog) -> Reader {
-    let mut reader = Reader::default();
-    loop {
-        let events = log.read_all(reader.position(), 10_000).await.unwrap();
-        if events.is_empty() {
-            return reader;
-        }
-        reader.take(&events).unwrap();
-    }
-}
-
-/// A command that may be repeated: one event of a stream of its own, and a key.
-fn keyed(writer: u8, number: u32) -> (String, Item) {
-    let stream = format!("w{writer}-{number}");
-    let mut key = [writer; 32];
-    key[..4].copy_from_slice(&number.to_be_bytes());
-    let recorded_at = event(0).recorded_at;
-    let idempotency = Some(Idempotency { key, fingerprint: [1; 32], outcome: vec![7], recorded_at });
-    (stream.clone(), Item { idempotency, ..item(&stream, 0, 1) })
-}
-
-/// Repeats each command until it is acknowledged; answers how often it was told that the outcome is not known.
-async fn insist(log: Arc<Postgres>, writer: u8, done: Arc<AtomicBool>) -> (Vec<String>, u32) {
-    let (mut acknowledged, mut unknown) = (vec![], 0);
-    for number in 0.. {
-        if done.load(Ordering::SeqCst) {
-            break;
-        }
-        let (stream, item) = keyed(writer, number);
-        loop {
-            match log.append(vec![item.clone()]).await {
-                Ok(outcomes) => {
-                    assert!(matches!(outcomes[0], Outcome::Appended { .. } | Outcome::Replayed { .. }), "{outcomes:?}");
-                    acknowledged.push(stream);
-                    break;
-                }
-                Err(Error::Unavailable(_)) => {}
-                Err(Error::Ambiguous(_)) => unknown += 1,
-                Err(error) => panic!("{error}"),
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-    (acknowledged, unknown)
-}
-
 #[test]
 fn what_was_acknowledged_survives_crashes_restarts_and_cut_connections_and_stands_there_once() {
     let cluster = Cluster::start();
     let name = cluster.database();
     let database = database(&cluster, &name);
     run(async {
-        let nodes = [Arc::new(open(&database).await.unwrap()), Arc::new(open(&database).await.unwrap())];
-        let done = Arc::new(AtomicBool::new(false));
-        let writers: Vec<_> =
-            (0..6).map(|w| tokio::spawn(insist(nodes[usize::from(w) % 2].clone(), w, done.clone()))).collect();
+        let writers = Writers::start(&database).await;
         for round in 0..9 {
             tokio::time::sleep(Duration::from_millis(400)).await;
             match round % 3 {
@@ -96,20 +46,8 @@ fn what_was_acknowledged_survives_crashes_restarts_and_cut_connections_and_stand
             tokio::time::sleep(Duration::from_millis(100)).await;
             cluster.resume();
         }
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        done.store(true, Ordering::SeqCst);
-        let mut acknowledged = vec![];
-        for writer in writers {
-            acknowledged.extend(writer.await.unwrap().0);
-        }
-        drop(nodes);
-        let log = open(&database).await.unwrap();
-        let events = whole(&log).await;
-        assert!(acknowledged.len() > 100, "{}", acknowledged.len());
-        assert_eq!(events.seen.len(), acknowledged.len(), "one event for each command that was acknowledged");
-        for stream in acknowledged {
-            assert_eq!(log.read_stream(&stream, 0, 10).await.unwrap().len(), 1, "{stream}");
-        }
+        writers.go_on(100).await;
+        writers.finish().await;
     });
 }
 

@@ -60,6 +60,11 @@ impl Reader {
         Ok(())
     }
 
+    /// The streams it saw, each once for each of its revisions.
+    pub fn streams(&self) -> impl Iterator<Item = &str> {
+        self.revisions.iter().flat_map(|(stream, revision)| (0..*revision).map(|_| stream.as_str()))
+    }
+
     /// Whether everything it saw is how the log begins.
     pub fn is_prefix_of(&self, whole: &Self) -> bool {
         whole.seen.starts_with(&self.seen)

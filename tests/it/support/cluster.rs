@@ -42,11 +42,27 @@ impl Cluster {
 
     /// A new server with another setting, as `name=value`.
     pub fn start_with(setting: &str) -> Self {
+        let cluster = Self::made(setting);
+        cluster.resume();
+        cluster
+    }
+
+    /// A new server with a part of its data on another disk, such as `data/pg_wal`.
+    #[allow(dead_code)]
+    pub fn start_with_on(part: &str, disk: &Path) -> Self {
+        let cluster = Self::made("fsync=on");
+        let (here, there) = (cluster.path(part), disk.join("part"));
+        assert!(Command::new("mv").arg(&here).arg(&there).status().unwrap().success());
+        std::os::unix::fs::symlink(there, here).unwrap();
+        cluster.resume();
+        cluster
+    }
+
+    fn made(setting: &str) -> Self {
         let cluster = Self::empty();
         cluster.must("initdb", &["-D", &cluster.path("data"), "-U", "rollcall", "--auth=trust", "--no-sync"]);
-        cluster.configure("listen_addresses=''\n");
+        cluster.configure("listen_addresses=''\nlc_messages='C'\n");
         std::fs::write(cluster.path("setting"), setting).unwrap();
-        cluster.resume();
         cluster
     }
 
@@ -94,6 +110,38 @@ impl Cluster {
         let options =
             format!("-c shared_buffers=64MB -c max_wal_senders=4 -c hot_standby=on -c {setting} -k {}", self.path(""));
         self.must("pg_ctl", &["-D", &self.path("data"), "-w", "-l", &self.path("log"), "-o", &options, "start"]);
+    }
+
+    /// Starts the server again if it has given up, as whoever supervises it does.
+    #[allow(dead_code)]
+    pub fn supervise(&self) {
+        if !run(&self.bin.join("pg_ctl"), &["-D", &self.path("data"), "status"]).status.success() {
+            self.resume();
+        }
+    }
+
+    /// What the server wrote to its log.
+    #[allow(dead_code)]
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap()
+    }
+
+    /// The processes of the server: the first one, and those it has started.
+    #[allow(dead_code)]
+    pub fn processes(&self) -> (u32, Vec<u32>) {
+        let file = std::fs::read_to_string(self.path("data/postmaster.pid")).unwrap();
+        let first: u32 = file.lines().next().unwrap().parse().unwrap();
+        let listed = std::fs::read_to_string(format!("/proc/{first}/task/{first}/children")).unwrap();
+        (first, listed.split_whitespace().map(|pid| pid.parse().unwrap()).collect())
+    }
+
+    /// Sets how large the files of one of its processes may get, and those of all that it starts from then on. The soft
+    /// limit only, so that it can be raised again.
+    #[allow(dead_code)]
+    pub fn limit_files(&self, pid: u32, bytes: &str) {
+        let arguments = ["--pid", &pid.to_string(), &format!("--fsize={bytes}:")];
+        let limited = run(Path::new("prlimit"), &arguments);
+        assert!(limited.status.success(), "{}", String::from_utf8_lossy(&limited.stderr));
     }
 
     /// Stops the server: `fast`, or `immediate` as in a crash.

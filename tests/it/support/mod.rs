@@ -2,8 +2,10 @@
 
 pub mod cluster;
 pub mod files;
+pub mod openbao;
 pub mod service;
 pub mod shape;
+pub mod small_disk;
 pub mod soundness;
 pub mod transit;
 pub mod wire;

@@ -1,9 +1,10 @@
-//! The cell in HashiCorp Vault, against a double that keeps the state of a transit key, and against a real Vault where
-//! `VAULT_ADDR` names one.
+//! The cell in HashiCorp Vault, against a double that keeps the state of a transit key and can fail, and against a real
+//! server of the same API.
 
 use std::path::{Path, PathBuf};
 
 use super::double::{TOKEN, Transit};
+use super::openbao::{OpenBao, ROOT_TOKEN};
 use super::{Error, KeyTree, Vault, destroy_all, opens, sealed};
 use crate::privacy::Finality;
 use crate::privacy::key_tree::root_cell::transit::{Server, TransitCell};
@@ -51,9 +52,12 @@ fn a_root_in_vault_dies_with_its_version_and_no_copy_brings_it_back() {
     let (transit, server) = double();
     serves_a_vault(&server, "rollcall");
     assert_eq!(transit.versions("rollcall").len(), 1, "older versions are trimmed");
-    if let Ok(real) = Server::from_environment() {
-        serves_a_vault(&real, &format!("rollcall-test-{}", uuid::Uuid::new_v4()));
-    }
+}
+
+#[test]
+fn a_real_server_of_that_api_serves_a_vault_too() {
+    let real = OpenBao::start();
+    serves_a_vault(&Server { address: real.address.clone(), token: ROOT_TOKEN.into(), namespace: None }, "rollcall");
 }
 
 #[test]

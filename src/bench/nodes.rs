@@ -1,0 +1,112 @@
+//! Two nodes on one database, against one of them: what sharing costs.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use rollcall_schemas::ids::AppId;
+use tokio::runtime::Runtime;
+
+use super::load::{Measured, Request};
+use super::{Error, KEY, Options, create_app, load, on_thread, registration, signed};
+use crate::cli::wiring::{DataDir, KeyOptions, LogPlace, Place};
+use crate::engine::start::Service;
+use crate::http;
+
+/// How often one and two take turns.
+const ROUNDS: u64 = 3;
+/// Numbers of users so far apart that none is registered twice; the first ones begin here.
+const APART: u64 = 1 << 32;
+/// Users that are asked for.
+const ASKED: u64 = 1_000;
+
+/// One node of this process, with the server in front of it.
+struct Node {
+    data: DataDir,
+    service: Service,
+    server: actix_web::dev::ServerHandle,
+    address: std::net::SocketAddr,
+}
+
+impl Node {
+    fn start(name: &str, options: &Options, keys: &KeyOptions, runtime: &Runtime) -> Result<Self, Error> {
+        let data = DataDir::create(&Place {
+            dir: options.dir.join(name),
+            log: LogPlace::of(None, options.database.clone()).map_err(Error::Constant)?,
+            keys: keys.clone(),
+        })?;
+        let service = runtime.block_on(data.start())?;
+        let (engine, keeper) = (service.engine.clone(), runtime.block_on(data.keeper())?);
+        runtime.spawn(keeper.clone().run(service.stopping()));
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let (address, workers) = (listener.local_addr()?, usize::from(options.workers));
+        let (address, server) =
+            on_thread(move || Ok((address, http::run(engine, keeper, listener, http::Options { workers })?)))?;
+        Ok(Self { data, service, server, address })
+    }
+}
+
+/// Measures, and prints what two nodes come to in parts of one.
+///
+/// # Errors
+/// Something failed.
+pub(super) fn measure(options: &Options, keys: &KeyOptions, runtime: &Runtime) -> Result<(), Error> {
+    let one = Node::start("one", options, keys, runtime)?;
+    let app: AppId = KEY.parse().map_err(|_| Error::Constant("the app key is not one".into()))?;
+    runtime.block_on(create_app(&one.service.engine, &app))?;
+    let two = Node::start("two", options, keys, runtime)?;
+    runtime.block_on(two.service.engine.reload_apps())?;
+    let nodes = [one, two];
+
+    let (mut first, mut registered, mut asked) = (0, vec![], vec![]);
+    for _ in 0..ROUNDS {
+        let post: Arc<Request> = Arc::new(|n, out| signed("POST", "/user/getToken.json", &registration(n), out));
+        registered.push(both(&nodes, options, runtime, &mut first, &post)?);
+        let get: Arc<Request> =
+            Arc::new(|n, out| signed("POST", "/user/info.json", &format!("userId=user{}", APART + n % ASKED), out));
+        asked.push(both(&nodes, options, runtime, &mut 0, &get)?);
+    }
+    print("register over v1", &registered);
+    print("point query over v1", &asked);
+    for node in nodes {
+        runtime.block_on(node.server.stop(false));
+        node.service.stop();
+        drop(node.data);
+    }
+    Ok(())
+}
+
+/// Requests per second through one node, and through both with half of the connections each.
+fn both(
+    nodes: &[Node; 2],
+    options: &Options,
+    runtime: &Runtime,
+    first: &mut u64,
+    request: &Arc<Request>,
+) -> Result<[f64; 2], Error> {
+    let time = std::time::Duration::from_secs(options.seconds);
+    let connections = usize::from(options.connections);
+    let mut through = |node: &Node, connections: usize| {
+        *first += APART;
+        load::run(node.address, connections, time, *first, request.clone())
+    };
+    let [one, two] = nodes;
+    let alone = through(one, connections);
+    let (half, other) = (through(one, connections / 2), through(two, connections - connections / 2));
+    let alone = runtime.block_on(alone)?;
+    let (half, other) = runtime.block_on(async { tokio::try_join!(half, other) })?;
+    let unanswered = |of: &Measured| of.failed;
+    if [&alone, &half, &other].map(unanswered).iter().sum::<usize>() > 0 {
+        return Err(Error::Constant("some requests were not answered 200: the figures would mean nothing".into()));
+    }
+    Ok([alone.rate, half.rate + other.rate])
+}
+
+fn print(what: &str, rounds: &[[f64; 2]]) {
+    let median = |at: usize| {
+        let mut rates: Vec<_> = rounds.iter().map(|round| round[at]).collect();
+        rates.sort_unstable_by(f64::total_cmp);
+        rates[rates.len() / 2]
+    };
+    let (one, two) = (median(0), median(1));
+    println!("{what:<44} one node {one:>8.0}/s  two nodes {two:>8.0}/s  = {:.2} × one", two / one);
+}
