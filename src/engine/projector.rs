@@ -268,15 +268,6 @@ impl Prepared {
         Self::Poison(Poison { position, stream, id, reason: why.to_string() })
     }
 
-    /// Its place in the log.
-    #[must_use]
-    pub fn position(&self) -> u64 {
-        match self {
-            Self::Event { recorded, .. } => recorded.position,
-            Self::Poison(poison) => poison.position,
-        }
-    }
-
     /// As the read store takes it.
     #[must_use]
     pub fn arrival(&self) -> Arrival<'_> {

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rollcall_projections::Projection;
 use rollcall_projections::store::{self, ReadStore};
+use rollcall_projections::{Arrival, Projection};
+use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
 use super::directory::Directory;
@@ -14,8 +15,9 @@ use super::turn::Turn;
 use crate::eventlog::{self, EventLog, RawEvent};
 use crate::privacy::Vault;
 
-/// Most events applied as one batch: large, for nobody waits for a single one. Two are in memory at a time.
-const BULK_BATCH_MAX: usize = 25_000;
+/// Most events applied as one batch: large, for nobody waits for a single one. Four are in memory at a time: one
+/// is read, one prepared, one ready, and one applied.
+const BULK_BATCH_MAX: usize = 20_000;
 const PARKED_MAX: u32 = 10_000;
 
 /// A read model compared with its rebuild.
@@ -121,37 +123,47 @@ async fn apply_all(
     prepare: impl Fn(&[RawEvent]) -> Result<Vec<Prepared>, Error> + Send + Sync + 'static,
     progress: &dyn Fn(u64, u64),
 ) -> Result<(), Error> {
-    let prepare = Arc::new(prepare);
-    // One batch is read and decoded on another thread while the one before it is applied.
+    let show = |after: u64| progress(after, until.min(log.head()).max(after));
+    show(after);
+    let (batches, mut prepared) = mpsc::channel(1);
     let mut ahead = JoinSet::new();
-    let look_ahead = |ahead: &mut JoinSet<_>, after| ahead.spawn(batch(log.clone(), prepare.clone(), after, until));
-    look_ahead(&mut ahead, after);
-    progress(after, until.min(log.head()).max(after));
-    while let Some(prepared) = ahead.join_next().await {
-        let prepared = prepared.map_err(ended)??;
-        let Some(last) = prepared.last() else { return Ok(()) };
-        after = last.position();
-        look_ahead(&mut ahead, after);
-        let arrivals: Vec<_> = prepared.iter().map(Prepared::arrival).collect();
+    ahead.spawn(look_ahead(log.clone(), Arc::new(prepare), after, until, batches));
+    while let Some(batch) = prepared.recv().await {
+        let arrivals: Vec<_> = batch.iter().map(Prepared::arrival).collect();
         read.apply(&arrivals, models).await?;
-        progress(after, until.min(log.head()).max(after));
+        after = arrivals.last().map_or(after, Arrival::position);
+        show(after);
     }
-    Ok(())
+    ahead.join_next().await.map_or(Ok(()), |ahead| ahead.map_err(ended)?)
 }
 
-/// The events behind a position, prepared; none at the end.
-async fn batch(
+/// Reads the log behind a position and prepares it, on other threads than the one that applies it.
+async fn look_ahead(
     log: Arc<dyn EventLog>,
     prepare: Arc<impl Fn(&[RawEvent]) -> Result<Vec<Prepared>, Error> + Send + Sync + 'static>,
     after: u64,
     until: u64,
-) -> Result<Vec<Prepared>, Error> {
-    let left = usize::try_from(until.saturating_sub(after)).unwrap_or(usize::MAX);
-    if left == 0 {
-        return Ok(vec![]);
+    batches: mpsc::Sender<Vec<Prepared>>,
+) -> Result<(), Error> {
+    let mut raw = behind(log.as_ref(), after, until).await?;
+    while let Some(last) = raw.last() {
+        let (after, prepare) = (last.position, prepare.clone());
+        let preparing = tokio::task::spawn_blocking(move || prepare(&raw));
+        // While one batch is prepared, the next one is read.
+        let (prepared, next) = tokio::join!(preparing, behind(log.as_ref(), after, until));
+        if batches.send(prepared.map_err(ended)??).await.is_err() {
+            return Ok(());
+        }
+        raw = next?;
     }
-    let raw = log.read_all(after, left.min(BULK_BATCH_MAX)).await?;
-    tokio::task::spawn_blocking(move || prepare(&raw)).await.map_err(ended)?
+    Ok(())
+}
+
+async fn behind(log: &dyn EventLog, after: u64, until: u64) -> Result<Vec<RawEvent>, Error> {
+    match usize::try_from(until.saturating_sub(after)).unwrap_or(usize::MAX) {
+        0 => Ok(vec![]),
+        left => Ok(log.read_all(after, left.min(BULK_BATCH_MAX)).await?),
+    }
 }
 
 /// What prepares events died.

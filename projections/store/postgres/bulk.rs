@@ -54,10 +54,15 @@ impl Shadow {
         models: &[&'static dyn Projection],
         progress: &dyn Fn(u64, u64),
     ) -> Result<(), Error> {
-        let tables = models.iter().flat_map(|model| model.tables());
-        let all = tables.map(|table| built.file()?.count(table)).sum::<Result<_, _>>()?;
-        let copied = Copied { rows: Cell::new(0), all, progress };
-        let each = models.iter().map(|model| self.take_over_one(built, *model, &copied));
+        let mut sized = Vec::with_capacity(models.len());
+        for model in models {
+            let rows = model.tables().iter().map(|table| built.file()?.count(table)).sum::<Result<u64, Error>>()?;
+            sized.push((rows, *model));
+        }
+        // The largest first: nobody waits for it alone at the end.
+        sized.sort_by_key(|(rows, _)| std::cmp::Reverse(*rows));
+        let copied = Copied { rows: Cell::new(0), all: sized.iter().map(|(rows, _)| rows).sum(), progress };
+        let each = sized.iter().map(|(_, model)| self.take_over_one(built, *model, &copied));
         let taken: Vec<_> = futures_util::stream::iter(each).buffer_unordered(AT_ONCE).try_collect().await?;
         let taken: Vec<_> = taken.into_iter().flatten().collect();
         if let Backend::Postgres(store) = &self.store.backend {

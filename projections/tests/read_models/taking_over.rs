@@ -187,6 +187,11 @@ fn what_somebody_else_builds_already_is_not_overwritten() {
     run(async {
         let pool = pool(&cluster, &cluster.database());
         let shadow = Shadow::open(pool.clone(), &[DIRECTORY]).await.unwrap();
+        // Of an empty log there is nothing to take over.
+        let nothing = tempfile::tempdir().unwrap();
+        let empty = built(nothing.path(), &[]);
+        shadow.take_over(&empty, &[DIRECTORY], &|_, _| {}).await.unwrap();
+        assert_eq!(shadow.store().checkpoints(), empty.checkpoints()[..1]);
         let other = Shadow::open(pool.clone(), &[DIRECTORY]).await.unwrap();
         other.store().apply(&arrivals[..3], &[DIRECTORY]).await.unwrap();
         let before = other.store().digest("user_directory").await.unwrap();
