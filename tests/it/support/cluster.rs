@@ -150,6 +150,12 @@ impl Cluster {
         self.must("pg_ctl", &["-D", &self.path("data"), "-w", "-m", mode, "stop"]);
     }
 
+    /// Ends the server as in a crash, if it has not given up already.
+    #[allow(dead_code)]
+    pub fn crash(&self) {
+        run(&self.bin.join("pg_ctl"), &["-D", &self.path("data"), "-w", "-m", "immediate", "stop"]);
+    }
+
     /// Makes a standby a primary.
     #[allow(dead_code)]
     pub fn promote(&self) {
