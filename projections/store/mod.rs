@@ -19,7 +19,7 @@ mod shares;
 mod sqlite;
 
 pub use parking::{ParkedKey, Retried};
-pub use postgres::{Claimed, Claims, Lease, LeaseHolder, Shadow, drop_before, go_back, prepare_connection};
+pub use postgres::{BuildTurn, Claimed, Claims, Lease, LeaseHolder, Shadow, drop_before, go_back, prepare_connection};
 pub use row::Row;
 
 use postgres::Postgres;
@@ -44,6 +44,9 @@ pub enum Error {
     /// Somebody else moved the read model on: this node does not hold its lease any more. Nothing was changed.
     #[error("read model {0} was moved on by another node")]
     Moved(&'static str),
+    /// Somebody else uses what is asked for, for longer than it may be waited for. Nothing was changed.
+    #[error("tables of the read store are in use by somebody else, for longer than can be waited for; try again later")]
+    InUse,
     /// No such read model exists in this store; it may have been dropped.
     #[error("the read store has no read model {0}")]
     NoSuchModel(String),

@@ -3,8 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use rollcall_projections::ALL;
-use rollcall_projections::store::{self, ReadStore};
+use rollcall_projections::store;
 
 use super::{Failure, runtime};
 use crate::database::Database;
@@ -13,8 +12,8 @@ use crate::privacy::key_tree;
 
 #[derive(Subcommand)]
 pub(super) enum Task {
-    /// Make the tables of log and read models, and let a role use them that cannot rewrite history; to be repeated with
-    /// every new version
+    /// Make the tables of the log and the place of the read models, and let a role use them that cannot rewrite history;
+    /// to be repeated with every new version
     Prepare {
         /// The database, as somebody who may make tables
         #[arg(long, value_name = "URL", env = "ROLLCALL_OWNER_DATABASE", hide_env_values = true)]
@@ -58,8 +57,14 @@ const GRANTS: &str = "
     grant select, insert, delete on rollcall_log.outcome to $role;
     grant select, insert, update on rollcall_log.epoch to $role;
     grant select on rollcall_log_history to $role;
-    grant usage, create on schema rollcall_read, rollcall_read_next, rollcall_read_before to $role;
-    grant select, insert, update, delete, truncate on all tables in schema rollcall_read to $role;";
+    grant usage, create on schema rollcall_read, rollcall_read_next, rollcall_read_before to $role;";
+
+/// Empty ones: the role makes the tables of the read models itself, for only who owns them can let one that was built anew
+/// take their place. They hold nothing that is not in the log.
+const READ_SCHEMAS: &str = "
+    create schema if not exists rollcall_read;
+    create schema if not exists rollcall_read_next;
+    create schema if not exists rollcall_read_before;";
 
 /// It adds and replaces keys; it deletes nothing but secrets, and the ledger of destructions only grows.
 const VAULT_GRANTS: &str = "
@@ -80,10 +85,7 @@ pub(super) fn run(task: Task) -> Result<ExitCode, Failure> {
         let (database, role, grants) = match task {
             Task::Prepare { database, role } => {
                 drop(Postgres::open(&database, Mode::Append).await?);
-                drop(ReadStore::connect(database.pool(2)?, ALL).await?);
-                let schemas = "create schema if not exists rollcall_read_next;
-                    create schema if not exists rollcall_read_before;";
-                (database, role, format!("{schemas} {GRANTS}"))
+                (database, role, format!("{READ_SCHEMAS} {GRANTS}"))
             }
             Task::PrepareVault { database, role } => {
                 key_tree::prepare(&database).await?;

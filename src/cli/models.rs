@@ -23,10 +23,13 @@ pub(super) fn rebuild(model: &str, data: &Data) -> Result<ExitCode, Failure> {
     let (bar, rows_bar) = (progress_bar("events"), progress_bar("rows"));
     let events = |done, all| show(&bar, done, all);
     let rows = |done, all| show(&rows_bar, done, all);
-    runtime()?.block_on(data.rebuild(&models, Progress { events: &events, rows: &rows }))?;
+    let held = runtime()?.block_on(data.rebuild(&models, Progress { events: &events, rows: &rows }))?;
     rows_bar.finish_and_clear();
     bar.finish_and_clear();
     println!("rebuilt {model} from {} events", data.log.head());
+    if let Some(held) = held {
+        println!("a live read model was held for {} ms at most while another took its place", held.as_millis());
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -4,9 +4,10 @@ use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rollcall_projections::Projection;
-use rollcall_projections::store::{ReadStore, Shadow};
+use rollcall_projections::store::{BuildTurn, ReadStore, Shadow};
 
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
@@ -253,50 +254,63 @@ impl DataDir {
         })
     }
 
-    /// Builds read models anew: where they are on a server, beside the live ones.
+    /// Builds read models anew: where they are on a server, beside the live ones; then it answers for how long one of these
+    /// was held at most.
     ///
     /// # Errors
     /// A part is unavailable.
-    pub async fn rebuild(&self, models: &[&'static dyn Projection], progress: Progress<'_>) -> Result<(), Error> {
-        let Some(shadow) = self.shadow(models).await? else {
-            return Ok(rebuild::rebuild(&self.log, &self.vault, &self.read, models, progress.events).await?);
+    pub async fn rebuild(
+        &self,
+        models: &[&'static dyn Projection],
+        progress: Progress<'_>,
+    ) -> Result<Option<Duration>, Error> {
+        let Some(turn) = self.build_turn().await? else {
+            rebuild::rebuild(&self.log, &self.vault, &self.read, models, progress.events).await?;
+            return Ok(None);
         };
         // What the service had not applied when it stopped: the new one takes the place of a live one that is as far.
         rebuild::catch_up(&self.log, &self.vault, &self.read, models, progress.events).await?;
-        self.build_beside(&shadow, models, progress).await
+        self.build_beside(turn, models, progress).await.map(Some)
     }
 
-    async fn shadow(&self, models: &[&'static dyn Projection]) -> Result<Option<Shadow>, Error> {
+    /// Waits for the turn to build, where the read models are on a server.
+    async fn build_turn(&self) -> Result<Option<BuildTurn>, Error> {
         match &self.database {
-            Some(database) => Ok(Some(Shadow::open(database.pool(SHADOW_MAX)?, models).await?)),
+            Some(database) => Ok(Some(BuildTurn::wait(database.pool(SHADOW_MAX)?).await?)),
             None => Ok(None),
         }
     }
 
     async fn build_beside(
         &self,
-        shadow: &Shadow,
+        turn: BuildTurn,
         models: &[&'static dyn Projection],
         progress: Progress<'_>,
-    ) -> Result<(), Error> {
-        let scratch = Scratch::of(&self.path);
-        Ok(beside::build(&self.log, &self.vault, &self.read, shadow, models, &scratch, progress).await?)
+    ) -> Result<Duration, Error> {
+        let (shadow, scratch) = (Shadow::open(turn, models).await?, Scratch::of(&self.path));
+        Ok(beside::build(&self.log, &self.vault, &self.read, &shadow, models, &scratch, progress).await?)
     }
 
-    /// Builds what another version of the program has left in another shape.
-    async fn build_outdated(&self) -> Result<(), Error> {
+    fn outdated(&self) -> Vec<&'static dyn Projection> {
         let is_outdated = |model: &&&'static dyn Projection| self.read.checkpoint(model.name()).is_err();
-        let outdated: Vec<_> = rollcall_projections::ALL.iter().filter(is_outdated).copied().collect();
-        if outdated.is_empty() {
-            // Of a rebuild that was cut short and not taken up again.
-            return Ok(Scratch::of(&self.path).remove()?);
+        rollcall_projections::ALL.iter().filter(is_outdated).copied().collect()
+    }
+
+    /// Builds what another version of the program has left in another shape, unless another node does.
+    async fn build_outdated(&self) -> Result<(), Error> {
+        if !self.outdated().is_empty()
+            && let Some(turn) = self.build_turn().await?
+        {
+            self.read.refresh().await?;
+            let outdated = self.outdated();
+            if !outdated.is_empty() {
+                let names: Vec<_> = outdated.iter().map(|model| model.name()).collect();
+                tracing::info!(models = names.join(", "), "read models of another version are built anew");
+                self.build_beside(turn, &outdated, Progress { events: &|_, _| {}, rows: &|_, _| {} }).await?;
+            }
         }
-        let names: Vec<_> = outdated.iter().map(|model| model.name()).collect();
-        tracing::info!(models = names.join(", "), "read models of another version are built anew");
-        if let Some(shadow) = self.shadow(&outdated).await? {
-            self.build_beside(&shadow, &outdated, Progress { events: &|_, _| {}, rows: &|_, _| {} }).await?;
-        }
-        Ok(())
+        // What is left is of a rebuild that was cut short and not taken up again.
+        Ok(Scratch::of(&self.path).remove()?)
     }
 
     /// Opens log and read models in another place, for the same vault.

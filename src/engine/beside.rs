@@ -11,14 +11,18 @@ use std::time::Duration;
 use rollcall_projections::Projection;
 use rollcall_projections::store::{self, ReadStore, Shadow};
 
-use super::projector::Error;
+use super::projector::{Error, applied_of};
 use super::rebuild::fill;
 use crate::eventlog::EventLog;
 use crate::privacy::Vault;
 
-/// How often, and how many times, it is tried to take the place of a live read model that is behind.
+/// How often it is tried to take the place of a live read model that is behind or in use, and how often that is said.
 const FLIP_AGAIN: Duration = Duration::from_millis(100);
-const FLIPS_MAX: u32 = 300;
+const SAID_EVERY: u32 = 100;
+/// So few events behind a live read model, what is left to do while that one is held takes no time to speak of.
+const CLOSE: u64 = 500;
+/// How often it is tried to come as close: a live one that moves on faster than it can be followed must be held longer.
+const CLOSER_MAX: u32 = 50;
 
 /// A directory for what is built on its way to its place. It outlives a process that is killed, and is removed once
 /// nothing in it is of use.
@@ -92,7 +96,7 @@ async fn is_past_of(begun: &ReadStore, log: &Arc<dyn EventLog>, until: u64) -> R
 }
 
 /// Builds read models anew beside the live ones, which go on being asked, and lets each take its place. What was cut short
-/// goes on where it stopped.
+/// goes on where it stopped. Answers for how long a live one was held, at most.
 ///
 /// # Errors
 /// The log, the vault or the read store is unavailable; the live ones are as they were.
@@ -104,11 +108,8 @@ pub async fn build(
     models: &[&'static dyn Projection],
     scratch: &Scratch,
     progress: Progress<'_>,
-) -> Result<(), Error> {
-    read.refresh().await?;
-    // Not beyond the live ones, which may be behind the log; one of another version stands still.
-    let live = models.iter().map(|model| read.checkpoint(model.name()).unwrap_or(u64::MAX)).min();
-    let until = live.unwrap_or(0).min(log.head());
+) -> Result<Duration, Error> {
+    let until = live(log, read, models).await?;
     let is_empty = |model: &&'static dyn Projection| shadow.store().checkpoint(model.name()).is_ok_and(|at| at == 0);
     let empty: Vec<_> = models.iter().copied().filter(is_empty).collect();
     if until > 0 && !empty.is_empty() {
@@ -118,16 +119,53 @@ pub async fn build(
     }
     scratch.remove()?;
     fill(log, vault, shadow.store(), models, until, progress.events).await?;
-    for model in models {
-        let fill_up = async |until| fill(log, vault, shadow.store(), &[*model], until, &|_, _| {}).await;
+    let mut held_most = Duration::ZERO;
+    for (at, model) in models.iter().enumerate() {
+        let name = model.name();
         let mut tries = 0;
-        while !shadow.flip(*model, fill_up).await? {
+        let held = loop {
+            come_close(log, vault, read, shadow, &models[at..]).await?;
+            let fill_up = async |until| fill(log, vault, shadow.store(), &[*model], until, &|_, _| {}).await;
+            if let Some(held) = shadow.flip(*model, fill_up).await? {
+                break held;
+            }
             tries += 1;
-            if tries > FLIPS_MAX {
-                return Err(store::Error::Moved(model.name()).into());
+            if tries % SAID_EVERY == 0 {
+                tracing::warn!(
+                    model = name,
+                    "its tables are in use or it is behind; its place is taken as soon as it can be"
+                );
             }
             tokio::time::sleep(FLIP_AGAIN).await;
-        }
+        };
+        tracing::info!(model = name, held_ms = held.as_millis(), "a read model that was built anew took its place");
+        held_most = held_most.max(held);
     }
-    Ok(read.refresh().await?)
+    read.refresh().await?;
+    Ok(held_most)
+}
+
+/// How far the live read models are, which may be behind the log; one of another version stands still.
+async fn live(log: &Arc<dyn EventLog>, read: &ReadStore, models: &[&'static dyn Projection]) -> Result<u64, Error> {
+    read.refresh().await?;
+    let live = models.iter().map(|model| read.checkpoint(model.name()).unwrap_or(u64::MAX)).min();
+    Ok(live.unwrap_or(0).min(log.head()))
+}
+
+/// Applies what came meanwhile, again and again, until it is little.
+async fn come_close(
+    log: &Arc<dyn EventLog>,
+    vault: &Arc<dyn Vault>,
+    read: &ReadStore,
+    shadow: &Shadow,
+    models: &[&'static dyn Projection],
+) -> Result<(), Error> {
+    for _ in 0..CLOSER_MAX {
+        let until = live(log, read, models).await?;
+        if until <= applied_of(shadow.store(), models) + CLOSE {
+            break;
+        }
+        fill(log, vault, shadow.store(), models, until, &|_, _| {}).await?;
+    }
+    Ok(())
 }

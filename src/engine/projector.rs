@@ -155,7 +155,8 @@ impl Projector {
     async fn go_on(&self) -> Result<(), Error> {
         if self.turn.is_ours() {
             match self.catch_up(LIVE_BATCH_MAX).await {
-                Err(Error::Store(store::Error::Moved(_))) => self.turn.is_over(),
+                // Another node has the lease, or a read model that was built anew has just taken its place.
+                Err(Error::Store(store::Error::Moved(_))) => self.turn.ask(&self.read).await,
                 done => return done,
             }
         }

@@ -32,11 +32,6 @@ impl Turn {
         self.ours.load(Ordering::Acquire)
     }
 
-    /// Another node has taken its turn.
-    pub(super) fn is_over(&self) {
-        self.ours.store(false, Ordering::Release);
-    }
-
     /// Asks for the lease once, where one is needed.
     pub(super) async fn ask(&self, read: &ReadStore) {
         let Some(lease) = read.lease() else { return };

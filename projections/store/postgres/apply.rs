@@ -70,6 +70,12 @@ impl Postgres {
                     writer.client.batch_execute("rollback").await?;
                     *slot = Some(writer);
                 }
+                // Another one took the place of a read model, or another node is at it: the connection is as good as before.
+                Err(Failure::Store(moved @ Error::Moved(_))) => {
+                    writer.client.batch_execute("rollback").await?;
+                    *slot = Some(writer);
+                    return Err(moved);
+                }
                 Err(Failure::Poison(reason)) => return Err(Error::Unavailable(reason)),
                 Err(Failure::Store(error)) => return Err(error),
             }

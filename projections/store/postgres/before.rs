@@ -47,27 +47,46 @@ pub async fn go_back(pool: &Pool, model: &str) -> Result<(u32, u64), Error> {
     Ok((version, position))
 }
 
+/// Drops what was live before of a read model.
+pub(super) async fn clear(transaction: &Transaction<'_>, model: &str) -> Result<(), Error> {
+    make_kept(transaction, BEFORE).await?;
+    for table in tables_of(transaction, BEFORE, model).await? {
+        transaction.batch_execute(&format!("drop table if exists {BEFORE}.{table}")).await?;
+    }
+    forget(transaction, BEFORE, model).await
+}
+
 /// Moves a read model from one schema into another, with its checkpoint and what it parked; what was there is dropped.
 pub(super) async fn shift(transaction: &Transaction<'_>, model: &str, from: &str, to: &str) -> Result<(), Error> {
     make_kept(transaction, to).await?;
-    for schema in [to, from] {
-        let found = format!("SELECT tables FROM {schema}.store_checkpoint WHERE model = $1");
-        let tables: Option<String> =
-            transaction.query_opt(&found, &[&model]).await?.map(|row| row.try_get(0)).transpose()?;
-        for table in tables.iter().flat_map(|tables| tables.split(',')) {
-            transaction.batch_execute(&format!("drop table if exists {to}.{table}")).await?;
-            if schema == from {
-                transaction.batch_execute(&format!("alter table if exists {from}.{table} set schema {to}")).await?;
-            }
-        }
+    let moved = tables_of(transaction, from, model).await?;
+    for table in tables_of(transaction, to, model).await?.iter().chain(&moved) {
+        transaction.batch_execute(&format!("drop table if exists {to}.{table}")).await?;
     }
+    for table in &moved {
+        transaction.batch_execute(&format!("alter table if exists {from}.{table} set schema {to}")).await?;
+    }
+    forget(transaction, to, model).await?;
     for stored in kept {
-        transaction.execute(&format!("DELETE FROM {to}.{stored} WHERE model = $1"), &[&model]).await?;
         let moved = format!(
             "WITH moved AS (DELETE FROM {from}.{stored} WHERE model = $1 RETURNING *)
              INSERT INTO {to}.{stored} SELECT * FROM moved"
         );
         transaction.execute(&moved, &[&model]).await?;
+    }
+    Ok(())
+}
+
+async fn tables_of(transaction: &Transaction<'_>, schema: &str, model: &str) -> Result<Vec<String>, Error> {
+    let found = format!("SELECT tables FROM {schema}.store_checkpoint WHERE model = $1");
+    let tables: Option<String> =
+        transaction.query_opt(&found, &[&model]).await?.map(|row| row.try_get(0)).transpose()?;
+    Ok(tables.iter().flat_map(|tables| tables.split(',')).map(str::to_owned).collect())
+}
+
+async fn forget(transaction: &Transaction<'_>, schema: &str, model: &str) -> Result<(), Error> {
+    for stored in kept {
+        transaction.execute(&format!("DELETE FROM {schema}.{stored} WHERE model = $1"), &[&model]).await?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_postgres::Transaction;
 
 use super::apply::Failure;
-use super::shadow::lock;
+use super::shadow::{LOCK_MAX, lock};
 use super::{NEXT, Shadow, parking, stored};
 use crate::Projection;
 use crate::store::sqlite::Source;
@@ -101,7 +101,7 @@ impl Shadow {
         let checkpoint = found.ok_or_else(|| Error::NoSuchModel(name.into()))?;
         let mut client = self.pool.get().await.map_err(Error::from)?;
         let transaction = client.transaction().await?;
-        if lock(&transaction, NEXT, model).await? != Some((0, i64::from(checkpoint.version))) {
+        if lock(&transaction, NEXT, model, LOCK_MAX).await? != Some((0, i64::from(checkpoint.version))) {
             return Err(Error::Moved(name).into());
         }
         transaction

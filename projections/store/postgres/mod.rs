@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use deadpool_postgres::{ClientWrapper, Object, Pool, PoolError};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Statement};
 
@@ -30,7 +31,7 @@ mod shadow;
 pub use before::{drop_before, go_back};
 pub use claims::{Claimed, Claims};
 pub use lease::{Lease, LeaseHolder};
-pub use shadow::Shadow;
+pub use shadow::{BuildTurn, Shadow};
 
 pub(super) const LIVE: &str = "rollcall_read";
 const NEXT: &str = "rollcall_read_next";
@@ -38,7 +39,10 @@ const BEFORE: &str = "rollcall_read_before";
 
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
-        Self::Unavailable(told(&error))
+        match error.code() {
+            Some(&SqlState::LOCK_NOT_AVAILABLE) => Self::InUse,
+            _ => Self::Unavailable(told(&error)),
+        }
     }
 }
 

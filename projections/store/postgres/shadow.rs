@@ -1,21 +1,60 @@
 //! Building a read model anew beside the live one, and taking its place in one transaction.
 
 use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
 
-use deadpool_postgres::Pool;
+use deadpool_postgres::{ClientWrapper, Object, Pool};
 use tokio_postgres::Transaction;
 
-use super::before::shift;
+use super::before::{clear, shift};
 use super::lifecycle::{create, drop_all};
 use super::{BEFORE, LIVE, NEXT, Postgres};
 use crate::Projection;
 use crate::store::{Backend, Error, ReadStore};
+
+/// A lock that the connection of whoever builds has.
+const BUILDS: i64 = 1_380_731_990;
+/// How often it is asked whether it is free.
+const ASK_EVERY: Duration = Duration::from_millis(200);
+/// How long a lock is waited for while queries wait behind it.
+const FLIP_LOCK_MAX: Duration = Duration::from_millis(40);
+/// How long a lock is waited for where nobody waits behind it.
+pub(super) const LOCK_MAX: Duration = Duration::from_secs(2);
+
+/// The turn to build read models beside the live ones: one process has it, until it drops it or ends.
+pub struct BuildTurn {
+    pool: Pool,
+    _lock: ClientWrapper,
+}
+
+impl BuildTurn {
+    /// Waits until nobody else builds.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn wait(pool: Pool) -> Result<Self, Error> {
+        let lock = Object::take(pool.get().await?);
+        let mut waits = false;
+        loop {
+            let asked = lock.query_typed_one(&format!("select pg_try_advisory_lock({BUILDS})"), &[]).await?;
+            if asked.try_get(0)? {
+                return Ok(Self { pool, _lock: lock });
+            }
+            if !waits {
+                tracing::info!("another process builds read models anew; waiting until it is done");
+                waits = true;
+            }
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+    }
+}
 
 /// Read models that are being built beside the live ones. It survives the process that builds it: who opens it again
 /// goes on where that one stopped.
 pub struct Shadow {
     pub(super) pool: Pool,
     pub(super) store: Arc<ReadStore>,
+    _turn: BuildTurn,
 }
 
 impl Shadow {
@@ -23,7 +62,8 @@ impl Shadow {
     ///
     /// # Errors
     /// The database is unavailable, or the role may not make tables.
-    pub async fn open(pool: Pool, models: &[&'static dyn Projection]) -> Result<Self, Error> {
+    pub async fn open(turn: BuildTurn, models: &[&'static dyn Projection]) -> Result<Self, Error> {
+        let pool = turn.pool.clone();
         let (store, checkpoints) = Postgres::open(pool.clone(), NEXT, models).await?;
         let outdated: Vec<_> =
             models.iter().filter(|model| !checkpoints.iter().any(|found| found.model == model.name())).collect();
@@ -31,7 +71,7 @@ impl Shadow {
         for model in outdated {
             store.create_model(*model).await?;
         }
-        Ok(Self { pool, store: Arc::new(store) })
+        Ok(Self { pool, store: Arc::new(store), _turn: turn })
     }
 
     /// The store beside, to be filled from the log.
@@ -43,7 +83,8 @@ impl Shadow {
     /// Takes the place of a live read model. `fill` brings the shadow exactly to the position at which the live one is
     /// held meanwhile: little, where it is close already. What was live is kept aside. While that happens, a query
     /// waits for a moment; none fails and none sees half of each. A live one of another version stands still and need not
-    /// be as far. Answers `false` where the shadow is ahead: later.
+    /// be as far. Answers how long the live one was held, or nothing where the shadow is ahead or others use the tables:
+    /// later.
     ///
     /// # Errors
     /// The database is unavailable, or what `fill` returns; nothing was changed.
@@ -51,26 +92,37 @@ impl Shadow {
         &self,
         model: &dyn Projection,
         fill: impl AsyncFnOnce(u64) -> Result<(), E>,
-    ) -> Result<bool, E> {
+    ) -> Result<Option<Duration>, E> {
         let mut client = self.pool.get().await.map_err(Error::from)?;
+        // Not while the live one is held: files of many rows are slow to remove.
         let transaction = client.transaction().await.map_err(Error::from)?;
-        let (live, version) = lock(&transaction, LIVE, model).await?.unwrap_or_default();
+        limit(&transaction, LOCK_MAX).await?;
+        if unless_used(clear(&transaction, model.name()).await)?.is_none() {
+            return Ok(None);
+        }
+        transaction.commit().await.map_err(Error::from)?;
+        let transaction = client.transaction().await.map_err(Error::from)?;
+        let began = Instant::now();
+        let Some(found) = unless_used(lock(&transaction, LIVE, model, FLIP_LOCK_MAX).await)? else { return Ok(None) };
+        let (live, version) = found.unwrap_or_default();
         let before = self.store.checkpoint(model.name())?;
         let stands_still = version != i64::from(model.version());
         if live < before && !stands_still {
-            return Ok(false);
+            return Ok(None);
         }
         if live > before {
             fill(live).await?;
         }
-        match lock(&transaction, NEXT, model).await? {
+        match lock(&transaction, NEXT, model, LOCK_MAX).await? {
             Some((next, _)) if next == live || stands_still && next > live => {}
-            _ => return Ok(false),
+            _ => return Ok(None),
         }
-        shift(&transaction, model.name(), LIVE, BEFORE).await?;
-        shift(&transaction, model.name(), NEXT, LIVE).await?;
+        limit(&transaction, FLIP_LOCK_MAX).await?;
+        if unless_used(take_place(&transaction, model.name()).await)?.is_none() {
+            return Ok(None);
+        }
         transaction.commit().await.map_err(Error::from)?;
-        Ok(true)
+        Ok(Some(began.elapsed()))
     }
 
     /// Gives up what was built of a read model.
@@ -87,13 +139,31 @@ impl Shadow {
     }
 }
 
+async fn take_place(transaction: &Transaction<'_>, model: &str) -> Result<(), Error> {
+    shift(transaction, model, LIVE, BEFORE).await?;
+    shift(transaction, model, NEXT, LIVE).await
+}
+
+/// Nothing where it was in use for too long.
+fn unless_used<T>(done: Result<T, Error>) -> Result<Option<T>, Error> {
+    match done {
+        Err(Error::InUse) => Ok(None),
+        done => done.map(Some),
+    }
+}
+
+async fn limit(transaction: &Transaction<'_>, lock_max: Duration) -> Result<(), Error> {
+    Ok(transaction.batch_execute(&format!("set local lock_timeout = {}", lock_max.as_millis())).await?)
+}
+
 /// How far a read model of a schema is, and its version; nobody moves it on until the transaction ends.
 pub(super) async fn lock(
     transaction: &Transaction<'_>,
     schema: &str,
     model: &dyn Projection,
+    lock_max: Duration,
 ) -> Result<Option<(u64, i64)>, Error> {
-    transaction.batch_execute("set local lock_timeout = '2s'").await?;
+    limit(transaction, lock_max).await?;
     let sql = format!("SELECT position, version FROM {schema}.store_checkpoint WHERE model = $1 FOR UPDATE");
     let found = transaction.query_opt(&sql, &[&model.name()]).await?;
     found.map(|row| Ok((row.try_get::<_, i64>(0)?.unsigned_abs(), row.try_get(1)?))).transpose()

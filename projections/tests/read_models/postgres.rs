@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use deadpool_postgres::{Hook, HookError, Manager, Pool, Runtime};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use rollcall_projections::store::{Error, Lease, LeaseHolder, ReadStore, Shadow, drop_before, prepare_connection};
-use rollcall_projections::{ALL, Arrival, Poison, user_directory};
+use rollcall_projections::store::{
+    BuildTurn, Error, Lease, LeaseHolder, ReadStore, Shadow, drop_before, prepare_connection,
+};
+use rollcall_projections::{ALL, Arrival, Poison, Projection, user_directory};
 use rollcall_schemas::ids::EventId;
 use tokio_postgres::NoTls;
 use uuid::Uuid;
@@ -24,6 +26,10 @@ pub fn pool(cluster: &Cluster, database: &str) -> Pool {
         Box::pin(async move { prepare_connection(client).await.map_err(HookError::Backend) })
     });
     Pool::builder(manager).max_size(6).runtime(Runtime::Tokio1).post_create(prepare).build().unwrap()
+}
+
+pub async fn shadow(pool: &Pool, models: &[&'static dyn Projection]) -> Shadow {
+    Shadow::open(BuildTurn::wait(pool.clone()).await.unwrap(), models).await.unwrap()
 }
 
 pub fn run<T>(test: impl Future<Output = T>) -> T {
@@ -174,20 +180,20 @@ fn a_read_model_is_built_beside_the_live_one_and_no_query_fails_or_sees_half_whi
                 })
             })
             .collect();
-        let model: &dyn rollcall_projections::Projection = &user_directory::UserDirectory;
+        let model: &dyn Projection = &user_directory::UserDirectory;
         let fill = async |shadow: &Shadow, until: u64| {
             let from = usize::try_from(shadow.store().checkpoint(model.name()).unwrap()).unwrap();
             shadow.store().apply(&arrivals[from..usize::try_from(until).unwrap()], &[model]).await
         };
-        let first = Shadow::open(pool.clone(), &[&user_directory::UserDirectory]).await.unwrap();
+        let first = shadow(&pool, &[&user_directory::UserDirectory]).await;
         fill(&first, 700).await.unwrap();
         drop(first);
         // Whoever comes after the one that died goes on where it stopped.
-        let shadow = Shadow::open(pool.clone(), &[&user_directory::UserDirectory]).await.unwrap();
-        assert_eq!(shadow.store().checkpoint(model.name()).unwrap(), 700);
-        fill(&shadow, 1_900).await.unwrap();
+        let beside = shadow(&pool, &[&user_directory::UserDirectory]).await;
+        assert_eq!(beside.store().checkpoint(model.name()).unwrap(), 700);
+        fill(&beside, 1_900).await.unwrap();
         let before = live.digest(model.name()).await.unwrap();
-        assert!(shadow.flip(model, async |until| fill(&shadow, until).await).await.unwrap());
+        assert!(beside.flip(model, async |until| fill(&beside, until).await).await.unwrap().is_some());
         assert_eq!(live.digest(model.name()).await.unwrap(), before, "the same events make the same rows");
         live.refresh().await.unwrap();
         live.apply(&arrivals[2_000..2_400], ALL).await.unwrap();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use deadpool_postgres::Pool;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use rollcall_projections::store::{Error, ReadStore, Shadow, drop_before, go_back};
+use rollcall_projections::store::{BuildTurn, Error, ReadStore, Shadow, drop_before, go_back};
 use rollcall_projections::{ALL, Arrival, Poison, Projection, hosted_profiles, user_directory};
 use rollcall_schemas::ids::{EventId, FieldName};
 use rollcall_schemas::personal::Class;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::histories::history;
 use crate::portable_sql::cluster::Cluster;
-use crate::postgres::{digests, pool, run};
+use crate::postgres::{digests, pool, run, shadow};
 use crate::rebuilding;
 use crate::support::{Log, app, now, profile, subject};
 
@@ -38,10 +38,10 @@ async fn live(pool: &Pool, batches: &[&[Arrival<'_>]]) -> ReadStore {
     live
 }
 
-async fn flip_all(shadow: &Shadow) {
+async fn flip_all(beside: &Shadow) {
     for model in ALL {
         let as_it_is = async |_| Err::<(), _>(Error::Unavailable("it is as far as the live one".into()));
-        assert!(shadow.flip(*model, as_it_is).await.unwrap());
+        assert!(beside.flip(*model, as_it_is).await.unwrap().is_some());
     }
 }
 
@@ -77,18 +77,18 @@ fn whatever_happened_what_is_taken_over_has_the_same_rows_and_indexes_and_goes_o
         run(async {
             let pool = pool(&cluster, &database);
             let live = ReadStore::connect(pool.clone(), ALL).await.unwrap();
-            let shadow = Shadow::open(pool.clone(), ALL).await.unwrap();
+            let beside = shadow(&pool, ALL).await;
             let built = built(files.path(), &[early]);
             let rows = std::cell::Cell::new((0, 0));
-            shadow.take_over(&built, ALL, &|done, all| rows.set((done, all))).await.unwrap();
+            beside.take_over(&built, ALL, &|done, all| rows.set((done, all))).await.unwrap();
             prop_assert_eq!(rows.get().0, rows.get().1);
-            prop_assert_eq!(digests(shadow.store()).await, rebuilding::digests(&whole));
-            prop_assert_eq!(shadow.store().checkpoints(), whole.checkpoints());
-            shadow.store().refresh().await.unwrap();
-            prop_assert_eq!(shadow.store().checkpoints(), whole.checkpoints());
+            prop_assert_eq!(digests(beside.store()).await, rebuilding::digests(&whole));
+            prop_assert_eq!(beside.store().checkpoints(), whole.checkpoints());
+            beside.store().refresh().await.unwrap();
+            prop_assert_eq!(beside.store().checkpoints(), whole.checkpoints());
             now(whole.apply(late, ALL)).unwrap();
-            shadow.store().apply(late, ALL).await.unwrap();
-            prop_assert_eq!(digests(shadow.store()).await, rebuilding::digests(&whole));
+            beside.store().apply(late, ALL).await.unwrap();
+            prop_assert_eq!(digests(beside.store()).await, rebuilding::digests(&whole));
             drop(live);
             Ok(())
         })?;
@@ -129,13 +129,13 @@ fn what_was_parked_is_parked_where_it_is_taken_over() {
     run(async {
         let pool = pool(&cluster, &cluster.database());
         let live = live(&pool, &[&arrivals, &later]).await;
-        let shadow = Shadow::open(pool.clone(), ALL).await.unwrap();
-        shadow.take_over(&file, ALL, &|_, _| {}).await.unwrap();
+        let beside = shadow(&pool, ALL).await;
+        beside.take_over(&file, ALL, &|_, _| {}).await.unwrap();
         // What follows in a parked stream is held back, not applied.
-        for store in [shadow.store(), &file] {
+        for store in [beside.store(), &file] {
             store.apply(&later, ALL).await.unwrap();
         }
-        flip_all(&shadow).await;
+        flip_all(&beside).await;
         let parked = live.parked(100).await.unwrap();
         assert_eq!(parked, file.parked(100).await.unwrap());
         assert_eq!(parked.len(), ALL.len() + 1);
@@ -164,14 +164,14 @@ fn a_value_that_only_a_file_takes_leaves_its_read_model_to_be_applied_event_by_e
         let live = live(&pool, &[&arrivals]).await;
         let before = (digests(&live).await, live.parked_positions("hosted_profiles", &stream, 10).await.unwrap());
         assert_eq!(before.1, [3]);
-        let shadow = Shadow::open(pool.clone(), ALL).await.unwrap();
-        shadow.take_over(&file, ALL, &|_, _| {}).await.unwrap();
-        for checkpoint in shadow.store().checkpoints() {
+        let beside = shadow(&pool, ALL).await;
+        beside.take_over(&file, ALL, &|_, _| {}).await.unwrap();
+        for checkpoint in beside.store().checkpoints() {
             let left = checkpoint.model == hosted_profiles::HostedProfiles.name();
             assert_eq!(checkpoint.position, if left { 0 } else { 3 }, "{}", checkpoint.model);
         }
-        shadow.store().apply(&arrivals, ALL).await.unwrap();
-        flip_all(&shadow).await;
+        beside.store().apply(&arrivals, ALL).await.unwrap();
+        flip_all(&beside).await;
         let after = (digests(&live).await, live.parked_positions("hosted_profiles", &stream, 10).await.unwrap());
         assert_eq!(after, before);
     });
@@ -186,20 +186,23 @@ fn what_somebody_else_builds_already_is_not_overwritten() {
     let file = built(dir.path(), &[&arrivals[..5], &arrivals[5..]]);
     run(async {
         let pool = pool(&cluster, &cluster.database());
-        let shadow = Shadow::open(pool.clone(), &[DIRECTORY]).await.unwrap();
+        let beside = shadow(&pool, &[DIRECTORY]).await;
         // Of an empty log there is nothing to take over.
         let nothing = tempfile::tempdir().unwrap();
         let empty = built(nothing.path(), &[]);
-        shadow.take_over(&empty, &[DIRECTORY], &|_, _| {}).await.unwrap();
-        assert_eq!(shadow.store().checkpoints(), empty.checkpoints()[..1]);
-        let other = Shadow::open(pool.clone(), &[DIRECTORY]).await.unwrap();
+        beside.take_over(&empty, &[DIRECTORY], &|_, _| {}).await.unwrap();
+        assert_eq!(beside.store().checkpoints(), empty.checkpoints()[..1]);
+        // Its turn is over without its knowledge: the connection that held it was cut.
+        let cut = "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and objid = 1380731990";
+        pool.get().await.unwrap().batch_execute(cut).await.unwrap();
+        let other = shadow(&pool, &[DIRECTORY]).await;
         other.store().apply(&arrivals[..3], &[DIRECTORY]).await.unwrap();
         let before = other.store().digest("user_directory").await.unwrap();
-        let taken = shadow.take_over(&file, &[DIRECTORY], &|_, _| {}).await;
+        let taken = beside.take_over(&file, &[DIRECTORY], &|_, _| {}).await;
         assert!(matches!(taken, Err(Error::Moved("user_directory"))), "{taken:?}");
         assert_eq!(other.store().digest("user_directory").await.unwrap(), before);
         // A store on a server is not where read models are taken from.
-        let taken = shadow.take_over(other.store(), &[DIRECTORY], &|_, _| {}).await;
+        let taken = beside.take_over(other.store(), &[DIRECTORY], &|_, _| {}).await;
         assert!(matches!(taken, Err(Error::Unavailable(_))), "{taken:?}");
     });
 }
@@ -232,12 +235,12 @@ fn what_was_live_before_is_kept_comes_back_and_is_dropped_when_somebody_says_so(
         assert!(matches!(none, Err(Error::NoSuchModel(_))), "{none:?}");
         let before = live.digest(DIRECTORY.name()).await.unwrap();
         for _ in 0..2 {
-            let shadow = Shadow::open(pool.clone(), &[DIRECTORY]).await.unwrap();
+            let beside = shadow(&pool, &[DIRECTORY]).await;
             let fill = async |until| {
                 let until = usize::try_from(until).unwrap();
-                shadow.store().apply(&arrivals[..until], &[DIRECTORY]).await
+                beside.store().apply(&arrivals[..until], &[DIRECTORY]).await
             };
-            assert!(shadow.flip(DIRECTORY, fill).await.unwrap());
+            assert!(beside.flip(DIRECTORY, fill).await.unwrap().is_some());
         }
         live.refresh().await.unwrap();
         live.apply(&arrivals[10..], ALL).await.unwrap();
@@ -256,5 +259,33 @@ fn what_was_live_before_is_kept_comes_back_and_is_dropped_when_somebody_says_so(
         let none = go_back(&pool, DIRECTORY.name()).await;
         assert!(matches!(none, Err(Error::NoSuchModel(_))), "{none:?}");
         assert_eq!(user_directory::registered_count(&back, &app("app-one")).await.unwrap(), 20);
+    });
+}
+
+#[test]
+fn one_at_a_time_builds_and_a_table_that_is_in_use_makes_nobody_wait() {
+    let cluster = Cluster::start();
+    let log = registrations(20);
+    let arrivals = log.after(0);
+    run(async {
+        let pool = pool(&cluster, &cluster.database());
+        let live = ReadStore::connect(pool.clone(), ALL).await.unwrap();
+        live.apply(&arrivals, ALL).await.unwrap();
+        let beside = shadow(&pool, &[DIRECTORY]).await;
+        let fill = async |_| beside.store().apply(&arrivals, &[DIRECTORY]).await;
+        let mut reader = pool.get().await.unwrap();
+        let reads = reader.transaction().await.unwrap();
+        reads.query("select 1 from rollcall_read.user_directory_v1", &[]).await.unwrap();
+        assert_eq!(beside.flip(DIRECTORY, fill).await.unwrap(), None);
+        assert_eq!(
+            live.digest(DIRECTORY.name()).await.unwrap(),
+            beside.store().digest(DIRECTORY.name()).await.unwrap()
+        );
+        let mut next = std::pin::pin!(BuildTurn::wait(pool.clone()));
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(500), &mut next).await.is_err());
+        reads.commit().await.unwrap();
+        assert!(beside.flip(DIRECTORY, async |_| Ok::<_, Error>(())).await.unwrap().is_some());
+        drop(beside);
+        drop(next.await.unwrap());
     });
 }

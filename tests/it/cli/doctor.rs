@@ -28,6 +28,14 @@ fn a_role_that_was_given_what_the_service_needs_serves_and_cannot_rewrite_histor
         cluster.sql(&name, "select count(*) from rollcall_log.event where name = 'erasure.finalised'") == "1"
     });
     service.stop();
+    for task in [&["rebuild", "all"][..], &["database", "back", "user_directory"], &["database", "drop-before"]] {
+        let mut command = rollcall(task);
+        if task[0] == "rebuild" {
+            command.args(["--data-dir", path(&data)]);
+        }
+        let done = command.args(["--database", &limited]).output().unwrap();
+        assert!(done.status.success(), "{task:?}: {}", text(&done.stderr));
+    }
     for rewrite in [
         "update rollcall_log.event set core = ''",
         "delete from rollcall_log.event",

@@ -365,6 +365,30 @@ fn read_models_are_built_anew_by_another_node_while_the_service_answers() {
 }
 
 #[test]
+fn nodes_of_a_version_with_other_read_models_that_start_together_build_them_once() {
+    let given = Given::nothing();
+    let mut node = given.node("one", &[APP]);
+    node.register(APP, &["ada", "bob"]);
+    node.stop();
+    let sql = |sql: &str| given.cluster.sql(&given.names[0], sql);
+    sql("update rollcall_read.store_checkpoint set version = 0, position = 1 where model like 'user%'");
+    let nodes: Vec<_> = std::thread::scope(|scope| {
+        let given = &given;
+        let start = |name| scope.spawn(move || given.node(name, &[APP]));
+        ["one", "two", "three"].map(start).into_iter().map(|node| node.join().unwrap()).collect()
+    });
+    for node in &nodes {
+        assert_eq!(name_of(node, "ada"), "Name of ada");
+    }
+    assert_eq!(sql("select count(*) from rollcall_read.store_checkpoint where version = 0"), "0");
+    // Whoever had built one a second time would have put the first one there.
+    assert_eq!(sql("select count(*) from rollcall_read_before.store_checkpoint where version <> 0"), "0");
+    drop(nodes);
+    let verified = given.command(&["verify"]);
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+}
+
+#[test]
 fn a_service_that_outgrows_its_machine_moves_to_servers_with_its_keys_and_back() {
     let given = Given::nothing();
     let alone = given.dir.path().join("alone");
