@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::Inconsistent;
 
 /// A parameter of a statement, or a column of a row.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Value {
     /// No value.
     Null,

@@ -57,8 +57,7 @@ impl Postgres {
         for parks in [false, true] {
             let mut writer = self.take(&mut slot).await?;
             let mut parked = self.parked().clone();
-            // Not flushed at each commit: what a crash takes back, rows and checkpoint alike, is projected again.
-            writer.client.batch_execute("begin; set local synchronous_commit = off").await?;
+            writer.client.batch_execute("begin").await?;
             match transact(&mut writer, shares, &mut parked, parks).await {
                 Ok(()) => {
                     writer.client.batch_execute("commit").await?;

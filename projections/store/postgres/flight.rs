@@ -5,11 +5,13 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use futures_util::poll;
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Statement};
 
 use super::Writer;
 use super::apply::{Failure, check};
-use super::rows::{Insert, ROWS_MAX, sizes};
+use super::rows::{Insert, ROWS_MAX};
+use super::together::types;
 use crate::changes::Change;
 use crate::{Projection, Value};
 
@@ -30,12 +32,60 @@ struct Known {
 struct Waiting {
     sql: &'static str,
     rows: Vec<Vec<Value>>,
+    /// Where the row is of what no two may have alike.
+    by_key: HashMap<Vec<Value>, usize>,
+}
+
+impl Waiting {
+    fn push(&mut self, insert: &Insert, row: &[Value]) {
+        if let Some(key) = insert.key(row) {
+            self.by_key.insert(key, self.rows.len());
+        }
+        self.rows.push(row.to_vec());
+    }
+}
+
+/// A parameter: of one row, or of each of many.
+#[derive(Debug)]
+enum Param {
+    One(Value),
+    Many(Vec<Value>),
+}
+
+impl ToSql for Param {
+    fn to_sql(&self, ty: &Type, out: &mut bytes::BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        match self {
+            Self::One(value) => value.to_sql(ty, out),
+            Self::Many(values) => values.to_sql(ty, out),
+        }
+    }
+
+    fn accepts(_: &Type) -> bool {
+        // As for one value: the server says what it expects.
+        true
+    }
+
+    to_sql_checked!();
+}
+
+/// The parameters of a statement for these rows.
+fn columns(rows: Vec<Vec<Value>>) -> Vec<Param> {
+    let mut columns: Vec<Vec<Value>> = Vec::new();
+    for row in rows {
+        columns.resize_with(row.len(), Vec::new);
+        columns.iter_mut().zip(row).for_each(|(column, value)| column.push(value));
+    }
+    let params = columns.into_iter().map(|mut column| match column.len() {
+        1 => column.pop().map_or(Param::Many(column), Param::One),
+        _ => Param::Many(column),
+    });
+    params.collect()
 }
 
 /// What one read model does in a batch.
 pub(super) struct Flight<'w> {
     client: &'w Client,
-    statements: &'w mut HashMap<(usize, usize, usize), Statement>,
+    statements: &'w mut HashMap<(usize, usize, bool), Statement>,
     tables: &'static [&'static str],
     known: HashMap<(usize, usize), Known>,
     waiting: Vec<Waiting>,
@@ -74,11 +124,13 @@ impl<'w> Flight<'w> {
             return Ok(());
         }
         self.send_waiting(|_, of| of & tables != 0).await?;
-        if may_wait {
-            self.waiting.push(Waiting { sql, rows: vec![params.to_vec()] });
+        if let Some(Known { insert: Some(insert), .. }) = self.known.get(&key(sql)).filter(|_| may_wait) {
+            let mut waiting = Waiting { sql, rows: vec![], by_key: HashMap::new() };
+            waiting.push(insert, params);
+            self.waiting.push(waiting);
             return Ok(());
         }
-        self.send(sql, 1, params.to_vec(), must_change).await
+        self.send(sql, params.iter().cloned().map(Param::One).collect(), must_change).await
     }
 
     /// Adds a row to those of its kind that wait; answers whether it could.
@@ -91,9 +143,9 @@ impl<'w> Flight<'w> {
         if later.iter().any(|waiting| self.known[&key(waiting.sql)].tables & tables != 0) {
             return false;
         }
-        let rows = &mut self.waiting[at].rows;
-        match rows.iter().position(|row| insert.collides(row, params)) {
-            Some(at) if adds => match (rows[at].last_mut(), params.last()) {
+        let Waiting { rows, by_key, .. } = &mut self.waiting[at];
+        match insert.key(params).and_then(|key| by_key.get(&key)) {
+            Some(at) if adds => match (rows[*at].last_mut(), params.last()) {
                 (Some(Value::Int(sum)), Some(Value::Int(more))) => {
                     *sum += more;
                     true
@@ -103,7 +155,7 @@ impl<'w> Flight<'w> {
             Some(_) => false,
             None if rows.len() >= ROWS_MAX => false,
             None => {
-                rows.push(params.to_vec());
+                self.waiting[at].push(insert, params);
                 true
             }
         }
@@ -116,33 +168,26 @@ impl<'w> Flight<'w> {
             .partition(|waiting| which(waiting.sql, self.known[&key(waiting.sql)].tables));
         self.waiting = stay;
         let go: Vec<Waiting> = go;
-        for Waiting { sql, rows } in go {
-            let mut rest = rows.into_iter();
-            for size in sizes(rest.len()) {
-                let params: Vec<Value> = rest.by_ref().take(size).flatten().collect();
-                self.send(sql, size, params, false).await?;
-            }
+        for Waiting { sql, rows, .. } in go {
+            self.send(sql, columns(rows), false).await?;
         }
         Ok(())
     }
 
-    async fn send(
-        &mut self,
-        sql: &'static str,
-        rows: usize,
-        params: Vec<Value>,
-        must_change: bool,
-    ) -> Result<(), Failure> {
+    async fn send(&mut self, sql: &'static str, params: Vec<Param>, must_change: bool) -> Result<(), Failure> {
         let (address, length) = key(sql);
-        let statement = match self.statements.get(&(address, length, rows)) {
+        let is_many = params.first().is_some_and(|param| matches!(param, Param::Many(_)));
+        let statement = match self.statements.get(&(address, length, is_many)) {
             Some(statement) => statement.clone(),
             None => {
                 // Its answer would wait behind those of the others, which nobody takes meanwhile.
                 self.land().await?;
+                let mut statement = self.client.prepare(sql).await?;
                 let insert = self.known.get(&key(sql)).and_then(|known| known.insert.as_ref());
-                let text = insert.filter(|_| rows > 1).map(|insert| insert.text(rows));
-                let statement = self.client.prepare(text.as_deref().unwrap_or(sql)).await?;
-                self.statements.entry((address, length, rows)).or_insert(statement).clone()
+                if let Some(insert) = insert.filter(|_| is_many) {
+                    statement = self.client.prepare(&insert.text(&types(&statement))).await?;
+                }
+                self.statements.entry((address, length, is_many)).or_insert(statement).clone()
             }
         };
         let client = self.client;

@@ -7,6 +7,7 @@ use tokio_postgres::Transaction;
 
 use super::claims::Claiming;
 use super::readers::Readers;
+use super::together::Together;
 use super::{BEFORE, Postgres, parking, read_checkpoint};
 use crate::Projection;
 use crate::store::{Checkpoint, Error};
@@ -65,6 +66,7 @@ impl Postgres {
         let writer = tokio::sync::Mutex::new(None);
         Ok((
             Self {
+                together: Together::new(pool.clone()),
                 pool,
                 schema,
                 models: models.to_vec(),

@@ -27,6 +27,7 @@ mod readers;
 mod reading;
 mod rows;
 mod shadow;
+mod together;
 
 pub use before::{drop_before, go_back};
 pub use claims::{Claimed, Claims};
@@ -68,7 +69,7 @@ fn told(error: &tokio_postgres::Error) -> String {
 /// # Errors
 /// The connection is gone.
 pub async fn prepare_connection(client: &Client) -> Result<(), tokio_postgres::Error> {
-    client.batch_execute(&format!("set search_path = {LIVE}, {BEFORE}")).await
+    client.batch_execute(&format!("set search_path = {LIVE}, {BEFORE}; set client_min_messages = warning")).await
 }
 
 /// The store.
@@ -80,21 +81,22 @@ pub(super) struct Postgres {
     writer: tokio::sync::Mutex<Option<Writer>>,
     parked: Mutex<Keys>,
     readers: readers::Readers,
+    together: together::Together,
     pub(super) claiming: claims::Claiming,
     /// What shows others that this node, which holds the lease, is there.
     life: tokio::sync::Mutex<Option<ClientWrapper>>,
 }
 
-/// A connection that applies, with the statements it has prepared, by the address of their text and the number
-/// of their rows.
+/// A connection that applies, with the statements it has prepared, by the address of their text and whether they are for
+/// many rows.
 struct Writer {
     client: ClientWrapper,
-    statements: HashMap<(usize, usize, usize), Statement>,
+    statements: HashMap<(usize, usize, bool), Statement>,
 }
 
 impl Writer {
     async fn statement(&mut self, sql: &'static str) -> Result<Statement, tokio_postgres::Error> {
-        let key = (sql.as_ptr() as usize, sql.len(), 1);
+        let key = (sql.as_ptr() as usize, sql.len(), false);
         if let Some(statement) = self.statements.get(&key) {
             return Ok(statement.clone());
         }
@@ -117,8 +119,13 @@ impl Postgres {
                 // Never back into the pool: it looks in one schema only, and may be left in the middle of a transaction.
                 let client = Object::take(self.pool.get().await?);
                 // What it does is by key. A plan that reads all of a table because it was small when it was made would read
-                // all that cannot be cleaned up of it.
-                let set = format!("set search_path = {}; set enable_seqscan = off", self.schema);
+                // all that cannot be cleaned up of it. Not flushed at each commit: what a crash takes back, rows and
+                // checkpoint alike, is projected again.
+                let set = format!(
+                    "set search_path = {}; set enable_seqscan = off; set plan_cache_mode = force_generic_plan;
+                     set synchronous_commit = off",
+                    self.schema
+                );
                 client.batch_execute(&set).await?;
                 Ok(Writer { client, statements: HashMap::new() })
             }

@@ -28,7 +28,8 @@ impl Postgres {
         let mut slot = self.writer.lock().await;
         let mut writer = self.take(&mut slot).await?;
         let name = model.name();
-        writer.client.batch_execute("begin").await?;
+        // What it does no replay of the log would do again.
+        writer.client.batch_execute("begin; set local synchronous_commit = on").await?;
         let count = i64::try_from(entries.len()).unwrap_or(i64::MAX);
         let rows = writer.client.query(positions, &[&name, &stream, &count]).await?;
         let expected = rows.iter().map(|row| row.try_get::<_, i64>(0)).collect::<Result<Vec<_>, _>>()?;

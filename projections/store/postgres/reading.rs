@@ -1,8 +1,7 @@
 //! Running queries on pooled connections.
 
-use tokio_postgres::types::ToSql;
-
 use super::Postgres;
+use super::together::may_join;
 use crate::Value;
 use crate::store::digest::Rows;
 use crate::store::row::{Source, postgres_cell};
@@ -12,10 +11,6 @@ const key_columns: &str = "SELECT a.attname::text FROM pg_index i
     JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
     WHERE i.indrelid = to_regclass($1) AND i.indisprimary ORDER BY array_position(i.indkey, a.attnum)";
 
-fn each(params: &[Value]) -> impl ExactSizeIterator<Item = &(dyn ToSql + Sync)> {
-    params.iter().map(|value| value as &(dyn ToSql + Sync))
-}
-
 impl Postgres {
     pub(in crate::store) async fn rows<T>(
         &self,
@@ -23,7 +18,7 @@ impl Postgres {
         params: &[Value],
         map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
-        let found = self.readers.query(&self.pool, sql, params).await?;
+        let found = self.found(sql, params).await?;
         found.iter().map(|row| map(&Row(Source::Postgres(row)))).collect()
     }
 
@@ -33,8 +28,16 @@ impl Postgres {
         params: &[Value],
         map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
-        let found = self.readers.query(&self.pool, sql, params).await?;
+        let found = self.found(sql, params).await?;
         found.first().map(|row| map(&Row(Source::Postgres(row)))).transpose()
+    }
+
+    async fn found(&self, sql: &'static str, params: &[Value]) -> Result<Vec<tokio_postgres::Row>, Error> {
+        if may_join(sql) {
+            let found = self.together.ask(sql, vec![params.to_vec()]).await?;
+            return Ok(found.into_iter().next().unwrap_or_default());
+        }
+        self.readers.query(&self.pool, sql, params).await
     }
 
     pub(in crate::store) async fn rows_of_each<const N: usize, T>(
@@ -43,21 +46,12 @@ impl Postgres {
         asked: impl Iterator<Item = [Value; N]>,
         map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
     ) -> Result<Vec<Vec<T>>, Error> {
-        let asked: Vec<_> = asked.collect();
-        let mut client = self.pool.get().await?;
-        let statement = client.prepare_cached(sql).await?;
-        let snapshot =
-            client.build_transaction().isolation_level(tokio_postgres::IsolationLevel::RepeatableRead).read_only(true);
-        let snapshot = snapshot.start().await?;
-        let mut answers = Vec::with_capacity(asked.len());
-        // All of a page in flight at once; the server answers in their order.
-        let params: Vec<Vec<_>> = asked.iter().map(|params| each(params).collect()).collect();
-        let queries = params.iter().map(|params| snapshot.query(&statement, params));
-        for found in futures_util::future::try_join_all(queries).await? {
-            answers.push(found.iter().map(|row| map(&Row(Source::Postgres(row)))).collect::<Result<Vec<_>, _>>()?);
+        let sets: Vec<_> = asked.map(Vec::from).collect();
+        if sets.is_empty() {
+            return Ok(vec![]);
         }
-        snapshot.commit().await?;
-        Ok(answers)
+        let found = self.together.ask(sql, sets).await?;
+        found.iter().map(|rows| rows.iter().map(|row| map(&Row(Source::Postgres(row)))).collect()).collect()
     }
 
     pub(in crate::store) async fn digest(&self, model: &str) -> Result<[u8; 32], Error> {

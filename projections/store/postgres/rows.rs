@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use super::together::unnested;
 use crate::Value;
 
 /// An `INSERT` of one row, taken apart.
@@ -14,7 +15,6 @@ pub(super) struct Insert {
     tail: String,
     /// Which parameters or constants two rows of one statement must not have alike; none where it does not matter.
     key: Option<Vec<Piece>>,
-    params: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,10 +23,8 @@ enum Piece {
     Constant(String),
 }
 
-/// How many rows one statement may have: few sizes, so that few statements are prepared.
-const SIZES: [usize; 4] = [64, 16, 4, 1];
 /// Most rows that wait.
-pub(super) const ROWS_MAX: usize = 64;
+pub(super) const ROWS_MAX: usize = 1_000;
 
 fn pieces(list: &str) -> Option<Vec<Piece>> {
     let piece = |text: &str| {
@@ -62,46 +60,30 @@ impl Insert {
                 (!action.trim().starts_with("DO NOTHING")).then_some(key)
             }
         };
-        let number = |piece: &Piece| if let Piece::Param(number) = piece { *number } else { 0 };
-        let params = row.iter().map(number).max().unwrap_or(0);
-        Some(Self { head: head.to_owned(), row, tail: tail.to_owned(), key, params })
+        Some(Self { head: head.to_owned(), row, tail: tail.to_owned(), key })
     }
 
-    /// Whether two rows must not stand in one statement.
-    pub(super) fn collides(&self, one: &[Value], other: &[Value]) -> bool {
-        self.key.as_ref().is_some_and(|key| {
-            key.iter().all(|piece| match piece {
-                Piece::Param(number) => one.get(number - 1) == other.get(number - 1),
-                Piece::Constant(_) => true,
-            })
-        })
+    /// What no other row of the statement may have alike with this one; nothing where it does not matter.
+    pub(super) fn key(&self, row: &[Value]) -> Option<Vec<Value>> {
+        let of = |piece: &Piece| match piece {
+            Piece::Param(number) => row.get(number - 1).cloned(),
+            Piece::Constant(_) => None,
+        };
+        self.key.as_ref().map(|key| key.iter().filter_map(of).collect())
     }
 
-    /// The statement for so many rows.
-    pub(super) fn text(&self, rows: usize) -> String {
-        let mut text = format!("{} VALUES ", self.head);
-        for row in 0..rows {
-            text.push_str(if row == 0 { "(" } else { ", (" });
-            for (index, piece) in self.row.iter().enumerate() {
-                let comma = if index == 0 { "" } else { ", " };
-                let _ = match piece {
-                    Piece::Param(number) => write!(text, "{comma}${}", row * self.params + number),
-                    Piece::Constant(constant) => write!(text, "{comma}{constant}"),
-                };
-            }
-            text.push(')');
+    /// The statement for many rows: an array for each parameter, of these types.
+    pub(super) fn text(&self, types: &[&str]) -> String {
+        let mut text = format!("{} SELECT ", self.head);
+        for (index, piece) in self.row.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            let _ = match piece {
+                Piece::Param(number) => write!(text, "{comma}p{number}"),
+                Piece::Constant(constant) => write!(text, "{comma}{constant}"),
+            };
         }
-        text + &self.tail
+        format!("{text} FROM {}){}", unnested(types, ""), self.tail)
     }
-}
-
-/// Into how many statements, of which sizes, so many rows go.
-pub(super) fn sizes(mut rows: usize) -> impl Iterator<Item = usize> {
-    SIZES.into_iter().flat_map(move |size| {
-        let times = rows / size;
-        rows %= size;
-        std::iter::repeat_n(size, times)
-    })
 }
 
 #[cfg(test)]
@@ -115,12 +97,13 @@ mod tests {
         let insert =
             Insert::of("INSERT INTO t (a, b, c) VALUES ($1, 0, $2) ON CONFLICT (a) DO UPDATE SET b = 1").unwrap();
         assert_eq!(
-            insert.text(2),
-            "INSERT INTO t (a, b, c) VALUES ($1, 0, $2), ($3, 0, $4) ON CONFLICT (a) DO UPDATE SET b = 1"
+            insert.text(&["text", "int8"]),
+            "INSERT INTO t (a, b, c) SELECT p1, 0, p2 FROM unnest($1::text[], $2::int8[]) AS asked (p1, p2) \
+             ON CONFLICT (a) DO UPDATE SET b = 1"
         );
-        let row = |a: &str, c: &str| [Value::from(a), Value::from(c)];
-        assert!(insert.collides(&row("x", "1"), &row("x", "2")) && !insert.collides(&row("x", "1"), &row("y", "1")));
-        assert!(!Insert::of("INSERT INTO t (a) VALUES ($1)").unwrap().collides(&row("x", "1"), &row("x", "1")));
+        let key = |a: &str, c: &str| insert.key(&[Value::from(a), Value::from(c)]);
+        assert!(key("x", "1") == key("x", "2") && key("x", "1") != key("y", "1"));
+        assert_eq!(Insert::of("INSERT INTO t (a) VALUES ($1)").unwrap().key(&[Value::from("x")]), None);
         for not in [
             "UPDATE t SET a = $1",
             "INSERT INTO t (a) SELECT $1",
@@ -141,11 +124,5 @@ mod tests {
         assert!(can("user_directory", "INSERT INTO user_directory_v1"));
         assert!(can("audit_trail", "INSERT INTO audit_trail_v1"));
         assert!(can("access_tokens", "INSERT INTO access_tokens_v1"));
-    }
-
-    #[test]
-    fn rows_go_into_few_statements() {
-        assert_eq!(sizes(150).collect::<Vec<_>>(), [64, 64, 16, 4, 1, 1]);
-        assert_eq!(sizes(0).count(), 0);
     }
 }

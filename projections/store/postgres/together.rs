@@ -1,0 +1,288 @@
+//! Queries that wait at the same moment are asked together: those that differ in their parameters alone are one statement.
+//!
+//! While one flight is under way, the next one gathers; a query that comes alone goes alone. Every query is answered from a
+//! state of the store that is not older than the moment it was asked.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use deadpool_postgres::{ClientWrapper, Object, Pool};
+use futures_util::future::join_all;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, Statement};
+
+use crate::Value;
+use crate::store::Error;
+
+/// Flights at the same time: while one is answered, the other one is asked.
+const FLIGHTS: usize = 2;
+/// Most sets of parameters in one flight, unless one query alone has more.
+const SETS_MAX: usize = 512;
+
+/// The rows for each set of parameters.
+type Answer = Result<Vec<Vec<Row>>, Error>;
+
+/// A query that waits.
+struct Asked {
+    sql: &'static str,
+    sets: Vec<Vec<Value>>,
+    answer: oneshot::Sender<Answer>,
+}
+
+#[derive(Default)]
+struct Queue {
+    asked: VecDeque<Asked>,
+    flying: usize,
+    idle: Vec<Reader>,
+}
+
+/// The queries of a store.
+pub(super) struct Together {
+    queue: Arc<Mutex<Queue>>,
+    pool: Pool,
+    runtime: Handle,
+}
+
+fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a statement may be asked together with others of its kind: for each it must not say how many rows, or which first.
+pub(super) fn may_join(sql: &str) -> bool {
+    sql.contains("$1") && !sql.contains("LIMIT") && !sql.contains("ORDER BY")
+}
+
+impl Together {
+    /// Flies on the runtime that this is called on.
+    pub(super) fn new(pool: Pool) -> Self {
+        Self { queue: Arc::default(), pool, runtime: Handle::current() }
+    }
+
+    /// The rows that a statement finds for each set of parameters, all from one state of the store.
+    pub(super) async fn ask(&self, sql: &'static str, sets: Vec<Vec<Value>>) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        let flies = {
+            let mut queue = lock(&self.queue);
+            queue.asked.push_back(Asked { sql, sets, answer });
+            let flies = queue.flying < FLIGHTS;
+            queue.flying += usize::from(flies);
+            flies
+        };
+        if flies {
+            let flight = Flight { queue: self.queue.clone(), pool: self.pool.clone(), has_landed: false };
+            self.runtime.spawn(flight.fly());
+        }
+        answered.await.unwrap_or_else(|_| Err(Error::Unavailable("the query was given up".into())))
+    }
+}
+
+/// Takes what waits until nothing does.
+struct Flight {
+    queue: Arc<Mutex<Queue>>,
+    pool: Pool,
+    has_landed: bool,
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if !self.has_landed {
+            lock(&self.queue).flying -= 1;
+        }
+    }
+}
+
+impl Flight {
+    async fn fly(mut self) {
+        while let Some((asked, idle)) = self.board() {
+            let reader = match idle {
+                Some(reader) => Ok(reader),
+                None => Reader::open(&self.pool).await,
+            };
+            match reader {
+                Ok(mut reader) => {
+                    reader.answer_all(asked).await;
+                    if !reader.client.is_closed() {
+                        lock(&self.queue).idle.push(reader);
+                    }
+                }
+                Err(error) => refuse(asked, &error),
+            }
+        }
+    }
+
+    /// What waits, and a connection that nobody uses; nothing more to do where nothing waits.
+    fn board(&mut self) -> Option<(Vec<Asked>, Option<Reader>)> {
+        let mut queue = lock(&self.queue);
+        if queue.asked.is_empty() {
+            queue.flying -= 1;
+            self.has_landed = true;
+            return None;
+        }
+        let mut sets = 0;
+        let mut aboard = Vec::new();
+        while let Some(next) = queue.asked.front()
+            && (aboard.is_empty() || sets + next.sets.len() <= SETS_MAX)
+        {
+            sets += next.sets.len();
+            aboard.extend(queue.asked.pop_front());
+        }
+        let idle = queue.idle.pop().filter(|reader| !reader.client.is_closed());
+        Some((aboard, idle))
+    }
+}
+
+fn refuse(asked: impl IntoIterator<Item = Asked>, error: &Error) {
+    for asked in asked {
+        // Who has gone away does not want to know.
+        let _ = asked.answer.send(Err(Error::Unavailable(error.to_string())));
+    }
+}
+
+/// A statement for one set of parameters, and for many.
+#[derive(Clone)]
+struct Known {
+    one: Statement,
+    many: Option<Statement>,
+}
+
+/// A connection, with the statements it has prepared, by the address of their text.
+struct Reader {
+    client: ClientWrapper,
+    known: HashMap<(usize, usize), Known>,
+}
+
+impl Reader {
+    async fn open(pool: &Pool) -> Result<Self, Error> {
+        // Never back into the pool, with settings of its own: every query is by key, over however many keys and rows.
+        let client = Object::take(pool.get().await?);
+        let by_key = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_hashjoin = off;
+            set enable_mergejoin = off; set enable_material = off; set jit = off";
+        client.batch_execute(by_key).await?;
+        Ok(Self { client, known: HashMap::new() })
+    }
+
+    async fn answer_all(&mut self, asked: Vec<Asked>) {
+        let mut groups: Vec<Vec<Asked>> = Vec::new();
+        for one in asked {
+            match groups.iter_mut().find(|group| group.first().is_some_and(|first| std::ptr::eq(first.sql, one.sql))) {
+                Some(group) => group.push(one),
+                None => groups.push(vec![one]),
+            }
+        }
+        let mut flights = Vec::with_capacity(groups.len());
+        for group in groups {
+            let Some(sql) = group.first().map(|first| first.sql) else { continue };
+            let is_one = group.iter().map(|asked| asked.sets.len()).sum::<usize>() == 1;
+            match self.statement(sql, !is_one).await {
+                Ok(known) => flights.push((group, known)),
+                Err(error) => refuse(group, &error),
+            }
+        }
+        let client = &self.client;
+        join_all(flights.into_iter().map(|(group, known)| answer(client, known, group))).await;
+    }
+
+    async fn statement(&mut self, sql: &'static str, many: bool) -> Result<Known, Error> {
+        let key = (sql.as_ptr() as usize, sql.len());
+        if let Some(known) = self.known.get(&key).filter(|known| !many || known.many.is_some()) {
+            return Ok(known.clone());
+        }
+        let one = self.client.prepare(sql).await?;
+        let many = match many {
+            true => Some(self.client.prepare(&for_each(sql, &types(&one))).await?),
+            false => None,
+        };
+        let known = Known { one, many };
+        self.known.insert(key, known.clone());
+        Ok(known)
+    }
+}
+
+/// The names of a statement's parameters' types.
+pub(super) fn types(statement: &Statement) -> Vec<&str> {
+    statement.params().iter().map(tokio_postgres::types::Type::name).collect()
+}
+
+/// Where many sets of parameters come from: one array for each parameter, and one row `asked` with `p1`, `p2` and so on for
+/// each set.
+pub(super) fn unnested(types: &[&str], option: &str) -> String {
+    let mut text = "unnest(".to_owned();
+    for (at, name) in types.iter().enumerate() {
+        let _ = write!(text, "{}${}::{name}[]", if at == 0 { "" } else { ", " }, at + 1);
+    }
+    text + ")" + option + " AS asked (" + &(1..=types.len()).map(|at| format!("p{at}")).collect::<Vec<_>>().join(", ")
+}
+
+/// A statement for many sets of parameters; the number of the set is the last column.
+fn for_each(sql: &str, types: &[&str]) -> String {
+    let mut each = sql.to_owned();
+    for at in (1..=types.len()).rev() {
+        each = each.replace(&format!("${at}"), &format!("asked.p{at}"));
+    }
+    // The order of a set's rows is that of the inner statement: it is run once for each set.
+    format!(
+        "SELECT found.*, asked.n FROM {}, n) CROSS JOIN LATERAL ({each}) AS found",
+        unnested(types, " WITH ORDINALITY")
+    )
+}
+
+async fn answer(client: &ClientWrapper, known: Known, group: Vec<Asked>) {
+    match rows_of(client, &known, &group).await {
+        Ok(mut rows) => {
+            for Asked { sets, answer, .. } in group {
+                let rest = rows.split_off(sets.len());
+                // Who has gone away does not want to know.
+                let _ = answer.send(Ok(std::mem::replace(&mut rows, rest)));
+            }
+        }
+        // It may be about the values of one of them, for which the others must not suffer.
+        Err(_) if group.len() > 1 && !client.is_closed() => {
+            for asked in group {
+                let rows = rows_of(client, &known, std::slice::from_ref(&asked)).await;
+                let _ = asked.answer.send(rows);
+            }
+        }
+        Err(error) => refuse(group, &error),
+    }
+}
+
+/// The rows for each set of parameters of these queries, which are the same but for them.
+async fn rows_of(client: &ClientWrapper, known: &Known, group: &[Asked]) -> Answer {
+    let sets: Vec<&Vec<Value>> = group.iter().flat_map(|asked| &asked.sets).collect();
+    if let [set] = sets.as_slice() {
+        let params: Vec<&(dyn ToSql + Sync)> = set.iter().map(|value| value as _).collect();
+        return Ok(vec![client.query(&known.one, &params).await?]);
+    }
+    let (Some(many), Some(first)) = (&known.many, sets.first()) else { return Ok(vec![]) };
+    let columns: Vec<Vec<&Value>> =
+        (0..first.len()).map(|at| sets.iter().filter_map(|set| set.get(at)).collect()).collect();
+    let params: Vec<&(dyn ToSql + Sync)> = columns.iter().map(|column| column as _).collect();
+    let mut found: Vec<Vec<Row>> = sets.iter().map(|_| Vec::new()).collect();
+    for row in client.query(many, &params).await? {
+        let last = row.len() - 1;
+        let number = usize::try_from(row.try_get::<_, i64>(last)?).map_err(|_| Error::Column(last))?;
+        found.get_mut(number - 1).ok_or(Error::Column(last))?.push(row);
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_is_written_for_many_sets_of_parameters() {
+        assert_eq!(
+            for_each("SELECT a FROM t WHERE b = $1 AND c = $2 AND d > $2", &["bytea", "text"]),
+            "SELECT found.*, asked.n FROM unnest($1::bytea[], $2::text[]) WITH ORDINALITY AS asked (p1, p2, n) \
+             CROSS JOIN LATERAL (SELECT a FROM t WHERE b = asked.p1 AND c = asked.p2 AND d > asked.p2) AS found"
+        );
+        assert!(may_join("SELECT 1 FROM t WHERE a = $1"));
+        for not in ["SELECT 1 FROM t", "SELECT a FROM t WHERE b = $1 ORDER BY c", "SELECT a FROM t LIMIT $1"] {
+            assert!(!may_join(not), "{not}");
+        }
+    }
+}
