@@ -154,21 +154,23 @@ impl Appender {
         }
         let mut plan = Plan::default();
         let committed = tokio::time::timeout(BATCH_MAX, commit(&client, &self.shared, &self.faults, items, &mut plan));
-        match committed.await {
-            Ok(Ok(before)) => Ok(self.done(client, before, plan)),
-            Ok(Err(Failure::Nothing(error))) => {
+        let committed = match committed.await {
+            Ok(committed) => committed,
+            // What is not planned yet nobody was asked to keep.
+            Err(_) if plan.outcomes_told.is_empty() => Err(Failure::Nothing(no_answer())),
+            Err(_) => Err(Failure::Unknown(no_answer())),
+        };
+        match committed {
+            Ok(before) => Ok(self.done(client, before, plan)),
+            Err(Failure::Nothing(error)) => {
                 // Whatever state the connection is in: the transaction ends with it.
                 drop(client);
                 self.known.forget();
                 Err(error)
             }
-            Ok(Err(Failure::Unknown(error))) => {
+            Err(Failure::Unknown(error)) => {
                 drop(client);
                 self.settle(plan, &error).await
-            }
-            Err(_) => {
-                drop(client);
-                self.settle(plan, &no_answer()).await
             }
         }
     }

@@ -9,7 +9,7 @@ use rollcall::eventlog::postgres::{Mode, Postgres};
 use rollcall::eventlog::{Error, EventLog, Outcome};
 
 use super::history::{append, item};
-use super::writers::{Writers, whole};
+use super::writers::{Writers, keyed, whole};
 use crate::disk_full::{APP, done_or_busy, fill, name as user_name, register};
 use crate::support::small_disk::SmallDisk;
 use crate::support::{Cluster, Service, rollcall};
@@ -191,5 +191,26 @@ fn a_disk_that_is_slow_and_hangs_costs_time_and_nothing_else() {
         cluster.sql(&name, "select pg_reload_conf()");
         writers.go_on(500).await;
         writers.finish().await;
+    });
+}
+
+/// A batch of which the server was asked what is there, and told nothing yet, when it stood still.
+#[test]
+fn a_server_that_hangs_before_it_was_told_anything_has_kept_nothing() {
+    let cluster = Cluster::start();
+    let name = cluster.database();
+    let database: Database = cluster.address(&name).parse().unwrap();
+    run(async {
+        let log = Postgres::open(&database, Mode::Append).await.unwrap();
+        append(&log, "s", 0).await;
+        let writes = "select pid from pg_stat_activity where query = 'commit'";
+        let hanging = [cluster.sql(&name, writes).parse().unwrap()];
+        signal("-STOP", &hanging);
+        let answer = log.append(vec![keyed(0, 0).1]).await;
+        signal("-CONT", &hanging);
+        assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
+        let outcomes = log.append(vec![keyed(0, 0).1]).await.unwrap();
+        assert_eq!(outcomes, [Outcome::Appended { first: 2, last: 2 }]);
+        assert_eq!(whole(&log).await.seen.len(), 2);
     });
 }

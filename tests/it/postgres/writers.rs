@@ -47,7 +47,7 @@ pub struct Writers {
 }
 
 /// A command that may be repeated: one event of a stream of its own, and a key.
-fn keyed(writer: u8, number: u32) -> (String, Item) {
+pub fn keyed(writer: u8, number: u32) -> (String, Item) {
     let stream = format!("w{writer}-{number}");
     let mut key = [writer; 32];
     key[..4].copy_from_slice(&number.to_be_bytes());
