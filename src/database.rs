@@ -16,7 +16,6 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_postgres::types::Type;
 use tokio_postgres::{AsyncMessage, Client, Config};
@@ -28,6 +27,9 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 const WAIT_MAX: Duration = Duration::from_secs(5);
 /// After how long without an acknowledgement the other side counts as gone.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
+
+/// Who is told what notifications say.
+pub type Heard = Box<dyn Fn(&str) + Send + Sync>;
 
 /// Why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -267,18 +269,18 @@ fn tls(roots: Option<&str>) -> Result<MakeRustlsConnect, Error> {
 }
 
 impl Database {
-    /// Opens a connection of its own. `heard` is told of every notification.
+    /// Opens a connection of its own. `heard` is told what every notification says.
     ///
     /// # Errors
     /// The server does not answer in time, or refuses.
-    pub async fn connect(&self, heard: Option<Arc<Notify>>) -> Result<Client, Error> {
+    pub async fn connect(&self, heard: Option<Heard>) -> Result<Client, Error> {
         let connecting = tokio::time::timeout(CONNECT_MAX, self.config.connect(self.tls.clone()));
         let (client, mut connection) =
             connecting.await.map_err(|_| Error::Refused("the database does not answer".into()))??;
         tokio::spawn(async move {
             while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
                 match message {
-                    Ok(AsyncMessage::Notification(_)) => heard.iter().for_each(|heard| heard.notify_one()),
+                    Ok(AsyncMessage::Notification(said)) => heard.iter().for_each(|heard| heard(said.payload())),
                     Ok(_) => {}
                     Err(error) => {
                         tracing::debug!(error = told(&error), "a connection to the database ended");
@@ -288,6 +290,14 @@ impl Database {
             }
         });
         Ok(client)
+    }
+
+    /// Opens a connection for a task of the command line, which has nothing else to do while it waits.
+    ///
+    /// # Errors
+    /// The server does not answer in time, or refuses.
+    pub fn connect_blocking(&self) -> Result<postgres::Client, Error> {
+        Ok(postgres::Config::from(self.config.clone()).connect(self.tls.clone())?)
     }
 
     /// A pool of at most `size` connections, opened when they are needed, on the runtime this is called on.

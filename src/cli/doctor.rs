@@ -5,12 +5,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use tokio_postgres::{Client, Row};
+use postgres::types::Type;
+use postgres::{Client, Row};
 
 #[cfg(feature = "vault-transit")]
 use super::wiring::CellSpec;
 use super::wiring::{KeyOptions, LogPlace};
-use super::{Data, Failure, runtime};
+use super::{Data, Failure};
+use crate::privacy::key_tree::Doubt;
 
 /// What was found.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -84,23 +86,20 @@ pub(super) fn run(data: &Data) -> Result<ExitCode, Failure> {
             database.clone()
         }
     };
-    runtime()?.block_on(async {
-        if let Some(database) = database {
-            match database.connect(None).await {
-                Ok(client) => server(&mut visit, &client).await?,
-                Err(error) => visit.say(Found::Bad, "database", error),
-            }
+    if let Some(database) = database {
+        match database.connect_blocking() {
+            Ok(mut client) => server(&mut visit, &mut client)?,
+            Err(error) => visit.say(Found::Bad, "database", error),
         }
-        visit.of = "keys: ";
-        root(&mut visit, &place.keys);
-        if let Some(database) = &place.keys.database {
-            match database.connect(None).await {
-                Ok(client) => keys(&mut visit, &client).await?,
-                Err(error) => visit.say(Found::Bad, "database", error),
-            }
+    }
+    visit.of = "keys: ";
+    root(&mut visit, &place.keys, &place.dir);
+    if let Some(database) = &place.keys.database {
+        match database.connect_blocking() {
+            Ok(mut client) => keys(&mut visit, &mut client)?,
+            Err(error) => visit.say(Found::Bad, "database", error),
         }
-        Ok::<_, Failure>(())
-    })?;
+    }
     match visit.bad {
         0 => Ok(ExitCode::SUCCESS),
         bad => {
@@ -132,13 +131,33 @@ fn free(dir: &Path) -> Option<u64> {
 }
 
 /// What is asked of the server in one go.
-const ASKED: &str = "select current_setting('server_version_num')::int, current_setting('server_version'),
-    current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'),
-    current_setting('log_statement'), current_setting('log_min_duration_statement'),
-    current_setting('log_parameter_max_length_on_error', true), current_setting('max_connections')::bigint,
-    pg_is_in_recovery(), (select rolsuper from pg_roles where rolname = current_user), current_user::text,
-    coalesce((select ssl from pg_stat_ssl where pid = pg_backend_pid()), false), inet_server_addr() is null,
-    current_setting('statement_timeout'), to_regclass('rollcall_log.event') is not null";
+const ASKED: &str = "select current_setting('server_version_num')::int as number, current_setting('server_version') as version,
+    current_setting('fsync') as fsync, current_setting('full_page_writes') as full_page_writes,
+    current_setting('synchronous_commit') as synchronous_commit, current_setting('max_connections')::bigint as connections,
+    pg_is_in_recovery() as standby, (select rolsuper from pg_roles where rolname = current_user) as superuser,
+    current_user::text as role, inet_server_addr() is null as local,
+    coalesce((select ssl from pg_stat_ssl where pid = pg_backend_pid()), false) as tls,
+    to_regclass('rollcall_log.event') is not null as has_log";
+
+/// Settings that write statements, or the values in them, to the server's log: which values write nothing, and what others do.
+const LEAKS: [(&str, &[&str], &str); 7] = [
+    ("log_statement", &["none", "ddl"], "statements of events go to the server's log; personal data in them is sealed"),
+    ("log_min_duration_statement", &["-1"], "slow statements are logged, with 0 every one"),
+    ("log_min_duration_sample", &["-1"], "some slow statements are logged"),
+    ("log_transaction_sample_rate", &["0"], "some transactions are logged"),
+    ("log_parameter_max_length_on_error", &["0"], "parameters of errors are logged"),
+    ("auto_explain.log_min_duration", &["-1"], "plans of slow statements are logged with their texts"),
+    ("pgaudit.log", &["none", ""], "statements are logged; personal data in them is sealed"),
+];
+
+/// Settings that end what takes long. Appends have limits of their own, which are shorter and hold for them alone.
+const TIMEOUTS: [(&str, &str); 5] = [
+    ("statement_timeout", "a rebuild takes long"),
+    ("lock_timeout", "a rebuild waits for its turn, and so does a node that starts meanwhile"),
+    ("idle_in_transaction_session_timeout", "a rebuild copies in one transaction, which waits for this node now and then"),
+    ("idle_session_timeout", "a connection that shows that a node is alive says nothing for long"),
+    ("transaction_timeout", "a rebuild copies each read model in one transaction"),
+];
 
 /// What the role may do to events that it must not.
 const RIGHTS: &str = "select has_column_privilege('rollcall_log.event', 'core', 'update'),
@@ -147,14 +166,14 @@ const RIGHTS: &str = "select has_column_privilege('rollcall_log.event', 'core', 
     (select count(*) from pg_trigger where tgrelid = c.oid and not tgisinternal and tgenabled in ('O', 'A'))
     from pg_class c where c.oid = 'rollcall_log.event'::regclass";
 
-async fn server(visit: &mut Visit, client: &Client) -> Result<(), Failure> {
-    let row = client.query_typed_one(ASKED, &[]).await.map_err(crate::database::Error::from)?;
-    settings(visit, &row, CONNECTIONS_MAX).map_err(crate::database::Error::from)?;
-    if !row.get::<_, bool>(15) {
+fn server(visit: &mut Visit, client: &mut Client) -> Result<(), Failure> {
+    let row = client.query_typed_one(ASKED, &[]).map_err(crate::database::Error::from)?;
+    settings(visit, client, &row, CONNECTIONS_MAX).map_err(crate::database::Error::from)?;
+    if !row.get::<_, bool>("has_log") {
         visit.say(Found::Note, "log", "it is not there yet: `rollcall database prepare`, or the first start, makes it");
         return Ok(());
     }
-    let rights = client.query_typed_one(RIGHTS, &[]).await.map_err(crate::database::Error::from)?;
+    let rights = client.query_typed_one(RIGHTS, &[]).map_err(crate::database::Error::from)?;
     let may: [bool; 4] = std::array::from_fn(|at| rights.get(at));
     let is = if may.contains(&true) { "it may rewrite history" } else { "it may add to history and not rewrite it" };
     visit.should(
@@ -175,18 +194,19 @@ const VAULT_RIGHTS: &str = "select has_table_privilege('rollcall_vault.destructi
     pg_get_userbyid(c.relowner) = current_user, to_regclass('rollcall_log.event') is not null
     from pg_class c where c.oid = 'rollcall_vault.destruction'::regclass";
 
-async fn keys(visit: &mut Visit, client: &Client) -> Result<(), Failure> {
+fn keys(visit: &mut Visit, client: &mut Client) -> Result<(), Failure> {
     let failed = crate::database::Error::from;
-    let row = client.query_typed_one(ASKED, &[]).await.map_err(failed)?;
-    settings(visit, &row, VAULT_CONNECTIONS_MAX).map_err(failed)?;
-    visit.must(row.get::<_, &str>(4) != "off", "flushed commits", row.get::<_, &str>(4), "a lost key is lost data");
-    let there = client.query_typed_one("select to_regclass('rollcall_vault.vault') is not null", &[]).await;
+    let row = client.query_typed_one(ASKED, &[]).map_err(failed)?;
+    settings(visit, client, &row, VAULT_CONNECTIONS_MAX).map_err(failed)?;
+    let flushes: &str = row.get("synchronous_commit");
+    visit.must(flushes != "off", "flushed commits", flushes, "a lost key is lost data");
+    let there = client.query_typed_one("select to_regclass('rollcall_vault.vault') is not null", &[]);
     if !there.map_err(failed)?.get::<_, bool>(0) {
         let advice = "it is not there yet: `rollcall database prepare-vault`, or the first start, makes it";
         visit.say(Found::Note, "vault", advice);
         return Ok(());
     }
-    let rights = client.query_typed_one(VAULT_RIGHTS, &[]).await.map_err(failed)?;
+    let rights = client.query_typed_one(VAULT_RIGHTS, &[]).map_err(failed)?;
     let may = (0..4).any(|at| rights.get::<_, bool>(at));
     visit.should(
         !may,
@@ -205,8 +225,16 @@ async fn keys(visit: &mut Visit, client: &Client) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether the root can be had.
-fn root(visit: &mut Visit, keys: &KeyOptions) {
+/// Whether the root can be had, and forgotten.
+fn root(visit: &mut Visit, keys: &KeyOptions, dir: &Path) {
+    for (path, doubt) in keys.cell.files(dir) {
+        let (path, what) = (path.display(), "mount of the root cell");
+        match doubt {
+            None => visit.say(Found::Good, what, format!("{path} is overwritten in place")),
+            Some(Doubt::Doubtful(why)) => visit.say(Found::Note, what, format!("{path}: {why}")),
+            Some(Doubt::Unsuitable(why)) => visit.say(Found::Bad, what, format!("{path}: {why}; use ext4 or xfs")),
+        }
+    }
     #[cfg(feature = "vault-transit")]
     if matches!(keys.cell, CellSpec::Transit(_)) {
         for name in ["VAULT_ADDR", "VAULT_TOKEN"] {
@@ -223,45 +251,49 @@ fn root(visit: &mut Visit, keys: &KeyOptions) {
     );
 }
 
-fn settings(visit: &mut Visit, row: &Row, connections_max: i64) -> Result<(), tokio_postgres::Error> {
-    let text = |at: usize| row.try_get::<_, &str>(at);
-    let number: i32 = row.try_get(0)?;
-    visit.must(number >= 130_000, "version", text(1)?, "13 or later is needed");
-    visit.must(text(2)? == "on", "fsync", text(2)?, "without it a power cut loses what was acknowledged");
-    visit.must(text(3)? == "on", "full_page_writes", text(3)?, "without it a power cut can tear pages");
+fn settings(
+    visit: &mut Visit,
+    client: &mut Client,
+    row: &Row,
+    connections_max: i64,
+) -> Result<(), postgres::Error> {
+    let text = |name: &str| row.try_get::<_, &str>(name);
+    let number: i32 = row.try_get("number")?;
+    visit.must(number >= 130_000, "version", text("version")?, "13 or later is needed");
+    visit.must(text("fsync")? == "on", "fsync", text("fsync")?, "without it a power cut loses what was acknowledged");
+    let whole = text("full_page_writes")?;
+    visit.must(whole == "on", "full_page_writes", whole, "without it a power cut can tear pages");
+    let flushes = text("synchronous_commit")?;
     visit.should(
-        !matches!(text(4)?, "off" | "local"),
+        !matches!(flushes, "off" | "local"),
         "synchronous_commit",
-        text(4)?,
+        flushes,
         "appends are flushed nevertheless; with a synchronous standby, `local` does not wait for it",
     );
-    visit.should(
-        matches!(text(5)?, "none" | "ddl"),
-        "log_statement",
-        text(5)?,
-        "statements of events go to the server's log; personal data in them is sealed",
-    );
-    visit.should(
-        text(6)? == "-1" || text(6)?.ends_with('s'),
-        "log_min_duration_statement",
-        text(6)?,
-        "with 0 every statement is logged",
-    );
-    let on_error = row.try_get::<_, Option<&str>>(7)?.unwrap_or("0");
-    visit.should(on_error == "0", "log_parameter_max_length_on_error", on_error, "parameters of errors are logged");
-    let connections: i64 = row.try_get(8)?;
+    let connections: i64 = row.try_get("connections")?;
     let needed = format!("{connections}, of which a node takes up to {connections_max}");
     visit.must(connections > connections_max, "max_connections", needed, "raise it");
-    visit.must(!row.try_get::<_, bool>(9)?, "primary", !row.try_get::<_, bool>(9)?, "a standby takes no commands");
-    let superuser = row.try_get::<_, Option<bool>>(10)?.unwrap_or(false);
-    visit.should(!superuser, "role", text(11)?, "a superuser can do anything to the log");
-    let (tls, local): (bool, bool) = (row.try_get(12)?, row.try_get(13)?);
+    let primary = !row.try_get::<_, bool>("standby")?;
+    visit.must(primary, "primary", primary, "a standby takes no commands");
+    let superuser = row.try_get::<_, Option<bool>>("superuser")?.unwrap_or(false);
+    visit.should(!superuser, "role", text("role")?, "a superuser can do anything to the log");
+    let (tls, local): (bool, bool) = (row.try_get("tls")?, row.try_get("local")?);
     visit.should(tls || local, "TLS", if tls { "on" } else { "off" }, "use sslmode=require");
-    visit.should(
-        text(14)? == "0",
-        "statement_timeout",
-        text(14)?,
-        "a rebuild takes long; appends have their own limit",
-    );
+    // Not every server has each of them.
+    for (name, silent, advice) in LEAKS {
+        if let Some(is) = setting(client, name)? {
+            visit.should(silent.contains(&is.as_str()), name, &is, advice);
+        }
+    }
+    for (name, advice) in TIMEOUTS {
+        if let Some(is) = setting(client, name)? {
+            visit.should(is == "0", name, &is, advice);
+        }
+    }
     Ok(())
+}
+
+/// What a setting is; nothing where the server does not know it.
+fn setting(client: &mut Client, name: &str) -> Result<Option<String>, postgres::Error> {
+    client.query_typed_one("select current_setting($1, true)", &[(&name, Type::TEXT)])?.try_get(0)
 }

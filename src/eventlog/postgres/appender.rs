@@ -19,7 +19,7 @@ use crate::eventlog::plan::{self, Plan};
 use crate::eventlog::{Item, Outcome};
 
 /// Most batches committed together.
-const TOGETHER_MAX: usize = 16;
+const TOGETHER_MAX: usize = 64;
 /// How long one batch may take, the wait for the lock included.
 const BATCH_MAX: Duration = Duration::from_secs(20);
 /// How long it is tried to find out what became of a commit whose answer was lost.
@@ -33,18 +33,18 @@ const BEGIN: &str = "begin isolation level read committed read write;
 /// "RLLC", the lock of the log within its database.
 const LOCK: &str = "select pg_advisory_xact_lock(1380731971)";
 const HEAD: &str = "select coalesce(max(position), 0) from rollcall_log.event";
-/// Fails (by a division by zero) unless the log has this event.
-const STILL_LAST: &str = "select 1 / (select count(*) from rollcall_log.event where position = $1 and id = $2)::int";
 /// The revision of each stream, 0 for one that does not exist: that of its last event, which the index finds at once.
 const HEADS: &str = "select s.stream, coalesce((select e.revision from rollcall_log.event e
     where e.stream = s.stream order by e.revision desc limit 1), 0) from unnest($1) as s (stream)";
 const OUTCOMES: &str = "select key, fingerprint, outcome from rollcall_log.outcome where key = any($1)";
+/// All of a batch behind an event, under the lock; fails unless that is the last one (`migrations/V3__append.sql`).
+const APPEND: &str = "select rollcall_log.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
 const INSERT: &str = "insert into rollcall_log.event
     (position, stream, revision, id, name, version, recorded_at, core, blobs)
     select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 const KEEP: &str = "insert into rollcall_log.outcome (key, fingerprint, outcome, recorded_at)
     select * from unnest($1, $2, $3, $4)";
-const NOTIFY: &str = "notify rollcall_log";
+const NOTIFY: &str = "select pg_notify('rollcall_log', $1)";
 const DETACH: &str = "update rollcall_log.event e set blobs = r.blobs from unnest($1, $2) as r (position, blobs)
     where e.position = r.position and e.blobs is distinct from r.blobs";
 const EXPIRE: &str = "delete from rollcall_log.outcome where recorded_at < $1";
@@ -134,7 +134,7 @@ impl Appender {
             let before = self.known.last.0;
             let appends = plan.outcomes_told.iter().all(|outcome| matches!(outcome, Outcome::Appended { .. }));
             if appends && !plan.events.is_empty() {
-                let flown = tokio::time::timeout(BATCH_MAX, fly(&client, self.known.last, &self.faults, &plan)).await;
+                let flown = tokio::time::timeout(BATCH_MAX, fly(&client, &self.shared, self.known.last, &self.faults, &plan)).await;
                 match flown.unwrap_or_else(|_| Err(Failure::Unknown(no_answer()))) {
                     Ok(()) => return Ok(self.done(client, before, plan)),
                     Err(Failure::Unknown(error)) => {
@@ -304,7 +304,7 @@ async fn commit(
     let before = plan.head;
     plan.outcomes_told = items.into_iter().map(|item| plan.add(item)).collect();
     faults.stall(plan.head).await;
-    insert(client, plan).await?;
+    insert(client, shared, plan).await?;
     committed(client.batch_execute("commit").await)?;
     Ok(before)
 }
@@ -326,28 +326,21 @@ fn no_answer() -> Error {
     Error::Unavailable("the database does not answer in time".into())
 }
 
-/// Appends in one flight what was planned without asking. The lock is held while the server works, and never while it
-/// waits for this node. Where the log does not end with the event that is believed to be its last, the transaction fails:
-/// either that event is not there, or the position behind it is taken.
-async fn fly(client: &Client, (last, id): (u64, Uuid), faults: &Faults, plan: &Plan) -> Result<(), Failure> {
-    let begin = begin(faults);
-    let last = stored(last);
-    let guard: [Param<'_>; 2] = [(&last, Type::INT8), (&id, Type::UUID)];
-    let commit = async {
-        faults.stall(plan.head).await;
-        client.batch_execute("commit").await
-    };
-    let (begun, guarded, inserted, answer) = tokio::join!(
-        client.batch_execute(&begin),
-        client.query_typed(STILL_LAST, &guard),
-        insert(client, plan),
-        commit,
-    );
-    // The first that failed says why; behind it, a commit is a rollback and says nothing.
-    committed(begun)?;
-    committed(guarded.map(drop))?;
-    committed(inserted)?;
-    committed(answer)
+/// Appends in one statement what was planned without asking. Where the log does not end with the event that is believed to
+/// be its last, it fails: either that event is not there, or the position behind it is taken.
+async fn fly(client: &Client, shared: &Shared, last: (u64, Uuid), faults: &Faults, plan: &Plan) -> Result<(), Failure> {
+    let (columns, position) = (Columns::of(plan), stored(last.0));
+    let mut params = vec![(&position as &(dyn ToSql + Sync), Type::INT8), (&last.1, Type::UUID)];
+    params.extend(columns.params());
+    params.push((&shared.node, Type::TEXT));
+    if faults.stall_max.is_zero() {
+        return committed(client.execute_typed(APPEND, &params).await.map(drop));
+    }
+    // For a test: the same, with time between it and its commit.
+    client.batch_execute("begin").await?;
+    client.execute_typed(APPEND, &params).await?;
+    faults.stall(plan.head).await;
+    committed(client.batch_execute("commit").await)
 }
 
 async fn some(
@@ -359,28 +352,52 @@ async fn some(
     if is_empty { Ok(vec![]) } else { client.query_typed(sql, params).await }
 }
 
-async fn insert(client: &Client, plan: &Plan) -> Result<(), tokio_postgres::Error> {
+/// The events of a plan, an array for each column but the position.
+struct Columns<'p> {
+    streams: Vec<&'p str>,
+    revisions: Vec<i64>,
+    ids: Vec<Uuid>,
+    names: Vec<&'p str>,
+    versions: Vec<i16>,
+    times: Vec<i64>,
+    cores: Vec<&'p [u8]>,
+    blobs: Vec<Option<&'p [u8]>>,
+}
+
+impl<'p> Columns<'p> {
+    fn of(Plan { events, .. }: &'p Plan) -> Self {
+        Self {
+            streams: events.iter().map(|event| event.stream.as_str()).collect(),
+            revisions: events.iter().map(|event| stored(event.revision)).collect(),
+            ids: events.iter().map(|event| event.id).collect(),
+            names: events.iter().map(|event| event.name.as_str()).collect(),
+            versions: events.iter().map(|event| i16::try_from(event.version).unwrap_or(i16::MAX)).collect(),
+            times: events.iter().map(|event| event.recorded_at.timestamp_millis()).collect(),
+            cores: events.iter().map(|event| &event.core[..]).collect(),
+            blobs: events.iter().map(|event| event.blobs.as_deref()).collect(),
+        }
+    }
+
+    fn params(&self) -> [Param<'_>; 8] {
+        [
+            (&self.streams, Type::TEXT_ARRAY),
+            (&self.revisions, Type::INT8_ARRAY),
+            (&self.ids, Type::UUID_ARRAY),
+            (&self.names, Type::TEXT_ARRAY),
+            (&self.versions, Type::INT2_ARRAY),
+            (&self.times, Type::INT8_ARRAY),
+            (&self.cores, Type::BYTEA_ARRAY),
+            (&self.blobs, Type::BYTEA_ARRAY),
+        ]
+    }
+}
+
+async fn insert(client: &Client, shared: &Shared, plan: &Plan) -> Result<(), tokio_postgres::Error> {
     let Plan { events, kept, .. } = plan;
     let positions: Vec<_> = events.iter().map(|event| stored(event.position)).collect();
-    let streams: Vec<_> = events.iter().map(|event| event.stream.as_str()).collect();
-    let revisions: Vec<_> = events.iter().map(|event| stored(event.revision)).collect();
-    let ids: Vec<_> = events.iter().map(|event| event.id).collect();
-    let names: Vec<_> = events.iter().map(|event| event.name.as_str()).collect();
-    let versions: Vec<_> = events.iter().map(|event| i16::try_from(event.version).unwrap_or(i16::MAX)).collect();
-    let times: Vec<_> = events.iter().map(|event| event.recorded_at.timestamp_millis()).collect();
-    let cores: Vec<_> = events.iter().map(|event| &event.core[..]).collect();
-    let blobs: Vec<_> = events.iter().map(|event| event.blobs.as_deref()).collect();
-    let insert: [Param<'_>; 9] = [
-        (&positions, Type::INT8_ARRAY),
-        (&streams, Type::TEXT_ARRAY),
-        (&revisions, Type::INT8_ARRAY),
-        (&ids, Type::UUID_ARRAY),
-        (&names, Type::TEXT_ARRAY),
-        (&versions, Type::INT2_ARRAY),
-        (&times, Type::INT8_ARRAY),
-        (&cores, Type::BYTEA_ARRAY),
-        (&blobs, Type::BYTEA_ARRAY),
-    ];
+    let columns = Columns::of(plan);
+    let mut insert = vec![(&positions as &(dyn ToSql + Sync), Type::INT8_ARRAY)];
+    insert.extend(columns.params());
     let keys: Vec<_> = kept.iter().map(|guard| &guard.key[..]).collect();
     let fingerprints: Vec<_> = kept.iter().map(|guard| &guard.fingerprint[..]).collect();
     let outcomes: Vec<_> = kept.iter().map(|guard| &guard.outcome[..]).collect();
@@ -391,10 +408,11 @@ async fn insert(client: &Client, plan: &Plan) -> Result<(), tokio_postgres::Erro
         (&outcomes, Type::BYTEA_ARRAY),
         (&used_at, Type::INT8_ARRAY),
     ];
+    let tell: [Param<'_>; 1] = [(&shared.node, Type::TEXT)];
     let written = tokio::join!(
         write(client, INSERT, &insert, events.is_empty()),
         write(client, KEEP, &keep, kept.is_empty()),
-        write(client, NOTIFY, &[], events.is_empty()),
+        write(client, NOTIFY, &tell, events.is_empty()),
     );
     [written.0, written.1, written.2].into_iter().collect()
 }

@@ -37,7 +37,16 @@ pub(super) async fn run(database: Database, shared: Arc<Shared>, mode: Mode, sto
 
 async fn follow(database: &Database, shared: &Shared, mode: Mode) -> Result<(), Error> {
     let hint = Arc::new(Notify::new());
-    let client = database.connect(Some(hint.clone())).await?;
+    // What this node appended it knows.
+    let heard = {
+        let (hint, node) = (hint.clone(), shared.node.clone());
+        move |said: &str| {
+            if said != node {
+                hint.notify_one();
+            }
+        }
+    };
+    let client = database.connect(Some(Box::new(heard))).await?;
     if mode == Mode::Append {
         client.batch_execute("listen rollcall_log").await?;
     }

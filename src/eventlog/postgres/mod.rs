@@ -74,6 +74,8 @@ pub enum Mode {
 
 /// What every part of the log knows: how far it is, and whether it may go on.
 struct Shared {
+    /// What this node signs its notifications with, so that it does not listen to itself.
+    node: String,
     tail: Tail,
     /// The last event that was seen. A server that does not hold it any more has lost what was acknowledged.
     last: watch::Sender<(u64, Uuid)>,
@@ -144,8 +146,8 @@ impl Postgres {
         let pool = database.pool(READERS_MAX)?;
         let last = last(&client).await?.unwrap_or_default();
         let (head, watched) = watch::channel(last.0);
-        let (last, _) = watch::channel(last);
-        let shared = Arc::new(Shared { tail: Tail::default(), last, head, broken: OnceLock::new() });
+        let ((last, _), node) = (watch::channel(last), Uuid::new_v4().to_string());
+        let shared = Arc::new(Shared { node, tail: Tail::default(), last, head, broken: OnceLock::new() });
         let stop = CancellationToken::new();
         tokio::spawn(follower::run(database.clone(), shared.clone(), mode, stop.clone()));
         let tasks = (mode == Mode::Append).then(|| {

@@ -37,7 +37,7 @@ use apps::AppKeys;
 pub use db::prepare;
 use db::{READS_MAX, Reach, WRITES_MAX};
 use inner::{Connections, Inner};
-pub use root_cell::{CellSpec, Root, RootCell};
+pub use root_cell::{CellSpec, Doubt, Root, RootCell};
 use store::{Rotation, StopAfter, Taken};
 use subject_keys::SubjectKeys;
 

@@ -78,3 +78,27 @@ fn what_would_lose_or_expose_data_is_called_bad() {
         assert!(said.contains(bad), "{said}");
     }
 }
+
+#[test]
+fn settings_that_leak_or_cut_short_and_a_root_on_a_doubtful_mount_are_told() {
+    let cluster = Cluster::start_with("fsync=on");
+    let name = cluster.database();
+    let dir = tempfile::tempdir().unwrap();
+    for setting in ["log_min_duration_statement = 100", "log_transaction_sample_rate = 0.5", "lock_timeout = 60000"] {
+        cluster.sql(&name, &format!("alter database {name} set {setting}"));
+    }
+    let doctor = rollcall(&["doctor", "--data-dir", path(dir.path()), "--database", &cluster.address(&name)])
+        .args(["--root-cell", "local:/dev/shm/not-there-yet/root.cell"])
+        .output()
+        .unwrap();
+    let said = text(&doctor.stdout);
+    for told in [
+        "note  log_min_duration_statement: 100ms; ",
+        "note  log_transaction_sample_rate: 0.5; ",
+        "note  lock_timeout: 1min; ",
+        "ok    statement_timeout: 0",
+        "note  keys: mount of the root cell: /dev/shm/not-there-yet/root.cell: tmpfs forgets",
+    ] {
+        assert!(said.contains(told), "{told}: {said}");
+    }
+}

@@ -20,6 +20,14 @@ const TOGETHER: usize = 25;
 /// Commands of one batch.
 const COMMANDS: usize = 8;
 
+const WITHOUT_LOCK: &str = "do $$ declare
+    as_it_is text := pg_get_functiondef('rollcall_log.append'::regproc);
+    mutated text := replace(as_it_is, 'perform pg_advisory_xact_lock', '-- perform');
+begin
+    if mutated = as_it_is then raise 'it takes no lock'; end if;
+    execute mutated;
+end $$";
+
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
@@ -90,6 +98,11 @@ fn torture(cluster: &Cluster, standby: Option<&Cluster>, events: u64, without_lo
     runtime().block_on(async {
         let stall_max = Duration::from_millis(if without_lock { 20 } else { 3 });
         let faults = Faults { stall_max, without_lock };
+        if without_lock {
+            // The mutation of what the server does; that of what a node sends is among its faults.
+            drop(Postgres::open(&database, Mode::Append).await.unwrap());
+            cluster.sql(&name, WITHOUT_LOCK);
+        }
         let mut nodes = vec![];
         for _ in 0..NODES {
             nodes.push(Arc::new(Postgres::open_with(&database, Mode::Append, faults).await.unwrap()));

@@ -16,6 +16,7 @@ mod split;
 pub(super) mod transit;
 
 pub(super) use local::LocalCell;
+pub use mount::Doubt;
 use split::SplitCell;
 
 /// A root key, or a share of one; wiped when dropped.
@@ -111,6 +112,23 @@ impl CellSpec {
                     .into(),
             )),
         }
+    }
+
+    /// The files it lies in, for the vault in this directory, each with what speaks against its mount.
+    #[must_use]
+    pub fn files(&self, dir: &Path) -> Vec<(PathBuf, Option<Doubt>)> {
+        let path = match self {
+            Self::Local => dir.join("root.cell"),
+            Self::File(path) => path.clone(),
+            Self::Split(first, second) => return [first.files(dir), second.files(dir)].concat(),
+            #[cfg(feature = "vault-transit")]
+            Self::Transit(_) => return vec![],
+        };
+        // Of a directory that is still to be made, the one it will be in says where.
+        let there = std::path::absolute(&path).ok();
+        let there = there.and_then(|path| path.ancestors().find_map(|path| path.canonicalize().ok()));
+        let doubt = there.and_then(|path| mount::doubt_about(&path));
+        vec![(path, doubt)]
     }
 
     /// Opens the cell for reading alone.

@@ -7,19 +7,23 @@ use crate::privacy::Error;
 const MOUNTS: &str = "/proc/self/mountinfo";
 
 /// What speaks against a mount.
-#[derive(Debug, PartialEq, Eq)]
-enum Doubt {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Doubt {
     /// An overwritten root would survive.
     Unsuitable(String),
     /// Good enough for trying things out.
     Doubtful(String),
 }
 
+/// What speaks against keeping a root at an absolute path.
+pub(super) fn doubt_about(path: &Path) -> Option<Doubt> {
+    // Without the list of mounts, as on systems other than Linux, nothing can be known.
+    doubt(&std::fs::read_to_string(MOUNTS).ok()?, path)
+}
+
 /// Refuses a path on an unsuitable mount, unless it is allowed.
 pub(super) fn check(path: &Path, allow_unsuitable: bool) -> Result<(), Error> {
-    // Without the list of mounts, as on systems other than Linux, nothing can be known.
-    let Ok(mounts) = std::fs::read_to_string(MOUNTS) else { return Ok(()) };
-    let (why, refused) = match doubt(&mounts, path) {
+    let (why, refused) = match doubt_about(path) {
         None => return Ok(()),
         Some(Doubt::Doubtful(why)) => (why, false),
         Some(Doubt::Unsuitable(why)) => (why, !allow_unsuitable),
