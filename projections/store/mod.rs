@@ -22,7 +22,7 @@ pub use parking::{ParkedKey, Retried};
 pub use postgres::{BuildTurn, Claimed, Claims, Lease, LeaseHolder, Shadow, drop_before, go_back, prepare_connection};
 pub use row::Row;
 
-use postgres::Postgres;
+use postgres::{Lanes, Postgres};
 use sqlite::Sqlite;
 
 /// Why the read store did not do what was asked.
@@ -139,6 +139,16 @@ impl ReadStore {
         Ok(Self { backend: Backend::Postgres(Box::new(store)), checkpoints: RwLock::new(checkpoints) })
     }
 
+    /// Applies on so many connections at once, each for its share of the read models; 1 to 4, by default one for each two
+    /// processors.
+    #[must_use]
+    pub fn with_lanes(mut self, count: usize) -> Self {
+        if let Backend::Postgres(store) = &mut self.backend {
+            store.lanes = Lanes::new(count);
+        }
+        self
+    }
+
     /// Has every claim on the disk before it is answered: needed where the log is in no transaction of this database.
     #[must_use]
     pub fn with_flushed_claims(mut self) -> Self {
@@ -195,13 +205,14 @@ impl ReadStore {
     }
 
     /// Applies a batch, contiguous and in the order of the log, to these read models. Each skips what it applied
-    /// before. Rows and checkpoints are written in one transaction: all of them or none.
+    /// before. Rows and checkpoint of a read model are written in one transaction: both or neither.
     ///
     /// An event that cannot be applied to a read model is parked there with what follows it in its stream; the
     /// batch succeeds nevertheless.
     ///
     /// # Errors
-    /// Events are missing, a read model does not exist, or the store is unavailable. Nothing was changed.
+    /// Events are missing or a read model does not exist: nothing was changed. Or the store is unavailable: in a file
+    /// nothing was changed, in a database each read model was moved on or not.
     pub async fn apply(&self, batch: &[Arrival<'_>], which: &[&dyn Projection]) -> Result<(), Error> {
         self.apply_shares(&shares::of(batch, which, &|model| self.checkpoint(model))?).await
     }
@@ -220,10 +231,17 @@ impl ReadStore {
         if shares.is_empty() {
             return Ok(());
         }
-        with!(self, store => store.apply(shares), store.apply(shares))?;
-        let moved: Vec<_> = shares.iter().map(|share| share.after).collect();
-        self.move_checkpoints(&moved);
-        Ok(())
+        let moved = |shares: &mut dyn Iterator<Item = Checkpoint>| self.move_checkpoints(&shares.collect::<Vec<_>>());
+        match &self.backend {
+            Backend::Sqlite(store) => {
+                store.apply(shares)?;
+                moved(&mut shares.iter().map(|share| share.after));
+                Ok(())
+            }
+            Backend::Postgres(store) => {
+                store.apply(shares, &|shares| moved(&mut shares.iter().map(|share| share.after))).await
+            }
+        }
     }
 
     /// Creates a read model, empty and at position 0; what there was of it is dropped.

@@ -70,6 +70,14 @@ impl Keys {
         self.0.entry(model.to_owned()).or_default().insert(stream);
     }
 
+    /// Takes over what another copy has of one read model.
+    pub(super) fn adopt(&mut self, model: &str, other: &mut Self) {
+        match other.0.remove(model) {
+            Some(streams) => drop(self.0.insert(model.to_owned(), streams)),
+            None => self.forget(model),
+        }
+    }
+
     pub(super) fn forget(&mut self, model: &str) {
         self.0.remove(model);
     }

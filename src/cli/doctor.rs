@@ -63,9 +63,9 @@ impl Visit {
 
 /// Less free space than that is soon none.
 const FREE_MIN: u64 = 1 << 30;
-/// Connections that a node opens at most: reading events, reading rows, and one each to append, follow, project and hold
+/// Connections that a node opens at most: reading events, reading rows, projecting, and one each to append, follow and hold
 /// the lease.
-const CONNECTIONS_MAX: i64 = 8 + 16 + 4;
+const CONNECTIONS_MAX: i64 = 8 + 16 + 4 + 3;
 /// For its keys: reading them, and one each to write and to look.
 const VAULT_CONNECTIONS_MAX: i64 = 4 + 2;
 

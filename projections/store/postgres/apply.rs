@@ -1,5 +1,6 @@
-//! Applying events: rows and checkpoints of every read model in one transaction, its statements in flight together.
+//! Applying events: rows and checkpoints of read models in one transaction, its statements in flight together.
 
+use futures_util::future::join_all;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
@@ -50,9 +51,28 @@ impl From<Error> for Failure {
 }
 
 impl Postgres {
-    /// Writes the shares of a batch in one transaction: all of them or none.
-    pub(in crate::store) async fn apply(&self, shares: &[Share<'_, '_>]) -> Result<(), Error> {
-        let mut slot = self.writer.lock().await;
+    /// Writes the shares of a batch, in one transaction for each lane: all of a lane's or none. `moved` is told those that
+    /// were written, also where others were not.
+    pub(in crate::store) async fn apply(
+        &self,
+        shares: &[Share<'_, '_>],
+        moved: &(dyn Fn(&[&Share<'_, '_>]) + Sync),
+    ) -> Result<(), Error> {
+        let mut lanes: Vec<Vec<&Share<'_, '_>>> = vec![vec![]; self.lanes.count()];
+        for share in shares {
+            lanes[self.lane_of(share.model.name())].push(share);
+        }
+        let lanes = lanes.iter().enumerate().filter(|(_, shares)| !shares.is_empty());
+        let written = join_all(lanes.map(async |(lane, shares)| {
+            self.apply_in(lane, shares).await?;
+            moved(shares);
+            Ok(())
+        }));
+        written.await.into_iter().collect()
+    }
+
+    async fn apply_in(&self, lane: usize, shares: &[&Share<'_, '_>]) -> Result<(), Error> {
+        let mut slot = self.lanes.slot(lane).lock().await;
         // The fast way is without a savepoint around each event; a poisoned one is found and parked the slow way.
         for parks in [false, true] {
             let mut writer = self.take(&mut slot).await?;
@@ -61,7 +81,9 @@ impl Postgres {
             match transact(&mut writer, shares, &mut parked, parks).await {
                 Ok(()) => {
                     writer.client.batch_execute("commit").await?;
-                    *self.parked() = parked;
+                    for share in shares {
+                        self.parked().adopt(share.model.name(), &mut parked);
+                    }
                     *slot = Some(writer);
                     return Ok(());
                 }
@@ -85,7 +107,7 @@ impl Postgres {
 
 async fn transact(
     writer: &mut Writer,
-    shares: &[Share<'_, '_>],
+    shares: &[&Share<'_, '_>],
     parked: &mut Keys,
     parks: bool,
 ) -> Result<(), Failure> {
@@ -106,7 +128,7 @@ async fn transact(
 }
 
 /// Moves the checkpoints of a batch, all of them to the same place.
-async fn move_all(writer: &mut Writer, shares: &[Share<'_, '_>]) -> Result<(), Failure> {
+async fn move_all(writer: &mut Writer, shares: &[&Share<'_, '_>]) -> Result<(), Failure> {
     let Some(after) = shares.first().map(|share| &share.after) else { return Ok(()) };
     let statement = writer.statement(move_checkpoints).await?;
     let event = after.event.map(|event| event.0.as_bytes().to_vec());

@@ -163,7 +163,7 @@ fn read(row: &Row) -> Result<(Tag, SubjectRef), Error> {
 }
 
 /// The statement that ends claims, and whose claims end with these events.
-pub(super) fn settled(shares: &[Share<'_, '_>]) -> Option<(&'static str, Vec<Vec<u8>>)> {
+pub(super) fn settled(shares: &[&Share<'_, '_>]) -> Option<(&'static str, Vec<Vec<u8>>)> {
     let directory = shares.iter().find(|share| share.model.name() == UserDirectory.name())?;
     let introduced = |arrival: &Arrival<'_>| {
         let Arrival::Decoded(entry) = arrival else { return None };

@@ -6,6 +6,7 @@ use deadpool_postgres::Pool;
 use tokio_postgres::Transaction;
 
 use super::claims::Claiming;
+use super::lanes::Lanes;
 use super::readers::Readers;
 use super::together::Together;
 use super::{BEFORE, Postgres, parking, read_checkpoint};
@@ -63,14 +64,13 @@ impl Postgres {
             (model.version() == checkpoint.version).then_some(checkpoint)
         };
         let checkpoints = checkpoints.into_iter().filter_map(of_this_version).collect();
-        let writer = tokio::sync::Mutex::new(None);
         Ok((
             Self {
                 together: Together::new(pool.clone()),
                 pool,
                 schema,
                 models: models.to_vec(),
-                writer,
+                lanes: Lanes::default(),
                 parked: Mutex::new(parked),
                 readers: Readers::default(),
                 claiming: Claiming::default(),

@@ -20,6 +20,7 @@ mod before;
 mod bulk;
 mod claims;
 mod flight;
+mod lanes;
 mod lease;
 mod lifecycle;
 mod parking;
@@ -31,6 +32,7 @@ mod together;
 
 pub use before::{drop_before, go_back};
 pub use claims::{Claimed, Claims};
+pub(super) use lanes::Lanes;
 pub use lease::{Lease, LeaseHolder};
 pub use shadow::{BuildTurn, Shadow};
 
@@ -77,8 +79,7 @@ pub(super) struct Postgres {
     pool: Pool,
     schema: &'static str,
     models: Vec<&'static dyn Projection>,
-    /// One batch is applied at a time.
-    writer: tokio::sync::Mutex<Option<Writer>>,
+    pub(super) lanes: lanes::Lanes,
     parked: Mutex<Keys>,
     readers: readers::Readers,
     together: together::Together,
@@ -109,6 +110,11 @@ impl Writer {
 impl Postgres {
     fn parked(&self) -> MutexGuard<'_, Keys> {
         self.parked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lane in which a read model is applied.
+    fn lane_of(&self, model: &str) -> usize {
+        self.lanes.of(self.models.iter().position(|known| known.name() == model).unwrap_or_default())
     }
 
     /// The connection that applies, taken: it is put back only after it was used without an error.

@@ -25,7 +25,7 @@ impl Postgres {
         stream: &str,
         entries: &[Entry<'_>],
     ) -> Result<Retried, Error> {
-        let mut slot = self.writer.lock().await;
+        let mut slot = self.lanes.slot(self.lane_of(model.name())).lock().await;
         let mut writer = self.take(&mut slot).await?;
         let name = model.name();
         // What it does no replay of the log would do again.

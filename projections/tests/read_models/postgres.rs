@@ -48,11 +48,11 @@ pub async fn digests(store: &ReadStore) -> Vec<(&'static str, [u8; 32])> {
 fn whatever_happens_both_databases_hold_the_same_rows() {
     let cluster = Cluster::start();
     let config = ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() };
-    let strategy = (history(), prop::collection::vec(1_usize..40, 1..60));
-    let checked = TestRunner::new(config).run(&strategy, |(log, cuts)| {
+    let strategy = (history(), prop::collection::vec(1_usize..40, 1..60), 1_usize..=4);
+    let checked = TestRunner::new(config).run(&strategy, |(log, cuts, lanes)| {
         let (_files, file) = rebuilding::store();
         run(async {
-            let shared = ReadStore::connect(pool(&cluster, &cluster.database()), ALL).await.unwrap();
+            let shared = ReadStore::connect(pool(&cluster, &cluster.database()), ALL).await.unwrap().with_lanes(lanes);
             let arrivals = log.after(0);
             let mut rest = arrivals.as_slice();
             for cut in cuts.iter().cycle() {
@@ -86,7 +86,7 @@ fn a_poisoned_stream_is_parked_in_both_and_goes_on_when_it_is_retried_or_given_u
     let (_files, file) = rebuilding::store();
     run(async {
         let pool = pool(&cluster, &cluster.database());
-        let shared = ReadStore::connect(pool.clone(), ALL).await.unwrap();
+        let shared = ReadStore::connect(pool.clone(), ALL).await.unwrap().with_lanes(3);
         let mut arrivals = log.after(0);
         let undecodable = Poison {
             position: 4,
@@ -118,6 +118,43 @@ fn a_poisoned_stream_is_parked_in_both_and_goes_on_when_it_is_retried_or_given_u
 }
 
 #[test]
+fn where_some_read_models_cannot_be_written_others_move_on_and_these_follow() {
+    let cluster = Cluster::start();
+    let mut log = Log::default();
+    for number in 0..20 {
+        log.register(subject(number));
+    }
+    let (_files, file) = rebuilding::store();
+    run(async {
+        let pool = pool(&cluster, &cluster.database());
+        let shared = ReadStore::connect(pool.clone(), ALL).await.unwrap().with_lanes(2);
+        let rename = async |from: &str, to: &str| {
+            let client = pool.get().await.unwrap();
+            client.batch_execute(&format!("alter table rollcall_read.{from} rename to {to}")).await.unwrap();
+        };
+        let arrivals = log.after(0);
+        rename("audit_trail_v1", "away").await;
+        let failed = shared.apply(&arrivals[..15], ALL).await;
+        assert!(matches!(failed, Err(Error::Unavailable(_))), "{failed:?}");
+        let at = |model: &str| shared.checkpoint(model).unwrap();
+        assert_eq!([at("user_directory"), at("audit_trail")], [15, 0]);
+        // So does the database say.
+        let other = ReadStore::connect(pool.clone(), ALL).await.unwrap();
+        let sorted = |store: &ReadStore| {
+            let mut checkpoints = store.checkpoints();
+            checkpoints.sort_by_key(|checkpoint| checkpoint.model);
+            checkpoints
+        };
+        assert_eq!(sorted(&other), sorted(&shared));
+        rename("away", "audit_trail_v1").await;
+        shared.apply(&arrivals, ALL).await.unwrap();
+        now(file.apply(&arrivals, ALL)).unwrap();
+        assert_eq!(digests(&shared).await, rebuilding::digests(&file));
+        assert_eq!(shared.checkpoints(), file.checkpoints());
+    });
+}
+
+#[test]
 fn of_two_nodes_only_one_moves_a_read_model_on_and_the_other_learns_of_it() {
     let cluster = Cluster::start();
     let mut log = Log::default();
@@ -126,8 +163,8 @@ fn of_two_nodes_only_one_moves_a_read_model_on_and_the_other_learns_of_it() {
     }
     run(async {
         let pool = pool(&cluster, &cluster.database());
-        let (one, two) =
-            (ReadStore::connect(pool.clone(), ALL).await.unwrap(), ReadStore::connect(pool, ALL).await.unwrap());
+        let one = ReadStore::connect(pool.clone(), ALL).await.unwrap().with_lanes(2);
+        let two = ReadStore::connect(pool, ALL).await.unwrap().with_lanes(3);
         let (a, b) = (LeaseHolder(Uuid::new_v4()), LeaseHolder(Uuid::new_v4()));
         let lease = |store| ReadStore::lease(store).unwrap();
         assert!(lease(&one).take(a).await.unwrap() && lease(&one).take(a).await.unwrap());
