@@ -1,4 +1,4 @@
-//! What nothing on this machine can beat: the bare web framework, and a bare group commit.
+//! What nothing on this machine can beat: the bare web framework, and a bare group commit. And the log alone beside it.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -7,9 +7,17 @@ use std::time::{Duration, Instant};
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use bytes::Bytes;
 use tokio_postgres::types::{ToSql, Type};
+use uuid::Uuid;
 
 use crate::database::{self, Database};
+use crate::eventlog::{Append, EventLog, Item, NewEvent};
+
+/// Bytes of a row, or of an event.
+const BODY: usize = 1_000;
+/// Most that is committed together.
+const BATCH_MAX: usize = 512;
 
 /// A bare server with two routes: JSON hello, and echo behind a signature check.
 pub(super) fn bare_server(workers: usize) -> std::io::Result<(SocketAddr, actix_web::dev::Server)> {
@@ -57,10 +65,10 @@ pub(super) fn bare_group_commit(dir: &Path, producers: usize, time: Duration) ->
         })
         .collect();
     drop(submit);
-    let body = vec![7_u8; 1_000];
+    let body = vec![7_u8; BODY];
     let (mut written, began) = (0_u32, Instant::now());
     while let Ok(first) = submitted.recv() {
-        let batch: Vec<_> = std::iter::once(first).chain(submitted.try_iter().take(511)).collect();
+        let batch: Vec<_> = std::iter::once(first).chain(submitted.try_iter().take(BATCH_MAX - 1)).collect();
         let transaction = connection.transaction()?;
         {
             let mut insert = transaction.prepare_cached("insert into event (body) values (?1)")?;
@@ -81,21 +89,13 @@ pub(super) fn bare_group_commit(dir: &Path, producers: usize, time: Duration) ->
     Ok(rate)
 }
 
-/// Transactions per second of a bare group commit in `PostgreSQL`: one connection, so many producers that each wait for
-/// their row of about 1 KiB to be durable.
-pub(super) async fn bare_group_commit_on(
-    database: &Database,
+/// How many producers a second are served that each wait to be part of a commit; `commit` is given how many of them it is
+/// for.
+async fn group_commit(
     producers: usize,
     time: Duration,
+    mut commit: impl AsyncFnMut(usize) -> Result<(), super::Error>,
 ) -> Result<f64, super::Error> {
-    let client = database.connect(None).await?;
-    client
-        .batch_execute(
-            "drop table if exists rollcall_bench;
-             create table rollcall_bench (position bigint primary key, body bytea not null)",
-        )
-        .await
-        .map_err(database::Error::from)?;
     let (submit, mut submitted) = tokio::sync::mpsc::channel::<tokio::sync::oneshot::Sender<()>>(producers);
     let until = Instant::now() + time;
     for _ in 0..producers {
@@ -110,20 +110,59 @@ pub(super) async fn bare_group_commit_on(
         });
     }
     drop(submit);
-    let body = vec![7_u8; 1_000];
-    let (mut written, began, mut batch) = (0_i64, Instant::now(), Vec::with_capacity(512));
-    while submitted.recv_many(&mut batch, 512).await > 0 {
-        let positions: Vec<i64> = (0_i64..).take(batch.len()).map(|n| written + n).collect();
-        let bodies = vec![&body[..]; batch.len()];
-        let insert = "insert into rollcall_bench select * from unnest($1, $2)";
-        let params: [(&(dyn ToSql + Sync), Type); 2] = [(&positions, Type::INT8_ARRAY), (&bodies, Type::BYTEA_ARRAY)];
-        client.execute_typed(insert, &params).await.map_err(database::Error::from)?;
-        written += i64::try_from(batch.len()).unwrap_or_default();
+    let (mut served, began, mut batch) = (0, Instant::now(), Vec::with_capacity(BATCH_MAX));
+    while submitted.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        commit(batch.len()).await?;
+        served += batch.len();
         for done in batch.drain(..) {
             let _ = done.send(());
         }
     }
-    client.batch_execute("drop table rollcall_bench").await.map_err(database::Error::from)?;
     #[allow(clippy::cast_precision_loss)]
-    Ok(written as f64 / began.elapsed().as_secs_f64())
+    Ok(served as f64 / began.elapsed().as_secs_f64())
+}
+
+/// Transactions per second of a bare group commit in `PostgreSQL`: one connection, so many producers that each wait for
+/// their row of about 1 KiB to be durable.
+pub(super) async fn bare_group_commit_on(
+    database: &Database,
+    producers: usize,
+    time: Duration,
+) -> Result<f64, super::Error> {
+    let client = database.connect(None).await?;
+    let run = async |sql: &str| client.batch_execute(sql).await.map_err(database::Error::from);
+    run("drop table if exists rollcall_bench").await?;
+    run("create table rollcall_bench (position bigint primary key, body bytea not null)").await?;
+    let (body, mut written) = (vec![7_u8; BODY], 0_i64);
+    let rate = group_commit(producers, time, async |count| {
+        let positions: Vec<i64> = (written..).take(count).collect();
+        let bodies = vec![&body[..]; count];
+        let insert = "insert into rollcall_bench select * from unnest($1, $2)";
+        let params: [(&(dyn ToSql + Sync), Type); 2] = [(&positions, Type::INT8_ARRAY), (&bodies, Type::BYTEA_ARRAY)];
+        client.execute_typed(insert, &params).await.map_err(database::Error::from)?;
+        written += i64::try_from(count).unwrap_or_default();
+        Ok(())
+    })
+    .await?;
+    run("drop table rollcall_bench").await?;
+    Ok(rate)
+}
+
+/// Appends per second through the port to the log, of events as large as the rows of the bare database: each is the first
+/// one of its stream.
+pub(super) async fn log_alone(log: &dyn EventLog, producers: usize, time: Duration) -> Result<f64, super::Error> {
+    let core = Bytes::from(vec![7_u8; BODY]);
+    let item = || {
+        let id = Uuid::now_v7();
+        let recorded_at = chrono::DateTime::UNIX_EPOCH;
+        let event =
+            NewEvent { id, name: "user.registered", version: 1, recorded_at, core: core.clone(), blobs: None };
+        let append = Append { stream: format!("user-{}", Uuid::new_v4()), expected: 0, events: vec![event] };
+        Item { appends: vec![append], ..Item::default() }
+    };
+    group_commit(producers, time, async |count| {
+        log.append((0..count).map(|_| item()).collect()).await?;
+        Ok(())
+    })
+    .await
 }

@@ -20,6 +20,8 @@ use crate::domain::values::{Name, UserId};
 use crate::domain::{Command, Person, app};
 use crate::engine::beside::Progress;
 use crate::engine::{Caller, Engine};
+use crate::eventlog::embedded::Embedded;
+use crate::eventlog::postgres::{Mode, Postgres};
 use crate::http;
 
 mod ceilings;
@@ -202,7 +204,34 @@ fn measure_ceilings(options: &Options, runtime: &tokio::runtime::Runtime) -> Res
         Some(database) => ("PostgreSQL", runtime.block_on(ceilings::bare_group_commit_on(database, producers, time))?),
     };
     println!("{:<44} {group_commit:>10.0}/s", format!("bare {what} group commit, {producers} producers"));
+    let log = log_alone(options, runtime, producers, time)?;
+    let ratio = log / group_commit;
+    println!("{:<44} {log:>10.0}/s  = {ratio:.2} × bare group commit", format!("log alone, {producers} producers"));
     Ok(Ceilings { hello: hello.rate, echo: echo.rate, group_commit })
+}
+
+/// The log without the service, in the place where the service's will be, and gone afterwards.
+fn log_alone(
+    options: &Options,
+    runtime: &tokio::runtime::Runtime,
+    producers: usize,
+    time: Duration,
+) -> Result<f64, Error> {
+    let Some(database) = &options.database else {
+        let log = Embedded::open(&options.dir.join("log-alone.db"))?;
+        return runtime.block_on(ceilings::log_alone(&log, producers, time));
+    };
+    let mut client = database.connect_blocking()?;
+    let failed = crate::database::Error::from;
+    let empty = "select to_regnamespace('rollcall_log') is null";
+    if !client.query_typed_one(empty, &[]).map_err(failed)?.get::<_, bool>(0) {
+        return Err(Error::Constant("there is a log in the database already; name an empty one".into()));
+    }
+    let log = runtime.block_on(Postgres::open(database, Mode::Append))?;
+    let rate = runtime.block_on(ceilings::log_alone(&log, producers, time))?;
+    drop(log);
+    client.batch_execute("drop schema rollcall_log cascade; drop table rollcall_log_history").map_err(failed)?;
+    Ok(rate)
 }
 
 fn measure(
