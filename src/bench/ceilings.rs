@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
@@ -89,13 +89,17 @@ pub(super) fn bare_group_commit(dir: &Path, producers: usize, time: Duration) ->
     Ok(rate)
 }
 
-/// How many producers a second are served that each wait to be part of a commit; `commit` is given how many of them it is
-/// for.
-async fn group_commit(
+/// Transactions per second of a bare group commit in `PostgreSQL`: one connection, so many producers that each wait for
+/// their row of about 1 KiB to be durable.
+pub(super) async fn bare_group_commit_on(
+    database: &Database,
     producers: usize,
     time: Duration,
-    mut commit: impl AsyncFnMut(usize) -> Result<(), super::Error>,
 ) -> Result<f64, super::Error> {
+    let client = database.connect(None).await?;
+    let run = async |sql: &str| client.batch_execute(sql).await.map_err(database::Error::from);
+    run("drop table if exists rollcall_bench").await?;
+    run("create table rollcall_bench (position bigint primary key, body bytea not null)").await?;
     let (submit, mut submitted) = tokio::sync::mpsc::channel::<tokio::sync::oneshot::Sender<()>>(producers);
     let until = Instant::now() + time;
     for _ in 0..producers {
@@ -110,59 +114,53 @@ async fn group_commit(
         });
     }
     drop(submit);
-    let (mut served, began, mut batch) = (0, Instant::now(), Vec::with_capacity(BATCH_MAX));
+    let body = vec![7_u8; BODY];
+    let (mut written, began, mut batch) = (0_i64, Instant::now(), Vec::with_capacity(BATCH_MAX));
     while submitted.recv_many(&mut batch, BATCH_MAX).await > 0 {
-        commit(batch.len()).await?;
-        served += batch.len();
+        let positions: Vec<i64> = (written..).take(batch.len()).collect();
+        let bodies = vec![&body[..]; batch.len()];
+        let insert = "insert into rollcall_bench select * from unnest($1, $2)";
+        let params: [(&(dyn ToSql + Sync), Type); 2] = [(&positions, Type::INT8_ARRAY), (&bodies, Type::BYTEA_ARRAY)];
+        client.execute_typed(insert, &params).await.map_err(database::Error::from)?;
+        written += i64::try_from(batch.len()).unwrap_or_default();
         for done in batch.drain(..) {
             let _ = done.send(());
         }
     }
-    #[allow(clippy::cast_precision_loss)]
-    Ok(served as f64 / began.elapsed().as_secs_f64())
-}
-
-/// Transactions per second of a bare group commit in `PostgreSQL`: one connection, so many producers that each wait for
-/// their row of about 1 KiB to be durable.
-pub(super) async fn bare_group_commit_on(
-    database: &Database,
-    producers: usize,
-    time: Duration,
-) -> Result<f64, super::Error> {
-    let client = database.connect(None).await?;
-    let run = async |sql: &str| client.batch_execute(sql).await.map_err(database::Error::from);
-    run("drop table if exists rollcall_bench").await?;
-    run("create table rollcall_bench (position bigint primary key, body bytea not null)").await?;
-    let (body, mut written) = (vec![7_u8; BODY], 0_i64);
-    let rate = group_commit(producers, time, async |count| {
-        let positions: Vec<i64> = (written..).take(count).collect();
-        let bodies = vec![&body[..]; count];
-        let insert = "insert into rollcall_bench select * from unnest($1, $2)";
-        let params: [(&(dyn ToSql + Sync), Type); 2] = [(&positions, Type::INT8_ARRAY), (&bodies, Type::BYTEA_ARRAY)];
-        client.execute_typed(insert, &params).await.map_err(database::Error::from)?;
-        written += i64::try_from(count).unwrap_or_default();
-        Ok(())
-    })
-    .await?;
+    let took = began.elapsed();
     run("drop table rollcall_bench").await?;
-    Ok(rate)
+    #[allow(clippy::cast_precision_loss)]
+    Ok(written as f64 / took.as_secs_f64())
 }
 
 /// Appends per second through the port to the log, of events as large as the rows of the bare database: each is the first
 /// one of its stream.
-pub(super) async fn log_alone(log: &dyn EventLog, producers: usize, time: Duration) -> Result<f64, super::Error> {
+pub(super) async fn log_alone(log: Arc<dyn EventLog>, producers: usize, time: Duration) -> Result<f64, super::Error> {
+    let (until, began) = (Instant::now() + time, Instant::now());
     let core = Bytes::from(vec![7_u8; BODY]);
-    let item = || {
-        let id = Uuid::now_v7();
-        let recorded_at = chrono::DateTime::UNIX_EPOCH;
-        let event =
-            NewEvent { id, name: "user.registered", version: 1, recorded_at, core: core.clone(), blobs: None };
-        let append = Append { stream: format!("user-{}", Uuid::new_v4()), expected: 0, events: vec![event] };
-        Item { appends: vec![append], ..Item::default() }
-    };
-    group_commit(producers, time, async |count| {
-        log.append((0..count).map(|_| item()).collect()).await?;
-        Ok(())
-    })
-    .await
+    let producing: Vec<_> = (0..producers)
+        .map(|_| {
+            let (log, core) = (log.clone(), core.clone());
+            tokio::spawn(async move {
+                let mut appended = 0_u32;
+                while Instant::now() < until {
+                    log.append(vec![item(core.clone())]).await?;
+                    appended += 1;
+                }
+                Ok::<_, super::Error>(appended)
+            })
+        })
+        .collect();
+    let mut appended = 0;
+    for producer in producing {
+        appended += producer.await.map_err(std::io::Error::other)??;
+    }
+    Ok(f64::from(appended) / began.elapsed().as_secs_f64())
+}
+
+fn item(core: Bytes) -> Item {
+    let recorded_at = chrono::DateTime::UNIX_EPOCH;
+    let event = NewEvent { id: Uuid::now_v7(), name: "user.registered", version: 1, recorded_at, core, blobs: None };
+    let append = Append { stream: format!("user-{}", Uuid::new_v4()), expected: 0, events: vec![event] };
+    Item { appends: vec![append], ..Item::default() }
 }

@@ -218,8 +218,8 @@ fn log_alone(
     time: Duration,
 ) -> Result<f64, Error> {
     let Some(database) = &options.database else {
-        let log = Embedded::open(&options.dir.join("log-alone.db"))?;
-        return runtime.block_on(ceilings::log_alone(&log, producers, time));
+        let log = Arc::new(Embedded::open(&options.dir.join("log-alone.db"))?);
+        return runtime.block_on(ceilings::log_alone(log, producers, time));
     };
     let mut client = database.connect_blocking()?;
     let failed = crate::database::Error::from;
@@ -228,8 +228,7 @@ fn log_alone(
         return Err(Error::Constant("there is a log in the database already; name an empty one".into()));
     }
     let log = runtime.block_on(Postgres::open(database, Mode::Append))?;
-    let rate = runtime.block_on(ceilings::log_alone(&log, producers, time))?;
-    drop(log);
+    let rate = runtime.block_on(ceilings::log_alone(Arc::new(log), producers, time))?;
     client.batch_execute("drop schema rollcall_log cascade; drop table rollcall_log_history").map_err(failed)?;
     Ok(rate)
 }

@@ -55,6 +55,7 @@ const GRANTS: &str = "
     grant select, insert on rollcall_log.event to $role;
     grant update (blobs) on rollcall_log.event to $role;
     grant select, insert, delete on rollcall_log.outcome to $role;
+    grant select, insert, delete on rollcall_log.ended_session to $role;
     grant select, insert, update on rollcall_log.epoch to $role;
     grant select on rollcall_log_history to $role;
     grant usage, create on schema rollcall_read, rollcall_read_next, rollcall_read_before to $role;";

@@ -154,7 +154,10 @@ const LEAKS: [(&str, &[&str], &str); 7] = [
 const TIMEOUTS: [(&str, &str); 5] = [
     ("statement_timeout", "a rebuild takes long"),
     ("lock_timeout", "a rebuild waits for its turn, and so does a node that starts meanwhile"),
-    ("idle_in_transaction_session_timeout", "a rebuild copies in one transaction, which waits for this node now and then"),
+    (
+        "idle_in_transaction_session_timeout",
+        "a rebuild copies in one transaction, which waits for this node now and then",
+    ),
     ("idle_session_timeout", "a connection that shows that a node is alive says nothing for long"),
     ("transaction_timeout", "a rebuild copies each read model in one transaction"),
 ];
@@ -251,12 +254,7 @@ fn root(visit: &mut Visit, keys: &KeyOptions, dir: &Path) {
     );
 }
 
-fn settings(
-    visit: &mut Visit,
-    client: &mut Client,
-    row: &Row,
-    connections_max: i64,
-) -> Result<(), postgres::Error> {
+fn settings(visit: &mut Visit, client: &mut Client, row: &Row, connections_max: i64) -> Result<(), postgres::Error> {
     let text = |name: &str| row.try_get::<_, &str>(name);
     let number: i32 = row.try_get("number")?;
     visit.must(number >= 130_000, "version", text("version")?, "13 or later is needed");

@@ -141,6 +141,7 @@ pub async fn build(
         tracing::info!(model = name, held_ms = held.as_millis(), "a read model that was built anew took its place");
         held_most = held_most.max(held);
     }
+    shadow.keep_flips().await?;
     read.refresh().await?;
     Ok(held_most)
 }

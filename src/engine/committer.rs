@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use futures_util::stream::{FuturesOrdered, Stream, StreamExt as _};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::apps::Apps;
 use super::decider::{Answer, Batch, Decided};
@@ -18,6 +18,8 @@ use crate::privacy::{Tag, Vault};
 
 /// Most sealed batches appended together.
 const TOGETHER_MAX: usize = 64;
+/// Most appends on their way at once.
+const FLIGHTS_MAX: usize = 2;
 
 /// A sealed command that waits to be durable.
 struct Waiting {
@@ -90,20 +92,35 @@ fn seal(vault: &dyn Vault, decided: &mut Decided) -> Result<Item, journal::SealE
     Ok(item)
 }
 
-/// Appends sealed batches until there are no more, and answers each command once it is durable. Whatever waits when
-/// the log is free is appended together.
-pub(super) fn append_all(
-    mut sealed: mpsc::Receiver<SealedBatch>,
-    runtime: &Handle,
-    log: &dyn EventLog,
-    directory: &Directory,
-    apps: &Apps,
-    epoch: &AtomicU64,
-    on_erasure: &dyn Fn(),
-) {
+/// Commands whose append came to an end, and to which.
+type Landed = (Vec<Waiting>, Result<Vec<Outcome>, eventlog::Error>);
+
+/// Who is told what was appended, beside those who asked for it.
+pub(super) struct Answering {
+    pub(super) directory: Arc<Directory>,
+    pub(super) apps: Arc<Apps>,
+    pub(super) epoch: Arc<AtomicU64>,
+    pub(super) erasures: Arc<Notify>,
+}
+
+/// Appends sealed batches until there are no more, and answers each command once it is durable. Whatever waits is appended
+/// together, at most [`FLIGHTS_MAX`] times at once: while the log works on one append, the next one is there already.
+pub(super) async fn append_all(mut sealed: mpsc::Receiver<SealedBatch>, log: &dyn EventLog, answering: &Answering) {
     let mut taken = Vec::with_capacity(TOGETHER_MAX);
-    while sealed.blocking_recv_many(&mut taken, TOGETHER_MAX) > 0 {
-        let current = epoch.load(Ordering::Acquire);
+    let mut flying = FuturesOrdered::new();
+    loop {
+        let more = tokio::select! {
+            biased;
+            Some(landed) = flying.next() => {
+                land(landed, &mut flying, answering).await;
+                continue;
+            }
+            more = sealed.recv_many(&mut taken, TOGETHER_MAX), if flying.len() < FLIGHTS_MAX => more,
+        };
+        if more == 0 {
+            break;
+        }
+        let current = answering.epoch.load(Ordering::Acquire);
         let (mut items, mut waiting) = (vec![], vec![]);
         for batch in taken.drain(..) {
             if batch.epoch == current {
@@ -113,24 +130,39 @@ pub(super) fn append_all(
                 batch.waiting.into_iter().for_each(|waiting| waiting.answer(Answer::Conflict));
             }
         }
-        if items.is_empty() {
-            continue;
+        if !items.is_empty() {
+            crash_point::reach("append.before");
+            flying.push_back(async move { (waiting, log.append(items).await) });
         }
-        crash_point::reach("append.before");
-        match runtime.block_on(log.append(items)) {
+    }
+    while let Some(landed) = flying.next().await {
+        land(landed, &mut flying, answering).await;
+    }
+}
+
+/// Answers what is durable. Where something is not, the epoch grows, and not before all that was decided in it has come to
+/// its end: whoever loads a state in the new epoch must not be overtaken by it.
+async fn land(first: Landed, flying: &mut (impl Stream<Item = Landed> + Unpin), answering: &Answering) {
+    let is_doubtful = |(_, outcomes): &Landed| match outcomes {
+        Ok(outcomes) => outcomes.iter().any(|outcome| !matches!(outcome, Outcome::Appended { .. })),
+        Err(_) => true,
+    };
+    let mut all = vec![first];
+    if all.iter().any(is_doubtful) {
+        while let Some(landed) = flying.next().await {
+            all.push(landed);
+        }
+        answering.epoch.fetch_add(1, Ordering::AcqRel);
+    }
+    for (waiting, outcomes) in all {
+        match outcomes {
             Ok(outcomes) => {
                 crash_point::reach("append.durable");
-                let mut doubtful = false;
                 for (waiting, outcome) in waiting.into_iter().zip(outcomes) {
-                    doubtful |= !matches!(outcome, Outcome::Appended { .. });
-                    waiting.settle(outcome, directory, apps, on_erasure);
-                }
-                if doubtful {
-                    epoch.fetch_add(1, Ordering::AcqRel);
+                    waiting.settle(outcome, answering);
                 }
             }
             Err(error) => {
-                epoch.fetch_add(1, Ordering::AcqRel);
                 tracing::warn!(%error, "an append failed; its commands were answered so");
                 let answer = |error: &eventlog::Error| match error {
                     eventlog::Error::Ambiguous(reason) => Answer::Unknown(reason.clone()),
@@ -148,14 +180,14 @@ impl Waiting {
         let _ = self.answer.send(answer);
     }
 
-    fn settle(self, outcome: Outcome, directory: &Directory, apps: &Apps, on_erasure: &dyn Fn()) {
+    fn settle(self, outcome: Outcome, Answering { directory, apps, erasures, .. }: &Answering) {
         let answer = match outcome {
             Outcome::Appended { last, .. } => {
                 self.holds.iter().for_each(|hold| hold.recorded(last));
                 self.forgets.iter().for_each(|tag| directory.forgotten(*tag, last));
                 apps.acknowledged(&self.app, last);
                 if matches!(self.reply, Reply::Operation(_)) {
-                    on_erasure();
+                    erasures.notify_one();
                 }
                 Answer::Done(self.reply.clone(), last)
             }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::apps::Apps;
 use super::brake::Brake;
 use super::clock::Clock;
+use super::committer::Answering;
 use super::decider::{self, Limits};
 use super::directory::Directory;
 use super::memory::Memory;
@@ -176,10 +177,8 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         })?,
         spawn("appender", {
             let runtime = runtime.clone();
-            move || {
-                let wake = || erasures.notify_one();
-                committer::append_all(to_append, &runtime, log.as_ref(), &directory, &apps, &epoch, &wake);
-            }
+            let answering = Answering { directory, apps, epoch, erasures };
+            move || runtime.block_on(committer::append_all(to_append, log.as_ref(), &answering))
         })?,
         spawn("projector", {
             let stop = stop.clone();

@@ -102,6 +102,8 @@ impl Shadow {
         }
         transaction.commit().await.map_err(Error::from)?;
         let transaction = client.transaction().await.map_err(Error::from)?;
+        // The live one is not held for as long as a disk takes that has just been given many rows: `keep_flips` waits.
+        transaction.batch_execute("set local synchronous_commit = off").await.map_err(Error::from)?;
         let began = Instant::now();
         let Some(found) = unless_used(lock(&transaction, LIVE, model, FLIP_LOCK_MAX).await)? else { return Ok(None) };
         let (live, version) = found.unwrap_or_default();
@@ -123,6 +125,18 @@ impl Shadow {
         }
         transaction.commit().await.map_err(Error::from)?;
         Ok(Some(began.elapsed()))
+    }
+
+    /// Has every flip on the disk when it returns; until then, a crash may take one back, whole.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn keep_flips(&self) -> Result<(), Error> {
+        // A commit that is flushed takes all before it along.
+        let client = self.pool.get().await?;
+        client.batch_execute("begin; set local synchronous_commit = on").await?;
+        client.query_typed("select pg_logical_emit_message(true, 'rollcall', 'flipped')", &[]).await?;
+        Ok(client.batch_execute("commit").await?)
     }
 
     /// Gives up what was built of a read model.

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesOrdered;
 use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::Client;
 use tokio_postgres::error::{DbError, Severity};
@@ -20,6 +23,8 @@ use crate::eventlog::{Item, Outcome};
 
 /// Most batches committed together.
 const TOGETHER_MAX: usize = 64;
+/// Most batches on their way at once: while the server works on one, the next one is there already.
+const FLIGHTS_MAX: usize = 2;
 /// How long one batch may take, the wait for the lock included.
 const BATCH_MAX: Duration = Duration::from_secs(20);
 /// How long it is tried to find out what became of a commit whose answer was lost.
@@ -38,7 +43,7 @@ const HEADS: &str = "select s.stream, coalesce((select e.revision from rollcall_
     where e.stream = s.stream order by e.revision desc limit 1), 0) from unnest($1) as s (stream)";
 const OUTCOMES: &str = "select key, fingerprint, outcome from rollcall_log.outcome where key = any($1)";
 /// All of a batch behind an event, under the lock; fails unless that is the last one (`migrations/V3__append.sql`).
-const APPEND: &str = "select rollcall_log.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+const APPEND: &str = "select rollcall_log.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 const INSERT: &str = "insert into rollcall_log.event
     (position, stream, revision, id, name, version, recorded_at, core, blobs)
     select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)";
@@ -48,6 +53,10 @@ const NOTIFY: &str = "select pg_notify('rollcall_log', $1)";
 const DETACH: &str = "update rollcall_log.event e set blobs = r.blobs from unnest($1, $2) as r (position, blobs)
     where e.position = r.position and e.blobs is distinct from r.blobs";
 const EXPIRE: &str = "delete from rollcall_log.outcome where recorded_at < $1";
+
+const END_SESSION: &str = "insert into rollcall_log.ended_session (session) values ($1) on conflict do nothing";
+/// Nothing is on its way for so long.
+const FORGET_SESSIONS: &str = "delete from rollcall_log.ended_session where ended_at < now() - interval '30 days'";
 
 /// A parameter with its type: nothing is prepared by name.
 pub(super) type Param<'p> = (&'p (dyn ToSql + Sync), Type);
@@ -74,9 +83,54 @@ impl<E: Into<Error>> From<E> for Failure {
     }
 }
 
+/// A connection, and what tells it from others that this node had before.
+struct Connection {
+    client: Client,
+    session: Uuid,
+}
+
+/// What is appended together, and who is told what became of so many items of it.
+#[derive(Default)]
+struct Batch {
+    items: Vec<Item>,
+    answers: Vec<(usize, Answer<Vec<Outcome>>)>,
+}
+
+impl Batch {
+    fn add(&mut self, items: Vec<Item>, answer: Answer<Vec<Outcome>>) {
+        self.answers.push((items.len(), answer));
+        self.items.extend(items);
+    }
+}
+
+fn tell(answers: Vec<(usize, Answer<Vec<Outcome>>)>, outcomes: Result<Vec<Outcome>, Error>) {
+    // Who has gone away does not want to know.
+    match outcomes {
+        Ok(outcomes) => {
+            let mut outcomes = outcomes.into_iter();
+            for (size, answer) in answers {
+                let _ = answer.send(Ok(outcomes.by_ref().take(size).collect()));
+            }
+        }
+        Err(error) => answers.into_iter().for_each(|(_, answer)| drop(answer.send(Err(error.clone())))),
+    }
+}
+
+/// A batch that was sent as it was planned, and what the server said.
+struct Flight {
+    batch: Batch,
+    plan: Plan,
+    session: Uuid,
+    flown: Result<(), Failure>,
+}
+
+/// Batches on their way, in the order of their positions: each is believed to begin where the one before it ends, so that
+/// behind one that fails all fail.
+type Flying = FuturesOrdered<BoxFuture<'static, Flight>>;
+
 pub(super) struct Appender {
     database: Database,
-    client: Option<Client>,
+    connection: Option<Arc<Connection>>,
     shared: Arc<Shared>,
     faults: Faults,
     known: Known,
@@ -84,123 +138,150 @@ pub(super) struct Appender {
 
 impl Appender {
     pub(super) fn new(database: Database, client: Client, shared: Arc<Shared>, faults: Faults) -> Self {
-        Self { database, client: Some(client), shared, faults, known: Known::new() }
+        let connection = Some(Arc::new(Connection { client, session: Uuid::new_v4() }));
+        Self { database, connection, shared, faults, known: Known::new() }
     }
 
     /// Runs until nobody can ask any more; what was asked before is done.
     pub(super) async fn run(mut self, mut tasks: mpsc::Receiver<Task>) {
         let mut taken = Vec::with_capacity(TOGETHER_MAX);
-        while tasks.recv_many(&mut taken, TOGETHER_MAX).await > 0 {
-            let mut appends = Vec::new();
+        let mut flying = Flying::new();
+        loop {
+            let more = tokio::select! {
+                biased;
+                Some(flight) = flying.next() => {
+                    self.land(flight).await;
+                    continue;
+                }
+                more = tasks.recv_many(&mut taken, TOGETHER_MAX), if flying.len() < FLIGHTS_MAX => more,
+            };
+            if more == 0 {
+                break;
+            }
+            let mut batch = Batch::default();
             for task in taken.drain(..) {
                 match task {
-                    Task::Append(items, answer) => appends.push((items, answer)),
+                    Task::Append(items, answer) => batch.add(items, answer),
                     Task::Detach(remaining, answer) => {
-                        self.append_together(std::mem::take(&mut appends)).await;
+                        self.begin(std::mem::take(&mut batch), &mut flying).await;
+                        self.land_all(&mut flying).await;
                         let _ = answer.send(self.detach(&remaining).await);
                     }
                     Task::ExpireOutcomes(time, answer) => {
+                        self.land_all(&mut flying).await;
                         let time = time.timestamp_millis();
                         let _ = answer.send(self.execute(EXPIRE, &[(&time, Type::INT8)]).await);
-                    }
-                }
-            }
-            self.append_together(appends).await;
-        }
-    }
-
-    async fn append_together(&mut self, batches: Vec<(Vec<Item>, Answer<Vec<Outcome>>)>) {
-        if batches.is_empty() {
-            return;
-        }
-        let (batches, answers): (Vec<_>, Vec<_>) = batches.into_iter().unzip();
-        let sizes: Vec<_> = batches.iter().map(Vec::len).collect();
-        match self.append(batches.into_iter().flatten().collect()).await {
-            Ok(outcomes) => {
-                let mut outcomes = outcomes.into_iter();
-                for (answer, size) in answers.into_iter().zip(sizes) {
-                    let _ = answer.send(Ok(outcomes.by_ref().take(size).collect()));
-                }
-            }
-            Err(error) => answers.into_iter().for_each(|answer| drop(answer.send(Err(error.clone())))),
-        }
-    }
-
-    async fn append(&mut self, items: Vec<Item>) -> Result<Vec<Outcome>, Error> {
-        self.shared.whole()?;
-        let client = self.client().await?;
-        if let Some(mut plan) = self.known.plan(&items) {
-            plan.outcomes_told = items.iter().map(|item| plan.add(item.clone())).collect();
-            let before = self.known.last.0;
-            let appends = plan.outcomes_told.iter().all(|outcome| matches!(outcome, Outcome::Appended { .. }));
-            if appends && !plan.events.is_empty() {
-                let flown = tokio::time::timeout(BATCH_MAX, fly(&client, &self.shared, self.known.last, &self.faults, &plan)).await;
-                match flown.unwrap_or_else(|_| Err(Failure::Unknown(no_answer()))) {
-                    Ok(()) => return Ok(self.done(client, before, plan)),
-                    Err(Failure::Unknown(error)) => {
-                        drop(client);
-                        return self.settle(plan, &error).await;
-                    }
-                    // What was known is not so any more: it is asked.
-                    Err(Failure::Nothing(_)) => {
-                        self.known.forget();
-                        if !client.is_closed() {
-                            let undone = tokio::time::timeout(BATCH_MAX, client.batch_execute("rollback")).await;
-                            undone.map_err(|_| no_answer())??;
+                        if let Err(error) = self.execute(FORGET_SESSIONS, &[]).await {
+                            tracing::debug!(%error, "sessions that ended long ago are forgotten later");
                         }
                     }
                 }
             }
+            self.begin(batch, &mut flying).await;
         }
+        self.land_all(&mut flying).await;
+    }
+
+    /// Sends a batch as soon as it is known where it goes; otherwise asks, and has it done when this returns.
+    async fn begin(&mut self, batch: Batch, flying: &mut Flying) {
+        if batch.answers.is_empty() {
+            return;
+        }
+        if let Err(error) = self.shared.whole() {
+            return tell(batch.answers, Err(error));
+        }
+        if !self.faults.stall_max.is_zero() {
+            // Then it takes more than one statement, between which another batch's must not come.
+            self.land_all(flying).await;
+        }
+        let Some((connection, plan)) = self.planned(&batch.items) else {
+            self.land_all(flying).await;
+            return tell(batch.answers, self.append(batch.items).await);
+        };
+        let (last, faults, shared) = (self.known.last, self.faults, self.shared.clone());
+        self.known.learn(last.0, &plan);
+        flying.push_back(Box::pin(async move {
+            let flown = tokio::time::timeout(BATCH_MAX, fly(&connection, &shared, last, &faults, &plan)).await;
+            let flown = flown.unwrap_or_else(|_| Err(Failure::Unknown(no_answer())));
+            Flight { batch, plan, session: connection.session, flown }
+        }));
+    }
+
+    /// Where a batch goes, if what is known is enough to tell, and on which connection.
+    fn planned(&mut self, items: &[Item]) -> Option<(Arc<Connection>, Plan)> {
+        let connection = self.connection.clone().filter(|connection| !connection.client.is_closed())?;
+        let mut plan = self.known.plan(items)?;
+        plan.outcomes_told = items.iter().map(|item| plan.add(item.clone())).collect();
+        let appends = plan.outcomes_told.iter().all(|outcome| matches!(outcome, Outcome::Appended { .. }));
+        (appends && !plan.events.is_empty()).then_some((connection, plan))
+    }
+
+    async fn land_all(&mut self, flying: &mut Flying) {
+        while let Some(flight) = flying.next().await {
+            self.land(flight).await;
+        }
+    }
+
+    async fn land(&mut self, Flight { batch, plan, session, flown }: Flight) {
+        let outcomes = match flown {
+            Ok(()) => Ok(self.publish(plan)),
+            Err(Failure::Unknown(error)) => self.settle(plan, session, &error).await,
+            // What was known is not so any more: it is asked.
+            Err(Failure::Nothing(_)) => {
+                self.known.forget();
+                self.append(batch.items).await
+            }
+        };
+        tell(batch.answers, outcomes);
+    }
+
+    /// Appends a batch after asking what there is.
+    async fn append(&mut self, items: Vec<Item>) -> Result<Vec<Outcome>, Error> {
+        self.shared.whole()?;
+        let connection = self.connection().await?;
         let mut plan = Plan::default();
-        let committed = tokio::time::timeout(BATCH_MAX, commit(&client, &self.shared, &self.faults, items, &mut plan));
-        let committed = match committed.await {
+        let committed = commit(&connection.client, &self.shared, &self.faults, items, &mut plan);
+        let committed = match tokio::time::timeout(BATCH_MAX, committed).await {
             Ok(committed) => committed,
             // What is not planned yet nobody was asked to keep.
             Err(_) if plan.outcomes_told.is_empty() => Err(Failure::Nothing(no_answer())),
             Err(_) => Err(Failure::Unknown(no_answer())),
         };
         match committed {
-            Ok(before) => Ok(self.done(client, before, plan)),
+            Ok(before) => {
+                self.known.learn(before, &plan);
+                Ok(self.publish(plan))
+            }
             Err(Failure::Nothing(error)) => {
                 // Whatever state the connection is in: the transaction ends with it.
-                drop(client);
+                self.connection = None;
                 self.known.forget();
                 Err(error)
             }
-            Err(Failure::Unknown(error)) => {
-                drop(client);
-                self.settle(plan, &error).await
-            }
+            Err(Failure::Unknown(error)) => self.settle(plan, connection.session, &error).await,
         }
     }
 
-    /// A batch is durable.
-    fn done(&mut self, client: Client, before: u64, plan: Plan) -> Vec<Outcome> {
-        self.client = Some(client);
-        self.known.learn(before, &plan);
-        let outcomes = plan.outcomes_told.clone();
-        self.publish(plan);
-        outcomes
-    }
-
     /// Visible before acknowledged, so that whoever is answered can read it.
-    fn publish(&self, plan: Plan) {
+    fn publish(&self, plan: Plan) -> Vec<Outcome> {
         if let Some((position, id)) = plan.events.last().map(|event| (event.position, event.id)) {
             self.shared.tail.extend(plan.events);
             self.shared.advance(position, id);
         }
+        plan.outcomes_told
     }
 
-    /// Finds out what became of a batch. The lock is free only once its transaction has ended one way or the other.
-    async fn settle(&mut self, plan: Plan, error: &Error) -> Result<Vec<Outcome>, Error> {
+    /// Finds out what became of a batch. The lock is free only once its transaction has ended one way or the other, or has
+    /// not begun: then it never may.
+    async fn settle(&mut self, plan: Plan, session: Uuid, error: &Error) -> Result<Vec<Outcome>, Error> {
         self.known.forget();
-        match tokio::time::timeout(SETTLE_MAX, self.find_out(&plan)).await {
+        if self.connection.as_ref().is_some_and(|connection| connection.session == session) {
+            self.connection = None;
+        }
+        match tokio::time::timeout(SETTLE_MAX, self.find_out(&plan, session)).await {
             Ok(true) => {
                 tracing::info!("a commit whose answer was lost is in the log");
-                let outcomes = plan.outcomes_told.clone();
-                self.publish(plan);
-                Ok(outcomes)
+                Ok(self.publish(plan))
             }
             Ok(false) => Err(Error::Unavailable(error.to_string())),
             Err(_) => Err(Error::Ambiguous(error.to_string())),
@@ -208,18 +289,20 @@ impl Appender {
     }
 
     /// Asks until there is an answer; it may never come.
-    async fn find_out(&mut self, plan: &Plan) -> bool {
+    async fn find_out(&mut self, plan: &Plan, session: Uuid) -> bool {
         loop {
-            match self.was_kept(plan).await {
+            match self.was_kept(plan, session).await {
                 Ok(kept) => return kept,
                 Err(again) => tracing::debug!(error = %again, "what became of a commit is not known yet"),
             }
+            self.connection = None;
             tokio::time::sleep(RETRY_AFTER).await;
         }
     }
 
-    async fn was_kept(&mut self, plan: &Plan) -> Result<bool, Error> {
-        let client = self.client().await?;
+    async fn was_kept(&mut self, plan: &Plan, session: Uuid) -> Result<bool, Error> {
+        let connection = self.connection().await?;
+        let client = &connection.client;
         client.batch_execute(&format!("{BEGIN}; {LOCK}")).await?;
         let kept = if let Some(event) = plan.events.first() {
             let position = stored(event.position);
@@ -231,8 +314,10 @@ impl Appender {
         } else {
             true
         };
-        client.batch_execute("rollback").await?;
-        self.client = Some(client);
+        if !kept {
+            client.execute_typed(END_SESSION, &[(&session, Type::UUID)]).await?;
+        }
+        client.batch_execute("commit").await?;
         Ok(kept)
     }
 
@@ -250,19 +335,21 @@ impl Appender {
 
     async fn execute(&mut self, sql: &str, params: &[Param<'_>]) -> Result<u64, Error> {
         self.shared.whole()?;
-        let client = self.client().await?;
-        let done = tokio::time::timeout(BATCH_MAX, client.execute_typed(sql, params)).await;
-        let done = done.map_err(|_| no_answer())??;
-        self.client = Some(client);
-        Ok(done)
+        let connection = self.connection().await?;
+        let done = tokio::time::timeout(BATCH_MAX, connection.client.execute_typed(sql, params)).await;
+        let done = done.map_err(|_| no_answer()).and_then(|done| Ok(done?));
+        if done.is_err() {
+            self.connection = None;
+        }
+        done
     }
 
-    /// The connection, taken: it is put back only after it was used without an error.
-    async fn client(&mut self) -> Result<Client, Error> {
-        match self.client.take().filter(|client| !client.is_closed()) {
-            Some(client) => Ok(client),
-            None => Ok(self.database.connect(None).await?),
+    async fn connection(&mut self) -> Result<Arc<Connection>, Error> {
+        if let Some(connection) = self.connection.clone().filter(|connection| !connection.client.is_closed()) {
+            return Ok(connection);
         }
+        let client = self.database.connect(None).await?;
+        Ok(self.connection.insert(Arc::new(Connection { client, session: Uuid::new_v4() })).clone())
     }
 }
 
@@ -328,17 +415,26 @@ fn no_answer() -> Error {
 
 /// Appends in one statement what was planned without asking. Where the log does not end with the event that is believed to
 /// be its last, it fails: either that event is not there, or the position behind it is taken.
-async fn fly(client: &Client, shared: &Shared, last: (u64, Uuid), faults: &Faults, plan: &Plan) -> Result<(), Failure> {
+async fn fly(
+    Connection { client, session }: &Connection,
+    shared: &Shared,
+    last: (u64, Uuid),
+    faults: &Faults,
+    plan: &Plan,
+) -> Result<(), Failure> {
     let (columns, position) = (Columns::of(plan), stored(last.0));
     let mut params = vec![(&position as &(dyn ToSql + Sync), Type::INT8), (&last.1, Type::UUID)];
     params.extend(columns.params());
-    params.push((&shared.node, Type::TEXT));
+    params.extend([(&shared.node as &(dyn ToSql + Sync), Type::TEXT), (session, Type::UUID)]);
     if faults.stall_max.is_zero() {
         return committed(client.execute_typed(APPEND, &params).await.map(drop));
     }
     // For a test: the same, with time between it and its commit.
     client.batch_execute("begin").await?;
-    client.execute_typed(APPEND, &params).await?;
+    if let Err(error) = client.execute_typed(APPEND, &params).await {
+        client.batch_execute("rollback").await?;
+        return Err(error.into());
+    }
     faults.stall(plan.head).await;
     committed(client.batch_execute("commit").await)
 }

@@ -128,7 +128,8 @@ fn a_commit_that_is_on_the_disk_when_the_server_panics_is_not_said_to_be_lost() 
         }
         let noise = database.connect(None).await.unwrap();
         let come_along = async {
-            let flushes = "select 1 / count(*) from pg_stat_activity where query = 'commit' and state = 'active'";
+            let flushes = "select 1 / count(*) from pg_stat_activity where query like 'select rollcall_log.append%'
+                and state = 'active' and backend_xid is not null";
             while noise.batch_execute(flushes).await.is_err() {}
             // The server goes down while it answers this, or before.
             let _ = noise.batch_execute("select pg_logical_emit_message(false, '', repeat('x', 100000))").await;
@@ -212,5 +213,33 @@ fn a_server_that_hangs_before_it_was_told_anything_has_kept_nothing() {
         let outcomes = log.append(vec![keyed(0, 0).1]).await.unwrap();
         assert_eq!(outcomes, [Outcome::Appended { first: 2, last: 2 }]);
         assert_eq!(whole(&log).await.seen.len(), 2);
+    });
+}
+
+/// The same with a batch that was told whole, and that the server gets to when the node has given it up.
+#[test]
+fn what_was_said_not_to_be_kept_is_not_kept_by_a_server_that_gets_to_it_late() {
+    let cluster = Cluster::start();
+    let name = cluster.database();
+    let database: Database = cluster.address(&name).parse().unwrap();
+    run(async {
+        let log = Postgres::open(&database, Mode::Append).await.unwrap();
+        append(&log, "s", 0).await;
+        append(&log, "s", 1).await;
+        let writes = "select pid from pg_stat_activity where query like 'select rollcall_log.append%'";
+        let pid = cluster.sql(&name, writes);
+        let hanging = [pid.parse().unwrap()];
+        signal("-STOP", &hanging);
+        let (first, second) = tokio::join!(log.append(vec![item("s", 2, 1)]), log.append(vec![item("t", 0, 1)]));
+        signal("-CONT", &hanging);
+        for answer in [first, second] {
+            assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
+        }
+        let there = format!("select count(*) from pg_stat_activity where pid = {pid}");
+        while cluster.sql(&name, &there) != "0" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(whole(&log).await.seen.len(), 2);
+        assert_eq!(append(&log, "s", 2).await, 3);
     });
 }

@@ -1,12 +1,13 @@
 //! What becomes of the log when something breaks: nothing that was acknowledged is lost, nothing is there twice, and a
 //! log that lost its end is recognised.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rollcall::database::Database;
 use rollcall::eventlog::postgres::{Mode, Postgres};
-use rollcall::eventlog::{Error, EventLog};
+use rollcall::eventlog::{Error, EventLog, Outcome};
 
 use super::history::{append, event, item};
 use super::writers::{Writers, whole};
@@ -48,6 +49,79 @@ fn what_was_acknowledged_survives_crashes_restarts_and_cut_connections_and_stand
         }
         writers.go_on(100).await;
         writers.finish().await;
+    });
+}
+
+/// What one caller was told of its events, each the first one of a stream.
+#[derive(Default)]
+struct Told {
+    acknowledged: Vec<(String, u64)>,
+    refused: Vec<String>,
+}
+
+async fn ask(log: Arc<Postgres>, caller: u32, until: Instant) -> Told {
+    let mut told = Told::default();
+    for number in 0.. {
+        if Instant::now() > until {
+            break;
+        }
+        let stream = format!("{caller}-{number}");
+        match log.append(vec![item(&stream, 0, 1)]).await {
+            Ok(outcomes) => match outcomes[0] {
+                Outcome::Appended { last, .. } => told.acknowledged.push((stream, last)),
+                ref other => panic!("{other:?}"),
+            },
+            Err(Error::Unavailable(_)) => told.refused.push(stream),
+            Err(Error::Ambiguous(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    told
+}
+
+/// Without keys, so that what is known is enough and batches are sent ahead of the answers to those before them.
+#[test]
+fn of_batches_that_are_sent_ahead_what_is_said_is_so_whatever_cuts_them_off() {
+    let cluster = Cluster::start();
+    let name = cluster.database();
+    let database = database(&cluster, &name);
+    run(async {
+        let log = Arc::new(open(&database).await.unwrap());
+        let until = Instant::now() + Duration::from_secs(8);
+        let asking: Vec<_> = (0..16).map(|caller| tokio::spawn(ask(log.clone(), caller, until))).collect();
+        let other = open(&database).await.unwrap();
+        let mut round = 0_u64;
+        while Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(37 + round * 53 % 211)).await;
+            // Another node comes between, or the connections are cut.
+            if round.is_multiple_of(3) {
+                append(&other, "between", round / 3).await;
+            } else {
+                let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+                    where query like 'select rollcall_log.append%' or query = 'commit'";
+                cluster.sql(&name, cut);
+            }
+            round += 1;
+        }
+        let (mut acknowledged, mut refused) = (HashMap::new(), HashSet::new());
+        for caller in asking {
+            let told = caller.await.unwrap();
+            acknowledged.extend(told.acknowledged);
+            refused.extend(told.refused);
+        }
+        let there = whole(log.as_ref()).await;
+        let positions: HashMap<_, _> = log
+            .read_all(0, usize::MAX >> 1)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|event| (event.stream, event.position))
+            .collect();
+        assert!(acknowledged.len() > 1_000 && there.seen.len() >= acknowledged.len(), "{}", acknowledged.len());
+        for (stream, position) in &acknowledged {
+            assert_eq!(positions.get(stream), Some(position), "{stream}");
+        }
+        assert_eq!(refused.iter().find(|stream| positions.contains_key(*stream)), None);
     });
 }
 
