@@ -35,22 +35,24 @@ pub(super) struct SealedBatch {
     epoch: u64,
     items: Vec<Item>,
     waiting: Vec<Waiting>,
+    /// Commands that could not be sealed or were decided with one that could not: to be told so in another epoch.
+    unsealed: Vec<(oneshot::Sender<Answer>, Answer)>,
 }
 
-/// Seals batches until there are no more. A command that cannot be sealed makes what was decided with it doubtful:
-/// the epoch grows, and all of that is decided again. A batch never goes on under a later epoch than it was decided
-/// in: whoever loads a state in the new epoch must not be overtaken by it.
+/// Seals batches until there are no more. A command that cannot be sealed makes what was decided with it doubtful: nothing
+/// more of that epoch is sealed, and all of it is decided again.
 pub(super) fn seal_all(
     mut batches: mpsc::Receiver<Batch>,
     sealed: &mpsc::Sender<SealedBatch>,
     vault: &dyn Vault,
     epoch: &AtomicU64,
 ) {
-    while let Some(batch) = batches.blocking_recv() {
-        let mut out = SealedBatch { epoch: batch.epoch, items: vec![], waiting: vec![] };
-        for mut decided in batch.decided {
-            if batch.epoch != epoch.load(Ordering::Acquire) {
-                let _ = decided.answer.send(Answer::Conflict);
+    let mut doubtful = None;
+    while let Some(Batch { epoch: of, decided }) = batches.blocking_recv() {
+        let mut out = SealedBatch { epoch: of, items: vec![], waiting: vec![], unsealed: vec![] };
+        for mut decided in decided {
+            if doubtful == Some(of) || of != epoch.load(Ordering::Acquire) {
+                out.unsealed.push((decided.answer, Answer::Conflict));
                 continue;
             }
             match seal(vault, &mut decided) {
@@ -60,12 +62,12 @@ pub(super) fn seal_all(
                     out.waiting.push(Waiting { app: metadata.app, reply, holds, forgets, answer });
                 }
                 Err(error) => {
-                    epoch.fetch_add(1, Ordering::AcqRel);
-                    let _ = decided.answer.send(Answer::Failed(error.to_string()));
+                    doubtful = Some(of);
+                    out.unsealed.push((decided.answer, Answer::Failed(error.to_string())));
                 }
             }
         }
-        if !out.items.is_empty() && sealed.blocking_send(out).is_err() {
+        if sealed.blocking_send(out).is_err() {
             return;
         }
     }
@@ -121,18 +123,24 @@ pub(super) async fn append_all(mut sealed: mpsc::Receiver<SealedBatch>, log: &dy
             break;
         }
         let current = answering.epoch.load(Ordering::Acquire);
-        let (mut items, mut waiting) = (vec![], vec![]);
+        let (mut items, mut waiting, mut unsealed) = (vec![], vec![], vec![]);
         for batch in taken.drain(..) {
             if batch.epoch == current {
                 items.extend(batch.items);
                 waiting.extend(batch.waiting);
+                unsealed.extend(batch.unsealed);
             } else {
                 batch.waiting.into_iter().for_each(|waiting| waiting.answer(Answer::Conflict));
+                tell(batch.unsealed);
             }
         }
         if !items.is_empty() {
             crash_point::reach("append.before");
             flying.push_back(async move { (waiting, log.append(items).await) });
+        }
+        if !unsealed.is_empty() {
+            begin_again(vec![], &mut flying, answering).await;
+            tell(unsealed);
         }
     }
     while let Some(landed) = flying.next().await {
@@ -140,37 +148,56 @@ pub(super) async fn append_all(mut sealed: mpsc::Receiver<SealedBatch>, log: &dy
     }
 }
 
-/// Answers what is durable. Where something is not, the epoch grows, and not before all that was decided in it has come to
-/// its end: whoever loads a state in the new epoch must not be overtaken by it.
-async fn land(first: Landed, flying: &mut (impl Stream<Item = Landed> + Unpin), answering: &Answering) {
-    let is_doubtful = |(_, outcomes): &Landed| match outcomes {
-        Ok(outcomes) => outcomes.iter().any(|outcome| !matches!(outcome, Outcome::Appended { .. })),
-        Err(_) => true,
+/// Answers what is durable, in this epoch where all of it is.
+async fn land(landed: Landed, flying: &mut (impl Stream<Item = Landed> + Unpin), answering: &Answering) {
+    let is_durable = match &landed.1 {
+        Ok(outcomes) => outcomes.iter().all(|outcome| matches!(outcome, Outcome::Appended { .. })),
+        Err(_) => false,
     };
-    let mut all = vec![first];
-    if all.iter().any(is_doubtful) {
-        while let Some(landed) = flying.next().await {
-            all.push(landed);
-        }
-        answering.epoch.fetch_add(1, Ordering::AcqRel);
+    if is_durable {
+        answer(landed, answering);
+    } else {
+        begin_again(vec![landed], flying, answering).await;
     }
-    for (waiting, outcomes) in all {
-        match outcomes {
-            Ok(outcomes) => {
-                crash_point::reach("append.durable");
-                for (waiting, outcome) in waiting.into_iter().zip(outcomes) {
-                    waiting.settle(outcome, answering);
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, "an append failed; its commands were answered so");
-                let answer = |error: &eventlog::Error| match error {
-                    eventlog::Error::Ambiguous(reason) => Answer::Unknown(reason.clone()),
-                    error => Answer::Failed(error.to_string()),
-                };
-                waiting.into_iter().for_each(|waiting| waiting.answer(answer(&error)));
+}
+
+/// Begins another epoch: not before all that was decided in this one has come to its end, for whoever loads a state in the
+/// new epoch must not be overtaken by it.
+async fn begin_again(
+    mut landed: Vec<Landed>,
+    flying: &mut (impl Stream<Item = Landed> + Unpin),
+    answering: &Answering,
+) {
+    while let Some(last) = flying.next().await {
+        landed.push(last);
+    }
+    answering.epoch.fetch_add(1, Ordering::AcqRel);
+    landed.into_iter().for_each(|landed| answer(landed, answering));
+}
+
+fn answer((waiting, outcomes): Landed, answering: &Answering) {
+    match outcomes {
+        Ok(outcomes) => {
+            crash_point::reach("append.durable");
+            for (waiting, outcome) in waiting.into_iter().zip(outcomes) {
+                waiting.settle(outcome, answering);
             }
         }
+        Err(error) => {
+            tracing::warn!(%error, "an append failed; its commands were answered so");
+            let answer = || match &error {
+                eventlog::Error::Ambiguous(reason) => Answer::Unknown(reason.clone()),
+                error => Answer::Failed(error.to_string()),
+            };
+            waiting.into_iter().for_each(|waiting| waiting.answer(answer()));
+        }
+    }
+}
+
+fn tell(unsealed: Vec<(oneshot::Sender<Answer>, Answer)>) {
+    for (submitter, answer) in unsealed {
+        // A submitter that has gone away does not want to know.
+        let _ = submitter.send(answer);
     }
 }
 

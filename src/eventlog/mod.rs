@@ -5,6 +5,9 @@
 //! an event's name and version, and opaque bytes. Every adapter passes the same contract suite
 //! (`tests/it/eventlog_contract.rs`), in which a model in memory is the oracle.
 //!
+//! Positions and revisions are dense, from 1, in every adapter, also over KurrentDB, whose own `$all` positions are only
+//! monotone: nothing of this port is one of them. When an event was recorded is neither: clocks of several nodes differ.
+//!
 //! An event is an immutable core and detachable blobs (the ciphertexts of its personal values). Only the blobs may
 //! ever change, and only by being detached.
 

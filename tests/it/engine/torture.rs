@@ -1,6 +1,6 @@
 //! A log that fails: callers are told, nothing is lost, nothing is invented.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -27,6 +27,9 @@ use super::{
 /// A stream, whom to tell that it was read, and who lets the answer go.
 type Held = (String, Arc<Notify>, Arc<Notify>);
 
+/// An append that is held up: whom to tell that it began, who lets it go on, and whether it fails then.
+type Gate = (Arc<Notify>, Arc<Notify>, bool);
+
 /// The real log, of which some appends fail or take long.
 struct Failing {
     inner: Arc<dyn EventLog>,
@@ -37,6 +40,8 @@ struct Failing {
     appends: AtomicU64,
     /// The next read of this stream is held up once it was made, until it is let go.
     held: Mutex<Option<Held>>,
+    /// The next appends.
+    gates: Mutex<VecDeque<Gate>>,
 }
 
 impl Failing {
@@ -47,6 +52,7 @@ impl Failing {
             every: AtomicU32::new(0),
             appends: AtomicU64::new(0),
             held: Mutex::default(),
+            gates: Mutex::default(),
         })
     }
 
@@ -58,14 +64,24 @@ impl Failing {
     }
 }
 
+fn full() -> eventlog::Error {
+    eventlog::Error::Unavailable("the disk is full".into())
+}
+
 #[async_trait]
 impl EventLog for Failing {
     async fn append(&self, batch: Vec<Item>) -> Result<Vec<Outcome>, eventlog::Error> {
+        let gate = self.gates.lock().unwrap().pop_front();
+        if let Some((reached, let_go, fails)) = gate {
+            reached.notify_one();
+            let_go.notified().await;
+            return if fails { Err(full()) } else { self.inner.append(batch).await };
+        }
         if self.appends.load(Ordering::Relaxed) % 5 == 2 {
             tokio::time::sleep(Duration::from_millis(3)).await;
         }
         if self.fails() {
-            return Err(eventlog::Error::Unavailable("the disk is full".into()));
+            return Err(full());
         }
         self.inner.append(batch).await
     }
@@ -155,6 +171,41 @@ async fn a_state_loaded_before_a_failure_does_not_hide_what_was_acknowledged_sin
     let_go.notify_one();
     late.await.unwrap().expect("the user is registered");
     running.execute(rename()).await.expect("the user is registered");
+    running.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_loaded_after_a_failure_is_not_overtaken_by_what_was_on_its_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let (running, log) = failing(dir.path()).await;
+    let ada = running.register("ada").await.subject;
+    running.execute(Command::Block(person("ada"), vec![person("new")])).await.unwrap();
+    let execute = |command: Command| {
+        let engine = running.engine();
+        tokio::spawn(async move { engine.execute(&caller(), command).await })
+    };
+    let gate = |fails| {
+        let (reached, let_go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        log.gates.lock().unwrap().push_back((reached.clone(), let_go.clone(), fails));
+        (reached, let_go)
+    };
+    let (one, two) = (gate(true), gate(false));
+    let fails = execute(register("ada"));
+    one.0.notified().await;
+    let registers = execute(register("new"));
+    two.0.notified().await;
+    // Both are on their way; the first one fails, and somebody asks about what the second one does.
+    one.1.notify_one();
+    let rename = || Command::User(vec![person("new")], user::Command::Modify(Some(super::named("New")), None));
+    let early = execute(rename());
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    two.1.notify_one();
+    assert!(matches!(fails.await.unwrap(), Err(Error::Unavailable(_))));
+    registers.await.unwrap().unwrap();
+    // It came before the user was there, or after.
+    assert!(matches!(early.await.unwrap(), Ok(_) | Err(Error::Refused(_))));
+    running.execute(rename()).await.expect("the user is registered");
+    assert_eq!(running.register("ada").await.subject, ada);
     running.stop();
 }
 
