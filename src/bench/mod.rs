@@ -20,8 +20,6 @@ use crate::domain::values::{Name, UserId};
 use crate::domain::{Command, Person, app};
 use crate::engine::beside::Progress;
 use crate::engine::{Caller, Engine};
-use crate::eventlog::embedded::Embedded;
-use crate::eventlog::postgres::{Mode, Postgres};
 use crate::http;
 
 mod ceilings;
@@ -217,8 +215,9 @@ fn log_alone(
     producers: usize,
     time: Duration,
 ) -> Result<f64, Error> {
+    let place = place(options, &options.dir)?;
     let Some(database) = &options.database else {
-        let log = Arc::new(Embedded::open(&options.dir.join("log-alone.db"))?);
+        let log = runtime.block_on(place.log_alone())?;
         return runtime.block_on(ceilings::log_alone(log, producers, time));
     };
     let mut client = database.connect_blocking()?;
@@ -227,8 +226,8 @@ fn log_alone(
     if !client.query_typed_one(empty, &[]).map_err(failed)?.get::<_, bool>(0) {
         return Err(Error::Constant("there is a log in the database already; name an empty one".into()));
     }
-    let log = runtime.block_on(Postgres::open(database, Mode::Append))?;
-    let rate = runtime.block_on(ceilings::log_alone(Arc::new(log), producers, time))?;
+    let log = runtime.block_on(place.log_alone())?;
+    let rate = runtime.block_on(ceilings::log_alone(log, producers, time))?;
     client.batch_execute("drop schema rollcall_log cascade; drop table rollcall_log_history").map_err(failed)?;
     Ok(rate)
 }
@@ -253,12 +252,14 @@ fn print(what: &str, measured: &Measured, ratio: Option<(&str, f64)>) {
     println!("{}", if *failed > 0 { format!("  ({failed} not answered 200)") } else { String::new() });
 }
 
+/// Log and read models where the options say, and the rest in a directory.
+fn place(options: &Options, dir: &std::path::Path) -> Result<Place, Error> {
+    let log = LogPlace::of(None, options.database.clone()).map_err(Error::Constant)?;
+    Ok(Place { dir: dir.into(), log, ..Place::default() })
+}
+
 fn measure_service(options: &Options, runtime: &tokio::runtime::Runtime, ceilings: &Ceilings) -> Result<(), Error> {
-    let data = DataDir::create(&Place {
-        dir: options.dir.join("data"),
-        log: LogPlace::of(None, options.database.clone()).map_err(Error::Constant)?,
-        ..Place::default()
-    })?;
+    let data = DataDir::create(&place(options, &options.dir.join("data"))?)?;
     let service = runtime.block_on(data.start())?;
     let engine = service.engine.clone();
     let keeper = runtime.block_on(data.keeper())?;

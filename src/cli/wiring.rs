@@ -183,6 +183,14 @@ impl Place {
         })
     }
 
+    /// Opens the log alone, in a directory that exists, on the runtime this is called on: to measure it.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub async fn log_alone(&self) -> Result<Arc<dyn EventLog>, Error> {
+        self.log(Mode::Append, &self.dir).await
+    }
+
     fn background(&self) -> Result<Background, Error> {
         let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = (self.log != LogPlace::Embedded).then(runtime).transpose();
