@@ -30,13 +30,15 @@ struct Waiting {
     answer: oneshot::Sender<Answer>,
 }
 
+type Unsealed = Vec<(oneshot::Sender<Answer>, Answer)>;
+
 /// A sealed batch.
 pub(super) struct SealedBatch {
     epoch: u64,
     items: Vec<Item>,
     waiting: Vec<Waiting>,
     /// Commands that could not be sealed or were decided with one that could not: to be told so in another epoch.
-    unsealed: Vec<(oneshot::Sender<Answer>, Answer)>,
+    unsealed: Unsealed,
 }
 
 /// Seals batches until there are no more. A command that cannot be sealed makes what was decided with it doubtful: nothing
@@ -106,46 +108,51 @@ pub(super) struct Answering {
 }
 
 /// Appends sealed batches until there are no more, and answers each command once it is durable. Whatever waits is appended
-/// together, at most [`FLIGHTS_MAX`] times at once: while the log works on one append, the next one is there already.
+/// together. While the log works on one append, the next one is sent once it is as large: smaller ones cost more than the
+/// log's waiting for them does.
 pub(super) async fn append_all(mut sealed: mpsc::Receiver<SealedBatch>, log: &dyn EventLog, answering: &Answering) {
-    let mut taken = Vec::with_capacity(TOGETHER_MAX);
-    let mut flying = FuturesOrdered::new();
-    loop {
-        let more = tokio::select! {
+    let mut waiting = Vec::with_capacity(TOGETHER_MAX);
+    let (mut flying, mut last, mut is_open) = (FuturesOrdered::new(), 0, true);
+    while is_open || !flying.is_empty() || !waiting.is_empty() {
+        let room = TOGETHER_MAX - waiting.len();
+        tokio::select! {
             biased;
-            Some(landed) = flying.next() => {
-                land(landed, &mut flying, answering).await;
-                continue;
-            }
-            more = sealed.recv_many(&mut taken, TOGETHER_MAX), if flying.len() < FLIGHTS_MAX => more,
-        };
-        if more == 0 {
-            break;
+            Some(landed) = flying.next() => land(landed, &mut flying, answering).await,
+            more = sealed.recv_many(&mut waiting, room), if is_open && room > 0 => is_open = more > 0,
+            // All that was sealed waits already.
+            else => {}
         }
-        let current = answering.epoch.load(Ordering::Acquire);
-        let (mut items, mut waiting, mut unsealed) = (vec![], vec![], vec![]);
-        for batch in taken.drain(..) {
-            if batch.epoch == current {
-                items.extend(batch.items);
-                waiting.extend(batch.waiting);
-                unsealed.extend(batch.unsealed);
-            } else {
-                batch.waiting.into_iter().for_each(|waiting| waiting.answer(Answer::Conflict));
-                tell(batch.unsealed);
+        let size = waiting.iter().map(|batch| batch.items.len()).sum();
+        if flying.is_empty() || flying.len() < FLIGHTS_MAX && size >= last {
+            last = size;
+            let (items, whose, unsealed) = of_this_epoch(&mut waiting, answering);
+            if !items.is_empty() {
+                crash_point::reach("append.before");
+                flying.push_back(async move { (whose, log.append(items).await) });
+            }
+            if !unsealed.is_empty() {
+                begin_again(vec![], &mut flying, answering).await;
+                tell(unsealed);
             }
         }
-        if !items.is_empty() {
-            crash_point::reach("append.before");
-            flying.push_back(async move { (waiting, log.append(items).await) });
-        }
-        if !unsealed.is_empty() {
-            begin_again(vec![], &mut flying, answering).await;
-            tell(unsealed);
+    }
+}
+
+/// What waits and was decided in this epoch; the rest is to be decided again.
+fn of_this_epoch(batches: &mut Vec<SealedBatch>, answering: &Answering) -> (Vec<Item>, Vec<Waiting>, Unsealed) {
+    let current = answering.epoch.load(Ordering::Acquire);
+    let (mut items, mut waiting, mut unsealed) = (vec![], vec![], vec![]);
+    for batch in batches.drain(..) {
+        if batch.epoch == current {
+            items.extend(batch.items);
+            waiting.extend(batch.waiting);
+            unsealed.extend(batch.unsealed);
+        } else {
+            batch.waiting.into_iter().for_each(|waiting| waiting.answer(Answer::Conflict));
+            tell(batch.unsealed);
         }
     }
-    while let Some(landed) = flying.next().await {
-        land(landed, &mut flying, answering).await;
-    }
+    (items, waiting, unsealed)
 }
 
 /// Answers what is durable, in this epoch where all of it is.
@@ -194,7 +201,7 @@ fn answer((waiting, outcomes): Landed, answering: &Answering) {
     }
 }
 
-fn tell(unsealed: Vec<(oneshot::Sender<Answer>, Answer)>) {
+fn tell(unsealed: Unsealed) {
     for (submitter, answer) in unsealed {
         // A submitter that has gone away does not want to know.
         let _ = submitter.send(answer);
