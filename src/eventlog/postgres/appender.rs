@@ -150,7 +150,7 @@ impl Appender {
             let more = tokio::select! {
                 biased;
                 Some(flight) = flying.next() => {
-                    self.land(flight).await;
+                    self.land(flight, &mut flying).await;
                     continue;
                 }
                 more = tasks.recv_many(&mut taken, TOGETHER_MAX), if flying.len() < FLIGHTS_MAX => more,
@@ -218,21 +218,31 @@ impl Appender {
 
     async fn land_all(&mut self, flying: &mut Flying) {
         while let Some(flight) = flying.next().await {
-            self.land(flight).await;
+            self.land(flight, flying).await;
         }
     }
 
-    async fn land(&mut self, Flight { batch, plan, session, flown }: Flight) {
-        let outcomes = match flown {
-            Ok(()) => Ok(self.publish(plan)),
-            Err(Failure::Unknown(error)) => self.settle(plan, session, &error).await,
-            // What was known is not so any more: it is asked.
-            Err(Failure::Nothing(_)) => {
-                self.known.forget();
-                self.append(batch.items).await
+    /// Answers a batch that is durable. Where one is not, nothing is asked before all the others have come to their end: the
+    /// connection hands out no answer before somebody takes those to them.
+    async fn land(&mut self, flight: Flight, flying: &mut Flying) {
+        let mut landed = vec![flight];
+        if landed.iter().any(|flight| flight.flown.is_err()) {
+            while let Some(behind) = flying.next().await {
+                landed.push(behind);
             }
-        };
-        tell(batch.answers, outcomes);
+        }
+        for Flight { batch, plan, session, flown } in landed {
+            let outcomes = match flown {
+                Ok(()) => Ok(self.publish(plan)),
+                Err(Failure::Unknown(error)) => self.settle(plan, session, &error).await,
+                // What was known is not so any more: it is asked.
+                Err(Failure::Nothing(_)) => {
+                    self.known.forget();
+                    self.append(batch.items).await
+                }
+            };
+            tell(batch.answers, outcomes);
+        }
     }
 
     /// Appends a batch after asking what there is.

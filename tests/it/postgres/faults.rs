@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use rollcall::database::Database;
 use rollcall::eventlog::postgres::{Mode, Postgres};
 use rollcall::eventlog::{Error, EventLog, Outcome};
@@ -66,7 +67,9 @@ async fn ask(log: Arc<Postgres>, caller: u32, until: Instant) -> Told {
             break;
         }
         let stream = format!("{caller}-{number}");
-        match log.append(vec![item(&stream, 0, 1)]).await {
+        let mut item = item(&stream, 0, 1);
+        item.appends[0].events[0].blobs = Some(Bytes::from(vec![7; 1_000]));
+        match log.append(vec![item]).await {
             Ok(outcomes) => match outcomes[0] {
                 Outcome::Appended { last, .. } => told.acknowledged.push((stream, last)),
                 ref other => panic!("{other:?}"),
@@ -122,6 +125,32 @@ fn of_batches_that_are_sent_ahead_what_is_said_is_so_whatever_cuts_them_off() {
             assert_eq!(positions.get(stream), Some(position), "{stream}");
         }
         assert_eq!(refused.iter().find(|stream| positions.contains_key(*stream)), None);
+    });
+}
+
+/// What one node sends ahead fails whenever the other one was faster, and nothing stands still or is refused for it.
+#[test]
+fn two_nodes_that_send_batches_ahead_do_not_stand_in_each_others_way() {
+    let cluster = Cluster::start();
+    let database = database(&cluster, &cluster.database());
+    run(async {
+        let (one, other) = (Arc::new(open(&database).await.unwrap()), open(&database).await.unwrap());
+        let until = Instant::now() + Duration::from_secs(4);
+        let asking: Vec<_> = (0..64).map(|caller| tokio::spawn(ask(one.clone(), caller, until))).collect();
+        // Now and then, so that in between the first one knows enough to send ahead.
+        let mut between = 0;
+        while Instant::now() < until {
+            append(&other, "between", between).await;
+            between += 1;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let mut acknowledged = usize::try_from(between).unwrap();
+        for caller in asking {
+            let told = caller.await.unwrap();
+            assert_eq!(told.refused, Vec::<String>::new());
+            acknowledged += told.acknowledged.len();
+        }
+        assert_eq!(whole(one.as_ref()).await.seen.len(), acknowledged);
     });
 }
 
