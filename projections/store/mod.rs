@@ -231,16 +231,13 @@ impl ReadStore {
         if shares.is_empty() {
             return Ok(());
         }
-        let moved = |shares: &mut dyn Iterator<Item = Checkpoint>| self.move_checkpoints(&shares.collect::<Vec<_>>());
         match &self.backend {
             Backend::Sqlite(store) => {
                 store.apply(shares)?;
-                moved(&mut shares.iter().map(|share| share.after));
+                self.move_checkpoints(&shares.iter().map(|share| share.after).collect::<Vec<_>>());
                 Ok(())
             }
-            Backend::Postgres(store) => {
-                store.apply(shares, &|shares| moved(&mut shares.iter().map(|share| share.after))).await
-            }
+            Backend::Postgres(store) => store.apply(shares, &|moved| self.move_checkpoints(moved)).await,
         }
     }
 

@@ -10,7 +10,7 @@ use super::{Postgres, Writer, claims, stored};
 use crate::changes::{Change, Changes};
 use crate::store::parking::{Keys, parked_at, stream_of};
 use crate::store::shares::Share;
-use crate::store::{Error, parking};
+use crate::store::{Checkpoint, Error, parking};
 use crate::{Arrival, Entry, Inconsistent, Projection};
 
 /// Each by the position it is believed to have: while foreign transactions are open, a search by its name alone would
@@ -51,12 +51,12 @@ impl From<Error> for Failure {
 }
 
 impl Postgres {
-    /// Writes the shares of a batch, in one transaction for each lane: all of a lane's or none. `moved` is told those that
-    /// were written, also where others were not.
+    /// Writes the shares of a batch, in one transaction for each lane: all of a lane's or none. `moved` is told how far
+    /// those are that were written, also where others were not.
     pub(in crate::store) async fn apply(
         &self,
         shares: &[Share<'_, '_>],
-        moved: &(dyn Fn(&[&Share<'_, '_>]) + Sync),
+        moved: &(dyn Fn(&[Checkpoint]) + Sync),
     ) -> Result<(), Error> {
         let mut lanes: Vec<Vec<&Share<'_, '_>>> = vec![vec![]; self.lanes.count()];
         for share in shares {
@@ -65,7 +65,7 @@ impl Postgres {
         let lanes = lanes.iter().enumerate().filter(|(_, shares)| !shares.is_empty());
         let written = join_all(lanes.map(async |(lane, shares)| {
             self.apply_in(lane, shares).await?;
-            moved(shares);
+            moved(&shares.iter().map(|share| share.after).collect::<Vec<_>>());
             Ok(())
         }));
         written.await.into_iter().collect()

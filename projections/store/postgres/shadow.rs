@@ -133,10 +133,11 @@ impl Shadow {
     /// The database is unavailable.
     pub async fn keep_flips(&self) -> Result<(), Error> {
         // A commit that is flushed takes all before it along.
-        let client = self.pool.get().await?;
-        client.batch_execute("begin; set local synchronous_commit = on").await?;
-        client.query_typed("select pg_logical_emit_message(true, 'rollcall', 'flipped')", &[]).await?;
-        Ok(client.batch_execute("commit").await?)
+        let mut client = self.pool.get().await?;
+        let transaction = client.transaction().await?;
+        transaction.batch_execute("set local synchronous_commit = on").await?;
+        transaction.query_typed("select pg_logical_emit_message(true, 'rollcall', 'flipped')", &[]).await?;
+        Ok(transaction.commit().await?)
     }
 
     /// Gives up what was built of a read model.

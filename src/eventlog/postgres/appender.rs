@@ -268,7 +268,12 @@ impl Appender {
                 self.known.forget();
                 Err(error)
             }
-            Err(Failure::Unknown(error)) => self.settle(plan, connection.session, &error).await,
+            Err(Failure::Unknown(error)) => {
+                let session = connection.session;
+                // A transaction that is still open ends with it.
+                drop(connection);
+                self.settle(plan, session, &error).await
+            }
         }
     }
 
@@ -294,7 +299,11 @@ impl Appender {
                 Ok(self.publish(plan))
             }
             Ok(false) => Err(Error::Unavailable(error.to_string())),
-            Err(_) => Err(Error::Ambiguous(error.to_string())),
+            Err(_) => {
+                // It was left in the middle of asking.
+                self.connection = None;
+                Err(Error::Ambiguous(error.to_string()))
+            }
         }
     }
 
