@@ -1,8 +1,10 @@
 //! The server's disk is full, or slow: what was acknowledged is kept, once; who is told that nothing was kept is told the
 //! truth; and the node goes on by itself.
 
+use std::collections::BTreeSet;
 use std::process::Command;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use rollcall::database::Database;
 use rollcall::eventlog::postgres::{Mode, Postgres};
@@ -16,6 +18,8 @@ use crate::support::{Cluster, Service, rollcall};
 
 /// So many refusals, with nothing acknowledged in between or not, mean that it is full.
 const REFUSALS: u64 = 100;
+/// Longer than a batch and the search for what became of it may take together.
+const HANGS_MAX: Duration = Duration::from_secs(45);
 
 fn run<T>(test: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(test)
@@ -150,7 +154,7 @@ fn a_commit_that_is_on_the_disk_when_the_server_panics_is_not_said_to_be_lost() 
 }
 
 /// Stops or continues processes: to whoever waits for them, that looks as a disk does that does not answer.
-fn signal(which: &str, processes: &[u32]) {
+fn signal(which: &str, processes: &BTreeSet<u32>) {
     let processes: Vec<_> = processes.iter().map(ToString::to_string).collect();
     // One that has ended meanwhile is none of ours any more.
     Command::new("kill").arg(which).args(processes).output().unwrap();
@@ -172,22 +176,26 @@ fn a_disk_that_is_slow_and_hangs_costs_time_and_nothing_else() {
             writers.go_on(5).await;
             let (_, some) = cluster.processes();
             // All of them, every other one, or one of three.
-            let hanging: Vec<_> = some.into_iter().skip(1).step_by(usize::try_from(round % 3 + 1).unwrap()).collect();
+            let hanging: BTreeSet<_> =
+                some.into_iter().skip(1).step_by(usize::try_from(round % 3 + 1).unwrap()).collect();
             signal("-STOP", &hanging);
             tokio::time::sleep(Duration::from_millis(100 + round * 617 % 1_900)).await;
             signal("-CONT", &hanging);
         }
-        // For so long that somebody must be told that nothing can be told; so do connections that are made meanwhile.
-        let mut hanging;
-        loop {
-            hanging = cluster.processes().1;
-            signal("-STOP", &hanging);
-            if tokio::time::timeout(Duration::from_millis(100), writers.until(|told| &told.unknown, 1)).await.is_ok() {
-                break;
+        // For so long that somebody must be told that nothing can be told. Whether somebody is depends on where it stands
+        // still: who has only asked is told that nothing was kept, and then it hangs once more.
+        while writers.told.unknown.load(Ordering::SeqCst) == 0 {
+            writers.go_on(5).await;
+            let mut hanging = BTreeSet::new();
+            let since = Instant::now();
+            while since.elapsed() < HANGS_MAX && writers.told.unknown.load(Ordering::SeqCst) == 0 {
+                // Those as well that are started for connections made meanwhile.
+                hanging.extend(cluster.processes().1);
+                signal("-STOP", &hanging);
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
+            signal("-CONT", &hanging);
         }
-        hanging.extend(cluster.processes().1);
-        signal("-CONT", &hanging);
         cluster.sql(&name, "alter system reset all");
         cluster.sql(&name, "select pg_reload_conf()");
         writers.go_on(500).await;
@@ -205,7 +213,7 @@ fn a_server_that_hangs_before_it_was_told_anything_has_kept_nothing() {
         let log = Postgres::open(&database, Mode::Append).await.unwrap();
         append(&log, "s", 0).await;
         let writes = "select pid from pg_stat_activity where query = 'commit'";
-        let hanging = [cluster.sql(&name, writes).parse().unwrap()];
+        let hanging = [cluster.sql(&name, writes).parse().unwrap()].into();
         signal("-STOP", &hanging);
         let answer = log.append(vec![keyed(0, 0).1]).await;
         signal("-CONT", &hanging);
@@ -228,7 +236,7 @@ fn what_was_said_not_to_be_kept_is_not_kept_by_a_server_that_gets_to_it_late() {
         append(&log, "s", 1).await;
         let writes = "select pid from pg_stat_activity where query like 'select rollcall_log.append%'";
         let pid = cluster.sql(&name, writes);
-        let hanging = [pid.parse().unwrap()];
+        let hanging = [pid.parse().unwrap()].into();
         signal("-STOP", &hanging);
         let (first, second) = tokio::join!(log.append(vec![item("s", 2, 1)]), log.append(vec![item("t", 0, 1)]));
         signal("-CONT", &hanging);
