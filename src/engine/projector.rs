@@ -8,7 +8,8 @@ use rollcall_projections::store::{self, ReadStore};
 use rollcall_projections::{Arrival, Entry, Poison, Projection};
 use rollcall_schemas::Event;
 use rollcall_schemas::envelope::Recorded;
-use rollcall_schemas::ids::EventId;
+use rollcall_schemas::ids::{EventId, SubjectRef};
+use rollcall_schemas::personal::Personal;
 use rollcall_schemas::user;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
@@ -202,8 +203,17 @@ impl Projector {
     /// # Errors
     /// The vault is unavailable.
     pub fn prepare(&self, raw: &[RawEvent]) -> Result<Vec<Prepared>, Error> {
-        raw.iter()
-            .map(|raw| match journal::decode(raw) {
+        let decoded: Vec<_> = raw.iter().map(|raw| (raw, journal::decode(raw))).collect();
+        let introduced = |recorded: &Recorded<Event>| introduced(&recorded.event).map(|(_, subject)| subject);
+        let unknown: Vec<_> = decoded
+            .iter()
+            .filter_map(|(_, decoded)| decoded.as_ref().ok().and_then(introduced))
+            .filter(|subject| self.directory.tag_of(*subject).is_none())
+            .collect();
+        self.vault.fetch(&unknown)?;
+        decoded
+            .into_iter()
+            .map(|(raw, decoded)| match decoded {
                 Ok(recorded) => Ok(Prepared::Event { tag: self.tag(&recorded)?, recorded: Box::new(recorded) }),
                 Err(error) => Ok(Prepared::poison(raw, &error)),
             })
@@ -211,18 +221,12 @@ impl Projector {
     }
 
     fn tag(&self, recorded: &Recorded<Event>) -> Result<Option<Tag>, Error> {
-        let (path, user_id, subject) = match &recorded.event {
-            Event::User(user::Event::Named(e)) => ("user_id", &e.user_id, e.subject),
-            Event::User(user::Event::Registered(user::Registered { user_id: Some(user_id), subject, .. })) => {
-                ("user_id", user_id, *subject)
-            }
-            _ => return Ok(None),
-        };
+        let Some((user_id, subject)) = introduced(&recorded.event) else { return Ok(None) };
         if let Some(tag) = self.directory.tag_of(subject) {
             return Ok(Some(tag));
         }
-        let rollcall_schemas::personal::Personal::Sealed(sealed) = user_id else { return Ok(None) };
-        let header = recorded.header(path, sealed.class, sealed.subject, sealed.epoch);
+        let Personal::Sealed(sealed) = user_id else { return Ok(None) };
+        let header = recorded.header("user_id", sealed.class, sealed.subject, sealed.epoch);
         match self.vault.open(&header, sealed) {
             Ok(opened) => match serde_json::from_slice::<String>(&opened).map(zeroize::Zeroizing::new) {
                 Ok(user_id) => Ok(Some(self.vault.tag(&recorded.metadata.app, &user_id)?)),
@@ -232,6 +236,17 @@ impl Projector {
             Err(privacy::Error::Erased) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// The userId that an event introduces, and whose it is.
+fn introduced(event: &Event) -> Option<(&Personal<String>, SubjectRef)> {
+    match event {
+        Event::User(user::Event::Named(e)) => Some((&e.user_id, e.subject)),
+        Event::User(user::Event::Registered(user::Registered { user_id: Some(user_id), subject, .. })) => {
+            Some((user_id, *subject))
+        }
+        _ => None,
     }
 }
 

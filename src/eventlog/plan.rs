@@ -63,6 +63,18 @@ impl Plan {
         twice.map(|(_, append)| Outcome::Conflict { stream: append.stream.clone(), current: append.expected })
     }
 
+    /// Puts a plan that was made for an empty log behind a position.
+    pub(super) fn move_behind(&mut self, position: u64) {
+        self.head += position;
+        self.events.iter_mut().for_each(|event| event.position += position);
+        for outcome in &mut self.outcomes_told {
+            if let Outcome::Appended { first, last } = outcome {
+                *first += position;
+                *last += position;
+            }
+        }
+    }
+
     /// Adds an item, or tells why it is not appended.
     pub(super) fn add(&mut self, item: Item) -> Outcome {
         if let Some(objection) = self.objection(&item) {

@@ -1,7 +1,7 @@
 //! The last events in memory: a reader that keeps up never touches the disk.
 
-use std::collections::VecDeque;
-use std::sync::{PoisonError, RwLock};
+use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 
 use bytes::Bytes;
 
@@ -12,91 +12,94 @@ const BYTES_MAX: usize = 64 * 1024 * 1024;
 
 #[derive(Default)]
 struct Window {
-    events: VecDeque<RawEvent>,
+    events: BTreeMap<u64, RawEvent>,
     bytes: usize,
     /// Whether somebody else appends to the log as well.
     shared: bool,
 }
 
 impl Window {
-    fn clear(&mut self) {
-        self.events.clear();
-        self.bytes = 0;
-    }
-
-    fn add(&mut self, events: Vec<RawEvent>) {
-        self.bytes += events.iter().map(weight).sum::<usize>();
-        self.events.extend(events);
+    fn add(&mut self, events: impl IntoIterator<Item = RawEvent>) {
+        for event in events {
+            self.bytes += weight(&event);
+            if let Some(before) = self.events.insert(event.position, event) {
+                self.bytes -= weight(&before);
+            }
+        }
         while self.events.len() > EVENTS_MAX || self.bytes > BYTES_MAX {
-            let Some(dropped) = self.events.pop_front() else { break };
+            let Some((_, dropped)) = self.events.pop_first() else { break };
             self.bytes -= weight(&dropped);
         }
     }
 }
 
-/// A window over the end of the log; gapless.
+/// A window over the end of the log. What others appended and nobody has read yet is missing in it.
 #[derive(Default)]
 pub(super) struct Tail(RwLock<Window>);
 
 fn weight(event: &RawEvent) -> usize {
-    event.core.len() + event.blobs.as_ref().map_or(0, Bytes::len) + event.stream.len() + 128
+    event.core.len() + event.blobs.as_ref().map_or(0, Bytes::len) + event.stream.len() + 192
 }
 
 impl Tail {
+    fn window(&self) -> RwLockWriteGuard<'_, Window> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Learns that somebody else appends as well.
+    pub(super) fn share(&self) {
+        self.window().shared = true;
+    }
+
     /// Adds what was just committed.
     pub(super) fn extend(&self, events: Vec<RawEvent>) {
-        let mut window = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let next = events.first().map(|event| event.position);
-        if window.events.back().is_some_and(|last| next.is_some_and(|next| next != last.position + 1)) {
-            // Another node appended in between.
-            window.clear();
-            window.shared = true;
-        }
+        let mut window = self.window();
+        let next = window.events.last_key_value().map(|(last, _)| last + 1);
+        window.shared |= next.zip(events.first()).is_some_and(|(next, first)| first.position != next);
         window.add(events);
     }
 
     /// Keeps what was read from the log because another node appended it: whoever reads it next need not ask again. Where
     /// nobody else appends, the window has it all, and what was read before a detachment must not come back.
     pub(super) fn fill(&self, read: &[RawEvent]) {
-        let mut window = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let (Some(from), Some(to)) = (read.first().map(|e| e.position), read.last().map(|e| e.position)) else {
-            return;
-        };
-        let held = window.events.front().map(|e| e.position).zip(window.events.back().map(|e| e.position));
-        let (first, last) = match held {
-            _ if !window.shared => return,
-            // They do not touch: the newer ones count.
-            Some((first, last)) if from > last + 1 || to + 1 < first => {
-                if to < first {
-                    return;
-                }
-                window.clear();
-                (from, from - 1)
-            }
-            Some(held) => held,
-            None => (from, from - 1),
-        };
-        for event in read.iter().rev().filter(|event| event.position < first) {
-            window.bytes += weight(event);
-            window.events.push_front(event.clone());
+        let mut window = self.window();
+        if window.shared {
+            window.add(read.iter().cloned());
         }
-        window.add(read.iter().filter(|event| event.position > last).cloned().collect());
     }
 
     /// The events after a position, if the window holds them all.
     pub(super) fn after(&self, position: u64, limit: usize) -> Option<Vec<RawEvent>> {
         let window = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let first = window.events.front()?.position;
-        let skip = usize::try_from((position + 1).checked_sub(first)?).ok()?;
-        Some(window.events.range(skip.min(window.events.len())..).take(limit).cloned().collect())
+        let (last, _) = window.events.last_key_value()?;
+        let held: Vec<_> = window.events.range(position + 1..).take(limit).map(|(_, event)| event.clone()).collect();
+        let is_whole = match held.last() {
+            Some(last) => last.position - position == held.len() as u64,
+            None => limit == 0 || position >= *last,
+        };
+        is_whole.then_some(held)
+    }
+
+    /// What the window holds after a position and up to another one, and the positions that are missing there.
+    pub(super) fn look(&self, after: u64, until: u64) -> (Vec<RawEvent>, Vec<u64>) {
+        let window = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let (mut held, mut missing, mut next) = (vec![], vec![], after + 1);
+        if after >= until {
+            return (held, missing);
+        }
+        for (position, event) in window.events.range(after + 1..=until) {
+            missing.extend(next..*position);
+            held.push(event.clone());
+            next = position + 1;
+        }
+        missing.extend(next..=until);
+        (held, missing)
     }
 
     /// Replaces the blobs of an event, if the window holds it.
     pub(super) fn detach(&self, position: u64, blobs: Option<&Bytes>) {
-        let mut window = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(first) = window.events.front().map(|event| event.position) else { return };
-        let Some(index) = position.checked_sub(first).and_then(|index| usize::try_from(index).ok()) else { return };
-        let Some(event) = window.events.get_mut(index) else { return };
+        let mut window = self.window();
+        let Some(event) = window.events.get_mut(&position) else { return };
         let before = weight(event);
         event.blobs = blobs.cloned();
         let after = weight(event);
@@ -107,6 +110,8 @@ impl Tail {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeSet;
+
     use chrono::DateTime;
     use proptest::prelude::*;
     use uuid::Uuid;
@@ -145,30 +150,38 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_window_holds_what_the_log_holds_without_a_gap(steps in prop::collection::vec(step(), 1..60)) {
-            let (tail, mut head) = (Tail::default(), 0_u64);
+        fn a_window_holds_what_it_was_given_and_tells_what_is_missing(steps in prop::collection::vec(step(), 1..60)) {
+            let (tail, mut head, mut given) = (Tail::default(), 0_u64, BTreeSet::new());
+            let mut is_shared = false;
             for step in steps {
                 match step {
                     Step::Own(count) => {
                         tail.extend((head + 1..=head + count).map(event).collect());
+                        is_shared |= given.last().is_some_and(|last| *last != head);
+                        given.extend(head + 1..=head + count);
                         head += count;
                     }
                     Step::Foreign(count) => head += count,
                     Step::Read(from, count) => {
                         let from = from.index(usize::try_from(head + 1).unwrap()) as u64;
-                        tail.fill(&(from + 1..=(from + count).min(head)).map(event).collect::<Vec<_>>());
+                        let read = from + 1..=(from + count).min(head);
+                        tail.fill(&read.clone().map(event).collect::<Vec<_>>());
+                        if is_shared {
+                            given.extend(read);
+                        }
                     }
                 }
-                let mut held = vec![];
                 for after in 0..=head {
-                    if let Some(found) = tail.after(after, 1_000) {
-                        held = found;
-                        break;
-                    }
+                    let (held, missing) = tail.look(after, head);
+                    let held: Vec<_> = held.iter().map(|event| event.position).collect();
+                    prop_assert!((after + 1..=head).filter(|p| given.contains(p)).eq(held.iter().copied()));
+                    prop_assert!((after + 1..=head).filter(|p| !given.contains(p)).eq(missing.iter().copied()));
+                    // What others appended behind the last one that is held, it knows nothing of.
+                    let whole = given.last().map(|last| (after + 1..=*last).take(3).collect::<Vec<_>>());
+                    let whole = whole.filter(|wanted| wanted.iter().all(|position| given.contains(position)));
+                    let told = tail.after(after, 3).map(|events| events.iter().map(|e| e.position).collect::<Vec<_>>());
+                    prop_assert_eq!(told, whole);
                 }
-                let first = held.first().map_or(1, |event| event.position);
-                prop_assert!(held.iter().map(|event| event.position).eq(first..first + held.len() as u64), "{held:?}");
-                prop_assert!(held.last().is_none_or(|last| last.position <= head));
             }
         }
     }
@@ -178,14 +191,38 @@ mod tests {
         let tail = Tail::default();
         tail.extend(vec![event(1), event(2)]);
         tail.fill(&[event(3)]);
-        assert_eq!(tail.after(2, 9).unwrap().len(), 0, "nobody else was heard of yet");
+        assert_eq!(tail.look(2, 3).1, [3], "nobody else was heard of yet");
         tail.extend(vec![event(6)]);
         assert!(tail.after(2, 9).is_none());
-        tail.fill(&[event(3), event(4), event(5), event(6)]);
+        assert_eq!(tail.look(0, 8).1, [3, 4, 5, 7, 8]);
+        tail.fill(&[event(3), event(4), event(5)]);
         assert_eq!(tail.after(2, 9).unwrap().len(), 4);
-        tail.fill(&[event(7), event(8)]);
-        assert_eq!(tail.after(2, 9).unwrap().len(), 6);
+    }
+
+    #[test]
+    fn who_appends_nothing_reads_what_others_append_once_as_soon_as_it_hears_of_them() {
+        let tail = Tail::default();
         tail.fill(&[event(1)]);
-        assert_eq!(tail.after(2, 9).unwrap().len(), 6, "what does not touch it and is older stays away");
+        assert!(tail.after(0, 9).is_none());
+        tail.share();
+        tail.fill(&[event(1), event(2)]);
+        assert_eq!(tail.after(0, 9).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn the_window_stays_as_large_as_it_may_be_and_keeps_the_newest() {
+        let (tail, all) = (Tail::default(), EVENTS_MAX as u64 + 10);
+        (1..=all).for_each(|position| tail.extend(vec![event(position)]));
+        assert!(tail.after(9, 1).is_none());
+        assert_eq!(tail.after(10, usize::MAX).unwrap().len(), EVENTS_MAX);
+    }
+
+    #[test]
+    fn what_was_detached_is_detached_in_the_window() {
+        let tail = Tail::default();
+        tail.extend(vec![RawEvent { blobs: Some(Bytes::from_static(b"sealed")), ..event(1) }, event(2)]);
+        tail.detach(1, None);
+        tail.detach(7, None);
+        assert_eq!(tail.after(0, 9).unwrap(), [event(1), event(2)]);
     }
 }

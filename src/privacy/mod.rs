@@ -148,6 +148,13 @@ pub trait Vault: Send + Sync {
     /// The vault cannot be read.
     fn epoch(&self, subject: SubjectRef) -> Result<Option<u32>, Error>;
 
+    /// Has the keys of these subjects at hand, before each of them is used: where keys are elsewhere, reading them one by
+    /// one costs a round trip each. At most as many as a batch of the log has events; more push each other out again.
+    ///
+    /// # Errors
+    /// The vault cannot be read.
+    fn fetch(&self, subjects: &[SubjectRef]) -> Result<(), Error>;
+
     /// Mints keys of every class for a subject's next epoch, durably; harmless when they exist already.
     ///
     /// # Errors

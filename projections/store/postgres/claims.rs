@@ -29,6 +29,9 @@ const claim_all: &str = "INSERT INTO store_claim AS c (tag, subject)
 const settle: &str = "DELETE FROM store_claim WHERE subject = ANY ($1)";
 const forget_old: &str = "DELETE FROM store_claim WHERE claimed_at < now() - interval '1 hour'";
 
+/// A plan that was made while the tables were empty, or not analyzed yet, reads all of them later.
+const by_key: &str = "set enable_seqscan = off";
+
 type Tag = [u8; 16];
 
 /// What became of a claim.
@@ -114,6 +117,7 @@ impl Claims<'_> {
         if flight.as_ref().is_none_or(|flight| flight.client.is_closed()) {
             // Never back into the pool, with a setting of its own.
             let client = Object::take(self.0.pool.get().await?);
+            client.batch_execute(by_key).await?;
             if !self.0.claiming.flushed {
                 client.batch_execute("set synchronous_commit = off").await?;
             }

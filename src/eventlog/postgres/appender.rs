@@ -14,7 +14,8 @@ use tokio_postgres::error::{DbError, Severity};
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
-use super::known::Known;
+use super::columns::{Columns, Guards, Param};
+use super::presumed::Presumed;
 use super::{AT, Error, Faults, REWOUND, Shared, fingerprint, number, stored};
 use crate::crash_point;
 use crate::database::Database;
@@ -42,13 +43,15 @@ const HEAD: &str = "select coalesce(max(position), 0) from rollcall_log.event";
 const HEADS: &str = "select s.stream, coalesce((select e.revision from rollcall_log.event e
     where e.stream = s.stream order by e.revision desc limit 1), 0) from unnest($1) as s (stream)";
 const OUTCOMES: &str = "select key, fingerprint, outcome from rollcall_log.outcome where key = any($1)";
-/// All of a batch behind an event, under the lock; fails unless that is the last one (`migrations/V3__append.sql`).
-const APPEND: &str = "select rollcall_log.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+/// All of a batch, under the lock, if what it presumes is so (`migrations/V3__append.sql`).
+const APPEND: &str =
+    "select rollcall_log.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
 const INSERT: &str = "insert into rollcall_log.event
     (position, stream, revision, id, name, version, recorded_at, core, blobs)
     select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 const KEEP: &str = "insert into rollcall_log.outcome (key, fingerprint, outcome, recorded_at)
     select * from unnest($1, $2, $3, $4)";
+const OF_REVISION: &str = "select position, id from rollcall_log.event where stream = $1 and revision = $2";
 const NOTIFY: &str = "select pg_notify('rollcall_log', $1)";
 const DETACH: &str = "update rollcall_log.event e set blobs = r.blobs from unnest($1, $2) as r (position, blobs)
     where e.position = r.position and e.blobs is distinct from r.blobs";
@@ -58,8 +61,6 @@ const END_SESSION: &str = "insert into rollcall_log.ended_session (session) valu
 /// Nothing is on its way for so long.
 const FORGET_SESSIONS: &str = "delete from rollcall_log.ended_session where ended_at < now() - interval '30 days'";
 
-/// A parameter with its type: nothing is prepared by name.
-pub(super) type Param<'p> = (&'p (dyn ToSql + Sync), Type);
 type Answer<T> = oneshot::Sender<Result<T, Error>>;
 
 /// What the appender is asked.
@@ -116,16 +117,15 @@ fn tell(answers: Vec<(usize, Answer<Vec<Outcome>>)>, outcomes: Result<Vec<Outcom
     }
 }
 
-/// A batch that was sent as it was planned, and what the server said.
+/// A batch that was sent as it was planned, and behind which position the server kept it.
 struct Flight {
     batch: Batch,
     plan: Plan,
     session: Uuid,
-    flown: Result<(), Failure>,
+    flown: Result<u64, Failure>,
 }
 
-/// Batches on their way, in the order of their positions: each is believed to begin where the one before it ends, so that
-/// behind one that fails all fail.
+/// Batches on their way, in the order in which the server gets to them.
 type Flying = FuturesOrdered<BoxFuture<'static, Flight>>;
 
 pub(super) struct Appender {
@@ -133,13 +133,12 @@ pub(super) struct Appender {
     connection: Option<Arc<Connection>>,
     shared: Arc<Shared>,
     faults: Faults,
-    known: Known,
 }
 
 impl Appender {
     pub(super) fn new(database: Database, client: Client, shared: Arc<Shared>, faults: Faults) -> Self {
         let connection = Some(Arc::new(Connection { client, session: Uuid::new_v4() }));
-        Self { database, connection, shared, faults, known: Known::new() }
+        Self { database, connection, shared, faults }
     }
 
     /// Runs until nobody can ask any more; what was asked before is done.
@@ -182,7 +181,7 @@ impl Appender {
         self.land_all(&mut flying).await;
     }
 
-    /// Sends a batch as soon as it is known where it goes; otherwise asks, and has it done when this returns.
+    /// Sends a batch that can be planned without asking; otherwise asks, and has it done when this returns.
     async fn begin(&mut self, batch: Batch, flying: &mut Flying) {
         if batch.answers.is_empty() {
             return;
@@ -194,26 +193,17 @@ impl Appender {
             // Then it takes more than one statement, between which another batch's must not come.
             self.land_all(flying).await;
         }
-        let Some((connection, plan)) = self.planned(&batch.items) else {
+        let open = self.connection.clone().filter(|connection| !connection.client.is_closed());
+        let Some((connection, presumed)) = open.zip(Presumed::of(&batch.items)) else {
             self.land_all(flying).await;
             return tell(batch.answers, self.append(batch.items).await);
         };
-        let (last, faults, shared) = (self.known.last, self.faults, self.shared.clone());
-        self.known.learn(last.0, &plan);
+        let (faults, shared) = (self.faults, self.shared.clone());
         flying.push_back(Box::pin(async move {
-            let flown = tokio::time::timeout(BATCH_MAX, fly(&connection, &shared, last, &faults, &plan)).await;
+            let flown = tokio::time::timeout(BATCH_MAX, fly(&connection, &shared, &faults, &presumed)).await;
             let flown = flown.unwrap_or_else(|_| Err(Failure::Unknown(no_answer())));
-            Flight { batch, plan, session: connection.session, flown }
+            Flight { batch, plan: presumed.plan, session: connection.session, flown }
         }));
-    }
-
-    /// Where a batch goes, if what is known is enough to tell, and on which connection.
-    fn planned(&mut self, items: &[Item]) -> Option<(Arc<Connection>, Plan)> {
-        let connection = self.connection.clone().filter(|connection| !connection.client.is_closed())?;
-        let mut plan = self.known.plan(items)?;
-        plan.outcomes_told = items.iter().map(|item| plan.add(item.clone())).collect();
-        let appends = plan.outcomes_told.iter().all(|outcome| matches!(outcome, Outcome::Appended { .. }));
-        (appends && !plan.events.is_empty()).then_some((connection, plan))
     }
 
     async fn land_all(&mut self, flying: &mut Flying) {
@@ -231,13 +221,17 @@ impl Appender {
                 landed.push(behind);
             }
         }
-        for Flight { batch, plan, session, flown } in landed {
+        // In the order of the log: one that is asked for comes behind all that were kept.
+        landed.sort_by_key(|flight| flight.flown.is_err());
+        for Flight { batch, mut plan, session, flown } in landed {
             let outcomes = match flown {
-                Ok(()) => Ok(self.publish(plan)),
+                Ok(behind) => {
+                    plan.move_behind(behind);
+                    Ok(self.publish(plan))
+                }
                 Err(Failure::Unknown(error)) => self.settle(plan, session, &error).await,
-                // What was known is not so any more: it is asked.
-                Err(Failure::Nothing(_)) => {
-                    self.known.forget();
+                Err(Failure::Nothing(error)) => {
+                    tracing::debug!(%error, "a batch is appended after asking what there is");
                     self.append(batch.items).await
                 }
             };
@@ -258,14 +252,10 @@ impl Appender {
             Err(_) => Err(Failure::Unknown(no_answer())),
         };
         match committed {
-            Ok(before) => {
-                self.known.learn(before, &plan);
-                Ok(self.publish(plan))
-            }
+            Ok(()) => Ok(self.publish(plan)),
             Err(Failure::Nothing(error)) => {
                 // Whatever state the connection is in: the transaction ends with it.
                 self.connection = None;
-                self.known.forget();
                 Err(error)
             }
             Err(Failure::Unknown(error)) => {
@@ -288,12 +278,11 @@ impl Appender {
 
     /// Finds out what became of a batch. The lock is free only once its transaction has ended one way or the other, or has
     /// not begun: then it never may.
-    async fn settle(&mut self, plan: Plan, session: Uuid, error: &Error) -> Result<Vec<Outcome>, Error> {
-        self.known.forget();
+    async fn settle(&mut self, mut plan: Plan, session: Uuid, error: &Error) -> Result<Vec<Outcome>, Error> {
         if self.connection.as_ref().is_some_and(|connection| connection.session == session) {
             self.connection = None;
         }
-        match tokio::time::timeout(SETTLE_MAX, self.find_out(&plan, session)).await {
+        match tokio::time::timeout(SETTLE_MAX, self.find_out(&mut plan, session)).await {
             Ok(true) => {
                 tracing::info!("a commit whose answer was lost is in the log");
                 Ok(self.publish(plan))
@@ -308,7 +297,7 @@ impl Appender {
     }
 
     /// Asks until there is an answer; it may never come.
-    async fn find_out(&mut self, plan: &Plan, session: Uuid) -> bool {
+    async fn find_out(&mut self, plan: &mut Plan, session: Uuid) -> bool {
         loop {
             match self.was_kept(plan, session).await {
                 Ok(kept) => return kept,
@@ -319,14 +308,22 @@ impl Appender {
         }
     }
 
-    async fn was_kept(&mut self, plan: &Plan, session: Uuid) -> Result<bool, Error> {
+    /// Where a batch was kept, the plan has its positions then.
+    async fn was_kept(&mut self, plan: &mut Plan, session: Uuid) -> Result<bool, Error> {
         let connection = self.connection().await?;
         let client = &connection.client;
         client.batch_execute(&format!("{BEGIN}; {LOCK}")).await?;
         let kept = if let Some(event) = plan.events.first() {
-            let position = stored(event.position);
-            let row = client.query_typed_opt(AT, &[(&position, Type::INT8)]).await?;
-            row.map(|row| row.try_get::<_, Uuid>(0)).transpose()? == Some(event.id)
+            let revision = stored(event.revision);
+            let of: [Param<'_>; 2] = [(&event.stream, Type::TEXT), (&revision, Type::INT8)];
+            match client.query_typed_opt(OF_REVISION, &of).await? {
+                Some(row) if row.try_get::<_, Uuid>(1)? == event.id => {
+                    let behind = number(row.try_get(0)?)?.saturating_sub(event.position);
+                    plan.move_behind(behind);
+                    true
+                }
+                _ => false,
+            }
         } else if let Some(guard) = plan.kept.first() {
             let keys = vec![&guard.key[..]];
             !client.query_typed(OUTCOMES, &[(&keys, Type::BYTEA_ARRAY)]).await?.is_empty()
@@ -378,7 +375,7 @@ async fn commit(
     faults: &Faults,
     items: Vec<Item>,
     plan: &mut Plan,
-) -> Result<u64, Failure> {
+) -> Result<(), Failure> {
     let begin = begin(faults);
     let (known, id) = *shared.last.borrow();
     let known_stored = stored(known);
@@ -407,17 +404,15 @@ async fn commit(
         let key = fingerprint(row.try_get(0)?)?;
         plan.outcomes.insert(key, (fingerprint(row.try_get(1)?)?, row.try_get(2)?));
     }
-    let before = plan.head;
     plan.outcomes_told = items.into_iter().map(|item| plan.add(item)).collect();
     faults.stall(plan.head).await;
     insert(client, shared, plan).await?;
-    committed(client.batch_execute("commit").await)?;
-    Ok(before)
+    committed(client.batch_execute("commit").await)
 }
 
 /// Of a commit that failed with an error nothing was kept. A server that gives up the connection, or itself, says so with
 /// more than an error: it may do that when the commit is on its disk.
-fn committed(answer: Result<(), tokio_postgres::Error>) -> Result<(), Failure> {
+fn committed<T>(answer: Result<T, tokio_postgres::Error>) -> Result<T, Failure> {
     answer.map_err(|error| match error.as_db_error().and_then(DbError::parsed_severity) {
         Some(Severity::Error) => Failure::Nothing(error.into()),
         _ => Failure::Unknown(error.into()),
@@ -432,30 +427,45 @@ fn no_answer() -> Error {
     Error::Unavailable("the database does not answer in time".into())
 }
 
-/// Appends in one statement what was planned without asking. Where the log does not end with the event that is believed to
-/// be its last, it fails: either that event is not there, or the position behind it is taken.
+fn not_as_presumed() -> Failure {
+    Failure::Nothing(Error::Unavailable("the log is not what it was presumed to be".into()))
+}
+
+/// Appends in one statement what was planned without asking; answers behind which position.
 async fn fly(
     Connection { client, session }: &Connection,
     shared: &Shared,
-    last: (u64, Uuid),
     faults: &Faults,
-    plan: &Plan,
-) -> Result<(), Failure> {
-    let (columns, position) = (Columns::of(plan), stored(last.0));
-    let mut params = vec![(&position as &(dyn ToSql + Sync), Type::INT8), (&last.1, Type::UUID)];
+    Presumed { plan, seen, seen_at }: &Presumed,
+) -> Result<u64, Failure> {
+    let (last, last_id) = *shared.last.borrow();
+    let (last, columns, guards) = (stored(last), Columns::of(plan), Guards::of(plan));
+    let mut params: Vec<Param<'_>> =
+        vec![(&last, Type::INT8), (&last_id, Type::UUID), (seen, Type::TEXT_ARRAY), (seen_at, Type::INT8_ARRAY)];
     params.extend(columns.params());
+    params.extend(guards.params());
     params.extend([(&shared.node as &(dyn ToSql + Sync), Type::TEXT), (session, Type::UUID)]);
     if faults.stall_max.is_zero() {
-        return committed(client.execute_typed(APPEND, &params).await.map(drop));
+        let row = committed(client.query_typed_one(APPEND, &params).await)?;
+        return behind(&row).map_err(Failure::Unknown)?.ok_or_else(not_as_presumed);
     }
     // For a test: the same, with time between it and its commit.
     client.batch_execute("begin").await?;
-    if let Err(error) = client.execute_typed(APPEND, &params).await {
-        client.batch_execute("rollback").await?;
-        return Err(error.into());
-    }
-    faults.stall(plan.head).await;
-    committed(client.batch_execute("commit").await)
+    let kept = async { behind(&client.query_typed_one(APPEND, &params).await?)?.ok_or_else(not_as_presumed) };
+    let behind = match kept.await {
+        Ok(behind) => behind,
+        Err(failure) => {
+            client.batch_execute("rollback").await?;
+            return Err(failure);
+        }
+    };
+    faults.stall(behind).await;
+    committed(client.batch_execute("commit").await)?;
+    Ok(behind)
+}
+
+fn behind(row: &tokio_postgres::Row) -> Result<Option<u64>, Error> {
+    row.try_get::<_, Option<i64>>(0)?.map(number).transpose()
 }
 
 async fn some(
@@ -467,62 +477,14 @@ async fn some(
     if is_empty { Ok(vec![]) } else { client.query_typed(sql, params).await }
 }
 
-/// The events of a plan, an array for each column but the position.
-struct Columns<'p> {
-    streams: Vec<&'p str>,
-    revisions: Vec<i64>,
-    ids: Vec<Uuid>,
-    names: Vec<&'p str>,
-    versions: Vec<i16>,
-    times: Vec<i64>,
-    cores: Vec<&'p [u8]>,
-    blobs: Vec<Option<&'p [u8]>>,
-}
-
-impl<'p> Columns<'p> {
-    fn of(Plan { events, .. }: &'p Plan) -> Self {
-        Self {
-            streams: events.iter().map(|event| event.stream.as_str()).collect(),
-            revisions: events.iter().map(|event| stored(event.revision)).collect(),
-            ids: events.iter().map(|event| event.id).collect(),
-            names: events.iter().map(|event| event.name.as_str()).collect(),
-            versions: events.iter().map(|event| i16::try_from(event.version).unwrap_or(i16::MAX)).collect(),
-            times: events.iter().map(|event| event.recorded_at.timestamp_millis()).collect(),
-            cores: events.iter().map(|event| &event.core[..]).collect(),
-            blobs: events.iter().map(|event| event.blobs.as_deref()).collect(),
-        }
-    }
-
-    fn params(&self) -> [Param<'_>; 8] {
-        [
-            (&self.streams, Type::TEXT_ARRAY),
-            (&self.revisions, Type::INT8_ARRAY),
-            (&self.ids, Type::UUID_ARRAY),
-            (&self.names, Type::TEXT_ARRAY),
-            (&self.versions, Type::INT2_ARRAY),
-            (&self.times, Type::INT8_ARRAY),
-            (&self.cores, Type::BYTEA_ARRAY),
-            (&self.blobs, Type::BYTEA_ARRAY),
-        ]
-    }
-}
-
 async fn insert(client: &Client, shared: &Shared, plan: &Plan) -> Result<(), tokio_postgres::Error> {
     let Plan { events, kept, .. } = plan;
     let positions: Vec<_> = events.iter().map(|event| stored(event.position)).collect();
     let columns = Columns::of(plan);
     let mut insert = vec![(&positions as &(dyn ToSql + Sync), Type::INT8_ARRAY)];
     insert.extend(columns.params());
-    let keys: Vec<_> = kept.iter().map(|guard| &guard.key[..]).collect();
-    let fingerprints: Vec<_> = kept.iter().map(|guard| &guard.fingerprint[..]).collect();
-    let outcomes: Vec<_> = kept.iter().map(|guard| &guard.outcome[..]).collect();
-    let used_at: Vec<_> = kept.iter().map(|guard| guard.recorded_at.timestamp_millis()).collect();
-    let keep: [Param<'_>; 4] = [
-        (&keys, Type::BYTEA_ARRAY),
-        (&fingerprints, Type::BYTEA_ARRAY),
-        (&outcomes, Type::BYTEA_ARRAY),
-        (&used_at, Type::INT8_ARRAY),
-    ];
+    let guards = Guards::of(plan);
+    let keep = guards.params();
     let tell: [Param<'_>; 1] = [(&shared.node, Type::TEXT)];
     let written = tokio::join!(
         write(client, INSERT, &insert, events.is_empty()),

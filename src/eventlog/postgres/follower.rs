@@ -35,13 +35,14 @@ pub(super) async fn run(database: Database, shared: Arc<Shared>, mode: Mode, sto
     }
 }
 
-async fn follow(database: &Database, shared: &Shared, mode: Mode) -> Result<(), Error> {
+async fn follow(database: &Database, shared: &Arc<Shared>, mode: Mode) -> Result<(), Error> {
     let hint = Arc::new(Notify::new());
     // What this node appended it knows.
     let heard = {
-        let (hint, node) = (hint.clone(), shared.node.clone());
+        let (hint, shared) = (hint.clone(), shared.clone());
         move |said: &str| {
-            if said != node {
+            if said != shared.node {
+                shared.tail.share();
                 hint.notify_one();
             }
         }

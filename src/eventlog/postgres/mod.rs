@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
@@ -21,23 +21,29 @@ use super::{Error, EventLog, Item, Outcome, RawEvent};
 use crate::database::{self, Database};
 
 mod appender;
+mod columns;
 mod faults;
 mod follower;
-mod known;
 mod prepare;
+mod presumed;
 
 use appender::{Appender, Task};
+use columns::Param;
 pub use faults::Faults;
 
 /// Connections that read.
 const READERS_MAX: usize = 8;
 /// Most batches waiting for the appender; the engine in front bounds what is in them.
 const QUEUE_MAX: usize = 64;
+/// Who reads at most so many events behind the last one follows the log.
+const NEAR: u64 = 2_000;
 
 const OF_STREAM: &str = "select position, stream, revision, id, name, version, recorded_at, core, blobs
     from rollcall_log.event where stream = $1 and revision > $2 order by revision limit $3";
 const OF_ALL: &str = "select position, stream, revision, id, name, version, recorded_at, core, blobs
     from rollcall_log.event where position > $1 order by position limit $2";
+const OF_POSITIONS: &str = "select position, stream, revision, id, name, version, recorded_at, core, blobs
+    from rollcall_log.event where position = any($1)";
 const LAST: &str = "select position, id from rollcall_log.event order by position desc limit 1";
 const AT: &str = "select id from rollcall_log.event where position = $1";
 const OUTCOME: &str = "select fingerprint, outcome from rollcall_log.outcome where key = $1";
@@ -124,6 +130,7 @@ pub struct Postgres {
     tasks: Option<mpsc::Sender<Task>>,
     shared: Arc<Shared>,
     head: watch::Receiver<u64>,
+    reading: Mutex<()>,
     stop: CancellationToken,
 }
 
@@ -156,7 +163,7 @@ impl Postgres {
             tokio::spawn(appender.run(queue));
             tasks
         });
-        Ok(Self { pool, tasks, shared, head: watched, stop })
+        Ok(Self { pool, tasks, shared, head: watched, reading: Mutex::default(), stop })
     }
 
     /// Binds the log to the vault whose values it holds; with another vault nothing in it could be read.
@@ -176,11 +183,36 @@ impl Postgres {
         answered.await.map_err(|_| stopped())?
     }
 
-    async fn select(&self, sql: &str, params: &[appender::Param<'_>]) -> Result<Vec<RawEvent>, Error> {
+    async fn select(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<RawEvent>, Error> {
         self.shared.whole()?;
         let client = self.pool.get().await?;
         let rows = client.query_typed(sql, params).await?;
         rows.iter().map(raw).collect()
+    }
+
+    /// Reads where somebody begins.
+    async fn read_far(&self, after: u64, until: u64) -> Result<Vec<RawEvent>, Error> {
+        let (from, limit) = (stored(after), stored(until - after));
+        self.select(OF_ALL, &[(&from, Type::INT8), (&limit, Type::INT8)]).await
+    }
+
+    /// Reads where everybody follows. What another node has just appended several want at once: one reads it for all.
+    async fn read_near(&self, after: u64, until: u64) -> Result<Vec<RawEvent>, Error> {
+        let (held, missing) = self.shared.tail.look(after, until);
+        if missing.is_empty() {
+            return Ok(held);
+        }
+        let _turn = self.reading.lock().await;
+        let (mut events, missing) = self.shared.tail.look(after, until);
+        if missing.is_empty() {
+            return Ok(events);
+        }
+        let missing: Vec<_> = missing.into_iter().map(stored).collect();
+        let read = self.select(OF_POSITIONS, &[(&missing, Type::INT8_ARRAY)]).await?;
+        self.shared.tail.fill(&read);
+        events.extend(read);
+        events.sort_unstable_by_key(|event| event.position);
+        Ok(events)
     }
 }
 
@@ -232,22 +264,19 @@ impl EventLog for Postgres {
         if after >= head {
             return Ok(vec![]);
         }
-        if let Some(events) = self.shared.tail.after(after, limit).filter(|events| !events.is_empty() || limit == 0) {
-            return Ok(events);
-        }
-        let (from, limit_stored) = (stored(after), stored(limit as u64));
-        let events = self.select(OF_ALL, &[(&from, Type::INT8), (&limit_stored, Type::INT8)]).await?;
+        let until = head.min(after.saturating_add(limit as u64));
+        let events =
+            if head - after > NEAR { self.read_far(after, until).await? } else { self.read_near(after, until).await? };
         for (expected, event) in (after + 1..).zip(&events) {
             if event.position != expected {
                 let reason = format!("the log has a hole: after {} comes {}", expected - 1, event.position);
                 return Err(Error::Corrupt { position: expected, reason });
             }
         }
-        if events.is_empty() && limit > 0 {
-            return Err(self.shared.break_off(after + 1, REWOUND));
+        match after + events.len() as u64 {
+            last if last < until => Err(self.shared.break_off(last + 1, REWOUND)),
+            _ => Ok(events),
         }
-        self.shared.tail.fill(&events);
-        Ok(events)
     }
 
     fn head(&self) -> u64 {

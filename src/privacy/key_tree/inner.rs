@@ -21,6 +21,8 @@ use super::tree::Tree;
 use crate::crash_point;
 use crate::privacy::{Destruction, Error, Rotated, Signer, Witnessed};
 
+/// Subjects whose keys are read in one round trip.
+const FETCHED_TOGETHER: usize = 1_000;
 /// Most destructions of others read at once.
 const PAGE: u32 = 1_000;
 
@@ -233,6 +235,25 @@ impl Inner {
             let keys = Arc::new(keys);
             self.cache.put(subject, keys.clone());
             Ok(Some(keys))
+        })
+    }
+
+    /// Has the keys of many subjects in memory, where it costs a round trip to get those of one.
+    pub(super) fn fetch(&self, subjects: &[SubjectRef]) -> Result<(), Error> {
+        if self.sight.is_none() {
+            return Ok(());
+        }
+        self.fresh()?;
+        let missing: Vec<_> = subjects.iter().copied().filter(|of| self.cache.get(*of).is_none()).collect();
+        self.read(|tree| {
+            let mut reader = self.reader(0);
+            for some in missing.chunks(FETCHED_TOGETHER) {
+                let found = store::keys_of_each(reader.as_mut(), tree, some)?;
+                for (subject, keys) in some.iter().zip(found) {
+                    keys.into_iter().for_each(|keys| self.cache.put(*subject, Arc::new(keys)));
+                }
+            }
+            Ok(())
         })
     }
 

@@ -179,6 +179,10 @@ impl Vault for KeyTree {
         Ok(self.inner.keys(subject, SubjectKeys::is_whole)?.map(|keys| keys.newest))
     }
 
+    fn fetch(&self, subjects: &[SubjectRef]) -> Result<(), Error> {
+        self.inner.fetch(subjects)
+    }
+
     fn renew(&self, subject: SubjectRef, epoch: u32) -> Result<(), Error> {
         self.inner.renew(subject, epoch)
     }

@@ -7,7 +7,7 @@ use rollcall_schemas::ids::{AppId, ErasureId, SecretId, SubjectRef};
 use rollcall_schemas::personal::DestroyedKey;
 use uuid::Uuid;
 
-use super::db::{Db, Hold, Value};
+use super::db::{Db, Hold, Row, Value};
 use super::root_cell::{Root, RootCell};
 use super::subject_keys::{EpochKeys, SubjectKeys};
 use super::tree::{Tree, range_of, shard_of};
@@ -212,8 +212,24 @@ pub(super) fn settle(db: &mut dyn Db, cell: &dyn RootCell, certainly: bool) -> R
 
 /// All keys of a subject; `None`: it never had any.
 pub(super) fn keys_of(db: &mut dyn Db, tree: &Tree, subject: SubjectRef) -> Result<Option<SubjectKeys>, Error> {
+    let rows = db.query(KEYS_OF, &[subject.0.as_bytes().into()])?;
+    unwrapped(&rows, tree, subject)
+}
+
+/// The same of many subjects, in their order.
+pub(super) fn keys_of_each(
+    db: &mut dyn Db,
+    tree: &Tree,
+    subjects: &[SubjectRef],
+) -> Result<Vec<Option<SubjectKeys>>, Error> {
+    let params: Vec<_> = subjects.iter().map(|subject| vec![subject.0.as_bytes().into()]).collect();
+    let found = db.query_each(KEYS_OF, &params)?;
+    subjects.iter().zip(&found).map(|(subject, rows)| unwrapped(rows, tree, *subject)).collect()
+}
+
+fn unwrapped(rows: &[Row], tree: &Tree, subject: SubjectRef) -> Result<Option<SubjectKeys>, Error> {
     let mut keys: Option<SubjectKeys> = None;
-    for row in db.query(KEYS_OF, &[subject.0.as_bytes().into()])? {
+    for row in rows {
         let epoch = row.number(0)?;
         let keys = keys.get_or_insert_with(|| SubjectKeys { newest: epoch, epochs: vec![] });
         keys.newest = epoch;

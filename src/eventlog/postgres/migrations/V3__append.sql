@@ -3,25 +3,39 @@ create table rollcall_log.ended_session (
     session  uuid        not null primary key,
     ended_at timestamptz not null default now()
 );
--- Appends a batch right behind the event that a node believes to be the last one. If it is not there any more, or if
--- there is one behind it already, the statement fails and nothing is kept. All of it is one statement: the lock is held
--- while the server works and never while it waits for the node, and what is planned here once is planned for good, also
--- behind a pooler that lets no statement be prepared.
+-- Appends a batch that was planned without asking, and answers behind which position; null, with nothing kept, where what
+-- it presumes is not so: the last event that the node saw is there, each of `seen` has the revision in `seen_at`, and no
+-- key was used. That a stream is new which the batch begins, the index of streams tells. All of it is one statement: the
+-- lock is held while the server works and never while it waits for the node, and what is planned here once is planned for
+-- good, also behind a pooler that lets no statement be prepared.
 create function rollcall_log.append(
-    last bigint, last_id uuid, streams text[], revisions bigint[], ids uuid[], names text[], versions smallint[],
-    times bigint[], cores bytea[], ciphertexts bytea[], node text, of_session uuid
-) returns void language plpgsql set lock_timeout = '10s' as $$
+    last bigint, last_id uuid, seen text[], seen_at bigint[],
+    streams text[], revisions bigint[], ids uuid[], names text[], versions smallint[], times bigint[], cores bytea[],
+    ciphertexts bytea[], keys bytea[], fingerprints bytea[], outcomes bytea[], used_at bigint[], node text, of_session uuid
+) returns bigint language plpgsql set lock_timeout = '10s' set plan_cache_mode = 'force_generic_plan' as $$
+declare
+    head bigint;
 begin
     perform pg_advisory_xact_lock(1380731971);
-    if not exists (select from rollcall_log.event where position = last and id = last_id)
+    head := (select coalesce(max(position), 0) from rollcall_log.event);
+    if last > 0 and not exists (select from rollcall_log.event where position = last and id = last_id)
         or exists (select from rollcall_log.ended_session where session = of_session)
+        or cardinality(seen) > 0 and exists (
+            select from unnest(seen, seen_at) as f (stream, revision) where f.revision <> coalesce(
+                (select e.revision from rollcall_log.event e where e.stream = f.stream order by e.revision desc limit 1), 0))
+        or cardinality(keys) > 0 and exists (select from rollcall_log.outcome where key = any (keys))
     then
-        raise exception 'the log does not end where it was believed to' using errcode = 'serialization_failure';
+        return null;
     end if;
     perform set_config('synchronous_commit', 'on', true);
     insert into rollcall_log.event (position, stream, revision, id, name, version, recorded_at, core, blobs)
-    select last + e.n, e.stream, e.revision, e.id, e.name, e.version, e.recorded_at, e.core, e.blobs
+    select head + e.n, e.stream, e.revision, e.id, e.name, e.version, e.recorded_at, e.core, e.blobs
     from unnest(streams, revisions, ids, names, versions, times, cores, ciphertexts)
         with ordinality as e (stream, revision, id, name, version, recorded_at, core, blobs, n);
+    if cardinality(keys) > 0 then
+        insert into rollcall_log.outcome (key, fingerprint, outcome, recorded_at)
+        select * from unnest(keys, fingerprints, outcomes, used_at);
+    end if;
     perform pg_notify('rollcall_log', node);
+    return head;
 end $$;

@@ -126,6 +126,11 @@ pub(super) enum Hold {
 pub(super) trait Db: Send {
     fn query(&mut self, sql: &'static str, params: &[Value]) -> Result<Vec<Row>, Error>;
 
+    /// The rows a statement finds for each of these sets of parameters.
+    fn query_each(&mut self, sql: &'static str, all: &[Vec<Value>]) -> Result<Vec<Vec<Row>>, Error> {
+        all.iter().map(|params| self.query(sql, params)).collect()
+    }
+
     fn execute(&mut self, sql: &'static str, params: &[Value]) -> Result<(), Error>;
 
     /// Executes a statement for each of these sets of parameters.

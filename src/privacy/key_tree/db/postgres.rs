@@ -169,13 +169,21 @@ impl Postgres {
 impl Db for Postgres {
     fn query(&mut self, sql: &'static str, params: &[Value]) -> Result<Vec<Row>, Error> {
         let (statement, params) = (self.statement(sql)?, params.to_vec());
-        self.with(async move |client: Arc<Client>| {
-            let found = client.query(&statement, &referred(&params)).await?;
-            let row = |row: &tokio_postgres::Row| {
-                (0..row.len()).map(|column| row.try_get(column)).collect::<Result<_, _>>().map(Row)
-            };
-            found.iter().map(row).collect()
-        })
+        self.with(async move |client: Arc<Client>| read(&client.query(&statement, &referred(&params)).await?))
+    }
+
+    fn query_each(&mut self, sql: &'static str, all: &[Vec<Value>]) -> Result<Vec<Vec<Row>>, Error> {
+        let statement = self.statement(sql)?;
+        let mut answers = Vec::with_capacity(all.len());
+        for some in all.chunks(TOGETHER_MAX) {
+            let (statement, some) = (statement.clone(), some.to_vec());
+            answers.extend(self.with(async move |client: Arc<Client>| {
+                let params: Vec<_> = some.iter().map(|params| referred(params)).collect();
+                let found = try_join_all(params.iter().map(|params| client.query(&statement, params))).await?;
+                found.iter().map(|rows| read(rows)).collect::<Result<Vec<_>, _>>()
+            })?);
+        }
+        Ok(answers)
     }
 
     fn execute(&mut self, sql: &'static str, params: &[Value]) -> Result<(), Error> {
@@ -224,6 +232,11 @@ impl Db for Postgres {
         let row = self.query("select floor(extract(epoch from now()))::bigint", &[])?.into_iter().next();
         row.ok_or_else(|| Row::odd(0))?.number(0)
     }
+}
+
+fn read(rows: &[tokio_postgres::Row]) -> Result<Vec<Row>, tokio_postgres::Error> {
+    let row = |row: &tokio_postgres::Row| (0..row.len()).map(|column| row.try_get(column)).collect();
+    rows.iter().map(row).map(|row: Result<_, _>| row.map(Row)).collect()
 }
 
 fn referred(params: &[Value]) -> Vec<&(dyn ToSql + Sync)> {

@@ -58,6 +58,30 @@ fn nodes_that_start_at_once_make_one_vault_and_read_what_each_other_sealed() {
 }
 
 #[test]
+fn keys_that_were_fetched_are_not_asked_for_again_and_what_was_destroyed_is_not_among_them() {
+    let given = Given::a_database();
+    let (one, other) = (given.node(), given.node());
+    let values = sealed(&one, 2_300);
+    destroy_all(&one, &[&values[7]]);
+    std::thread::sleep(UNREADABLE_AFTER);
+    let subjects: Vec<_> = values.iter().map(|(header, _)| header.subject).collect();
+    given.cluster.sql("postgres", "alter system set log_statement = 'all'");
+    given.cluster.sql("postgres", "select pg_reload_conf()");
+    let asked = || given.cluster.said().matches("from subject_key where subject = $1").count();
+    while asked() == 0 {
+        // Until the connection has heard of it.
+        other.fetch(&[other.allocate().unwrap(), one.allocate().unwrap()]).unwrap();
+    }
+    let before = asked();
+    other.fetch(&subjects).unwrap();
+    other.fetch(&subjects[..7]).unwrap();
+    assert_eq!(asked() - before, values.len());
+    assert_eq!(values.iter().filter(|value| opens(&other, value)).count(), values.len() - 1);
+    assert!(!opens(&other, &values[7]));
+    assert!(asked() - before <= values.len() + 2, "only what has no key is asked for again");
+}
+
+#[test]
 fn what_one_node_destroys_no_other_one_opens_a_second_later() {
     let given = Given::a_database();
     let (one, other) = (given.node(), given.node());

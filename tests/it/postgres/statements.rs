@@ -1,0 +1,90 @@
+//! What a node asks its server for, as the server's own log has it.
+
+use std::time::Duration;
+
+use rollcall::database::Database;
+use rollcall::eventlog::postgres::{Mode, Postgres};
+use rollcall::eventlog::{Assert, EventLog, Item, Outcome};
+
+use super::history::{append, item};
+use super::writers::keyed;
+use crate::support::Cluster;
+
+fn run<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(test)
+}
+
+/// A server that writes down every statement.
+fn cluster() -> (Cluster, Database) {
+    let cluster = Cluster::start_with("log_statement=all");
+    let database = cluster.address(&cluster.database()).parse().unwrap();
+    (cluster, database)
+}
+
+fn said(cluster: &Cluster, statement: &str) -> usize {
+    cluster.said().matches(statement).count()
+}
+
+const APPEND: &str = "select rollcall_log.append(";
+const ASK: &str = "begin isolation level";
+
+#[test]
+fn an_append_takes_one_statement_whichever_node_appended_before_unless_it_is_refused() {
+    let (cluster, database) = cluster();
+    run(async {
+        let nodes = [
+            Postgres::open(&database, Mode::Append).await.unwrap(),
+            Postgres::open(&database, Mode::Append).await.unwrap(),
+        ];
+        for revision in 0..20 {
+            let node = &nodes[usize::from(revision % 3 == 0)];
+            assert_eq!(append(node, "s", revision).await, 3 * revision + 1);
+            let (stream, keyed) = keyed(1, u32::try_from(revision).unwrap());
+            let asserts = vec![Assert { stream: "s".into(), expected: revision + 1 }];
+            let also = Item { asserts, ..item(&format!("also-{stream}"), 0, 1) };
+            let outcomes = node.append(vec![keyed, also]).await.unwrap();
+            let at = |position| Outcome::Appended { first: position, last: position };
+            assert_eq!(outcomes, [at(3 * revision + 2), at(3 * revision + 3)]);
+        }
+        assert_eq!((said(&cluster, APPEND), said(&cluster, ASK)), (40, 0), "{}", cluster.said());
+        assert_eq!(cluster.said().lines().find(|line| line.contains("ERROR:")), None);
+
+        let [one, other] = &nodes;
+        let conflict = |current| Outcome::Conflict { stream: "s".into(), current };
+        assert_eq!(one.append(vec![item("s", 19, 1)]).await.unwrap(), [conflict(20)]);
+        assert_eq!(other.append(vec![item("s", 0, 1)]).await.unwrap(), [conflict(20)]);
+        let asserts = vec![Assert { stream: "s".into(), expected: 0 }];
+        assert_eq!(one.append(vec![Item { asserts, ..item("t", 0, 1) }]).await.unwrap(), [conflict(20)]);
+        assert!(matches!(other.append(vec![keyed(1, 7).1]).await.unwrap()[..], [Outcome::Replayed { .. }]));
+        assert_eq!(said(&cluster, ASK), 4);
+        assert_eq!(append(one, "s", 20).await, 61);
+        assert_eq!(append(other, "s", 21).await, 62);
+        assert_eq!(said(&cluster, ASK), 4, "who was refused does not go on asking");
+    });
+}
+
+#[test]
+fn what_another_node_appended_is_read_once_however_many_want_it() {
+    let (cluster, database) = cluster();
+    run(async {
+        let (one, other) = (
+            Postgres::open(&database, Mode::Append).await.unwrap(),
+            Postgres::open(&database, Mode::Append).await.unwrap(),
+        );
+        append(&one, "s", 0).await;
+        for revision in 0..50 {
+            append(&other, "t", revision).await;
+            append(&one, "s", revision + 1).await;
+        }
+        while other.head() < 101 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        for node in [&one, &other] {
+            let before = said(&cluster, "from rollcall_log.event where position = any");
+            let (a, b, c) =
+                tokio::try_join!(node.read_all(0, 1_000), node.read_all(0, 1_000), node.read_all(7, 50)).unwrap();
+            assert!(a.iter().map(|event| event.position).eq(1..=101) && a == b && c == a[7..57]);
+            assert_eq!(said(&cluster, "from rollcall_log.event where position = any") - before, 1);
+        }
+    });
+}
