@@ -485,7 +485,8 @@ async fn insert(client: &Client, shared: &Shared, plan: &Plan) -> Result<(), tok
     insert.extend(columns.params());
     let guards = Guards::of(plan);
     let keep = guards.params();
-    let tell: [Param<'_>; 1] = [(&shared.node, Type::TEXT)];
+    let last = events.last().map_or_else(String::new, |last| shared.note(last.position, last.id));
+    let tell: [Param<'_>; 1] = [(&last, Type::TEXT)];
     let written = tokio::join!(
         write(client, INSERT, &insert, events.is_empty()),
         write(client, KEEP, &keep, kept.is_empty()),

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::{AT, Error, Mode, REWOUND, Shared, last, stored};
 use crate::database::Database;
@@ -36,14 +38,13 @@ pub(super) async fn run(database: Database, shared: Arc<Shared>, mode: Mode, sto
 }
 
 async fn follow(database: &Database, shared: &Arc<Shared>, mode: Mode) -> Result<(), Error> {
-    let hint = Arc::new(Notify::new());
-    // What this node appended it knows.
+    let (told, mut notes) = watch::channel(None);
     let heard = {
-        let (hint, shared) = (hint.clone(), shared.clone());
-        move |said: &str| {
-            if said != shared.node {
+        let shared = shared.clone();
+        move |note: &str| {
+            if !shared.is_own(note) {
                 shared.tail.share();
-                hint.notify_one();
+                told.send_replace(Shared::read_note(note));
             }
         }
     };
@@ -52,28 +53,42 @@ async fn follow(database: &Database, shared: &Arc<Shared>, mode: Mode) -> Result
         client.batch_execute("listen rollcall_log").await?;
     }
     loop {
-        let looked = tokio::time::timeout(LOOK_MAX, look(&client, shared)).await;
-        looked.map_err(|_| Error::Unavailable("the database does not answer".into()))??;
-        // What comes first; a hint that came while it was looked is not lost.
-        let _ = tokio::time::timeout(POLL, hint.notified()).await;
+        in_time(look(&client, shared)).await?;
+        let until = Instant::now() + POLL;
+        while let Ok(Ok(())) = timeout_at(until, notes.changed()).await {
+            // Anybody may notify: what a note says counts once the log holds it.
+            let note = *notes.borrow_and_update();
+            match note {
+                Some((position, id)) if in_time(id_at(&client, position)).await? == Some(id) => {
+                    shared.advance(position, id);
+                }
+                _ => break,
+            }
+        }
+        if notes.has_changed().is_err() {
+            // The connection has ended: the next look tells why.
+            tokio::time::sleep(POLL).await;
+        }
     }
+}
+
+async fn in_time<T>(asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let answer = tokio::time::timeout(LOOK_MAX, asked).await;
+    answer.map_err(|_| Error::Unavailable("the database does not answer".into()))?
+}
+
+async fn id_at(client: &Client, position: u64) -> Result<Option<Uuid>, Error> {
+    let position = stored(position);
+    let found = client.query_typed_opt(AT, &[(&position, Type::INT8)]).await?;
+    Ok(found.map(|row| row.try_get(0)).transpose()?)
 }
 
 /// Tells how far the log is, if it still is the one that was seen before.
 async fn look(client: &Client, shared: &Shared) -> Result<(), Error> {
     let seen = *shared.last.borrow();
-    let known = stored(seen.0);
-    let at = [(&known as &(dyn tokio_postgres::types::ToSql + Sync), Type::INT8)];
     // The older first: what is appended between the two only makes the second greater.
-    let (seen_now, newest) = tokio::try_join!(client.query_typed_opt(AT, &at), async {
-        Ok::<_, tokio_postgres::Error>(last(client).await)
-    })?;
-    let newest = newest?;
-    let same = match seen_now {
-        Some(row) => row.try_get::<_, uuid::Uuid>(0)? == seen.1,
-        None => seen.0 == 0,
-    };
-    if !same {
+    let (seen_now, newest) = tokio::try_join!(id_at(client, seen.0), last(client))?;
+    if seen_now.map_or(seen.0 > 0, |id| id != seen.1) {
         return Err(shared.break_off(seen.0, REWOUND));
     }
     if let Some((position, id)) = newest {

@@ -115,6 +115,20 @@ impl Shared {
         self.broken.get_or_init(|| error).clone()
     }
 
+    /// What this node tells the others when it has appended: up to which event. The same is in `rollcall_log.append`.
+    fn note(&self, position: u64, id: Uuid) -> String {
+        format!("{} {position} {id}", self.node)
+    }
+
+    fn is_own(&self, note: &str) -> bool {
+        note.split(' ').next() == Some(&self.node)
+    }
+
+    fn read_note(note: &str) -> Option<(u64, Uuid)> {
+        let mut words = note.split(' ').skip(1);
+        words.next()?.parse().ok().zip(words.next()?.parse().ok())
+    }
+
     fn whole(&self) -> Result<(), Error> {
         self.broken.get().map_or(Ok(()), |error| Err(error.clone()))
     }

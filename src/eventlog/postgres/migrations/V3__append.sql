@@ -36,6 +36,6 @@ begin
         insert into rollcall_log.outcome (key, fingerprint, outcome, recorded_at)
         select * from unnest(keys, fingerprints, outcomes, used_at);
     end if;
-    perform pg_notify('rollcall_log', node);
+    perform pg_notify('rollcall_log', format('%s %s %s', node, head + cardinality(ids), ids[cardinality(ids)]));
     return head;
 end $$;
