@@ -59,8 +59,11 @@ use projector::Hurry;
 
 /// Most commands waiting for the decider loop; more are answered busy.
 pub const QUEUE_MAX: usize = 8_192;
-/// How often a command is decided again because the world changed under it.
-const ATTEMPTS_MAX: usize = 32;
+/// How often a command is decided again because the world changed under it, a state that had to be loaded included.
+const ATTEMPTS_MAX: usize = 64;
+/// How much longer it waits after each conflict: a node that appends to a stream has its newest state, and another one that
+/// must load it first would never be in time.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(1);
 /// How long a query waits for the read models to hold what was acknowledged.
 const BEHIND_AFTER: Duration = Duration::from_secs(3);
 /// How far the read models may be behind before commands are slowed down.
@@ -343,6 +346,7 @@ impl Engine {
         // What one attempt reserved and had loaded is of use to the next only if the reservation lasts until then.
         let mut reserved = vec![];
         let mut confirms = false;
+        let mut pause = Duration::ZERO;
         for _ in 0..ATTEMPTS_MAX {
             let resolved = self.resolve(&caller.app, command.clone()).await?;
             let command = self.complete(&caller.app, resolved.command, &context).await?;
@@ -386,7 +390,10 @@ impl Engine {
                     loaded = load::streams(self.log.as_ref(), &streams).await?;
                     counted = self.count_friends(&uncounted).await?;
                 }
-                Ok(Answer::Conflict) => tokio::task::yield_now().await,
+                Ok(Answer::Conflict) => {
+                    tokio::time::sleep(pause).await;
+                    pause += CONFLICT_PAUSE;
+                }
                 Ok(Answer::Replayed(fingerprint, outcome)) => {
                     let Some(guard) = guard else { return Err(Error::Busy) };
                     return self.replay(caller, guard, fingerprint, &outcome);

@@ -55,7 +55,10 @@ async fn follow(database: &Database, shared: &Arc<Shared>, mode: Mode) -> Result
     loop {
         in_time(look(&client, shared)).await?;
         let until = Instant::now() + POLL;
-        while let Ok(Ok(())) = timeout_at(until, notes.changed()).await {
+        // However many notes come: the next look is due.
+        while Instant::now() < until
+            && let Ok(Ok(())) = timeout_at(until, notes.changed()).await
+        {
             // Anybody may notify: what a note says counts once the log holds it.
             let note = *notes.borrow_and_update();
             match note {

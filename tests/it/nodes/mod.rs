@@ -190,6 +190,28 @@ fn a_command_that_is_retried_through_another_node_is_done_once() {
     assert_eq!(given.recorded("erasure.requested"), 10);
 }
 
+/// A statement that was planned while its table was empty is not planned anew before the server has analyzed it.
+#[test]
+fn a_table_of_users_is_never_read_whole_however_new_it_is() {
+    let given = Given::nothing();
+    let plans = "session_preload_libraries='auto_explain'\nauto_explain.log_min_duration=0\nautovacuum=off\n";
+    given.cluster.configure(plans);
+    given.cluster.stop("fast");
+    given.cluster.resume();
+    let nodes = [given.node("one", &[APP]), given.node("two", &[APP])];
+    let before = given.cluster.said().len();
+    for user in 0..120 {
+        token(&nodes[user % 2], APP, &format!("user{user}")).ok();
+        assert_eq!(name_of(&nodes[(user / 2) % 2], &format!("user{user}")), format!("user{user}"));
+    }
+    let said = given.cluster.said().split_off(before);
+    assert!(said.contains("Index Scan using user_directory_v1_tag"), "the control: plans are written down");
+    for table in ["user_directory_v1", "access_tokens_v1", "hosted_profiles_v1", "audit_trail_v1", "store_claim"] {
+        let whole = format!("Seq Scan on {table}");
+        assert_eq!(said.lines().find(|line| line.contains(&whole)), None);
+    }
+}
+
 #[test]
 fn what_one_node_acknowledged_every_other_one_shows_and_takes_into_account_at_once() {
     let given = Given::nothing();

@@ -11,7 +11,7 @@ use rollcall::eventlog::postgres::{Mode, Postgres};
 use rollcall::eventlog::{Error, EventLog, Outcome};
 
 use super::history::{append, item};
-use super::writers::{Writers, keyed, whole};
+use super::writers::{Writers, whole};
 use crate::disk_full::{APP, done_or_busy, fill, name as user_name, register};
 use crate::support::small_disk::SmallDisk;
 use crate::support::{Cluster, Service, rollcall};
@@ -211,15 +211,18 @@ fn a_server_that_hangs_before_it_was_told_anything_has_kept_nothing() {
     let database: Database = cluster.address(&name).parse().unwrap();
     run(async {
         let log = Postgres::open(&database, Mode::Append).await.unwrap();
-        append(&log, "s", 0).await;
+        // One of the two is refused, whatever is there: which one, is asked.
+        let batch = |stream| vec![item(stream, 0, 1), item(stream, 0, 1)];
+        log.append(batch("s")).await.unwrap();
         let writes = "select pid from pg_stat_activity where query = 'commit'";
         let hanging = [cluster.sql(&name, writes).parse().unwrap()].into();
         signal("-STOP", &hanging);
-        let answer = log.append(vec![keyed(0, 0).1]).await;
+        let answer = log.append(batch("t")).await;
         signal("-CONT", &hanging);
         assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
-        let outcomes = log.append(vec![keyed(0, 0).1]).await.unwrap();
-        assert_eq!(outcomes, [Outcome::Appended { first: 2, last: 2 }]);
+        let outcomes = log.append(batch("t")).await.unwrap();
+        let refused = Outcome::Conflict { stream: "t".into(), current: 1 };
+        assert_eq!(outcomes, [Outcome::Appended { first: 2, last: 2 }, refused]);
         assert_eq!(whole(&log).await.seen.len(), 2);
     });
 }
