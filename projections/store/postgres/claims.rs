@@ -15,8 +15,8 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
-use super::Postgres;
 use super::lifecycle::qualified;
+use super::{Postgres, by_index};
 use crate::store::Error;
 use crate::store::shares::Share;
 use crate::user_directory::UserDirectory;
@@ -28,9 +28,6 @@ const claim_all: &str = "INSERT INTO store_claim AS c (tag, subject)
     ON CONFLICT (tag) DO UPDATE SET tag = excluded.tag RETURNING c.tag, c.subject";
 const settle: &str = "DELETE FROM store_claim WHERE subject = ANY ($1)";
 const forget_old: &str = "DELETE FROM store_claim WHERE claimed_at < now() - interval '1 hour'";
-
-/// A plan that was made while the tables were empty, or not analyzed yet, reads all of them later.
-const by_key: &str = "set enable_seqscan = off";
 
 type Tag = [u8; 16];
 
@@ -117,7 +114,7 @@ impl Claims<'_> {
         if flight.as_ref().is_none_or(|flight| flight.client.is_closed()) {
             // Never back into the pool, with a setting of its own.
             let client = Object::take(self.0.pool.get().await?);
-            client.batch_execute(by_key).await?;
+            client.batch_execute(by_index).await?;
             if !self.0.claiming.flushed {
                 client.batch_execute("set synchronous_commit = off").await?;
             }

@@ -66,6 +66,10 @@ fn told(error: &tokio_postgres::Error) -> String {
     }
 }
 
+/// For a connection that keeps its statements: a plan that was made while a table was small would go on reading all of it, and
+/// all that cannot be cleaned up of it.
+const by_index: &str = "set enable_seqscan = off";
+
 /// Makes a new connection find the read models: the live ones first.
 ///
 /// # Errors
@@ -124,11 +128,9 @@ impl Postgres {
             None => {
                 // Never back into the pool: it looks in one schema only, and may be left in the middle of a transaction.
                 let client = Object::take(self.pool.get().await?);
-                // What it does is by key. A plan that reads all of a table because it was small when it was made would read
-                // all that cannot be cleaned up of it. Not flushed at each commit: what a crash takes back, rows and
-                // checkpoint alike, is projected again.
+                // Not flushed at each commit: what a crash takes back, rows and checkpoint alike, is projected again.
                 let set = format!(
-                    "set search_path = {}; set enable_seqscan = off; set plan_cache_mode = force_generic_plan;
+                    "set search_path = {}; {by_index}; set plan_cache_mode = force_generic_plan;
                      set synchronous_commit = off",
                     self.schema
                 );

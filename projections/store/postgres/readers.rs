@@ -7,15 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use deadpool_postgres::{ClientWrapper, Object, Pool};
 use tokio_postgres::{Row, Statement};
 
+use super::by_index;
 use crate::Value;
 use crate::store::Error;
 
 /// Measured: as many queries from 64 tasks go through four connections as one connection each would never answer.
 const CONNECTIONS: usize = 4;
-
-/// Every query finds its rows by an index. Where a table was empty when a statement was planned, or is not analyzed yet, the
-/// server may not think so, and goes on reading all of it.
-const by_index: &str = "set enable_seqscan = off";
 
 /// One connection, with the statements it has prepared, by the address of their text.
 struct Reader {

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 
+use super::by_index;
 use crate::Value;
 use crate::store::Error;
 
@@ -158,9 +159,9 @@ impl Reader {
     async fn open(pool: &Pool) -> Result<Self, Error> {
         // Never back into the pool, with settings of its own: every query is by key, over however many keys and rows.
         let client = Object::take(pool.get().await?);
-        let by_key = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_hashjoin = off;
-            set enable_mergejoin = off; set enable_material = off; set jit = off";
-        client.batch_execute(by_key).await?;
+        let by_key = "set plan_cache_mode = force_generic_plan; set enable_hashjoin = off; set enable_mergejoin = off;
+            set enable_material = off; set jit = off";
+        client.batch_execute(&format!("{by_index}; {by_key}")).await?;
         Ok(Self { client, known: HashMap::new() })
     }
 

@@ -1,9 +1,6 @@
 //! Several nodes on one `KurrentDB`.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use rollcall::eventlog::{EventLog, Idempotency, Item, Outcome};
+use rollcall::eventlog::{Idempotency, Item, Outcome};
 
 use super::{Double, STREAM, all, connect};
 use crate::eventlog_contract::{append, appends_to_a_contended_stream, event, runtime};
@@ -70,41 +67,5 @@ fn a_key_that_one_node_used_is_replayed_by_another_that_did_not_hear_of_it() {
         one.append(vec![append("a", 0, vec![event(5, None)])]).await.unwrap();
         let conflict = Outcome::Conflict { stream: "a".into(), current: 1 };
         assert_eq!(two.append(vec![append("a", 4, vec![event(6, None)])]).await.unwrap(), [conflict]);
-    });
-}
-
-/// `cargo test --release --test it -- --ignored kurrentdb --nocapture`
-#[test]
-#[ignore = "a measurement"]
-fn appends_per_second_over_the_double() {
-    let (double, dir) = (Double::start(), tempfile::tempdir().unwrap());
-    runtime().block_on(async {
-        let log = connect(&double.url(), STREAM, &dir.path().join("one.db")).await;
-        let mut next = 0;
-        for (callers, items, rounds) in [(1_u64, 1_u64, 100_u64), (64, 1, 20), (16, 100, 20)] {
-            let begun = Instant::now();
-            let callers = (0..callers).map(|caller| {
-                let (log, base) = (log.clone(), next + caller * items * rounds);
-                tokio::spawn(async move {
-                    for round in 0..rounds {
-                        let numbers = (0..items).map(|item| base + round * items + item);
-                        let items = numbers.map(|n| append(&format!("s-{n}"), 0, vec![event(n, Some(200))]));
-                        log.append(items.collect()).await.unwrap();
-                    }
-                    items * rounds
-                })
-            });
-            let mut appended = 0;
-            for caller in callers.collect::<Vec<_>>() {
-                appended += caller.await.unwrap();
-            }
-            next += appended;
-            let rate = appended as f64 / begun.elapsed().as_secs_f64();
-            println!("{appended} items of one event, {items} in a batch: {rate:.0}/s");
-        }
-        let begun = Instant::now();
-        let rebuilt: Arc<dyn EventLog> = connect(&double.url(), STREAM, &dir.path().join("two.db")).await;
-        let rate = rebuilt.head() as f64 / begun.elapsed().max(Duration::from_millis(1)).as_secs_f64();
-        println!("{} events taken over by a new replica: {rate:.0}/s", rebuilt.head());
     });
 }

@@ -63,6 +63,31 @@ fn an_append_takes_one_statement_whichever_node_appended_before_unless_it_is_ref
     });
 }
 
+/// Whoever may connect may notify.
+#[test]
+fn what_a_note_says_counts_only_once_the_log_holds_it() {
+    let cluster = Cluster::start();
+    let name = cluster.database();
+    let database: Database = cluster.address(&name).parse().unwrap();
+    run(async {
+        let (one, other) = (
+            Postgres::open(&database, Mode::Append).await.unwrap(),
+            Postgres::open(&database, Mode::Append).await.unwrap(),
+        );
+        append(&one, "s", 0).await;
+        let nobody = "00000000-0000-4000-8000-000000000000";
+        for note in [format!("nobody 7 {nobody}"), format!("nobody 1 {nobody}"), "nobody".into(), String::new()] {
+            cluster.sql(&name, &format!("select pg_notify('rollcall_log', '{note}')"));
+        }
+        assert_eq!(append(&other, "s", 1).await, 2);
+        let mut heard = one.watch();
+        heard.wait_for(|head| *head >= 2).await.unwrap();
+        assert_eq!((one.head(), other.head()), (2, 2));
+        assert!(one.broken().is_none() && other.broken().is_none());
+        assert_eq!(one.read_all(0, 10).await.unwrap().len(), 2);
+    });
+}
+
 #[test]
 fn what_another_node_appended_is_read_once_however_many_want_it() {
     let (cluster, database) = cluster();
