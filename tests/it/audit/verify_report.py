@@ -380,9 +380,12 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("report", nargs="?")
     parser.add_argument("--each-line", action="store_true")
-    parser.add_argument("--key", action="append", required=True)
+    parser.add_argument("--key", action="append", required=True, help="a key, as text: what GET /log/keys answers")
     args = parser.parse_args()
-    keys = [Key(line.split("\t")[0]) for text in args.key for line in text.splitlines()]
+    try:
+        keys = [Key(line.split("\t")[0]) for text in args.key for line in text.splitlines()]
+    except ValueError:
+        parser.error("--key is not the text of a key; try --key \"$(cat rollcall.keys)\"")
     if args.each_line:
         for line in sys.stdin:
             number, reason = code(base64.b64decode(line), keys)
