@@ -69,7 +69,7 @@ impl Postgres {
                 keys.push(row.try_get::<_, String>(0)?);
             }
             digest.table(table);
-            let sql = format!("SELECT * FROM {qualified} ORDER BY {}", collated(&snapshot, &qualified, &keys).await?);
+            let sql = format!("SELECT * FROM {qualified} ORDER BY {}", keys.join(", "));
             let statement = snapshot.prepare(&sql).await?;
             let portal = snapshot.bind(&statement, &[]).await?;
             loop {
@@ -88,18 +88,4 @@ impl Postgres {
         snapshot.commit().await?;
         Ok(digest.finish())
     }
-}
-
-/// The key's columns, texts in the order of their bytes: as `SQLite` orders.
-async fn collated(
-    snapshot: &deadpool_postgres::Transaction<'_>,
-    table: &str,
-    keys: &[String],
-) -> Result<String, tokio_postgres::Error> {
-    let typed = snapshot.prepare(&format!("SELECT {} FROM {table}", keys.join(", "))).await?;
-    let ordered = typed.columns().iter().map(|column| {
-        let collation = if *column.type_() == tokio_postgres::types::Type::TEXT { " COLLATE \"C\"" } else { "" };
-        format!("{}{collation}", column.name())
-    });
-    Ok(ordered.collect::<Vec<_>>().join(", "))
 }

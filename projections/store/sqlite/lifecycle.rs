@@ -125,7 +125,7 @@ fn drop_all(connection: &Connection, model: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// The one dialect difference: a narrow table is kept in the order of its primary key.
+/// What `SQLite` is told besides: a narrow table is kept in the order of its primary key.
 fn for_sqlite(schema: &str) -> String {
     schema.replace("/*clustered*/", "WITHOUT ROWID")
 }

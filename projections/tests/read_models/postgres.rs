@@ -45,6 +45,18 @@ pub async fn digests(store: &ReadStore) -> Vec<(&'static str, [u8; 32])> {
 }
 
 #[test]
+fn a_row_is_found_by_its_bytes_in_whatever_language_the_database_is() {
+    let cluster = Cluster::start();
+    let name = cluster.database();
+    run(async {
+        let pool = pool(&cluster, &name);
+        ReadStore::connect(pool.clone(), ALL).await.unwrap();
+        shadow(&pool, ALL).await;
+    });
+    assert_eq!(cluster.keys_of_words(&name), "");
+}
+
+#[test]
 fn whatever_happens_both_databases_hold_the_same_rows() {
     let cluster = Cluster::start();
     let config = ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() };

@@ -25,6 +25,14 @@ fn said(cluster: &Cluster, statement: &str) -> usize {
     cluster.said().matches(statement).count()
 }
 
+#[test]
+fn a_stream_is_found_by_its_bytes_in_whatever_language_the_database_is() {
+    let cluster = Cluster::start();
+    let name = cluster.database();
+    run(Postgres::open(&cluster.address(&name).parse().unwrap(), Mode::Append)).unwrap();
+    assert_eq!(cluster.keys_of_words(&name), "");
+}
+
 const APPEND: &str = "select rollcall_log.append(";
 const ASK: &str = "begin isolation level";
 

@@ -60,7 +60,10 @@ impl Cluster {
 
     fn made(setting: &str) -> Self {
         let cluster = Self::empty();
-        cluster.must("initdb", &["-D", &cluster.path("data"), "-U", "rollcall", "--auth=trust", "--no-sync"]);
+        // In an order of words that is not that of bytes, as most servers have it.
+        let locale = ["--encoding=UTF8", "--locale-provider=icu", "--icu-locale=en-US"];
+        let data = cluster.path("data");
+        cluster.must("initdb", &[&["-D", &data, "-U", "rollcall", "--auth=trust", "--no-sync"], &locale[..]].concat());
         cluster.configure("listen_addresses=''\nlc_messages='C'\n");
         std::fs::write(cluster.path("setting"), setting).unwrap();
         cluster
@@ -187,6 +190,14 @@ impl Cluster {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::SeqCst));
         self.must("createdb", &["-h", &self.path(""), "-U", "rollcall", &name]);
         name
+    }
+
+    /// Which keys and indexes of ours are in the order of some language.
+    #[allow(dead_code)]
+    pub fn keys_of_words(&self, database: &str) -> String {
+        let sql = "select i.indexrelid::regclass, a.attname from pg_index i join pg_attribute a on a.attrelid = i.indexrelid
+            where i.indrelid::regclass::text like 'rollcall%' and a.attcollation not in (0, '\"C\"'::regcollation)";
+        self.sql(database, sql)
     }
 
     /// The address of a database.

@@ -17,6 +17,7 @@ const UNREADABLE_AFTER: Duration = Duration::from_secs(1);
 
 struct Given {
     cluster: Cluster,
+    name: String,
     transit: Transit,
     database: Database,
 }
@@ -24,8 +25,9 @@ struct Given {
 impl Given {
     fn a_database() -> Self {
         let cluster = Cluster::start();
-        let database = cluster.address(&cluster.database()).parse().unwrap();
-        Self { cluster, transit: Transit::start(), database }
+        let name = cluster.database();
+        let database = cluster.address(&name).parse().unwrap();
+        Self { cluster, name, transit: Transit::start(), database }
     }
 
     fn try_node(&self) -> Result<KeyTree, Error> {
@@ -40,6 +42,13 @@ impl Given {
     fn node(&self) -> KeyTree {
         self.try_node().unwrap()
     }
+}
+
+#[test]
+fn an_app_is_found_by_its_bytes_in_whatever_language_the_database_is() {
+    let given = Given::a_database();
+    given.node();
+    assert_eq!(given.cluster.keys_of_words(&given.name), "");
 }
 
 #[test]
