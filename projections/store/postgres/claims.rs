@@ -1,6 +1,7 @@
 //! Which subject a new userId gets, where several nodes may introduce it at the same time: the first one to claim its
 //! tag decides. A claim is needed until the directory holds the user, and goes in the transaction that puts the user
-//! there.
+//! there. One that is made after that goes at the latest in the transaction that takes the user away: whoever comes then
+//! must not find it.
 //!
 //! Claims are asked for together: while one flight is under way, the next one gathers.
 
@@ -163,18 +164,19 @@ fn read(row: &Row) -> Result<(Tag, SubjectRef), Error> {
     Ok((tag, Uuid::from_slice(row.try_get(1)?).map(SubjectRef).map_err(|_| Error::Column(1))?))
 }
 
-/// The statement that ends claims, and whose claims end with these events.
+/// The statement that ends claims, and whose claims end with these events: who is in the directory or not any more.
 pub(super) fn settled(shares: &[&Share<'_, '_>]) -> Option<(&'static str, Vec<Vec<u8>>)> {
     let directory = shares.iter().find(|share| share.model.name() == UserDirectory.name())?;
-    let introduced = |arrival: &Arrival<'_>| {
+    let ended = |arrival: &Arrival<'_>| {
         let Arrival::Decoded(entry) = arrival else { return None };
         match &entry.recorded.event {
             Event::User(user::Event::Named(e)) => Some(e.subject),
             Event::User(user::Event::Registered(e)) if e.user_id.is_some() => Some(e.subject),
+            Event::User(user::Event::Forgotten(e)) => Some(e.subject),
             _ => None,
         }
     };
     let subjects: Vec<_> =
-        directory.arrivals.iter().filter_map(introduced).map(|subject| subject.0.as_bytes().to_vec()).collect();
+        directory.arrivals.iter().filter_map(ended).map(|subject| subject.0.as_bytes().to_vec()).collect();
     (!subjects.is_empty()).then_some((settle, subjects))
 }

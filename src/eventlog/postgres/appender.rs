@@ -24,7 +24,8 @@ use crate::eventlog::{Item, Outcome};
 
 /// Most batches committed together.
 const TOGETHER_MAX: usize = 64;
-/// Most batches on their way at once: while the server works on one, the next one is there already.
+/// Most batches on their way at once: while the server works on one, the next one is there already. It is sent once it is as
+/// large: smaller ones cost more than the server's waiting for them does.
 const FLIGHTS_MAX: usize = 2;
 /// How long one batch may take, the wait for the lock included.
 const BATCH_MAX: Duration = Duration::from_secs(20);
@@ -98,6 +99,10 @@ struct Batch {
 }
 
 impl Batch {
+    fn is_empty(&self) -> bool {
+        self.answers.is_empty()
+    }
+
     fn add(&mut self, items: Vec<Item>, answer: Answer<Vec<Outcome>>) {
         self.answers.push((items.len(), answer));
         self.items.extend(items);
@@ -143,26 +148,22 @@ impl Appender {
 
     /// Runs until nobody can ask any more; what was asked before is done.
     pub(super) async fn run(mut self, mut tasks: mpsc::Receiver<Task>) {
-        let mut taken = Vec::with_capacity(TOGETHER_MAX);
-        let mut flying = Flying::new();
-        loop {
-            let more = tokio::select! {
+        let (mut taken, mut waiting) = (Vec::with_capacity(TOGETHER_MAX), Batch::default());
+        let (mut flying, mut last, mut is_open) = (Flying::new(), 0, true);
+        while is_open || !flying.is_empty() || !waiting.is_empty() {
+            let room = TOGETHER_MAX.saturating_sub(waiting.answers.len());
+            tokio::select! {
                 biased;
-                Some(flight) = flying.next() => {
-                    self.land(flight, &mut flying).await;
-                    continue;
-                }
-                more = tasks.recv_many(&mut taken, TOGETHER_MAX), if flying.len() < FLIGHTS_MAX => more,
-            };
-            if more == 0 {
-                break;
+                Some(flight) = flying.next() => self.land(flight, &mut flying).await,
+                more = tasks.recv_many(&mut taken, room), if is_open && room > 0 => is_open = more > 0,
+                // All that was asked waits already.
+                else => {}
             }
-            let mut batch = Batch::default();
             for task in taken.drain(..) {
                 match task {
-                    Task::Append(items, answer) => batch.add(items, answer),
+                    Task::Append(items, answer) => waiting.add(items, answer),
                     Task::Detach(remaining, answer) => {
-                        self.begin(std::mem::take(&mut batch), &mut flying).await;
+                        self.begin(std::mem::take(&mut waiting), &mut flying).await;
                         self.land_all(&mut flying).await;
                         let _ = answer.send(self.detach(&remaining).await);
                     }
@@ -176,14 +177,16 @@ impl Appender {
                     }
                 }
             }
-            self.begin(batch, &mut flying).await;
+            if flying.is_empty() || flying.len() < FLIGHTS_MAX && waiting.items.len() >= last {
+                last = waiting.items.len();
+                self.begin(std::mem::take(&mut waiting), &mut flying).await;
+            }
         }
-        self.land_all(&mut flying).await;
     }
 
     /// Sends a batch that can be planned without asking; otherwise asks, and has it done when this returns.
     async fn begin(&mut self, batch: Batch, flying: &mut Flying) {
-        if batch.answers.is_empty() {
+        if batch.is_empty() {
             return;
         }
         if let Err(error) = self.shared.whole() {

@@ -85,6 +85,11 @@ impl Given {
             .unwrap()
     }
 
+    /// How many users the directory has.
+    fn directory(&self) -> usize {
+        self.cluster.sql(&self.names[0], "select count(*) from rollcall_read.user_directory_v1").parse().unwrap()
+    }
+
     /// How many events of that name the log holds.
     fn recorded(&self, event: &str) -> usize {
         let sql = format!("select count(*) from rollcall_log.event where name = '{event}'");
@@ -137,9 +142,28 @@ fn a_user_introduced_through_all_nodes_at_the_same_moment_is_one_user() {
     }
     let directory = "select count(*), count(distinct tag) from rollcall_read.user_directory_v1";
     assert_eq!(given.cluster.sql(&given.names[0], directory), format!("{USERS}|{USERS}"));
-    let claims =
-        "select count(*) from rollcall_read.store_claim c join rollcall_read.user_directory_v1 d using (subject)";
+    token(&nodes[0], APP, "alone").ok();
+    assert_eq!(name_of(&nodes[1], "alone"), "alone");
+    let claims = "select count(*) from rollcall_read.store_claim join rollcall_read.user_directory_v1 using (subject)
+        where registered_position = (select max(registered_position) from rollcall_read.user_directory_v1)";
     assert_eq!(given.cluster.sql(&given.names[0], claims), "0", "a claim goes when its user is in the directory");
+}
+
+/// A node that asks again while another one's user arrives in the directory may claim what is there already.
+#[test]
+fn a_claim_that_came_too_late_does_not_keep_a_user_id_that_is_free_again() {
+    let given = Given::nothing();
+    let (one, other) = (given.node("one", &[APP]), given.node("two", &[APP]));
+    token(&one, APP, "ada").ok();
+    one.eventually("the directory has her", |_| given.directory() == 1);
+    let late =
+        "insert into rollcall_read.store_claim (tag, subject) select tag, subject from rollcall_read.user_directory_v1";
+    given.cluster.sql(&given.names[0], late);
+    let body = json!({"user_id": "ada", "scope": "forget"}).to_string();
+    rest(&one, "POST", "/api/v1/erasures", None, &body);
+    one.eventually("she is forgotten", |_| given.directory() == 0);
+    token(&other, APP, "ada").ok();
+    assert_eq!(name_of(&one, "ada"), "ada");
 }
 
 #[test]

@@ -25,14 +25,6 @@ fn said(cluster: &Cluster, statement: &str) -> usize {
     cluster.said().matches(statement).count()
 }
 
-#[test]
-fn a_stream_is_found_by_its_bytes_in_whatever_language_the_database_is() {
-    let cluster = Cluster::start();
-    let name = cluster.database();
-    run(Postgres::open(&cluster.address(&name).parse().unwrap(), Mode::Append)).unwrap();
-    assert_eq!(cluster.keys_of_words(&name), "");
-}
-
 const APPEND: &str = "select rollcall_log.append(";
 const ASK: &str = "begin isolation level";
 
@@ -68,6 +60,45 @@ fn an_append_takes_one_statement_whichever_node_appended_before_unless_it_is_ref
         assert_eq!(append(one, "s", 20).await, 61);
         assert_eq!(append(other, "s", 21).await, 62);
         assert_eq!(said(&cluster, ASK), 4, "who was refused does not go on asking");
+    });
+}
+
+#[test]
+fn a_stream_is_found_by_its_bytes_in_whatever_language_the_database_is() {
+    let cluster = Cluster::start();
+    let name = cluster.database();
+    run(Postgres::open(&cluster.address(&name).parse().unwrap(), Mode::Append)).unwrap();
+    assert_eq!(cluster.keys_of_words(&name), "");
+}
+
+#[test]
+fn a_smaller_batch_waits_for_company_while_the_server_works_on_one() {
+    let (cluster, database) = cluster();
+    run(async {
+        let node = Postgres::open(&database, Mode::Append).await.unwrap();
+        let foreign = database.connect(None).await.unwrap();
+        foreign.batch_execute("begin; select pg_advisory_xact_lock(1380731971)").await.unwrap();
+        let three = node.append(vec![item("a", 0, 1), item("b", 0, 1), item("c", 0, 1)]);
+        let smaller = async {
+            while said(&cluster, APPEND) == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let others = async {
+                // In this time, the one before would have been sent.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                let asked = async {
+                    foreign.batch_execute("commit").await.unwrap();
+                    Ok(())
+                };
+                tokio::try_join!(node.append(vec![item("e", 0, 1)]), node.append(vec![item("f", 0, 1)]), asked)
+            };
+            tokio::try_join!(node.append(vec![item("d", 0, 1)]), others)
+        };
+        tokio::try_join!(three, smaller).unwrap();
+        assert_eq!((node.head(), said(&cluster, APPEND)), (6, 2));
+        // Behind nothing, or behind one as small, nobody waits.
+        append(&node, "g", 0).await;
+        assert_eq!(said(&cluster, APPEND), 3);
     });
 }
 

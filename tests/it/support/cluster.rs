@@ -195,7 +195,8 @@ impl Cluster {
     /// Which keys and indexes of ours are in the order of some language.
     #[allow(dead_code)]
     pub fn keys_of_words(&self, database: &str) -> String {
-        let sql = "select i.indexrelid::regclass, a.attname from pg_index i join pg_attribute a on a.attrelid = i.indexrelid
+        let sql =
+            "select i.indexrelid::regclass, a.attname from pg_index i join pg_attribute a on a.attrelid = i.indexrelid
             where i.indrelid::regclass::text like 'rollcall%' and a.attcollation not in (0, '\"C\"'::regcollation)";
         self.sql(database, sql)
     }
