@@ -12,6 +12,7 @@ use crate::audit::erasure::advance_all;
 use crate::audit::report::issue;
 use crate::audit::report::verify::{Verdict, verify};
 use crate::audit::tree::{self, Keeper, leaf};
+use crate::cli::out::say;
 use crate::cli::wiring::DataDir;
 use crate::domain::erasure::Request;
 use crate::domain::values::UserId;
@@ -55,7 +56,7 @@ pub(super) async fn measure(engine: &Arc<Engine>, keeper: &Keeper, app: &AppId, 
     while advance_all(engine, keeper).await? > 0 {}
     let (took, cpu) = (began.elapsed(), cpu_time()?.saturating_sub(cpu));
     let count = u32::try_from(TOGETHER).unwrap_or(1);
-    println!(
+    say!(
         "{:<44} {:>10.0}/s  CPU {:>8.2?} each, at {subjects} other subjects",
         "erase, batched",
         f64::from(count) / took.as_secs_f64(),
@@ -70,7 +71,7 @@ pub(super) async fn measure(engine: &Arc<Engine>, keeper: &Keeper, app: &AppId, 
         times.push(began.elapsed());
     }
     times.sort_unstable();
-    println!(
+    say!(
         "{:<44} p50 {:>8.2?}  p99 {:>8.2?}",
         "erase one, requested to finalised",
         times[ALONE / 2],
@@ -87,7 +88,7 @@ pub(super) async fn measure(engine: &Arc<Engine>, keeper: &Keeper, app: &AppId, 
             return Err(Error::Constant("a report does not verify".into()));
         }
     }
-    println!("{:<44} {:>10.2?}  ({} bytes)", "verify a report", began.elapsed() / VERIFIED, report.envelope.len());
+    say!("{:<44} {:>10.2?}  ({} bytes)", "verify a report", began.elapsed() / VERIFIED, report.envelope.len());
     Ok(())
 }
 
@@ -103,7 +104,7 @@ pub(super) async fn measure_tree(data: &DataDir, registration: Duration) -> Resu
     std::fs::remove_dir_all(dir)?;
     // A registration records three events: the user, its place on the roster, its token.
     let share = 300.0 * each.as_secs_f64() / registration.as_secs_f64().max(f64::EPSILON);
-    println!("{:<44} {each:>10.2?}  per event, {share:.1} % of a registration's CPU", "tree over the log");
+    say!("{:<44} {each:>10.2?}  per event, {share:.1} % of a registration's CPU", "tree over the log");
     drop((events, hashes));
     let began = Instant::now();
     let tree = data.tree();
@@ -113,6 +114,6 @@ pub(super) async fn measure_tree(data: &DataDir, registration: Duration) -> Resu
     };
     #[allow(clippy::cast_precision_loss)]
     let rate = events as f64 / began.elapsed().as_secs_f64();
-    println!("{:<44} {rate:>10.0} events/s  ({events} events, {:.1?})", "audit verify", began.elapsed());
+    say!("{:<44} {rate:>10.0} events/s  ({events} events, {:.1?})", "audit verify", began.elapsed());
     Ok(())
 }

@@ -9,6 +9,7 @@ use tokio::runtime::Runtime;
 use tokio_postgres::Client;
 
 use super::{Error, KEY, Options, create_app, register};
+use crate::cli::out::say;
 use crate::cli::wiring::{DataDir, LogPlace, Place};
 use crate::database::{self, Database};
 use crate::engine::Engine;
@@ -51,7 +52,7 @@ impl Pairs {
             (median(slices.clone().map(|slice| slice.rate)), median(slices.map(|slice| slice.lag)))
         };
         let ((rate, lag), (held_rate, held_lag)) = (medians(without), medians(with));
-        println!(
+        say!(
             "{what:<44} {:>6.0}/s, visible after {:>8.2?}  beside {:>6.0}/s, {:>8.2?}  = {:.2} ×",
             held_rate.unwrap_or_default(),
             held_lag.unwrap_or_default(),

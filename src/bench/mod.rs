@@ -14,6 +14,7 @@ use rollcall_schemas::personal::{Class, Header};
 use rollcall_schemas::plain::{Environment, Plan};
 use uuid::Uuid;
 
+use crate::cli::out::say;
 use crate::cli::wiring::{CellSpec, DataDir, KeyOptions, LogPlace, Place};
 use crate::database::Database;
 use crate::domain::values::{Name, UserId};
@@ -201,10 +202,10 @@ fn measure_ceilings(options: &Options, runtime: &tokio::runtime::Runtime) -> Res
         None => ("SQLite", ceilings::bare_group_commit(&options.dir, producers, time)?),
         Some(database) => ("PostgreSQL", runtime.block_on(ceilings::bare_group_commit_on(database, producers, time))?),
     };
-    println!("{:<44} {group_commit:>10.0}/s", format!("bare {what} group commit, {producers} producers"));
+    say!("{:<44} {group_commit:>10.0}/s", format!("bare {what} group commit, {producers} producers"));
     let log = log_alone(options, runtime, producers, time)?;
     let ratio = log / group_commit;
-    println!("{:<44} {log:>10.0}/s  = {ratio:.2} × bare group commit", format!("log alone, {producers} producers"));
+    say!("{:<44} {log:>10.0}/s  = {ratio:.2} × bare group commit", format!("log alone, {producers} producers"));
     Ok(Ceilings { hello: hello.rate, echo: echo.rate, group_commit })
 }
 
@@ -249,7 +250,7 @@ fn print(what: &str, measured: &Measured, ratio: Option<(&str, f64)>) {
     if let Some((of, ratio)) = ratio {
         print!("  = {ratio:.2} × {of}");
     }
-    println!("{}", if *failed > 0 { format!("  ({failed} not answered 200)") } else { String::new() });
+    say!("{}", if *failed > 0 { format!("  ({failed} not answered 200)") } else { String::new() });
 }
 
 /// Log and read models where the options say, and the rest in a directory.
@@ -279,19 +280,15 @@ fn measure_service(options: &Options, runtime: &tokio::runtime::Runtime, ceiling
     let registered = measure(options, runtime, address, 0, post)?;
     let cpu = cpu_time()?.saturating_sub(began);
     print("register over v1", &registered, Some(("echo", registered.rate / ceilings.echo)));
-    println!(
+    say!(
         "{:<44} {:>10.2?}  (service and load generator together)",
         "  CPU per registration",
         cpu / u32::try_from(registered.answered.max(1)).unwrap_or(u32::MAX)
     );
-    println!(
-        "{:<44} {:>10.2} × bare group commit",
-        "  against the bare database",
-        registered.rate / ceilings.group_commit
-    );
+    say!("{:<44} {:>10.2} × bare group commit", "  against the bare database", registered.rate / ceilings.group_commit);
 
     let lag = runtime.block_on(measure_lag(&engine, &app, options))?;
-    println!("{:<44} p50 {:>8.2?}  p99 {:>8.2?}", "acknowledged to visible, under load", lag.0, lag.1);
+    say!("{:<44} p50 {:>8.2?}  p99 {:>8.2?}", "acknowledged to visible, under load", lag.0, lag.1);
 
     let users = u64::try_from(registered.answered).unwrap_or(1).max(1) / 2 + 1;
     let get: Arc<Request> = Arc::new(move |n, out| {
@@ -327,7 +324,7 @@ fn measure_service(options: &Options, runtime: &tokio::runtime::Runtime, ceiling
     let took = began.elapsed();
     #[allow(clippy::cast_precision_loss)]
     let rate = events as f64 / took.as_secs_f64();
-    println!("{:<44} {rate:>10.0} events/s  ({events} events, every read model, {took:.1?})", "rebuild");
+    say!("{:<44} {rate:>10.0} events/s  ({events} events, every read model, {took:.1?})", "rebuild");
     Ok(())
 }
 
@@ -403,7 +400,7 @@ fn measure_sealing(engine: &Engine, app: &AppId) -> Result<(), Error> {
         vault.open(&header, &value)?;
         opened += began.elapsed();
     }
-    println!("{:<44} seal {:>8.2?}  open {:>8.2?}", "one personal field", sealed / TIMES, opened / TIMES);
+    say!("{:<44} seal {:>8.2?}  open {:>8.2?}", "one personal field", sealed / TIMES, opened / TIMES);
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use tokio::runtime::Runtime;
 
 use super::load::{Measured, Request};
 use super::{Error, KEY, Options, create_app, load, on_thread, registration, signed};
+use crate::cli::out::say;
 use crate::cli::wiring::{DataDir, KeyOptions, LogPlace, Place};
 use crate::engine::start::Service;
 use crate::http;
@@ -110,5 +111,5 @@ fn print(what: &str, rounds: &[[f64; 2]]) {
         rates[rates.len() / 2]
     };
     let (one, two) = (median(0), median(1));
-    println!("{what:<44} one node {one:>8.0}/s  two nodes {two:>8.0}/s  = {:.2} × one", two / one);
+    say!("{what:<44} one node {one:>8.0}/s  two nodes {two:>8.0}/s  = {:.2} × one", two / one);
 }

@@ -10,6 +10,7 @@ use rollcall_schemas::plain::{ApiKey, Environment, FriendPermission, Plan};
 use uuid::Uuid;
 
 use super::config::AppSpec;
+use super::out::say;
 use super::{AppsTask, Data, Failure, permission, runtime};
 use crate::domain::values::extension_name;
 use crate::domain::{Command, Refusal, app};
@@ -64,7 +65,7 @@ pub(super) fn run(task: AppsTask) -> Result<ExitCode, Failure> {
                 let (environment, plan) = (environment_word(app.environment), plan_word(app.plan));
                 let keys: Vec<_> = app.api_keys.iter().map(described).collect();
                 let keys = if keys.is_empty() { String::new() } else { format!("\tkeys {}", keys.join(",")) };
-                println!("{}\t{environment}\t{plan}\tsecrets {}{keys}", app.id, secrets.join(","));
+                say!("{}\t{environment}\t{plan}\tsecrets {}{keys}", app.id, secrets.join(","));
             }
             Ok(())
         }),
@@ -76,7 +77,7 @@ pub(super) fn run(task: AppsTask) -> Result<ExitCode, Failure> {
             let spec = AppSpec { key, secret: random_secret(), environment, plan };
             with_engine(&data, async |engine| {
                 create(&engine, &spec).await?;
-                println!("App-Key:    {}\nApp-Secret: {}", spec.key, spec.secret);
+                say!("App-Key:    {}\nApp-Secret: {}", spec.key, spec.secret);
                 Ok(())
             })
         }
@@ -88,12 +89,12 @@ pub(super) fn run(task: AppsTask) -> Result<ExitCode, Failure> {
             let secret = api_keys::fresh(&key);
             let digest = api_keys::digest(engine.vault().as_ref(), &key, &secret)?;
             execute(&engine, &key, app::Command::AddApiKey(scopes.into_iter().collect(), digest)).await?;
-            println!("{secret}");
+            say!("{secret}");
             Ok(())
         }),
         AppsTask::RetireKey { key, number, data } => with_engine(&data, async |engine| {
             execute(&engine, &key, app::Command::RetireApiKey(number)).await?;
-            println!("API key {number} of {key} is retired");
+            say!("API key {number} of {key} is retired");
             Ok(())
         }),
         AppsTask::Set { key, settings, data } => with_engine(&data, async |engine| set(&engine, &key, settings).await),
@@ -154,8 +155,8 @@ async fn add_secret(engine: &Engine, key: &AppId) -> Result<(), Failure> {
             Err(error) => return Err(error.into()),
         }
     }
-    println!("App-Secret {number}: {secret}");
-    println!("Older secrets stay valid; retire one with `rollcall apps rotate-secret {key} --retire NUMBER`.");
+    say!("App-Secret {number}: {secret}");
+    say!("Older secrets stay valid; retire one with `rollcall apps rotate-secret {key} --retire NUMBER`.");
     Ok(())
 }
 
@@ -165,7 +166,7 @@ async fn retire_secret(engine: &Engine, key: &AppId, secret: SecretId) -> Result
     }
     execute(engine, key, app::Command::RetireSecret(secret)).await?;
     engine.vault().drop_secret(key, secret)?;
-    println!("secret {secret} of {key} is retired; tokens issued under it are no longer valid");
+    say!("secret {secret} of {key} is retired; tokens issued under it are no longer valid");
     Ok(())
 }
 
@@ -199,7 +200,7 @@ async fn set(engine: &Engine, key: &AppId, args: SettingsArgs) -> Result<(), Fai
         let friend_fields = row.friend_fields.into_iter().chain(args.friend_fields).collect();
         execute(engine, key, app::Command::DeclareExtensionFields(user_fields, friend_fields)).await?;
     }
-    println!("{key} is set");
+    say!("{key} is set");
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::models::{progress_bar, show};
+use super::out::{self, say};
 use super::{Data, Failure, runtime};
 use crate::audit::proof::Proof;
 use crate::audit::tree;
@@ -62,13 +63,13 @@ pub(super) fn run(task: Task) -> Result<ExitCode, Failure> {
             let data = data.open()?;
             let keeper = runtime()?.block_on(data.keeper())?;
             let signed = keeper.latest().ok_or("nothing is signed")?;
-            print!("{}", signed.note);
+            out::print(format_args!("{}", signed.note));
             Ok(ExitCode::SUCCESS)
         }
         Task::Keys { data } => {
             let data = data.open()?;
             for (verifier, signer) in tree::verifiers(data.vault.as_ref()).iter().zip(data.vault.signers()) {
-                println!("{verifier}{}", if signer.retired { "\tretired" } else { "" });
+                say!("{verifier}{}", if signer.retired { "\tretired" } else { "" });
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -81,7 +82,7 @@ pub(super) fn run(task: Task) -> Result<ExitCode, Failure> {
                 let event = event.ok_or_else(|| format!("the log holds {} events", data.log.head()))?;
                 Ok::<_, Failure>(Proof::of(&keeper, event, since).await?)
             })?;
-            println!("{}", serde_json::to_string(&proof)?);
+            say!("{}", serde_json::to_string(&proof)?);
             Ok(ExitCode::SUCCESS)
         }
         Task::Check { proof, key, earlier } => check(&proof, &key, earlier.as_deref()),
@@ -98,8 +99,8 @@ fn verify(data: &Data, copy: Option<&Path>) -> Result<ExitCode, Failure> {
     bar.finish_and_clear();
     match verdict {
         Verdict::Whole { events, attached, checkpoints, root } => {
-            println!("whole: {events} events and {attached} attached values are as they were recorded");
-            println!("{checkpoints} signed checkpoints agree; root {}", hex::encode(root));
+            say!("whole: {events} events and {attached} attached values are as they were recorded");
+            say!("{checkpoints} signed checkpoints agree; root {}", hex::encode(root));
             Ok(ExitCode::SUCCESS)
         }
         Verdict::Broken { position, until, reason } if position == until => {
@@ -119,7 +120,7 @@ fn check(proof: &Path, keys: &[String], earlier: Option<&Path>) -> Result<ExitCo
         None => None,
     };
     let checkpoint = proof.check(&trusted, earlier.as_ref())?;
-    println!("event {} is in the log {} of {} events", proof.position, checkpoint.origin, checkpoint.size);
+    say!("event {} is in the log {} of {} events", proof.position, checkpoint.origin, checkpoint.size);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::models::{progress_bar, show};
+use super::out::{say, tell};
 use super::wiring::{self, CellSpec, KeyOptions, LogPlace, Place};
 use super::{Data, Failure, config, runtime};
 use crate::audit::moving;
@@ -32,7 +33,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
         copy_log(&place, to, &options.data)?;
     }
     let Some(config::VaultTarget(database)) = &options.vault_to else {
-        println!(
+        say!(
             "keys stay in {}; start the service with the target, and never again with the source",
             place.dir.display()
         );
@@ -43,9 +44,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
         return Err("the keys are there already".into());
     }
     wiring::move_keys(&place, &keys)?;
-    println!(
-        "the keys are moved and renewed; those of before open nothing any more. Start the service with the target"
-    );
+    say!("the keys are moved and renewed; those of before open nothing any more. Start the service with the target");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -59,7 +58,7 @@ fn copy_log(place: &Place, to: &LogPlace, data: &Data) -> Result<(), Failure> {
     let bar = progress_bar("events");
     let progress = |done, all| show(&bar, done, all);
     runtime.block_on(moving::copy(from.log.as_ref(), target.log.as_ref(), &progress))?;
-    eprintln!("copied; now every event is compared");
+    tell!("copied; now every event is compared");
     let (events, root) = runtime.block_on(moving::compare(from.log.as_ref(), target.log.as_ref(), &progress))?;
     // What the service had not applied when it stopped is no difference.
     let models = rollcall_projections::ALL;
@@ -74,7 +73,7 @@ fn copy_log(place: &Place, to: &LogPlace, data: &Data) -> Result<(), Failure> {
             return Err(format!("the read model {name} differs in the target; run `rollcall verify` on both").into());
         }
     }
-    println!("{events} events, root {}", hex::encode(root));
-    println!("{} read models have the same rows", models.len());
+    say!("{events} events, root {}", hex::encode(root));
+    say!("{} read models have the same rows", models.len());
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use rollcall_projections::store;
 
+use super::out::say;
 use super::{Failure, runtime};
 use crate::database::Database;
 use crate::eventlog::postgres::{Mode, Postgres};
@@ -94,19 +95,19 @@ pub(super) fn run(task: Task) -> Result<ExitCode, Failure> {
             }
             Task::DropBefore { database } => {
                 let dropped = store::drop_before(&database.pool(1)?).await?;
-                println!("dropped {} tables: {}", dropped.len(), dropped.join(", "));
+                say!("dropped {} tables: {}", dropped.len(), dropped.join(", "));
                 return Ok(ExitCode::SUCCESS);
             }
             Task::Back { model, database } => {
                 let (version, position) = store::go_back(&database.pool(1)?, &model).await?;
-                println!("version {version} of {model} is live again, with the events up to {position}");
+                say!("version {version} of {model} is live again, with the events up to {position}");
                 return Ok(ExitCode::SUCCESS);
             }
         };
         let grants = grants.replace("$role", &format!("\"{role}\""));
         let client = database.connect(None).await?;
         client.batch_execute(&format!("begin; {grants} commit")).await.map_err(crate::database::Error::from)?;
-        println!("the tables are there, and {role} may use them");
+        say!("the tables are there, and {role} may use them");
         Ok(ExitCode::SUCCESS)
     })
 }

@@ -9,6 +9,7 @@ use postgres::types::Type;
 use postgres::{Client, Row};
 
 #[cfg(feature = "vault-transit")]
+use super::out::{say, tell};
 use super::wiring::CellSpec;
 use super::wiring::{KeyOptions, LogPlace};
 use super::{Data, Failure};
@@ -38,7 +39,7 @@ impl Visit {
             Found::Bad => "BAD ",
         };
         let of = self.of;
-        println!("{word}  {of}{what}: {how}");
+        say!("{word}  {of}{what}: {how}");
         self.bad += u32::from(found == Found::Bad);
     }
 
@@ -103,7 +104,7 @@ pub(super) fn run(data: &Data) -> Result<ExitCode, Failure> {
     match visit.bad {
         0 => Ok(ExitCode::SUCCESS),
         bad => {
-            eprintln!("rollcall: {bad} of these must be put right");
+            tell!("rollcall: {bad} of these must be put right");
             Ok(ExitCode::FAILURE)
         }
     }

@@ -10,6 +10,7 @@ use rollcall_schemas::ids::{AppId, ErasureId};
 use uuid::Uuid;
 
 use super::audit::trusted;
+use super::out::{say, tell};
 use super::{Data, Failure, runtime};
 use crate::audit::erasure;
 use crate::audit::report::verify::{Verdict, verify};
@@ -158,7 +159,7 @@ pub(super) fn run(task: Task) -> Result<ExitCode, Failure> {
         Task::Report { app, erasure, form, data } => with_engine(&data, async |engine, keeper| {
             let row = ledger_row(engine, &app, erasure).await?;
             let issued = issue::newest(keeper, engine.vault().as_ref(), row.erasure, engine.now()).await?;
-            println!(
+            say!(
                 "{}",
                 match form {
                     Form::Report => issued.envelope,
@@ -236,7 +237,7 @@ async fn ledger_row(engine: &Engine, app: &AppId, erasure: Uuid) -> Result<Erasu
 fn print(erasure: &Erasure) {
     let Erasure { erasure: id, step, requested_at, due_at, held, .. } = erasure;
     let held = if *held { "\theld" } else { "" };
-    println!(
+    say!(
         "{}\t{}\trequested {}\tdue {}{held}",
         id.0,
         step.as_str(),
@@ -261,10 +262,10 @@ fn tell(verdict: &Verdict) {
         Verdict::Final(report) | Verdict::NotFinal(report) => {
             let about = &report.erasure;
             let word = if matches!(verdict, Verdict::Final(_)) { "final" } else { "valid, but not final" };
-            println!("{word}: erasure {} of subject {} of {}", about.id.0, about.subject.0, about.app);
-            println!("requested {}, report {} of {}", about.requested_at, report.number, report.issued_at);
+            say!("{word}: erasure {} of subject {} of {}", about.id.0, about.subject.0, about.app);
+            say!("requested {}, report {} of {}", about.requested_at, report.number, report.issued_at);
         }
-        Verdict::Tampered(reason) => eprintln!("rollcall: the report is not to be believed: {reason}"),
-        Verdict::Undecidable(reason) => eprintln!("rollcall: it cannot be decided: {reason}"),
+        Verdict::Tampered(reason) => tell!("rollcall: the report is not to be believed: {reason}"),
+        Verdict::Undecidable(reason) => tell!("rollcall: it cannot be decided: {reason}"),
     }
 }

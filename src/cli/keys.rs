@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
+use super::out::say;
 use super::{Failure, KeysTask};
 use chrono::SecondsFormat;
 
@@ -17,8 +18,8 @@ pub(super) fn run(task: &KeysTask) -> Result<ExitCode, Failure> {
             let data = data.open()?;
             let added = data.vault.add_signer()?;
             let verifiers = tree::verifiers(data.vault.as_ref());
-            println!("signing key {} is added: {}", added.id, verifiers.last().ok_or("there is no key")?);
-            println!("reports and checkpoints are signed by it as well; publish it before you retire another");
+            say!("signing key {} is added: {}", added.id, verifiers.last().ok_or("there is no key")?);
+            say!("reports and checkpoints are signed by it as well; publish it before you retire another");
         }
         KeysTask::RetireSigner { number, data } => {
             if !data.open()?.vault.retire_signer(*number)? {
@@ -26,19 +27,19 @@ pub(super) fn run(task: &KeysTask) -> Result<ExitCode, Failure> {
                     format!("signing key {number} does not exist, or is the last one; add another first").into()
                 );
             }
-            println!("signing key {number} signs no more");
+            say!("signing key {number} signs no more");
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn show(vault: &dyn Vault) -> Result<(), Failure> {
-    println!("finality class: {}", vault.finality().class().letter());
-    println!("root cell:      {}", vault.cell());
-    println!("generation:     {}", vault.generation());
-    println!("last rotation:  {}", vault.last_rotation()?.to_rfc3339_opts(SecondsFormat::Secs, true));
+    say!("finality class: {}", vault.finality().class().letter());
+    say!("root cell:      {}", vault.cell());
+    say!("generation:     {}", vault.generation());
+    say!("last rotation:  {}", vault.last_rotation()?.to_rfc3339_opts(SecondsFormat::Secs, true));
     for (signer, verifier) in vault.signers().iter().zip(tree::verifiers(vault)) {
-        println!("signing key {}:  {verifier}{}", signer.id, if signer.retired { "  (retired)" } else { "" });
+        say!("signing key {}:  {verifier}{}", signer.id, if signer.retired { "  (retired)" } else { "" });
     }
     Ok(())
 }
@@ -46,6 +47,6 @@ fn show(vault: &dyn Vault) -> Result<(), Failure> {
 fn rotate(vault: &dyn Vault) -> Result<(), Failure> {
     let began = Instant::now();
     let Rotated { generation_before, generation_after } = vault.rotate()?;
-    println!("rotated generation {generation_before} -> {generation_after} in {:.2?}", began.elapsed());
+    say!("rotated generation {generation_before} -> {generation_after} in {:.2?}", began.elapsed());
     Ok(())
 }

@@ -23,6 +23,7 @@ mod doctor;
 mod erasure;
 mod keys;
 mod models;
+pub(crate) mod out;
 mod recover;
 mod replay;
 mod serve;
@@ -30,6 +31,7 @@ pub mod wiring;
 
 use crate::database::Database;
 use config::AppSpec;
+use out::tell;
 use wiring::{CellSpec, DataDir, KeyOptions, LogPlace, Place};
 
 /// Event-sourced user management for chat and community apps.
@@ -333,10 +335,14 @@ pub fn main() -> ExitCode {
         Task::Verify { data } => models::verify(&data),
         Task::Bench(options) => crate::bench::run(&options).map_err(Into::into),
     };
+    let result = result.and_then(|code| match out::unprinted() {
+        Some(error) => Err(format!("not all of it could be printed: {error}").into()),
+        None => Ok(code),
+    });
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("rollcall: {error}");
+            tell!("rollcall: {error}");
             ExitCode::FAILURE
         }
     }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use indicatif::{ProgressBar, ProgressStyle};
 use rollcall_projections::{ALL, Projection};
 
+use super::out::{say, tell};
 use super::{Data, Failure, runtime};
 use crate::engine::beside::Progress;
 use crate::engine::rebuild;
@@ -26,9 +27,9 @@ pub(super) fn rebuild(model: &str, data: &Data) -> Result<ExitCode, Failure> {
     let held = runtime()?.block_on(data.rebuild(&models, Progress { events: &events, rows: &rows }))?;
     rows_bar.finish_and_clear();
     bar.finish_and_clear();
-    println!("rebuilt {model} from {} events", data.log.head());
+    say!("rebuilt {model} from {} events", data.log.head());
     if let Some(held) = held {
-        println!("a live read model was held for {} ms at most while another took its place", held.as_millis());
+        say!("a live read model was held for {} ms at most while another took its place", held.as_millis());
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -50,7 +51,7 @@ pub(super) fn verify(data: &Data) -> Result<ExitCode, Failure> {
     let mut sound = true;
     for model in verified {
         let word = if model.equal { "equal" } else { "DIFFERENT" };
-        println!("{}\t{word}\tparked {}", model.name, model.parked);
+        say!("{}\t{word}\tparked {}", model.name, model.parked);
         sound &= model.equal && model.parked == 0;
     }
     if sound {
@@ -84,6 +85,6 @@ pub(super) fn show(bar: &ProgressBar, done: u64, all: u64) {
     // Without a terminal there is no bar: a plain line now and then.
     if bar.is_hidden() && done != before && (done == all || done / EVERY != before / EVERY) {
         let of = bar.message();
-        eprintln!("{done} of {all} {of}, {:.0}/s, {} s left", bar.per_sec(), bar.eta().as_secs());
+        tell!("{done} of {all} {of}, {:.0}/s, {} s left", bar.per_sec(), bar.eta().as_secs());
     }
 }

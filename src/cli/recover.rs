@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use rollcall_projections::ALL;
 
 use super::models::{progress_bar, show};
+use super::out::say;
 use super::{Data, Failure, runtime};
 use crate::audit::merkle;
 use crate::audit::{erasure, recovery};
@@ -32,8 +33,8 @@ pub(super) fn run(data: &Data) -> Result<ExitCode, Failure> {
         Ok::<_, Failure>(erased)
     });
     service.stop();
-    println!("recovered {found} events; {} were added, {} erasures hold", data.log.head() - found, erased?);
-    println!("what the log had more is lost; a checkpoint that was signed for it will not match this log");
+    say!("recovered {found} events; {} were added, {} erasures hold", data.log.head() - found, erased?);
+    say!("what the log had more is lost; a checkpoint that was signed for it will not match this log");
     Ok(ExitCode::SUCCESS)
 }
 

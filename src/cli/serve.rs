@@ -11,6 +11,7 @@ use rollcall_schemas::plain::{Environment, Plan};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::config::{AppSpec, FileCell, FileDatabase};
+use super::out::say;
 use super::wiring::{DataDir, Place};
 use super::{Failure, ServeArgs, apps, config, runtime};
 use crate::engine::Engine;
@@ -127,7 +128,7 @@ async fn prepare_apps(engine: &Arc<Engine>, specs: &[AppSpec], address: SocketAd
     for spec in specs {
         if engine.app(spec.key.as_str()).is_none() {
             apps::create(engine, spec).await?;
-            println!("created app {} ({})", spec.key, apps::environment_word(spec.environment));
+            say!("created app {} ({})", spec.key, apps::environment_word(spec.environment));
         }
     }
     if engine.apps().is_empty() {
@@ -145,11 +146,11 @@ async fn prepare_apps(engine: &Arc<Engine>, specs: &[AppSpec], address: SocketAd
 
 fn print_first_session(spec: &AppSpec, address: SocketAddr) {
     let AppSpec { key, secret, .. } = spec;
-    println!("created a development app (this secret is shown once, keep it):");
-    println!("  App-Key:    {key}");
-    println!("  App-Secret: {secret}");
-    println!("try it:");
-    println!(
+    say!("created a development app (this secret is shown once, keep it):");
+    say!("  App-Key:    {key}");
+    say!("  App-Secret: {secret}");
+    say!("try it:");
+    say!(
         "  S={secret}; N=$RANDOM; T=$(date +%s%3N); curl -s http://{address}/user/getToken.json -H 'App-Key: {key}' \
          -H \"Nonce: $N\" -H \"Timestamp: $T\" -H \"Signature: $(printf '%s' \"$S$N$T\" | sha1sum | cut -c1-40)\" \
          -d 'userId=ada&name=Ada'"

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Output;
 
-use super::{one_sentence, text};
+use super::{one_sentence, path, rollcall, text};
 use crate::support::service::signature;
 use crate::support::{App, Reply, Service};
 
@@ -131,4 +131,24 @@ fn settings_of_an_app_hold_after_they_are_set_and_what_is_not_given_stays() {
     service.post(APP, "/user/profile/set.json", &profile).ok();
     let add = [("userId", "ada"), ("targetId", "bob"), ("optType", "1")];
     service.post(APP, "/friend/add.json", &add).refused(400, 25471);
+}
+
+#[test]
+fn what_is_printed_to_nobody_is_no_error_and_what_cannot_be_printed_is_one() {
+    let mut service = Service::start(&[APP]);
+    service.stop();
+    let create = |key: &str| {
+        let mut command = rollcall(&["apps", "create", "--key", key, "--data-dir", path(service.data())]);
+        command.env("ROLLCALL_LOG", "warn");
+        command
+    };
+    let (reader, nobody_reads) = std::io::pipe().unwrap();
+    drop(reader);
+    let created = create("one").stdout(nobody_reads).output().unwrap();
+    assert!(created.status.success(), "{}", text(&created.stderr));
+    assert_eq!(text(&created.stderr), "");
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    one_sentence(&create("two").stdout(full).output().unwrap(), &["printed", "No space left"]);
+    let listed = ended_well(&service.command(&["apps", "list"]));
+    assert!(listed.contains("one\t") && listed.contains("two\t"), "{listed}");
 }
