@@ -231,3 +231,6 @@ impl Waiting {
         self.answer(answer);
     }
 }
+
+#[cfg(test)]
+mod tests;
