@@ -17,7 +17,7 @@ use crate::privacy::Vault;
 
 /// Most events applied as one batch: large, for nobody waits for a single one. Four are in memory at a time: one
 /// is read, one prepared, one ready, and one applied.
-const BULK_BATCH_MAX: usize = 4_000;
+const BULK_BATCH_MAX: usize = 20_000;
 const PARKED_MAX: u32 = 10_000;
 
 /// A read model compared with its rebuild.
