@@ -16,7 +16,7 @@ use crate::eventlog::tail::Tail;
 use crate::eventlog::{Append, Idempotency};
 
 /// Most batches committed together.
-const TOGETHER_MAX: usize = 16;
+const TOGETHER_MAX: usize = 64;
 const HEADS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add((1 << 17) - 1);
 
 const HEAD: &str = "select coalesce(max(position), 0) from event";
