@@ -246,11 +246,9 @@ fn measure(
 
 fn print(what: &str, measured: &Measured, ratio: Option<(&str, f64)>) {
     let Measured { rate, p50, p99, failed, .. } = measured;
-    print!("{what:<44} {rate:>10.0}/s  p50 {:>8.2?}  p99 {:>8.2?}", p50, p99);
-    if let Some((of, ratio)) = ratio {
-        print!("  = {ratio:.2} × {of}");
-    }
-    say!("{}", if *failed > 0 { format!("  ({failed} not answered 200)") } else { String::new() });
+    let ratio = ratio.map_or_else(String::new, |(of, ratio)| format!("  = {ratio:.2} × {of}"));
+    let failed = if *failed > 0 { format!("  ({failed} not answered 200)") } else { String::new() };
+    say!("{what:<44} {rate:>10.0}/s  p50 {p50:>8.2?}  p99 {p99:>8.2?}{ratio}{failed}");
 }
 
 /// Log and read models where the options say, and the rest in a directory.

@@ -191,7 +191,7 @@ fn drill(app: &AppId, data: &Data) -> Result<ExitCode, Failure> {
         Ok(())
     })?;
     let verdict = verdict.ok_or("the drill's erasure is not in the ledger")?;
-    tell(&verdict);
+    announce(&verdict);
     Ok(ExitCode::from(verdict.exit_code()))
 }
 
@@ -253,11 +253,11 @@ fn offline(path: &Path, keys: &[String]) -> Result<ExitCode, Failure> {
         Ok((report, trusted)) => verify(&report, &trusted),
         Err(error) => Verdict::Undecidable(error.to_string()),
     };
-    tell(&verdict);
+    announce(&verdict);
     Ok(ExitCode::from(verdict.exit_code()))
 }
 
-fn tell(verdict: &Verdict) {
+fn announce(verdict: &Verdict) {
     match verdict {
         Verdict::Final(report) | Verdict::NotFinal(report) => {
             let about = &report.erasure;

@@ -315,6 +315,9 @@ fn permission(text: &str) -> Result<FriendPermission, String> {
     }
 }
 
+/// `EX_IOERR` of `sysexits.h`: no code by which a command tells what it found, such as 1 for a report that was tampered with.
+const UNPRINTED: u8 = 74;
+
 /// Runs the command line; prints one sentence and answers failure when it cannot.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -335,12 +338,14 @@ pub fn main() -> ExitCode {
         Task::Verify { data } => models::verify(&data),
         Task::Bench(options) => crate::bench::run(&options).map_err(Into::into),
     };
-    let result = result.and_then(|code| match out::unprinted() {
-        Some(error) => Err(format!("not all of it could be printed: {error}").into()),
-        None => Ok(code),
-    });
     match result {
-        Ok(code) => code,
+        Ok(code) => match out::unprinted() {
+            None => code,
+            Some(error) => {
+                tell!("rollcall: not all of it could be printed: {error}");
+                ExitCode::from(UNPRINTED)
+            }
+        },
         Err(error) => {
             tell!("rollcall: {error}");
             ExitCode::FAILURE

@@ -1,9 +1,9 @@
 //! `rollcall replay`: the past of a stopped data directory, from a copy of its log.
 //!
 //! The answer is one JSON document on standard output, the same bytes whenever the same is asked of the same log. It ends
-//! with 0 when it answered, 1 when it could not, 2 when it was not asked properly, and 3 when it explained a refusal.
+//! with 0 when it answered, 1 when it could not, 2 when it was not asked properly, 3 when it explained a refusal, and
+//! 74 when the answer could not be printed.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::str::FromStr;
 
@@ -13,6 +13,7 @@ use rollcall_schemas::ids::AppId;
 use serde::Serialize;
 
 use super::models::{progress_bar, show};
+use super::out::say;
 use super::wiring::Copy;
 use super::{Data, Failure, runtime};
 use crate::audit::as_of::{
@@ -130,7 +131,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     });
     bar.finish_and_clear();
     let (text, code) = answered?;
-    writeln!(std::io::stdout().lock(), "{text}")?;
+    say!("{text}");
     Ok(code)
 }
 

@@ -148,7 +148,9 @@ fn what_is_printed_to_nobody_is_no_error_and_what_cannot_be_printed_is_one() {
     assert!(created.status.success(), "{}", text(&created.stderr));
     assert_eq!(text(&created.stderr), "");
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    one_sentence(&create("two").stdout(full).output().unwrap(), &["printed", "No space left"]);
+    let unprinted = create("two").stdout(full).output().unwrap();
+    one_sentence(&unprinted, &["printed", "No space left"]);
+    assert_eq!(unprinted.status.code(), Some(74), "none by which a command tells what it found");
     let listed = ended_well(&service.command(&["apps", "list"]));
     assert!(listed.contains("one\t") && listed.contains("two\t"), "{listed}");
 }
