@@ -30,7 +30,7 @@ cargo fmt --all --check
 # A workspace of its own, which is not built here.
 cargo fmt --manifest-path benches/peers/Cargo.toml --check
 cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
-RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
+RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --all-features --locked
 if command -v cargo-deny >/dev/null 2>&1; then
   cargo deny check bans licenses sources
 fi

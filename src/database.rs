@@ -74,13 +74,13 @@ pub enum Error {
 
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
-        Self::Refused(told(&error))
+        Self::Refused(describe(&error))
     }
 }
 
 /// What a server's error says, in one line. Never a value: the detail of a violated constraint is left out.
 #[must_use]
-pub fn told(error: &tokio_postgres::Error) -> String {
+pub fn describe(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         Some(db) => format!("{} (SQLSTATE {})", db.message(), db.code().code()),
         None => {
@@ -183,7 +183,7 @@ impl Connect for OnOneRuntime {
             };
             let driven = runtime.spawn(async move {
                 if let Err(error) = connection.await {
-                    tracing::debug!(error = told(&error), "a connection to the database ended");
+                    tracing::debug!(error = describe(&error), "a connection to the database ended");
                 }
             });
             Ok((client, driven))
@@ -259,7 +259,7 @@ fn tls(roots: Option<&str>) -> Result<MakeRustlsConnect, Error> {
             store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::Address(error.to_string()))?
@@ -283,7 +283,7 @@ impl Database {
                     Ok(AsyncMessage::Notification(said)) => heard.iter().for_each(|heard| heard(said.payload())),
                     Ok(_) => {}
                     Err(error) => {
-                        tracing::debug!(error = told(&error), "a connection to the database ended");
+                        tracing::debug!(error = describe(&error), "a connection to the database ended");
                         return;
                     }
                 }

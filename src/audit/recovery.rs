@@ -11,7 +11,7 @@ use crate::domain::Command;
 use crate::domain::command::ErasureStep;
 use crate::domain::erasure::Step;
 use crate::engine::{Caller, Engine, Error};
-use crate::privacy::Doomed;
+use crate::privacy::KeysToDestroy;
 
 const PAGE: u32 = 500;
 
@@ -27,7 +27,7 @@ pub async fn reapply_erasures(engine: &Engine) -> Result<u32, Error> {
             return Ok(done);
         }
         for (number, destruction) in destructions {
-            let Doomed { erasure, app, subject, classes, operation } = destruction.doomed;
+            let KeysToDestroy { erasure, app, subject, classes, operation } = destruction.keys_to_destroy;
             let scope = if classes.contains(&Class::Identity) { Scope::Forget } else { Scope::Deactivate };
             let step = Step::Begin(scope, operation);
             let caller = Caller::internal(app, Actor::Operator);

@@ -63,7 +63,7 @@ impl Pairs {
     }
 }
 
-/// Registers in two databases in turn, in slices of `seconds`; in the second one, foreign transactions are open for so
+/// Registers in two databases in leadership, in slices of `seconds`; in the second one, foreign transactions are open for so
 /// long. Both have as much in them and share the server, its disk and its moods.
 pub(super) fn measure(options: &Options, databases: [&Database; 2], runtime: &Runtime) -> Result<(), Error> {
     let [without, with] = databases;

@@ -19,7 +19,7 @@ use crate::cli::wiring::{CellSpec, DataDir, KeyOptions, LogPlace, Place};
 use crate::database::Database;
 use crate::domain::values::{Name, UserId};
 use crate::domain::{Command, Person, app};
-use crate::engine::beside::Progress;
+use crate::engine::rebuild_live::Progress;
 use crate::engine::{Caller, Engine};
 use crate::http;
 

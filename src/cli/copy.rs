@@ -53,7 +53,7 @@ fn copy_log(place: &Place, to: &LogPlace, data: &Data) -> Result<(), Failure> {
         return Err("source and target are the same".into());
     }
     let from = data.open()?;
-    let target = from.beside(to.clone())?;
+    let target = from.in_place(to.clone())?;
     let runtime = runtime()?;
     let bar = progress_bar("events");
     let progress = |done, all| show(&bar, done, all);

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use postgres::types::Type;
 use postgres::{Client, Row};
 
-#[cfg(feature = "vault-transit")]
 use super::out::{say, tell};
+#[cfg(feature = "vault-transit")]
 use super::wiring::CellSpec;
 use super::wiring::{KeyOptions, LogPlace};
 use super::{Data, Failure};

@@ -8,8 +8,8 @@ use rollcall_projections::{ALL, Projection};
 
 use super::out::{say, tell};
 use super::{Data, Failure, runtime};
-use crate::engine::beside::Progress;
 use crate::engine::rebuild;
+use crate::engine::rebuild_live::Progress;
 
 pub(super) fn rebuild(model: &str, data: &Data) -> Result<ExitCode, Failure> {
     let models: Vec<&'static dyn Projection> = match model {

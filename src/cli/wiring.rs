@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rollcall_projections::Projection;
-use rollcall_projections::store::{BuildTurn, ReadStore, Shadow};
+use rollcall_projections::store::{BuildLock, ReadStore, Shadow};
 
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
 use crate::audit::tree::{self, Keeper};
 use crate::database::{self, Database};
-use crate::engine::beside::{self, Progress, Scratch};
+use crate::engine::rebuild_live::{self, Progress, Scratch};
 use crate::engine::start::{self, Ports, Service};
 use crate::engine::{Limits, projector, rebuild};
 #[cfg(feature = "kurrentdb")]
@@ -272,31 +272,31 @@ impl DataDir {
         models: &[&'static dyn Projection],
         progress: Progress<'_>,
     ) -> Result<Option<Duration>, Error> {
-        let Some(turn) = self.build_turn().await? else {
+        let Some(build_lock) = self.build_lock().await? else {
             rebuild::rebuild(&self.log, &self.vault, &self.read, models, progress.events).await?;
             return Ok(None);
         };
         // What the service had not applied when it stopped: the new one takes the place of a live one that is as far.
         rebuild::catch_up(&self.log, &self.vault, &self.read, models, progress.events).await?;
-        self.build_beside(turn, models, progress).await.map(Some)
+        self.rebuild_live(build_lock, models, progress).await.map(Some)
     }
 
-    /// Waits for the turn to build, where the read models are on a server.
-    async fn build_turn(&self) -> Result<Option<BuildTurn>, Error> {
+    /// Waits for the lock to build read models, where the read models are on a server.
+    async fn build_lock(&self) -> Result<Option<BuildLock>, Error> {
         match &self.database {
-            Some(database) => Ok(Some(BuildTurn::wait(database.pool(SHADOW_MAX)?).await?)),
+            Some(database) => Ok(Some(BuildLock::wait(database.pool(SHADOW_MAX)?).await?)),
             None => Ok(None),
         }
     }
 
-    async fn build_beside(
+    async fn rebuild_live(
         &self,
-        turn: BuildTurn,
+        build_lock: BuildLock,
         models: &[&'static dyn Projection],
         progress: Progress<'_>,
     ) -> Result<Duration, Error> {
-        let (shadow, scratch) = (Shadow::open(turn, models).await?, Scratch::of(&self.path));
-        Ok(beside::build(&self.log, &self.vault, &self.read, &shadow, models, &scratch, progress).await?)
+        let (shadow, scratch) = (Shadow::open(build_lock, models).await?, Scratch::of(&self.path));
+        Ok(rebuild_live::build(&self.log, &self.vault, &self.read, &shadow, models, &scratch, progress).await?)
     }
 
     fn outdated(&self) -> Vec<&'static dyn Projection> {
@@ -307,14 +307,14 @@ impl DataDir {
     /// Builds what another version of the program has left in another shape, unless another node does.
     async fn build_outdated(&self) -> Result<(), Error> {
         if !self.outdated().is_empty()
-            && let Some(turn) = self.build_turn().await?
+            && let Some(build_lock) = self.build_lock().await?
         {
             self.read.refresh().await?;
             let outdated = self.outdated();
             if !outdated.is_empty() {
                 let names: Vec<_> = outdated.iter().map(|model| model.name()).collect();
                 tracing::info!(models = names.join(", "), "read models of another version are built anew");
-                self.build_beside(turn, &outdated, Progress { events: &|_, _| {}, rows: &|_, _| {} }).await?;
+                self.rebuild_live(build_lock, &outdated, Progress { events: &|_, _| {}, rows: &|_, _| {} }).await?;
             }
         }
         // What is left is of a rebuild that was cut short and not taken up again.
@@ -325,11 +325,11 @@ impl DataDir {
     ///
     /// # Errors
     /// They cannot be opened, or hold the values of another vault.
-    pub fn beside(&self, log: LogPlace) -> Result<Beside, Error> {
+    pub fn in_place(&self, log: LogPlace) -> Result<OtherStores, Error> {
         let place = Place { dir: self.path.clone(), keys: KeyOptions::default(), log };
         let background = place.background()?;
         let (log, read) = place.stores(self.vault.id(), &background)?;
-        Ok(Beside { log, read, _background: background })
+        Ok(OtherStores { log, read, _background: background })
     }
 
     /// Keeps a copy of the signed checkpoint there, and compares the log with it at the start.
@@ -384,7 +384,7 @@ impl DataDir {
 }
 
 /// Log and read models in another place than those of the data directory.
-pub struct Beside {
+pub struct OtherStores {
     /// The log.
     pub log: Arc<dyn EventLog>,
     /// The read models.

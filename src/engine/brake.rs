@@ -7,6 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use chrono::{DateTime, Duration, Utc};
 use rollcall_schemas::ids::AppId;
 
+use super::{Caller, Engine, Error};
+use crate::domain::Command;
+
 const WINDOW: Duration = Duration::seconds(60);
 
 /// Erasures requested within the last minute, by app. It is kept in memory: a restart begins a new minute.
@@ -51,6 +54,26 @@ pub(super) fn check(
     let oldest = within.map(|(at, _)| *at).next().unwrap_or(now);
     let wait = (oldest + WINDOW - now).num_seconds().clamp(1, WINDOW.num_seconds());
     Err(u32::try_from(wait).unwrap_or(60))
+}
+
+impl Engine {
+    pub(super) async fn brake(&self, caller: &Caller, command: &Command) -> Result<(), Error> {
+        let (Command::Deactivate(who, _) | Command::Forget(who, _)) = command else { return Ok(()) };
+        let max = self.apps.get(caller.app.as_str()).map_or(0, |app| app.settings.erasures_per_minute_max);
+        if caller.overrides_brake {
+            return Ok(());
+        }
+        let erasures = u32::try_from(who.len()).unwrap_or(u32::MAX);
+        let (now, braked) = (self.clock.now(), |seconds| Error::Braked { seconds });
+        if self.nodes.are_there && max > 0 {
+            // What other nodes were asked; this one's memory knows what is on its way here.
+            self.all_applied().await?;
+            let newest = rollcall_projections::erasure_ledger::page(&self.read, &caller.app, None, max).await?;
+            let requested: Vec<_> = newest.iter().rev().map(|erasure| (erasure.requested_at, 1)).collect();
+            check(&requested, erasures, max, now).map_err(braked)?;
+        }
+        self.brake.take(&caller.app, erasures, max, now).map_err(braked)
+    }
 }
 
 #[cfg(test)]

@@ -17,9 +17,9 @@ use crate::eventlog::{self, Append, Assert, EventLog, Idempotency, Item, Outcome
 use crate::privacy::{Tag, Vault};
 
 /// Most sealed batches appended together.
-const TOGETHER_MAX: usize = 64;
+const BATCHES_MAX: usize = 64;
 /// Most appends on their way at once.
-const FLIGHTS_MAX: usize = 2;
+const IN_FLIGHT_MAX: usize = 2;
 
 /// A sealed command that waits to be durable.
 struct Waiting {
@@ -97,7 +97,7 @@ fn seal(vault: &dyn Vault, decided: &mut Decided) -> Result<Item, journal::SealE
 }
 
 /// Commands whose append came to an end, and to which.
-type Landed = (Vec<Waiting>, Result<Vec<Outcome>, eventlog::Error>);
+type Completed = (Vec<Waiting>, Result<Vec<Outcome>, eventlog::Error>);
 
 /// Who is told what was appended, beside those who asked for it.
 pub(super) struct Answering {
@@ -111,28 +111,28 @@ pub(super) struct Answering {
 /// together. While the log works on one append, the next one is sent once it is as large: smaller ones cost more than the
 /// log's waiting for them does.
 pub(super) async fn append_all(mut sealed: mpsc::Receiver<SealedBatch>, log: &dyn EventLog, answering: &Answering) {
-    let mut waiting = Vec::with_capacity(TOGETHER_MAX);
-    let (mut flying, mut last, mut is_open) = (FuturesOrdered::new(), 0, true);
-    while is_open || !flying.is_empty() || !waiting.is_empty() {
-        let room = TOGETHER_MAX - waiting.len();
+    let mut waiting = Vec::with_capacity(BATCHES_MAX);
+    let (mut in_flight, mut last, mut is_open) = (FuturesOrdered::new(), 0, true);
+    while is_open || !in_flight.is_empty() || !waiting.is_empty() {
+        let room = BATCHES_MAX - waiting.len();
         tokio::select! {
             biased;
-            Some(landed) = flying.next() => land(landed, &mut flying, answering).await,
+            Some(completed) = in_flight.next() => complete(completed, &mut in_flight, answering).await,
             more = sealed.recv_many(&mut waiting, room), if is_open && room > 0 => is_open = more > 0,
             // All that was sealed waits already.
             else => {}
         }
         let size = waiting.iter().map(|batch| batch.items.len()).sum();
-        if flying.is_empty() || flying.len() < FLIGHTS_MAX && size >= last {
+        if in_flight.is_empty() || in_flight.len() < IN_FLIGHT_MAX && size >= last {
             last = size;
             let (items, whose, unsealed) = of_this_epoch(&mut waiting, answering);
             if !items.is_empty() {
                 crash_point::reach("append.before");
-                flying.push_back(async move { (whose, log.append(items).await) });
+                in_flight.push_back(async move { (whose, log.append(items).await) });
             }
             if !unsealed.is_empty() {
-                begin_again(vec![], &mut flying, answering).await;
-                tell(unsealed);
+                start_new_epoch(vec![], &mut in_flight, answering).await;
+                reply_all(unsealed);
             }
         }
     }
@@ -149,40 +149,44 @@ fn of_this_epoch(batches: &mut Vec<SealedBatch>, answering: &Answering) -> (Vec<
             unsealed.extend(batch.unsealed);
         } else {
             batch.waiting.into_iter().for_each(|waiting| waiting.answer(Answer::Conflict));
-            tell(batch.unsealed);
+            reply_all(batch.unsealed);
         }
     }
     (items, waiting, unsealed)
 }
 
 /// Answers what is durable, in this epoch where all of it is.
-async fn land(landed: Landed, flying: &mut (impl Stream<Item = Landed> + Unpin), answering: &Answering) {
-    let is_durable = match &landed.1 {
+async fn complete(
+    completed: Completed,
+    in_flight: &mut (impl Stream<Item = Completed> + Unpin),
+    answering: &Answering,
+) {
+    let is_durable = match &completed.1 {
         Ok(outcomes) => outcomes.iter().all(|outcome| matches!(outcome, Outcome::Appended { .. })),
         Err(_) => false,
     };
     if is_durable {
-        answer(landed, answering);
+        answer(completed, answering);
     } else {
-        begin_again(vec![landed], flying, answering).await;
+        start_new_epoch(vec![completed], in_flight, answering).await;
     }
 }
 
 /// Begins another epoch: not before all that was decided in this one has come to its end, for whoever loads a state in the
 /// new epoch must not be overtaken by it.
-async fn begin_again(
-    mut landed: Vec<Landed>,
-    flying: &mut (impl Stream<Item = Landed> + Unpin),
+async fn start_new_epoch(
+    mut completed: Vec<Completed>,
+    in_flight: &mut (impl Stream<Item = Completed> + Unpin),
     answering: &Answering,
 ) {
-    while let Some(last) = flying.next().await {
-        landed.push(last);
+    while let Some(last) = in_flight.next().await {
+        completed.push(last);
     }
     answering.epoch.fetch_add(1, Ordering::AcqRel);
-    landed.into_iter().for_each(|landed| answer(landed, answering));
+    completed.into_iter().for_each(|completed| answer(completed, answering));
 }
 
-fn answer((waiting, outcomes): Landed, answering: &Answering) {
+fn answer((waiting, outcomes): Completed, answering: &Answering) {
     match outcomes {
         Ok(outcomes) => {
             crash_point::reach("append.durable");
@@ -201,16 +205,16 @@ fn answer((waiting, outcomes): Landed, answering: &Answering) {
     }
 }
 
-fn tell(unsealed: Unsealed) {
+fn reply_all(unsealed: Unsealed) {
     for (submitter, answer) in unsealed {
-        // A submitter that has gone away does not want to know.
+        // The caller may have gone away; its answer is dropped.
         let _ = submitter.send(answer);
     }
 }
 
 impl Waiting {
     fn answer(self, answer: Answer) {
-        // A submitter that has gone away does not want to know.
+        // The caller may have gone away; its answer is dropped.
         let _ = self.answer.send(answer);
     }
 

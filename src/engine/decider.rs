@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::clock::Clock;
 use super::directory::Hold;
-use super::nodes::Elsewhere;
+use super::nodes::ForeignAppends;
 use crate::domain::{self, Command, Context, Decision, Refusal, Reply, State, World};
 use crate::privacy::Tag;
 
@@ -225,20 +225,20 @@ pub(super) fn run(
     epoch: &AtomicU64,
     clock: &Clock,
     limits: Limits,
-    elsewhere: &Elsewhere,
-    breathe: &dyn Fn(),
+    foreign_appends: &ForeignAppends,
+    apply_back_pressure: &dyn Fn(),
 ) {
     let mut cache = Cache::new();
     let mut believed = epoch.load(Ordering::Acquire);
     let mut taken = Vec::with_capacity(limits.batch_max);
     while commands.blocking_recv_many(&mut taken, limits.batch_max) > 0 {
-        breathe();
+        apply_back_pressure();
         let current = epoch.load(Ordering::Acquire);
         if current != believed {
             cache = Cache::new();
             believed = current;
         }
-        elsewhere.take().iter().for_each(|(stream, revision)| cache.learn(stream, *revision));
+        foreign_appends.take().iter().for_each(|(stream, revision)| cache.learn(stream, *revision));
         let stopping = taken.iter().any(Option::is_none);
         let decided: Vec<_> =
             taken.drain(..).flatten().filter_map(|submitted| decide(&mut cache, believed, submitted, clock)).collect();
@@ -281,7 +281,7 @@ fn decide(cache: &mut Cache, believed: u64, mut submitted: Submitted, clock: &Cl
             Some(Decided { metadata, now: context.now, appends, asserts, reply, holds, forgets, guard, answer })
         }
         Err(answer) => {
-            // A submitter that has gone away does not want to know.
+            // The caller may have gone away; its answer is dropped.
             let _ = submitted.answer.send(answer);
             None
         }

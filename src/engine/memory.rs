@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::apps::Apps;
 use super::journal;
-use super::nodes::Elsewhere;
+use super::nodes::ForeignAppends;
 use super::projector::{Error, Projector};
 use super::restricted::Restricted;
 
@@ -20,7 +20,7 @@ pub(super) struct Memory {
     pub(super) restricted: Arc<Restricted>,
     pub(super) apps: Arc<Apps>,
     /// Where other nodes append too, what they appended to.
-    pub(super) elsewhere: Option<Arc<Elsewhere>>,
+    pub(super) foreign_appends: Option<Arc<ForeignAppends>>,
     /// Told of erasures that another node has taken.
     pub(super) erasures: Arc<Notify>,
     pub(super) followed: AtomicU64,
@@ -44,9 +44,9 @@ impl Memory {
             let events = projector.log.read_all(followed, left.min(BATCH_MAX)).await?;
             let Some(last) = events.last() else { break };
             for raw in &events {
-                if let Some(elsewhere) = &self.elsewhere {
+                if let Some(foreign_appends) = &self.foreign_appends {
                     if let Ok(stream) = raw.stream.parse() {
-                        elsewhere.saw(stream, raw.revision);
+                        foreign_appends.saw(stream, raw.revision);
                     }
                     if raw.name == "erasure.requested" {
                         self.erasures.notify_one();

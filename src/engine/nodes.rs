@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rollcall_schemas::stream::Stream;
 use tokio::sync::Mutex;
 
-use super::turn::Turn;
+use super::leadership::Leadership;
 use crate::eventlog::{Error, EventLog};
 
 /// The other nodes, as this one has to reckon with them.
 pub(super) struct Nodes {
     /// Whether there may be any.
     pub(super) are_there: bool,
-    /// Whose turn it is.
-    pub(super) turn: Turn,
+    /// Whose leadership it is.
+    pub(super) leadership: Leadership,
     /// Questions to the log that were begun.
     begun: AtomicU64,
     /// The number of the last question that was answered, and its answer.
@@ -22,8 +22,8 @@ pub(super) struct Nodes {
 }
 
 impl Nodes {
-    pub(super) fn new(are_there: bool, turn: Turn) -> Self {
-        Self { are_there, turn, begun: AtomicU64::new(0), answered: Mutex::default() }
+    pub(super) fn new(are_there: bool, leadership: Leadership) -> Self {
+        Self { are_there, leadership, begun: AtomicU64::new(0), answered: Mutex::default() }
     }
 
     /// Position of the log's last event, as of this call. One question serves all who ask before it is put.
@@ -45,12 +45,12 @@ impl Nodes {
 /// What was appended lately, by whichever node: a state that is older than that is not believed any more. To miss some of
 /// it costs a conflict, no more.
 #[derive(Default)]
-pub(super) struct Elsewhere(std::sync::Mutex<Vec<(Stream, u64)>>);
+pub(super) struct ForeignAppends(std::sync::Mutex<Vec<(Stream, u64)>>);
 
 /// Most that is remembered until the decider loop takes it.
 const MOVED_MAX: usize = 100_000;
 
-impl Elsewhere {
+impl ForeignAppends {
     fn moved(&self) -> std::sync::MutexGuard<'_, Vec<(Stream, u64)>> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

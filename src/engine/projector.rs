@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::directory::Directory;
 use super::journal;
+use super::leadership::Leadership;
 use super::memory::Memory;
-use super::turn::Turn;
 use crate::crash_point;
 use crate::eventlog::{self, EventLog, RawEvent};
 use crate::privacy::{self, Tag, Vault};
@@ -63,23 +63,23 @@ pub struct Projector {
     /// What every node keeps in memory of what was applied, by whichever node.
     pub(super) memory: Memory,
     /// Whether this node may apply.
-    pub(super) turn: Turn,
+    pub(super) leadership: Leadership,
     /// Who waits for the read models.
-    pub(super) hurry: Arc<Hurry>,
+    pub(super) flush_hint: Arc<FlushHint>,
 }
 
 /// Tells the projector that a query waits. While none does, it lets events gather for a moment: a transaction over
 /// many events writes each page of the read models once.
 #[derive(Default)]
-pub(super) struct Hurry {
+pub(super) struct FlushHint {
     waiting: AtomicUsize,
     called: Notify,
 }
 
 /// A query that waits, until dropped.
-pub(super) struct Waits<'h>(&'h Hurry);
+pub(super) struct Waits<'h>(&'h FlushHint);
 
-impl Hurry {
+impl FlushHint {
     pub(super) fn wait(&self) -> Waits<'_> {
         self.waiting.fetch_add(1, Ordering::AcqRel);
         self.called.notify_one();
@@ -125,8 +125,8 @@ impl Projector {
                     changed = head.wait_for(|head| *head > *self.applied.borrow()) => changed.is_ok(),
                     () = stop.cancelled() => false,
                 };
-                match (woken, self.turn.is_ours()) {
-                    (true, true) => self.hurry.gather().await,
+                match (woken, self.leadership.is_leader()) {
+                    (true, true) => self.flush_hint.gather().await,
                     // Another node applies it; when, only its checkpoint says.
                     (true, false) => tokio::time::sleep(FOLLOW_EVERY).await,
                     (false, _) => {}
@@ -140,7 +140,7 @@ impl Projector {
     }
 
     /// Waits until the read models hold what the log held at the start, whoever applies it.
-    pub(super) async fn catch_up_first(&self, turn: &Turn) -> Result<(), Error> {
+    pub(super) async fn catch_up_first(&self, leadership: &Leadership) -> Result<(), Error> {
         let head = self.log.head();
         loop {
             self.go_on().await?;
@@ -148,25 +148,25 @@ impl Projector {
                 return Ok(());
             }
             tokio::time::sleep(RETRY_AFTER).await;
-            turn.ask(&self.read).await;
+            leadership.renew(&self.read).await;
         }
     }
 
-    /// Applies what the log holds, where it is this node's turn; otherwise learns what another node applied.
+    /// Applies what the log holds, where it is this node's leadership; otherwise learns what another node applied.
     async fn go_on(&self) -> Result<(), Error> {
-        if self.turn.is_ours() {
+        if self.leadership.is_leader() {
             match self.catch_up(LIVE_BATCH_MAX).await {
                 // Another node has the lease, or a read model that was built anew has just taken its place.
-                Err(Error::Store(store::Error::Moved(_))) => self.turn.ask(&self.read).await,
+                Err(Error::Store(store::Error::Moved(_))) => self.leadership.renew(&self.read).await,
                 done => return done,
             }
         }
         self.read.refresh().await?;
-        self.told(applied(&self.read)).await
+        self.announce(applied(&self.read)).await
     }
 
     /// Tells everybody on this node how far the read models are.
-    async fn told(&self, applied: u64) -> Result<(), Error> {
+    async fn announce(&self, applied: u64) -> Result<(), Error> {
         self.memory.follow(self, applied).await?;
         self.applied.send_replace(applied);
         self.directory.settle(applied);
@@ -180,7 +180,7 @@ impl Projector {
     pub async fn catch_up(&self, batch_max: usize) -> Result<(), Error> {
         loop {
             let applied = applied(&self.read);
-            self.told(applied).await?;
+            self.announce(applied).await?;
             let raw = self.log.read_all(applied, batch_max).await?;
             if raw.is_empty() {
                 return Ok(());

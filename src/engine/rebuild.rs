@@ -9,9 +9,9 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
 use super::directory::Directory;
+use super::leadership::Leadership;
 use super::memory::Memory;
 use super::projector::{self, Error, Prepared, Projector};
-use super::turn::Turn;
 use crate::eventlog::{self, EventLog, RawEvent};
 use crate::privacy::Vault;
 
@@ -60,11 +60,11 @@ pub async fn catch_up(
     models: &[&'static dyn Projection],
     progress: &dyn Fn(u64, u64),
 ) -> Result<(), Error> {
-    let turn = Turn::default();
-    turn.ask(read).await;
-    if turn.is_ours() {
+    let leadership = Leadership::default();
+    leadership.renew(read).await;
+    if leadership.is_leader() {
         let filled = fill(log, vault, read, models, u64::MAX, progress).await;
-        turn.let_go(read).await;
+        leadership.release(read).await;
         match filled {
             // One was started meanwhile.
             Err(Error::Store(store::Error::Moved(_))) => {}
@@ -90,8 +90,8 @@ pub(super) async fn fill(
         directory: Arc::new(Directory::new(vault.clone())),
         applied: tokio::sync::watch::channel(0).0,
         memory: Memory::default(),
-        turn: Turn::default(),
-        hurry: Arc::default(),
+        leadership: Leadership::default(),
+        flush_hint: Arc::default(),
     };
     let prepare = move |raw: &[RawEvent]| projector.prepare(raw);
     apply_all(log, read, models, projector::applied_of(read, models), until, prepare, progress).await

@@ -17,11 +17,11 @@ use super::clock::Clock;
 use super::committer::Answering;
 use super::decider::{self, Limits};
 use super::directory::Directory;
+use super::leadership::Leadership;
 use super::memory::Memory;
-use super::nodes::{Elsewhere, Nodes};
-use super::projector::{Hurry, Projector};
+use super::nodes::{ForeignAppends, Nodes};
+use super::projector::{FlushHint, Projector};
 use super::restricted::Restricted;
-use super::turn::Turn;
 use super::{Engine, LAG_MAX, QUEUE_MAX, committer, projector};
 use crate::eventlog::EventLog;
 use crate::privacy::Vault;
@@ -107,11 +107,11 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
     let shared = vault.is_shared();
     let directory = Arc::new(Directory::new(vault.clone()));
     let (applied_sender, applied) = watch::channel(applied);
-    let hurry = Arc::new(Hurry::default());
+    let flush_hint = Arc::new(FlushHint::default());
     let (restricted, apps) = (Arc::new(Restricted::default()), Arc::new(Apps::default()));
-    let (erasures, elsewhere) = (Arc::new(Notify::new()), Arc::new(Elsewhere::default()));
-    let turn = Turn::default();
-    turn.ask(&read).await;
+    let (erasures, foreign_appends) = (Arc::new(Notify::new()), Arc::new(ForeignAppends::default()));
+    let leadership = Leadership::default();
+    leadership.renew(&read).await;
     let projector = Projector {
         log: log.clone(),
         read: read.clone(),
@@ -121,16 +121,16 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         memory: Memory {
             restricted: restricted.clone(),
             apps: apps.clone(),
-            elsewhere: shared.then(|| elsewhere.clone()),
+            foreign_appends: shared.then(|| foreign_appends.clone()),
             erasures: erasures.clone(),
             ..Memory::default()
         },
-        turn: turn.clone(),
-        hurry: hurry.clone(),
+        leadership: leadership.clone(),
+        flush_hint: flush_hint.clone(),
     };
     // What comes first is loaded, not followed.
     projector.memory.loaded(u64::MAX);
-    projector.catch_up_first(&turn).await?;
+    projector.catch_up_first(&leadership).await?;
     restricted.load(&read).await.map_err(super::Error::from)?;
     apps.reload(&read, vault.as_ref()).await?;
     projector.memory.loaded(projector::applied(&read));
@@ -149,26 +149,26 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         commands,
         epoch: epoch.clone(),
         applied: applied.clone(),
-        hurry,
+        flush_hint,
         running: Arc::new(Mutex::new(HashSet::new())),
         erasures: erasures.clone(),
         ready: ready.clone(),
         brake: Brake::default(),
         restricted,
-        nodes: Nodes::new(shared, turn.clone()),
+        nodes: Nodes::new(shared, leadership.clone()),
     });
 
     let stop = CancellationToken::new();
     let runtime = Handle::current();
-    runtime.spawn(turn.keep_asking(engine.read.clone(), stop.clone()));
+    runtime.spawn(leadership.keep_renewing(engine.read.clone(), stop.clone()));
     let (batches, decided) = mpsc::channel(BATCHES_MAX);
     let (sealed, to_append) = mpsc::channel(BATCHES_MAX);
     let threads = vec![
         spawn("decider", {
             let (epoch, log) = (epoch.clone(), log.clone());
             move || {
-                let breathe = || breathe(log.as_ref(), &applied);
-                decider::run(submitted, &batches, &epoch, &clock, limits, &elsewhere, &breathe);
+                let apply_back_pressure = || apply_back_pressure(log.as_ref(), &applied);
+                decider::run(submitted, &batches, &epoch, &clock, limits, &foreign_appends, &apply_back_pressure);
             }
         })?,
         spawn("sealer", {
@@ -199,7 +199,7 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
 
 /// Slows commands down while the read models are far behind, for a bounded time: a read model that stands still must
 /// not stop commands.
-fn breathe(log: &dyn EventLog, applied: &watch::Receiver<u64>) {
+fn apply_back_pressure(log: &dyn EventLog, applied: &watch::Receiver<u64>) {
     let until = Instant::now() + Duration::from_millis(20);
     while log.head().saturating_sub(*applied.borrow()) > LAG_MAX && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(1));

@@ -55,7 +55,7 @@ pub struct Rotated {
 
 /// Keys that an erasure destroys.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Doomed {
+pub struct KeysToDestroy {
     /// The erasure.
     pub erasure: ErasureId,
     /// Of which app.
@@ -73,7 +73,7 @@ pub struct Doomed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destruction {
     /// What was destroyed.
-    pub doomed: Doomed,
+    pub keys_to_destroy: KeysToDestroy,
     /// The keys; none when they were gone already.
     pub keys: Vec<DestroyedKey>,
     /// Generation of the root before.
@@ -185,7 +185,7 @@ pub trait Vault: Send + Sync {
     ///
     /// # Errors
     /// The vault cannot be written; a destruction that was begun is finished or undone at the next start.
-    fn destroy(&self, doomed: &[Doomed]) -> Result<Vec<Destruction>, Error>;
+    fn destroy(&self, keys_to_destroy: &[KeysToDestroy]) -> Result<Vec<Destruction>, Error>;
 
     /// The destructions with a number above `after`, in order, each with its number, at most `limit`. Numbers begin at 1
     /// and may leave some out.

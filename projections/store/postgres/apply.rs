@@ -1,11 +1,11 @@
-//! Applying events: rows and checkpoints of read models in one transaction, its statements in flight together.
+//! Applying events: rows and checkpoints of read models in one transaction, its statements in pipeline together.
 
 use futures_util::future::join_all;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
-use super::flight::Flight;
+use super::pipeline::Pipeline;
 use super::{Postgres, Writer, claims, stored};
 use crate::changes::{Change, Changes};
 use crate::store::parking::{Keys, parked_at, stream_of};
@@ -146,22 +146,22 @@ async fn move_all(writer: &mut Writer, shares: &[&Share<'_, '_>]) -> Result<(), 
 
 async fn share_together(writer: &mut Writer, share: &Share<'_, '_>, parked: &Keys) -> Result<(), Failure> {
     let model = share.model;
-    let mut flight = Flight::new(writer, model);
+    let mut pipeline = Pipeline::new(writer, model);
     let mut changes = Changes::default();
     for arrival in share.arrivals {
         if let Some(stream) = parked.parked_stream(model.name(), arrival) {
-            flight.settle().await?;
-            park(flight.client(), model.name(), &stream, arrival, None).await?;
+            pipeline.settle().await?;
+            park(pipeline.client(), model.name(), &stream, arrival, None).await?;
             continue;
         }
         let Arrival::Decoded(entry) = arrival else { return Err(Failure::Poison("it cannot be decoded".into())) };
         changes.clear();
         model.project(entry, &mut changes)?;
         for change in changes.iter() {
-            flight.take(change).await?;
+            pipeline.take(change).await?;
         }
     }
-    flight.settle().await
+    pipeline.settle().await
 }
 
 pub(super) fn check(must_change: bool, changed: u64) -> Result<(), Failure> {

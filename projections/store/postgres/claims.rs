@@ -3,7 +3,7 @@
 //! there. One that is made after that goes at the latest in the transaction that takes the user away: whoever comes then
 //! must not find it.
 //!
-//! Claims are asked for together: while one flight is under way, the next one gathers.
+//! Claims are asked for together: while one connection is under way, the next one gathers.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -52,7 +52,7 @@ struct Waiting {
 }
 
 /// A connection for claims, with its statements.
-struct Flight {
+struct Connection {
     client: ClientWrapper,
     claim: Statement,
     look: Statement,
@@ -65,7 +65,7 @@ pub(in crate::store) struct Claiming {
     /// database.
     pub(in crate::store) flushed: bool,
     waiting: Mutex<Vec<Waiting>>,
-    flight: tokio::sync::Mutex<Option<Flight>>,
+    connection: tokio::sync::Mutex<Option<Connection>>,
 }
 
 impl Claiming {
@@ -89,30 +89,34 @@ impl Claims<'_> {
         let (answer, mut answered) = oneshot::channel();
         let claiming = &self.0.claiming;
         claiming.waiting().push(Waiting { tag, subject, answer });
-        let mut flight = claiming.flight.lock().await;
-        // Somebody else's flight may have taken it along; if not, this one takes all that wait by now.
+        let mut connection = claiming.connection.lock().await;
+        // Somebody else's connection may have taken it along; if not, this one takes all that wait by now.
         if let Ok(claimed) = answered.try_recv() {
             return claimed;
         }
         let waiting = std::mem::take(&mut *claiming.waiting());
-        let claimed = self.fly(&mut flight, &waiting).await;
+        let claimed = self.claim_all(&mut connection, &waiting).await;
         if claimed.is_err() {
-            *flight = None;
+            *connection = None;
         }
-        drop(flight);
+        drop(connection);
         for Waiting { tag, answer, .. } in waiting {
-            let told = match &claimed {
+            let answered = match &claimed {
                 Ok(claimed) => claimed.get(&tag).copied().ok_or(Error::Column(0)),
                 Err(error) => Err(Error::Unavailable(error.to_string())),
             };
-            // Who has gone away does not want to know.
-            let _ = answer.send(told);
+            // The caller may have gone away; its answer is dropped.
+            let _ = answer.send(answered);
         }
         answered.await.unwrap_or_else(|_| Err(Error::Unavailable("the claim was given up".into())))
     }
 
-    async fn fly(&self, flight: &mut Option<Flight>, waiting: &[Waiting]) -> Result<HashMap<Tag, Claimed>, Error> {
-        if flight.as_ref().is_none_or(|flight| flight.client.is_closed()) {
+    async fn claim_all(
+        &self,
+        connection: &mut Option<Connection>,
+        waiting: &[Waiting],
+    ) -> Result<HashMap<Tag, Claimed>, Error> {
+        if connection.as_ref().is_none_or(|connection| connection.client.is_closed()) {
             // Never back into the pool, with a setting of its own.
             let client = Object::take(self.0.pool.get().await?);
             client.batch_execute(by_index).await?;
@@ -122,9 +126,9 @@ impl Claims<'_> {
             let claim = client.prepare(&qualified(claim_all, self.0.schema)).await?;
             let directory = UserDirectory.tables().first().copied().unwrap_or_default();
             let look = client.prepare(&format!("SELECT tag, subject FROM {directory} WHERE tag = ANY ($1)")).await?;
-            *flight = Some(Flight { client, claim, look });
+            *connection = Some(Connection { client, claim, look });
         }
-        let Some(Flight { client, claim, look }) = flight.as_ref() else { return Ok(HashMap::new()) };
+        let Some(Connection { client, claim, look }) = connection.as_ref() else { return Ok(HashMap::new()) };
         // The first of this node who wants a tag.
         let mut wanted: BTreeMap<&[u8], &[u8]> = BTreeMap::new();
         for one in waiting {

@@ -70,7 +70,7 @@ impl Lease<'_> {
     ///
     /// # Errors
     /// The store is unavailable; the lease ends by itself.
-    pub async fn let_go(&self, holder: LeaseHolder) -> Result<(), Error> {
+    pub async fn release(&self, holder: LeaseHolder) -> Result<(), Error> {
         let client = self.0.pool.get().await?;
         let sql = format!("DELETE FROM {LIVE}.store_lease WHERE name = 'projector' AND holder = $1");
         client.execute(&sql, &[&holder.0]).await?;

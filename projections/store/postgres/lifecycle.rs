@@ -7,8 +7,8 @@ use tokio_postgres::Transaction;
 
 use super::claims::Claiming;
 use super::lanes::Lanes;
+use super::query_coalescer::QueryCoalescer;
 use super::readers::Readers;
-use super::together::Together;
 use super::{BEFORE, Postgres, parking, read_checkpoint};
 use crate::Projection;
 use crate::store::{Checkpoint, Error};
@@ -66,7 +66,7 @@ impl Postgres {
         let checkpoints = checkpoints.into_iter().filter_map(of_this_version).collect();
         Ok((
             Self {
-                together: Together::new(pool.clone()),
+                together: QueryCoalescer::new(pool.clone()),
                 pool,
                 schema,
                 models: models.to_vec(),

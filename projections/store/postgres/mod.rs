@@ -19,22 +19,22 @@ mod apply;
 mod before;
 mod bulk;
 mod claims;
-mod flight;
 mod lanes;
 mod lease;
 mod lifecycle;
 mod parking;
+mod pipeline;
+mod query_coalescer;
 mod readers;
 mod reading;
 mod rows;
 mod shadow;
-mod together;
 
 pub use before::{drop_before, go_back};
 pub use claims::{Claimed, Claims};
 pub(super) use lanes::Lanes;
 pub use lease::{Lease, LeaseHolder};
-pub use shadow::{BuildTurn, Shadow};
+pub use shadow::{BuildLock, Shadow};
 
 pub(super) const LIVE: &str = "rollcall_read";
 const NEXT: &str = "rollcall_read_next";
@@ -44,7 +44,7 @@ impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
         match error.code() {
             Some(&SqlState::LOCK_NOT_AVAILABLE) => Self::InUse,
-            _ => Self::Unavailable(told(&error)),
+            _ => Self::Unavailable(describe(&error)),
         }
     }
 }
@@ -59,7 +59,7 @@ impl From<PoolError> for Error {
 }
 
 /// What the server says, without the detail that would name a value.
-fn told(error: &tokio_postgres::Error) -> String {
+fn describe(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         Some(db) => format!("{} (SQLSTATE {})", db.message(), db.code().code()),
         None => error.to_string(),
@@ -86,7 +86,7 @@ pub(super) struct Postgres {
     pub(super) lanes: lanes::Lanes,
     parked: Mutex<Keys>,
     readers: readers::Readers,
-    together: together::Together,
+    together: query_coalescer::QueryCoalescer,
     pub(super) claiming: claims::Claiming,
     /// What shows others that this node, which holds the lease, is there.
     life: tokio::sync::Mutex<Option<ClientWrapper>>,

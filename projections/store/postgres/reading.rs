@@ -1,7 +1,7 @@
 //! Running queries on pooled connections.
 
 use super::Postgres;
-use super::together::may_join;
+use super::query_coalescer::may_coalesce;
 use crate::Value;
 use crate::store::digest::Rows;
 use crate::store::row::{Source, postgres_cell};
@@ -33,7 +33,7 @@ impl Postgres {
     }
 
     async fn found(&self, sql: &'static str, params: &[Value]) -> Result<Vec<tokio_postgres::Row>, Error> {
-        if may_join(sql) {
+        if may_coalesce(sql) {
             let found = self.together.ask(sql, vec![params.to_vec()]).await?;
             return Ok(found.into_iter().next().unwrap_or_default());
         }

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::together::unnested;
+use super::query_coalescer::unnested;
 use crate::Value;
 
 /// An `INSERT` of one row, taken apart.

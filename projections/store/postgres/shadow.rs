@@ -21,13 +21,13 @@ const FLIP_LOCK_MAX: Duration = Duration::from_millis(40);
 /// How long a lock is waited for where nobody waits behind it.
 pub(super) const LOCK_MAX: Duration = Duration::from_secs(2);
 
-/// The turn to build read models beside the live ones: one process has it, until it drops it or ends.
-pub struct BuildTurn {
+/// The lock to build read models beside the live ones: one process has it, until it drops it or ends.
+pub struct BuildLock {
     pool: Pool,
     _lock: ClientWrapper,
 }
 
-impl BuildTurn {
+impl BuildLock {
     /// Waits until nobody else builds.
     ///
     /// # Errors
@@ -54,7 +54,7 @@ impl BuildTurn {
 pub struct Shadow {
     pub(super) pool: Pool,
     pub(super) store: Arc<ReadStore>,
-    _turn: BuildTurn,
+    _build_lock: BuildLock,
 }
 
 impl Shadow {
@@ -62,8 +62,8 @@ impl Shadow {
     ///
     /// # Errors
     /// The database is unavailable, or the role may not make tables.
-    pub async fn open(turn: BuildTurn, models: &[&'static dyn Projection]) -> Result<Self, Error> {
-        let pool = turn.pool.clone();
+    pub async fn open(build_lock: BuildLock, models: &[&'static dyn Projection]) -> Result<Self, Error> {
+        let pool = build_lock.pool.clone();
         let (store, checkpoints) = Postgres::open(pool.clone(), NEXT, models).await?;
         let outdated: Vec<_> =
             models.iter().filter(|model| !checkpoints.iter().any(|found| found.model == model.name())).collect();
@@ -71,7 +71,7 @@ impl Shadow {
         for model in outdated {
             store.create_model(*model).await?;
         }
-        Ok(Self { pool, store: Arc::new(store), _turn: turn })
+        Ok(Self { pool, store: Arc::new(store), _build_lock: build_lock })
     }
 
     /// The store beside, to be filled from the log.

@@ -8,7 +8,7 @@ use deadpool_postgres::{Hook, HookError, Manager, Pool, Runtime};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use rollcall_projections::store::{
-    BuildTurn, Error, Lease, LeaseHolder, ReadStore, Shadow, drop_before, prepare_connection,
+    BuildLock, Error, Lease, LeaseHolder, ReadStore, Shadow, drop_before, prepare_connection,
 };
 use rollcall_projections::{ALL, Arrival, Poison, Projection, user_directory};
 use rollcall_schemas::ids::EventId;
@@ -29,7 +29,7 @@ pub fn pool(cluster: &Cluster, database: &str) -> Pool {
 }
 
 pub async fn shadow(pool: &Pool, models: &[&'static dyn Projection]) -> Shadow {
-    Shadow::open(BuildTurn::wait(pool.clone()).await.unwrap(), models).await.unwrap()
+    Shadow::open(BuildLock::wait(pool.clone()).await.unwrap(), models).await.unwrap()
 }
 
 pub fn run<T>(test: impl Future<Output = T>) -> T {
@@ -196,7 +196,7 @@ fn of_two_nodes_only_one_moves_a_read_model_on_and_the_other_learns_of_it() {
         assert!(silent.elapsed() > Lease::RENEW, "a lease that is alive is not taken over");
         two.apply(&arrivals, ALL).await.unwrap();
         assert!(!lease(&one).take(a).await.unwrap());
-        lease(&two).let_go(b).await.unwrap();
+        lease(&two).release(b).await.unwrap();
         assert!(lease(&one).take(a).await.unwrap(), "what was let go need not be waited for");
         assert_eq!(user_directory::registered_count(&one, &app("app-one")).await.unwrap(), 20);
     });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use deadpool_postgres::Pool;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use rollcall_projections::store::{BuildTurn, Error, ReadStore, Shadow, drop_before, go_back};
+use rollcall_projections::store::{BuildLock, Error, ReadStore, Shadow, drop_before, go_back};
 use rollcall_projections::{ALL, Arrival, Poison, Projection, hosted_profiles, user_directory};
 use rollcall_schemas::ids::{EventId, FieldName};
 use rollcall_schemas::personal::Class;
@@ -192,7 +192,7 @@ fn what_somebody_else_builds_already_is_not_overwritten() {
         let empty = built(nothing.path(), &[]);
         beside.take_over(&empty, &[DIRECTORY], &|_, _| {}).await.unwrap();
         assert_eq!(beside.store().checkpoints(), empty.checkpoints()[..1]);
-        // Its turn is over without its knowledge: the connection that held it was cut.
+        // Its lock is gone without its knowledge: the connection that held it was cut.
         let cut = "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and objid = 1380731990";
         pool.get().await.unwrap().batch_execute(cut).await.unwrap();
         let other = shadow(&pool, &[DIRECTORY]).await;
@@ -281,7 +281,7 @@ fn one_at_a_time_builds_and_a_table_that_is_in_use_makes_nobody_wait() {
             live.digest(DIRECTORY.name()).await.unwrap(),
             beside.store().digest(DIRECTORY.name()).await.unwrap()
         );
-        let mut next = std::pin::pin!(BuildTurn::wait(pool.clone()));
+        let mut next = std::pin::pin!(BuildLock::wait(pool.clone()));
         assert!(tokio::time::timeout(std::time::Duration::from_millis(500), &mut next).await.is_err());
         reads.commit().await.unwrap();
         assert!(beside.flip(DIRECTORY, async |_| Ok::<_, Error>(())).await.unwrap().is_some());

@@ -13,6 +13,7 @@ use rollcall_projections::erasure_ledger::{self, Erasure};
 use rollcall_schemas::ids::AppId;
 use tokio_util::sync::CancellationToken;
 use ureq::Agent;
+use ureq::tls::TlsConfig;
 use uuid::Uuid;
 
 use super::{Error, record};
@@ -42,7 +43,10 @@ struct Wait {
 
 /// Runs until `stop`.
 pub async fn run(engine: Arc<Engine>, keeper: Arc<Keeper>, stop: CancellationToken) {
-    let agent = Agent::config_builder().timeout_global(Some(ANSWER_WAIT)).max_redirects(0).build().new_agent();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider).build();
+    let agent =
+        Agent::config_builder().timeout_global(Some(ANSWER_WAIT)).max_redirects(0).tls_config(tls).build().new_agent();
     let mut waits: HashMap<AppId, Wait> = HashMap::new();
     loop {
         for app in engine.apps().into_iter().filter(|_| engine.leads()) {

@@ -23,7 +23,7 @@ use crate::domain::Command;
 use crate::domain::command::ErasureStep;
 use crate::domain::erasure::Step;
 use crate::engine::{self, Caller, Engine, journal};
-use crate::privacy::{self, Destruction, Doomed};
+use crate::privacy::{self, Destruction, KeysToDestroy};
 
 pub mod callback;
 pub mod drill;
@@ -210,16 +210,16 @@ async fn destroy(engine: &Engine, keeper: &Keeper, erasures: &[&Erasure]) -> Res
     // The vault knows of the requests before it acts on them: a log without them is recognised.
     keeper.close().await?;
     crash_point::reach("erase.witnessed");
-    let doom = |erasure: &&Erasure| Doomed {
+    let doom = |erasure: &&Erasure| KeysToDestroy {
         erasure: erasure.erasure,
         app: erasure.app.clone(),
         subject: erasure.subject,
         classes: classes(erasure.scope).to_vec(),
         operation: erasure.operation.clone(),
     };
-    let doomed: Vec<_> = erasures.iter().map(doom).collect();
+    let keys_to_destroy: Vec<_> = erasures.iter().map(doom).collect();
     let vault = engine.vault().clone();
-    let destroyed = tokio::task::spawn_blocking(move || vault.destroy(&doomed))
+    let destroyed = tokio::task::spawn_blocking(move || vault.destroy(&keys_to_destroy))
         .await
         .map_err(|error| engine::Error::Unavailable(error.to_string()))??;
     crash_point::reach("erase.destroyed");
@@ -233,7 +233,7 @@ async fn scrub(engine: &Engine, erasure: &Erasure, done: Destruction) -> Result<
     let detached = sealed::detach(engine, erasure.subject, &done.keys).await?;
     crash_point::reach("erase.detached");
     let step = Step::Scrub {
-        classes: done.doomed.classes,
+        classes: done.keys_to_destroy.classes,
         keys: done.keys,
         root_cell: engine.vault().cell(),
         generations: (done.generation_before, done.generation_after),

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{Answer, Batch, Decided, SealedBatch, seal_all};
 use crate::domain::Reply;
-use crate::privacy::{Doomed, Vault, key_tree::KeyTree};
+use crate::privacy::{KeysToDestroy, Vault, key_tree::KeyTree};
 
 fn app() -> AppId {
     "chat".parse().unwrap()
@@ -42,14 +42,14 @@ fn nothing_more_of_its_epoch_is_sealed_behind_what_cannot_be() {
     let dir = tempfile::tempdir().unwrap();
     let vault = KeyTree::open(dir.path(), &Default::default()).unwrap();
     let (ada, gone) = (vault.allocate().unwrap(), vault.allocate().unwrap());
-    let doomed = Doomed {
+    let keys_to_destroy = KeysToDestroy {
         erasure: ErasureId(Uuid::nil()),
         app: app(),
         subject: gone,
         classes: vec![Class::Profile],
         operation: OperationId(String::new()),
     };
-    vault.destroy(&[doomed]).unwrap();
+    vault.destroy(&[keys_to_destroy]).unwrap();
 
     let epoch = AtomicU64::new(7);
     let (to_seal, batches) = mpsc::channel(8);

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{decode, detach, encode};
 use crate::eventlog::{NewEvent, RawEvent};
-use crate::privacy::{Doomed, Vault, key_tree::KeyTree};
+use crate::privacy::{KeysToDestroy, Vault, key_tree::KeyTree};
 
 struct Given {
     _dir: tempfile::TempDir,
@@ -217,8 +217,8 @@ proptest! {
     fn detaching_takes_what_is_named_and_leaves_the_rest_attached(draft in draft(), erase_identity in any::<bool>()) {
         GIVEN.with(|given| -> Result<(), TestCaseError> {
             let (_, raw) = recorded(given, &draft);
-            let doomed = |class: Class| (class == Class::Identity) == erase_identity;
-            let left = detach(&raw, &|sealed| doomed(sealed.class)).unwrap();
+            let keys_to_destroy = |class: Class| (class == Class::Identity) == erase_identity;
+            let left = detach(&raw, &|sealed| keys_to_destroy(sealed.class)).unwrap();
             let after = RawEvent { blobs: left.clone().unwrap_or(raw.blobs.as_ref().map(|b| b.to_vec())).map(Into::into), ..raw.clone() };
             let (mut before, mut after) = (decode(&raw).unwrap(), decode(&after).unwrap());
             let mut was = vec![];
@@ -230,8 +230,8 @@ proptest! {
             let (mut was, mut changed) = (was.into_iter(), false);
             let compared = after.event.each_personal::<String>(&mut |path, class, _, slot| {
                 let (now, was) = (&slot.sealed().unwrap().ciphertext, was.next().flatten());
-                changed |= doomed(class);
-                let expected = if doomed(class) { None } else { was };
+                changed |= keys_to_destroy(class);
+                let expected = if keys_to_destroy(class) { None } else { was };
                 if *now == expected { Ok(()) } else { Err(path.to_owned()) }
             });
             prop_assert_eq!(compared, Ok(()));
@@ -245,14 +245,14 @@ proptest! {
 fn an_event_about_somebody_whose_keys_are_gone_is_not_recorded() {
     GIVEN.with(|given| {
         let gone = given.vault.allocate().unwrap();
-        let doomed = Doomed {
+        let keys_to_destroy = KeysToDestroy {
             erasure: ErasureId(Uuid::new_v4()),
             app: "app-one".parse().unwrap(),
             subject: gone,
             classes: vec![Class::Profile],
             operation: OperationId(String::new()),
         };
-        given.vault.destroy(&[doomed]).unwrap();
+        given.vault.destroy(&[keys_to_destroy]).unwrap();
         let event: user::Event = user::Tagged { subject: gone, tags: Some(Personal::Present(vec!["a".into()])) }.into();
         let stream = Stream::User(gone).to_string();
         assert!(encode(&given.vault, &stream, &metadata(), at(), event.into()).is_err());

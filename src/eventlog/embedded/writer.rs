@@ -16,7 +16,7 @@ use crate::eventlog::tail::Tail;
 use crate::eventlog::{Append, Idempotency};
 
 /// Most batches committed together.
-const TOGETHER_MAX: usize = 64;
+const TASKS_MAX: usize = 64;
 const HEADS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add((1 << 17) - 1);
 
 const HEAD: &str = "select coalesce(max(position), 0) from event";
@@ -61,14 +61,14 @@ impl Writer {
 
     /// Runs until nobody can ask any more; what was asked before is done.
     pub(super) fn run(mut self, mut tasks: mpsc::Receiver<Task>, tail: &Tail, head: &watch::Sender<u64>) {
-        let mut taken = Vec::with_capacity(TOGETHER_MAX);
-        while tasks.blocking_recv_many(&mut taken, TOGETHER_MAX) > 0 {
+        let mut taken = Vec::with_capacity(TASKS_MAX);
+        while tasks.blocking_recv_many(&mut taken, TASKS_MAX) > 0 {
             let mut appends = Vec::new();
             for task in taken.drain(..) {
                 match task {
                     Task::Append(items, answer) => appends.push((items, answer)),
                     Task::Detach(remaining, answer) => {
-                        self.append_together(std::mem::take(&mut appends), tail, head);
+                        self.append_batch(std::mem::take(&mut appends), tail, head);
                         let _ = answer.send(self.detach(&remaining, tail));
                     }
                     Task::ExpireOutcomes(time, answer) => {
@@ -77,18 +77,18 @@ impl Writer {
                     }
                     #[cfg(feature = "kurrentdb")]
                     Task::Mirror(steps, mark, answer) => {
-                        self.append_together(std::mem::take(&mut appends), tail, head);
+                        self.append_batch(std::mem::take(&mut appends), tail, head);
                         let _ = answer.send(self.mirror(steps, &mark, tail, head));
                     }
                 }
             }
-            self.append_together(appends, tail, head);
+            self.append_batch(appends, tail, head);
         }
         // What is in the WAL is durable; moving it to the database only makes the next start faster.
         let _ = self.connection.execute_batch("pragma wal_checkpoint(truncate)");
     }
 
-    fn append_together(
+    fn append_batch(
         &mut self,
         batches: Vec<(Vec<Item>, Answer<Vec<Outcome>>)>,
         tail: &Tail,

@@ -16,7 +16,7 @@ use crate::eventlog::embedded::mirror::{Mark, Step};
 use crate::eventlog::{Error, EventLog as _, Item, Outcome};
 
 /// Most batches appended together: a call takes long however little is in it.
-const TOGETHER_MAX: usize = 64;
+const TASKS_MAX: usize = 64;
 pub(super) const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// How long it is tried to append where nothing can have been kept yet.
 const APPEND_FOR: Duration = Duration::from_secs(5);
@@ -43,7 +43,7 @@ enum Written {
 }
 
 enum Next {
-    Asked(usize),
+    Tasks(usize),
     Looked(Result<Page, Error>),
 }
 
@@ -68,16 +68,16 @@ impl Appender {
 
     /// Runs until nobody can ask any more; what was asked before is done.
     pub(super) async fn run(mut self, mut tasks: mpsc::Receiver<Task>) {
-        let mut taken = Vec::with_capacity(TOGETHER_MAX);
+        let mut taken = Vec::with_capacity(TASKS_MAX);
         loop {
             let next = tokio::select! {
                 biased;
-                count = tasks.recv_many(&mut taken, TOGETHER_MAX) => Next::Asked(count),
+                count = tasks.recv_many(&mut taken, TASKS_MAX) => Next::Tasks(count),
                 page = self.look() => Next::Looked(page),
             };
             match next {
-                Next::Asked(0) => return,
-                Next::Asked(_) => self.work(&mut taken).await,
+                Next::Tasks(0) => return,
+                Next::Tasks(_) => self.work(&mut taken).await,
                 Next::Looked(page) => self.follow_looked(page).await,
             }
         }
@@ -90,24 +90,24 @@ impl Appender {
                 Task::Latest(answer) => asked.push(answer),
                 Task::Append(items, answer) => appends.push((items, answer)),
                 Task::Detach(remaining, answer) => {
-                    self.append_together(std::mem::take(&mut appends)).await;
+                    self.append_batch(std::mem::take(&mut appends)).await;
                     let _ = answer.send(self.detach(remaining).await);
                 }
                 Task::ExpireOutcomes(time, answer) => {
-                    self.append_together(std::mem::take(&mut appends)).await;
+                    self.append_batch(std::mem::take(&mut appends)).await;
                     let expired = self.commit(|replica| Ok((draft::expire(replica, time)?, ()))).await;
                     let _ = answer.send(expired.map(|(changed, ())| changed.iter().sum()));
                 }
             }
         }
-        self.append_together(appends).await;
+        self.append_batch(appends).await;
         if !asked.is_empty() {
             let latest = self.pull().await.map(|_| self.replica().head());
             asked.into_iter().for_each(|answer| drop(answer.send(latest.clone())));
         }
     }
 
-    async fn append_together(&mut self, batches: Vec<(Vec<Item>, Answer<Vec<Outcome>>)>) {
+    async fn append_batch(&mut self, batches: Vec<(Vec<Item>, Answer<Vec<Outcome>>)>) {
         let (batches, answers): (Vec<_>, Vec<_>) = batches.into_iter().unzip();
         let mut told: Vec<Result<Vec<Outcome>, Error>> = answers.iter().map(|_| Ok(vec![])).collect();
         for mut chunk in draft::chunks(batches) {

@@ -23,10 +23,10 @@ use crate::eventlog::plan::{self, Plan};
 use crate::eventlog::{Item, Outcome};
 
 /// Most batches committed together.
-const TOGETHER_MAX: usize = 64;
+const TASKS_MAX: usize = 64;
 /// Most batches on their way at once: while the server works on one, the next one is there already. It is sent once it is as
 /// large: smaller ones cost more than the server's waiting for them does.
-const FLIGHTS_MAX: usize = 2;
+const IN_FLIGHT_MAX: usize = 2;
 /// How long one batch may take, the wait for the lock included.
 const BATCH_MAX: Duration = Duration::from_secs(20);
 /// How long it is tried to find out what became of a commit whose answer was lost.
@@ -109,8 +109,8 @@ impl Batch {
     }
 }
 
-fn tell(answers: Vec<(usize, Answer<Vec<Outcome>>)>, outcomes: Result<Vec<Outcome>, Error>) {
-    // Who has gone away does not want to know.
+fn answer_all(answers: Vec<(usize, Answer<Vec<Outcome>>)>, outcomes: Result<Vec<Outcome>, Error>) {
+    // The caller may have gone away; its answer is dropped.
     match outcomes {
         Ok(outcomes) => {
             let mut outcomes = outcomes.into_iter();
@@ -123,15 +123,15 @@ fn tell(answers: Vec<(usize, Answer<Vec<Outcome>>)>, outcomes: Result<Vec<Outcom
 }
 
 /// A batch that was sent as it was planned, and behind which position the server kept it.
-struct Flight {
+struct SentBatch {
     batch: Batch,
     plan: Plan,
     session: Uuid,
-    flown: Result<u64, Failure>,
+    kept: Result<u64, Failure>,
 }
 
 /// Batches on their way, in the order in which the server gets to them.
-type Flying = FuturesOrdered<BoxFuture<'static, Flight>>;
+type InFlight = FuturesOrdered<BoxFuture<'static, SentBatch>>;
 
 pub(super) struct Appender {
     database: Database,
@@ -148,13 +148,13 @@ impl Appender {
 
     /// Runs until nobody can ask any more; what was asked before is done.
     pub(super) async fn run(mut self, mut tasks: mpsc::Receiver<Task>) {
-        let (mut taken, mut waiting) = (Vec::with_capacity(TOGETHER_MAX), Batch::default());
-        let (mut flying, mut last, mut is_open) = (Flying::new(), 0, true);
-        while is_open || !flying.is_empty() || !waiting.is_empty() {
-            let room = TOGETHER_MAX.saturating_sub(waiting.answers.len());
+        let (mut taken, mut waiting) = (Vec::with_capacity(TASKS_MAX), Batch::default());
+        let (mut in_flight, mut last, mut is_open) = (InFlight::new(), 0, true);
+        while is_open || !in_flight.is_empty() || !waiting.is_empty() {
+            let room = TASKS_MAX.saturating_sub(waiting.answers.len());
             tokio::select! {
                 biased;
-                Some(flight) = flying.next() => self.land(flight, &mut flying).await,
+                Some(sent) = in_flight.next() => self.complete(sent, &mut in_flight).await,
                 more = tasks.recv_many(&mut taken, room), if is_open && room > 0 => is_open = more > 0,
                 // All that was asked waits already.
                 else => {}
@@ -163,12 +163,12 @@ impl Appender {
                 match task {
                     Task::Append(items, answer) => waiting.add(items, answer),
                     Task::Detach(remaining, answer) => {
-                        self.begin(std::mem::take(&mut waiting), &mut flying).await;
-                        self.land_all(&mut flying).await;
+                        self.begin(std::mem::take(&mut waiting), &mut in_flight).await;
+                        self.complete_all(&mut in_flight).await;
                         let _ = answer.send(self.detach(&remaining).await);
                     }
                     Task::ExpireOutcomes(time, answer) => {
-                        self.land_all(&mut flying).await;
+                        self.complete_all(&mut in_flight).await;
                         let time = time.timestamp_millis();
                         let _ = answer.send(self.execute(EXPIRE, &[(&time, Type::INT8)]).await);
                         if let Err(error) = self.execute(FORGET_SESSIONS, &[]).await {
@@ -177,57 +177,57 @@ impl Appender {
                     }
                 }
             }
-            if flying.is_empty() || flying.len() < FLIGHTS_MAX && waiting.items.len() >= last {
+            if in_flight.is_empty() || in_flight.len() < IN_FLIGHT_MAX && waiting.items.len() >= last {
                 last = waiting.items.len();
-                self.begin(std::mem::take(&mut waiting), &mut flying).await;
+                self.begin(std::mem::take(&mut waiting), &mut in_flight).await;
             }
         }
     }
 
     /// Sends a batch that can be planned without asking; otherwise asks, and has it done when this returns.
-    async fn begin(&mut self, batch: Batch, flying: &mut Flying) {
+    async fn begin(&mut self, batch: Batch, in_flight: &mut InFlight) {
         if batch.is_empty() {
             return;
         }
         if let Err(error) = self.shared.whole() {
-            return tell(batch.answers, Err(error));
+            return answer_all(batch.answers, Err(error));
         }
         if !self.faults.stall_max.is_zero() {
             // Then it takes more than one statement, between which another batch's must not come.
-            self.land_all(flying).await;
+            self.complete_all(in_flight).await;
         }
         let open = self.connection.clone().filter(|connection| !connection.client.is_closed());
         let Some((connection, presumed)) = open.zip(Presumed::of(&batch.items)) else {
-            self.land_all(flying).await;
-            return tell(batch.answers, self.append(batch.items).await);
+            self.complete_all(in_flight).await;
+            return answer_all(batch.answers, self.append(batch.items).await);
         };
         let (faults, shared) = (self.faults, self.shared.clone());
-        flying.push_back(Box::pin(async move {
-            let flown = tokio::time::timeout(BATCH_MAX, fly(&connection, &shared, &faults, &presumed)).await;
-            let flown = flown.unwrap_or_else(|_| Err(Failure::Unknown(no_answer())));
-            Flight { batch, plan: presumed.plan, session: connection.session, flown }
+        in_flight.push_back(Box::pin(async move {
+            let kept = tokio::time::timeout(BATCH_MAX, send(&connection, &shared, &faults, &presumed)).await;
+            let kept = kept.unwrap_or_else(|_| Err(Failure::Unknown(no_answer())));
+            SentBatch { batch, plan: presumed.plan, session: connection.session, kept }
         }));
     }
 
-    async fn land_all(&mut self, flying: &mut Flying) {
-        while let Some(flight) = flying.next().await {
-            self.land(flight, flying).await;
+    async fn complete_all(&mut self, in_flight: &mut InFlight) {
+        while let Some(sent) = in_flight.next().await {
+            self.complete(sent, in_flight).await;
         }
     }
 
     /// Answers a batch that is durable. Where one is not, nothing is asked before all the others have come to their end: the
     /// connection hands out no answer before somebody takes those to them.
-    async fn land(&mut self, flight: Flight, flying: &mut Flying) {
-        let mut landed = vec![flight];
-        if landed.iter().any(|flight| flight.flown.is_err()) {
-            while let Some(behind) = flying.next().await {
-                landed.push(behind);
+    async fn complete(&mut self, sent: SentBatch, in_flight: &mut InFlight) {
+        let mut completed = vec![sent];
+        if completed.iter().any(|sent| sent.kept.is_err()) {
+            while let Some(behind) = in_flight.next().await {
+                completed.push(behind);
             }
         }
         // In the order of the log: one that is asked for comes behind all that were kept.
-        landed.sort_by_key(|flight| flight.flown.is_err());
-        for Flight { batch, mut plan, session, flown } in landed {
-            let outcomes = match flown {
+        completed.sort_by_key(|sent| sent.kept.is_err());
+        for SentBatch { batch, mut plan, session, kept } in completed {
+            let outcomes = match kept {
                 Ok(behind) => {
                     plan.move_behind(behind);
                     Ok(self.publish(plan))
@@ -238,7 +238,7 @@ impl Appender {
                     self.append(batch.items).await
                 }
             };
-            tell(batch.answers, outcomes);
+            answer_all(batch.answers, outcomes);
         }
     }
 
@@ -385,7 +385,7 @@ async fn commit(
     let (streams, keys) = (plan::streams(&items), plan::keys(&items));
     let (at, heads, used): ([Param<'_>; 1], [Param<'_>; 1], [Param<'_>; 1]) =
         ([(&known_stored, Type::INT8)], [(&streams, Type::TEXT_ARRAY)], [(&keys, Type::BYTEA_ARRAY)]);
-    // In one flight; the server does them in this order, each in a snapshot of its own.
+    // In one sent; the server does them in this order, each in a snapshot of its own.
     let (begun, head, at, heads, used) = tokio::join!(
         client.batch_execute(&begin),
         client.query_typed_one(HEAD, &[]),
@@ -435,7 +435,7 @@ fn not_as_presumed() -> Failure {
 }
 
 /// Appends in one statement what was planned without asking; answers behind which position.
-async fn fly(
+async fn send(
     Connection { client, session }: &Connection,
     shared: &Shared,
     faults: &Faults,
@@ -489,11 +489,11 @@ async fn insert(client: &Client, shared: &Shared, plan: &Plan) -> Result<(), tok
     let guards = Guards::of(plan);
     let keep = guards.params();
     let last = events.last().map_or_else(String::new, |last| shared.note(last.position, last.id));
-    let tell: [Param<'_>; 1] = [(&last, Type::TEXT)];
+    let notice: [Param<'_>; 1] = [(&last, Type::TEXT)];
     let written = tokio::join!(
         write(client, INSERT, &insert, events.is_empty()),
         write(client, KEEP, &keep, kept.is_empty()),
-        write(client, NOTIFY, &tell, events.is_empty()),
+        write(client, NOTIFY, &notice, events.is_empty()),
     );
     [written.0, written.1, written.2].into_iter().collect()
 }

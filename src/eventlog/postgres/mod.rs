@@ -50,7 +50,7 @@ const OUTCOME: &str = "select fingerprint, outcome from rollcall_log.outcome whe
 
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
-        Self::Unavailable(database::told(&error))
+        Self::Unavailable(database::describe(&error))
     }
 }
 

@@ -28,7 +28,7 @@ const ONE: u32 = 1;
 /// The request of an erasure.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Asked {
+pub(super) struct ErasureRequest {
     user_id: String,
     /// `deactivate` keeps the userId, `forget` erases it too.
     #[schema(value_type = String)]
@@ -136,7 +136,7 @@ async fn newest_of(call: &Call<'_>, id: &UserId) -> Result<Erasure, Problem> {
 
 /// `POST /erasures`. 202 with the erasure and its salt; 200 without a salt where it was requested before.
 pub(super) async fn request(call: &Call<'_>) -> Result<Answer, Problem> {
-    let asked: Asked = call.json()?;
+    let asked: ErasureRequest = call.json()?;
     let id = UserId::parse("user_id", &asked.user_id).map_err(|invalid| Problem::Invalid("#/user_id", invalid))?;
     if asked.requester == Requester::Drill {
         let expected = "controller, subject, representative or authority; a drill is POST /compliance/drills";
@@ -189,7 +189,7 @@ pub(super) struct Page {
 
 /// `GET /erasures?cursor=&limit=`.
 pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
-    let asked = paging::Asked::read(call.query)?;
+    let asked = paging::PageQuery::read(call.query)?;
     call.engine.caught_up(&call.app.id).await?;
     let mut rows = erasure_ledger::page(call.engine.read(), &call.app.id, asked.cursor, asked.limit + 1).await?;
     let next = asked.cut(&mut rows, |row| Some(row.requested_position));

@@ -8,14 +8,14 @@ use crate::domain::values::{self, Invalid};
 
 /// What a list is asked for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct PageQuery {
     /// Where the page before ended.
     pub(super) cursor: Option<u64>,
     /// How many.
     pub(super) limit: u32,
 }
 
-impl Asked {
+impl PageQuery {
     pub(super) fn read(query: &str) -> Result<Self, Problem> {
         let mut asked = Self { cursor: None, limit: 50 };
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -55,15 +55,15 @@ mod tests {
 
     #[test]
     fn a_list_is_bounded_and_continues_only_where_an_answer_ended() {
-        assert_eq!(Asked::read("").unwrap(), Asked { cursor: None, limit: 50 });
+        assert_eq!(PageQuery::read("").unwrap(), PageQuery { cursor: None, limit: 50 });
         let query = format!("limit=500&cursor={}", BASE64_URL_SAFE_NO_PAD.encode(7_u64.to_be_bytes()));
-        assert_eq!(Asked::read(&query).unwrap(), Asked { cursor: Some(7), limit: 500 });
+        assert_eq!(PageQuery::read(&query).unwrap(), PageQuery { cursor: Some(7), limit: 500 });
         for bad in ["limit=0", "limit=501", "limit=x", "limit=-1", "cursor=", "cursor=x"] {
-            assert!(Asked::read(bad).is_err(), "{bad}");
+            assert!(PageQuery::read(bad).is_err(), "{bad}");
         }
         let mut rows = vec![3_u64, 2, 1];
-        let next = Asked { cursor: None, limit: 2 }.cut(&mut rows, |row| Some(*row)).unwrap();
-        assert_eq!(Asked::read(&format!("cursor={next}")).unwrap().cursor, Some(2));
-        assert_eq!(Asked { cursor: None, limit: 2 }.cut(&mut rows, |row| Some(*row)), None);
+        let next = PageQuery { cursor: None, limit: 2 }.cut(&mut rows, |row| Some(*row)).unwrap();
+        assert_eq!(PageQuery::read(&format!("cursor={next}")).unwrap().cursor, Some(2));
+        assert_eq!(PageQuery { cursor: None, limit: 2 }.cut(&mut rows, |row| Some(*row)), None);
     }
 }

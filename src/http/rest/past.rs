@@ -86,7 +86,7 @@ struct History {
 
 /// `GET /users/{id}/history?cursor=&limit=`: what happened to a user, by whom and in which request, the earliest first.
 pub(super) async fn history(call: &Call<'_>) -> Result<Answer, Problem> {
-    let asked = paging::Asked::read(call.query)?;
+    let asked = paging::PageQuery::read(call.query)?;
     let past = Past::of(call.engine).await?;
     let (subject, newest) = (named(call, past).await?, past.newest().await?);
     let range = Range { after: asked.cursor.unwrap_or(0), until: newest.position, limit: asked.limit + 1 };
@@ -120,7 +120,7 @@ pub(super) async fn bans(call: &Call<'_>) -> Result<Answer, Problem> {
 /// What to explain.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Asked {
+pub(super) struct ExplainBody {
     /// A command in words, such as `["befriend", "ada", "bob"]`.
     command: Vec<String>,
     /// At which position or time; now where it is not said.
@@ -130,7 +130,7 @@ pub(super) struct Asked {
 
 /// `POST /explain`: whether a command is allowed, and if not, the facts that make it so.
 pub(super) async fn explain(call: &Call<'_>) -> Result<Answer, Problem> {
-    let asked: Asked = call.json()?;
+    let asked: ExplainBody = call.json()?;
     let words: Vec<&str> = asked.command.iter().map(String::as_str).collect();
     let not_asked = |_| Problem::Invalid("#/command", Invalid::malformed("command", as_of::ASKED));
     let command = as_of::command(&words).map_err(not_asked)?;

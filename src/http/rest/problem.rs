@@ -14,7 +14,6 @@ use bytes::Bytes;
 use rollcall_schemas::plain::ApiScope;
 use serde::Serialize;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 
 use crate::audit::erasure::drill;
 use crate::domain::Refusal;
@@ -257,8 +256,8 @@ pub(super) fn respond(request: &HttpRequest, outcome: Result<Answer, Problem>) -
                 response.insert_header((POSITION.clone(), BASE64_URL_SAFE_NO_PAD.encode(position.to_be_bytes())));
             }
             exchange::echo(&mut response, request);
-            if let Some(chunks) = answer.chunks {
-                return response.streaming(ReceiverStream::new(chunks));
+            if let Some(mut chunks) = answer.chunks {
+                return response.streaming(futures_util::stream::poll_fn(move |context| chunks.poll_recv(context)));
             }
             let body = exchange::compressed(&mut response, request, answer.body);
             response.body(body)

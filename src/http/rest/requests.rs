@@ -21,7 +21,7 @@ const DUE_MAX: u32 = 500;
 /// What somebody asks.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Asked {
+pub(super) struct DataRequestBody {
     user_id: String,
     /// access, portability, erasure, rectification, restriction or objection.
     #[schema(value_type = String)]
@@ -74,7 +74,7 @@ fn named(call: &Call<'_>) -> Result<DataRequestId, Problem> {
 
 /// `POST /compliance/requests`. 201.
 pub(super) async fn receive(call: &Call<'_>) -> Result<Answer, Problem> {
-    let asked: Asked = call.json()?;
+    let asked: DataRequestBody = call.json()?;
     let id = UserId::parse("user_id", &asked.user_id).map_err(|invalid| Problem::Invalid("#/user_id", invalid))?;
     let command = Command::ReceiveDataRequest(id.into(), asked.kind, asked.due_at);
     let done = call.engine.execute(&call.caller, command).await?;
@@ -92,7 +92,7 @@ pub(super) struct Requests {
 
 /// `GET /compliance/requests?cursor=&limit=`: the latest first; with `due_before=`, the open ones that are due before.
 pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
-    let (asked, now) = (paging::Asked::read(call.query)?, call.engine.now());
+    let (asked, now) = (paging::PageQuery::read(call.query)?, call.engine.now());
     call.engine.caught_up(&call.app.id).await?;
     let (read, app) = (call.engine.read(), &call.app.id);
     let (rows, next) = if let Some(time) = call.value("due_before") {

@@ -81,7 +81,7 @@ endpoints! {
     "POST" "users/{id}/deactivation" => users::deactivate, "deactivateUser" Server []
         () => users::Deactivation, "Deactivate a user and erase its data.";
     "POST" "erasures" => erasures::request, "requestErasure" Compliance []
-        erasures::Asked => erasures::Accepted, "Request the erasure of a user's data. The salt is told only once.";
+        erasures::ErasureRequest => erasures::Accepted, "Request the erasure of a user's data. The salt is told only once.";
     "GET" "erasures" => erasures::list, "listErasures" Compliance ["cursor", "limit"]
         () => erasures::Page, "The erasures, the latest first.";
     "GET" "erasures/{id}" => erasures::show, "getErasure" Compliance []
@@ -113,7 +113,7 @@ endpoints! {
     "GET" "bans/as-of" => past::bans, "listBansAsOf" Moderator ["at", "page"]
         () => Untyped, "Who was banned at a position or a time; reads the whole log, one call at a time.";
     "POST" "explain" => past::explain, "explainCommand" Compliance []
-        past::Asked => Untyped, "Whether a command is allowed, and if not, the facts that make it so.";
+        past::ExplainBody => Untyped, "Whether a command is allowed, and if not, the facts that make it so.";
     "GET" "compliance/data-map" => compliance::data_map, "getDataMap" Compliance []
         () => compliance::DataMap, "Every personal field that can be recorded (GDPR, Article 30); HTML where it is asked for.";
     "GET" "compliance/estate" => compliance::estate, "getEstate" Compliance ["month"]
@@ -121,7 +121,7 @@ endpoints! {
     "POST" "compliance/drills" => erasures::drill, "beginDrill" Compliance []
         () => erasures::Resource, "Erase a person that is made up for it, to see that the whole way is open.";
     "POST" "compliance/requests" => requests::receive, "receiveRequest" Compliance []
-        requests::Asked => requests::Resource, "Record what a person asks about their data.";
+        requests::DataRequestBody => requests::Resource, "Record what a person asks about their data.";
     "GET" "compliance/requests" => requests::list, "listRequests" Compliance ["cursor", "limit", "due_before"]
         () => requests::Requests, "The requests, the latest first; with due_before, the open ones that are due before then.";
     "GET" "compliance/requests/{id}" => requests::show, "getRequest" Compliance []

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Call;
-use super::paging::Asked;
+use super::paging::PageQuery;
 use super::problem::{Answer, Problem};
 use crate::domain::erasure::Request;
 use crate::domain::values::{Name, Portrait, UserId};
@@ -128,7 +128,7 @@ pub(super) struct Page {
 
 /// `GET /users?cursor=&limit=`: the registered users, the earliest registration first.
 pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
-    let asked = Asked::read(call.query)?;
+    let asked = PageQuery::read(call.query)?;
     call.engine.caught_up(&call.app.id).await?;
     let (read, app) = (call.engine.read(), &call.app.id);
     // One more than asked for tells whether there is another page.

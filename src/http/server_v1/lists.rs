@@ -50,13 +50,13 @@ struct Listed {
 }
 
 /// What a page of a list asks for.
-struct Asked {
+struct ListParams {
     owner: UserId,
     cursor: Option<u64>,
     size: u32,
 }
 
-impl Asked {
+impl ListParams {
     fn read(form: &Form<'_>) -> Result<Self, Invalid> {
         Ok(Self {
             owner: form.user_id("userId")?,
@@ -78,7 +78,7 @@ async fn listed(call: &Call<'_>, targets: &[SubjectRef], next: Option<u64>) -> R
 
 /// `blacklist/query`: whom a user blocks, the newest first.
 pub(super) async fn query_blocklist(call: &Call<'_>) -> Result<Answer, Fault> {
-    let asked = Asked::read(&call.form()?)?;
+    let asked = ListParams::read(&call.form()?)?;
     call.caught_up().await?;
     let Some(owner) = call.engine.find(&call.app.id, &asked.owner).await? else { return listed(call, &[], None).await };
     let read = call.engine.read();
@@ -93,7 +93,7 @@ pub(super) async fn query_blocklist(call: &Call<'_>) -> Result<Answer, Fault> {
 
 /// `whitelist/query`: whom a user allows, the newest first.
 pub(super) async fn query_allowlist(call: &Call<'_>) -> Result<Answer, Fault> {
-    let asked = Asked::read(&call.form()?)?;
+    let asked = ListParams::read(&call.form()?)?;
     call.caught_up().await?;
     let Some(owner) = call.engine.find(&call.app.id, &asked.owner).await? else { return listed(call, &[], None).await };
     let read = call.engine.read();

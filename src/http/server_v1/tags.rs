@@ -16,13 +16,13 @@ const TAGS_MAX: usize = 20;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Asked {
+struct TagBody {
     user_id: Option<String>,
     user_ids: Option<Vec<String>>,
     tags: Option<Vec<String>>,
 }
 
-impl Asked {
+impl TagBody {
     fn read(body: &[u8]) -> Result<Self, Invalid> {
         serde_json::from_slice(body).map_err(|_| Invalid::malformed("body", "a JSON object {userId or userIds, tags}"))
     }
@@ -40,14 +40,14 @@ impl Asked {
 
 /// `tag/set`: replace the tags of a user; an empty list takes all away.
 pub(super) async fn tag(call: &Call<'_>) -> Result<Answer, Fault> {
-    let asked = Asked::read(&call.body)?;
+    let asked = TagBody::read(&call.body)?;
     let user_id = UserId::parse("userId", asked.user_id.as_deref().unwrap_or_default())?;
     call.done(Command::User(vec![user_id.into()], user::Command::Tag(asked.tags()?))).await
 }
 
 /// `tag/batch/set`: replace the tags of users.
 pub(super) async fn tag_users(call: &Call<'_>) -> Result<Answer, Fault> {
-    let asked = Asked::read(&call.body)?;
+    let asked = TagBody::read(&call.body)?;
     let members = asked.user_ids.iter().flatten().map(String::as_str);
     let who = form::user_ids("userIds", members, 1_000)?;
     call.done(Command::User(convert::persons(who), user::Command::Tag(asked.tags()?))).await
@@ -100,13 +100,13 @@ mod tests {
 
     #[test]
     fn an_empty_list_of_tags_is_not_a_missing_one() {
-        assert!(Asked::read(br#"{"userId":"a","tags":[]}"#).unwrap().tags().unwrap().is_empty());
-        assert_eq!(Asked::read(br#"{"userId":"a"}"#).unwrap().tags().unwrap_err(), Invalid::missing("tags"));
+        assert!(TagBody::read(br#"{"userId":"a","tags":[]}"#).unwrap().tags().unwrap().is_empty());
+        assert_eq!(TagBody::read(br#"{"userId":"a"}"#).unwrap().tags().unwrap_err(), Invalid::missing("tags"));
     }
 
     #[test]
     fn tags_are_counted_once_each_and_measured_in_bytes() {
-        let tags = |json: &str| Asked::read(format!(r#"{{"tags":{json}}}"#).as_bytes()).unwrap().tags();
+        let tags = |json: &str| TagBody::read(format!(r#"{{"tags":{json}}}"#).as_bytes()).unwrap().tags();
         assert_eq!(tags(r#"["a","b","a"]"#).unwrap().len(), 2);
         let many: Vec<_> = (0..=TAGS_MAX).map(|n| n.to_string()).collect();
         let many = tags(&serde_json::to_string(&many).unwrap());
@@ -119,7 +119,7 @@ mod tests {
     fn json_of_other_types_or_of_any_depth_is_refused() {
         let deep = "[".repeat(100_000);
         for body in [r#"{"userId":1,"tags":[]}"#, r#"{"tags":"a"}"#, r#"["userId"]"#, "", deep.as_str()] {
-            assert!(Asked::read(body.as_bytes()).is_err());
+            assert!(TagBody::read(body.as_bytes()).is_err());
         }
     }
 }

@@ -12,8 +12,8 @@ use super::apps::{self, AppKeys};
 use super::db::{Db, Hold};
 use super::ledger;
 use super::pages::{self, Pages};
+use super::revocation_watch::{RevocationWatch, Seen};
 use super::root_cell::RootCell;
-use super::sight::{Seen, Sight};
 use super::signers::{self, Held};
 use super::store::{self, Rotation, Taken};
 use super::subject_keys::{Cache, EpochKeys, SubjectKeys};
@@ -54,7 +54,7 @@ pub(super) struct Inner {
     signers: RwLock<Vec<Held>>,
     /// The number of the last destruction that nothing cached is older than.
     followed: Mutex<u64>,
-    pub(super) sight: Option<Sight>,
+    pub(super) revocation_watch: Option<RevocationWatch>,
     pub(super) pages: Pages,
 }
 
@@ -79,7 +79,7 @@ impl Inner {
             cache: Cache::new(),
             apps: RwLock::default(),
             followed: Mutex::new(followed),
-            sight: looker.map(Sight::new),
+            revocation_watch: looker.map(RevocationWatch::new),
             pages: Pages::default(),
         };
         inner.load_signers()?;
@@ -102,13 +102,13 @@ impl Inner {
     }
 
     fn fresh(&self) -> Result<(), Error> {
-        self.sight.as_ref().map_or(Ok(()), Sight::fresh)
+        self.revocation_watch.as_ref().map_or(Ok(()), RevocationWatch::fresh)
     }
 
     /// Looks at what other nodes did to the tree, and does what follows from it here.
     pub(super) fn look(&self) -> Result<(), Error> {
-        let Some(sight) = &self.sight else { return Ok(()) };
-        let mut db = lock(&sight.looker);
+        let Some(revocation_watch) = &self.revocation_watch else { return Ok(()) };
+        let mut db = lock(&revocation_watch.looker);
         let started = Instant::now();
         let seen = Seen::by(db.as_mut())?;
         let changed = !seen.is_of(self.tree().generation, &self.signing());
@@ -116,7 +116,7 @@ impl Inner {
             self.forget_destroyed(db.as_mut())?;
         }
         // From here on nothing in memory was destroyed before this look began, whether the new tree can be had or not.
-        sight.saw(started);
+        revocation_watch.saw(started);
         if changed { self.reload(db.as_mut()) } else { Ok(()) }
     }
 
@@ -128,7 +128,7 @@ impl Inner {
             let Some((last, _)) = destroyed.last() else { return Ok(()) };
             let last = *last;
             let _nobody_reads = self.tree.write().unwrap_or_else(PoisonError::into_inner);
-            destroyed.iter().for_each(|(_, done)| self.cache.remove(done.doomed.subject));
+            destroyed.iter().for_each(|(_, done)| self.cache.remove(done.keys_to_destroy.subject));
             *followed = last;
         }
     }
@@ -154,7 +154,7 @@ impl Inner {
             let tree = self.tree();
             let generation = tree.generation;
             match read(&tree) {
-                Err(Error::Damaged(reason)) if self.sight.is_some() => {
+                Err(Error::Damaged(reason)) if self.revocation_watch.is_some() => {
                     drop(tree);
                     self.look()?;
                     if self.tree().generation == generation {
@@ -226,7 +226,7 @@ impl Inner {
         enough: impl Fn(&SubjectKeys) -> bool,
     ) -> Result<Option<Arc<SubjectKeys>>, Error> {
         self.fresh()?;
-        if let Some(keys) = self.cache.get(subject).filter(|keys| self.sight.is_none() || enough(keys)) {
+        if let Some(keys) = self.cache.get(subject).filter(|keys| self.revocation_watch.is_none() || enough(keys)) {
             return Ok(Some(keys));
         }
         self.read(|tree| {
@@ -240,7 +240,7 @@ impl Inner {
 
     /// Has the keys of many subjects in memory, where it costs a round trip to get those of one.
     pub(super) fn fetch(&self, subjects: &[SubjectRef]) -> Result<(), Error> {
-        if self.sight.is_none() {
+        if self.revocation_watch.is_none() {
             return Ok(());
         }
         self.fresh()?;
@@ -300,7 +300,7 @@ impl Inner {
         self.settle(&mut writer)?;
         writer.cell_settled = false;
         let forget = || {
-            rotation.destroy.iter().for_each(|doomed| self.cache.remove(doomed.subject));
+            rotation.destroy.iter().for_each(|keys_to_destroy| self.cache.remove(keys_to_destroy.subject));
             rotation.drop_secret.iter().for_each(|(app, _)| self.forget_app(app));
         };
         let done = loop {

@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::db::{Db, Row};
-use crate::privacy::{Destruction, Doomed, Error, Witnessed};
+use crate::privacy::{Destruction, Error, KeysToDestroy, Witnessed};
 
 const OF_ERASURE: &str =
-    "select erasure, doomed, generation_before, generation_after from destruction where erasure = $1";
-const AFTER: &str = "select erasure, doomed, generation_before, generation_after, number from destruction
+    "select erasure, keys_to_destroy, generation_before, generation_after from destruction where erasure = $1";
+const AFTER: &str = "select erasure, keys_to_destroy, generation_before, generation_after, number from destruction
     where number > $1 order by number limit $2";
 const LAST: &str = "select coalesce(max(number), 0) from destruction";
 const INSERT: &str =
-    "insert into destruction (erasure, doomed, generation_before, generation_after) values ($1, $2, $3, $4)";
+    "insert into destruction (erasure, keys_to_destroy, generation_before, generation_after) values ($1, $2, $3, $4)";
 const WITNESS: &str = "insert into witnessed (id, size, root) values (1, $1, $2)
     on conflict (id) do update set size = excluded.size, root = excluded.root";
 const WITNESSED: &str = "select size, root from witnessed where id = 1";
@@ -35,7 +35,7 @@ fn read(row: &Row) -> Result<Destruction, Error> {
     let Held { app, subject, classes, operation, keys } = held;
     let erasure = ErasureId(Uuid::from_bytes(row.array(0)?));
     Ok(Destruction {
-        doomed: Doomed { erasure, app, subject, classes, operation },
+        keys_to_destroy: KeysToDestroy { erasure, app, subject, classes, operation },
         keys,
         generation_before: row.number(2)?,
         generation_after: row.number(3)?,
@@ -60,7 +60,8 @@ pub(super) fn last(db: &mut dyn Db) -> Result<u64, Error> {
 
 /// Records a destruction in its own transaction.
 pub(super) fn insert(db: &mut dyn Db, done: &Destruction) -> Result<(), Error> {
-    let Destruction { doomed: Doomed { erasure, app, subject, classes, operation }, keys, .. } = done.clone();
+    let Destruction { keys_to_destroy: KeysToDestroy { erasure, app, subject, classes, operation }, keys, .. } =
+        done.clone();
     let held = serde_json::to_string(&Held { app, subject, classes, operation, keys })
         .map_err(|error| Error::Damaged(error.to_string()))?;
     let (before, after) = (done.generation_before, done.generation_after);

@@ -13,7 +13,7 @@ use rollcall_schemas::ids::{AppId, SecretId, SubjectRef};
 use rollcall_schemas::personal::{Header, Sealed, Stored};
 use zeroize::Zeroizing;
 
-use super::{Destruction, Doomed, Error, Finality, Rotated, Secret, Signer, Tag, Vault, Witnessed};
+use super::{Destruction, Error, Finality, KeysToDestroy, Rotated, Secret, Signer, Tag, Vault, Witnessed};
 use crate::database::Database;
 
 mod apps;
@@ -22,9 +22,9 @@ mod inner;
 mod ledger;
 mod moving;
 mod pages;
+mod revocation_watch;
 mod root_cell;
 mod sealing;
-mod sight;
 mod signers;
 mod store;
 mod subject_keys;
@@ -128,9 +128,14 @@ impl KeyTree {
 
     fn watching(inner: Arc<Inner>) -> Result<Self, Error> {
         let mut vault = Self { inner: inner.clone(), threads: vec![] };
-        if inner.sight.is_some() {
-            let watch = move || inner.sight.iter().for_each(|sight| sight.keep_looking(|| inner.look()));
-            vault.threads.push(thread("vault-sight", watch)?);
+        if inner.revocation_watch.is_some() {
+            let watch = move || {
+                inner
+                    .revocation_watch
+                    .iter()
+                    .for_each(|revocation_watch| revocation_watch.keep_looking(|| inner.look()))
+            };
+            vault.threads.push(thread("vault-revocation_watch", watch)?);
         }
         Ok(vault)
     }
@@ -144,7 +149,7 @@ fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
 impl Drop for KeyTree {
     fn drop(&mut self) {
         self.inner.pages.stop();
-        self.inner.sight.iter().for_each(sight::Sight::stop);
+        self.inner.revocation_watch.iter().for_each(revocation_watch::RevocationWatch::stop);
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
@@ -155,7 +160,7 @@ const EVERYTHING: Rotation<'static> =
     Rotation { destroy: &[], all: true, apps: true, drop_secret: None, retire_signer: None, stop_after: None };
 
 impl KeyTree {
-    fn destroy_until(&self, destroy: &[Doomed], stop_after: StopAfter) -> Result<Vec<Destruction>, Error> {
+    fn destroy_until(&self, destroy: &[KeysToDestroy], stop_after: StopAfter) -> Result<Vec<Destruction>, Error> {
         let rotation = Rotation { destroy, all: false, apps: false, stop_after, ..EVERYTHING };
         self.inner.rotate(&rotation).map(|(done, _)| done)
     }
@@ -215,8 +220,8 @@ impl Vault for KeyTree {
         sealing::open(key, (stored.event, stored.path), stored.associated, &stored.commitment, stored.ciphertext)
     }
 
-    fn destroy(&self, doomed: &[Doomed]) -> Result<Vec<Destruction>, Error> {
-        self.destroy_until(doomed, None)
+    fn destroy(&self, keys_to_destroy: &[KeysToDestroy]) -> Result<Vec<Destruction>, Error> {
+        self.destroy_until(keys_to_destroy, None)
     }
 
     fn destructions(&self, after: u64, limit: u32) -> Result<Vec<(u64, Destruction)>, Error> {
@@ -236,7 +241,7 @@ impl Vault for KeyTree {
     }
 
     fn is_shared(&self) -> bool {
-        self.inner.sight.is_some()
+        self.inner.revocation_watch.is_some()
     }
 
     fn finality(&self) -> Finality {

@@ -14,7 +14,7 @@ use super::tree::{Tree, range_of, shard_of};
 use super::wrapping::{Wrapper, random};
 use super::{apps, ledger, signers};
 use crate::crash_point;
-use crate::privacy::{Destruction, Doomed, Error, Rotated};
+use crate::privacy::{Destruction, Error, KeysToDestroy, Rotated};
 
 const HEADER: &str = "select vault, generation, page, kept, settled from vault where id = 1";
 const GENERATION: &str = "select generation from vault where id = 1";
@@ -255,7 +255,7 @@ pub(super) type StopAfter = Option<u8>;
 /// What a rotation is asked.
 pub(super) struct Rotation<'r> {
     /// Whose keys to destroy.
-    pub(super) destroy: &'r [Doomed],
+    pub(super) destroy: &'r [KeysToDestroy],
     /// Give every shard and the apps' keys a new key, not only what the destruction needs.
     pub(super) all: bool,
     /// Give the apps' keys a new key.
@@ -322,27 +322,31 @@ fn prepare(
         return Ok(None);
     }
     let before = tree.generation;
-    let mut touched: BTreeMap<usize, Vec<&Doomed>> = BTreeMap::new();
+    let mut touched: BTreeMap<usize, Vec<&KeysToDestroy>> = BTreeMap::new();
     let mut repeated = HashMap::new();
-    for doomed in rotation.destroy {
-        if let Some(done) = ledger::of(db, doomed.erasure)? {
-            repeated.insert(doomed.erasure, done);
-        } else if is_alive(db, tree, doomed)? {
-            touched.entry(shard_of(doomed.subject)).or_default().push(doomed);
+    for keys_to_destroy in rotation.destroy {
+        if let Some(done) = ledger::of(db, keys_to_destroy.erasure)? {
+            repeated.insert(keys_to_destroy.erasure, done);
+        } else if is_alive(db, tree, keys_to_destroy)? {
+            touched.entry(shard_of(keys_to_destroy.subject)).or_default().push(keys_to_destroy);
         }
     }
     let rotates = !touched.is_empty() || rotation.all || rotation.apps;
     let done = |mut keys: HashMap<ErasureId, Vec<DestroyedKey>>, repeated: &HashMap<ErasureId, Destruction>, after| {
-        let one = |doomed: &Doomed| {
-            let keys = keys.remove(&doomed.erasure).unwrap_or_default();
-            let first =
-                || Destruction { doomed: doomed.clone(), keys, generation_before: before, generation_after: after };
-            repeated.get(&doomed.erasure).cloned().unwrap_or_else(first)
+        let one = |keys_to_destroy: &KeysToDestroy| {
+            let keys = keys.remove(&keys_to_destroy.erasure).unwrap_or_default();
+            let first = || Destruction {
+                keys_to_destroy: keys_to_destroy.clone(),
+                keys,
+                generation_before: before,
+                generation_after: after,
+            };
+            repeated.get(&keys_to_destroy.erasure).cloned().unwrap_or_else(first)
         };
         rotation.destroy.iter().map(one).collect::<Vec<_>>()
     };
     let record = |db: &mut dyn Db, done: &[Destruction]| {
-        let mut new = done.iter().filter(|done| !repeated.contains_key(&done.doomed.erasure));
+        let mut new = done.iter().filter(|done| !repeated.contains_key(&done.keys_to_destroy.erasure));
         new.try_for_each(|done| ledger::insert(db, done))
     };
     if !rotates {
@@ -362,8 +366,8 @@ fn prepare(
     }
     let mut keys = HashMap::new();
     for shard in shards {
-        let doomed = touched.get(&shard).map_or(&[][..], Vec::as_slice);
-        rewrap_shard(db, (tree, &next), shard, doomed, &mut keys)?;
+        let keys_to_destroy = touched.get(&shard).map_or(&[][..], Vec::as_slice);
+        rewrap_shard(db, (tree, &next), shard, keys_to_destroy, &mut keys)?;
         crash_point::reach("rotate.shard_rewrapped");
     }
     crash_point::reach("rotate.rewrapped");
@@ -392,9 +396,9 @@ pub(super) fn cut() -> Error {
 }
 
 /// Whether there is a key left that an erasure would destroy.
-fn is_alive(db: &mut dyn Db, tree: &Tree, doomed: &Doomed) -> Result<bool, Error> {
-    let keys = keys_of(db, tree, doomed.subject)?;
-    let lives = |keys: &EpochKeys| doomed.classes.iter().any(|class| keys.key(*class).is_some());
+fn is_alive(db: &mut dyn Db, tree: &Tree, keys_to_destroy: &KeysToDestroy) -> Result<bool, Error> {
+    let keys = keys_of(db, tree, keys_to_destroy.subject)?;
+    let lives = |keys: &EpochKeys| keys_to_destroy.classes.iter().any(|class| keys.key(*class).is_some());
     Ok(keys.is_some_and(|keys| keys.epochs.iter().any(|(_, keys)| lives(keys))))
 }
 
@@ -402,7 +406,7 @@ fn rewrap_shard(
     db: &mut dyn Db,
     (old, new): (&Tree, &Tree),
     shard: usize,
-    doomed: &[&Doomed],
+    keys_to_destroy: &[&KeysToDestroy],
     destroyed: &mut HashMap<ErasureId, Vec<DestroyedKey>>,
 ) -> Result<(), Error> {
     let (from, to) = range_of(shard);
@@ -415,8 +419,11 @@ fn rewrap_shard(
     for row in rows {
         let (subject, epoch) = (SubjectRef(Uuid::from_bytes(row.array(0)?)), row.number(1)?);
         let mut keys = EpochKeys::unwrap(&old, subject, epoch, row.bytes(2)?)?;
-        for doomed in doomed.iter().filter(|doomed| doomed.subject == subject) {
-            destroyed.entry(doomed.erasure).or_default().extend(keys.destroy(epoch, &doomed.classes)?);
+        for keys_to_destroy in keys_to_destroy.iter().filter(|keys_to_destroy| keys_to_destroy.subject == subject) {
+            destroyed
+                .entry(keys_to_destroy.erasure)
+                .or_default()
+                .extend(keys.destroy(epoch, &keys_to_destroy.classes)?);
         }
         let rewrapped = if keys.is_empty() { None } else { Some(keys.wrap(&new, subject, epoch)?) };
         replace.push(vec![rewrapped.into(), subject.0.as_bytes().into(), epoch.into()]);

@@ -15,7 +15,7 @@ use super::root_cell::RootCell;
 use super::store::Taken;
 use super::tree::{Tree, shard_of};
 use super::{CellSpec, Inner, KeyTree, Options, subject_keys};
-use crate::privacy::{Destruction, Doomed, Error, Vault};
+use crate::privacy::{Destruction, Error, KeysToDestroy, Vault};
 
 mod apps;
 mod cells;
@@ -118,8 +118,8 @@ fn opens(vault: &KeyTree, (header, sealed): &(Header, Sealed)) -> bool {
 }
 
 /// A new erasure of these keys.
-fn doomed(subject: SubjectRef, classes: &[Class]) -> Doomed {
-    Doomed {
+fn keys_to_destroy(subject: SubjectRef, classes: &[Class]) -> KeysToDestroy {
+    KeysToDestroy {
         erasure: ErasureId(Uuid::new_v4()),
         app: app(),
         subject,
@@ -129,8 +129,9 @@ fn doomed(subject: SubjectRef, classes: &[Class]) -> Doomed {
 }
 
 fn destroy_all(vault: &KeyTree, subjects: &[&(Header, Sealed)]) -> Vec<Destruction> {
-    let doomed: Vec<_> = subjects.iter().map(|(header, _)| doomed(header.subject, &Class::ALL)).collect();
-    vault.destroy(&doomed).unwrap()
+    let keys_to_destroy: Vec<_> =
+        subjects.iter().map(|(header, _)| keys_to_destroy(header.subject, &Class::ALL)).collect();
+    vault.destroy(&keys_to_destroy).unwrap()
 }
 
 /// How many keys were destroyed, and by how much the root moved on.
@@ -280,7 +281,7 @@ fn only_the_classes_named_are_destroyed() {
         (header, sealed)
     };
     let values = Class::ALL.map(value);
-    let done = vault.destroy(&[doomed(subject, &[Class::Profile, Class::Moderation])]).unwrap();
+    let done = vault.destroy(&[keys_to_destroy(subject, &[Class::Profile, Class::Moderation])]).unwrap();
     assert_eq!(sum(&done).0, 2);
     let open: Vec<_> = values.iter().filter(|value| opens(&vault, value)).map(|(header, _)| header.class).collect();
     assert_eq!(open, [Class::Identity, Class::Hold]);

@@ -3,7 +3,7 @@
 use rollcall::audit::as_of::{Page, bans_at, deactivated_at, friends_at};
 use rollcall::domain::values::Tag;
 use rollcall::domain::{Command, app, user};
-use rollcall::privacy::Doomed;
+use rollcall::privacy::KeysToDestroy;
 use rollcall_projections::erasure_ledger;
 use rollcall_schemas::ids::{ErasureId, OperationId, SubjectRef};
 use rollcall_schemas::personal::Class;
@@ -172,14 +172,14 @@ async fn an_erasure_nobody_recorded_shows_as_erased_without_a_number() {
     let dir = tempfile::tempdir().unwrap();
     let given = Given::nobody(dir.path()).await;
     let ada = given.registers("ada", "Ada").await;
-    let doomed = Doomed {
+    let keys_to_destroy = KeysToDestroy {
         erasure: ErasureId(uuid::Uuid::from_u128(1)),
         app: app_id(),
         subject: ada,
         classes: Class::ALL.to_vec(),
         operation: OperationId(String::new()),
     };
-    given.data.vault.destroy(&[doomed]).unwrap();
+    given.data.vault.destroy(&[keys_to_destroy]).unwrap();
     let shown = given.shown(ada, given.head()).await;
     assert_eq!((&shown["name"], &shown["user_id"]), (&json!({"erased": {}}), &json!({"erased": {}})));
     given.stop();

@@ -7,7 +7,7 @@ use rollcall::domain::erasure::{Request, Step};
 use rollcall::domain::values::Remark;
 use rollcall::domain::{Command, Refusal, app, user};
 use rollcall::engine::{Error, journal};
-use rollcall::privacy::Doomed;
+use rollcall::privacy::KeysToDestroy;
 use rollcall_projections::erasure_ledger::{self, Erasure};
 use rollcall_schemas::ids::{OperationId, SubjectRef};
 use rollcall_schemas::personal::Class;
@@ -153,8 +153,8 @@ async fn an_erasure_cut_short_anywhere_is_finished_by_the_next_run() {
         if cut_after == "the destruction" {
             let Erasure { erasure, app, operation, .. } = due(&running).await.remove(0);
             let classes = vec![Class::Profile, Class::Moderation];
-            let doomed = Doomed { erasure, app, subject: ada, classes, operation };
-            assert_eq!(running.data.vault.destroy(&[doomed]).unwrap()[0].keys.len(), 2);
+            let keys_to_destroy = KeysToDestroy { erasure, app, subject: ada, classes, operation };
+            assert_eq!(running.data.vault.destroy(&[keys_to_destroy]).unwrap()[0].keys.len(), 2);
         }
         let running = running.reopen(dir.path()).await;
         assert_eq!(opened(&running, ada, &of_ada).is_none(), cut_after == "the destruction", "after {cut_after}");

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use rollcall::domain::user;
 use rollcall::engine::journal;
 use rollcall::eventlog::{self, Item, Outcome};
-use rollcall::privacy::Doomed;
+use rollcall::privacy::KeysToDestroy;
 use rollcall_schemas::Event;
 use rollcall_schemas::ids::{ErasureId, OperationId};
 use rollcall_schemas::personal::Class;
@@ -72,9 +72,9 @@ fn full() -> eventlog::Error {
 impl EventLog for Failing {
     async fn append(&self, batch: Vec<Item>) -> Result<Vec<Outcome>, eventlog::Error> {
         let gate = self.gates.lock().unwrap().pop_front();
-        if let Some((reached, let_go, fails)) = gate {
+        if let Some((reached, release, fails)) = gate {
             reached.notify_one();
-            let_go.notified().await;
+            release.notified().await;
             return if fails { Err(full()) } else { self.inner.append(batch).await };
         }
         if self.appends.load(Ordering::Relaxed) % 5 == 2 {
@@ -88,9 +88,9 @@ impl EventLog for Failing {
     async fn read_stream(&self, stream: &str, after: u64, limit: usize) -> Result<Vec<RawEvent>, eventlog::Error> {
         let events = self.inner.read_stream(stream, after, limit).await;
         let held = self.held.lock().unwrap().take_if(|(of, ..)| of == stream);
-        if let Some((_, reached, let_go)) = held {
+        if let Some((_, reached, release)) = held {
             reached.notify_one();
-            let_go.notified().await;
+            release.notified().await;
         }
         events
     }
@@ -156,8 +156,8 @@ async fn a_state_loaded_before_a_failure_does_not_hide_what_was_acknowledged_sin
     let running = Running::open_with(dir.path(), |inner| log.insert(Failing::over(inner)).clone()).await;
     let log = log.unwrap();
     let rename = || Command::User(vec![person("new")], user::Command::Modify(Some(super::named("New")), None));
-    let (reached, let_go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    *log.held.lock().unwrap() = Some((named.clone(), reached.clone(), let_go.clone()));
+    let (reached, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    *log.held.lock().unwrap() = Some((named.clone(), reached.clone(), release.clone()));
     let late = tokio::spawn({
         let engine = running.engine();
         async move { engine.execute(&caller(), rename()).await }
@@ -168,7 +168,7 @@ async fn a_state_loaded_before_a_failure_does_not_hide_what_was_acknowledged_sin
     log.next.store(1, Ordering::Relaxed);
     assert!(matches!(running.execute(register("ada")).await, Err(Error::Unavailable(_))));
     assert_eq!(running.register("ada").await.subject, ada);
-    let_go.notify_one();
+    release.notify_one();
     late.await.unwrap().expect("the user is registered");
     running.execute(rename()).await.expect("the user is registered");
     running.stop();
@@ -185,9 +185,9 @@ async fn a_state_loaded_after_a_failure_is_not_overtaken_by_what_was_on_its_way(
         tokio::spawn(async move { engine.execute(&caller(), command).await })
     };
     let gate = |fails| {
-        let (reached, let_go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        log.gates.lock().unwrap().push_back((reached.clone(), let_go.clone(), fails));
-        (reached, let_go)
+        let (reached, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        log.gates.lock().unwrap().push_back((reached.clone(), release.clone(), fails));
+        (reached, release)
     };
     let (one, two) = (gate(true), gate(false));
     let fails = execute(register("ada"));
@@ -358,14 +358,14 @@ async fn a_command_that_cannot_be_sealed_fails_alone() {
         running.register(&format!("user-{number}")).await;
     }
     // Behind the engine's back: the only way to make a seal fail while the state allows the command.
-    let doomed = Doomed {
+    let keys_to_destroy = KeysToDestroy {
         erasure: ErasureId(Uuid::new_v4()),
         app: super::app_id(),
         subject: lost,
         classes: Class::ALL.to_vec(),
         operation: OperationId(String::new()),
     };
-    running.data.vault.destroy(&[doomed]).unwrap();
+    running.data.vault.destroy(&[keys_to_destroy]).unwrap();
     let rename =
         |user_id: &str| Command::User(vec![person(user_id)], user::Command::Modify(Some(super::named("New")), None));
     for _ in 0..5 {

@@ -506,7 +506,7 @@ fn a_role_for_the_keys_serves_and_cannot_make_a_destruction_unknown() {
     node.eventually("it is erased", |_| given.recorded("erasure.finalised") == 1);
     assert_eq!(given.keys.sql(name, "select count(*) from rollcall_vault.destruction"), "1");
     for hides in [
-        "update rollcall_vault.destruction set doomed = ''",
+        "update rollcall_vault.destruction set keys_to_destroy = ''",
         "delete from rollcall_vault.destruction",
         "delete from rollcall_vault.subject_key",
         "truncate rollcall_vault.subject_key",

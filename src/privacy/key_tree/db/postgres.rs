@@ -29,13 +29,13 @@ pub(in crate::privacy::key_tree) const WRITES_MAX: Duration = Duration::from_sec
 /// How long what is read is waited for.
 pub(in crate::privacy::key_tree) const READS_MAX: Duration = Duration::from_secs(3);
 /// Statements on their way together.
-const TOGETHER_MAX: usize = 1_000;
+const ROWS_MAX: usize = 1_000;
 const LIMITS: &str = "set search_path = rollcall_vault; set lock_timeout = '20s'; set statement_timeout = '24s';
     set idle_in_transaction_session_timeout = '30s'; set synchronous_commit = on;
     set default_transaction_isolation = 'read committed'";
 
 fn failed(error: &tokio_postgres::Error) -> Error {
-    Error::Unavailable(format!("its database: {}", database::told(error)))
+    Error::Unavailable(format!("its database: {}", database::describe(error)))
 }
 
 impl From<database::Error> for Error {
@@ -175,7 +175,7 @@ impl Db for Postgres {
     fn query_each(&mut self, sql: &'static str, all: &[Vec<Value>]) -> Result<Vec<Vec<Row>>, Error> {
         let statement = self.statement(sql)?;
         let mut answers = Vec::with_capacity(all.len());
-        for some in all.chunks(TOGETHER_MAX) {
+        for some in all.chunks(ROWS_MAX) {
             let (statement, some) = (statement.clone(), some.to_vec());
             answers.extend(self.with(async move |client: Arc<Client>| {
                 let params: Vec<_> = some.iter().map(|params| referred(params)).collect();
@@ -193,7 +193,7 @@ impl Db for Postgres {
 
     fn execute_each(&mut self, sql: &'static str, all: &[Vec<Value>]) -> Result<(), Error> {
         let statement = self.statement(sql)?;
-        for some in all.chunks(TOGETHER_MAX) {
+        for some in all.chunks(ROWS_MAX) {
             let (statement, some) = (statement.clone(), some.to_vec());
             self.with(async move |client: Arc<Client>| {
                 let params: Vec<_> = some.iter().map(|params| referred(params)).collect();

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{
-    Class, Error, KINDS, KeyTree, NOTHING, Options, SPLIT, Vault, destroy_all, doomed, fresh_as, holds, open_as, opens,
-    roots_in, sealed,
+    Class, Error, KINDS, KeyTree, NOTHING, Options, SPLIT, Vault, destroy_all, fresh_as, holds, keys_to_destroy,
+    open_as, opens, roots_in, sealed,
 };
 use crate::privacy::Finality;
 use crate::privacy::key_tree::root_cell::{CellSpec, LocalCell, Root, RootCell};
@@ -65,13 +65,13 @@ fn a_destruction_is_not_called_done_while_the_cell_cannot_destroy_and_nothing_ma
     for up in [&destroys, &answers] {
         up.store(false, Ordering::SeqCst);
     }
-    let refused = vault.destroy(&[doomed(values[0].0.subject, &Class::ALL)]);
+    let refused = vault.destroy(&[keys_to_destroy(values[0].0.subject, &Class::ALL)]);
     assert!(matches!(refused, Err(Error::Unavailable(_))), "not even begun");
     assert!(opens(&vault, &values[0]));
 
     answers.store(true, Ordering::SeqCst);
     for _ in 0..2 {
-        let refused = vault.destroy(&[doomed(values[0].0.subject, &Class::ALL)]);
+        let refused = vault.destroy(&[keys_to_destroy(values[0].0.subject, &Class::ALL)]);
         assert!(matches!(refused, Err(Error::Unavailable(_))), "the old root may still be there");
     }
     assert!(vault.inner.cell.root(vault.inner.vault, generation, NOTHING).unwrap().is_some(), "the control: it is");
@@ -185,7 +185,7 @@ fn a_rotation_cut_short_between_two_cells_is_whole_or_not_begun() {
     assert!(values.iter().all(|value| opens(&vault, value)));
     let old = roots_in(dir.path());
     destroys.store(false, Ordering::SeqCst);
-    assert!(vault.destroy(&[doomed(values[0].0.subject, &Class::ALL)]).is_err());
+    assert!(vault.destroy(&[keys_to_destroy(values[0].0.subject, &Class::ALL)]).is_err());
     drop(vault);
     // The old generation destroyed in one cell only: it is done.
     cut_between(dir.path(), |first| first.keep_only(id, 2, NOTHING).unwrap());

@@ -1,8 +1,8 @@
 //! A rotation that is cut short, at each of its steps.
 
 use super::{
-    Class, Error, KINDS, KeyTree, Vault, destroy_all, doomed, fresh, fresh_as, header, holds, open_as, open_in, opens,
-    profile, roots_in, sealed, sum,
+    Class, Error, KINDS, KeyTree, Vault, destroy_all, fresh, fresh_as, header, holds, keys_to_destroy, open_as,
+    open_in, opens, profile, roots_in, sealed, sum,
 };
 
 #[test]
@@ -13,7 +13,7 @@ fn a_destruction_cut_short_is_whole_or_not_begun_and_can_be_repeated() {
         let values = sealed(&vault, 10);
         let roots = roots_in(dir.path());
         assert!(roots.iter().all(|root| holds(dir.path(), root)), "the control: a root that lives is found");
-        let cut = vault.destroy_until(&[doomed(values[0].0.subject, &Class::ALL)], Some(step));
+        let cut = vault.destroy_until(&[keys_to_destroy(values[0].0.subject, &Class::ALL)], Some(step));
         assert!(matches!(cut, Err(Error::Unavailable(_))), "step {step}");
         if reopen {
             drop(vault);
@@ -43,7 +43,7 @@ fn a_destruction_cut_short_many_times_still_ends() {
         let (dir, mut vault) = fresh_as(kind);
         let values = sealed(&vault, 6);
         for (value, step) in values.iter().zip([1, 2, 1, 1, 2]) {
-            let _ = vault.destroy_until(&[doomed(value.0.subject, &Class::ALL)], Some(step));
+            let _ = vault.destroy_until(&[keys_to_destroy(value.0.subject, &Class::ALL)], Some(step));
             drop(vault);
             vault = open_as(kind, dir.path()).unwrap();
         }
@@ -83,7 +83,7 @@ fn new_keys_of_a_subject_do_not_bring_the_destroyed_ones_back() {
     let (dir, vault) = fresh();
     let old = sealed(&vault, 1).remove(0);
     let subject = old.0.subject;
-    vault.destroy(&[doomed(subject, &[Class::Profile, Class::Moderation])]).unwrap();
+    vault.destroy(&[keys_to_destroy(subject, &[Class::Profile, Class::Moderation])]).unwrap();
     assert_eq!(vault.epoch(subject).unwrap(), Some(0));
     vault.renew(subject, 1).unwrap();
     vault.renew(subject, 1).unwrap();
@@ -100,7 +100,7 @@ fn new_keys_of_a_subject_do_not_bring_the_destroyed_ones_back() {
     let vault = open_in(dir.path()).unwrap();
     check(&vault);
     // Of every epoch what is left: identity and hold of the first, all four of the second.
-    assert_eq!(sum(&vault.destroy(&[doomed(subject, &Class::ALL)]).unwrap()).0, 6);
+    assert_eq!(sum(&vault.destroy(&[keys_to_destroy(subject, &Class::ALL)]).unwrap()).0, 6);
     assert!(!opens(&vault, &new));
     assert!(matches!(vault.renew(subject, 1), Err(Error::Erased)), "a destroyed epoch is not made anew");
 }

@@ -1,6 +1,6 @@
 //! What the vault remembers of what it destroyed, and of the log it belongs to.
 
-use super::{Class, doomed, fresh, open_in, opens, sealed, sum};
+use super::{Class, fresh, keys_to_destroy, open_in, opens, sealed, sum};
 use crate::privacy::{Vault, Witnessed};
 
 #[test]
@@ -8,7 +8,10 @@ fn an_erasure_is_answered_the_same_however_often_it_is_asked_and_wherever_it_was
     for cut in [None, Some(1), Some(2)] {
         let (dir, vault) = fresh();
         let values = sealed(&vault, 3);
-        let erasures = [doomed(values[0].0.subject, &Class::ALL), doomed(values[1].0.subject, &[Class::Profile])];
+        let erasures = [
+            keys_to_destroy(values[0].0.subject, &Class::ALL),
+            keys_to_destroy(values[1].0.subject, &[Class::Profile]),
+        ];
         if cut.is_some() {
             assert!(vault.destroy_until(&erasures, cut).is_err());
         }
@@ -17,7 +20,7 @@ fn an_erasure_is_answered_the_same_however_often_it_is_asked_and_wherever_it_was
         let commitments: std::collections::HashSet<_> =
             first.iter().flat_map(|done| &done.keys).map(|key| key.commitment.clone()).collect();
         assert_eq!(commitments.len(), 5, "every key has a commitment of its own");
-        let later = doomed(values[2].0.subject, &Class::ALL);
+        let later = keys_to_destroy(values[2].0.subject, &Class::ALL);
         let all = [erasures[1].clone(), later.clone(), erasures[0].clone()];
         let second = vault.destroy(&all).unwrap();
         assert_eq!((&second[0], &second[2]), (&first[1], &first[0]));
@@ -56,7 +59,7 @@ fn a_rotation_is_dated_and_an_erasure_is_none() {
     let database = rusqlite::Connection::open(dir.path().join("vault.db")).unwrap();
     database.execute("update vault set rotated = 0", []).unwrap();
     let values = sealed(&vault, 1);
-    vault.destroy(&[doomed(values[0].0.subject, &Class::ALL)]).unwrap();
+    vault.destroy(&[keys_to_destroy(values[0].0.subject, &Class::ALL)]).unwrap();
     assert_eq!(vault.last_rotation().unwrap().timestamp(), 0);
     vault.rotate().unwrap();
     assert!(vault.last_rotation().unwrap() >= made);

@@ -1,7 +1,8 @@
 //! A vault that is moved.
 
 use super::{
-    Class, Error, KeyTree, LOCAL, Options, SPLIT, SecretId, Vault, app, copy, destroy_all, doomed, opens, sealed,
+    Class, Error, KeyTree, LOCAL, Options, SPLIT, SecretId, Vault, app, copy, destroy_all, keys_to_destroy, opens,
+    sealed,
 };
 use crate::privacy::Witnessed;
 
@@ -28,7 +29,7 @@ fn a_vault_that_was_moved_is_the_same_and_what_is_left_behind_opens_nothing() {
     assert!(known(&moved) == before && before.4 == erased);
     assert!(!opens(&moved, &values[0]) && values[1..].iter().all(|value| opens(&moved, value)));
     assert_eq!(moved.epoch(values[1].0.subject).unwrap(), Some(1));
-    assert_eq!(moved.destroy(&[doomed(values[2].0.subject, &Class::ALL)]).unwrap()[0].keys.len(), 4);
+    assert_eq!(moved.destroy(&[keys_to_destroy(values[2].0.subject, &Class::ALL)]).unwrap()[0].keys.len(), 4);
     assert!(matches!(KeyTree::open(here.path(), &LOCAL(here.path())), Err(Error::Damaged(_))), "it is moved for good");
     // Whoever kept a copy of the old root as well has what was there up to then, as of any copy; nothing else.
     let kept = KeyTree::open(copies.path(), &LOCAL(copies.path())).unwrap();

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::cluster::Cluster;
 use super::double::{TOKEN, Transit};
 use super::{
-    Class, Error, Header, Inner, KeyTree, Options, SecretId, Taken, Vault, app, destroy_all, doomed, header, opens,
-    profile, sealed,
+    Class, Error, Header, Inner, KeyTree, Options, SecretId, Taken, Vault, app, destroy_all, header, keys_to_destroy,
+    opens, profile, sealed,
 };
 use crate::database::Database;
 use crate::privacy::key_tree::root_cell::transit::{Server, TransitCell};
@@ -140,7 +140,7 @@ fn a_destruction_that_its_node_could_not_end_is_not_called_done_by_another_befor
     let given = Given::a_database();
     let (one, other) = (given.node(), given.node());
     let values = sealed(&one, 2);
-    let erasure = [doomed(values[0].0.subject, &Class::ALL)];
+    let erasure = [keys_to_destroy(values[0].0.subject, &Class::ALL)];
     given.transit.fail(&["trim"]);
     assert!(one.destroy(&erasure).is_err());
     drop(one);
@@ -169,7 +169,7 @@ fn secrets_and_new_epochs_of_one_node_are_known_to_the_others_at_once() {
 
     let value = sealed(&one, 1).remove(0);
     let subject = value.0.subject;
-    one.destroy(&[doomed(subject, &[Class::Profile, Class::Moderation])]).unwrap();
+    one.destroy(&[keys_to_destroy(subject, &[Class::Profile, Class::Moderation])]).unwrap();
     std::thread::sleep(UNREADABLE_AFTER);
     assert!(!opens(&other, &value) && other.epoch(subject).unwrap() == Some(0));
     one.renew(subject, 1).unwrap();
@@ -194,11 +194,11 @@ fn nodes_that_write_and_destroy_at_the_same_time_lose_no_key_and_bring_none_back
             scope.spawn(move || {
                 while turns.fetch_add(1, Ordering::SeqCst) < 60 {
                     let mut values = sealed(node, 300);
-                    let doomed = values.split_off(298);
-                    destroy_all(node, &doomed.iter().collect::<Vec<_>>());
-                    assert!(doomed.iter().all(|value| !opens(node, value)));
+                    let keys_to_destroy = values.split_off(298);
+                    destroy_all(node, &keys_to_destroy.iter().collect::<Vec<_>>());
+                    assert!(keys_to_destroy.iter().all(|value| !opens(node, value)));
                     kept.lock().unwrap().extend(values);
-                    gone.lock().unwrap().extend(doomed);
+                    gone.lock().unwrap().extend(keys_to_destroy);
                 }
             });
         }

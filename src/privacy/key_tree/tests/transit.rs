@@ -69,7 +69,7 @@ fn a_rotation_that_vault_cuts_short_anywhere_is_whole_or_not_begun() {
         let values = sealed(&vault, 2);
         // Where a key cannot be rotated it is tried to create it.
         transit.fail(if part == "rotate" { &["keys/rollcall"] } else { std::slice::from_ref(&part) });
-        let refused = vault.destroy(&[super::doomed(values[0].0.subject, &super::Class::ALL)]);
+        let refused = vault.destroy(&[super::keys_to_destroy(values[0].0.subject, &super::Class::ALL)]);
         assert!(matches!(refused, Err(Error::Unavailable(_))), "{part}");
         assert!(opens(&vault, &values[1]), "{part}: what is open stays open");
         transit.fail(&[]);

@@ -10,8 +10,8 @@ use tokio_postgres::{Client, Statement};
 
 use super::Writer;
 use super::apply::{Failure, check};
+use super::query_coalescer::types;
 use super::rows::{Insert, ROWS_MAX};
-use super::together::types;
 use crate::changes::Change;
 use crate::{Projection, Value};
 
@@ -19,7 +19,7 @@ use crate::{Projection, Value};
 const IN_FLIGHT_MAX: usize = 1_024;
 
 /// A statement on its way, and whether it must change a row.
-type Flying<'w> = (bool, Pin<Box<dyn Future<Output = Result<u64, tokio_postgres::Error>> + Send + 'w>>);
+type InFlight<'w> = (bool, Pin<Box<dyn Future<Output = Result<u64, tokio_postgres::Error>> + Send + 'w>>);
 
 /// What is known of a statement's text.
 struct Known {
@@ -83,24 +83,24 @@ fn columns(rows: Vec<Vec<Value>>) -> Vec<Param> {
 }
 
 /// What one read model does in a batch.
-pub(super) struct Flight<'w> {
+pub(super) struct Pipeline<'w> {
     client: &'w Client,
     statements: &'w mut HashMap<(usize, usize, bool), Statement>,
     tables: &'static [&'static str],
     known: HashMap<(usize, usize), Known>,
     waiting: Vec<Waiting>,
-    flying: Vec<Flying<'w>>,
+    in_flight: Vec<InFlight<'w>>,
 }
 
 fn key(sql: &'static str) -> (usize, usize) {
     (sql.as_ptr() as usize, sql.len())
 }
 
-impl<'w> Flight<'w> {
+impl<'w> Pipeline<'w> {
     pub(super) fn new(writer: &'w mut Writer, model: &dyn Projection) -> Self {
         let Writer { client, statements } = writer;
         let (client, tables): (&Client, _) = (client, model.tables());
-        Self { client, statements, tables, known: HashMap::new(), waiting: vec![], flying: vec![] }
+        Self { client, statements, tables, known: HashMap::new(), waiting: vec![], in_flight: vec![] }
     }
 
     pub(super) fn client(&self) -> &'w Client {
@@ -181,7 +181,7 @@ impl<'w> Flight<'w> {
             Some(statement) => statement.clone(),
             None => {
                 // Its answer would wait behind those of the others, which nobody takes meanwhile.
-                self.land().await?;
+                self.drain().await?;
                 let mut statement = self.client.prepare(sql).await?;
                 let insert = self.known.get(&key(sql)).and_then(|known| known.insert.as_ref());
                 if let Some(insert) = insert.filter(|_| is_many) {
@@ -197,18 +197,18 @@ impl<'w> Flight<'w> {
         if let Poll::Ready(done) = poll!(&mut sent) {
             check(must_change, done?)?;
         } else {
-            self.flying.push((must_change, sent));
+            self.in_flight.push((must_change, sent));
         }
-        if self.flying.len() >= IN_FLIGHT_MAX { self.land().await } else { Ok(()) }
+        if self.in_flight.len() >= IN_FLIGHT_MAX { self.drain().await } else { Ok(()) }
     }
 
-    async fn land(&mut self) -> Result<(), Failure> {
+    async fn drain(&mut self) -> Result<(), Failure> {
         let mut first = Ok(());
-        for (must_change, sent) in self.flying.drain(..) {
+        for (must_change, sent) in self.in_flight.drain(..) {
             // Every answer is taken, also behind a failure: the first one says why.
-            let landed = sent.await.map_err(Failure::from).and_then(|changed| check(must_change, changed));
+            let answered = sent.await.map_err(Failure::from).and_then(|changed| check(must_change, changed));
             if first.is_ok() {
-                first = landed;
+                first = answered;
             }
         }
         first
@@ -217,6 +217,6 @@ impl<'w> Flight<'w> {
     /// Sends everything and waits until all of it is done.
     pub(super) async fn settle(&mut self) -> Result<(), Failure> {
         self.send_waiting(|_, _| true).await?;
-        self.land().await
+        self.drain().await
     }
 }

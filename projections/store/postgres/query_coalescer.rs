@@ -19,7 +19,7 @@ use crate::Value;
 use crate::store::Error;
 
 /// Flights at the same time: while one is answered, the other one is asked.
-const FLIGHTS: usize = 2;
+const WORKERS_MAX: usize = 2;
 /// Most sets of parameters in one flight, unless one query alone has more.
 const SETS_MAX: usize = 512;
 
@@ -27,7 +27,7 @@ const SETS_MAX: usize = 512;
 type Answer = Result<Vec<Vec<Row>>, Error>;
 
 /// A query that waits.
-struct Asked {
+struct Query {
     sql: &'static str,
     sets: Vec<Vec<Value>>,
     answer: oneshot::Sender<Answer>,
@@ -35,13 +35,13 @@ struct Asked {
 
 #[derive(Default)]
 struct Queue {
-    asked: VecDeque<Asked>,
-    flying: usize,
+    asked: VecDeque<Query>,
+    running: usize,
     idle: Vec<Reader>,
 }
 
 /// The queries of a store.
-pub(super) struct Together {
+pub(super) struct QueryCoalescer {
     queue: Arc<Mutex<Queue>>,
     pool: Pool,
     runtime: Handle,
@@ -52,11 +52,11 @@ fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
 }
 
 /// Whether a statement may be asked together with others of its kind: for each it must not say how many rows, or which first.
-pub(super) fn may_join(sql: &str) -> bool {
+pub(super) fn may_coalesce(sql: &str) -> bool {
     sql.contains("$1") && !sql.contains("LIMIT") && !sql.contains("ORDER BY")
 }
 
-impl Together {
+impl QueryCoalescer {
     /// Flies on the runtime that this is called on.
     pub(super) fn new(pool: Pool) -> Self {
         Self { queue: Arc::default(), pool, runtime: Handle::current() }
@@ -65,39 +65,39 @@ impl Together {
     /// The rows that a statement finds for each set of parameters, all from one state of the store.
     pub(super) async fn ask(&self, sql: &'static str, sets: Vec<Vec<Value>>) -> Answer {
         let (answer, answered) = oneshot::channel();
-        let flies = {
+        let starts = {
             let mut queue = lock(&self.queue);
-            queue.asked.push_back(Asked { sql, sets, answer });
-            let flies = queue.flying < FLIGHTS;
-            queue.flying += usize::from(flies);
-            flies
+            queue.asked.push_back(Query { sql, sets, answer });
+            let starts = queue.running < WORKERS_MAX;
+            queue.running += usize::from(starts);
+            starts
         };
-        if flies {
-            let flight = Flight { queue: self.queue.clone(), pool: self.pool.clone(), has_landed: false };
-            self.runtime.spawn(flight.fly());
+        if starts {
+            let worker = Worker { queue: self.queue.clone(), pool: self.pool.clone(), is_done: false };
+            self.runtime.spawn(worker.run());
         }
         answered.await.unwrap_or_else(|_| Err(Error::Unavailable("the query was given up".into())))
     }
 }
 
 /// Takes what waits until nothing does.
-struct Flight {
+struct Worker {
     queue: Arc<Mutex<Queue>>,
     pool: Pool,
-    has_landed: bool,
+    is_done: bool,
 }
 
-impl Drop for Flight {
+impl Drop for Worker {
     fn drop(&mut self) {
-        if !self.has_landed {
-            lock(&self.queue).flying -= 1;
+        if !self.is_done {
+            lock(&self.queue).running -= 1;
         }
     }
 }
 
-impl Flight {
-    async fn fly(mut self) {
-        while let Some((asked, idle)) = self.board() {
+impl Worker {
+    async fn run(mut self) {
+        while let Some((asked, idle)) = self.next_batch() {
             let reader = match idle {
                 Some(reader) => Ok(reader),
                 None => Reader::open(&self.pool).await,
@@ -115,29 +115,29 @@ impl Flight {
     }
 
     /// What waits, and a connection that nobody uses; nothing more to do where nothing waits.
-    fn board(&mut self) -> Option<(Vec<Asked>, Option<Reader>)> {
+    fn next_batch(&mut self) -> Option<(Vec<Query>, Option<Reader>)> {
         let mut queue = lock(&self.queue);
         if queue.asked.is_empty() {
-            queue.flying -= 1;
-            self.has_landed = true;
+            queue.running -= 1;
+            self.is_done = true;
             return None;
         }
         let mut sets = 0;
-        let mut aboard = Vec::new();
+        let mut batch = Vec::new();
         while let Some(next) = queue.asked.front()
-            && (aboard.is_empty() || sets + next.sets.len() <= SETS_MAX)
+            && (batch.is_empty() || sets + next.sets.len() <= SETS_MAX)
         {
             sets += next.sets.len();
-            aboard.extend(queue.asked.pop_front());
+            batch.extend(queue.asked.pop_front());
         }
         let idle = queue.idle.pop().filter(|reader| !reader.client.is_closed());
-        Some((aboard, idle))
+        Some((batch, idle))
     }
 }
 
-fn refuse(asked: impl IntoIterator<Item = Asked>, error: &Error) {
+fn refuse(asked: impl IntoIterator<Item = Query>, error: &Error) {
     for asked in asked {
-        // Who has gone away does not want to know.
+        // The caller may have gone away; its answer is dropped.
         let _ = asked.answer.send(Err(Error::Unavailable(error.to_string())));
     }
 }
@@ -165,25 +165,25 @@ impl Reader {
         Ok(Self { client, known: HashMap::new() })
     }
 
-    async fn answer_all(&mut self, asked: Vec<Asked>) {
-        let mut groups: Vec<Vec<Asked>> = Vec::new();
+    async fn answer_all(&mut self, asked: Vec<Query>) {
+        let mut groups: Vec<Vec<Query>> = Vec::new();
         for one in asked {
             match groups.iter_mut().find(|group| group.first().is_some_and(|first| std::ptr::eq(first.sql, one.sql))) {
                 Some(group) => group.push(one),
                 None => groups.push(vec![one]),
             }
         }
-        let mut flights = Vec::with_capacity(groups.len());
+        let mut prepared = Vec::with_capacity(groups.len());
         for group in groups {
             let Some(sql) = group.first().map(|first| first.sql) else { continue };
             let is_one = group.iter().map(|asked| asked.sets.len()).sum::<usize>() == 1;
             match self.statement(sql, !is_one).await {
-                Ok(known) => flights.push((group, known)),
+                Ok(known) => prepared.push((group, known)),
                 Err(error) => refuse(group, &error),
             }
         }
         let client = &self.client;
-        join_all(flights.into_iter().map(|(group, known)| answer(client, known, group))).await;
+        join_all(prepared.into_iter().map(|(group, known)| answer(client, known, group))).await;
     }
 
     async fn statement(&mut self, sql: &'static str, many: bool) -> Result<Known, Error> {
@@ -230,12 +230,12 @@ fn for_each(sql: &str, types: &[&str]) -> String {
     )
 }
 
-async fn answer(client: &ClientWrapper, known: Known, group: Vec<Asked>) {
+async fn answer(client: &ClientWrapper, known: Known, group: Vec<Query>) {
     match rows_of(client, &known, &group).await {
         Ok(mut rows) => {
-            for Asked { sets, answer, .. } in group {
+            for Query { sets, answer, .. } in group {
                 let rest = rows.split_off(sets.len());
-                // Who has gone away does not want to know.
+                // The caller may have gone away; its answer is dropped.
                 let _ = answer.send(Ok(std::mem::replace(&mut rows, rest)));
             }
         }
@@ -251,7 +251,7 @@ async fn answer(client: &ClientWrapper, known: Known, group: Vec<Asked>) {
 }
 
 /// The rows for each set of parameters of these queries, which are the same but for them.
-async fn rows_of(client: &ClientWrapper, known: &Known, group: &[Asked]) -> Answer {
+async fn rows_of(client: &ClientWrapper, known: &Known, group: &[Query]) -> Answer {
     let sets: Vec<&Vec<Value>> = group.iter().flat_map(|asked| &asked.sets).collect();
     if let [set] = sets.as_slice() {
         let params: Vec<&(dyn ToSql + Sync)> = set.iter().map(|value| value as _).collect();
@@ -281,9 +281,9 @@ mod tests {
             "SELECT found.*, asked.n FROM unnest($1::bytea[], $2::text[]) WITH ORDINALITY AS asked (p1, p2, n) \
              CROSS JOIN LATERAL (SELECT a FROM t WHERE b = asked.p1 AND c = asked.p2 AND d > asked.p2) AS found"
         );
-        assert!(may_join("SELECT 1 FROM t WHERE a = $1"));
+        assert!(may_coalesce("SELECT 1 FROM t WHERE a = $1"));
         for not in ["SELECT 1 FROM t", "SELECT a FROM t WHERE b = $1 ORDER BY c", "SELECT a FROM t LIMIT $1"] {
-            assert!(!may_join(not), "{not}");
+            assert!(!may_coalesce(not), "{not}");
         }
     }
 }

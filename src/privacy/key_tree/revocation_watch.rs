@@ -18,7 +18,7 @@ const WAIT_MAX: Duration = Duration::from_secs(1);
 
 const SEEN: &str = "select generation, (select count(*) from signer) from vault where id = 1";
 
-pub(super) struct Sight {
+pub(super) struct RevocationWatch {
     /// Looks, one at a time.
     pub(super) looker: Mutex<Box<dyn Db>>,
     began: Instant,
@@ -46,7 +46,7 @@ impl Seen {
     }
 }
 
-impl Sight {
+impl RevocationWatch {
     /// As of now, when everything was just read.
     pub(super) fn new(looker: Box<dyn Db>) -> Self {
         let (seen, stopping) = (AtomicU64::new(0), Mutex::new(false));
