@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rollcall::database::Database;
 use rollcall_projections::ALL;
-use rollcall_projections::store::{BuildTurn, Shadow};
+use rollcall_projections::store::{BuildLock, Shadow};
 
 use super::{path, rollcall, text};
 use crate::support::{App, Cluster, Service};
@@ -71,7 +71,7 @@ fn killed_in_the_middle(cluster: &Cluster, name: &str, dir: &Path) -> PathBuf {
     let address = cluster.address(name);
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let pool = address.parse::<Database>().unwrap().pool(1).unwrap();
-        drop(Shadow::open(BuildTurn::wait(pool).await.unwrap(), ALL).await.unwrap());
+        drop(Shadow::open(BuildLock::wait(pool).await.unwrap(), ALL).await.unwrap());
     });
     let count = |what: &str| cluster.sql(name, &format!("select count(*) from pg_stat_activity where {what}"));
     let until = |what: &str| {

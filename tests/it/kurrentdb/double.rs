@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::Stream;
 use tokio::runtime::Runtime;
-use tokio_stream::Stream;
 use tonic::codec::ProstCodec;
 use tonic::codegen::{Service, http};
 use tonic::server::{ClientStreamingService, Grpc, NamedService, ServerStreamingService};
@@ -177,7 +177,7 @@ impl ServerStreamingService<ReadReq> for Streams {
 
     fn call(&mut self, request: Request<ReadReq>) -> Self::Future {
         let events = self.read(request.into_inner()).into_iter().map(Ok);
-        Box::pin(async { Ok(Response::new(Box::pin(tokio_stream::iter(events)) as Events)) })
+        Box::pin(async { Ok(Response::new(Box::pin(futures_util::stream::iter(events)) as Events)) })
     }
 }
 
