@@ -51,11 +51,6 @@ fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
     queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether a statement may be asked together with others of its kind: for each it must not say how many rows, or which first.
-pub(super) fn may_coalesce(sql: &str) -> bool {
-    sql.contains("$1") && !sql.contains("LIMIT") && !sql.contains("ORDER BY")
-}
-
 impl QueryCoalescer {
     /// Flies on the runtime that this is called on.
     pub(super) fn new(pool: Pool) -> Self {
@@ -281,9 +276,5 @@ mod tests {
             "SELECT found.*, asked.n FROM unnest($1::bytea[], $2::text[]) WITH ORDINALITY AS asked (p1, p2, n) \
              CROSS JOIN LATERAL (SELECT a FROM t WHERE b = asked.p1 AND c = asked.p2 AND d > asked.p2) AS found"
         );
-        assert!(may_coalesce("SELECT 1 FROM t WHERE a = $1"));
-        for not in ["SELECT 1 FROM t", "SELECT a FROM t WHERE b = $1 ORDER BY c", "SELECT a FROM t LIMIT $1"] {
-            assert!(!may_coalesce(not), "{not}");
-        }
     }
 }

@@ -4,6 +4,7 @@
 
 mod erasing;
 mod histories;
+mod matrix;
 mod paging;
 mod parking;
 mod portable_sql;
