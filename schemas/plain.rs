@@ -52,7 +52,6 @@ plain! {
     OperationId => {"type": "string"},
     FieldName => {"type": "string", "pattern": "^[A-Za-z0-9_]{1,32}$"},
     Pair => {"type": "array", "items": {"type": "string", "format": "uuid"}, "minItems": 2, "maxItems": 2},
-    Class => {"enum": ["profile", "identity", "moderation", "hold"]},
     DestroyedKey => {"type": "object",
         "properties": {
             "epoch": u32::shape(), "class": Class::shape(),

@@ -108,6 +108,19 @@ macro_rules! recorded {
 }
 
 words! {
+    /// What kind of personal data a value is, in the order of their numbers; each class of a subject has its own key.
+    #[derive(PartialOrd, Ord)]
+    Class {
+        /// Name, portrait, hosted profile, tags, remarks others wrote about the subject, request texts.
+        Profile = "profile",
+        /// The app's userId.
+        Identity = "identity",
+        /// Free-text reasons and notes of moderators.
+        Moderation = "moderation",
+        /// Why data is held for legal reasons, although its erasure was requested.
+        Hold = "hold",
+    }
+
     /// What an app is for; a development app registers at most 100 users.
     Environment {
         /// At most 100 registered users; users can be listed and deleted.
@@ -235,6 +248,6 @@ words! {
 }
 
 recorded! {
-    Environment, Plan, FriendPermission, Scope, LegalBasis, DataRequestKind, Requester,
+    Class, Environment, Plan, FriendPermission, Scope, LegalBasis, DataRequestKind, Requester,
     ReportStatus, ApiScope, EndCause,
 }

@@ -19,7 +19,9 @@ mod shares;
 mod sqlite;
 
 pub use parking::{ParkedKey, Retried};
-pub use postgres::{BuildLock, Claimed, Claims, Lease, LeaseHolder, Shadow, drop_before, go_back, prepare_connection};
+pub use postgres::{
+    BuildLock, Claimed, Claims, Lease, LeaseHolder, Shadow, describe, drop_before, go_back, prepare_connection,
+};
 pub use row::Row;
 
 use postgres::{Lanes, Postgres};

@@ -1,6 +1,8 @@
 //! Running queries on pooled connections.
 
-use super::Postgres;
+use super::connection::open;
+use super::deadline::{STEP_MAX, within};
+use super::store::Postgres;
 use crate::store::digest::Rows;
 use crate::store::row::{Source, postgres_cell};
 use crate::store::{Error, Row};
@@ -33,7 +35,7 @@ impl Postgres {
 
     async fn found(&self, query: Query, params: &[Value]) -> Result<Vec<tokio_postgres::Row>, Error> {
         if query.coalesced {
-            let found = self.together.ask(query.text, vec![params.to_vec()]).await?;
+            let found = self.coalescer.ask(query.text, vec![params.to_vec()]).await?;
             return Ok(found.into_iter().next().unwrap_or_default());
         }
         self.readers.query(&self.pool, query.text, params).await
@@ -49,12 +51,16 @@ impl Postgres {
         if sets.is_empty() {
             return Ok(vec![]);
         }
-        let found = self.together.ask(query.text, sets).await?;
+        let found = self.coalescer.ask(query.text, sets).await?;
         found.iter().map(|rows| rows.iter().map(|row| map(&Row(Source::Postgres(row)))).collect()).collect()
     }
 
     pub(in crate::store) async fn digest(&self, model: &str) -> Result<[u8; 32], Error> {
-        let mut client = self.pool.get().await?;
+        within(STEP_MAX, self.digest_of_snapshot(model)).await?
+    }
+
+    async fn digest_of_snapshot(&self, model: &str) -> Result<[u8; 32], Error> {
+        let mut client = open(&self.pool).await?;
         let snapshot =
             client.build_transaction().isolation_level(tokio_postgres::IsolationLevel::RepeatableRead).read_only(true);
         let snapshot = snapshot.start().await?;
