@@ -8,7 +8,7 @@ use std::time::Duration;
 pub(super) const QUERY_MAX: Duration = Duration::from_secs(10);
 /// For the answer to one statement that applies events; a statement may be about a thousand rows, or wait for a lock that
 /// a node left behind which fell silent ([`IDLE_MAX`]).
-pub(super) const APPLY_MAX: Duration = Duration::from_secs(30);
+pub(super) const APPLY_MAX: Duration = Duration::from_secs(20);
 /// For making, moving or dropping tables, as a whole.
 pub(super) const TABLES_MAX: Duration = Duration::from_secs(120);
 /// For one step of a task that reads or writes whole tables, such as making an index.

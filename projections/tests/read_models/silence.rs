@@ -1,11 +1,5 @@
 //! A server that accepts everything and answers nothing keeps nobody waiting, and costs no more than its connections.
 
-use std::io::{Read as _, Write as _};
-use std::net::Shutdown;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use deadpool_postgres::{Hook, HookError, Manager, Pool, Runtime};
 use rollcall_projections::store::{Error, LeaseHolder, ReadStore, prepare_connection};
 use rollcall_projections::{ALL, Order, user_directory};
@@ -13,59 +7,10 @@ use tokio_postgres::NoTls;
 use uuid::Uuid;
 
 use crate::portable_sql::cluster::Cluster;
+use crate::portable_sql::relay::Relay;
 use crate::postgres::digests;
 use crate::rebuilding;
 use crate::support::{Log, app, now, subject, tag};
-
-/// Stands between a node and its server. While it is silent, it swallows what either side says on the connections it has
-/// by then, and on those that come; what was silent once is silent for good.
-struct Relay {
-    directory: tempfile::TempDir,
-    silent: Arc<AtomicBool>,
-}
-
-impl Relay {
-    fn start(cluster: &Cluster) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let listener = UnixListener::bind(directory.path().join(".s.PGSQL.5432")).unwrap();
-        let server = cluster.path(".s.PGSQL.5432");
-        let silent = Arc::new(AtomicBool::new(false));
-        std::thread::spawn({
-            let silent = silent.clone();
-            move || {
-                for node in listener.incoming().map_while(Result::ok) {
-                    let Ok(server) = UnixStream::connect(&server) else { return };
-                    let swallows = Arc::new(AtomicBool::new(false));
-                    for (from, to) in [(&node, &server), (&server, &node)] {
-                        let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-                        let (silent, swallows) = (silent.clone(), swallows.clone());
-                        std::thread::spawn(move || pass_on(from, to, &silent, &swallows));
-                    }
-                }
-            }
-        });
-        Self { directory, silent }
-    }
-
-    fn address(&self, database: &str) -> String {
-        format!("host={} user=rollcall dbname={database}", self.directory.path().display())
-    }
-}
-
-fn pass_on(mut from: UnixStream, mut to: UnixStream, silent: &AtomicBool, swallows: &AtomicBool) {
-    let mut buffer = [0; 16_384];
-    while let Ok(read) = from.read(&mut buffer)
-        && read > 0
-    {
-        if silent.load(Ordering::SeqCst) {
-            swallows.store(true, Ordering::SeqCst);
-        }
-        if !swallows.load(Ordering::SeqCst) && to.write_all(&buffer[..read]).is_err() {
-            break;
-        }
-    }
-    let _ = to.shutdown(Shutdown::Both);
-}
 
 fn pool(relay: &Relay, database: &str) -> Pool {
     let manager = Manager::new(relay.address(database).parse().unwrap(), NoTls);
@@ -92,7 +37,7 @@ fn unanswered<T>(result: Result<T, Error>, what: &str) {
 fn a_server_that_falls_silent_makes_the_store_unavailable_and_is_used_again_when_it_speaks() {
     let cluster = Cluster::start();
     let name = cluster.database();
-    let relay = Relay::start(&cluster);
+    let relay = Relay::start(cluster.path(".s.PGSQL.5432"), "");
     let mut log = Log::default();
     for number in 0..30 {
         log.register(subject(number));
@@ -113,7 +58,7 @@ fn a_server_that_falls_silent_makes_the_store_unavailable_and_is_used_again_when
             user_directory::registered(&store, &app, 1, 5, Order::OldestFirst).await.unwrap();
         }
 
-        relay.silent.store(true, Ordering::SeqCst);
+        relay.fall_silent();
         for round in ["with open connections", "where new ones are opened"] {
             tokio::time::pause();
             unanswered(user_directory::by_tag(&store, &app, tag(subject(1))).await, round);
@@ -133,7 +78,7 @@ fn a_server_that_falls_silent_makes_the_store_unavailable_and_is_used_again_when
             tokio::time::resume();
         }
 
-        relay.silent.store(false, Ordering::SeqCst);
+        relay.speak();
         assert!(user_directory::by_tag(&store, &app, tag(subject(1))).await.unwrap().is_some());
         assert_eq!(user_directory::by_subjects(&store, &app, &[subject(1)]).await.unwrap().len(), 1);
         for _ in 0..4 {
