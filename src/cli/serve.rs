@@ -128,7 +128,7 @@ async fn prepare_apps(engine: &Arc<Engine>, specs: &[AppSpec], address: SocketAd
     for spec in specs {
         if engine.app(spec.key.as_str()).is_none() {
             apps::create(engine, spec).await?;
-            say!("created app {} ({})", spec.key, apps::environment_word(spec.environment));
+            say!("created app {} ({})", spec.key, spec.environment);
         }
     }
     if engine.apps().is_empty() {

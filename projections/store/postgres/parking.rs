@@ -1,10 +1,15 @@
 //! Applying parked events again, or giving them up.
 
 use tokio_postgres::Client;
+use tokio_postgres::types::ToSql;
 
-use super::apply::{Failure, attempt};
-use super::lifecycle::qualified;
-use super::{Postgres, stored};
+use super::apply::attempt;
+use super::connection::open;
+use super::deadline::{APPLY_MAX, QUERY_MAX, within};
+use super::failure::Failure;
+use super::schema::qualified;
+use super::store::Postgres;
+use super::value::stored;
 use crate::store::Error;
 use crate::store::parking::{self, Keys, Retried, give_up, positions, remaining, still_parked, unpark};
 use crate::{Entry, Projection};
@@ -12,7 +17,7 @@ use crate::{Entry, Projection};
 /// The parked streams as they stand in the database.
 pub(super) async fn load(client: &Client, schema: &str) -> Result<Keys, Error> {
     let mut found = Keys::default();
-    for row in client.query_typed(&qualified(parking::keys, schema), &[]).await? {
+    for row in within(QUERY_MAX, client.query_typed(&qualified(parking::keys, schema), &[])).await?? {
         found.insert(row.try_get(0)?, row.try_get(1)?);
     }
     Ok(found)
@@ -29,9 +34,9 @@ impl Postgres {
         let mut writer = self.take(&mut slot).await?;
         let name = model.name();
         // What it does no replay of the log would do again.
-        writer.client.batch_execute("begin; set local synchronous_commit = on").await?;
+        writer.run("begin; set local synchronous_commit = on").await?;
         let count = i64::try_from(entries.len()).unwrap_or(i64::MAX);
-        let rows = writer.client.query(positions, &[&name, &stream, &count]).await?;
+        let rows = within(APPLY_MAX, writer.client.query(positions, &[&name, &stream, &count])).await??;
         let expected = rows.iter().map(|row| row.try_get::<_, i64>(0)).collect::<Result<Vec<_>, _>>()?;
         if !expected.iter().copied().eq(entries.iter().map(|entry| stored(entry.recorded.position))) {
             return Err(Error::NotTheParked { model: name, stream: stream.into() });
@@ -40,17 +45,18 @@ impl Postgres {
         for entry in entries {
             let position = stored(entry.recorded.position);
             match attempt(&mut writer, model, entry).await {
-                Ok(()) => writer.client.execute(unpark, &[&name, &stream, &position]).await?,
+                Ok(()) => within(APPLY_MAX, writer.client.execute(unpark, &[&name, &stream, &position])).await??,
                 Err(Failure::Store(error)) => return Err(error),
                 Err(Failure::Poison(reason)) => {
-                    writer.client.execute(still_parked, &[&reason, &name, &stream, &position]).await?;
+                    let params: [&(dyn ToSql + Sync); 4] = [&reason, &name, &stream, &position];
+                    within(APPLY_MAX, writer.client.execute(still_parked, &params)).await??;
                     break;
                 }
             };
             applied += 1;
         }
-        let left: i64 = writer.client.query_one(remaining, &[&name, &stream]).await?.try_get(0)?;
-        writer.client.batch_execute("commit").await?;
+        let left: i64 = within(APPLY_MAX, writer.client.query_one(remaining, &[&name, &stream])).await??.try_get(0)?;
+        writer.run("commit").await?;
         *slot = Some(writer);
         if left == 0 {
             self.parked().remove(name, stream);
@@ -59,8 +65,9 @@ impl Postgres {
     }
 
     pub(in crate::store) async fn resolve_parked(&self, model: &str, stream: &str) -> Result<u64, Error> {
-        let client = self.pool.get().await?;
-        let given_up = client.execute(&qualified(give_up, self.schema), &[&model, &stream]).await?;
+        let client = open(&self.pool).await?;
+        let sql = qualified(give_up, self.schema);
+        let given_up = within(QUERY_MAX, client.execute(&sql, &[&model, &stream])).await??;
         self.parked().remove(model, stream);
         Ok(given_up)
     }
