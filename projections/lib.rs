@@ -36,7 +36,7 @@ pub mod user_settings;
 pub mod user_tags;
 
 pub use changes::{Change, Changes, Value};
-pub use paging::{Order, PAGE_MAX};
+pub use paging::{NumberedPage, Order, PAGE_MAX, SKIPPED_MAX, TooDeep};
 
 /// Names the statements of a file, one SQL text for `SQLite` and `PostgreSQL`, and lists them in `STATEMENTS`.
 macro_rules! statements {

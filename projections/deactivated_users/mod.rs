@@ -1,4 +1,4 @@
-//! Who is deactivated? Listed by app, the latest deactivation first, and counted.
+//! Who is deactivated? Listed by app, the latest deactivation first.
 //!
 //! Reads `user.restricted`, `user.restored`, `user.deactivated`, `user.reactivated` and `user.forgotten`.
 
@@ -6,4 +6,4 @@ mod projector;
 mod queries;
 
 pub use projector::DeactivatedUsers;
-pub use queries::{Deactivated, count, is_restricted, of, page, restricted};
+pub use queries::{Deactivated, is_restricted, of, of_subjects, page, restricted};

@@ -6,16 +6,11 @@ use super::queries;
 use crate::{Changes, Entry, Inconsistent, Projection, Value, statements};
 
 statements! {
-    deactivate = "INSERT INTO deactivated_users_v1
+    deactivate = "INSERT INTO deactivated_users_v2
             (subject, app, deactivated_at, deactivated_position, operation, restricted)
         VALUES ($1, $2, $3, $4, $5, $6)
         ON CONFLICT (subject) DO UPDATE SET deactivated_at = excluded.deactivated_at, restricted = excluded.restricted";
-    count_in = "INSERT INTO deactivated_users_count_v1 (app, users)
-        SELECT $1, 1 WHERE NOT EXISTS (SELECT 1 FROM deactivated_users_v1 WHERE subject = $2)
-        ON CONFLICT (app) DO UPDATE SET users = deactivated_users_count_v1.users + 1";
-    count_out = "UPDATE deactivated_users_count_v1 SET users = users - 1
-        WHERE app = $1 AND EXISTS (SELECT 1 FROM deactivated_users_v1 WHERE subject = $2)";
-    end_deactivation = "DELETE FROM deactivated_users_v1 WHERE subject = $1";
+    end_deactivation = "DELETE FROM deactivated_users_v2 WHERE subject = $1";
 }
 
 /// The read model.
@@ -26,13 +21,13 @@ impl Projection for DeactivatedUsers {
         "deactivated_users"
     }
     fn version(&self) -> u32 {
-        1
+        2
     }
     fn schema(&self) -> &'static str {
         include_str!("schema.sql")
     }
     fn tables(&self) -> &'static [&'static str] {
-        &["deactivated_users_v1", "deactivated_users_count_v1"]
+        &["deactivated_users_v2"]
     }
     fn statements(&self) -> &'static [&'static str] {
         STATEMENTS
@@ -66,26 +61,15 @@ fn project_user(entry: &Entry<'_>, event: &user::Event, changes: &mut Changes) {
     match event {
         user::Event::Deactivated(e) => {
             let operation = e.operation.0.as_str().into();
-            changes.push(count_in, [app(), e.subject.into()]);
             changes.push(deactivate, [e.subject.into(), app(), at(), position(), operation, 0_u32.into()]);
         }
         user::Event::Restricted(e) => {
             let operation = e.operation.0.as_str().into();
-            changes.push(count_in, [app(), e.subject.into()]);
             changes.push(deactivate, [e.subject.into(), app(), at(), position(), operation, 1_u32.into()]);
         }
-        user::Event::Restored(e) => {
-            changes.push(count_out, [app(), e.subject.into()]);
-            changes.push(end_deactivation, [e.subject.into()]);
-        }
-        user::Event::Reactivated(e) => {
-            changes.push(count_out, [app(), e.subject.into()]);
-            changes.push(end_deactivation, [e.subject.into()]);
-        }
-        user::Event::Forgotten(e) => {
-            changes.push(count_out, [app(), e.subject.into()]);
-            changes.push(end_deactivation, [e.subject.into()]);
-        }
+        user::Event::Restored(e) => changes.push(end_deactivation, [e.subject.into()]),
+        user::Event::Reactivated(e) => changes.push(end_deactivation, [e.subject.into()]),
+        user::Event::Forgotten(e) => changes.push(end_deactivation, [e.subject.into()]),
         user::Event::Named(_)
         | user::Event::Registered(_)
         | user::Event::Reregistered(_)

@@ -3,13 +3,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
 mod erasing;
+mod growth;
 mod histories;
+mod lapsing;
 mod paging;
 mod parking;
+mod plans;
 mod portable_sql;
 mod postgres;
 mod projecting;
 mod rebuilding;
+mod seeds;
 mod shape;
 mod support;
 mod taking_over;
+mod tallying;
