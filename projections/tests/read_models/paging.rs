@@ -13,7 +13,7 @@ use rollcall_schemas::{allowlist, app as app_events, friendship, user};
 use uuid::Uuid;
 
 use crate::rebuilding::store;
-use crate::support::{Log, app, at, banned, blocked, now, profile, requested, subject};
+use crate::support::{Log, app, at, banned, blocked, now, profile, requested, subject, tag};
 
 const PEOPLE: u32 = 7;
 
@@ -91,6 +91,16 @@ async fn registered_users_are_paged_by_registration() {
     assert_eq!(user_directory::by_subject(&store, &one, subject(100)).await.unwrap(), None);
     let two = user_directory::by_subjects(&store, &app("app-two"), &[subject(0), subject(100)]).await.unwrap();
     assert_eq!(two.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true]);
+}
+
+#[tokio::test]
+async fn users_are_found_by_many_tags_at_once_in_the_order_asked_and_within_their_app() {
+    let (_files, store) = store();
+    now(store.apply(&crowd(|_, _| {}).after(0), ALL)).unwrap();
+    let tags = [subject(5), subject(100), subject(0), subject(99), subject(5)].map(tag);
+    let found = user_directory::subjects_of(&store, &app("app-one"), &tags).await.unwrap();
+    assert_eq!(found, [Some(subject(5)), None, Some(subject(0)), None, Some(subject(5))]);
+    assert_eq!(user_directory::subjects_of(&store, &app("app-one"), &[]).await.unwrap(), []);
 }
 
 #[tokio::test]
