@@ -37,7 +37,7 @@ pub mod user_tags;
 
 pub use changes::{Change, Changes, Value};
 pub use declare::{Declaration, Query, Reads};
-pub use paging::{Order, PAGE_MAX};
+pub use paging::{NumberedPage, Order, PAGE_MAX, SKIPPED_MAX, TooDeep};
 
 use declare::{projection, queries, statements};
 

@@ -1,4 +1,4 @@
-//! Whom does a user allow, and is that list in force? Listed newest first, and asked pair by pair.
+//! Whom does a user allow, and is that list in force? Listed newest first.
 //!
 //! An entry stays when its target is deactivated or forgotten, as in a blocklist.
 
@@ -6,4 +6,4 @@ mod projector;
 mod queries;
 
 pub use projector::Allowlists;
-pub use queries::{Allowed, contains, count, page, settings_of};
+pub use queries::{Allowed, page, settings_of};

@@ -5,7 +5,7 @@ use rollcall_schemas::ids::{AppId, SubjectRef};
 use rollcall_schemas::personal::Class;
 
 use crate::store::{Error, ReadStore, Row};
-use crate::{Query, paging, queries};
+use crate::{NumberedPage, Query, paging, queries};
 
 queries! {
     reasons_about: coalesced = "SELECT count(reason) FROM banned_users_v1 WHERE subject = $1";
@@ -46,7 +46,7 @@ impl Ban {
     }
 }
 
-/// A page, counted from 1, of the bans of an app that end after `now`, the latest end first.
+/// A page of the bans of an app that end after `now`, the latest end first.
 ///
 /// # Errors
 /// The store is unavailable.
@@ -54,10 +54,9 @@ pub async fn banned_until(
     store: &ReadStore,
     app: &AppId,
     now: DateTime<Utc>,
-    page: u32,
-    size: u32,
+    page: NumberedPage,
 ) -> Result<Vec<Ban>, Error> {
-    let Some((limit, skip)) = paging::numbered(page, size) else { return Ok(Vec::new()) };
+    let (limit, skip) = page.bounds();
     store.rows(page_of_app, &[app.into(), now.into(), limit, skip], Ban::read).await
 }
 

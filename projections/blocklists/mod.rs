@@ -1,4 +1,4 @@
-//! Whom does a user block? Listed newest first, and asked pair by pair.
+//! Whom does a user block? Listed newest first.
 //!
 //! An entry stays when its target is deactivated or forgotten: it is the owner's safety choice, and only a reference.
 
@@ -6,4 +6,4 @@ mod projector;
 mod queries;
 
 pub use projector::Blocklists;
-pub use queries::{Blocked, contains, count, page};
+pub use queries::{Blocked, page};

@@ -8,8 +8,6 @@ use crate::{paging, queries};
 queries! {
     page_before = "SELECT target, sequence FROM blocklists_v1 WHERE owner = $1 AND sequence < $2
         ORDER BY sequence DESC LIMIT $3";
-    entry: coalesced = "SELECT 1 FROM blocklists_v1 WHERE owner = $1 AND target = $2";
-    count_of_owner: coalesced = "SELECT COUNT(*) FROM blocklists_v1 WHERE owner = $1";
 }
 
 /// One entry of a blocklist.
@@ -34,20 +32,4 @@ impl Blocked {
 pub async fn page(store: &ReadStore, owner: SubjectRef, cursor: Option<u64>, size: u32) -> Result<Vec<Blocked>, Error> {
     let cursor = cursor.unwrap_or(u64::MAX);
     store.rows(page_before, &[owner.into(), cursor.into(), paging::limit(size)], Blocked::read).await
-}
-
-/// Whether `owner` blocks `target`.
-///
-/// # Errors
-/// The store is unavailable.
-pub async fn contains(store: &ReadStore, owner: SubjectRef, target: SubjectRef) -> Result<bool, Error> {
-    Ok(store.row(entry, &[owner.into(), target.into()], |_| Ok(())).await?.is_some())
-}
-
-/// How many `owner` blocks.
-///
-/// # Errors
-/// The store is unavailable.
-pub async fn count(store: &ReadStore, owner: SubjectRef) -> Result<u64, Error> {
-    Ok(store.row(count_of_owner, &[owner.into()], |row| row.number(0)).await?.unwrap_or(0))
 }

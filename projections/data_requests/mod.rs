@@ -4,4 +4,4 @@ mod projector;
 mod queries;
 
 pub use projector::DataRequests;
-pub use queries::{DataRequest, Status, by_id, due_before, page};
+pub use queries::{DataRequest, DueCursor, Status, by_id, due_before, page};

@@ -20,7 +20,8 @@ macro_rules! select {
 queries! {
     by_request: coalesced = select!("WHERE request = $1 AND app = $2");
     latest = select!("WHERE app = $1 AND received_position < $2 ORDER BY received_position DESC LIMIT $3");
-    open_until = select!("WHERE app = $1 AND is_open = 1 AND due_at < $2 ORDER BY due_at, received_position LIMIT $3");
+    open_until = select!("WHERE app = $1 AND is_open = 1 AND due_at < $2 AND (due_at, received_position) > ($3, $4)
+        ORDER BY due_at, received_position LIMIT $5");
 }
 
 words! {
@@ -90,7 +91,17 @@ pub async fn page(store: &ReadStore, app: &AppId, before: Option<u64>, limit: u3
     store.rows(latest, &params, DataRequest::read).await
 }
 
-/// The open requests of an app that are due before a time, the first to be due first.
+/// Place of an open request in the order of [`due_before`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DueCursor {
+    /// By when it has to be answered.
+    pub due_at: DateTime<Utc>,
+    /// Where it was recorded: tells those apart that are due at the same time.
+    pub received_position: u64,
+}
+
+/// The open requests of an app that are due before a time, the first to be due first; `after`: the place of the last
+/// one of the page before.
 ///
 /// # Errors
 /// The store is unavailable.
@@ -98,7 +109,12 @@ pub async fn due_before(
     store: &ReadStore,
     app: &AppId,
     time: DateTime<Utc>,
+    after: Option<DueCursor>,
     limit: u32,
 ) -> Result<Vec<DataRequest>, Error> {
-    store.rows(open_until, &[app.into(), time.into(), paging::limit(limit)], DataRequest::read).await
+    let (due_at, position) = match after {
+        None => (i64::MIN.into(), 0_u64.into()),
+        Some(after) => (after.due_at.into(), after.received_position.into()),
+    };
+    store.rows(open_until, &[app.into(), time.into(), due_at, position, paging::limit(limit)], DataRequest::read).await
 }

@@ -1,7 +1,7 @@
-//! Who is deactivated? Listed by app, the latest deactivation first, and counted.
+//! Who is deactivated? Listed by app, the latest deactivation first.
 
 mod projector;
 mod queries;
 
 pub use projector::DeactivatedUsers;
-pub use queries::{Deactivated, count, is_restricted, of, page, restricted};
+pub use queries::{Deactivated, is_restricted, of, of_subjects, page, restricted};

@@ -5,16 +5,15 @@ use rollcall_schemas::ids::{AppId, SubjectRef};
 use uuid::Uuid;
 
 use crate::store::{Error, ReadStore, Row};
-use crate::{paging, queries};
+use crate::{NumberedPage, paging, queries};
 
 queries! {
-    latest_page = "SELECT subject, deactivated_at, operation FROM deactivated_users_v1
+    latest_page = "SELECT subject FROM deactivated_users_v2
         WHERE app = $1 ORDER BY deactivated_position DESC LIMIT $2 OFFSET $3";
-    of_subject: coalesced = "SELECT subject, deactivated_at, operation FROM deactivated_users_v1 WHERE subject = $1";
-    all_restricted = "SELECT subject FROM deactivated_users_v1 WHERE restricted = 1 AND subject > $1
+    of_subject: coalesced = "SELECT subject, deactivated_at, operation FROM deactivated_users_v2 WHERE subject = $1";
+    all_restricted = "SELECT subject FROM deactivated_users_v2 WHERE restricted = 1 AND subject > $1
         ORDER BY subject LIMIT $2";
-    restriction_of: coalesced = "SELECT restricted FROM deactivated_users_v1 WHERE subject = $1";
-    count_of_app: coalesced = "SELECT users FROM deactivated_users_count_v1 WHERE app = $1";
+    restriction_of: coalesced = "SELECT restricted FROM deactivated_users_v2 WHERE subject = $1";
 }
 
 /// One deactivated user.
@@ -34,13 +33,22 @@ impl Deactivated {
     }
 }
 
-/// A page, counted from 1, the latest deactivation first.
+/// A page of the deactivated users of an app, the latest deactivation first.
 ///
 /// # Errors
 /// The store is unavailable.
-pub async fn page(store: &ReadStore, app: &AppId, page: u32, size: u32) -> Result<Vec<Deactivated>, Error> {
-    let Some((limit, skip)) = paging::numbered(page, size) else { return Ok(Vec::new()) };
-    store.rows(latest_page, &[app.into(), limit, skip], Deactivated::read).await
+pub async fn page(store: &ReadStore, app: &AppId, page: NumberedPage) -> Result<Vec<SubjectRef>, Error> {
+    let (limit, skip) = page.bounds();
+    store.rows(latest_page, &[app.into(), limit, skip], |row| Ok(SubjectRef(row.id(0)?))).await
+}
+
+/// The deactivations of those users that last, in the order asked.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn of_subjects(store: &ReadStore, subjects: &[SubjectRef]) -> Result<Vec<Deactivated>, Error> {
+    let asked = subjects.iter().map(|subject| [(*subject).into()]);
+    Ok(store.rows_of_each(of_subject, asked, Deactivated::read).await?.into_iter().flatten().collect())
 }
 
 /// The deactivation of a user, while it lasts.
@@ -57,14 +65,6 @@ pub async fn of(store: &ReadStore, subject: SubjectRef) -> Result<Option<Deactiv
 /// The store is unavailable.
 pub async fn is_restricted(store: &ReadStore, subject: SubjectRef) -> Result<bool, Error> {
     Ok(store.row(restriction_of, &[subject.into()], |row| row.flag(0)).await?.unwrap_or(false))
-}
-
-/// How many users of an app are deactivated.
-///
-/// # Errors
-/// The store is unavailable.
-pub async fn count(store: &ReadStore, app: &AppId) -> Result<u64, Error> {
-    Ok(store.row(count_of_app, &[app.into()], |row| row.number(0)).await?.unwrap_or(0))
 }
 
 /// The subjects after `cursor` whose erasure can be called off or waits for a legal hold.

@@ -1,4 +1,4 @@
-CREATE TABLE deactivated_users_v1 (
+CREATE TABLE deactivated_users_v2 (
     subject BYTEA NOT NULL,
     app TEXT NOT NULL,
     deactivated_at BIGINT NOT NULL,
@@ -8,10 +8,6 @@ CREATE TABLE deactivated_users_v1 (
     restricted BIGINT NOT NULL,
     PRIMARY KEY (subject)
 ) /*clustered*/;
-CREATE INDEX deactivated_users_v1_latest ON deactivated_users_v1 (app, deactivated_position);
-CREATE INDEX deactivated_users_v1_restricted ON deactivated_users_v1 (subject) WHERE restricted = 1;
-CREATE TABLE deactivated_users_count_v1 (
-    app TEXT NOT NULL,
-    users BIGINT NOT NULL,
-    PRIMARY KEY (app)
-) /*clustered*/;
+-- The subject is in it so that a numbered page steps over entries of the index and not over rows.
+CREATE INDEX deactivated_users_v2_latest ON deactivated_users_v2 (app, deactivated_position, subject);
+CREATE INDEX deactivated_users_v2_restricted ON deactivated_users_v2 (subject) WHERE restricted = 1;

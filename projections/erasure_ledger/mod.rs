@@ -4,4 +4,7 @@ mod projector;
 mod queries;
 
 pub use projector::ErasureLedger;
-pub use queries::{Erasure, Step, by_id, due, latest_drill, of, of_operation, page, requested_between, untold};
+pub use queries::{
+    Durations, Erasure, Quantiles, Step, Tally, by_id, due, durations, latest_drill, of, of_operation, page,
+    requested_since, tally, untold,
+};

@@ -7,26 +7,26 @@ use super::queries::{self, Step};
 use crate::{Changes, Entry, projection, statements};
 
 statements! {
-    request = "INSERT INTO erasure_ledger_v1 (erasure, app, subject, scope, operation, requested_position, requested_at,
+    request = "INSERT INTO erasure_ledger_v2 (erasure, app, subject, scope, operation, requested_position, requested_at,
             due_at, basis, requester, step, step_at, waits_until, held, ended)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $7, $12, $13, 0)";
-    fence = "UPDATE erasure_ledger_v1 SET fenced_at = COALESCE(fenced_at, $1) WHERE erasure = $2";
-    advance = "UPDATE erasure_ledger_v1 SET step = $1, step_at = $2 WHERE erasure = $3";
-    cancel = "UPDATE erasure_ledger_v1 SET step = $1, step_at = $2, ended = 1 WHERE erasure = $3";
-    begin = "UPDATE erasure_ledger_v1 SET step = $1, step_at = $2, begun_at = $2, waits_until = 0, held = 0
+    fence = "UPDATE erasure_ledger_v2 SET fenced_at = COALESCE(fenced_at, $1) WHERE erasure = $2";
+    advance = "UPDATE erasure_ledger_v2 SET step = $1, step_at = $2 WHERE erasure = $3";
+    cancel = "UPDATE erasure_ledger_v2 SET step = $1, step_at = $2, ended = 1 WHERE erasure = $3";
+    begin = "UPDATE erasure_ledger_v2 SET step = $1, step_at = $2, begun_at = $2, waits_until = 0, held = 0
         WHERE erasure = $3";
-    scrub = "UPDATE erasure_ledger_v1 SET step = $1, step_at = $2, scrubbed_at = $2 WHERE erasure = $3";
-    report = "UPDATE erasure_ledger_v1 SET step = CASE WHEN ended = 1 THEN step ELSE $1 END, step_at = $2,
+    scrub = "UPDATE erasure_ledger_v2 SET step = $1, step_at = $2, scrubbed_at = $2 WHERE erasure = $3";
+    report = "UPDATE erasure_ledger_v2 SET step = CASE WHEN ended = 1 THEN step ELSE $1 END, step_at = $2,
             report_position = $3, report_status = $4
         WHERE erasure = $5";
-    finalise = "UPDATE erasure_ledger_v1 SET step = $1, step_at = $2, finalised_at = $2, ended = 1 WHERE erasure = $3";
-    notify = "UPDATE erasure_ledger_v1 SET notified_at = $1 WHERE erasure = $2";
-    hold = "UPDATE erasure_ledger_v1 SET held = $1 WHERE subject = $2 AND begun_at IS NULL AND ended = 0";
+    finalise = "UPDATE erasure_ledger_v2 SET step = $1, step_at = $2, finalised_at = $2, ended = 1 WHERE erasure = $3";
+    notify = "UPDATE erasure_ledger_v2 SET notified_at = $1 WHERE erasure = $2";
+    hold = "UPDATE erasure_ledger_v2 SET held = $1 WHERE subject = $2 AND begun_at IS NULL AND ended = 0";
 }
 
 projection! {
     /// Every erasure and how far it is.
-    ErasureLedger: "erasure_ledger" version 1, tables ["erasure_ledger_v1"];
+    ErasureLedger: "erasure_ledger" version 2, tables ["erasure_ledger_v2"];
     reads(entry, changes) {
         erasure::Requested(e) => add(e, entry, changes),
         erasure::Cancelled(e) => step(cancel, Step::Cancelled, e.erasure, entry, changes),

@@ -1,6 +1,6 @@
 //! What can be asked of the ledger.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_schemas::ids::{AppId, ErasureId, OperationId, SubjectRef};
 use rollcall_schemas::plain::{LegalBasis, ReportStatus, Requester, Scope};
 use rollcall_schemas::words;
@@ -14,8 +14,29 @@ macro_rules! select {
             "SELECT erasure, app, subject, scope, operation, requested_position, requested_at, due_at, basis, requester,
                 step, step_at, waits_until, held, begun_at, scrubbed_at, finalised_at, report_position, report_status, notified_at,
                 fenced_at
-             FROM erasure_ledger_v1 ",
+             FROM erasure_ledger_v2 ",
             $rest
+        )
+    };
+}
+
+/// Of the erasures that people asked for within a time: how many milliseconds after the request half of them, 95 and 99 of
+/// 100 had come to a step. Each is a duration that one of them took.
+macro_rules! quantiles {
+    ($step_at:literal) => {
+        concat!(
+            "SELECT MAX(CASE WHEN place = (total * 50 + 99) / 100 THEN took END),
+                MAX(CASE WHEN place = (total * 95 + 99) / 100 THEN took END),
+                MAX(CASE WHEN place = (total * 99 + 99) / 100 THEN took END)
+             FROM (SELECT ",
+            $step_at,
+            " - requested_at AS took, ROW_NUMBER() OVER (ORDER BY ",
+            $step_at,
+            " - requested_at) AS place, COUNT(*) OVER () AS total
+                FROM erasure_ledger_v2
+                WHERE app = $1 AND requested_at >= $2 AND requested_at < $3 AND requester <> 'drill' AND ",
+            $step_at,
+            " IS NOT NULL) AS ranked"
         )
     };
 }
@@ -23,13 +44,19 @@ macro_rules! select {
 queries! {
     to_do = select!("WHERE ended = 0 AND held = 0 AND waits_until <= $1 ORDER BY waits_until, requested_position LIMIT $2");
     of_subject = select!("WHERE subject = $1 ORDER BY requested_position DESC LIMIT $2");
-    by_operation = select!("WHERE operation = $1 AND app = $2 ORDER BY requested_position LIMIT $3");
+    by_operation = select!("WHERE app = $1 AND operation = $2 ORDER BY requested_position LIMIT $3");
     by_erasure: coalesced = select!("WHERE erasure = $1 AND app = $2");
     latest = select!("WHERE app = $1 AND requested_position < $2 ORDER BY requested_position DESC LIMIT $3");
     drills = select!("WHERE app = $1 AND requester = 'drill' ORDER BY requested_position DESC LIMIT $2");
     not_told = select!("WHERE app = $1 AND notified_at IS NULL AND finalised_at >= $2 ORDER BY finalised_at LIMIT $3");
-    in_time = select!("WHERE app = $1 AND requested_position > $2 AND requested_at >= $3 AND requested_at < $4
-        ORDER BY requested_position LIMIT $5");
+    tallied = "SELECT scope, step, basis, held, COUNT(*), COUNT(CASE WHEN due_at < $1 THEN 1 END) AS overdue, COUNT(notified_at)
+        FROM erasure_ledger_v2
+        WHERE app = $2 AND requested_at >= $3 AND requested_at < $4 AND requester <> 'drill'
+        GROUP BY scope, step, basis, held";
+    to_fenced = quantiles!("fenced_at");
+    to_scrubbed = quantiles!("scrubbed_at");
+    to_finalised = quantiles!("finalised_at");
+    counted_since = "SELECT COUNT(*), MIN(requested_at) FROM erasure_ledger_v2 WHERE app = $1 AND requested_at > $2";
 }
 
 words! {
@@ -173,7 +200,7 @@ pub async fn of_operation(
     operation: &OperationId,
     limit: u32,
 ) -> Result<Vec<Erasure>, Error> {
-    let params = [operation.0.as_str().into(), app.into(), paging::limit(limit)];
+    let params = [app.into(), operation.0.as_str().into(), paging::limit(limit)];
     store.rows(by_operation, &params, Erasure::read).await
 }
 
@@ -202,18 +229,111 @@ pub async fn latest_drill(store: &ReadStore, app: &AppId) -> Result<Option<Erasu
     store.row(drills, &[app.into(), paging::limit(1)], Erasure::read).await
 }
 
-/// The erasures of an app that were requested from one time to before another, the earliest first; `after`: the
-/// position of the last one of the page before.
+/// Erasures that are alike in what is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    /// How far they go.
+    pub scope: Scope,
+    /// The last step that was recorded.
+    pub step: Step,
+    /// On what ground.
+    pub basis: LegalBasis,
+    /// Whether a legal hold keeps them from beginning.
+    pub held: bool,
+    /// How many there are.
+    pub erasures: u32,
+    /// How many of them were to be done by now, be they done or not.
+    pub due: u32,
+    /// Of how many of them the app acknowledged that it was told.
+    pub notified: u32,
+}
+
+impl Tally {
+    fn read(row: &Row<'_, '_>) -> Result<Self, Error> {
+        Ok(Self {
+            scope: row.word(0)?,
+            step: row.word(1)?,
+            basis: row.word(2)?,
+            held: row.flag(3)?,
+            erasures: row.number(4)?,
+            due: row.number(5)?,
+            notified: row.number(6)?,
+        })
+    }
+}
+
+/// How long something took after the request; zero where it has happened to none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Quantiles {
+    /// Half of them took at most that long.
+    pub p50: TimeDelta,
+    /// 95 of 100.
+    pub p95: TimeDelta,
+    /// 99 of 100.
+    pub p99: TimeDelta,
+}
+
+impl Quantiles {
+    fn read(row: &Row<'_, '_>) -> Result<Self, Error> {
+        let took = |column| row.optional_int(column).map(|ms| TimeDelta::milliseconds(ms.unwrap_or(0)));
+        Ok(Self { p50: took(0)?, p95: took(1)?, p99: took(2)? })
+    }
+}
+
+/// How long erasures took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Durations {
+    /// Until no command about the person landed any more.
+    pub to_fenced: Quantiles,
+    /// Until the keys were destroyed.
+    pub to_scrubbed: Quantiles,
+    /// Until every step was done.
+    pub to_finalised: Quantiles,
+}
+
+/// Counts the erasures of an app that were requested from one time to before another, drills left out, as of `now`.
 ///
 /// # Errors
 /// The store is unavailable.
-pub async fn requested_between(
+pub async fn tally(
     store: &ReadStore,
     app: &AppId,
     (from, to): (DateTime<Utc>, DateTime<Utc>),
-    after: u64,
-    limit: u32,
-) -> Result<Vec<Erasure>, Error> {
-    let params = [app.into(), after.into(), from.into(), to.into(), paging::limit(limit)];
-    store.rows(in_time, &params, Erasure::read).await
+    now: DateTime<Utc>,
+) -> Result<Vec<Tally>, Error> {
+    store.rows(tallied, &[now.into(), app.into(), from.into(), to.into()], Tally::read).await
+}
+
+/// How long those erasures took that [`tally`] counts.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn durations(
+    store: &ReadStore,
+    app: &AppId,
+    (from, to): (DateTime<Utc>, DateTime<Utc>),
+) -> Result<Durations, Error> {
+    let params = [app.into(), from.into(), to.into()];
+    let found = async |sql| store.row(sql, &params, Quantiles::read).await;
+    Ok(Durations {
+        to_fenced: found(to_fenced).await?.unwrap_or_default(),
+        to_scrubbed: found(to_scrubbed).await?.unwrap_or_default(),
+        to_finalised: found(to_finalised).await?.unwrap_or_default(),
+    })
+}
+
+/// How many erasures of an app were requested after a time, drills too, and when the first of them was.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn requested_since(
+    store: &ReadStore,
+    app: &AppId,
+    time: DateTime<Utc>,
+) -> Result<Option<(u32, DateTime<Utc>)>, Error> {
+    let read = |row: &Row<'_, '_>| {
+        let count: u32 = row.number(0)?;
+        Ok(row.optional_instant(1)?.map(|first| (count, first)))
+    };
+    Ok(store.row(counted_since, &[app.into(), time.into()], read).await?.flatten())
 }

@@ -1,4 +1,4 @@
-CREATE TABLE erasure_ledger_v1 (
+CREATE TABLE erasure_ledger_v2 (
     erasure BYTEA NOT NULL,
     app TEXT NOT NULL,
     subject BYTEA NOT NULL,
@@ -28,9 +28,12 @@ CREATE TABLE erasure_ledger_v1 (
     notified_at BIGINT,
     PRIMARY KEY (erasure)
 ) /*clustered*/;
-CREATE INDEX erasure_ledger_v1_subject ON erasure_ledger_v1 (subject, requested_position);
-CREATE INDEX erasure_ledger_v1_operation ON erasure_ledger_v1 (operation, requested_position);
-CREATE INDEX erasure_ledger_v1_of_app ON erasure_ledger_v1 (app, requested_position);
-CREATE INDEX erasure_ledger_v1_drills ON erasure_ledger_v1 (app, requested_position) WHERE requester = 'drill';
-CREATE INDEX erasure_ledger_v1_open ON erasure_ledger_v1 (held, waits_until) WHERE ended = 0;
-CREATE INDEX erasure_ledger_v1_untold ON erasure_ledger_v1 (app, finalised_at) WHERE notified_at IS NULL;
+CREATE INDEX erasure_ledger_v2_subject ON erasure_ledger_v2 (subject, requested_position);
+-- The app comes first: with the operation alone a planner may take the app's whole ledger instead.
+CREATE INDEX erasure_ledger_v2_operation ON erasure_ledger_v2 (app, operation, requested_position);
+CREATE INDEX erasure_ledger_v2_requested ON erasure_ledger_v2 (app, requested_at);
+CREATE INDEX erasure_ledger_v2_of_app ON erasure_ledger_v2 (app, requested_position);
+CREATE INDEX erasure_ledger_v2_drills ON erasure_ledger_v2 (app, requested_position) WHERE requester = 'drill';
+-- All that have begun wait until 0: without the position they would be sorted for each batch.
+CREATE INDEX erasure_ledger_v2_open ON erasure_ledger_v2 (held, waits_until, requested_position) WHERE ended = 0;
+CREATE INDEX erasure_ledger_v2_untold ON erasure_ledger_v2 (app, finalised_at) WHERE notified_at IS NULL;

@@ -8,35 +8,41 @@ use super::queries::{self, REMARK};
 use crate::{Changes, Entry, projection, statements};
 
 statements! {
+    /// Requests that had lapsed when an event was recorded. One event adds at most one request and deletes several, so
+    /// that the lapsed ones become fewer, and none of them costs one event much.
+    delete_lapsed = "DELETE FROM friend_graph_requests_v2 WHERE (asking, asked) IN
+            (SELECT asking, asked FROM friend_graph_requests_v2 WHERE expires_at <= $1
+                ORDER BY expires_at, asking, asked LIMIT 8)";
     /// A request that lapsed without an answer may stand where a new one is made.
-    ask = "INSERT INTO friend_graph_requests_v1
+    ask = "INSERT INTO friend_graph_requests_v2
             (asking, asked, requested_at, requested_position, expires_at, message) VALUES ($1, $2, $3, $4, $5, $6)
         ON CONFLICT (asking, asked) DO UPDATE SET requested_at = excluded.requested_at,
             requested_position = excluded.requested_position, expires_at = excluded.expires_at,
             message = excluded.message";
-    end_requests = "DELETE FROM friend_graph_requests_v1
+    end_requests = "DELETE FROM friend_graph_requests_v2
         WHERE (asking = $1 AND asked = $2) OR (asking = $2 AND asked = $1)";
-    befriend = "INSERT INTO friend_graph_v1 (owner, friend, befriended_at, befriended_position)
+    befriend = "INSERT INTO friend_graph_v2 (owner, friend, befriended_at, befriended_position)
         VALUES ($1, $2, $3, $4), ($2, $1, $3, $4)";
-    end_friendship = "DELETE FROM friend_graph_v1
+    end_friendship = "DELETE FROM friend_graph_v2
         WHERE (owner = $1 AND friend = $2) OR (owner = $2 AND friend = $1)";
-    end_descriptions = "DELETE FROM friend_graph_descriptions_v1
+    end_descriptions = "DELETE FROM friend_graph_descriptions_v2
         WHERE (owner = $1 AND about = $2) OR (owner = $2 AND about = $1)";
-    describe = "INSERT INTO friend_graph_descriptions_v1 (owner, about, field, content) VALUES ($1, $2, $3, $4)
+    describe = "INSERT INTO friend_graph_descriptions_v2 (owner, about, field, content) VALUES ($1, $2, $3, $4)
         ON CONFLICT (owner, about, field) DO UPDATE SET content = excluded.content";
-    clear_description = "DELETE FROM friend_graph_descriptions_v1 WHERE owner = $1 AND about = $2 AND field = $3";
-    scrub_descriptions = "DELETE FROM friend_graph_descriptions_v1 WHERE about = $1";
-    scrub_messages = "UPDATE friend_graph_requests_v1 SET message = NULL WHERE asking = $1";
+    clear_description = "DELETE FROM friend_graph_descriptions_v2 WHERE owner = $1 AND about = $2 AND field = $3";
+    scrub_descriptions = "DELETE FROM friend_graph_descriptions_v2 WHERE about = $1";
+    scrub_messages = "UPDATE friend_graph_requests_v2 SET message = NULL WHERE asking = $1";
 }
 
 projection! {
     /// Friends, pending requests, and what users wrote about their friends.
-    FriendGraph: "friend_graph" version 1,
-        tables ["friend_graph_v1", "friend_graph_requests_v1", "friend_graph_descriptions_v1"],
+    FriendGraph: "friend_graph" version 2,
+        tables ["friend_graph_v2", "friend_graph_requests_v2", "friend_graph_descriptions_v2"],
         remains queries::REMAINS;
     reads(entry, changes) {
         friendship::Requested(e) => request(e, entry, changes),
         friendship::Befriended(e) => {
+            changes.push(delete_lapsed, [entry.at()]);
             changes.push(end_requests, [e.from.into(), e.to.into()]);
             changes.push(befriend, [e.from.into(), e.to.into(), entry.at(), entry.position()]);
         },
@@ -55,6 +61,7 @@ projection! {
 fn request(e: &friendship::Requested, entry: &Entry<'_>, changes: &mut Changes) {
     let message = e.text.as_ref().and_then(|text| entry.recorded.stored("text", text));
     let (from, to, expires_at) = (e.from.into(), e.to.into(), e.expires_at.into());
+    changes.push(delete_lapsed, [entry.at()]);
     changes.push(ask, [from, to, entry.at(), entry.position(), expires_at, message.into()]);
 }
 

@@ -10,25 +10,19 @@ use crate::store::{Error, ReadStore, Row};
 use crate::{Order, Query, Value, paging, queries};
 
 queries! {
-    descriptions_about: coalesced = "SELECT count(*) FROM friend_graph_descriptions_v1 WHERE about = $1";
-    messages_of: coalesced = "SELECT count(message) FROM friend_graph_requests_v1 WHERE asking = $1";
-    later_than = "SELECT friend, befriended_at, befriended_position FROM friend_graph_v1
+    descriptions_about: coalesced = "SELECT count(*) FROM friend_graph_descriptions_v2 WHERE about = $1";
+    messages_of: coalesced = "SELECT count(message) FROM friend_graph_requests_v2 WHERE asking = $1";
+    later_than = "SELECT friend, befriended_at, befriended_position FROM friend_graph_v2
         WHERE owner = $1 AND befriended_position > $2 ORDER BY befriended_position LIMIT $3";
-    earlier_than = "SELECT friend, befriended_at, befriended_position FROM friend_graph_v1
+    earlier_than = "SELECT friend, befriended_at, befriended_position FROM friend_graph_v2
         WHERE owner = $1 AND befriended_position < $2 ORDER BY befriended_position DESC LIMIT $3";
-    count_of_owner: coalesced = "SELECT COUNT(*) FROM friend_graph_v1 WHERE owner = $1";
-    friendship: coalesced = "SELECT 1 FROM friend_graph_v1 WHERE owner = $1 AND friend = $2";
-    described = "SELECT field, content FROM friend_graph_descriptions_v1 WHERE owner = $1 AND about = $2
+    count_of_owner: coalesced = "SELECT COUNT(*) FROM friend_graph_v2 WHERE owner = $1";
+    friendship: coalesced = "SELECT 1 FROM friend_graph_v2 WHERE owner = $1 AND friend = $2";
+    described = "SELECT field, content FROM friend_graph_descriptions_v2 WHERE owner = $1 AND about = $2
         ORDER BY field";
-    received = "SELECT asking, asked, requested_at, requested_position, expires_at, message
-        FROM friend_graph_requests_v1
-        WHERE asked = $1 AND expires_at > $2 AND requested_position < $3
-        ORDER BY requested_position DESC LIMIT $4";
-    between: coalesced = "SELECT asking, asked, requested_at, requested_position, expires_at, message
-        FROM friend_graph_requests_v1 WHERE asking = $1 AND asked = $2 AND expires_at > $3";
-    related = "SELECT friend FROM friend_graph_v1 WHERE owner = $1
-        UNION ALL SELECT asked FROM friend_graph_requests_v1 WHERE asking = $1
-        UNION ALL SELECT asking FROM friend_graph_requests_v1 WHERE asked = $1
+    related = "SELECT friend FROM friend_graph_v2 WHERE owner = $1
+        UNION ALL SELECT asked FROM friend_graph_requests_v2 WHERE asking = $1
+        UNION ALL SELECT asking FROM friend_graph_requests_v2 WHERE asked = $1
         LIMIT $2";
 }
 
@@ -52,36 +46,6 @@ pub struct Friend {
 impl Friend {
     fn read(row: &Row<'_, '_>) -> Result<Self, Error> {
         Ok(Self { friend: SubjectRef(row.id(0)?), befriended_at: row.instant(1)?, befriended_position: row.number(2)? })
-    }
-}
-
-/// One pending request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
-    /// Who asked.
-    pub from: SubjectRef,
-    /// Who was asked.
-    pub to: SubjectRef,
-    /// When.
-    pub requested_at: DateTime<Utc>,
-    /// Position of that event: the cursor of [`pending`].
-    pub requested_position: u64,
-    /// When the request lapses.
-    pub expires_at: DateTime<Utc>,
-    /// The text of the request, sealed.
-    pub text: Option<Vec<u8>>,
-}
-
-impl Request {
-    fn read(row: &Row<'_, '_>) -> Result<Self, Error> {
-        Ok(Self {
-            from: SubjectRef(row.id(0)?),
-            to: SubjectRef(row.id(1)?),
-            requested_at: row.instant(2)?,
-            requested_position: row.number(3)?,
-            expires_at: row.instant(4)?,
-            text: row.optional_bytes(5)?,
-        })
     }
 }
 
@@ -138,35 +102,7 @@ pub async fn descriptions(
     store.rows_of_each(described, asked, |row| Ok((row.text(0)?.to_owned(), row.bytes(1)?))).await
 }
 
-/// The requests a user received that have not lapsed, before `cursor` (a `requested_position`), the newest first.
-///
-/// # Errors
-/// The store is unavailable.
-pub async fn pending(
-    store: &ReadStore,
-    asked: SubjectRef,
-    now: DateTime<Utc>,
-    cursor: Option<u64>,
-    size: u32,
-) -> Result<Vec<Request>, Error> {
-    let cursor = cursor.unwrap_or(u64::MAX);
-    store.rows(received, &[asked.into(), now.into(), cursor.into(), paging::limit(size)], Request::read).await
-}
-
-/// The request of `from` to `to`, unless it lapsed.
-///
-/// # Errors
-/// The store is unavailable.
-pub async fn request(
-    store: &ReadStore,
-    from: SubjectRef,
-    to: SubjectRef,
-    now: DateTime<Utc>,
-) -> Result<Option<Request>, Error> {
-    store.row(between, &[from.into(), to.into(), now.into()], Request::read).await
-}
-
-/// Everyone a user is friends with, asked or was asked by, lapsed requests included; at most `limit`. To end every
+/// Everyone a user is friends with, asked or was asked by, lapsed requests included while they are stored; at most `limit`. To end every
 /// relation, ask until none is left.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use rollcall_schemas::ids::{AppId, FieldName, SubjectRef};
 use rollcall_schemas::personal::Class;
 
 use crate::store::{Error, ReadStore, Row};
-use crate::{Order, Query, Value, paging, queries};
+use crate::{NumberedPage, Order, Query, Value, queries};
 
 queries! {
     fields_of: coalesced = "SELECT count(*) FROM hosted_profiles_fields_v1 WHERE subject = $1";
@@ -52,12 +52,12 @@ pub async fn of_subjects(
     Ok(store.rows_of_each(profile_of, asked, read).await?.into_iter().map(profile).collect())
 }
 
-/// A page, counted from 1, of the users that have a profile, in the order of their registration.
+/// A page of the users that have a profile, in the order of their registration.
 ///
 /// # Errors
 /// The store is unavailable.
-pub async fn page(store: &ReadStore, app: &AppId, page: u32, size: u32, order: Order) -> Result<Vec<Profile>, Error> {
-    let Some((limit, skip)) = paging::numbered(page, size) else { return Ok(Vec::new()) };
+pub async fn page(store: &ReadStore, app: &AppId, page: NumberedPage, order: Order) -> Result<Vec<Profile>, Error> {
+    let (limit, skip) = page.bounds();
     let sql = match order {
         Order::OldestFirst => oldest_page,
         Order::NewestFirst => newest_page,

@@ -3,7 +3,7 @@
 use rollcall_schemas::ids::{AppId, SubjectRef};
 
 use crate::store::{Error, ReadStore};
-use crate::{paging, queries};
+use crate::{NumberedPage, queries};
 
 queries! {
     page_of_app = "SELECT subject FROM mutes_v1 WHERE app = $1 ORDER BY muted_position LIMIT $2 OFFSET $3";
@@ -11,12 +11,12 @@ queries! {
     of_subject: coalesced = "SELECT 1 FROM mutes_v1 WHERE subject = $1";
 }
 
-/// The muted users of an app after the first `offset`, in the order of muting.
+/// A page of the muted users of an app, in the order of muting.
 ///
 /// # Errors
 /// The store is unavailable.
-pub async fn page(store: &ReadStore, app: &AppId, offset: u64, limit: u32) -> Result<Vec<SubjectRef>, Error> {
-    let Some((limit, skip)) = paging::offset(offset, limit) else { return Ok(Vec::new()) };
+pub async fn page(store: &ReadStore, app: &AppId, page: NumberedPage) -> Result<Vec<SubjectRef>, Error> {
+    let (limit, skip) = page.bounds();
     store.rows(page_of_app, &[app.into(), limit, skip], |row| Ok(SubjectRef(row.id(0)?))).await
 }
 

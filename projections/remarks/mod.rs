@@ -7,4 +7,4 @@ mod projector;
 mod queries;
 
 pub use projector::Remarks;
-pub use queries::{Remark, about, of, page, total};
+pub use queries::{Remark, page, total};

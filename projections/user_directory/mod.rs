@@ -8,5 +8,6 @@ mod queries;
 
 pub use projector::UserDirectory;
 pub use queries::{
-    User, by_subject, by_subjects, by_tag, registered, registered_after, registered_count, subject_of, user_ids,
+    User, by_subject, by_subjects, by_tag, registered, registered_after, registered_count, subject_of, subjects_of,
+    user_ids,
 };

@@ -5,7 +5,7 @@ use rollcall_schemas::ids::{AppId, SubjectRef};
 use rollcall_schemas::personal::Class;
 
 use crate::store::{Error, ReadStore, Row};
-use crate::{Order, Query, Value, paging, queries};
+use crate::{NumberedPage, Order, Query, Value, paging, queries};
 
 macro_rules! select {
     ($rest:literal) => {
@@ -96,6 +96,17 @@ pub async fn subject_of(store: &ReadStore, app: &AppId, tag: [u8; 16]) -> Result
     store.row(subject_by_tag, &[tag.into(), app.into()], |row| Ok(SubjectRef(row.id(0)?))).await
 }
 
+/// The subjects whose userIds have those tags, in the order asked; `None` for a tag that no user of this app has. Asks
+/// once for all of them.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn subjects_of(store: &ReadStore, app: &AppId, tags: &[[u8; 16]]) -> Result<Vec<Option<SubjectRef>>, Error> {
+    let asked = tags.iter().map(|tag| [Value::from(*tag), app.into()]);
+    let found = store.rows_of_each(subject_by_tag, asked, |row| Ok(SubjectRef(row.id(0)?))).await?;
+    Ok(found.into_iter().map(|mut rows| rows.pop()).collect())
+}
+
 /// The sealed userIds of subjects, in the order asked; `None` for one that is not of this app or was forgotten.
 ///
 /// # Errors
@@ -124,18 +135,12 @@ pub async fn by_subjects(store: &ReadStore, app: &AppId, subjects: &[SubjectRef]
     Ok(found.into_iter().map(|mut rows| rows.pop()).collect())
 }
 
-/// A page, counted from 1, of the registered users that are not deactivated.
+/// A page of the registered users that are not deactivated.
 ///
 /// # Errors
 /// The store is unavailable.
-pub async fn registered(
-    store: &ReadStore,
-    app: &AppId,
-    page: u32,
-    size: u32,
-    order: Order,
-) -> Result<Vec<User>, Error> {
-    let Some((limit, skip)) = paging::numbered(page, size) else { return Ok(Vec::new()) };
+pub async fn registered(store: &ReadStore, app: &AppId, page: NumberedPage, order: Order) -> Result<Vec<User>, Error> {
+    let (limit, skip) = page.bounds();
     let sql = match order {
         Order::OldestFirst => oldest_page,
         Order::NewestFirst => newest_page,

@@ -2,17 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use rollcall_projections::erasure_ledger::{self, Erasure, Step};
+use chrono::{DateTime, Utc};
+use rollcall_projections::erasure_ledger::{self, Erasure, Step, Tally};
 use rollcall_projections::store::{Error, ReadStore};
-use rollcall_schemas::plain::{LegalBasis, ReportStatus, Requester, Scope};
+use rollcall_schemas::plain::{LegalBasis, ReportStatus, Scope};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::report::issue::retained;
 use crate::engine::App;
-
-const PAGE: u32 = 500;
 
 /// How long something took, in seconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, utoipa::ToSchema)]
@@ -95,13 +93,11 @@ impl From<Erasure> for Drill {
     }
 }
 
-fn quantiles(mut times: Vec<TimeDelta>) -> Quantiles {
-    times.sort_unstable();
-    let at = |percent: usize| {
-        let index = (times.len() * percent).div_ceil(100).max(1) - 1;
-        times.get(index).map_or(0.0, |time| time.as_seconds_f64())
-    };
-    Quantiles { p50: at(50), p95: at(95), p99: at(99) }
+impl From<erasure_ledger::Quantiles> for Quantiles {
+    fn from(took: erasure_ledger::Quantiles) -> Self {
+        let [p50, p95, p99] = [took.p50, took.p95, took.p99].map(|took| took.as_seconds_f64());
+        Self { p50, p95, p99 }
+    }
 }
 
 fn word(basis: LegalBasis) -> String {
@@ -132,15 +128,16 @@ pub async fn report(
     (from, to): (DateTime<Utc>, DateTime<Utc>),
     now: DateTime<Utc>,
 ) -> Result<Estate, Error> {
+    let took = erasure_ledger::durations(read, &app.id, (from, to)).await?;
     let mut estate = Estate {
         from,
         to,
         requested: 0,
         by_status: BTreeMap::new(),
         by_legal_basis: BTreeMap::new(),
-        seconds_to_fenced: Quantiles::default(),
-        seconds_to_unreadable: Quantiles::default(),
-        seconds_to_final: Quantiles::default(),
+        seconds_to_fenced: took.to_fenced.into(),
+        seconds_to_unreadable: took.to_scrubbed.into(),
+        seconds_to_final: took.to_finalised.into(),
         overdue: 0,
         held: 0,
         not_acknowledged: 0,
@@ -148,46 +145,21 @@ pub async fn report(
         last_drill: erasure_ledger::latest_drill(read, &app.id).await?.map(Into::into),
     };
     let is_told = app.settings.erasure_callback_url.is_some();
-    let (mut to_fenced, mut to_unreadable, mut to_final, mut after) = (vec![], vec![], vec![], 0);
     let (mut deactivated, mut forgotten) = (0, 0);
-    loop {
-        let page = erasure_ledger::requested_between(read, &app.id, (from, to), after, PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = last.requested_position;
-        for erasure in page.into_iter().filter(|erasure| erasure.requester != Requester::Drill) {
-            let Erasure { requested_at, scrubbed_at, finalised_at, due_at, held, step, basis, notified_at, .. } =
-                erasure;
-            if step != Step::Cancelled {
-                *(if erasure.scope == Scope::Forget { &mut forgotten } else { &mut deactivated }) += 1;
-            }
-            to_fenced.extend(erasure.fenced_at.map(|at| at - requested_at));
-            estate.requested += 1;
-            *estate.by_status.entry(step.as_str()).or_default() += 1;
-            *estate.by_legal_basis.entry(word(basis)).or_default() += 1;
-            estate.overdue += u32::from(!matches!(step, Step::Finalised | Step::Cancelled) && due_at < now);
-            estate.held += u32::from(held);
-            estate.not_acknowledged += u32::from(is_told && step == Step::Finalised && notified_at.is_none());
-            to_unreadable.extend(scrubbed_at.map(|at| at - requested_at));
-            to_final.extend(finalised_at.map(|at| at - requested_at));
+    for alike in erasure_ledger::tally(read, &app.id, (from, to), now).await? {
+        let Tally { scope, step, basis, held, erasures, due, notified } = alike;
+        let only_if = |counts: bool, erasures: u32| if counts { erasures } else { 0 };
+        estate.requested += erasures;
+        *estate.by_status.entry(step.as_str()).or_default() += erasures;
+        *estate.by_legal_basis.entry(word(basis)).or_default() += erasures;
+        estate.overdue += only_if(!matches!(step, Step::Finalised | Step::Cancelled), due);
+        estate.held += only_if(held, erasures);
+        estate.not_acknowledged += only_if(is_told && step == Step::Finalised, erasures - notified);
+        match scope {
+            Scope::Deactivate => deactivated += only_if(step != Step::Cancelled, erasures),
+            Scope::Forget => forgotten += only_if(step != Step::Cancelled, erasures),
         }
     }
     estate.retained = kept([(Scope::Deactivate, deactivated), (Scope::Forget, forgotten)]);
-    estate.seconds_to_fenced = quantiles(to_fenced);
-    estate.seconds_to_unreadable = quantiles(to_unreadable);
-    estate.seconds_to_final = quantiles(to_final);
     Ok(estate)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_quantile_is_a_time_that_was_measured() {
-        let of = |seconds: &[i64]| quantiles(seconds.iter().map(|s| TimeDelta::seconds(*s)).collect());
-        assert_eq!(of(&[]), Quantiles::default());
-        assert_eq!(of(&[7]), Quantiles { p50: 7.0, p95: 7.0, p99: 7.0 });
-        let hundred: Vec<i64> = (1..=100).rev().collect();
-        assert_eq!(of(&hundred), Quantiles { p50: 50.0, p95: 95.0, p99: 99.0 });
-    }
 }

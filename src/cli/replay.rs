@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use clap::Args;
-use rollcall_projections::PAGE_MAX;
+use rollcall_projections::{NumberedPage, PAGE_MAX};
 use rollcall_schemas::ids::AppId;
 use serde::Serialize;
 
@@ -17,7 +17,7 @@ use super::out::say;
 use super::wiring::Copy;
 use super::{Data, Failure, runtime};
 use crate::audit::as_of::{
-    self, Happened, Moment, Page, Past, Range, When, Who, bans_at, deactivated_at, diff, explain, friends_at, history,
+    self, Happened, Moment, Past, Range, When, Who, bans_at, deactivated_at, diff, explain, friends_at, history,
     user_at,
 };
 use crate::domain::Command;
@@ -38,13 +38,20 @@ pub(super) struct Options {
     #[arg(long)]
     from: Option<When>,
     /// Page of a list of up to 1000, counted from 1
-    #[arg(long, default_value_t = 1)]
-    page: u32,
+    #[arg(long, default_value = "1", value_parser = page)]
+    page: NumberedPage,
     /// `user APP USER`, `friends APP USER`, `blocks APP USER`, `history APP USER`, `diff APP USER`, `bans APP`,
     /// `deactivated APP`, or `explain APP COMMAND`, such as `explain APP befriend ada bob`. USER is a userId, or
     /// subject:REFERENCE
     #[arg(long)]
     query: Query,
+}
+
+fn page(number: &str) -> Result<NumberedPage, String> {
+    let last = NumberedPage::last(PAGE_MAX);
+    let number = number.parse().ok().filter(|number| (1..=last).contains(number));
+    let page = number.and_then(|number| NumberedPage::new(number, PAGE_MAX).ok());
+    page.ok_or_else(|| format!("it is not a number from 1 to {last}"))
 }
 
 /// What is asked.
@@ -143,7 +150,7 @@ async fn answer(past: Past<'_>, options: &Options, progress: &dyn Fn(u64, u64)) 
         None => past.newest().await?,
     };
     let from = past.resolve(options.from.unwrap_or(When::Position(0))).await?;
-    let page = Page { number: options.page, size: PAGE_MAX };
+    let page = options.page;
     match query {
         Query::Of(what, app, who) => of_user(past, *what, app, who, (from, moment)).await,
         Query::Bans(app) => json(&bans_at(past, app, moment, page, progress).await?),

@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Duration, Utc};
+use rollcall_projections::erasure_ledger;
 use rollcall_schemas::ids::AppId;
 
 use super::{Caller, Engine, Error};
@@ -68,9 +69,9 @@ impl Engine {
         if self.nodes.are_there && max > 0 {
             // What other nodes were asked; this one's memory knows what is on its way here.
             self.all_applied().await?;
-            let newest = rollcall_projections::erasure_ledger::page(&self.read, &caller.app, None, max).await?;
-            let requested: Vec<_> = newest.iter().rev().map(|erasure| (erasure.requested_at, 1)).collect();
-            check(&requested, erasures, max, now).map_err(braked)?;
+            let requested = erasure_ledger::requested_since(&self.read, &caller.app, now - WINDOW).await?;
+            let requested = requested.map(|(count, first)| (first, count));
+            check(requested.as_slice(), erasures, max, now).map_err(braked)?;
         }
         self.brake.take(&caller.app, erasures, max, now).map_err(braked)
     }

@@ -204,6 +204,16 @@ impl Engine {
         Ok(self.directory.find(&self.read, app, user_id, false).await?.map(|found| found.subject))
     }
 
+    /// The subjects of userIds, in their order; `None`: the userId was never used, or forgotten. Asks the read models once,
+    /// for what they hold: wait for [`Engine::caught_up`] first.
+    ///
+    /// # Errors
+    /// The vault or the read models are unavailable.
+    pub async fn find_all(&self, app: &AppId, user_ids: &[UserId]) -> Result<Vec<Option<SubjectRef>>, Error> {
+        let tags: Vec<Tag> = user_ids.iter().map(|user_id| self.tag(app, user_id)).collect::<Result<_, _>>()?;
+        Ok(rollcall_projections::user_directory::subjects_of(&self.read, app, &tags).await?)
+    }
+
     /// Whether a legal hold keeps a subject's data.
     ///
     /// # Errors

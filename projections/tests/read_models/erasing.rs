@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_projections::{
-    ALL, Order, banned_users, blocklists, deactivated_users, erasure_ledger, friend_graph, hosted_profiles, remarks,
-    user_directory, user_tags,
+    ALL, NumberedPage, Order, banned_users, blocklists, deactivated_users, erasure_ledger, friend_graph,
+    hosted_profiles, remarks, user_directory, user_tags,
 };
 use rollcall_schemas::ids::{ErasureId, FieldName, OperationId, Pair};
 use rollcall_schemas::personal::Class;
@@ -63,17 +63,18 @@ async fn a_deactivated_user_is_listed_without_any_value_and_bystanders_keep_thei
     assert!(user.deactivated && !user.is_active() && user.user_id.is_some());
     assert_eq!((user.name, user.portrait), (None, None));
     assert_eq!(user_directory::registered_count(&store, &app).await.unwrap(), 1);
-    let listed = user_directory::registered(&store, &app, 1, 10, Order::OldestFirst).await.unwrap();
+    let listed =
+        user_directory::registered(&store, &app, NumberedPage::new(1, 10).unwrap(), Order::OldestFirst).await.unwrap();
     assert_eq!(listed.iter().map(|user| user.subject).collect::<Vec<_>>(), [them]);
     assert!(listed[0].name.is_some());
     assert_eq!(hosted_profiles::of_subjects(&store, &app, &[me]).await.unwrap(), [None]);
     assert_eq!(user_tags::of_subjects(&store, &app, &[me]).await.unwrap(), [None]);
-    assert_eq!(remarks::about(&store, me, None, 10).await.unwrap(), []);
+    assert_eq!(remarks::total(&store, them).await.unwrap(), 0);
     assert_eq!(friend_graph::descriptions(&store, them, &[me]).await.unwrap(), [vec![]]);
-    assert_eq!(deactivated_users::page(&store, &app, 1, 10).await.unwrap()[0].subject, me);
+    assert_eq!(deactivated_users::page(&store, &app, NumberedPage::new(1, 10).unwrap()).await.unwrap(), [me]);
     let ban = banned_users::of(&store, me).await.unwrap().unwrap();
     assert_eq!((ban.until, ban.reason), (at(9_000), None));
-    assert!(blocklists::contains(&store, them, me).await.unwrap());
+    assert_eq!(blocklists::page(&store, them, None, 10).await.unwrap()[0].target, me);
     let due = erasure_ledger::due(&store, at(2_592_000), 10).await.unwrap();
     assert_eq!((due[0].subject, due[0].step), (me, erasure_ledger::Step::Scrubbed));
     for count in rollcall_projections::remains(&store, me, &[Class::Profile, Class::Moderation]).await.unwrap() {
@@ -107,7 +108,7 @@ async fn a_forgotten_user_is_on_no_list_and_its_user_id_names_a_new_person() {
     assert_eq!(store.parked(10).await.unwrap(), []);
     assert_eq!(user_directory::by_tag(&store, &app, tag(me)).await.unwrap().unwrap().subject, subject(9));
     assert_eq!(user_directory::by_subject(&store, &app, me).await.unwrap(), None);
-    assert_eq!(deactivated_users::count(&store, &app).await.unwrap(), 0);
+    assert_eq!(deactivated_users::of(&store, me).await.unwrap(), None);
     assert_eq!(banned_users::of(&store, me).await.unwrap(), None);
 }
 
@@ -123,5 +124,5 @@ async fn a_reactivated_user_is_registered_again_without_name_and_portrait() {
     assert!(user.is_active());
     assert_eq!((user.epoch, user.name, user.portrait), (1, None, None));
     assert_eq!(user_directory::registered_count(&store, &app).await.unwrap(), 2);
-    assert_eq!(deactivated_users::page(&store, &app, 1, 10).await.unwrap(), []);
+    assert_eq!(deactivated_users::page(&store, &app, NumberedPage::new(1, 10).unwrap()).await.unwrap(), []);
 }

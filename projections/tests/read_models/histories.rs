@@ -246,7 +246,7 @@ impl World {
             }
             (24, false) => {
                 let text: Option<Personal<String>> = Some(profile(me, "please"));
-                let requested = friendship::Requested { from: me, to: them, text, expires_at: at(900) };
+                let requested = friendship::Requested { from: me, to: them, text, expires_at: at(salt.into()) };
                 self.log.record(Stream::Friendship(pair), friendship::Event::from(requested));
             }
             (25 | 26, false) => {

@@ -3,16 +3,21 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
 mod erasing;
+mod growth;
 mod histories;
+mod lapsing;
 mod matrix;
 mod modules;
 mod paging;
 mod parking;
+mod plans;
 mod portable_sql;
 mod postgres;
 mod projecting;
 mod rebuilding;
+mod seeds;
 mod shape;
 mod silence;
 mod support;
 mod taking_over;
+mod tallying;

@@ -2,7 +2,7 @@
 
 use deadpool_postgres::{Hook, HookError, Manager, Pool, Runtime};
 use rollcall_projections::store::{Error, LeaseHolder, ReadStore, prepare_connection};
-use rollcall_projections::{ALL, Order, user_directory};
+use rollcall_projections::{ALL, NumberedPage, Order, user_directory};
 use tokio_postgres::NoTls;
 use uuid::Uuid;
 
@@ -55,7 +55,7 @@ fn a_server_that_falls_silent_makes_the_store_unavailable_and_is_used_again_when
         store.refresh().await.unwrap();
         for _ in 0..4 {
             user_directory::by_tag(&store, &app, tag(subject(1))).await.unwrap();
-            user_directory::registered(&store, &app, 1, 5, Order::OldestFirst).await.unwrap();
+            user_directory::registered(&store, &app, NumberedPage::first(5), Order::OldestFirst).await.unwrap();
         }
 
         relay.fall_silent();
@@ -64,7 +64,10 @@ fn a_server_that_falls_silent_makes_the_store_unavailable_and_is_used_again_when
             unanswered(user_directory::by_tag(&store, &app, tag(subject(1))).await, round);
             unanswered(user_directory::by_subjects(&store, &app, &[subject(1), subject(2)]).await, round);
             for _ in 0..4 {
-                unanswered(user_directory::registered(&store, &app, 1, 5, Order::OldestFirst).await, round);
+                unanswered(
+                    user_directory::registered(&store, &app, NumberedPage::first(5), Order::OldestFirst).await,
+                    round,
+                );
             }
             unanswered(store.apply(&arrivals[10..20], ALL).await, round);
             unanswered(store.refresh().await, round);
@@ -82,7 +85,13 @@ fn a_server_that_falls_silent_makes_the_store_unavailable_and_is_used_again_when
         assert!(user_directory::by_tag(&store, &app, tag(subject(1))).await.unwrap().is_some());
         assert_eq!(user_directory::by_subjects(&store, &app, &[subject(1)]).await.unwrap().len(), 1);
         for _ in 0..4 {
-            assert_eq!(user_directory::registered(&store, &app, 1, 5, Order::OldestFirst).await.unwrap().len(), 5);
+            assert_eq!(
+                user_directory::registered(&store, &app, NumberedPage::first(5), Order::OldestFirst)
+                    .await
+                    .unwrap()
+                    .len(),
+                5
+            );
         }
         claims.claim([2; 16], subject(101)).await.unwrap();
         // The lease and the rows are free again once the server has ended the transactions of whom it does not hear.

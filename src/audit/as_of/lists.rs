@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use rollcall_projections::store::ReadStore;
-use rollcall_projections::{Order, PAGE_MAX, Projection, banned_users, deactivated_users, friend_graph};
+use rollcall_projections::{NumberedPage, Order, PAGE_MAX, Projection, banned_users, deactivated_users, friend_graph};
 use rollcall_schemas::ids::{AppId, SubjectRef};
 use serde::Serialize;
 
@@ -13,15 +13,6 @@ use super::{AsOf, Error, Moment, Past, Shown};
 const BANS: &[&dyn Projection] = &[&banned_users::BannedUsers];
 const DEACTIVATED: &[&dyn Projection] = &[&deactivated_users::DeactivatedUsers];
 const FRIENDS: &[&dyn Projection] = &[&friend_graph::FriendGraph];
-
-/// Which part of a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Page {
-    /// Counted from 1.
-    pub number: u32,
-    /// How many at most; [`PAGE_MAX`] if more.
-    pub size: u32,
-}
 
 /// The bans of an app that had not ended.
 #[derive(Debug, Clone, Serialize)]
@@ -94,11 +85,11 @@ pub async fn bans_at(
     past: Past<'_>,
     app: &AppId,
     moment: Moment,
-    page: Page,
+    page: NumberedPage,
     progress: &dyn Fn(u64, u64),
 ) -> Result<AsOf<BansAt>, Error> {
     let scratch = Scratch::whole(past, BANS, moment, progress).await?;
-    let found = banned_users::banned_until(&scratch.store, app, moment.at, page.number, page.size).await?;
+    let found = banned_users::banned_until(&scratch.store, app, moment.at, page).await?;
     let mut opener = Opener::new(past, app);
     let subjects: Vec<_> = found.iter().map(|ban| ban.subject).collect();
     let user_ids = opener.user_ids(&subjects).await?;
@@ -120,12 +111,12 @@ pub async fn deactivated_at(
     past: Past<'_>,
     app: &AppId,
     moment: Moment,
-    page: Page,
+    page: NumberedPage,
     progress: &dyn Fn(u64, u64),
 ) -> Result<AsOf<DeactivatedAt>, Error> {
     let scratch = Scratch::whole(past, DEACTIVATED, moment, progress).await?;
-    let found = deactivated_users::page(&scratch.store, app, page.number, page.size).await?;
-    let subjects: Vec<_> = found.iter().map(|user| user.subject).collect();
+    let subjects = deactivated_users::page(&scratch.store, app, page).await?;
+    let found = deactivated_users::of_subjects(&scratch.store, &subjects).await?;
     let user_ids = Opener::new(past, app).user_ids(&subjects).await?;
     let shown = found.into_iter().zip(user_ids).map(|(user, user_id)| {
         let deactivated_users::Deactivated { subject, deactivated_at, operation } = user;

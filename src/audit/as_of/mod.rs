@@ -31,7 +31,7 @@ pub use diff::{Change, Diff, diff};
 pub use explain::{Explanation, Fact, explain};
 pub use history::{Happened, PersonalField, Range, Revealed, Told, history};
 pub use lists::{
-    BannedUser, BansAt, DeactivatedAt, DeactivatedUser, Friend, FriendsAt, Page, bans_at, deactivated_at, friends_at,
+    BannedUser, BansAt, DeactivatedAt, DeactivatedUser, Friend, FriendsAt, bans_at, deactivated_at, friends_at,
 };
 pub use scratch::{AsOf, Parked};
 pub use shown::{Erased, Shown};

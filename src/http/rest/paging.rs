@@ -3,29 +3,61 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
+use chrono::DateTime;
+use rollcall_projections::data_requests::DueCursor;
+
 use super::problem::Problem;
 use crate::domain::values::{self, Invalid};
 
+/// A place in the order of a list. Cursors of lists in different orders differ in length, so that none is taken for one of
+/// another list.
+pub(super) trait Cursor: Sized {
+    /// Its bytes.
+    fn bytes(&self) -> Vec<u8>;
+    /// The place that these bytes are; `None`: they are none.
+    fn read(bytes: &[u8]) -> Option<Self>;
+}
+
+/// A position in the log.
+impl Cursor for u64 {
+    fn bytes(&self) -> Vec<u8> {
+        self.to_be_bytes().to_vec()
+    }
+    fn read(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self::from_be_bytes)
+    }
+}
+
+impl Cursor for DueCursor {
+    fn bytes(&self) -> Vec<u8> {
+        [self.due_at.timestamp_millis().to_be_bytes(), self.received_position.to_be_bytes()].concat()
+    }
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (due_at, position) = bytes.split_first_chunk()?;
+        let due_at = DateTime::from_timestamp_millis(i64::from_be_bytes(*due_at))?;
+        Some(Self { due_at, received_position: u64::read(position)? })
+    }
+}
+
 /// What a list is asked for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct PageQuery {
+pub(super) struct PageQuery<C = u64> {
     /// Where the page before ended.
-    pub(super) cursor: Option<u64>,
+    pub(super) cursor: Option<C>,
     /// How many.
     pub(super) limit: u32,
 }
 
-impl PageQuery {
+impl<C: Cursor> PageQuery<C> {
     pub(super) fn read(query: &str) -> Result<Self, Problem> {
         let mut asked = Self { cursor: None, limit: 50 };
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match name.as_ref() {
                 "cursor" => {
                     let bytes = BASE64_URL_SAFE_NO_PAD.decode(value.as_bytes()).ok();
-                    let bytes = bytes.and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
                     let malformed = Invalid::malformed("cursor", "the `next` of an earlier answer");
-                    let bytes = bytes.ok_or(Problem::Invalid("?cursor", malformed))?;
-                    asked.cursor = Some(u64::from_be_bytes(bytes));
+                    let cursor = bytes.and_then(|bytes| C::read(&bytes));
+                    asked.cursor = Some(cursor.ok_or(Problem::Invalid("?cursor", malformed))?);
                 }
                 "limit" => {
                     let range = values::Problem::OutOfRange { min: 1, max: 500 };
@@ -39,12 +71,12 @@ impl PageQuery {
     }
 
     /// Cuts what was read with one row too many to a page; answers the cursor of the next one, if there is one.
-    pub(super) fn cut<T>(&self, rows: &mut Vec<T>, place: impl Fn(&T) -> Option<u64>) -> Option<String> {
+    pub(super) fn cut<T>(&self, rows: &mut Vec<T>, place: impl Fn(&T) -> Option<C>) -> Option<String> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
         rows.truncate(limit);
         let last = rows.last().and_then(place).filter(|_| more);
-        last.map(|at| BASE64_URL_SAFE_NO_PAD.encode(at.to_be_bytes()))
+        last.map(|at| BASE64_URL_SAFE_NO_PAD.encode(at.bytes()))
     }
 }
 
@@ -55,6 +87,7 @@ mod tests {
 
     #[test]
     fn a_list_is_bounded_and_continues_only_where_an_answer_ended() {
+        type PageQuery = super::PageQuery<u64>;
         assert_eq!(PageQuery::read("").unwrap(), PageQuery { cursor: None, limit: 50 });
         let query = format!("limit=500&cursor={}", BASE64_URL_SAFE_NO_PAD.encode(7_u64.to_be_bytes()));
         assert_eq!(PageQuery::read(&query).unwrap(), PageQuery { cursor: Some(7), limit: 500 });
@@ -65,5 +98,17 @@ mod tests {
         let next = PageQuery { cursor: None, limit: 2 }.cut(&mut rows, |row| Some(*row)).unwrap();
         assert_eq!(PageQuery::read(&format!("cursor={next}")).unwrap().cursor, Some(2));
         assert_eq!(PageQuery { cursor: None, limit: 2 }.cut(&mut rows, |row| Some(*row)), None);
+    }
+
+    #[test]
+    fn a_cursor_of_one_order_is_refused_by_a_list_in_another() {
+        let place = DueCursor { due_at: DateTime::from_timestamp_millis(-1).unwrap(), received_position: 7 };
+        assert_eq!(DueCursor::read(&place.bytes()), Some(place));
+        let of = |bytes: Vec<u8>| format!("cursor={}", BASE64_URL_SAFE_NO_PAD.encode(bytes));
+        assert_eq!(PageQuery::<DueCursor>::read(&of(place.bytes())).unwrap().cursor, Some(place));
+        assert!(PageQuery::<u64>::read(&of(place.bytes())).is_err());
+        assert!(PageQuery::<DueCursor>::read(&of(7_u64.bytes())).is_err());
+        assert!(PageQuery::<DueCursor>::read(&of(vec![0xff; 16])).is_ok_and(|asked| asked.cursor.is_some()));
+        assert!(PageQuery::<DueCursor>::read(&of([[0x7f; 8], [0; 8]].concat())).is_err(), "no such time");
     }
 }

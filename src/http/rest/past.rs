@@ -3,7 +3,7 @@
 use std::str::FromStr as _;
 use std::sync::Arc;
 
-use rollcall_projections::PAGE_MAX;
+use rollcall_projections::{NumberedPage, PAGE_MAX};
 use rollcall_schemas::ids::SubjectRef;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
@@ -11,9 +11,9 @@ use utoipa::ToSchema;
 
 use super::problem::{Answer, Problem};
 use super::{Call, paging};
-use crate::audit::as_of::{self, Happened, Moment, Page, Past, Range, When, Who};
+use crate::audit::as_of::{self, Happened, Moment, Past, Range, When, Who};
 use crate::domain::Refusal;
-use crate::domain::values::Invalid;
+use crate::domain::values::{self, Invalid};
 use crate::engine::reads::fields_of;
 
 /// A whole list of the past needs the whole log: one at a time.
@@ -97,9 +97,11 @@ pub(super) async fn history(call: &Call<'_>) -> Result<Answer, Problem> {
 
 /// `GET /bans/as-of?at=&page=`: who was banned then. It reads the log from its beginning; one call at a time does.
 pub(super) async fn bans(call: &Call<'_>) -> Result<Answer, Problem> {
-    let number = call.value("page").map_or(Some(1), |page| page.parse().ok().filter(|page| *page > 0));
-    let malformed = || Problem::Invalid("?page", Invalid::malformed("page", "a number from 1"));
-    let page = Page { number: number.ok_or_else(malformed)?, size: PAGE_MAX };
+    let last = NumberedPage::last(PAGE_MAX);
+    let number = call.value("page").map_or(Some(1), |page| page.parse().ok().filter(|page| (1..=last).contains(page)));
+    let page = number.and_then(|number| NumberedPage::new(number, PAGE_MAX).ok());
+    let range = values::Problem::OutOfRange { min: 1, max: last.into() };
+    let page = page.ok_or(Problem::Invalid("?page", Invalid::new("page", range)))?;
     let at = moment(call, Past::of(call.engine).await?, "at", "?at").await?;
     let one = WHOLE.try_acquire().map_err(|_| crate::engine::Error::Busy)?;
     let (engine, app) = (Arc::clone(call.engine), call.app.id.clone());

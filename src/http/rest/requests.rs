@@ -2,7 +2,7 @@
 
 use actix_web::http::StatusCode;
 use chrono::{DateTime, Utc};
-use rollcall_projections::data_requests::{self, DataRequest};
+use rollcall_projections::data_requests::{self, DataRequest, DueCursor};
 use rollcall_schemas::ids::{DataRequestId, SubjectRef};
 use rollcall_schemas::plain::DataRequestKind;
 use serde::{Deserialize, Serialize};
@@ -12,11 +12,8 @@ use uuid::Uuid;
 use super::problem::{Answer, Problem};
 use super::{Call, paging};
 use crate::domain::data_request::Change;
-use crate::domain::values::{Reason, UserId};
+use crate::domain::values::{Invalid, Reason, UserId};
 use crate::domain::{Command, Refusal, Reply};
-
-/// How many due requests are listed at most; the first to be due are.
-const DUE_MAX: u32 = 500;
 
 /// What somebody asks.
 #[derive(Deserialize, ToSchema)]
@@ -92,20 +89,32 @@ pub(super) struct Requests {
 
 /// `GET /compliance/requests?cursor=&limit=`: the latest first; with `due_before=`, the open ones that are due before.
 pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
-    let (asked, now) = (paging::PageQuery::read(call.query)?, call.engine.now());
-    call.engine.caught_up(&call.app.id).await?;
-    let (read, app) = (call.engine.read(), &call.app.id);
-    let (rows, next) = if let Some(time) = call.value("due_before") {
-        let malformed =
-            || crate::domain::values::Invalid::malformed("due_before", "a time such as 2026-01-31T12:00:00Z");
-        let time = DateTime::parse_from_rfc3339(&time).map_err(|_| Problem::Invalid("?due_before", malformed()))?;
-        (data_requests::due_before(read, app, time.with_timezone(&Utc), DUE_MAX).await?, None)
-    } else {
-        let mut rows = data_requests::page(read, app, asked.cursor, asked.limit + 1).await?;
-        let next = asked.cut(&mut rows, |row| Some(row.received_position));
-        (rows, next)
+    let (rows, next) = match call.value("due_before") {
+        Some(time) => due_before(call, &time).await?,
+        None => latest(call).await?,
     };
+    let now = call.engine.now();
     Answer::query(&Requests { requests: rows.into_iter().map(|row| Resource::of(row, now)).collect(), next })
+}
+
+async fn latest(call: &Call<'_>) -> Result<(Vec<DataRequest>, Option<String>), Problem> {
+    let asked = paging::PageQuery::read(call.query)?;
+    call.engine.caught_up(&call.app.id).await?;
+    let mut rows = data_requests::page(call.engine.read(), &call.app.id, asked.cursor, asked.limit + 1).await?;
+    let next = asked.cut(&mut rows, |row| Some(row.received_position));
+    Ok((rows, next))
+}
+
+async fn due_before(call: &Call<'_>, time: &str) -> Result<(Vec<DataRequest>, Option<String>), Problem> {
+    let malformed = || Invalid::malformed("due_before", "a time such as 2026-01-31T12:00:00Z");
+    let time = DateTime::parse_from_rfc3339(time).map_err(|_| Problem::Invalid("?due_before", malformed()))?;
+    let asked = paging::PageQuery::read(call.query)?;
+    call.engine.caught_up(&call.app.id).await?;
+    let (read, app, time) = (call.engine.read(), &call.app.id, time.with_timezone(&Utc));
+    let mut rows = data_requests::due_before(read, app, time, asked.cursor, asked.limit + 1).await?;
+    let place = |row: &DataRequest| DueCursor { due_at: row.due_at, received_position: row.received_position };
+    let next = asked.cut(&mut rows, |row| Some(place(row)));
+    Ok((rows, next))
 }
 
 /// `GET /compliance/requests/{id}`.

@@ -1,6 +1,6 @@
 //! Ban, lift, list the banned.
 
-use rollcall_projections::banned_users;
+use rollcall_projections::{NumberedPage, banned_users};
 use serde::Serialize;
 
 use super::answer::{Answer, Fault, OK};
@@ -41,12 +41,12 @@ struct BannedUser {
 /// `block/query`: the banned users, the latest end first. Without a page, or with page 0, the first 1,000.
 pub(super) async fn query_banned(call: &Call<'_>) -> Result<Answer, Fault> {
     let form = call.form()?;
-    let (page, size) = match form.number("page", 0, i64::from(u32::MAX))? {
-        None | Some(0) => (1, convert::number(BANS_MAX)),
+    let page = match form.number("page", 0, i64::from(u32::MAX))? {
+        None | Some(0) => NumberedPage::first(convert::number(BANS_MAX)),
         Some(_) => convert::page(&form, ("page", "size"), (50, BANS_MAX))?,
     };
     call.caught_up().await?;
-    let bans = banned_users::banned_until(call.engine.read(), &call.app.id, call.engine.now(), page, size).await?;
+    let bans = banned_users::banned_until(call.engine.read(), &call.app.id, call.engine.now(), page).await?;
     let subjects: Vec<_> = bans.iter().map(|ban| ban.subject).collect();
     let ids = call.engine.user_ids(&call.app.id, &subjects).await?;
     let users = ids

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use rollcall_projections::Order;
+use rollcall_projections::{NumberedPage, Order};
 use rollcall_schemas::ids::{OperationId, SubjectRef};
 use rollcall_schemas::plain::FriendPermission;
 use serde::Serialize;
@@ -12,10 +12,7 @@ use super::Call;
 use super::answer::Fault;
 use super::form::Form;
 use crate::domain::Person;
-use crate::domain::values::{Invalid, UserId};
-
-/// The last row a numbered page may reach.
-const ROWS_MAX: i64 = 10_000_000;
+use crate::domain::values::{Invalid, Problem, UserId};
 
 /// The answer that names an operation.
 #[derive(Serialize)]
@@ -42,18 +39,20 @@ pub(super) fn time(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// Number and size of a page: `page` counts from 1.
+/// The page that number and size name: `page` counts from 1.
 ///
 /// # Errors
-/// One of them is not a number or out of range, or the page lies beyond row 10,000,000.
+/// One of them is not a number or out of range, or the page would skip more rows than a page may.
 pub(super) fn page(
     form: &Form<'_>,
     (page, size): (&'static str, &'static str),
     (usual, max): (i64, i64),
-) -> Result<(u32, u32), Invalid> {
-    let size = form.number(size, 1, max)?.unwrap_or(usual);
-    let page = form.number(page, 1, ROWS_MAX / size)?.unwrap_or(1);
-    Ok((number(page), number(size)))
+) -> Result<NumberedPage, Invalid> {
+    let size = number(form.number(size, 1, max)?.unwrap_or(usual));
+    let last = NumberedPage::last(size);
+    let out_of_range = Invalid::new(page, Problem::OutOfRange { min: 1, max: last.into() });
+    let page = number(form.number(page, 1, last.into())?.unwrap_or(1));
+    NumberedPage::new(page, size).map_err(|_too_deep| out_of_range)
 }
 
 /// A number that was bounded when it was read.
@@ -156,16 +155,12 @@ pub(super) fn opened_fields<'f>(
     serde_json::to_string(&object).map_err(Fault::Unwritable)
 }
 
-/// The subjects of users, in their order; `None`: the userId was never used, or forgotten.
+/// The subjects of users, in their order; `None`: the userId was never used, or forgotten. The call must have caught up.
 ///
 /// # Errors
 /// The read models or the vault are unavailable.
 pub(super) async fn subjects(call: &Call<'_>, ids: &[UserId]) -> Result<Vec<Option<SubjectRef>>, Fault> {
-    let mut subjects = Vec::with_capacity(ids.len());
-    for id in ids {
-        subjects.push(call.engine.find(&call.app.id, id).await?);
-    }
-    Ok(subjects)
+    Ok(call.engine.find_all(&call.app.id, ids).await?)
 }
 
 /// The userIds of a list; who was forgotten is left out.
@@ -198,13 +193,17 @@ mod tests {
     }
 
     #[test]
-    fn a_page_begins_at_one_and_ends_before_row_ten_million() {
+    fn a_page_begins_at_one_and_one_that_would_skip_more_than_a_million_rows_is_refused() {
         let read = |body: &str| page(&form(body), ("page", "size"), (20, 100));
-        assert_eq!(read("").unwrap(), (1, 20));
-        assert_eq!(read("page=3&size=100").unwrap(), (3, 100));
-        for bad in ["page=0", "page=-1", "size=0", "size=101", "page=x", "page=500001", "size=100&page=100001"] {
+        assert_eq!(read("").unwrap(), NumberedPage::new(1, 20).unwrap());
+        assert_eq!(read("page=3&size=100").unwrap(), NumberedPage::new(3, 100).unwrap());
+        for last in ["page=50001", "page=10001&size=100", "page=1000001&size=1"] {
+            assert!(read(last).is_ok(), "{last}");
+        }
+        for bad in ["page=0", "page=-1", "size=0", "size=101", "page=x", "page=50002", "size=100&page=10002"] {
             assert!(read(bad).is_err(), "{bad}");
         }
+        assert_eq!(read("page=50002").unwrap_err().problem, Problem::OutOfRange { min: 1, max: 50_001 });
     }
 
     #[test]

@@ -25,9 +25,8 @@ pub(super) async fn reactivate(call: &Call<'_>) -> Result<Answer, Fault> {
 /// `deactivate/query`: a page of the deactivated users.
 pub(super) async fn query_deactivated(call: &Call<'_>) -> Result<Answer, Fault> {
     let form = call.form()?;
-    let (page, size) = convert::page(&form, ("pageNo", "pageSize"), (50, 50))?;
+    let page = convert::page(&form, ("pageNo", "pageSize"), (50, 50))?;
     call.caught_up().await?;
-    let rows = deactivated_users::page(call.engine.read(), &call.app.id, page, size).await?;
-    let subjects: Vec<_> = rows.iter().map(|row| row.subject).collect();
+    let subjects = deactivated_users::page(call.engine.read(), &call.app.id, page).await?;
     Answer::of(&convert::Users { code: OK, users: convert::user_ids(call, &subjects).await? })
 }

@@ -85,11 +85,11 @@ pub(super) async fn list_profiles(call: &Call<'_>) -> Result<Answer, Fault> {
     let form = call.form()?;
     // The platform's documentation calls the size of a page both ways.
     let size = if form.text("size").is_some() { "size" } else { "count" };
-    let (page, size) = convert::page(&form, ("page", size), (20, 100))?;
+    let page = convert::page(&form, ("page", size), (20, 100))?;
     let order = convert::order(&form)?;
     call.caught_up().await?;
     let app = &call.app.id;
-    let profiles = hosted_profiles::page(call.engine.read(), app, page, size, order).await?;
+    let profiles = hosted_profiles::page(call.engine.read(), app, page, order).await?;
     call.reads(|| profiles.iter().map(read).collect()).await?;
     let subjects: Vec<_> = profiles.iter().map(|profile| profile.subject).collect();
     let mut user_list = vec![];

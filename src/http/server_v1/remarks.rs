@@ -89,13 +89,13 @@ struct Remarked {
 pub(super) async fn query_remarks(call: &Call<'_>) -> Result<Answer, Fault> {
     let form = call.form()?;
     let user_id = form.user_id("userId")?;
-    let (page, size) = convert::page(&form, ("page", "size"), (50, 50))?;
+    let page = convert::page(&form, ("page", "size"), (50, 50))?;
     call.caught_up().await?;
     let (read, app) = (call.engine.read(), &call.app.id);
     let Some(owner) = call.engine.find(app, &user_id).await? else {
         return Answer::of(&Remarks { code: OK, total: 0, users: vec![] });
     };
-    let rows = remarks::page(read, owner, page, size).await?;
+    let rows = remarks::page(read, owner, page).await?;
     let targets: Vec<_> = rows.iter().map(|row| row.target).collect();
     call.reads(|| targets.iter().map(|target| fields_of(*target, ["user_id", "remark"])).collect()).await?;
     let ids = call.engine.user_ids(app, &targets).await?;

@@ -1,12 +1,12 @@
 //! Settings of users: mute of direct messages, quiet hours of pushes.
 
-use rollcall_projections::{mutes, user_settings};
+use rollcall_projections::{NumberedPage, SKIPPED_MAX, mutes, user_settings};
 use serde::Serialize;
 
 use super::answer::{Answer, Fault, OK};
 use super::form::Form;
 use super::{Call, convert};
-use crate::domain::values::{Invalid, QuietHours};
+use crate::domain::values::{Invalid, Problem, QuietHours};
 use crate::domain::{Command, user};
 
 /// The only kind of conversation a user can be muted in.
@@ -38,10 +38,12 @@ pub(super) async fn query_muted(call: &Call<'_>) -> Result<Answer, Fault> {
     let form = call.form()?;
     person(&form)?;
     let size = convert::number(form.number("num", 1, 200)?.unwrap_or(100));
-    let skipped = form.number("offset", 0, 10_000_000)?.unwrap_or(0);
+    let skipped = form.number("offset", 0, SKIPPED_MAX.into())?.unwrap_or(0);
+    let out_of_range = Problem::OutOfRange { min: 0, max: SKIPPED_MAX.into() };
+    let page = NumberedPage::after(skipped.unsigned_abs(), size).map_err(|_| Invalid::new("offset", out_of_range))?;
     call.caught_up().await?;
     let (read, app) = (call.engine.read(), &call.app.id);
-    let subjects = mutes::page(read, app, skipped.unsigned_abs(), size).await?;
+    let subjects = mutes::page(read, app, page).await?;
     let users = convert::user_ids(call, &subjects).await?;
     Answer::of(&Muted { code: OK, total: mutes::total(read, app).await?, users })
 }

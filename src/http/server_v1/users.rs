@@ -110,12 +110,12 @@ struct ListedUser {
 pub(super) async fn query_users(call: &Call<'_>) -> Result<Answer, Fault> {
     development(call)?;
     let form = call.form()?;
-    let (page, size) = convert::page(&form, ("page", "pageSize"), (20, 100))?;
+    let page = convert::page(&form, ("page", "pageSize"), (20, 100))?;
     let order = convert::order(&form)?;
     call.caught_up().await?;
     let (read, app) = (call.engine.read(), &call.app.id);
     let mut users = vec![];
-    let rows = user_directory::registered(read, app, page, size, order).await?;
+    let rows = user_directory::registered(read, app, page, order).await?;
     call.reads(|| rows.iter().map(|user| fields_of(user.subject, LISTED)).collect()).await?;
     for user in rows {
         let user_id = convert::opened(call, user.subject, user.user_id.as_deref())?;

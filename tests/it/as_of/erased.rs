@@ -1,10 +1,10 @@
 //! After an erasure nobody sees the person, at no moment.
 
-use rollcall::audit::as_of::{Page, bans_at, deactivated_at, friends_at};
+use rollcall::audit::as_of::{bans_at, deactivated_at, friends_at};
 use rollcall::domain::values::Tag;
 use rollcall::domain::{Command, app, user};
 use rollcall::privacy::KeysToDestroy;
-use rollcall_projections::erasure_ledger;
+use rollcall_projections::{NumberedPage, erasure_ledger};
 use rollcall_schemas::ids::{ErasureId, OperationId, SubjectRef};
 use rollcall_schemas::personal::Class;
 use rollcall_schemas::plain::Settings;
@@ -14,7 +14,7 @@ use super::{
     Given, app_id, befriend, block, deactivate, forget, impose, is_erased, person, profile, register, remark, rename,
 };
 
-const PAGE: Page = Page { number: 1, size: 100 };
+const PAGE: NumberedPage = NumberedPage::first(100);
 
 /// Ada, about whom everything is known, and Bob, who knows her; answers the position after all of it.
 async fn ada_and_bob(given: &Given) -> (SubjectRef, SubjectRef, u64) {

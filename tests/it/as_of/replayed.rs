@@ -1,12 +1,12 @@
 //! What the past shows is what was seen live at that moment.
 
 use chrono::{DateTime, Utc};
-use rollcall::audit::as_of::{Page, bans_at, deactivated_at, friends_at};
+use rollcall::audit::as_of::{bans_at, deactivated_at, friends_at};
 use rollcall::domain::values::{QuietHours, Tag};
 use rollcall::domain::{Command, ban, user};
 use rollcall_projections::{
-    Order, access_tokens, allowlists, banned_users, blocklists, deactivated_users, friend_graph, hosted_profiles,
-    mutes, user_directory, user_settings, user_tags,
+    NumberedPage, Order, access_tokens, allowlists, banned_users, blocklists, deactivated_users, friend_graph,
+    hosted_profiles, mutes, user_directory, user_settings, user_tags,
 };
 use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::plain::FriendPermission;
@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use super::{Given, app_id, befriend, block, deactivate, impose, person, profile, register, rename};
 
 const USERS: [&str; 5] = ["ada", "bob", "eve", "kim", "zoe"];
-const PAGE: Page = Page { number: 1, size: 1_000 };
+const PAGE: NumberedPage = NumberedPage::first(1_000);
 
 /// Numbers that look random and are the same in every run.
 pub(super) struct Dice(u64);
@@ -124,7 +124,7 @@ async fn observed(given: &Given, subject: SubjectRef) -> Value {
 /// The bans of the app right now.
 async fn banned(given: &Given) -> Vec<SubjectRef> {
     let read = given.engine().read();
-    let bans = banned_users::banned_until(read, &app_id(), given.engine().now(), 1, 1_000).await.unwrap();
+    let bans = banned_users::banned_until(read, &app_id(), given.engine().now(), PAGE).await.unwrap();
     bans.iter().map(|ban| ban.subject).collect()
 }
 

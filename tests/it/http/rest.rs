@@ -1,5 +1,7 @@
 //! The REST face: who may call it, and what an erasure looks like from outside.
 
+use std::collections::BTreeSet;
+
 use rollcall::audit::merkle;
 use rollcall::audit::proof::Proof;
 use rollcall::audit::report::verify::{Verdict, verify};
@@ -418,4 +420,44 @@ fn what_people_ask_about_their_data_is_registered_and_due() {
     problem(&receive(json!({"user_id": "ada", "kind": "gossip"})), 400, "malformed-json");
     problem(&ask(&service, "GET", &format!("{base}/x"), ""), 404, "no-such-request");
     problem(&ask(&service, "GET", &format!("{base}?due_before=soon"), ""), 422, "invalid-value");
+}
+
+#[test]
+fn open_requests_that_are_due_come_page_by_page_each_once() {
+    let service = Service::start(&[APP]);
+    service.register(APP, &["ada"]);
+    let base = "/api/v1/compliance/requests";
+    let mut open = BTreeSet::new();
+    // Several are due at the same time.
+    for day in ["30", "31", "31", "31", "31", "29", "31"] {
+        let due_at = format!("2020-01-{day}T00:00:00Z");
+        let asked = json!({"user_id": "ada", "kind": "access", "due_at": due_at}).to_string();
+        open.insert(ask(&service, "POST", base, &asked).json()["id"].as_str().unwrap().to_owned());
+    }
+    let due_before = format!("{base}?due_before=2021-01-01T00:00:00Z");
+    let (mut listed, mut due, mut cursor) = (BTreeSet::new(), vec![], String::new());
+    for _ in 0..4 {
+        let page = ask(&service, "GET", &format!("{due_before}&limit=2{cursor}"), "").json();
+        for request in page["requests"].as_array().unwrap() {
+            listed.insert(request["id"].as_str().unwrap().to_owned());
+            due.push(request["due_at"].as_str().unwrap().to_owned());
+        }
+        let Some(next) = page["next"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!((listed, due.len(), due.is_sorted()), (open, 7, true));
+    assert_eq!(ask(&service, "GET", &due_before, "").json()["next"], Value::Null, "they fit on one page");
+    problem(&ask(&service, "GET", &format!("{base}?limit=2{cursor}"), ""), 422, "invalid-value");
+    problem(&ask(&service, "GET", &format!("{due_before}&limit=501"), ""), 422, "invalid-value");
+}
+
+#[test]
+fn a_page_of_the_past_that_lies_too_deep_is_refused() {
+    let service = Service::start(&[APP]);
+    assert_eq!(ask(&service, "GET", "/api/v1/bans/as-of?page=1001", "").json()["bans"], json!([]));
+    for page in ["1002", "0", "x", "99999999999"] {
+        let refused = ask(&service, "GET", &format!("/api/v1/bans/as-of?page={page}"), "");
+        problem(&refused, 422, "invalid-value");
+        assert!(refused.text.contains("must be from 1 to 1001"), "{}", refused.text);
+    }
 }

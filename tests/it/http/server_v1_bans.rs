@@ -95,7 +95,9 @@ fn the_banned_are_listed_by_the_end_of_the_ban_the_latest_first_in_pages() {
     assert_eq!(banned(&service, "size=2&page=1"), all[..2]);
     assert_eq!(banned(&service, "size=2&page=3"), all[4..]);
     assert_eq!(banned(&service, "size=2&page=4"), Vec::<String>::new());
-    for bad in ["page=-1", "page=x", "page=1&size=0", "page=1&size=1001", "page=1&size=x"] {
+    assert_eq!(banned(&service, "page=1001&size=1000"), Vec::<String>::new(), "the last page there can be");
+    let beyond = "page=1002&size=1000";
+    for bad in ["page=-1", "page=x", "page=1&size=0", "page=1&size=1001", "page=1&size=x", beyond] {
         form(&service, APP, "/user/block/query.json", bad).refused(400, 1002);
     }
 }

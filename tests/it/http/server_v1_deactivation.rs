@@ -128,7 +128,7 @@ fn pages_of_the_deactivated_hold_up_to_50_the_latest_first() {
     }
     assert_eq!(deactivated(&service, "pageNo=1&pageSize=3"), ["u6", "u5", "u4"]);
     assert_eq!(deactivated(&service, "pageSize=3&pageNo=3"), ["u0"]);
-    for bad in ["pageNo=0", "pageNo=-1", "pageNo=x", "pageSize=0", "pageSize=51"] {
+    for bad in ["pageNo=0", "pageNo=-1", "pageNo=x", "pageSize=0", "pageSize=51", "pageNo=20002&pageSize=50"] {
         form(&service, APP, "/user/deactivate/query.json", bad).refused(400, 1002);
     }
 }

@@ -29,7 +29,15 @@ fn who_is_muted_is_counted_and_listed_until_unmuted() {
     ] {
         set(bad).refused(400, 1002);
     }
-    for bad in ["", "type=GROUP", "type=PERSON&num=0", "type=PERSON&num=201", "type=PERSON&offset=-1"] {
+    list("type=PERSON&offset=1000000").reads(r#"{"code":200,"total":2,"users":[]}"#);
+    for bad in [
+        "",
+        "type=GROUP",
+        "type=PERSON&num=0",
+        "type=PERSON&num=201",
+        "type=PERSON&offset=-1",
+        "type=PERSON&offset=1000001",
+    ] {
         list(bad).refused(400, 1002);
     }
 }

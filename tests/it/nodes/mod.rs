@@ -557,3 +557,30 @@ fn nodes_whose_log_is_in_kurrentdb_share_it_as_well() {
         assert_ne!(token(one, APP, &user).status, 200);
     }
 }
+
+#[test]
+fn the_brake_of_erasures_holds_over_all_nodes_also_where_it_allows_more_than_a_page_of_them() {
+    let given = Given::nothing();
+    let users: Vec<String> = (0..1_150).map(|number| format!("u{number}")).collect();
+    let node = given.node("one", &[APP]);
+    std::thread::scope(|threads| {
+        for part in users.chunks(users.len() / 8 + 1) {
+            let node = &node;
+            threads.spawn(move || part.iter().for_each(|user| drop(token(node, APP, user).ok())));
+        }
+    });
+    drop(node);
+    let set = given.command(&["apps", "set", APP.key, "--erasures-per-minute-max", "1100"]);
+    assert!(set.status.success(), "{}", String::from_utf8_lossy(&set.stderr));
+    let nodes = [given.node("one", &[APP]), given.node("two", &[APP])];
+    let deactivate = |node: &Service, users: &[String]| {
+        let form: Vec<_> = users.iter().map(|user| ("userId", user.as_str())).collect();
+        node.post(APP, "/user/deactivate.json", &form)
+    };
+    let (erased, others) = users.split_at(1_050);
+    for part in erased.chunks(100) {
+        deactivate(&nodes[0], part).ok();
+    }
+    deactivate(&nodes[1], &others[..51]).refused(429, 1008);
+    deactivate(&nodes[1], &others[..50]).ok();
+}

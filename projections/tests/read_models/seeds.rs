@@ -1,0 +1,75 @@
+//! Large tables with skew, written straight into the tables: what a query costs can be told only where there is much
+//! that it must not touch.
+//!
+//! One script for both databases. Row `i` has the reference [`key`]`(i)`; nine of ten rows are of `app-one`.
+
+use rollcall_projections::ALL;
+
+/// The first 16 digits of a row's number, so that every reference is 16 bytes.
+const FIRST: u64 = 1_000_000_000_000_000;
+/// When the first row was recorded, in milliseconds since 1970; each row follows a minute after the one before.
+pub const BEGAN_AT: i64 = 1_600_000_000_000;
+/// Milliseconds from one row to the next.
+pub const EACH: i64 = 60_000;
+
+/// The reference of a row.
+pub fn key(number: u64) -> Vec<u8> {
+    (FIRST + number).to_string().into_bytes()
+}
+
+/// What fills every table with so many rows. `bytes` is what the database calls a column of bytes.
+pub fn script(rows: u32, bytes: &str) -> String {
+    let key = |number: &str| format!("CAST(CAST({FIRST} + {number} AS TEXT) AS {bytes})");
+    let (of, other) = (key("i"), key("(i + 1)"));
+    let (owner, asked, content) = (key("(i / 2000)"), key("(i / 100)"), format!("CAST('sealed' AS {bytes})"));
+    // Everybody has as many friends as everybody else, and they are not neighbours.
+    let about = key("(i * 7919 % 2000)");
+    let app = "CASE WHEN i % 10 = 0 THEN 'app-two' ELSE 'app-one' END";
+    let at = format!("{BEGAN_AT} + i * {EACH}");
+    let tables = [
+        ("access_tokens_vN", format!("{of}, {app}, i, {other}, {at}, {at}, 1, 0, {at}")),
+        ("allowlists_vN", format!("{owner}, {other}, i")),
+        ("allowlists_enabled_vN", of.clone()),
+        ("apps_vN", format!("'app-' || i, {at}, 'production', 'pro', '{{}}'")),
+        ("apps_secrets_vN", "'app-' || i, 1".into()),
+        ("apps_fields_vN", "'app-' || i, 'user', 'ext_a'".into()),
+        ("apps_api_keys_vN", "'app-' || i, 1, '{}'".into()),
+        ("audit_trail_vN", format!("{app}, i, {at}, 'system', 'user.tagged', {}, {}, {of}", key("(i / 20)"), asked)),
+        ("banned_users_vN", format!("{of}, {app}, {at}, {BEGAN_AT} + i * 7919 % {rows} * {EACH}, {content}")),
+        ("blocklists_vN", format!("{owner}, {other}, i")),
+        ("data_requests_vN", format!("{of}, {app}, {other}, 'access', i, {at}, {at}, 'received', i % 2, NULL")),
+        ("deactivated_users_vN", format!("{of}, {app}, {at}, i, 'op-' || i, CASE WHEN i % 100 = 0 THEN 1 ELSE 0 END")),
+        (
+            "erasure_ledger_vN",
+            format!(
+                "{of}, {app}, {}, 'forget', 'op-' || (i / 10), i, {at}, {at}, 'account_closed', \
+                 CASE WHEN i % 100 = 1 THEN 'drill' ELSE 'controller' END, 'finalised', {at}, {at}, 0, \
+                 CASE WHEN i % 50 = 0 THEN 0 ELSE 1 END, {at}, {at}, {at} + i % 1000, {at} + i % 5000, i, 'final', \
+                 CASE WHEN i % 50 = 0 THEN NULL ELSE {at} END",
+                key("(i / 3)")
+            ),
+        ),
+        ("friend_graph_vN", format!("{owner}, {other}, {at}, i")),
+        ("friend_graph_requests_vN", format!("{of}, {asked}, {at}, i, {at}, {content}")),
+        ("friend_graph_descriptions_vN", format!("{owner}, {about}, '', {content}")),
+        ("hosted_profiles_vN", format!("{of}, {app}, i, 1, CASE WHEN i % 2 = 0 THEN 1 ELSE 0 END")),
+        ("hosted_profiles_fields_vN", format!("{of}, 'name', {content}")),
+        ("mutes_vN", format!("{of}, {app}, i")),
+        ("mutes_count_vN", "'app-' || i, 1".into()),
+        ("remarks_vN", format!("{owner}, {other}, i, {content}")),
+        ("user_directory_vN", format!("{of}, {app}, {of}, {content}, {content}, NULL, 0, {at}, i, 0")),
+        ("user_directory_count_vN", "'app-' || i, 1".into()),
+        ("user_settings_vN", format!("{of}, {app}, NULL, NULL, NULL, NULL")),
+        ("user_tags_vN", format!("{of}, {app}, {content}")),
+    ];
+    let numbers = format!("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})");
+    let all: Vec<_> =
+        ALL.iter().flat_map(|model| model.tables().iter().map(|table| (*table, model.version()))).collect();
+    assert_eq!(tables.len(), all.len(), "every table is seeded");
+    let insert = |(name, columns): &(&str, String)| {
+        let of_it = |(table, version): &&(&str, u32)| name.replace("_vN", &format!("_v{version}")) == **table;
+        let (table, _) = all.iter().find(of_it).unwrap_or_else(|| panic!("no read model has {name}"));
+        format!("INSERT INTO {table} {numbers} SELECT {columns} FROM n;\n")
+    };
+    tables.iter().map(insert).collect()
+}
