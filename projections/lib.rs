@@ -80,7 +80,7 @@ pub struct Poison {
     pub reason: String,
 }
 
-/// One position of the log on its way into the read models.
+/// What one position of the log holds, to be applied to the read models.
 #[derive(Debug, Clone)]
 pub enum Arrival<'e> {
     /// An event.

@@ -22,7 +22,7 @@ use crate::store::{Backend, Checkpoint, Error, ReadStore};
 
 /// How many read models are copied at once: one is read and sent while the server makes the indexes of another.
 const AT_ONCE: usize = 2;
-/// Chunks on their way between the file and the connection.
+/// Chunks that were read from the file and not sent yet.
 const CHUNKS_MAX: usize = 4;
 
 const indexes: &str = "SELECT i.indexrelid::regclass::text, c.conname::text,

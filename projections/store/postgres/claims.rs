@@ -63,7 +63,7 @@ struct Connection {
     look: Statement,
 }
 
-/// Claims on their way.
+/// Claims that wait to be sent, and the connection for them.
 #[derive(Default)]
 pub(in crate::store) struct Claiming {
     /// Whether a claim must be on the disk before it is answered: not where what is recorded on it comes later in the same

@@ -1,4 +1,4 @@
-//! The statements of a batch on their way: many in flight at once, and many rows in one where that changes nothing.
+//! The statements of a batch: many in flight at once, and many rows in one statement where that changes nothing.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -19,7 +19,7 @@ use crate::{Inconsistent, Projection, Value};
 /// Statements in flight before the answers to them are looked at.
 const IN_FLIGHT_MAX: usize = 1_024;
 
-/// A statement on its way, and whether it must change a row.
+/// A statement in flight, and whether it must change a row.
 type InFlight<'w> = (bool, Pin<Box<dyn Future<Output = Result<u64, tokio_postgres::Error>> + Send + 'w>>);
 
 /// What is known of a statement's text.

@@ -1,4 +1,4 @@
-//! Values on their way to and from the server.
+//! How values are sent to the server, and checkpoints read from it.
 
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 

@@ -15,10 +15,10 @@ const plain_indexes: &str =
 /// What starts and ends rows in PostgreSQL's binary COPY.
 const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const COPY_END: i16 = -1;
-/// How many bytes of rows go on their way together.
+/// How many bytes of rows make one chunk.
 const CHUNK: usize = 256 * 1024;
 
-/// Rows on their way: their bytes, and how many.
+/// A chunk of rows: their bytes, and how many.
 pub(in crate::store) type Chunk = (Bytes, u64);
 
 impl Sqlite {
