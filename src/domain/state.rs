@@ -7,9 +7,7 @@ use rollcall_schemas::Event;
 use rollcall_schemas::ids::{AppId, DataRequestId, ErasureId, Pair, SubjectRef};
 use rollcall_schemas::stream::Stream;
 
-use super::{
-    access, allowlist, app, ban, blocklist, data_request, erasure, friendship, remarks, roster, token, user,
-};
+use super::{access, allowlist, app, ban, blocklist, data_request, erasure, friendship, remarks, roster, token, user};
 
 /// The state of one kind of aggregate.
 pub trait Aggregate: Clone + Debug + Default + PartialEq + 'static {

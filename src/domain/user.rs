@@ -12,8 +12,8 @@ use rollcall_schemas::user::{
 };
 
 use super::command::{Command, Decide, Found, Person};
-use super::{Error, Reads, Refusal, UnitOfWork};
 use super::values::{Name, Portrait, ProfileChanges, QuietHours, Reason, Tag, UserId};
+use super::{Error, Reads, Refusal, UnitOfWork};
 
 mod reactivate;
 mod register;
@@ -275,11 +275,9 @@ impl Change {
             Self::MuteDirectMessages(muted) => *muted,
             Self::QuietPushes(hours) => hours.is_some(),
             Self::PermitFriends(_) => true,
-            Self::Modify(..)
-            | Self::SetProfile(_)
-            | Self::CleanProfile
-            | Self::PlaceHold(_)
-            | Self::ReleaseHold => false,
+            Self::Modify(..) | Self::SetProfile(_) | Self::CleanProfile | Self::PlaceHold(_) | Self::ReleaseHold => {
+                false
+            }
         }
     }
 

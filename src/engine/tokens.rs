@@ -98,3 +98,38 @@ fn parse(format: u8, payload: &[u8]) -> Option<IssuedToken> {
         },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::privacy::key_tree::KeyTree;
+
+    #[test]
+    fn a_token_that_the_first_version_issued_is_valid_in_its_own_form_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = KeyTree::open(dir.path(), &Default::default()).unwrap();
+        let app: AppId = "chat_-app".parse().unwrap();
+        vault.put_secret(&app, SecretId(1), "secret").unwrap();
+        let token = IssuedToken {
+            subject: SubjectRef(Uuid::from_u128(1)),
+            token: TokenId(Uuid::from_u128(2)),
+            secret: SecretId(1),
+            epoch: 3,
+            issued_at: DateTime::UNIX_EPOCH,
+            expires_at: None,
+        };
+        let mut bytes = payload(&token);
+        bytes[0] = 1;
+        bytes.extend(vault.token_mac(&app, token.secret, &bytes).unwrap());
+        let old = format!("{}@{app}", URL_SAFE_NO_PAD.encode(bytes));
+        let new = write(&vault, &app, &token).unwrap();
+        assert!(!new.contains('@'), "{new}");
+        for text in [&old, &new] {
+            assert_eq!(read(&vault, text).unwrap(), (app.clone(), token.clone()));
+        }
+        for changed in [old.replace('@', "."), new.replace('.', "@")] {
+            assert!(matches!(read(&vault, &changed), Err(Error::NotOurs)), "{changed}");
+        }
+    }
+}

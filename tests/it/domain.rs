@@ -193,10 +193,7 @@ impl Given {
 #[test]
 fn a_registration_records_the_user_and_a_token() {
     let mut given = Given::app(Environment::Production);
-    assert_eq!(
-        given.when(&register("ada")).unwrap(),
-        ["user.registered", "token.issued"]
-    );
+    assert_eq!(given.when(&register("ada")).unwrap(), ["user.registered", "token.issued"]);
 }
 
 #[test]
@@ -225,10 +222,7 @@ fn a_development_app_has_a_hundred_seats_and_a_forgotten_user_leaves_its_own() {
 fn a_user_named_before_it_is_registered_keeps_its_bans_and_is_named_once() {
     let mut given = Given::app(Environment::Production);
     assert_eq!(given.when(&ban(&["ada"], 5)).unwrap(), ["user.named", "ban.imposed"]);
-    assert_eq!(
-        given.when(&register("ada")).unwrap(),
-        ["user.registered", "token.issued"]
-    );
+    assert_eq!(given.when(&register("ada")).unwrap(), ["user.registered", "token.issued"]);
     assert_eq!(given.when(&ban(&["ada"], 9)).unwrap(), ["ban.replaced"]);
 }
 
@@ -261,11 +255,7 @@ fn a_deactivation_fences_the_user_and_ends_its_tokens_and_lists_in_one_decision(
             "remarks.emptied"
         ]
     );
-    assert_eq!(
-        given.when(&deactivate("ada")).unwrap(),
-        [""; 0],
-        "twice is once"
-    );
+    assert_eq!(given.when(&deactivate("ada")).unwrap(), [""; 0], "twice is once");
 }
 
 #[test]
@@ -355,10 +345,8 @@ fn a_user_that_puts_itself_on_its_own_list_changes_nothing() {
     assert_eq!(given.when(&allow("ada", &["ada", "ada"])).unwrap(), [""; 0]);
     assert_eq!(given.when(&block("ada", &["ada", "bob"])).unwrap(), ["blocklist.blocked"], "the others are blocked");
     assert_eq!(given.when(&unblock("ada", &["ada"])).unwrap(), [""; 0], "itself is not on the list");
-    let [alone, two] = [&["ada"][..], &["ada", "bob"]].map(|targets| Block {
-        owner: user_id("ada"),
-        targets: user_ids(targets),
-    });
+    let [alone, two] =
+        [&["ada"][..], &["ada", "bob"]].map(|targets| Block { owner: user_id("ada"), targets: user_ids(targets) });
     assert!(!alone.introduces() && two.introduces(), "a userId that was never used stays unknown");
     given.when(&deactivate("ada")).unwrap();
     assert_eq!(given.when(&block("ada", &["ada"])), Err(Refusal::Deactivated));

@@ -84,8 +84,7 @@ impl Erase<Person> {
         let state = work.state::<user::State>(subject)?;
         let erasure = ErasureId(work.fresh()?);
         let waits = (not_before, state.held);
-        let requested =
-            request(erasure, subject, (self.scope, operation.clone()), &self.request, waits, work.now());
+        let requested = request(erasure, subject, (self.scope, operation.clone()), &self.request, waits, work.now());
         work.record::<State>(erasure, [requested])?;
         if not_before.is_some() || state.held {
             work.record::<user::State>(subject, user::restrict(state, subject, erasure, operation))?;

@@ -7,9 +7,7 @@ use rollcall_schemas::stream::Stream;
 use super::{State, befriend, read_pairs};
 use crate::domain::command::{Command, Decide, Found, Person};
 use crate::domain::values::{RequestText, UserId};
-use crate::domain::{
-    Befriended, Error, LIST_MAX, Reads, Refusal, UnitOfWork, allowlist, blocklist, user,
-};
+use crate::domain::{Befriended, Error, LIST_MAX, Reads, Refusal, UnitOfWork, allowlist, blocklist, user};
 
 /// Make a user the friend of another: directly, or as the other permits.
 #[derive(Debug, Clone)]

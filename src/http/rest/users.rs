@@ -11,10 +11,10 @@ use utoipa::ToSchema;
 use super::Call;
 use super::paging::PageQuery;
 use super::problem::{Answer, Problem};
+use crate::domain::Refusal;
 use crate::domain::erasure::{Erase, Request};
 use crate::domain::user::Register;
 use crate::domain::values::{Name, Portrait, UserId};
-use crate::domain::Refusal;
 use crate::engine::reads::fields_of;
 
 /// Who is registered.

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::answer::{Answer, Fault, OK};
 use super::{Call, convert};
-use crate::domain::values::{Invalid, extension_fields, profile_fields};
 use crate::domain::user;
+use crate::domain::values::{Invalid, extension_fields, profile_fields};
 use crate::engine::reads::{Read, fields_of};
 
 /// `profile/set`: set or clear fields of a hosted profile; fields that are not named stay.

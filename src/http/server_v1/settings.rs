@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::answer::{Answer, Fault, OK};
 use super::form::Form;
 use super::{Call, convert};
-use crate::domain::values::{Invalid, QuietHours};
 use crate::domain::user;
+use crate::domain::values::{Invalid, QuietHours};
 
 /// The only kind of conversation a user can be muted in.
 fn person(form: &Form<'_>) -> Result<(), Invalid> {

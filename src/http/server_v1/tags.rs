@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 
 use super::answer::{Answer, Fault, OK};
 use super::{Call, convert, form};
-use crate::domain::values::{Invalid, Problem, Tag, UserId};
 use crate::domain::user;
+use crate::domain::values::{Invalid, Problem, Tag, UserId};
 use crate::engine::reads::fields_of;
 
 /// Tags a user may have.

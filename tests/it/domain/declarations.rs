@@ -216,10 +216,7 @@ fn what_is_not_declared_is_neither_read_nor_written_though_it_is_loaded() {
     let cases: [(Decision, Defect); 5] = [
         (|work| Ok(work.state::<user::State>(subject("ada")).map(|_| ())?), Defect::UndeclaredRead(Stream::User(ada))),
         (|work| Ok(work.friends(subject("ada")).map(|_| ())?), Defect::UndeclaredTally(ada)),
-        (
-            |work| Ok(work.record::<token::State>(subject("ada"), [])?),
-            Defect::UndeclaredWrite(Stream::Token(ada)),
-        ),
+        (|work| Ok(work.record::<token::State>(subject("ada"), [])?), Defect::UndeclaredWrite(Stream::Token(ada))),
         (
             |work| {
                 let erasure = ErasureId(Uuid::from_u128(1));

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use rollcall::domain::erasure::{Advance, Erase, Request, Step};
 use rollcall::domain::friendship::Befriend;
+use rollcall::domain::remarks::Remark;
 use rollcall::domain::user::Reactivate;
 use rollcall::domain::values::Remark as Text;
-use rollcall::domain::remarks::Remark;
 use rollcall::domain::{Refusal, app};
 use rollcall::engine::{Error, journal};
 use rollcall::privacy::KeysToDestroy;
@@ -145,12 +145,8 @@ async fn an_erasure_cut_short_anywhere_is_finished_by_the_next_run() {
         if cut_after != "the request" {
             running.engine().applied_up_to(running.data.log.head()).await.unwrap();
             let erasure = due(&running).await.remove(0);
-            let step = Advance {
-                erasure: erasure.erasure,
-                subject: ada,
-                step: Step::EndRelations(1),
-                friends: vec![bob],
-            };
+            let step =
+                Advance { erasure: erasure.erasure, subject: ada, step: Step::EndRelations(1), friends: vec![bob] };
             running.execute(step).await.unwrap();
         }
         if cut_after == "the destruction" {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use rollcall::audit::erasure::advance_all;
 use rollcall::cli::wiring::DataDir;
-use rollcall::domain::values::{Name, UserId};
 use rollcall::domain::user::{Change, ChangeUsers, Register};
+use rollcall::domain::values::{Name, UserId};
 use rollcall::domain::{
     self, Command, Decide, Defect, IssuedToken, Reads, Refusal, Registration, ReplyOf, UnitOfWork, app,
 };
