@@ -7,9 +7,7 @@ use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::personal::Class;
 use rollcall_schemas::plain::Scope;
 
-use crate::domain::Command;
-use crate::domain::command::ErasureStep;
-use crate::domain::erasure::Step;
+use crate::domain::erasure::{Advance, Step};
 use crate::engine::{Caller, Engine, Error};
 use crate::privacy::KeysToDestroy;
 
@@ -31,7 +29,7 @@ pub async fn reapply_erasures(engine: &Engine) -> Result<u32, Error> {
             let scope = if classes.contains(&Class::Identity) { Scope::Forget } else { Scope::Deactivate };
             let step = Step::Begin(scope, operation);
             let caller = Caller::internal(app, Actor::Operator);
-            engine.execute(&caller, Command::Erasure(ErasureStep { erasure, subject, step, friends: vec![] })).await?;
+            engine.execute(&caller, Advance { erasure, subject, step, friends: vec![] }).await?;
             (done, last) = (done + 1, number);
         }
     }

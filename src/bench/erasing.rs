@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rollcall_projections::erasure_ledger;
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::AppId;
+use rollcall_schemas::plain::Scope;
 
 use super::{Error, cpu_time, register};
 use crate::audit::erasure::advance_all;
@@ -14,9 +15,8 @@ use crate::audit::report::verify::{Verdict, verify};
 use crate::audit::tree::{self, Keeper, leaf};
 use crate::cli::out::say;
 use crate::cli::wiring::DataDir;
-use crate::domain::erasure::Request;
+use crate::domain::erasure::{Erase, Request};
 use crate::domain::values::UserId;
-use crate::domain::{Command, Person};
 use crate::engine::{Caller, Engine};
 
 /// Users erased together.
@@ -25,21 +25,21 @@ const TOGETHER: usize = 1_000;
 const ALONE: usize = 50;
 const VERIFIED: u32 = 200;
 
-async fn users(engine: &Engine, app: &AppId, stem: &str, count: usize) -> Result<Vec<Person>, Error> {
+async fn users(engine: &Engine, app: &AppId, stem: &str, count: usize) -> Result<Vec<UserId>, Error> {
     let mut users = Vec::with_capacity(count);
     for number in 0..count {
         let user_id = format!("{stem}{number}");
         register(engine, app, &user_id).await?;
         let parsed = UserId::parse("userId", &user_id).map_err(|error| Error::Constant(error.to_string()))?;
-        users.push(parsed.into());
+        users.push(parsed);
     }
     engine.all_applied().await?;
     Ok(users)
 }
 
-async fn request(engine: &Engine, app: &AppId, users: Vec<Person>) -> Result<(), Error> {
+async fn request(engine: &Engine, app: &AppId, who: Vec<UserId>) -> Result<(), Error> {
     let caller = Caller { overrides_brake: true, ..Caller::internal(app.clone(), Actor::Operator) };
-    engine.execute(&caller, Command::Deactivate(users, Request::default())).await?;
+    engine.execute(&caller, Erase { who, scope: Scope::Deactivate, request: Request::default() }).await?;
     Ok(())
 }
 

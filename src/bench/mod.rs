@@ -18,7 +18,7 @@ use crate::cli::out::say;
 use crate::cli::wiring::{CellSpec, DataDir, KeyOptions, LogPlace, Place};
 use crate::database::Database;
 use crate::domain::values::{Name, UserId};
-use crate::domain::{Command, Person, app};
+use crate::domain::{app, user};
 use crate::engine::rebuild_live::Progress;
 use crate::engine::{Caller, Engine};
 use crate::http;
@@ -329,7 +329,7 @@ fn measure_service(options: &Options, runtime: &tokio::runtime::Runtime, ceiling
 async fn create_app(engine: &Engine, app: &AppId) -> Result<(), Error> {
     engine.vault().put_secret(app, SecretId(1), SECRET)?;
     let caller = Caller::internal(app.clone(), Actor::Operator);
-    let command = Command::App(app::Command::Register(Environment::Production, Plan::Pro));
+    let command = app::Command::Register(Environment::Production, Plan::Pro);
     let done = engine.execute(&caller, command).await?;
     engine.applied_up_to(done.position).await?;
     engine.reload_apps().await?;
@@ -367,10 +367,10 @@ async fn measure_lag(engine: &Arc<Engine>, app: &AppId, options: &Options) -> Re
 
 async fn register(engine: &Engine, app: &AppId, user_id: &str) -> Result<u64, Error> {
     let constant = |error: crate::domain::values::Invalid| Error::Constant(error.to_string());
-    let user_id = UserId::parse("userId", user_id).map_err(constant)?;
+    let who = UserId::parse("userId", user_id).map_err(constant)?;
     let name = Name::parse("somebody").map_err(constant)?;
     let caller = Caller::internal(app.clone(), Actor::Operator);
-    Ok(engine.execute(&caller, Command::Register(Person::from(user_id), name, None)).await?.position)
+    Ok(engine.execute(&caller, user::Register { who, name, portrait: None }).await?.position)
 }
 
 fn measure_sealing(engine: &Engine, app: &AppId) -> Result<(), Error> {

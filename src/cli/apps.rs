@@ -13,7 +13,7 @@ use super::config::AppSpec;
 use super::out::say;
 use super::{AppsTask, Data, Failure, runtime};
 use crate::domain::values::extension_name;
-use crate::domain::{Command, Refusal, app};
+use crate::domain::{Refusal, app};
 use crate::engine::{self, Caller, Engine, api_keys, start::Service};
 
 /// What can be set per app.
@@ -117,7 +117,7 @@ fn with_engine(data: &Data, task: impl AsyncFnOnce(Arc<Engine>) -> Result<(), Fa
 }
 
 async fn execute(engine: &Engine, key: &AppId, command: app::Command) -> Result<(), Failure> {
-    let done = engine.execute(&Caller::internal(key.clone(), Actor::Operator), Command::App(command)).await?;
+    let done = engine.execute(&Caller::internal(key.clone(), Actor::Operator), command).await?;
     engine.applied_up_to(done.position).await?;
     engine.reload_apps().await?;
     Ok(())
@@ -143,7 +143,7 @@ async fn add_secret(engine: &Engine, key: &AppId) -> Result<(), Failure> {
         engine.vault().drop_secret(key, number)?;
         engine.vault().put_secret(key, number, &secret)?;
         let caller = Caller::internal(key.clone(), Actor::Operator);
-        match engine.execute(&caller, Command::App(app::Command::AddSecret(number))).await {
+        match engine.execute(&caller, app::Command::AddSecret(number)).await {
             Ok(done) => {
                 engine.applied_up_to(done.position).await?;
                 break;

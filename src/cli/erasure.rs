@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use rollcall_projections::erasure_ledger::{self, Erasure};
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::{AppId, ErasureId};
+use rollcall_schemas::plain::Scope;
 use uuid::Uuid;
 
 use super::audit::trusted;
@@ -16,10 +17,9 @@ use crate::audit::erasure;
 use crate::audit::report::verify::{Verdict, verify};
 use crate::audit::report::{issue, pages};
 use crate::audit::tree::Keeper;
-use crate::domain::erasure::Request;
+use crate::domain::erasure::{Cancel, Erase, Request};
 use crate::domain::user;
 use crate::domain::values::{Reason, UserId};
-use crate::domain::{Command, Person, Reply};
 use crate::engine::{Caller, Engine};
 
 #[derive(Subcommand)]
@@ -108,8 +108,8 @@ pub(super) struct Who {
 }
 
 impl Who {
-    fn person(&self) -> Result<Person, Failure> {
-        Ok(UserId::parse("userId", &self.user_id)?.into())
+    fn user_id(&self) -> Result<UserId, Failure> {
+        Ok(UserId::parse("userId", &self.user_id)?)
     }
 }
 
@@ -127,16 +127,11 @@ pub(super) fn run(task: Task) -> Result<ExitCode, Failure> {
     match task {
         Task::Verify { report, key } => offline(&report, &key),
         Task::Request { who, forget, data } => {
-            let person = vec![who.person()?];
-            let command = if forget {
-                Command::Forget(person, Request::default())
-            } else {
-                Command::Deactivate(person, Request::default())
-            };
+            let scope = if forget { Scope::Forget } else { Scope::Deactivate };
+            let command = Erase { who: vec![who.user_id()?], scope, request: Request::default() };
             with_engine(&data, async |engine, keeper| {
                 let caller = Caller { overrides_brake: true, ..Caller::internal(who.app.clone(), Actor::Operator) };
-                let done = engine.execute(&caller, command).await?;
-                let Reply::Operation(operation) = done.reply else { return Err("it has no operation".into()) };
+                let operation = engine.execute(&caller, command).await?.reply;
                 finish(engine, keeper).await?;
                 for erasure in erasure_ledger::of_operation(engine.read(), &who.app, &operation, 1).await? {
                     print(&erasure);
@@ -147,7 +142,7 @@ pub(super) fn run(task: Task) -> Result<ExitCode, Failure> {
         Task::Drill { app, data } => drill(&app, &data),
         Task::Cancel { app, erasure, data } => with_engine(&data, async |engine, _| {
             let caller = Caller::internal(app.clone(), Actor::Operator);
-            engine.execute(&caller, Command::cancel_erasure(ErasureId(erasure))).await?;
+            engine.execute(&caller, Cancel { erasure: ErasureId(erasure) }).await?;
             applied(engine).await?;
             print(&ledger_row(engine, &app, erasure).await?);
             Ok(())
@@ -171,9 +166,9 @@ pub(super) fn run(task: Task) -> Result<ExitCode, Failure> {
         }),
         Task::Hold { who, reason, data } => {
             let reason = reason.map(|reason| Reason::parse(&reason)).transpose()?;
-            change(&data, &who, user::Command::PlaceHold(reason))
+            change(&data, &who, user::Change::PlaceHold(reason))
         }
-        Task::Release { who, data } => change(&data, &who, user::Command::ReleaseHold),
+        Task::Release { who, data } => change(&data, &who, user::Change::ReleaseHold),
     }
 }
 
@@ -221,8 +216,8 @@ async fn finish(engine: &Engine, keeper: &Keeper) -> Result<(), Failure> {
     Ok(())
 }
 
-fn change(data: &Data, who: &Who, command: user::Command) -> Result<ExitCode, Failure> {
-    let command = Command::User(vec![who.person()?], command);
+fn change(data: &Data, who: &Who, change: user::Change) -> Result<ExitCode, Failure> {
+    let command = change.of(vec![who.user_id()?]);
     with_engine(data, async |engine, keeper| {
         engine.execute(&Caller::internal(who.app.clone(), Actor::Operator), command).await?;
         finish(engine, keeper).await

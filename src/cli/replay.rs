@@ -20,7 +20,6 @@ use crate::audit::as_of::{
     self, Happened, Moment, Past, Range, When, Who, bans_at, deactivated_at, diff, explain, friends_at, history,
     user_at,
 };
-use crate::domain::Command;
 
 /// Which exit code tells of a refusal that was explained.
 const REFUSED: u8 = 3;
@@ -60,7 +59,7 @@ enum Query {
     Of(OfUser, AppId, Who),
     Bans(AppId),
     Deactivated(AppId),
-    Explain(AppId, Box<Command>),
+    Explain(AppId, as_of::Question),
 }
 
 #[derive(Clone, Copy)]
@@ -88,7 +87,7 @@ impl FromStr for Query {
             ["deactivated", key] => Ok(Self::Deactivated(app(key)?)),
             ["explain", key, command @ ..] => {
                 let command = as_of::command(command).map_err(|error| error.to_string())?;
-                Ok(Self::Explain(app(key)?, Box::new(command)))
+                Ok(Self::Explain(app(key)?, command))
             }
             _ => {
                 Err("it is none of user, friends, blocks, history, diff, bans, deactivated and explain, each with an \
@@ -156,7 +155,7 @@ async fn answer(past: Past<'_>, options: &Options, progress: &dyn Fn(u64, u64)) 
         Query::Bans(app) => json(&bans_at(past, app, moment, page, progress).await?),
         Query::Deactivated(app) => json(&deactivated_at(past, app, moment, page, progress).await?),
         Query::Explain(app, command) => {
-            let explained = explain(past, app, command.as_ref().clone(), moment).await?;
+            let explained = explain(past, app, command, moment).await?;
             let (text, _) = json(&explained)?;
             Ok((text, if explained.allowed { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) }))
         }

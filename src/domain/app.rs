@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
 use rollcall_schemas::app::{
     ApiKeyAdded, ApiKeyRetired, Event, ExtensionFieldsDeclared, Registered, SecretAdded, SecretRetired, SettingsChanged,
 };
 use rollcall_schemas::ids::{AppId, FieldName, SecretId};
 use rollcall_schemas::plain::{ApiKey, ApiScope, Environment, Plan, Settings};
 
-use super::Refusal;
+use super::{Decide, Error, Reads, Refusal, UnitOfWork};
 
 /// What an operator may ask of an application.
 #[derive(Debug, Clone)]
@@ -97,8 +98,24 @@ pub fn decide(state: &State, app: &AppId, command: Command) -> Result<Vec<Event>
     }
 }
 
+impl Decide for Command {
+    type Reply = ();
+
+    /// The stream of the app, which every command reads.
+    fn reads(&self, _: &AppId, _: &mut Reads) {}
+
+    fn needs_app(&self) -> bool {
+        false
+    }
+
+    fn decide(&self, work: &mut UnitOfWork<'_>) -> Result<(), Error> {
+        let decided = decide(work.application()?, work.app(), self.clone())?;
+        Ok(work.record::<State>(work.app().clone(), decided)?)
+    }
+}
+
 /// What an event makes of the state.
-pub fn evolve(state: &mut State, event: &Event) {
+pub fn evolve(state: &mut State, event: &Event, _: DateTime<Utc>) {
     match event {
         Event::Registered(e) => state.registered = Some((e.environment, e.plan)),
         Event::SecretAdded(e) => {

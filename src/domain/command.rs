@@ -1,315 +1,257 @@
-//! Every command and the streams it reads.
+//! What a command is, in its two stages: as a caller asks for it, people named by userIds ([`Command`]), and as it is
+//! decided, people named by subjects ([`Decide`]).
+//!
+//! To add one: a struct in its aggregate's file with an `impl` of both. Most are generic over how they name people, such
+//! as `Block<UserId>` and `Block<Person>`. A command that names nobody implements [`Decide`] only.
 
-use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::fmt::Debug;
 
-use chrono::{DateTime, Utc};
-use rollcall_schemas::ids::{AppId, DataRequestId, ErasureId, FieldName, Pair, SubjectRef};
-use rollcall_schemas::plain::DataRequestKind;
-use rollcall_schemas::stream::Stream;
+use rollcall_schemas::ids::{AppId, DataRequestId, ErasureId, SubjectRef};
 
-use super::erasure::{self, Request};
-use super::values::{Name, Portrait, ProfileChanges, Remark, RequestText, UserId};
-use super::{Refusal, app, ban, data_request, user};
+use super::values::UserId;
+use super::work::{Reads, UnitOfWork};
+use super::{Defect, Error, Refusal, Reply, TypedReply};
 
-/// A user as a caller names it.
+/// A user whom a command names, once its userId was looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Person {
     /// The app's id.
     pub user_id: UserId,
-    /// Its subject: found by the engine before the decision; `None`: the userId was never used.
+    /// Its subject; `None`: the userId was never used, or is forgotten.
     pub subject: Option<SubjectRef>,
 }
 
-impl From<UserId> for Person {
-    fn from(user_id: UserId) -> Self {
-        Self { user_id, subject: None }
-    }
-}
-
 impl Person {
+    /// The subject.
+    ///
+    /// # Errors
+    /// The userId was never used, or is forgotten.
     pub(super) fn known(&self) -> Result<SubjectRef, Refusal> {
         self.subject.ok_or(Refusal::NotRegistered)
     }
 }
 
-/// A step of an erasure, taken by the service itself.
-#[derive(Debug, Clone)]
-pub struct ErasureStep {
-    /// Which erasure.
-    pub erasure: ErasureId,
-    /// Whose data.
+/// What a command needs to know, beside the subjects of the userIds in it, that its streams do not tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lookup {
+    /// Nothing.
+    Nothing,
+    /// With whom the users it names have friendships or requests: [`Found::relations`].
+    Relations,
+    /// Whose this erasure is: [`Found::erasure`].
+    Erasure(ErasureId),
+    /// Whose this request is: [`Found::data_request`].
+    DataRequest(DataRequestId),
+    /// Nothing, but the users it names need keys for their next epoch.
+    NextKeys,
+}
+
+/// Whose an erasure is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ErasureOwner {
+    /// Whose data it erases.
     pub subject: SubjectRef,
-    /// The step.
-    pub step: erasure::Step,
-    /// Whose friendships and requests with the subject end with it.
-    pub friends: Vec<SubjectRef>,
+    /// Whether another erasure of the same subject waits.
+    pub others_wait: bool,
 }
 
-/// Everything that may be asked.
-#[derive(Debug, Clone)]
-pub enum Command {
-    /// Of an application, by its operator.
-    App(app::Command),
-    /// Register a user, or register it again; answers a token.
-    Register(Person, Name, Option<Portrait>),
-    /// Change users, each the same way. Not for registration, deactivation and forgetting.
-    User(Vec<Person>, user::Command),
-    /// Deactivate users: fence them and erase their data.
-    Deactivate(Vec<Person>, Request),
-    /// Forget users: deactivate and unlink their userIds.
-    Forget(Vec<Person>, Request),
-    /// Call an erasure off.
-    CancelErasure {
-        /// Which.
-        erasure: ErasureId,
-        /// Whose data; the engine fills it in.
-        subject: SubjectRef,
-        /// Whether another erasure of the same person waits.
-        others_wait: bool,
-    },
-    /// Invalidate the tokens issued to users before a time.
-    InvalidateTokens(Vec<Person>, DateTime<Utc>),
-    /// Ban users or lift their bans.
-    Ban(Vec<Person>, ban::Command),
-    /// Record that a ban came to its end.
-    ExpireBan(SubjectRef),
-    /// Add to a blocklist.
-    Block(Person, Vec<Person>),
-    /// Remove from a blocklist.
-    Unblock(Person, Vec<Person>),
-    /// Add to an allowlist.
-    Allow(Person, Vec<Person>),
-    /// Remove from an allowlist.
-    Disallow(Person, Vec<Person>),
-    /// Put the allowlists of users in force, or out of it.
-    SetAllowlist(Vec<Person>, bool),
-    /// Make a user the friend of another: directly, or as the other permits.
-    Befriend {
-        /// Who wants a friend.
-        who: Person,
-        /// Whom.
-        target: Person,
-        /// Without asking.
-        direct: bool,
-        /// The text of the request.
-        text: Option<RequestText>,
-    },
-    /// End friendships.
-    Unfriend(Person, Vec<Person>),
-    /// End all friendships; the engine fills in with whom.
-    ClearFriends(Person, Vec<SubjectRef>),
-    /// Describe a friend for oneself: `Some(None)` takes the remark away.
-    DescribeFriend(Person, Person, Option<Option<Remark>>, ProfileChanges),
-    /// Set remarks about others.
-    Remark(Person, Vec<(Person, Remark)>),
-    /// Take a remark away.
-    Unremark(Person, Person),
-    /// A step of an erasure.
-    Erasure(ErasureStep),
-    /// A person asked something about their data; it is due in a month unless another time is given.
-    ReceiveDataRequest(Person, DataRequestKind, Option<DateTime<Utc>>),
-    /// Extend, answer or refuse such a request.
-    ChangeDataRequest {
-        /// Which.
-        request: DataRequestId,
-        /// Whose data; the engine fills it in.
-        subject: SubjectRef,
-        /// What to do.
-        change: data_request::Change,
-    },
-    /// Record that fields of subjects are answered to the caller.
-    RecordReads(Vec<(SubjectRef, BTreeSet<FieldName>)>),
+/// What was looked up for a command.
+#[derive(Debug, Default)]
+pub struct Found {
+    subjects: HashMap<UserId, Option<SubjectRef>>,
+    /// With whom the users have friendships or requests.
+    pub relations: Vec<SubjectRef>,
+    /// Whose the erasure is; `None`: there is none of that id.
+    pub erasure: Option<ErasureOwner>,
+    /// Whose the request is; `None`: there is none of that id.
+    pub data_request: Option<SubjectRef>,
 }
 
-impl Command {
-    /// Calls an erasure off. Whose it is and whether others wait, the engine fills in.
+impl Found {
+    /// Keeps the subject of a userId; `None`: it was never used, or is forgotten.
+    pub fn insert(&mut self, user_id: UserId, subject: Option<SubjectRef>) {
+        self.subjects.insert(user_id, subject);
+    }
+
+    /// Whether the userId was looked up.
     #[must_use]
-    pub fn cancel_erasure(erasure: ErasureId) -> Self {
-        Self::CancelErasure { erasure, subject: SubjectRef(uuid::Uuid::nil()), others_wait: false }
+    pub fn contains(&self, user_id: &UserId) -> bool {
+        self.subjects.contains_key(user_id)
     }
 
-    /// Every person the command names.
-    pub fn persons_mut(&mut self) -> Vec<&mut Person> {
-        match self {
-            Self::App(_)
-            | Self::ExpireBan(_)
-            | Self::CancelErasure { .. }
-            | Self::Erasure(_)
-            | Self::RecordReads(_)
-            | Self::ChangeDataRequest { .. } => vec![],
-            Self::ReceiveDataRequest(who, ..) | Self::Register(who, ..) | Self::ClearFriends(who, _) => vec![who],
-            Self::User(who, _)
-            | Self::Deactivate(who, _)
-            | Self::Forget(who, _)
-            | Self::InvalidateTokens(who, _)
-            | Self::Ban(who, _)
-            | Self::SetAllowlist(who, _) => who.iter_mut().collect(),
-            Self::Block(who, targets)
-            | Self::Unblock(who, targets)
-            | Self::Allow(who, targets)
-            | Self::Disallow(who, targets)
-            | Self::Unfriend(who, targets) => std::iter::once(who).chain(targets).collect(),
-            Self::Befriend { who, target, .. }
-            | Self::DescribeFriend(who, target, ..)
-            | Self::Unremark(who, target) => vec![who, target],
-            Self::Remark(who, remarks) => std::iter::once(who).chain(remarks.iter_mut().map(|(p, _)| p)).collect(),
-        }
+    /// The subjects that were found, each with its userId.
+    pub fn subjects(&self) -> impl Iterator<Item = (&UserId, SubjectRef)> {
+        self.subjects.iter().filter_map(|(user_id, subject)| Some((user_id, (*subject)?)))
     }
 
-    /// Whether a userId that was never used is known from this command on. The platform lets a back end block, ban,
-    /// tag or befriend a userId it has not registered yet.
-    #[must_use]
-    pub fn introduces(&self) -> bool {
-        match self {
-            Self::User(_, command) => match command {
-                user::Command::Tag(tags) => !tags.is_empty(),
-                user::Command::MuteDirectMessages(muted) => *muted,
-                user::Command::QuietPushes(hours) => hours.is_some(),
-                user::Command::PermitFriends(_) => true,
-                user::Command::Register(..)
-                | user::Command::Modify(..)
-                | user::Command::SetProfile(_)
-                | user::Command::CleanProfile
-                | user::Command::PlaceHold(_)
-                | user::Command::ReleaseHold
-                | user::Command::Reactivate(_) => false,
-            },
-            Self::Ban(_, command) => matches!(command, ban::Command::Ban(..)),
-            Self::SetAllowlist(_, enabled) => *enabled,
-            Self::Register(..) | Self::Block(..) | Self::Allow(..) | Self::Befriend { .. } | Self::Remark(..) => true,
-            Self::App(_)
-            | Self::Deactivate(..)
-            | Self::Forget(..)
-            | Self::InvalidateTokens(..)
-            | Self::ExpireBan(_)
-            | Self::Unblock(..)
-            | Self::Disallow(..)
-            | Self::Unfriend(..)
-            | Self::ClearFriends(..)
-            | Self::DescribeFriend(..)
-            | Self::Unremark(..)
-            | Self::CancelErasure { .. }
-            | Self::Erasure(_)
-            | Self::RecordReads(_)
-            | Self::ReceiveDataRequest(..)
-            | Self::ChangeDataRequest { .. } => false,
-        }
+    /// Who a userId is.
+    ///
+    /// # Errors
+    /// The command does not name it.
+    pub fn person(&self, user_id: &UserId) -> Result<Person, Defect> {
+        let subject = *self.subjects.get(user_id).ok_or(Defect::UnnamedPerson)?;
+        Ok(Person { user_id: user_id.clone(), subject })
     }
 
-    /// Whether the caller is told how the operation is called.
-    #[must_use]
-    pub fn is_operation(&self) -> bool {
-        matches!(self, Self::Deactivate(..) | Self::Forget(..) | Self::User(_, user::Command::Reactivate(_)))
+    /// Who userIds are, in their order.
+    ///
+    /// # Errors
+    /// The command does not name one of them.
+    pub fn people(&self, user_ids: &[UserId]) -> Result<Vec<Person>, Defect> {
+        user_ids.iter().map(|user_id| self.person(user_id)).collect()
+    }
+}
+
+/// A command as a caller asks for it.
+pub trait Command: Debug + Send + Sync + 'static {
+    /// The command as it is decided.
+    type Resolved: Decide;
+
+    /// Every userId it names.
+    fn user_ids(&self) -> Vec<&UserId>;
+
+    /// Whether a userId that was never used is known from this command on. The platform lets a back end block, ban, tag
+    /// or befriend a userId it has not registered yet.
+    fn introduces(&self) -> bool {
+        false
     }
 
-    /// How many fresh ids the decision needs.
-    #[must_use]
-    pub fn fresh_ids(&self) -> usize {
-        match self {
-            Self::Register(..) | Self::ReceiveDataRequest(..) => 1,
-            Self::Deactivate(who, _) | Self::Forget(who, _) => who.len(),
-            _ => 0,
-        }
+    /// What else it needs to know.
+    fn lookup(&self) -> Lookup {
+        Lookup::Nothing
     }
 
-    /// The streams the decision reads: those it writes, and those that must not change meanwhile.
-    #[must_use]
-    pub fn streams(&self, app: &AppId) -> Vec<Stream> {
-        let mut streams = vec![];
-        let mut of = |person: &Person, kinds: &[fn(SubjectRef) -> Stream]| {
-            if let Some(subject) = person.subject {
-                streams.extend(kinds.iter().map(|kind| kind(subject)));
-            }
-        };
-        const FENCED: [fn(SubjectRef) -> Stream; 5] =
-            [Stream::User, Stream::Blocklist, Stream::Allowlist, Stream::Remarks, Stream::Token];
-        const RELATIONS: [fn(SubjectRef) -> Stream; 3] = [Stream::User, Stream::Blocklist, Stream::Allowlist];
-        match self {
-            Self::App(_) => {}
-            Self::RecordReads(reads) => streams.extend(reads.iter().map(|(subject, _)| Stream::Access(*subject))),
-            Self::Register(who, ..) | Self::ReceiveDataRequest(who, ..) => of(who, &[Stream::User]),
-            Self::ChangeDataRequest { request, subject, .. } => {
-                streams.extend([Stream::DataRequest(*request), Stream::User(*subject)]);
-            }
-            Self::User(who, _) => who.iter().for_each(|who| of(who, &[Stream::User])),
-            Self::Deactivate(who, _) | Self::Forget(who, _) => who.iter().for_each(|who| {
-                of(who, &FENCED);
-            }),
-            Self::InvalidateTokens(who, _) => who.iter().for_each(|who| of(who, &[Stream::User, Stream::Token])),
-            Self::Ban(who, _) => who.iter().for_each(|who| of(who, &[Stream::User, Stream::Ban])),
-            Self::SetAllowlist(who, _) => who.iter().for_each(|who| of(who, &[Stream::User, Stream::Allowlist])),
-            Self::Block(who, targets) | Self::Unblock(who, targets) => {
-                of(who, &[Stream::User, Stream::Blocklist]);
-                targets.iter().for_each(|target| of(target, &[Stream::User]));
-            }
-            Self::Allow(who, targets) | Self::Disallow(who, targets) => {
-                of(who, &[Stream::User, Stream::Allowlist]);
-                targets.iter().for_each(|target| of(target, &[Stream::User]));
-            }
-            Self::Befriend { who, target, .. } => {
-                of(who, &RELATIONS);
-                of(target, &RELATIONS);
-            }
-            Self::Unfriend(who, _) | Self::ClearFriends(who, _) => of(who, &[Stream::User]),
-            Self::DescribeFriend(who, target, ..) => {
-                of(who, &[Stream::User]);
-                of(target, &[Stream::User]);
-            }
-            Self::Remark(who, remarks) => {
-                of(who, &[Stream::User, Stream::Remarks]);
-                remarks.iter().for_each(|(target, _)| of(target, &[Stream::User]));
-            }
-            Self::Unremark(who, _) => of(who, &[Stream::User, Stream::Remarks]),
-            Self::ExpireBan(subject) => streams.push(Stream::Ban(*subject)),
-            Self::CancelErasure { erasure, subject, .. } => {
-                streams.extend([Stream::Erasure(*erasure), Stream::User(*subject)]);
-            }
-            Self::Erasure(step) => {
-                streams.push(Stream::Erasure(step.erasure));
-                if matches!(step.step, erasure::Step::Begin(..)) {
-                    streams.extend(FENCED.iter().map(|kind| kind(step.subject)));
-                    streams.push(Stream::Roster(app.clone()));
-                }
-            }
-        }
-        streams.extend(self.pairs().into_iter().map(Stream::Friendship));
-        // A token is issued whatever was issued before, so its stream is written without being read for a new user;
-        // it still has to be known to append at its end.
-        match self {
-            Self::Register(who, ..) => {
-                streams.extend(who.subject.map(Stream::Token));
-                streams.push(Stream::Roster(app.clone()));
-            }
-            Self::Deactivate(..) | Self::Forget(..) => streams.push(Stream::Roster(app.clone())),
-            _ => {}
-        }
-        streams.push(Stream::App(app.clone()));
-        streams.sort_unstable();
-        streams.dedup();
-        streams
+    /// How many erasures it requests: they are limited per minute.
+    fn erasures(&self) -> usize {
+        0
     }
 
-    /// The subjects whose number of friends the decision needs.
-    #[must_use]
-    pub fn tallies(&self) -> Vec<SubjectRef> {
-        match self {
-            Self::Befriend { who, target, .. } => who.subject.into_iter().chain(target.subject).collect(),
-            _ => vec![],
-        }
+    /// The command as it is decided, given what was looked up for it.
+    ///
+    /// # Errors
+    /// What it is about does not exist.
+    fn resolve(&self, found: &Found) -> Result<Self::Resolved, Error>;
+}
+
+/// A command as it is decided: every person in it is resolved.
+pub trait Decide: Debug + Send + Sync + 'static {
+    /// What the caller is answered.
+    type Reply: TypedReply;
+
+    /// Declares the streams the decision reads: those it writes, and those that must not change meanwhile. The stream of
+    /// the app is always among them.
+    fn reads(&self, app: &AppId, reads: &mut Reads);
+
+    /// How many fresh ids the decision needs at most.
+    fn fresh_ids(&self) -> usize {
+        0
     }
 
-    fn pairs(&self) -> Vec<Pair> {
-        let with = |who: &Person, others: &mut dyn Iterator<Item = SubjectRef>| {
-            who.subject.map_or(vec![], |who| others.filter_map(|other| Pair::of(who, other)).collect())
-        };
-        match self {
-            Self::Befriend { who, target, .. } | Self::DescribeFriend(who, target, ..) => {
-                with(who, &mut target.subject.into_iter())
-            }
-            Self::Unfriend(who, targets) => with(who, &mut targets.iter().filter_map(|target| target.subject)),
-            Self::ClearFriends(who, friends) => with(who, &mut friends.iter().copied()),
-            Self::Erasure(step) => step.friends.iter().filter_map(|other| Pair::of(step.subject, *other)).collect(),
-            _ => vec![],
-        }
+    /// Whether it is refused where there is no such app.
+    fn needs_app(&self) -> bool {
+        true
+    }
+
+    /// Whose userIds are free once the decision is recorded.
+    fn forgets(&self) -> Vec<SubjectRef> {
+        vec![]
+    }
+
+    /// Decides.
+    ///
+    /// # Errors
+    /// Why the state of the world does not allow it.
+    fn decide(&self, work: &mut UnitOfWork<'_>) -> Result<Self::Reply, Error>;
+}
+
+/// A command that names no userId is decided as it is asked for.
+impl<C: Decide + Clone> Command for C {
+    type Resolved = Self;
+
+    fn user_ids(&self) -> Vec<&UserId> {
+        vec![]
+    }
+
+    fn resolve(&self, _: &Found) -> Result<Self, Error> {
+        Ok(self.clone())
+    }
+}
+
+/// What a command answers.
+pub type ReplyOf<C> = <<C as Command>::Resolved as Decide>::Reply;
+
+/// Any [`Command`].
+pub trait DynCommand: Debug + Send + Sync {
+    /// Name of its type, for the log.
+    fn name(&self) -> &'static str;
+    /// See [`Command::user_ids`].
+    fn user_ids(&self) -> Vec<&UserId>;
+    /// See [`Command::introduces`].
+    fn introduces(&self) -> bool;
+    /// See [`Command::lookup`].
+    fn lookup(&self) -> Lookup;
+    /// See [`Command::erasures`].
+    fn erasures(&self) -> usize;
+    /// See [`Command::resolve`].
+    ///
+    /// # Errors
+    /// What it is about does not exist.
+    fn resolve(&self, found: &Found) -> Result<Box<dyn DynDecide>, Error>;
+}
+
+impl<C: Command> DynCommand for C {
+    fn name(&self) -> &'static str {
+        std::any::type_name::<C>()
+    }
+    fn user_ids(&self) -> Vec<&UserId> {
+        Command::user_ids(self)
+    }
+    fn introduces(&self) -> bool {
+        Command::introduces(self)
+    }
+    fn lookup(&self) -> Lookup {
+        Command::lookup(self)
+    }
+    fn erasures(&self) -> usize {
+        Command::erasures(self)
+    }
+    fn resolve(&self, found: &Found) -> Result<Box<dyn DynDecide>, Error> {
+        Ok(Box::new(Command::resolve(self, found)?))
+    }
+}
+
+/// Any [`Decide`], its reply in the recorded form.
+pub trait DynDecide: Debug + Send + Sync {
+    /// Everything the decision reads.
+    fn reads(&self, app: &AppId) -> Reads;
+    /// See [`Decide::fresh_ids`].
+    fn fresh_ids(&self) -> usize;
+    /// See [`Decide::needs_app`].
+    fn needs_app(&self) -> bool;
+    /// See [`Decide::forgets`].
+    fn forgets(&self) -> Vec<SubjectRef>;
+    /// See [`Decide::decide`].
+    ///
+    /// # Errors
+    /// Why the state of the world does not allow it.
+    fn decide(&self, work: &mut UnitOfWork<'_>) -> Result<Reply, Error>;
+}
+
+impl<C: Decide> DynDecide for C {
+    fn reads(&self, app: &AppId) -> Reads {
+        Reads::of(app, |reads| Decide::reads(self, app, reads))
+    }
+    fn fresh_ids(&self) -> usize {
+        Decide::fresh_ids(self)
+    }
+    fn needs_app(&self) -> bool {
+        Decide::needs_app(self)
+    }
+    fn forgets(&self) -> Vec<SubjectRef> {
+        Decide::forgets(self)
+    }
+    fn decide(&self, work: &mut UnitOfWork<'_>) -> Result<Reply, Error> {
+        Decide::decide(self, work).map(TypedReply::into_reply)
     }
 }

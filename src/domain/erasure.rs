@@ -1,15 +1,21 @@
 //! One erasure: its steps in order, each recorded once.
 
 use chrono::{DateTime, Duration, Utc};
-use rollcall_schemas::erasure::{
-    Begun, Cancelled, Event, Finalised, Notified, ReadModelsScrubbed, RelationsEnded, ReportIssued, Requested,
-    Scrubbed, Verified,
-};
+use rollcall_schemas::erasure::{Begun, Cancelled, Event, Requested};
 use rollcall_schemas::ids::{ErasureId, OperationId, SubjectRef};
 use rollcall_schemas::personal::{Class, DestroyedKey};
 use rollcall_schemas::plain::{Finality, LegalBasis, OwnText, ReportStatus, Requester, Scope, StoreCount};
+use uuid::Uuid;
 
 use super::Refusal;
+
+mod advance;
+mod cancel;
+mod erase;
+
+pub use advance::Advance;
+pub use cancel::{Cancel, CancelOf};
+pub use erase::Erase;
 
 /// Within what time an erasure has to be done unless the request says otherwise (GDPR, Article 12(3): a month).
 const DUE_WITHIN: Duration = Duration::days(30);
@@ -153,56 +159,26 @@ pub fn cancel(state: State, erasure: ErasureId, subject: SubjectRef) -> Result<V
         Progress::Unknown => Err(Refusal::NoSuchErasure),
         Progress::Requested => Ok(vec![Cancelled { erasure, subject }.into()]),
         Progress::Cancelled => Ok(vec![]),
-        _ => Err(Refusal::ErasureBegun),
+        Progress::Begun
+        | Progress::RelationsEnded
+        | Progress::Scrubbed
+        | Progress::ReadModelsScrubbed
+        | Progress::Verified
+        | Progress::Reported
+        | Progress::Finalised => Err(Refusal::ErasureBegun),
     }
 }
 
-/// Records a step; a step that is behind the erasure, or skips one, changes nothing.
+/// A name for an operation, as the platform writes it: `C70B-B1D6-82E8-5A10`.
 #[must_use]
-pub fn advance(state: State, erasure: ErasureId, subject: SubjectRef, step: Step) -> Vec<Event> {
-    let event = match (state.progress, step) {
-        (Progress::Begun, Step::EndRelations(friendships)) => RelationsEnded { erasure, subject, friendships }.into(),
-        (
-            Progress::RelationsEnded,
-            Step::Scrub { classes, keys, root_cell, generations, events_detached, values_detached },
-        ) => {
-            let (generation_before, generation_after) = generations;
-            let root_cell = OwnText(root_cell);
-            Scrubbed {
-                erasure,
-                subject,
-                classes,
-                keys,
-                root_cell,
-                generation_before,
-                generation_after,
-                events_detached,
-                values_detached,
-            }
-            .into()
-        }
-        (Progress::Scrubbed, Step::ScrubReadModels(stores)) => ReadModelsScrubbed { erasure, subject, stores }.into(),
-        (Progress::ReadModelsScrubbed, Step::Verify { tried, control_opened }) => {
-            Verified { erasure, subject, tried, opened: 0, control_opened }.into()
-        }
-        (Progress::Verified | Progress::Finalised, Step::Report { status, sha256, envelope }) => {
-            let (number, sha256, envelope) = (state.reports + 1, OwnText(sha256), OwnText(envelope));
-            ReportIssued { erasure, subject, number, status, sha256, envelope }.into()
-        }
-        (Progress::Finalised, Step::Notify { recipient, status, sha256, envelope }) if !state.notified => {
-            let report = Step::Report { status, sha256, envelope };
-            let mut events = vec![Notified { erasure, subject, recipient: OwnText(recipient) }.into()];
-            events.extend(advance(state, erasure, subject, report));
-            return events;
-        }
-        (Progress::Reported, Step::Finalise(finality)) => Finalised { erasure, subject, finality }.into(),
-        _ => return vec![],
-    };
-    vec![event]
+pub fn operation(fresh: Uuid) -> OperationId {
+    let digits = format!("{:016X}", fresh.as_u128() >> 64);
+    let (a, b, c, d) = (&digits[0..4], &digits[4..8], &digits[8..12], &digits[12..16]);
+    OperationId(format!("{a}-{b}-{c}-{d}"))
 }
 
 /// What an event makes of the state.
-pub fn evolve(state: &mut State, event: &Event) {
+pub fn evolve(state: &mut State, event: &Event, _: DateTime<Utc>) {
     let progress = match event {
         Event::Requested(_) => Progress::Requested,
         Event::Cancelled(_) => Progress::Cancelled,

@@ -2,13 +2,20 @@
 
 use chrono::{DateTime, Duration, Utc};
 use rollcall_schemas::friendship::{Befriended, Described, Ended, Event, Requested};
-use rollcall_schemas::ids::SubjectRef;
+use rollcall_schemas::ids::{AppId, Pair, SubjectRef};
 use rollcall_schemas::personal::Personal;
 use rollcall_schemas::plain::{EndCause, FriendPermission};
+use rollcall_schemas::stream::Stream;
 use serde_json::Value;
 
-use super::Refusal;
-use super::values::{ProfileChanges, Remark, RequestText};
+use super::command::{Command, Decide, Found, Lookup, Person};
+use super::user;
+use super::values::{ProfileChanges, Remark, RequestText, UserId};
+use super::{Error, Reads, Refusal, UnitOfWork, targets};
+
+mod befriend;
+
+pub use befriend::Befriend;
 
 /// How long a request waits for its answer.
 pub const REQUEST_DAYS: i64 = 7;
@@ -107,11 +114,158 @@ pub fn describe(
 }
 
 /// What an event makes of the state.
-pub fn evolve(state: &mut State, event: &Event) {
+pub fn evolve(state: &mut State, event: &Event, _: DateTime<Utc>) {
     match event {
         Event::Requested(e) => *state = State::Requested { from: e.from, expires_at: e.expires_at },
         Event::Befriended(_) => *state = State::Friends,
         Event::Ended(_) => *state = State::Strangers,
         Event::Described(_) => {}
+    }
+}
+
+/// Declares the friendships of one with others.
+pub(super) fn read_pairs(reads: &mut Reads, one: SubjectRef, others: impl IntoIterator<Item = SubjectRef>) {
+    let pairs = others.into_iter().filter_map(|other| Pair::of(one, other));
+    pairs.for_each(|pair| reads.stream(Stream::Friendship(pair)));
+}
+
+/// Ends friendships, and for a cause other than a plain removal requests too.
+pub(super) fn end_all(
+    work: &mut UnitOfWork<'_>,
+    by: SubjectRef,
+    others: &[SubjectRef],
+    cause: EndCause,
+) -> Result<(), Error> {
+    for (other, pair) in others.iter().filter_map(|other| Some((*other, Pair::of(by, *other)?))) {
+        let ended = end(work.state(pair)?, by, other, cause);
+        work.record::<State>(pair, ended)?;
+    }
+    Ok(())
+}
+
+/// End friendships of a user; who is no friend stays so.
+#[derive(Debug, Clone)]
+pub struct Unfriend {
+    /// Whose.
+    pub who: UserId,
+    /// With whom.
+    pub targets: Vec<UserId>,
+}
+
+impl Command for Unfriend {
+    type Resolved = EndFriendships;
+
+    fn user_ids(&self) -> Vec<&UserId> {
+        std::iter::once(&self.who).chain(&self.targets).collect()
+    }
+
+    fn resolve(&self, found: &Found) -> Result<EndFriendships, Error> {
+        let others = targets::known(&found.people(&self.targets)?);
+        Ok(EndFriendships { who: found.person(&self.who)?, others, cause: EndCause::Removed })
+    }
+}
+
+/// End all friendships of a user.
+#[derive(Debug, Clone)]
+pub struct ClearFriends {
+    /// Whose.
+    pub who: UserId,
+}
+
+impl Command for ClearFriends {
+    type Resolved = EndFriendships;
+
+    fn user_ids(&self) -> Vec<&UserId> {
+        vec![&self.who]
+    }
+
+    fn lookup(&self) -> Lookup {
+        Lookup::Relations
+    }
+
+    fn resolve(&self, found: &Found) -> Result<EndFriendships, Error> {
+        let others = found.relations.clone();
+        Ok(EndFriendships { who: found.person(&self.who)?, others, cause: EndCause::Cleared })
+    }
+}
+
+/// [`Unfriend`] or [`ClearFriends`], with whom is known.
+#[derive(Debug)]
+pub struct EndFriendships {
+    who: Person,
+    others: Vec<SubjectRef>,
+    cause: EndCause,
+}
+
+impl Decide for EndFriendships {
+    type Reply = ();
+
+    fn reads(&self, _: &AppId, reads: &mut Reads) {
+        reads.person(&self.who, &[Stream::User]);
+        if let Some(who) = self.who.subject {
+            read_pairs(reads, who, self.others.iter().copied());
+        }
+    }
+
+    fn decide(&self, work: &mut UnitOfWork<'_>) -> Result<(), Error> {
+        match self.who.subject {
+            Some(who) => end_all(work, who, &self.others, self.cause),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Describe a friend for oneself.
+#[derive(Debug, Clone)]
+pub struct Describe<P = UserId> {
+    /// Who describes.
+    pub owner: P,
+    /// Whom.
+    pub about: P,
+    /// `Some(None)` takes the remark away.
+    #[allow(clippy::option_option)] // Unchanged, taken away, or set.
+    pub remark: Option<Option<Remark>>,
+    /// Extension fields.
+    pub changes: ProfileChanges,
+}
+
+impl Command for Describe {
+    type Resolved = Describe<Person>;
+
+    fn user_ids(&self) -> Vec<&UserId> {
+        vec![&self.owner, &self.about]
+    }
+
+    fn resolve(&self, found: &Found) -> Result<Describe<Person>, Error> {
+        let (owner, about) = (found.person(&self.owner)?, found.person(&self.about)?);
+        Ok(Describe { owner, about, remark: self.remark.clone(), changes: self.changes.clone() })
+    }
+}
+
+impl Decide for Describe<Person> {
+    type Reply = ();
+
+    fn reads(&self, _: &AppId, reads: &mut Reads) {
+        reads.person(&self.owner, &[Stream::User]);
+        reads.person(&self.about, &[Stream::User]);
+        if let Some(owner) = self.owner.subject {
+            read_pairs(reads, owner, self.about.subject);
+        }
+    }
+
+    fn decide(&self, work: &mut UnitOfWork<'_>) -> Result<(), Error> {
+        let declared = &work.application()?.friend_fields;
+        if let Some(key) = self.changes.keys().find(|key| !declared.contains(*key)) {
+            return Err(Refusal::UndeclaredField(key.0.clone()).into());
+        }
+        let (Some(owner), Some(about)) = (self.owner.subject, self.about.subject) else {
+            return Err(Refusal::NotFriends.into());
+        };
+        work.state::<user::State>(owner)?.unfenced()?;
+        work.state::<user::State>(about)?.unfenced()?;
+        let pair = Pair::of(owner, about).ok_or(Refusal::OwnTarget)?;
+        let remark = self.remark.as_ref().map(Option::as_ref);
+        let described = describe(work.state(pair)?, (owner, about), remark, &self.changes)?;
+        Ok(work.record::<State>(pair, described)?)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::{AppId, SubjectRef};
 use rollcall_schemas::roster::{Event, Seated, Vacated};
 
@@ -37,7 +38,7 @@ pub fn vacate(state: &State, app: &AppId, subject: SubjectRef) -> Vec<Event> {
 }
 
 /// What an event makes of the state.
-pub fn evolve(state: &mut State, event: &Event) {
+pub fn evolve(state: &mut State, event: &Event, _: DateTime<Utc>) {
     match event {
         Event::Seated(e) => {
             state.seated.insert(e.subject);

@@ -1,23 +1,29 @@
 //! One user: registration, profile, tags, own settings, deactivation.
 
-use chrono::{DateTime, Duration, Utc};
-use rollcall_schemas::ids::{ErasureId, OperationId, SubjectRef};
+use chrono::{DateTime, Utc};
+use rollcall_schemas::ids::{AppId, ErasureId, FieldName, OperationId, SubjectRef};
 use rollcall_schemas::personal::Personal;
 use rollcall_schemas::plain::{FriendPermission, Scope};
+use rollcall_schemas::stream::Stream;
 use rollcall_schemas::user::{
     Deactivated, DirectMessagesMuted, DirectMessagesUnmuted, Event, Forgotten, FriendPermissionSet, HoldPlaced,
-    HoldReleased, Modified, Named, ProfileCleaned, ProfileSet, PushQuieted, PushUnquieted, Reactivated, Registered,
-    Reregistered, Restored, Restricted, Tagged,
+    HoldReleased, Modified, Named, ProfileCleaned, ProfileSet, PushQuieted, PushUnquieted, Restored, Restricted,
+    Tagged,
 };
 
-use super::Refusal;
+use super::command::{Command, Decide, Found, Person};
 use super::values::{Name, Portrait, ProfileChanges, QuietHours, Reason, Tag, UserId};
+use super::{Error, Reads, Refusal, UnitOfWork};
 
-/// What may be asked of a user.
+mod reactivate;
+mod register;
+
+pub use reactivate::Reactivate;
+pub use register::Register;
+
+/// A change of a user.
 #[derive(Debug, Clone)]
-pub enum Command {
-    /// Register, or register again.
-    Register(Name, Option<Portrait>),
+pub enum Change {
     /// Replace what is given.
     Modify(Option<Name>, Option<Portrait>),
     /// Set or clear fields of the hosted profile.
@@ -32,8 +38,6 @@ pub enum Command {
     QuietPushes(Option<QuietHours>),
     /// Set who may become a friend.
     PermitFriends(FriendPermission),
-    /// Lift the fence.
-    Reactivate(OperationId),
     /// Keep the user's data for legal reasons: no erasure of it begins.
     PlaceHold(Option<Reason>),
     /// Let erasures go on.
@@ -100,77 +104,59 @@ pub fn mention(state: &State, subject: SubjectRef, user_id: &UserId) -> Option<E
         .then(|| Named { subject, user_id: Personal::Present(user_id.as_str().into()) }.into())
 }
 
-/// Decides a command about `subject`, whose userId is `user_id`. `wait` is the app's rule for reactivation.
+/// Decides a change of `subject`.
 ///
 /// # Errors
 /// Why the state of the user does not allow it.
-pub fn decide(
-    state: &State,
-    subject: SubjectRef,
-    user_id: &UserId,
-    command: Command,
-    now: DateTime<Utc>,
-    wait: Duration,
-) -> Result<Vec<Event>, Refusal> {
-    let name = |name: &Name| Personal::Present(name.as_str().to_owned());
-    let portrait = |portrait: &Portrait| Personal::Present(portrait.as_str().to_owned());
-    match (state.status, command) {
+fn change(state: &State, subject: SubjectRef, change: Change) -> Result<Vec<Event>, Refusal> {
+    match (state.status, change) {
         (Status::Forgotten, _) => Err(Refusal::NotRegistered),
-
-        (Status::Unknown | Status::Named, Command::Register(n, p)) => {
-            let user_id = (state.status == Status::Unknown).then(|| Personal::Present(user_id.as_str().to_owned()));
-            Ok(vec![Registered { subject, user_id, name: name(&n), portrait: p.as_ref().map(portrait) }.into()])
+        (Status::Registered, Change::Modify(None, None)) => Ok(vec![]),
+        (Status::Registered, Change::Modify(name, portrait)) => {
+            let (name, portrait) = (name.as_ref().map(personal_name), portrait.as_ref().map(personal_portrait));
+            Ok(vec![Modified { subject, name, portrait }.into()])
         }
-        (Status::Registered, Command::Register(n, p)) => {
-            Ok(vec![Reregistered { subject, name: name(&n), portrait: p.as_ref().map(portrait) }.into()])
-        }
-        (Status::Registered, Command::Modify(None, None)) => Ok(vec![]),
-        (Status::Registered, Command::Modify(n, p)) => {
-            Ok(vec![Modified { subject, name: n.as_ref().map(name), portrait: p.as_ref().map(portrait) }.into()])
-        }
-        (Status::Registered, Command::SetProfile(changes)) => Ok(set_profile(subject, changes)),
-        (Status::Registered, Command::CleanProfile) => Ok(vec![ProfileCleaned { subject }.into()]),
-        (Status::Unknown, Command::PlaceHold(_) | Command::ReleaseHold) => Err(Refusal::NotRegistered),
-        (_, Command::PlaceHold(reason)) => {
+        (Status::Registered, Change::SetProfile(changes)) => Ok(set_profile(subject, changes)),
+        (Status::Registered, Change::CleanProfile) => Ok(vec![ProfileCleaned { subject }.into()]),
+        (Status::Unknown, Change::PlaceHold(_) | Change::ReleaseHold) => Err(Refusal::NotRegistered),
+        (_, Change::PlaceHold(reason)) => {
             let reason = reason.map(|reason| Personal::Present(reason.as_str().to_owned()));
             Ok(vec![HoldPlaced { subject, reason }.into()])
         }
-        (_, Command::ReleaseHold) => Ok(state.held.then(|| HoldReleased { subject }.into()).into_iter().collect()),
-
-        (Status::Registered, Command::Reactivate(_)) => Ok(vec![]),
-        (Status::Restricted, Command::Reactivate(_)) => Err(Refusal::ErasureWaits),
-        (Status::Deactivated { at }, Command::Reactivate(_)) if now < at + wait => {
-            Err(Refusal::ReactivationTooEarly { not_before: at + wait })
-        }
-        (Status::Deactivated { .. }, Command::Reactivate(operation)) => {
-            Ok(vec![Reactivated { subject, epoch: state.epoch + 1, operation }.into()])
-        }
+        (_, Change::ReleaseHold) => Ok(state.held.then(|| HoldReleased { subject }.into()).into_iter().collect()),
         (Status::Restricted | Status::Deactivated { .. }, _) => Err(Refusal::Deactivated),
 
         // Settings are taken for a userId that is not registered yet, as the platform does.
-        (_, Command::Tag(tags)) => {
+        (_, Change::Tag(tags)) => {
             let tags: Option<Vec<_>> =
                 (!tags.is_empty()).then(|| tags.iter().map(|tag| tag.as_str().to_owned()).collect());
             let changes = tags.is_some() || state.tagged;
             Ok(changes.then(|| Tagged { subject, tags: tags.map(Personal::Present) }.into()).into_iter().collect())
         }
-        (_, Command::MuteDirectMessages(muted)) if muted == state.muted => Ok(vec![]),
-        (_, Command::MuteDirectMessages(true)) => Ok(vec![DirectMessagesMuted { subject }.into()]),
-        (_, Command::MuteDirectMessages(false)) => Ok(vec![DirectMessagesUnmuted { subject }.into()]),
-        (_, Command::QuietPushes(Some(QuietHours { start, minutes, level }))) => {
+        (_, Change::MuteDirectMessages(muted)) if muted == state.muted => Ok(vec![]),
+        (_, Change::MuteDirectMessages(true)) => Ok(vec![DirectMessagesMuted { subject }.into()]),
+        (_, Change::MuteDirectMessages(false)) => Ok(vec![DirectMessagesUnmuted { subject }.into()]),
+        (_, Change::QuietPushes(Some(QuietHours { start, minutes, level }))) => {
             Ok(vec![PushQuieted { subject, start, minutes, level }.into()])
         }
-        (_, Command::QuietPushes(None)) => {
+        (_, Change::QuietPushes(None)) => {
             Ok(state.quiet.then(|| PushUnquieted { subject }.into()).into_iter().collect())
         }
-        (_, Command::PermitFriends(permission)) if state.permission == Some(permission) => Ok(vec![]),
-        (_, Command::PermitFriends(permission)) => Ok(vec![FriendPermissionSet { subject, permission }.into()]),
+        (_, Change::PermitFriends(permission)) if state.permission == Some(permission) => Ok(vec![]),
+        (_, Change::PermitFriends(permission)) => Ok(vec![FriendPermissionSet { subject, permission }.into()]),
 
-        (
-            Status::Unknown | Status::Named,
-            Command::Modify(..) | Command::SetProfile(_) | Command::CleanProfile | Command::Reactivate(_),
-        ) => Err(Refusal::NotRegistered),
+        (Status::Unknown | Status::Named, Change::Modify(..) | Change::SetProfile(_) | Change::CleanProfile) => {
+            Err(Refusal::NotRegistered)
+        }
     }
+}
+
+fn personal_name(name: &Name) -> Personal<String> {
+    Personal::Present(name.as_str().to_owned())
+}
+
+fn personal_portrait(portrait: &Portrait) -> Personal<String> {
+    Personal::Present(portrait.as_str().to_owned())
 }
 
 /// Whether an erasure may be requested, and is not requested already.
@@ -263,5 +249,87 @@ pub fn evolve(state: &mut State, event: &Event, at: DateTime<Utc>) {
             *state = State { status: Status::Registered, epoch: e.epoch, held: state.held, ..State::default() };
         }
         Event::Forgotten(_) => state.status = Status::Forgotten,
+    }
+}
+
+/// Change users, each the same way.
+#[derive(Debug, Clone)]
+pub struct ChangeUsers<P = UserId> {
+    /// Whom.
+    pub who: Vec<P>,
+    /// How.
+    pub change: Change,
+}
+
+impl Change {
+    /// The command that makes this change of these users.
+    #[must_use]
+    pub fn of(self, who: Vec<UserId>) -> ChangeUsers {
+        ChangeUsers { who, change: self }
+    }
+
+    /// Whether the change is taken for a userId that was never used: it makes it known.
+    fn introduces(&self) -> bool {
+        match self {
+            Self::Tag(tags) => !tags.is_empty(),
+            Self::MuteDirectMessages(muted) => *muted,
+            Self::QuietPushes(hours) => hours.is_some(),
+            Self::PermitFriends(_) => true,
+            Self::Modify(..) | Self::SetProfile(_) | Self::CleanProfile | Self::PlaceHold(_) | Self::ReleaseHold => {
+                false
+            }
+        }
+    }
+
+    /// Whether the change is nothing for a userId that was never used, instead of refused.
+    fn is_lenient(&self) -> bool {
+        matches!(self, Self::Tag(_) | Self::MuteDirectMessages(_) | Self::QuietPushes(_))
+    }
+}
+
+impl Command for ChangeUsers {
+    type Resolved = ChangeUsers<Person>;
+
+    fn user_ids(&self) -> Vec<&UserId> {
+        self.who.iter().collect()
+    }
+
+    fn introduces(&self) -> bool {
+        self.change.introduces()
+    }
+
+    fn resolve(&self, found: &Found) -> Result<ChangeUsers<Person>, Error> {
+        Ok(ChangeUsers { who: found.people(&self.who)?, change: self.change.clone() })
+    }
+}
+
+impl Decide for ChangeUsers<Person> {
+    type Reply = ();
+
+    fn reads(&self, _: &AppId, reads: &mut Reads) {
+        self.who.iter().for_each(|person| reads.person(person, &[Stream::User]));
+    }
+
+    fn decide(&self, work: &mut UnitOfWork<'_>) -> Result<(), Error> {
+        if let Change::SetProfile(changes) = &self.change {
+            let declared = &work.application()?.user_fields;
+            let is_undeclared = |key: &&FieldName| key.0.starts_with("ext_") && !declared.contains(*key);
+            if let Some(key) = changes.keys().find(is_undeclared) {
+                return Err(Refusal::UndeclaredField(key.0.clone()).into());
+            }
+        }
+        for person in &self.who {
+            let subject = match person.subject {
+                Some(subject) => subject,
+                None if self.change.is_lenient() => continue,
+                None => return Err(Refusal::NotRegistered.into()),
+            };
+            let changed = change(work.state(subject)?, subject, self.change.clone())?;
+            if !changed.is_empty() {
+                work.mentioned(person)?;
+                work.record::<State>(subject, changed)?;
+            }
+        }
+        Ok(())
     }
 }

@@ -267,9 +267,9 @@ pub type ProfileChanges = BTreeMap<FieldName, Option<Value>>;
 /// A key is unknown, or a value of another type or too long; the error names the key.
 pub fn profile_fields(object: &serde_json::Map<String, Value>) -> Result<ProfileChanges, Invalid> {
     const FIELD: &str = "userProfile";
-    let text = |value: &Value, max| match value {
-        Value::String(text) => at_most_chars(FIELD, text, max),
-        _ => Err(Invalid::malformed(FIELD, "an object whose texts are strings")),
+    let text = |value: &Value, max| match value.as_str() {
+        Some(text) => at_most_chars(FIELD, text, max),
+        None => Err(Invalid::malformed(FIELD, "an object whose texts are strings")),
     };
     let number = |value: &Value, max: u64| match value.as_u64() {
         Some(n) if n <= max => Ok(()),
@@ -315,7 +315,9 @@ pub fn extension_fields(
         match value {
             Value::Null => {}
             Value::String(text) => at_most_chars(field, text, 256).map_err(|i| i.at(key))?,
-            _ => return Err(Invalid::malformed(field, "an object whose values are strings").at(key)),
+            Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+                return Err(Invalid::malformed(field, "an object whose values are strings").at(key));
+            }
         }
         changes.insert(name, Some(value.clone()).filter(|v| !v.is_null()));
     }

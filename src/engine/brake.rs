@@ -9,7 +9,6 @@ use rollcall_projections::erasure_ledger;
 use rollcall_schemas::ids::AppId;
 
 use super::{Caller, Engine, Error};
-use crate::domain::Command;
 
 const WINDOW: Duration = Duration::seconds(60);
 
@@ -58,13 +57,16 @@ pub(super) fn check(
 }
 
 impl Engine {
-    pub(super) async fn brake(&self, caller: &Caller, command: &Command) -> Result<(), Error> {
-        let (Command::Deactivate(who, _) | Command::Forget(who, _)) = command else { return Ok(()) };
+    /// Counts so many erasures that a caller requests, unless they are too many within a minute.
+    pub(super) async fn brake(&self, caller: &Caller, erasures: usize) -> Result<(), Error> {
+        if erasures == 0 {
+            return Ok(());
+        }
         let max = self.apps.get(caller.app.as_str()).map_or(0, |app| app.settings.erasures_per_minute_max);
         if caller.overrides_brake {
             return Ok(());
         }
-        let erasures = u32::try_from(who.len()).unwrap_or(u32::MAX);
+        let erasures = u32::try_from(erasures).unwrap_or(u32::MAX);
         let (now, braked) = (self.clock.now(), |seconds| Error::Braked { seconds });
         if self.nodes.are_there && max > 0 {
             // What other nodes were asked; this one's memory knows what is on its way here.

@@ -1,9 +1,10 @@
-//! Fills in what a command needs from the read models and the vault before it is decided.
+//! Looks up what a command must know from the read models and the vault before it is decided.
 
+use rollcall_projections::{data_requests, erasure_ledger, friend_graph};
 use rollcall_schemas::ids::{AppId, SubjectRef};
 
 use super::{Engine, Error};
-use crate::domain::{Command, Context, Refusal, user};
+use crate::domain::{ErasureOwner, Found, Lookup};
 
 /// Most relations looked at to clear a list: more than a user can have friends, requests that wait included.
 const FRIENDS_MAX: u32 = 20_000;
@@ -11,43 +12,37 @@ const FRIENDS_MAX: u32 = 20_000;
 const ERASURES_MAX: u32 = 100;
 
 impl Engine {
-    /// Fills in what a command needs from the read models and the vault.
-    pub(super) async fn complete(&self, app: &AppId, command: Command, context: &Context) -> Result<Command, Error> {
-        match command {
-            Command::ClearFriends(who, _) => {
-                self.caught_up(app).await?;
-                let friends = match who.subject {
-                    Some(subject) => {
-                        let all = rollcall_projections::friend_graph::all_of(&self.read, subject, FRIENDS_MAX).await?;
-                        all.into_iter().collect()
-                    }
-                    None => vec![],
-                };
-                Ok(Command::ClearFriends(who, friends))
+    /// Looks up what a command must know; the subjects in it were found before.
+    pub(super) async fn look_up(&self, app: &AppId, lookup: Lookup, found: &mut Found) -> Result<(), Error> {
+        if lookup == Lookup::Nothing {
+            return Ok(());
+        }
+        self.caught_up(app).await?;
+        let subjects: Vec<_> = found.subjects().map(|(_, subject)| subject).collect();
+        match lookup {
+            Lookup::Nothing => {}
+            Lookup::Relations => {
+                for subject in subjects {
+                    found.relations.extend(friend_graph::all_of(&self.read, subject, FRIENDS_MAX).await?);
+                }
             }
-            Command::User(who, user::Command::Reactivate(_)) => {
-                self.caught_up(app).await?;
-                for subject in who.iter().filter_map(|who| who.subject) {
+            Lookup::NextKeys => {
+                for subject in subjects {
                     self.renew_keys(app, subject).await?;
                 }
-                Ok(Command::User(who, user::Command::Reactivate(context.operation.clone())))
             }
-            Command::CancelErasure { erasure, .. } => {
-                self.caught_up(app).await?;
-                let of = rollcall_projections::erasure_ledger::by_id(&self.read, app, erasure).await?;
-                let subject = of.ok_or(Refusal::NoSuchErasure)?.subject;
-                let all = rollcall_projections::erasure_ledger::of(&self.read, subject, ERASURES_MAX).await?;
+            Lookup::Erasure(erasure) => {
+                let Some(row) = erasure_ledger::by_id(&self.read, app, erasure).await? else { return Ok(()) };
+                let all = erasure_ledger::of(&self.read, row.subject, ERASURES_MAX).await?;
                 let others_wait = all.iter().any(|other| other.erasure != erasure && !other.is_ended());
-                Ok(Command::CancelErasure { erasure, subject, others_wait })
+                found.erasure = Some(ErasureOwner { subject: row.subject, others_wait });
             }
-            Command::ChangeDataRequest { request, change, .. } => {
-                self.caught_up(app).await?;
-                let of = rollcall_projections::data_requests::by_id(&self.read, app, request).await?;
-                let subject = of.ok_or(Refusal::NoSuchDataRequest)?.subject;
-                Ok(Command::ChangeDataRequest { request, subject, change })
+            Lookup::DataRequest(request) => {
+                let row = data_requests::by_id(&self.read, app, request).await?;
+                found.data_request = row.map(|row| row.subject);
             }
-            other => Ok(other),
         }
+        Ok(())
     }
 
     /// Makes fresh keys for a deactivated subject whose waiting time is over, once its erasure is through: an erasure
@@ -64,7 +59,7 @@ impl Engine {
             // The decision will refuse it.
             return Ok(());
         }
-        let erasures = rollcall_projections::erasure_ledger::of(&self.read, subject, ERASURES_MAX).await?;
+        let erasures = erasure_ledger::of(&self.read, subject, ERASURES_MAX).await?;
         if erasures.iter().any(|erasure| erasure.begun_at.is_some() && !erasure.is_ended()) {
             return Err(Error::Busy);
         }

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::clock::Clock;
 use super::directory::Hold;
 use super::nodes::ForeignAppends;
-use crate::domain::{self, Command, Context, Decision, Refusal, Reply, State, World};
+use crate::domain::{self, Context, Decision, Defect, DynDecide, Reads, Refusal, Reply, State, World};
 use crate::privacy::Tag;
 
 /// A stream's state as it was loaded.
@@ -43,7 +43,9 @@ pub(super) struct Submitted {
     /// Who asks, and why.
     pub metadata: Metadata,
     /// What is asked; every person is resolved.
-    pub command: Command,
+    pub command: Box<dyn DynDecide>,
+    /// What the command declares to read.
+    pub reads: Reads,
     /// Fresh ids; the time is set by the loop.
     pub context: Context,
     /// The epoch in which the submitter began to load and count: what it found is of no use in another.
@@ -71,6 +73,8 @@ pub(super) enum Answer {
     Done(Reply, u64),
     /// The state of the world does not allow it.
     Refused(Refusal),
+    /// The command does not keep to what it declares.
+    Defect(Defect),
     /// The loop does not have these states and counts: load them and submit again.
     Missing(Vec<Stream>, Vec<SubjectRef>),
     /// It was decided on a state that changed: submit again.
@@ -147,8 +151,8 @@ impl World for Cache {
     fn state(&self, stream: &Stream) -> Option<&State> {
         self.states.peek(stream).map(|cached| &cached.state)
     }
-    fn friends(&self, subject: SubjectRef) -> usize {
-        self.friends.peek(&subject).copied().unwrap_or(usize::MAX)
+    fn friends(&self, subject: SubjectRef) -> Option<usize> {
+        self.friends.peek(&subject).copied()
     }
 }
 
@@ -199,7 +203,11 @@ impl Cache {
         let before = cached.state.weight();
         let friends = |state: &State| *state == State::Friendship(domain::friendship::State::Friends);
         let were_friends = friends(&cached.state);
-        cached.state.evolve(event, at);
+        if let Err(misplaced) = cached.state.evolve(event, at) {
+            // A decision can only record events of the stream's own aggregate.
+            tracing::error!(%stream, %misplaced, "a decision has a defect; its state is loaded again");
+            return self.drop_state(stream);
+        }
         cached.revision += 1;
         let are_friends = friends(&cached.state);
         self.bytes = (self.bytes + cached.state.weight()).saturating_sub(before);
@@ -292,15 +300,19 @@ type Appends = Vec<(Stream, u64, Vec<Event>)>;
 type Asserts = Vec<(Stream, u64)>;
 
 fn outcome(cache: &mut Cache, submitted: &Submitted) -> Result<(Appends, Asserts, Reply), Answer> {
-    let Submitted { metadata, command, context, .. } = submitted;
-    let mut streams = command.streams(&metadata.app);
-    let missing: Vec<_> = streams.iter().filter(|stream| cache.states.get(*stream).is_none()).cloned().collect();
+    let Submitted { metadata, command, reads, context, .. } = submitted;
+    let missing: Vec<_> =
+        reads.streams().iter().filter(|stream| cache.states.get(*stream).is_none()).cloned().collect();
     let uncounted: Vec<_> =
-        command.tallies().into_iter().filter(|subject| cache.friends.get(subject).is_none()).collect();
+        reads.tallies().iter().filter(|subject| cache.friends.get(*subject).is_none()).copied().collect();
     if !missing.is_empty() || !uncounted.is_empty() {
         return Err(Answer::Missing(missing, uncounted));
     }
-    let Decision { events, reply } = domain::decide(&metadata.app, cache, context, command).map_err(Answer::Refused)?;
+    let decided = domain::decide(&metadata.app, cache, context, command.as_ref(), reads);
+    let Decision { events, reply } = decided.map_err(|error| match error {
+        domain::Error::Refused(refusal) => Answer::Refused(refusal),
+        domain::Error::Defect(defect) => Answer::Defect(defect),
+    })?;
     let mut appends = Appends::new();
     let mut written: HashMap<Stream, usize> = HashMap::with_capacity(events.len());
     for (stream, event) in events {
@@ -316,8 +328,8 @@ fn outcome(cache: &mut Cache, submitted: &Submitted) -> Result<(Appends, Asserts
             events.push(event);
         }
     }
-    streams.retain(|stream| !written.contains_key(stream));
-    let revision = |stream: Stream| cache.states.peek(&stream).map(|cached| cached.revision).map(|r| (stream, r));
-    let asserts = streams.into_iter().filter_map(revision).collect();
+    let only_read = reads.streams().iter().filter(|stream| !written.contains_key(*stream));
+    let revision = |stream: &Stream| Some((stream.clone(), cache.states.peek(stream)?.revision));
+    let asserts = only_read.filter_map(revision).collect();
     Ok((appends, asserts, reply))
 }

@@ -1,7 +1,7 @@
 //! Why the engine does not do what it is asked, in one type for every face.
 
 use super::journal;
-use crate::domain::Refusal;
+use crate::domain::{self, Defect, Refusal};
 use crate::{eventlog, privacy};
 
 /// Why a command or a query was not answered.
@@ -10,6 +10,9 @@ pub enum Error {
     /// The state of the world does not allow it.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// A mistake in a command of this service. Nothing was recorded; to try again does not help.
+    #[error("a command of this service has a defect: {0}")]
+    Defect(#[from] Defect),
     /// Too much is waiting; try again.
     #[error("the service is busy; try again in a moment")]
     Busy,
@@ -36,6 +39,15 @@ pub enum Error {
     /// The idempotency key was used for another call.
     #[error("this Idempotency-Key was used for a different call")]
     KeyMismatch,
+}
+
+impl From<domain::Error> for Error {
+    fn from(error: domain::Error) -> Self {
+        match error {
+            domain::Error::Refused(refusal) => Self::Refused(refusal),
+            domain::Error::Defect(defect) => Self::Defect(defect),
+        }
+    }
 }
 
 impl From<eventlog::Error> for Error {

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rollcall_schemas::envelope::Metadata;
-use rollcall_schemas::ids::{AppId, OperationId};
+use rollcall_schemas::ids::AppId;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::decider::{Answer, RetryGuard, Submitted};
 use super::{Caller, Done, Engine, Error, IdempotencyKey, load, tokens};
-use crate::domain::{Command, Context, Reply};
+use crate::domain::{Command, Context, Defect, DynCommand, IssuedToken, Reply, ReplyOf, TypedReply as _};
 
 /// How often a command is decided again because the world changed under it, a state that had to be loaded included.
 const ATTEMPTS_MAX: usize = 64;
@@ -34,7 +34,17 @@ impl Engine {
     ///
     /// # Errors
     /// The command was refused, or could not be taken: then nothing was recorded.
-    pub async fn execute(&self, caller: &Caller, command: Command) -> Result<Done, Error> {
+    pub async fn execute<C: Command>(&self, caller: &Caller, command: C) -> Result<Done<ReplyOf<C>>, Error> {
+        let Done { reply, position } = self.execute_any(caller, &command).await?;
+        let reply = ReplyOf::<C>::from_reply(reply).ok_or_else(|| report(&command, Defect::OtherReply))?;
+        Ok(Done { reply, position })
+    }
+
+    /// Does what any command asks; see [`Engine::execute`].
+    ///
+    /// # Errors
+    /// As for [`Engine::execute`].
+    pub async fn execute_any(&self, caller: &Caller, command: &dyn DynCommand) -> Result<Done<Reply>, Error> {
         let guard = self.guard(caller)?;
         let running = match guard {
             Some(guard) => Some(self.run_once(guard)?),
@@ -43,9 +53,9 @@ impl Engine {
         if let Some(guard) = guard
             && let Some((fingerprint, outcome)) = self.log.stored_outcome(guard.key).await?
         {
-            return self.replay(caller, guard, fingerprint, &outcome);
+            return replay(guard, fingerprint, &outcome);
         }
-        self.brake(caller, &command).await?;
+        self.brake(caller, command.erasures()).await?;
         let done = self.decide_durably(caller, command, guard).await;
         drop(running);
         done
@@ -54,20 +64,16 @@ impl Engine {
     async fn decide_durably(
         &self,
         caller: &Caller,
-        command: Command,
+        command: &dyn DynCommand,
         guard: Option<RetryGuard>,
-    ) -> Result<Done, Error> {
+    ) -> Result<Done<Reply>, Error> {
         let metadata = Metadata {
             app: caller.app.clone(),
             actor: caller.actor.clone(),
             correlation: caller.correlation,
             causation: None,
         };
-        let context = Context {
-            now: self.clock.now(),
-            operation: if command.is_operation() { operation_id() } else { OperationId(String::new()) },
-            fresh: (0..command.fresh_ids()).map(|_| Uuid::new_v4()).collect(),
-        };
+        let mut context = Context { now: self.clock.now(), fresh: vec![] };
         let (mut loaded, mut counted) = (vec![], vec![]);
         let mut epoch = self.epoch.load(Ordering::Acquire);
         // What one attempt reserved and had loaded is of use to the next only if the reservation lasts until then.
@@ -75,20 +81,21 @@ impl Engine {
         let mut confirms = false;
         let mut pause = Duration::ZERO;
         for _ in 0..ATTEMPTS_MAX {
-            let resolved = self.resolve(&caller.app, command.clone()).await?;
-            let command = self.complete(&caller.app, resolved.command, &context).await?;
+            let resolved = self.resolve(&caller.app, command).await.map_err(|error| reported(command, error))?;
+            context.fresh.resize_with(resolved.command.fresh_ids(), Uuid::new_v4);
             if confirms {
-                loaded = load::streams(self.log.as_ref(), &command.streams(&caller.app)).await?;
+                loaded = load::streams(self.log.as_ref(), resolved.reads.streams()).await?;
             }
             if !resolved.fresh.is_empty() {
-                loaded.extend(load::new_streams(command.streams(&caller.app), &resolved.fresh));
+                loaded.extend(load::new_streams(resolved.reads.streams(), &resolved.fresh));
                 counted.extend(resolved.fresh.iter().map(|subject| (*subject, 0)));
                 reserved.push(resolved.holds.clone());
             }
             let (answer, answered) = oneshot::channel();
             let submitted = Submitted {
                 metadata: metadata.clone(),
-                command,
+                command: resolved.command,
+                reads: resolved.reads,
                 context: context.clone(),
                 epoch,
                 loaded: std::mem::take(&mut loaded),
@@ -103,10 +110,7 @@ impl Engine {
             let answer = answered.await;
             epoch = self.epoch.load(Ordering::Acquire);
             match answer {
-                Ok(Answer::Done(reply, position)) => {
-                    let token = self.token_of(&caller.app, &reply)?;
-                    return Ok(Done { reply, token, position });
-                }
+                Ok(Answer::Done(reply, position)) => return Ok(Done { reply, position }),
                 // Another node may have recorded a moment ago what makes it otherwise.
                 Ok(Answer::Refused(_)) if self.nodes.are_there && !confirms => {
                     self.all_applied().await?;
@@ -123,8 +127,9 @@ impl Engine {
                 }
                 Ok(Answer::Replayed(fingerprint, outcome)) => {
                     let Some(guard) = guard else { return Err(Error::Busy) };
-                    return self.replay(caller, guard, fingerprint, &outcome);
+                    return replay(guard, fingerprint, &outcome);
                 }
+                Ok(Answer::Defect(defect)) => return Err(report(command, defect)),
                 Ok(Answer::Unknown(reason)) => return Err(Error::Ambiguous(reason)),
                 Ok(Answer::Failed(reason)) => return Err(Error::Unavailable(reason)),
                 Err(_) => return Err(Error::Unavailable("the service is stopping".into())),
@@ -149,27 +154,32 @@ impl Engine {
         }
     }
 
-    fn replay(&self, caller: &Caller, guard: RetryGuard, fingerprint: [u8; 32], outcome: &[u8]) -> Result<Done, Error> {
-        if fingerprint != guard.fingerprint {
-            return Err(Error::KeyMismatch);
-        }
-        let reply: Reply = serde_json::from_slice(outcome)
-            .map_err(|error| Error::Unavailable(format!("a kept answer is not readable: {error}")))?;
-        let token = self.token_of(&caller.app, &reply)?;
-        Ok(Done { reply, token, position: 0 })
-    }
-
-    fn token_of(&self, app: &AppId, reply: &Reply) -> Result<Option<String>, Error> {
-        match reply {
-            Reply::Token(issued) => Ok(Some(tokens::write(self.vault.as_ref(), app, issued)?)),
-            Reply::Done | Reply::Operation(_) | Reply::Friends | Reply::Waiting | Reply::DataRequest(_) => Ok(None),
-        }
+    /// The text of an access token: the same text every time, so that a retried registration is answered as the first one
+    /// was.
+    ///
+    /// # Errors
+    /// The app's secret was retired, or the vault is unavailable.
+    pub fn token_text(&self, app: &AppId, token: &IssuedToken) -> Result<String, Error> {
+        Ok(tokens::write(self.vault.as_ref(), app, token)?)
     }
 }
 
-/// A new name for an operation, as the platform writes it: `C70B-B1D6-82E8-5A10`.
-fn operation_id() -> OperationId {
-    let digits = format!("{:X}", Uuid::new_v4().as_u128() >> 64);
-    let digits = format!("{digits:0>16}");
-    OperationId([&digits[0..4], &digits[4..8], &digits[8..12], &digits[12..16]].join("-"))
+/// What was answered to the first call under an idempotency key.
+fn replay(guard: RetryGuard, fingerprint: [u8; 32], outcome: &[u8]) -> Result<Done<Reply>, Error> {
+    if fingerprint != guard.fingerprint {
+        return Err(Error::KeyMismatch);
+    }
+    let reply = serde_json::from_slice(outcome)
+        .map_err(|error| Error::Unavailable(format!("a kept answer is not readable: {error}")))?;
+    Ok(Done { reply, position: 0 })
+}
+
+/// A defect is not the caller's fault and does not pass by itself: whoever runs the service must hear of it.
+fn report(command: &dyn DynCommand, defect: Defect) -> Error {
+    tracing::error!(command = command.name(), %defect, "a command has a defect; nothing was recorded, report it");
+    Error::Defect(defect)
+}
+
+fn reported(command: &dyn DynCommand, error: Error) -> Error {
+    if let Error::Defect(defect) = error { report(command, defect) } else { error }
 }

@@ -8,7 +8,7 @@ use rollcall_schemas::envelope::Actor;
 use tokio_util::sync::CancellationToken;
 
 use super::{Caller, Engine, Error};
-use crate::domain::Command;
+use crate::domain::ban;
 
 const EVERY: Duration = Duration::from_secs(1);
 const AT_ONCE_MAX: u32 = 200;
@@ -50,7 +50,7 @@ async fn forget_old(engine: &Engine) -> Result<(), Error> {
 async fn expire_due(engine: &Engine) -> Result<(), Error> {
     for ban in rollcall_projections::banned_users::due(engine.read(), engine.now(), AT_ONCE_MAX).await? {
         let caller = Caller::internal(ban.app, Actor::System);
-        engine.execute(&caller, Command::ExpireBan(ban.subject)).await?;
+        engine.execute(&caller, ban::Expire(ban.subject)).await?;
     }
     Ok(())
 }

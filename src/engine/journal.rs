@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::domain::{self, Misplaced, State};
 use crate::eventlog::{NewEvent, RawEvent};
 use crate::privacy::{self, Vault};
 
@@ -32,6 +33,33 @@ pub enum ReadError {
     /// The envelope is not what this service writes.
     #[error("the envelope of an event is not readable: {0}")]
     Envelope(String),
+    /// The event is of another aggregate than its stream.
+    #[error("the log is corrupt at position {position}, revision {revision} of {stream}: {misplaced}")]
+    Misplaced {
+        /// The stream.
+        stream: Stream,
+        /// Its place in the stream.
+        revision: u64,
+        /// Its place in the log.
+        position: u64,
+        /// What stands where.
+        misplaced: Misplaced,
+    },
+}
+
+/// What a recorded event makes of the state of its stream.
+///
+/// # Errors
+/// The state is of another aggregate.
+pub fn evolve(state: &mut State, recorded: &Recorded<Event>) -> Result<(), ReadError> {
+    let Recorded { stream, revision, position, .. } = recorded;
+    let evolved = state.evolve(&recorded.event, recorded.recorded_at);
+    evolved.map_err(|misplaced| ReadError::Misplaced {
+        stream: stream.clone(),
+        revision: *revision,
+        position: *position,
+        misplaced,
+    })
 }
 
 #[derive(Serialize, Deserialize)]
@@ -95,7 +123,7 @@ pub fn encode(
 /// Decodes one event; what is still attached is attached, nothing is opened.
 ///
 /// # Errors
-/// The bytes are not an event this version knows.
+/// The bytes are not an event this version knows, or it stands in a stream of another aggregate.
 pub fn decode(raw: &RawEvent) -> Result<Recorded<Event>, ReadError> {
     let core: Core<'_> = serde_json::from_slice(&raw.core).map_err(|e| ReadError::Envelope(e.to_string()))?;
     let mut event = Event::decode(&raw.name, raw.version, core.data.get().as_bytes())?;
@@ -108,11 +136,15 @@ pub fn decode(raw: &RawEvent) -> Result<Recorded<Event>, ReadError> {
     })?;
     let stream: Stream =
         raw.stream.parse().map_err(|e: rollcall_schemas::ids::Malformed| ReadError::Envelope(e.to_string()))?;
+    let (position, revision) = (raw.position, raw.revision);
+    if let Err(misplaced) = domain::belongs(&event, &stream) {
+        return Err(ReadError::Misplaced { stream, revision, position, misplaced });
+    }
     let declaration = event.declaration();
     Ok(Recorded {
-        position: raw.position,
+        position,
         stream,
-        revision: raw.revision,
+        revision,
         id: EventId(raw.id),
         recorded_at: raw.recorded_at,
         metadata: core.meta,

@@ -11,8 +11,8 @@ use crate::eventlog::EventLog;
 const PAGE: usize = 512;
 
 /// Those of a command's streams that cannot exist yet, because they are of a subject that was allocated a moment ago.
-pub(super) fn new_streams(streams: Vec<Stream>, fresh: &[SubjectRef]) -> impl Iterator<Item = Loaded> {
-    let is_new = |stream: &Stream| match stream {
+pub(super) fn new_streams(streams: &[Stream], fresh: &[SubjectRef]) -> impl Iterator<Item = Loaded> {
+    let is_new = |stream: &&Stream| match *stream {
         Stream::User(subject)
         | Stream::Token(subject)
         | Stream::Ban(subject)
@@ -22,7 +22,7 @@ pub(super) fn new_streams(streams: Vec<Stream>, fresh: &[SubjectRef]) -> impl It
         Stream::Friendship(pair) => pair.both().iter().any(|subject| fresh.contains(subject)),
         Stream::App(_) | Stream::Roster(_) | Stream::Erasure(_) | Stream::Access(_) | Stream::DataRequest(_) => false,
     };
-    streams.into_iter().filter(is_new).map(|stream| Loaded { state: State::of(&stream), revision: 0, stream })
+    streams.iter().filter(is_new).map(|stream| Loaded { state: State::of(stream), revision: 0, stream: stream.clone() })
 }
 
 /// Folds streams from the log.
@@ -41,7 +41,7 @@ async fn fold(log: &dyn EventLog, stream: &Stream) -> Result<Loaded, Error> {
         let page = log.read_stream(&name, revision, PAGE).await?;
         for raw in &page {
             let recorded = journal::decode(raw)?;
-            state.evolve(&recorded.event, recorded.recorded_at);
+            journal::evolve(&mut state, &recorded)?;
             revision = raw.revision;
         }
         if page.len() < PAGE {

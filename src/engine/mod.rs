@@ -104,11 +104,9 @@ impl Caller {
 
 /// What a command came to.
 #[derive(Debug)]
-pub struct Done {
+pub struct Done<R = Reply> {
     /// What it is answered.
-    pub reply: Reply,
-    /// The access token, when one was issued.
-    pub token: Option<String>,
+    pub reply: R,
     /// The log holds it at this position; 0 when the answer was kept from an earlier call.
     pub position: u64,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rollcall_schemas::ids::{FieldName, SubjectRef};
 
 use super::{Caller, Engine, Error};
-use crate::domain::Command;
+use crate::domain::access::RecordReads;
 
 /// Fields of a subject that are about to be answered.
 pub type Read = (SubjectRef, BTreeSet<FieldName>);
@@ -31,6 +31,6 @@ impl Engine {
         }
         // A read that is repeated is another read.
         let caller = Caller { idempotency: None, ..caller.clone() };
-        self.execute(&caller, Command::RecordReads(reads)).await.map(drop)
+        self.execute(&caller, RecordReads(reads)).await.map(drop)
     }
 }

@@ -1,46 +1,53 @@
-//! Finds the subject of every person that a command names.
+//! From a command as it is asked for to one that can be decided: who the userIds in it are, and what else it must know.
 
 use std::sync::Arc;
 
 use rollcall_schemas::ids::{AppId, SubjectRef};
-use rollcall_schemas::plain::Scope;
 
 use super::directory::Hold;
 use super::{Engine, Error};
-use crate::domain::command::ErasureStep;
-use crate::domain::{Command, erasure};
+use crate::domain::{DynCommand, DynDecide, Found, Reads};
 use crate::privacy::Tag;
 
 /// A command whose persons are known.
 pub(super) struct Resolved {
-    pub(super) command: Command,
+    pub(super) command: Box<dyn DynDecide>,
+    pub(super) reads: Reads,
     pub(super) holds: Arc<Vec<Hold>>,
     pub(super) fresh: Vec<SubjectRef>,
     pub(super) forgets: Vec<(SubjectRef, Tag)>,
 }
 
 impl Engine {
-    /// Finds the subject of every person a command names.
-    pub(super) async fn resolve(&self, app: &AppId, mut command: Command) -> Result<Resolved, Error> {
+    /// Finds the subject of every userId that a command names, and what else it must know.
+    pub(super) async fn resolve(&self, app: &AppId, command: &dyn DynCommand) -> Result<Resolved, Error> {
         let introduce = command.introduces();
-        let forgets = matches!(command, Command::Forget(..));
-        let (mut holds, mut fresh, mut tags) = (vec![], vec![], vec![]);
-        for person in command.persons_mut() {
-            let found = self.directory.find(&self.read, app, &person.user_id, introduce).await?;
-            let Some(found) = found else { continue };
-            person.subject = Some(found.subject);
-            if forgets {
-                tags.push((found.subject, self.vault.tag(app, person.user_id.as_str())?));
+        let mut found = Found::default();
+        let (mut holds, mut fresh) = (vec![], vec![]);
+        for user_id in command.user_ids() {
+            if found.contains(user_id) {
+                continue;
             }
-            holds.extend(found.hold);
-            if found.fresh {
-                fresh.push(found.subject);
+            let person = self.directory.find(&self.read, app, user_id, introduce).await?;
+            found.insert(user_id.clone(), person.as_ref().map(|person| person.subject));
+            let Some(person) = person else { continue };
+            holds.extend(person.hold);
+            if person.fresh {
+                fresh.push(person.subject);
             }
         }
-        if let Command::Erasure(ErasureStep { subject, step: erasure::Step::Begin(Scope::Forget, _), .. }) = &command {
-            tags.extend(self.tag_of(app, *subject).await?.map(|tag| (*subject, tag)));
+        self.look_up(app, command.lookup(), &mut found).await?;
+        let command = command.resolve(&found)?;
+        let mut forgets = vec![];
+        for subject in command.forgets() {
+            let named = found.subjects().find(|(_, found)| *found == subject);
+            let tag = match named {
+                Some((user_id, _)) => Some(self.vault.tag(app, user_id.as_str())?),
+                None => self.tag_of(app, subject).await?,
+            };
+            forgets.extend(tag.map(|tag| (subject, tag)));
         }
-        Ok(Resolved { command, holds: Arc::new(holds), fresh, forgets: tags })
+        Ok(Resolved { reads: command.reads(app), command, holds: Arc::new(holds), fresh, forgets })
     }
 
     /// The directory tag of a subject whose userId is still known.

@@ -9,7 +9,10 @@ use uuid::Uuid;
 use crate::domain::IssuedToken;
 use crate::privacy::{self, Vault};
 
-const FORMAT: u8 = 1;
+/// Format 1 had an `@` between payload and app, where web clients of the platform cut a token; it stays valid.
+const FORMATS: [(u8, char); 2] = [(1, '@'), FORMAT];
+/// The format of new tokens and what stands between payload and app: in neither's alphabet, and safe in a URL.
+const FORMAT: (u8, char) = (2, '.');
 const NEVER: i64 = i64::MAX;
 
 /// Why a text is not an access token of this service.
@@ -28,7 +31,7 @@ pub enum Error {
 
 fn payload(token: &IssuedToken) -> Vec<u8> {
     let mut out = Vec::with_capacity(96);
-    out.push(FORMAT);
+    out.push(FORMAT.0);
     out.extend_from_slice(&token.secret.0.to_be_bytes());
     out.extend_from_slice(token.subject.0.as_bytes());
     out.extend_from_slice(&token.epoch.to_be_bytes());
@@ -47,7 +50,7 @@ pub fn write(vault: &dyn Vault, app: &AppId, token: &IssuedToken) -> Result<Stri
     let mac = vault.token_mac(app, token.secret, &bytes)?;
     bytes.extend_from_slice(&mac);
     let mut text = URL_SAFE_NO_PAD.encode(bytes);
-    text.push('@');
+    text.push(FORMAT.1);
     text.push_str(app.as_str());
     Ok(text)
 }
@@ -57,11 +60,14 @@ pub fn write(vault: &dyn Vault, app: &AppId, token: &IssuedToken) -> Result<Stri
 /// # Errors
 /// It is not a token of this service, or its app's secret was retired.
 pub fn read(vault: &dyn Vault, text: &str) -> Result<(AppId, IssuedToken), Error> {
-    let (encoded, app) = text.split_once('@').ok_or(Error::NotOurs)?;
+    let (format, (encoded, app)) = FORMATS
+        .iter()
+        .find_map(|(format, separator)| Some((*format, text.split_once(*separator)?)))
+        .ok_or(Error::NotOurs)?;
     let app: AppId = app.parse().map_err(|_| Error::NotOurs)?;
     let bytes = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| Error::NotOurs)?;
     let (payload, mac) = bytes.split_last_chunk::<32>().ok_or(Error::NotOurs)?;
-    let token = parse(payload).ok_or(Error::NotOurs)?;
+    let token = parse(format, payload).ok_or(Error::NotOurs)?;
     let expected = vault.token_mac(&app, token.secret, payload).map_err(|error| match error {
         privacy::Error::Erased => Error::SecretRetired,
         other => Error::Vault(other),
@@ -70,14 +76,14 @@ pub fn read(vault: &dyn Vault, text: &str) -> Result<(AppId, IssuedToken), Error
     Ok((app, token))
 }
 
-fn parse(payload: &[u8]) -> Option<IssuedToken> {
+fn parse(format: u8, payload: &[u8]) -> Option<IssuedToken> {
     let payload: &[u8; 57] = payload.try_into().ok()?;
     let bytes = |from: usize| payload.get(from..);
     let u32_at = |from| Some(u32::from_be_bytes(*bytes(from)?.first_chunk()?));
     let i64_at = |from| Some(i64::from_be_bytes(*bytes(from)?.first_chunk()?));
     let uuid_at = |from| Some(Uuid::from_bytes(*bytes(from)?.first_chunk()?));
     let time = |ms: i64| DateTime::<Utc>::from_timestamp_millis(ms);
-    if payload[0] != FORMAT {
+    if payload[0] != format {
         return None;
     }
     Some(IssuedToken {
@@ -91,4 +97,39 @@ fn parse(payload: &[u8]) -> Option<IssuedToken> {
             ms => Some(time(ms)?),
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::privacy::key_tree::KeyTree;
+
+    #[test]
+    fn a_token_that_the_first_version_issued_is_valid_in_its_own_form_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = KeyTree::open(dir.path(), &Default::default()).unwrap();
+        let app: AppId = "chat_-app".parse().unwrap();
+        vault.put_secret(&app, SecretId(1), "secret").unwrap();
+        let token = IssuedToken {
+            subject: SubjectRef(Uuid::from_u128(1)),
+            token: TokenId(Uuid::from_u128(2)),
+            secret: SecretId(1),
+            epoch: 3,
+            issued_at: DateTime::UNIX_EPOCH,
+            expires_at: None,
+        };
+        let mut bytes = payload(&token);
+        bytes[0] = 1;
+        bytes.extend(vault.token_mac(&app, token.secret, &bytes).unwrap());
+        let old = format!("{}@{app}", URL_SAFE_NO_PAD.encode(bytes));
+        let new = write(&vault, &app, &token).unwrap();
+        assert!(!new.contains('@'), "{new}");
+        for text in [&old, &new] {
+            assert_eq!(read(&vault, text).unwrap(), (app.clone(), token.clone()));
+        }
+        for changed in [old.replace('@', "."), new.replace('.', "@")] {
+            assert!(matches!(read(&vault, &changed), Err(Error::NotOurs)), "{changed}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn sources(below: &str) -> Vec<PathBuf> {
+pub(crate) fn sources(below: &str) -> Vec<PathBuf> {
     fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
             let path = entry.path();
@@ -97,6 +97,22 @@ fn the_domain_asks_for_no_time_no_chance_and_no_disk() {
         let source = fs::read_to_string(&file).unwrap();
         for forbidden in ["Utc::now", "new_v4", "now_v7", "std::fs", "std::net", "tokio", "async fn", "rand::"] {
             assert!(!source.contains(forbidden), "{} contains {forbidden}", file.display());
+        }
+    }
+}
+
+/// `_ =>` hides what is new: an event, a state or a command that nobody decided about.
+#[test]
+fn no_match_of_the_domain_has_an_arm_for_whatever_else_there_is() {
+    for file in sources("src/domain") {
+        // What callers say is text and JSON: there is always something else.
+        if file.ends_with("values.rs") {
+            continue;
+        }
+        let source = fs::read_to_string(&file).unwrap();
+        for arm in ["_ =>", "_ if ", "(_, _) =>"] {
+            let found = source.lines().find(|line| line.trim_start().starts_with(arm));
+            assert!(found.is_none(), "{} has the arm {found:?}", file.display());
         }
     }
 }

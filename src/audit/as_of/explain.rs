@@ -8,14 +8,16 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
-use rollcall_schemas::ids::{AppId, OperationId, SubjectRef};
+use rollcall_schemas::ids::{AppId, SubjectRef};
 use rollcall_schemas::stream::Stream;
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::tracks::{Input, Track};
+use super::words::Question;
 use super::{Error, Moment, Past, Who};
-use crate::domain::{Command, Context, Refusal, State, World, decide};
+use crate::domain::{self, Context, Found, Refusal, State, World};
+use crate::engine;
 
 /// How a command is, or would have been, decided.
 #[derive(Debug, Clone, Serialize)]
@@ -63,8 +65,8 @@ impl World for Then {
     fn state(&self, stream: &Stream) -> Option<&State> {
         self.states.get(stream)
     }
-    fn friends(&self, subject: SubjectRef) -> usize {
-        self.friends.get(&subject).copied().unwrap_or(0)
+    fn friends(&self, subject: SubjectRef) -> Option<usize> {
+        self.friends.get(&subject).copied()
     }
 }
 
@@ -83,26 +85,30 @@ impl Then {
 /// # Errors
 /// [`Error::UnknownUser`] where a subject is given that the app does not know; a part is unavailable, or an event of one
 /// of the streams cannot be decoded.
-pub async fn explain(past: Past<'_>, app: &AppId, mut command: Command, moment: Moment) -> Result<Explanation, Error> {
-    resolve(past, app, &mut command).await?;
+pub async fn explain(past: Past<'_>, app: &AppId, asked: &Question, moment: Moment) -> Result<Explanation, Error> {
+    let found = resolve(past, app, asked).await?;
+    let command = asked.command.resolve(&found).map_err(engine::Error::from)?;
+    let reads = command.reads(app);
     let mut tracks = Vec::new();
-    for stream in command.streams(app) {
-        tracks.push(Track::of_stream(past, stream, moment.position).await?);
+    for stream in reads.streams() {
+        tracks.push(Track::of_stream(past, stream.clone(), moment.position).await?);
     }
-    for subject in command.tallies() {
-        tracks.push(Track::of_friends(past, subject, moment.position).await?);
+    for subject in reads.tallies() {
+        tracks.push(Track::of_friends(past, *subject, moment.position).await?);
     }
     let mut then = Then { states: HashMap::new(), friends: HashMap::new() };
     for track in &tracks {
         then.put(track.last());
     }
-    let context = Context {
-        now: moment.at,
-        operation: OperationId(String::new()),
-        fresh: vec![Uuid::nil(); command.fresh_ids()],
+    // Nothing is recorded, so that any ids will do.
+    let fresh = (0..command.fresh_ids()).map(|number| Uuid::from_u128(number as u128)).collect();
+    let context = Context { now: moment.at, fresh };
+    let refused = |then: &Then| match domain::decide(app, then, &context, command.as_ref(), &reads) {
+        Ok(_) => Ok(None),
+        Err(domain::Error::Refused(refusal)) => Ok(Some(refusal)),
+        Err(domain::Error::Defect(defect)) => Err(engine::Error::from(defect)),
     };
-    let refused = |then: &Then| decide(app, then, &context, &command).err();
-    let Some(refusal) = refused(&then) else {
+    let Some(refusal) = refused(&then)? else {
         return Ok(Explanation {
             moment,
             allowed: true,
@@ -116,8 +122,8 @@ pub async fn explain(past: Past<'_>, app: &AppId, mut command: Command, moment: 
     for track in &tracks {
         let made_it_so = track.since(|input| {
             then.put(input);
-            refused(&then).as_ref() == Some(&refusal)
-        });
+            matches!(refused(&then), Ok(Some(then)) if then == refusal)
+        })?;
         then.put(track.last());
         // A tally counts events of streams that may be tracks of their own.
         facts.extend(made_it_so.map(|fact| (fact.position, fact)));
@@ -133,25 +139,30 @@ pub async fn explain(past: Past<'_>, app: &AppId, mut command: Command, moment: 
     })
 }
 
-/// Names the subjects of a command. Somebody a command would introduce gets a reference no stream has.
-async fn resolve(past: Past<'_>, app: &AppId, command: &mut Command) -> Result<(), Error> {
-    let introduces = command.introduces();
-    let mut strangers = HashMap::new();
-    for person in command.persons_mut() {
-        if let Some(subject) = person.subject {
-            // Nobody is shown what happens in another app.
-            past.subject(app, &Who::Subject(subject)).await?;
+/// Finds the subjects of a command. Somebody a command would introduce gets a reference no stream has.
+async fn resolve(past: Past<'_>, app: &AppId, asked: &Question) -> Result<Found, Error> {
+    let introduces = asked.command.introduces();
+    let (mut found, mut strangers) = (Found::default(), 0);
+    for user_id in asked.command.user_ids() {
+        if found.contains(user_id) {
             continue;
         }
-        person.subject = match past.subject(app, &Who::UserId(person.user_id.clone())).await {
+        let who = match asked.subjects.get(user_id) {
+            Some(subject) => Who::Subject(*subject),
+            None => Who::UserId(user_id.clone()),
+        };
+        let subject = match past.subject(app, &who).await {
             Ok(subject) => Some(subject),
+            // Nobody is shown what happens in another app.
+            Err(Error::UnknownUser) if matches!(who, Who::Subject(_)) => return Err(Error::UnknownUser),
             Err(Error::UnknownUser) if introduces => {
-                let next = SubjectRef(Uuid::from_u128(strangers.len() as u128 + 1));
-                Some(*strangers.entry(person.user_id.clone()).or_insert(next))
+                strangers += 1;
+                Some(SubjectRef(Uuid::from_u128(strangers)))
             }
             Err(Error::UnknownUser) => None,
             Err(error) => return Err(error),
         };
+        found.insert(user_id.clone(), subject);
     }
-    Ok(())
+    Ok(found)
 }

@@ -11,6 +11,7 @@ use rollcall_projections::store::ReadStore;
 use rollcall_projections::{Projection, audit_trail, deactivated_users, erasure_ledger, user_directory};
 use rollcall_schemas::ids::{AppId, SubjectRef};
 
+use crate::domain::Misplaced;
 use crate::domain::values::{Invalid, UserId};
 use crate::engine::{self, Engine, journal, projector, rebuild};
 use crate::eventlog::{self, EventLog};
@@ -37,7 +38,7 @@ pub use scratch::{AsOf, Parked};
 pub use shown::{Erased, Shown};
 pub use user::{Ban, Other, QuietHours, Status, UserAt, user_at};
 pub use when::{Moment, When, resolve};
-pub use words::{ASKED, NotAsked, command};
+pub use words::{ASKED, NotAsked, Question, command};
 
 /// Why the past was not shown.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +92,12 @@ pub enum Error {
     /// The running service cannot be asked.
     #[error(transparent)]
     Engine(#[from] engine::Error),
+}
+
+impl From<Misplaced> for Error {
+    fn from(misplaced: Misplaced) -> Self {
+        Self::Value(misplaced.to_string())
+    }
 }
 
 /// What the past is read from.

@@ -10,7 +10,7 @@ use rollcall_schemas::{Event, friendship};
 use super::explain::Fact;
 use super::scratch::events_about;
 use super::{Error, Past};
-use crate::domain::State;
+use crate::domain::{Misplaced, State};
 use crate::engine::journal;
 use crate::eventlog::RawEvent;
 
@@ -28,10 +28,10 @@ pub(super) enum Input {
 }
 
 impl Input {
-    fn evolve(&mut self, event: &Event, at: chrono::DateTime<chrono::Utc>) {
+    fn evolve(&mut self, event: &Event, at: chrono::DateTime<chrono::Utc>) -> Result<(), Misplaced> {
         use friendship::Event::{Befriended, Ended};
         match (self, event) {
-            (Self::State(_, state), event) => state.evolve(event, at),
+            (Self::State(_, state), event) => state.evolve(event, at)?,
             (Self::Friends(subject, friends), Event::Friendship(Befriended(e))) => {
                 friends.insert(if e.from == *subject { e.to } else { e.from });
             }
@@ -40,6 +40,7 @@ impl Input {
             }
             (Self::Friends(..), _) => {}
         }
+        Ok(())
     }
 }
 
@@ -102,12 +103,12 @@ impl Track {
             stream: raw.stream.clone(),
             revision: raw.revision,
         };
-        self.last.evolve(&recorded.event, raw.recorded_at);
+        self.last.evolve(&recorded.event, raw.recorded_at)?;
         self.events.push_back((recorded.event, fact));
         if self.events.len() > EVENTS_MAX
             && let Some((event, fact)) = self.events.pop_front()
         {
-            self.first.evolve(&event, fact.at);
+            self.first.evolve(&event, fact.at)?;
             (self.cut, self.least) = (true, 0);
         }
         Ok(())
@@ -132,12 +133,15 @@ impl Track {
     }
 
     /// The event from which on `holds` is true to the end; `None` where it is true from the start.
-    pub(super) fn since(&self, mut holds: impl FnMut(Input) -> bool) -> Option<Fact> {
+    ///
+    /// # Errors
+    /// An event is of another aggregate.
+    pub(super) fn since(&self, mut holds: impl FnMut(Input) -> bool) -> Result<Option<Fact>, Misplaced> {
         let mut input = self.first.clone();
         let mut since = None;
         let mut held = self.least > 0 || holds(input.clone());
         for (index, (event, fact)) in self.events.iter().enumerate() {
-            input.evolve(event, fact.at);
+            input.evolve(event, fact.at)?;
             let holds = index < self.least || holds(input.clone());
             match (held, holds) {
                 (false, true) => since = Some(fact.clone()),
@@ -146,6 +150,6 @@ impl Track {
             }
             held = holds;
         }
-        since
+        Ok(since)
     }
 }

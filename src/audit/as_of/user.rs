@@ -148,7 +148,7 @@ impl Fold {
             let recorded = journal::decode(raw)?;
             self.registered |= raw.name == "user.registered";
             let mut state = State::User(self.state.clone());
-            state.evolve(&recorded.event, recorded.recorded_at);
+            journal::evolve(&mut state, &recorded)?;
             if let State::User(state) = state {
                 self.state = state;
             }

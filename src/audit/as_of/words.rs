@@ -1,15 +1,37 @@
 //! A command in words, as somebody asks why it is refused: `befriend ada bob`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use rollcall_schemas::ids::{FieldName, OperationId};
-use rollcall_schemas::plain::FriendPermission;
+use rollcall_schemas::ids::{FieldName, SubjectRef};
+use rollcall_schemas::plain::{FriendPermission, Scope};
 use serde_json::Value;
 
 use super::Who;
-use crate::domain::erasure::Request;
+use crate::domain::allowlist::{Allow, Disallow};
+use crate::domain::ban::{Ban, Lift};
+use crate::domain::blocklist::{Block, Unblock};
+use crate::domain::erasure::{Erase, Request};
+use crate::domain::friendship::{Befriend, ClearFriends, Describe, Unfriend};
+use crate::domain::user::{Change, Reactivate, Register};
 use crate::domain::values::{BanMinutes, Invalid, Name, Remark, UserId};
-use crate::domain::{Command, Person, ban, user};
+use crate::domain::{DynCommand, remarks, token};
+
+/// A command that is asked about.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The command.
+    pub(super) command: Arc<dyn DynCommand>,
+    /// Who is named by reference: a forgotten person has no userId any more, so that the reference stands for it in the
+    /// command.
+    pub(super) subjects: HashMap<UserId, SubjectRef>,
+}
+
+impl From<Arc<dyn DynCommand>> for Question {
+    fn from(command: Arc<dyn DynCommand>) -> Self {
+        Self { command, subjects: HashMap::new() }
+    }
+}
 
 /// Every command that can be asked about, with what follows it.
 pub const ASKED: &str = "register, issue-token, rename, tag, mute, permit-friends, deactivate, forget, reactivate, \
@@ -38,63 +60,71 @@ impl From<Invalid> for NotAsked {
 ///
 /// # Errors
 /// The words are no command.
-pub fn command(words: &[&str]) -> Result<Command, NotAsked> {
-    match words {
-        [verb, who] => of_one(verb, person(who)?),
+pub fn command(words: &[&str]) -> Result<Question, NotAsked> {
+    let mut subjects = HashMap::new();
+    let mut user_id = |word: &str| user_id(word, &mut subjects);
+    let command = match words {
+        [verb, who] => of_one(verb, user_id(who)?)?,
         ["set-profile", who, field] => {
             let changes = BTreeMap::from([(FieldName((*field).to_owned()), Some(Value::Null))]);
-            Ok(Command::User(vec![person(who)?], user::Command::SetProfile(changes)))
+            Arc::new(Change::SetProfile(changes).of(vec![user_id(who)?]))
         }
-        [verb, who, other] => of_two(verb, person(who)?, person(other)?),
-        _ => Err(NotAsked::Words),
-    }
+        [verb, who, other] => of_two(verb, user_id(who)?, user_id(other)?)?,
+        _ => return Err(NotAsked::Words),
+    };
+    Ok(Question { command, subjects })
 }
 
-fn of_one(verb: &str, who: Person) -> Result<Command, NotAsked> {
-    let change = |who, command| Ok(Command::User(vec![who], command));
-    match verb {
+fn of_one(verb: &str, user_id: UserId) -> Result<Arc<dyn DynCommand>, NotAsked> {
+    let who = vec![user_id.clone()];
+    let changed = |change: Change| Arc::new(change.of(vec![user_id.clone()])) as Arc<dyn DynCommand>;
+    let erased = |scope| Arc::new(Erase { who: who.clone(), scope, request: Request::default() });
+    Ok(match verb {
         // The platform issues a token by registering, be it again.
-        "register" | "issue-token" => Ok(Command::Register(who, Name::parse("-")?, None)),
-        "rename" => change(who, user::Command::Modify(Some(Name::parse("-")?), None)),
-        "tag" => change(who, user::Command::Tag(vec![])),
-        "mute" => change(who, user::Command::MuteDirectMessages(true)),
-        "permit-friends" => change(who, user::Command::PermitFriends(FriendPermission::Anyone)),
-        "clean-profile" => change(who, user::Command::CleanProfile),
-        "reactivate" => change(who, user::Command::Reactivate(OperationId(String::new()))),
-        "place-hold" => change(who, user::Command::PlaceHold(None)),
-        "release-hold" => change(who, user::Command::ReleaseHold),
-        "deactivate" => Ok(Command::Deactivate(vec![who], Request::default())),
-        "forget" => Ok(Command::Forget(vec![who], Request::default())),
-        "ban" => Ok(Command::Ban(vec![who], ban::Command::Ban(BanMinutes::new(1)?, None))),
-        "unban" => Ok(Command::Ban(vec![who], ban::Command::Lift)),
-        "clear-friends" => Ok(Command::ClearFriends(who, vec![])),
-        "invalidate-tokens" => Ok(Command::InvalidateTokens(vec![who], chrono::DateTime::UNIX_EPOCH)),
-        _ => Err(NotAsked::Words),
-    }
-}
-
-fn of_two(verb: &str, who: Person, other: Person) -> Result<Command, NotAsked> {
-    let befriend = |who, target, direct| Ok(Command::Befriend { who, target, direct, text: None });
-    match verb {
-        "befriend" => befriend(who, other, false),
-        "befriend-directly" => befriend(who, other, true),
-        "unfriend" => Ok(Command::Unfriend(who, vec![other])),
-        "describe" => Ok(Command::DescribeFriend(who, other, Some(None), BTreeMap::new())),
-        "remark" => Ok(Command::Remark(who, vec![(other, Remark::parse("-")?)])),
-        "block" => Ok(Command::Block(who, vec![other])),
-        "unblock" => Ok(Command::Unblock(who, vec![other])),
-        "allow" => Ok(Command::Allow(who, vec![other])),
-        "disallow" => Ok(Command::Disallow(who, vec![other])),
-        _ => Err(NotAsked::Words),
-    }
-}
-
-fn person(word: &str) -> Result<Person, NotAsked> {
-    Ok(match word.parse()? {
-        Who::UserId(user_id) => user_id.into(),
-        // A forgotten person has no userId any more; the reference stands for it.
-        Who::Subject(subject) => {
-            Person { user_id: UserId::parse("userId", &subject.to_string())?, subject: Some(subject) }
-        }
+        "register" | "issue-token" => Arc::new(Register { who: user_id, name: Name::parse("-")?, portrait: None }),
+        "rename" => changed(Change::Modify(Some(Name::parse("-")?), None)),
+        "tag" => changed(Change::Tag(vec![])),
+        "mute" => changed(Change::MuteDirectMessages(true)),
+        "permit-friends" => changed(Change::PermitFriends(FriendPermission::Anyone)),
+        "clean-profile" => changed(Change::CleanProfile),
+        "reactivate" => Arc::new(Reactivate { who }),
+        "place-hold" => changed(Change::PlaceHold(None)),
+        "release-hold" => changed(Change::ReleaseHold),
+        "deactivate" => erased(Scope::Deactivate),
+        "forget" => erased(Scope::Forget),
+        "ban" => Arc::new(Ban { who, minutes: BanMinutes::new(1)?, reason: None }),
+        "unban" => Arc::new(Lift { who }),
+        "clear-friends" => Arc::new(ClearFriends { who: user_id }),
+        "invalidate-tokens" => Arc::new(token::Invalidate { who, before: chrono::DateTime::UNIX_EPOCH }),
+        _ => return Err(NotAsked::Words),
     })
+}
+
+fn of_two(verb: &str, who: UserId, other: UserId) -> Result<Arc<dyn DynCommand>, NotAsked> {
+    let befriended =
+        |who, target, direct| Arc::new(Befriend { who, target, direct, text: None }) as Arc<dyn DynCommand>;
+    let targets = vec![other.clone()];
+    Ok(match verb {
+        "befriend" => befriended(who, other, false),
+        "befriend-directly" => befriended(who, other, true),
+        "unfriend" => Arc::new(Unfriend { who, targets }),
+        "describe" => Arc::new(Describe { owner: who, about: other, remark: Some(None), changes: BTreeMap::new() }),
+        "remark" => Arc::new(remarks::Remark { owner: who, remarks: vec![(other, Remark::parse("-")?)] }),
+        "block" => Arc::new(Block { owner: who, targets }),
+        "unblock" => Arc::new(Unblock { owner: who, targets }),
+        "allow" => Arc::new(Allow { owner: who, targets }),
+        "disallow" => Arc::new(Disallow { owner: who, targets }),
+        _ => return Err(NotAsked::Words),
+    })
+}
+
+fn user_id(word: &str, subjects: &mut HashMap<UserId, SubjectRef>) -> Result<UserId, NotAsked> {
+    match word.parse()? {
+        Who::UserId(user_id) => Ok(user_id),
+        Who::Subject(subject) => {
+            let user_id = UserId::parse("userId", &subject.to_string())?;
+            subjects.insert(user_id.clone(), subject);
+            Ok(user_id)
+        }
+    }
 }

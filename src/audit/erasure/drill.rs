@@ -2,12 +2,12 @@
 //! proven and reported like any other, and counted apart from them.
 
 use rollcall_schemas::ids::OperationId;
-use rollcall_schemas::plain::Requester;
+use rollcall_schemas::plain::{Requester, Scope};
 use uuid::Uuid;
 
-use crate::domain::erasure::Request;
+use crate::domain::erasure::{Erase, Request};
+use crate::domain::user::Register;
 use crate::domain::values::{Invalid, Name, Portrait, UserId};
-use crate::domain::{Command, Person, Reply};
 use crate::engine::{self, Caller, Engine};
 
 /// Why there is no drill.
@@ -30,14 +30,10 @@ pub async fn begin(engine: &Engine, caller: &Caller) -> Result<(OperationId, u64
     let caller = Caller { idempotency: None, ..caller.clone() };
     let unique = Uuid::new_v4().simple();
     let user_id = UserId::parse("userId", &format!("drill-{unique}"))?;
-    let person = || Person::from(user_id.clone());
-    let portrait = Portrait::parse(&format!("https://drill.invalid/{unique}"))?;
-    let register = Command::Register(person(), Name::parse(&format!("Drill {unique}"))?, Some(portrait));
-    engine.execute(&caller, register).await?;
+    let portrait = Some(Portrait::parse(&format!("https://drill.invalid/{unique}"))?);
+    let name = Name::parse(&format!("Drill {unique}"))?;
+    engine.execute(&caller, Register { who: user_id.clone(), name, portrait }).await?;
     let request = Request { requester: Requester::Drill, ..Request::default() };
-    let done = engine.execute(&caller, Command::Forget(vec![person()], request)).await?;
-    match done.reply {
-        Reply::Operation(operation) => Ok((operation, done.position)),
-        _ => Err(engine::Error::Unavailable("an erasure has no operation".into()).into()),
-    }
+    let done = engine.execute(&caller, Erase { who: vec![user_id], scope: Scope::Forget, request }).await?;
+    Ok((done.reply, done.position))
 }

@@ -19,9 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::report::issue::{self, Issued, issue};
 use super::tree::{self, Keeper};
 use crate::crash_point;
-use crate::domain::Command;
-use crate::domain::command::ErasureStep;
-use crate::domain::erasure::Step;
+use crate::domain::erasure::{Advance, Step};
 use crate::engine::{self, Caller, Engine, journal};
 use crate::privacy::{self, Destruction, KeysToDestroy};
 
@@ -181,8 +179,8 @@ pub fn classes(scope: Scope) -> &'static [Class] {
 
 async fn record(engine: &Engine, erasure: &Erasure, step: Step, friends: Vec<SubjectRef>) -> Result<(), Error> {
     let caller = Caller::internal(erasure.app.clone(), Actor::System);
-    let step = ErasureStep { erasure: erasure.erasure, subject: erasure.subject, step, friends };
-    engine.execute(&caller, Command::Erasure(step)).await?;
+    let step = Advance { erasure: erasure.erasure, subject: erasure.subject, step, friends };
+    engine.execute(&caller, step).await?;
     Ok(())
 }
 

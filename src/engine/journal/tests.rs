@@ -13,7 +13,7 @@ use rollcall_schemas::{Event, blocklist, friendship, user};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{decode, detach, encode};
+use super::{ReadError, decode, detach, encode};
 use crate::eventlog::{NewEvent, RawEvent};
 use crate::privacy::{KeysToDestroy, Vault, key_tree::KeyTree};
 
@@ -256,5 +256,16 @@ fn an_event_about_somebody_whose_keys_are_gone_is_not_recorded() {
         let event: user::Event = user::Tagged { subject: gone, tags: Some(Personal::Present(vec!["a".into()])) }.into();
         let stream = Stream::User(gone).to_string();
         assert!(encode(&given.vault, &stream, &metadata(), at(), event.into()).is_err());
+    });
+}
+
+#[test]
+fn an_event_in_a_stream_of_another_aggregate_is_corruption() {
+    GIVEN.with(|given| {
+        let (_, event) = event(given, &Draft::Blocked);
+        let stream = Stream::User(given.ada);
+        let new = encode(&given.vault, &stream.to_string(), &metadata(), at(), event).unwrap();
+        let refused = decode(&raw(&stream, new)).unwrap_err();
+        assert!(matches!(refused, ReadError::Misplaced { position: 7, revision: 3, .. }), "{refused}");
     });
 }

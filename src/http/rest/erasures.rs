@@ -16,9 +16,9 @@ use crate::audit::erasure::drill;
 use crate::audit::report::issue::{self, Issued, retained};
 use crate::audit::report::{Retained, pages};
 use crate::audit::{data_map, erasure};
-use crate::domain::erasure::Request;
+use crate::domain::erasure::{Cancel, Erase, Request};
 use crate::domain::values::{Invalid, Reason, UserId};
-use crate::domain::{Command, Refusal, Reply, user};
+use crate::domain::{Refusal, user};
 
 const DSSE: &str = "application/vnd.dsse.envelope.v1+json";
 const HTML: &str = "text/html; charset=utf-8";
@@ -154,14 +154,9 @@ pub(super) async fn request(call: &Call<'_>) -> Result<Answer, Problem> {
         commitment: Some(commitment),
         due_at: asked.due_at,
     };
-    let who = vec![id.clone().into()];
-    let command = match asked.scope {
-        Scope::Deactivate => Command::Deactivate(who, request),
-        Scope::Forget => Command::Forget(who, request),
-    };
+    let command = Erase { who: vec![id.clone()], scope: asked.scope, request };
     let done = call.engine.execute(&caller, command).await?;
-    let Reply::Operation(operation) = done.reply else { return Err(Problem::Unwritable) };
-    let (row, is_new) = match of_operation(call, &operation).await? {
+    let (row, is_new) = match of_operation(call, &done.reply).await? {
         // An answer that was kept from an earlier call has no position; its salt was told then.
         Some(row) => (row, done.position > 0),
         None => (newest_of(call, &id).await?, false),
@@ -211,7 +206,7 @@ pub(super) async fn show(call: &Call<'_>) -> Result<Answer, Problem> {
 /// `POST /erasures/{id}/cancel`.
 pub(super) async fn cancel(call: &Call<'_>) -> Result<Answer, Problem> {
     let row = named(call).await?;
-    let done = call.engine.execute(&call.caller, Command::cancel_erasure(row.erasure)).await?;
+    let done = call.engine.execute(&call.caller, Cancel { erasure: row.erasure }).await?;
     Answer::command(StatusCode::OK, &Resource::from(named(call).await?), done.position)
 }
 
@@ -297,16 +292,16 @@ pub(super) async fn hold(call: &Call<'_>) -> Result<Answer, Problem> {
     let asked = if call.body.is_empty() { Hold { reason: None } } else { call.json()? };
     let reason = asked.reason.as_deref().map(Reason::parse).transpose();
     let reason = reason.map_err(|invalid| Problem::Invalid("#/reason", invalid))?;
-    change(call, user::Command::PlaceHold(reason)).await
+    change(call, user::Change::PlaceHold(reason)).await
 }
 
 /// `DELETE /users/{id}/legal-hold`. 204.
 pub(super) async fn release(call: &Call<'_>) -> Result<Answer, Problem> {
-    change(call, user::Command::ReleaseHold).await
+    change(call, user::Change::ReleaseHold).await
 }
 
-async fn change(call: &Call<'_>, command: user::Command) -> Result<Answer, Problem> {
-    let command = Command::User(vec![user_id(call.parameter(0))?.into()], command);
+async fn change(call: &Call<'_>, change: user::Change) -> Result<Answer, Problem> {
+    let command = change.of(vec![user_id(call.parameter(0))?]);
     let done = call.engine.execute(&call.caller, command).await?;
     Ok(Answer::done(done.position))
 }

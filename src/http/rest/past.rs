@@ -142,5 +142,5 @@ pub(super) async fn explain(call: &Call<'_>) -> Result<Answer, Problem> {
         Some(text) => past.resolve(When::from_str(text).map_err(malformed)?).await?,
         None => past.newest().await?,
     };
-    Answer::query(&as_of::explain(past, &call.app.id, command, at).await?)
+    Answer::query(&as_of::explain(past, &call.app.id, &command, at).await?)
 }

@@ -160,6 +160,7 @@ fn kind(problem: &Problem) -> (StatusCode, &'static str) {
             engine::Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             engine::Error::Braked { .. } => (StatusCode::TOO_MANY_REQUESTS, "erasures-braked"),
             engine::Error::KeyInUse => (StatusCode::CONFLICT, "idempotency-key-in-use"),
+            engine::Error::Defect(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             engine::Error::KeyMismatch => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-mismatch"),
         },
         Problem::Unwritable => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
@@ -218,8 +219,8 @@ fn detail(problem: &Problem) -> Cow<'static, str> {
                 .into()
         }
         Problem::Engine(engine::Error::Unavailable(_)) => "the service cannot answer at the moment; try again".into(),
+        Problem::Engine(engine::Error::Defect(_)) | Problem::Unwritable => "internal error".into(),
         Problem::Engine(error) => error.to_string().into(),
-        Problem::Unwritable => "internal error".into(),
     }
 }
 

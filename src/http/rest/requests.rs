@@ -3,7 +3,7 @@
 use actix_web::http::StatusCode;
 use chrono::{DateTime, Utc};
 use rollcall_projections::data_requests::{self, DataRequest, DueCursor};
-use rollcall_schemas::ids::{DataRequestId, SubjectRef};
+use rollcall_schemas::ids::DataRequestId;
 use rollcall_schemas::plain::DataRequestKind;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 use super::problem::{Answer, Problem};
 use super::{Call, paging};
-use crate::domain::data_request::Change;
+use crate::domain::Refusal;
+use crate::domain::data_request::{Change, ChangeRequest, Receive};
 use crate::domain::values::{Invalid, Reason, UserId};
-use crate::domain::{Command, Refusal, Reply};
 
 /// What somebody asks.
 #[derive(Deserialize, ToSchema)]
@@ -73,9 +73,9 @@ fn named(call: &Call<'_>) -> Result<DataRequestId, Problem> {
 pub(super) async fn receive(call: &Call<'_>) -> Result<Answer, Problem> {
     let asked: DataRequestBody = call.json()?;
     let id = UserId::parse("user_id", &asked.user_id).map_err(|invalid| Problem::Invalid("#/user_id", invalid))?;
-    let command = Command::ReceiveDataRequest(id.into(), asked.kind, asked.due_at);
+    let command = Receive { who: id, kind: asked.kind, due_at: asked.due_at };
     let done = call.engine.execute(&call.caller, command).await?;
-    let Reply::DataRequest(request) = done.reply else { return Err(Problem::Unwritable) };
+    let request = done.reply;
     let location = format!("/api/v1/compliance/requests/{}", request.0);
     Ok(Answer::command(StatusCode::CREATED, &one(call, request).await?, done.position)?.at(location))
 }
@@ -150,8 +150,6 @@ pub(super) async fn refuse(call: &Call<'_>) -> Result<Answer, Problem> {
 
 async fn change(call: &Call<'_>, change: Change) -> Result<Answer, Problem> {
     let request = named(call)?;
-    // Whose it is, the engine looks up.
-    let subject = SubjectRef(Uuid::nil());
-    let done = call.engine.execute(&call.caller, Command::ChangeDataRequest { request, subject, change }).await?;
+    let done = call.engine.execute(&call.caller, ChangeRequest { request, change }).await?;
     Answer::command(StatusCode::OK, &one(call, request).await?, done.position)
 }

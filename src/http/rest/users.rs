@@ -4,15 +4,17 @@ use actix_web::http::StatusCode;
 use chrono::{DateTime, SecondsFormat, Utc};
 use rollcall_projections::{Order, user_directory};
 use rollcall_schemas::ids::{OperationId, SubjectRef};
+use rollcall_schemas::plain::Scope;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Call;
 use super::paging::PageQuery;
 use super::problem::{Answer, Problem};
-use crate::domain::erasure::Request;
+use crate::domain::Refusal;
+use crate::domain::erasure::{Erase, Request};
+use crate::domain::user::Register;
 use crate::domain::values::{Name, Portrait, UserId};
-use crate::domain::{Command, Refusal, Reply};
 use crate::engine::reads::fields_of;
 
 /// Who is registered.
@@ -48,11 +50,9 @@ pub(super) async fn register(call: &Call<'_>) -> Result<Answer, Problem> {
     let name = Name::parse(&asked.name).map_err(|invalid| Problem::Invalid("#/name", invalid))?;
     let portrait = asked.portrait_uri.as_deref().map(Portrait::parse).transpose();
     let portrait = portrait.map_err(|invalid| Problem::Invalid("#/portrait_uri", invalid))?;
-    let known = directory_entry(call, &id).await?.is_some_and(|user| user.is_active());
-    let command = Command::Register(id.clone().into(), name, portrait);
-    let done = call.engine.execute(&call.caller, command).await?;
-    let token = done.token.ok_or(Problem::Unwritable)?;
-    let status = if known { StatusCode::OK } else { StatusCode::CREATED };
+    let done = call.engine.execute(&call.caller, Register { who: id.clone(), name, portrait }).await?;
+    let token = call.engine.token_text(&call.app.id, &done.reply.token)?;
+    let status = if done.reply.is_new { StatusCode::CREATED } else { StatusCode::OK };
     Answer::command(status, &Registered { id: id.as_str().to_owned(), token }, done.position)
 }
 
@@ -107,16 +107,10 @@ pub(super) struct Deactivation {
 
 /// `POST /users/{id}/deactivation`: fence a user and erase its data. 202: the erasure goes on.
 pub(super) async fn deactivate(call: &Call<'_>) -> Result<Answer, Problem> {
-    let who = vec![user_id(call.parameter(0))?.into()];
-    let done = call.engine.execute(&call.caller, Command::Deactivate(who, Request::default())).await?;
-    match done.reply {
-        Reply::Operation(operation) => {
-            Answer::command(StatusCode::ACCEPTED, &Deactivation { operation }, done.position)
-        }
-        Reply::Done | Reply::Token(_) | Reply::Friends | Reply::Waiting | Reply::DataRequest(_) => {
-            Err(Problem::Unwritable)
-        }
-    }
+    let who = vec![user_id(call.parameter(0))?];
+    let command = Erase { who, scope: Scope::Deactivate, request: Request::default() };
+    let done = call.engine.execute(&call.caller, command).await?;
+    Answer::command(StatusCode::ACCEPTED, &Deactivation { operation: done.reply }, done.position)
 }
 
 /// One page of users.

@@ -52,8 +52,6 @@ pub(super) enum Fault {
     Engine(engine::Error),
     /// The answer could not be written.
     Unwritable(serde_json::Error),
-    /// The engine did not answer what belongs to the command.
-    Mismatched,
 }
 
 impl From<Invalid> for Fault {
@@ -120,8 +118,9 @@ fn codes(fault: &Fault, family: Family) -> (StatusCode, u16) {
             engine::Error::Braked { .. } => (StatusCode::TOO_MANY_REQUESTS, 1008),
             engine::Error::KeyInUse => (StatusCode::CONFLICT, 1000),
             engine::Error::KeyMismatch => (StatusCode::UNPROCESSABLE_ENTITY, 1000),
+            engine::Error::Defect(_) => (StatusCode::INTERNAL_SERVER_ERROR, 1000),
         },
-        Fault::Unwritable(_) | Fault::Mismatched => (StatusCode::INTERNAL_SERVER_ERROR, 1000),
+        Fault::Unwritable(_) => (StatusCode::INTERNAL_SERVER_ERROR, 1000),
     }
 }
 
@@ -191,7 +190,7 @@ fn text(fault: &Fault) -> Cow<'static, str> {
         Fault::Engine(error @ engine::Error::Braked { .. }) => error.to_string().into(),
         Fault::Engine(engine::Error::KeyInUse) => "the same call is still running".into(),
         Fault::Engine(engine::Error::KeyMismatch) => "the idempotency key was used for another call".into(),
-        Fault::Unwritable(_) | Fault::Mismatched => "internal error".into(),
+        Fault::Engine(engine::Error::Defect(_)) | Fault::Unwritable(_) => "internal error".into(),
     }
 }
 
@@ -241,7 +240,6 @@ fn failed(request: &HttpRequest, path: &str, fault: &Fault) -> HttpResponse {
             tracing::warn!(route, %error, "a call failed")
         }
         Fault::Unwritable(error) => tracing::error!(route, %error, "an answer could not be written"),
-        Fault::Mismatched => tracing::error!(route, "a command was answered with what belongs to another"),
         _ => tracing::debug!(route, code, "a call was refused"),
     }
     let mut response = HttpResponse::build(status);

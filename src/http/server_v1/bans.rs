@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::answer::{Answer, Fault, OK};
 use super::{Call, convert};
+use crate::domain::ban::{Ban, Lift};
 use crate::domain::values::BanMinutes;
-use crate::domain::{Command, ban};
 
 /// Bans one answer holds at most.
 const BANS_MAX: i64 = 1_000;
@@ -16,13 +16,13 @@ pub(super) async fn ban(call: &Call<'_>) -> Result<Answer, Fault> {
     let form = call.form()?;
     let who = form.user_ids("userId", 20)?;
     let minutes = BanMinutes::new(form.required_number("minute", i64::MIN, i64::MAX)?)?;
-    call.done(Command::Ban(convert::persons(who), ban::Command::Ban(minutes, None))).await
+    call.done(Ban { who, minutes, reason: None }).await
 }
 
 /// `unblock`: lift the bans of users; who is not banned stays so.
 pub(super) async fn lift_ban(call: &Call<'_>) -> Result<Answer, Fault> {
     let who = call.form()?.user_ids("userId", 20)?;
-    call.done(Command::Ban(convert::persons(who), ban::Command::Lift)).await
+    call.done(Lift { who }).await
 }
 
 #[derive(Serialize)]

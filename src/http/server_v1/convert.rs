@@ -11,7 +11,6 @@ use serde::Serialize;
 use super::Call;
 use super::answer::Fault;
 use super::form::Form;
-use crate::domain::Person;
 use crate::domain::values::{Invalid, Problem, UserId};
 
 /// The answer that names an operation.
@@ -27,11 +26,6 @@ pub(super) struct Operation {
 pub(super) struct Users {
     pub(super) code: u16,
     pub(super) users: Vec<String>,
-}
-
-/// The users a command is about.
-pub(super) fn persons(ids: Vec<UserId>) -> Vec<Person> {
-    ids.into_iter().map(Person::from).collect()
 }
 
 /// A time as the platform writes it, in UTC.

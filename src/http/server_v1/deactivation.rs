@@ -1,25 +1,23 @@
 //! Deactivate, list the deactivated, reactivate.
 
 use rollcall_projections::deactivated_users;
-use rollcall_schemas::ids::OperationId;
+use rollcall_schemas::plain::Scope;
 
 use super::answer::{Answer, Fault, OK};
 use super::{Call, convert};
-use crate::domain::erasure::Request;
-use crate::domain::{Command, user};
+use crate::domain::erasure::{Erase, Request};
+use crate::domain::user;
 
 /// `deactivate`: fence users and erase their data. One user that does not exist refuses the whole call.
 pub(super) async fn deactivate(call: &Call<'_>) -> Result<Answer, Fault> {
     let who = call.form()?.user_ids("userId", 100)?;
-    call.operation(Command::Deactivate(convert::persons(who), Request::default())).await
+    call.operation(Erase { who, scope: Scope::Deactivate, request: Request::default() }).await
 }
 
 /// `reactivate`: lift the fence; nothing that was erased comes back.
 pub(super) async fn reactivate(call: &Call<'_>) -> Result<Answer, Fault> {
     let who = call.form()?.user_ids("userId", 100)?;
-    // The engine names the operation.
-    let unnamed = OperationId(String::new());
-    call.operation(Command::User(convert::persons(who), user::Command::Reactivate(unnamed))).await
+    call.operation(user::Reactivate { who }).await
 }
 
 /// `deactivate/query`: a page of the deactivated users.

@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use super::answer::{Answer, Fault, OK};
 use super::{Call, convert};
+use crate::domain::friendship::{Befriend, ClearFriends, Describe, Unfriend};
+use crate::domain::user;
 use crate::domain::values::{ProfileChanges, Remark, RequestText, extension_fields};
-use crate::domain::{Command, user};
 use crate::engine::reads::fields_of;
 
 /// Users one call may name.
@@ -16,44 +17,43 @@ const TARGETS_MAX: usize = 100;
 /// `friend/add`: make a user the friend of another; `optType` 1, the default, as the other permits, 2 directly.
 pub(super) async fn befriend(call: &Call<'_>) -> Result<Answer, Fault> {
     let form = call.form()?;
-    let who = form.user_id("userId")?.into();
-    let target = form.user_id("targetId")?.into();
+    let who = form.user_id("userId")?;
+    let target = form.user_id("targetId")?;
     let direct = form.number("optType", 1, 2)? == Some(2);
     let text = form.text("extra").map(RequestText::parse).transpose()?;
-    call.done(Command::Befriend { who, target, direct, text }).await
+    call.done(Befriend { who, target, direct, text }).await
 }
 
 /// `friend/delete`: end friendships; who is no friend stays so.
 pub(super) async fn unfriend(call: &Call<'_>) -> Result<Answer, Fault> {
     let form = call.form()?;
-    let who = form.user_id("userId")?.into();
+    let who = form.user_id("userId")?;
     let targets = form.user_ids("targetIds", TARGETS_MAX)?;
-    call.done(Command::Unfriend(who, convert::persons(targets))).await
+    call.done(Unfriend { who, targets }).await
 }
 
 /// `friend/clean`: end all friendships of a user.
 pub(super) async fn clear_friends(call: &Call<'_>) -> Result<Answer, Fault> {
-    let who = call.form()?.user_id("userId")?.into();
-    // The engine fills in with whom.
-    call.done(Command::ClearFriends(who, vec![])).await
+    let who = call.form()?.user_id("userId")?;
+    call.done(ClearFriends { who }).await
 }
 
 /// `friend/profile/set`: describe a friend for oneself; an empty `remarkName` takes the remark away.
 pub(super) async fn describe_friend(call: &Call<'_>) -> Result<Answer, Fault> {
     const FIELDS_MAX: usize = 10;
     let form = call.form()?;
-    let who = form.user_id("userId")?.into();
-    let target = form.user_id("targetId")?.into();
+    let owner = form.user_id("userId")?;
+    let about = form.user_id("targetId")?;
     let remark = match form.given("remarkName") {
         None => None,
         Some("") => Some(None),
         Some(remark) => Some(Some(Remark::parse(remark)?)),
     };
-    let fields = match convert::object(&form, "friendExtProfile")? {
+    let changes = match convert::object(&form, "friendExtProfile")? {
         Some(object) => extension_fields("friendExtProfile", &object, FIELDS_MAX)?,
         None => ProfileChanges::new(),
     };
-    call.done(Command::DescribeFriend(who, target, remark, fields)).await
+    call.done(Describe { owner, about, remark, changes }).await
 }
 
 #[derive(Serialize)]
@@ -179,7 +179,7 @@ pub(super) async fn permit_friends(call: &Call<'_>) -> Result<Answer, Fault> {
     let form = call.form()?;
     let who = form.user_ids("userIds", TARGETS_MAX)?;
     let permission = convert::permission(&form)?;
-    call.done(Command::User(convert::persons(who), user::Command::PermitFriends(permission))).await
+    call.done(user::Change::PermitFriends(permission).of(who)).await
 }
 
 #[derive(Serialize)]

@@ -8,37 +8,37 @@ use super::answer::{Answer, Fault, OK};
 use super::form::Form;
 use super::{Call, convert};
 use crate::domain::values::{Invalid, UserId};
-use crate::domain::{Command, Person};
+use crate::domain::{allowlist, blocklist};
 
 /// Users one call may add to a list or take from it.
 const TARGETS_MAX: usize = 20;
 
-fn owner_and_targets(form: &Form<'_>, targets: &'static str) -> Result<(Person, Vec<Person>), Invalid> {
-    Ok((form.user_id("userId")?.into(), convert::persons(form.user_ids(targets, TARGETS_MAX)?)))
+fn owner_and_targets(form: &Form<'_>, targets: &'static str) -> Result<(UserId, Vec<UserId>), Invalid> {
+    Ok((form.user_id("userId")?, form.user_ids(targets, TARGETS_MAX)?))
 }
 
 /// `blacklist/add`: block users.
 pub(super) async fn block(call: &Call<'_>) -> Result<Answer, Fault> {
     let (owner, targets) = owner_and_targets(&call.form()?, "blackUserId")?;
-    call.done(Command::Block(owner, targets)).await
+    call.done(blocklist::Block { owner, targets }).await
 }
 
 /// `blacklist/remove`: block users no more.
 pub(super) async fn unblock(call: &Call<'_>) -> Result<Answer, Fault> {
     let (owner, targets) = owner_and_targets(&call.form()?, "blackUserId")?;
-    call.done(Command::Unblock(owner, targets)).await
+    call.done(blocklist::Unblock { owner, targets }).await
 }
 
 /// `whitelist/add`: allow users.
 pub(super) async fn allow(call: &Call<'_>) -> Result<Answer, Fault> {
     let (owner, targets) = owner_and_targets(&call.form()?, "whiteUserId")?;
-    call.done(Command::Allow(owner, targets)).await
+    call.done(allowlist::Allow { owner, targets }).await
 }
 
 /// `whitelist/remove`: allow users no more.
 pub(super) async fn disallow(call: &Call<'_>) -> Result<Answer, Fault> {
     let (owner, targets) = owner_and_targets(&call.form()?, "whiteUserId")?;
-    call.done(Command::Disallow(owner, targets)).await
+    call.done(allowlist::Disallow { owner, targets }).await
 }
 
 #[derive(Serialize)]
@@ -110,8 +110,8 @@ pub(super) async fn query_allowlist(call: &Call<'_>) -> Result<Answer, Fault> {
 pub(super) async fn set_allowlist(call: &Call<'_>) -> Result<Answer, Fault> {
     let form = call.form()?;
     let who = form.user_ids("userId", TARGETS_MAX)?;
-    let in_force = convert::flag(&form, "whiteSetting")?;
-    call.done(Command::SetAllowlist(convert::persons(who), in_force)).await
+    let enabled = convert::flag(&form, "whiteSetting")?;
+    call.done(allowlist::SetAllowlist { who, enabled }).await
 }
 
 #[derive(Serialize)]

@@ -8,10 +8,10 @@ use actix_web::http::header::HeaderMap;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use rollcall_schemas::envelope::Actor;
-use rollcall_schemas::ids::SecretId;
+use rollcall_schemas::ids::{OperationId, SecretId};
 
 use super::{Service, exchange};
-use crate::domain::{Command, Reply};
+use crate::domain::{Command, Decide, ReplyOf};
 use crate::engine::reads::Read;
 use crate::engine::{App, Caller, Done, Engine};
 
@@ -130,7 +130,7 @@ impl Call<'_> {
         }
     }
 
-    async fn execute(&self, command: Command) -> Result<Done, Fault> {
+    async fn execute<C: Command>(&self, command: C) -> Result<Done<ReplyOf<C>>, Fault> {
         Ok(self.engine.execute(&self.caller(), command).await?)
     }
 
@@ -140,18 +140,15 @@ impl Call<'_> {
     }
 
     /// Executes a command whose caller is told that it is done, nothing else.
-    async fn done(&self, command: Command) -> Result<Answer, Fault> {
-        self.execute(command).await.map(|_| Answer::DONE)
+    async fn done(&self, command: impl Command) -> Result<Answer, Fault> {
+        self.engine.execute_any(&self.caller(), &command).await?;
+        Ok(Answer::DONE)
     }
 
     /// Executes a command whose caller is told how the operation is called.
-    async fn operation(&self, command: Command) -> Result<Answer, Fault> {
-        match self.execute(command).await?.reply {
-            Reply::Operation(operation) => Answer::of(&convert::Operation { code: answer::OK, operation }),
-            Reply::Done | Reply::Token(_) | Reply::Friends | Reply::Waiting | Reply::DataRequest(_) => {
-                Err(Fault::Mismatched)
-            }
-        }
+    async fn operation<C: Command<Resolved: Decide<Reply = OperationId>>>(&self, command: C) -> Result<Answer, Fault> {
+        let operation = self.execute(command).await?.reply;
+        Answer::of(&convert::Operation { code: answer::OK, operation })
     }
 
     /// Waits until a query sees every command of the app that was answered before it.

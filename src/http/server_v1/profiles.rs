@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::answer::{Answer, Fault, OK};
 use super::{Call, convert};
+use crate::domain::user;
 use crate::domain::values::{Invalid, extension_fields, profile_fields};
-use crate::domain::{Command, user};
 use crate::engine::reads::{Read, fields_of};
 
 /// `profile/set`: set or clear fields of a hosted profile; fields that are not named stay.
@@ -21,13 +21,13 @@ pub(super) async fn set_profile(call: &Call<'_>) -> Result<Answer, Fault> {
     }
     let mut changes = profile_fields(&fixed.unwrap_or_default())?;
     changes.extend(extension_fields("userExtProfile", &extensions.unwrap_or_default(), EXTENSIONS_MAX)?);
-    call.done(Command::User(vec![user_id.into()], user::Command::SetProfile(changes))).await
+    call.done(user::Change::SetProfile(changes).of(vec![user_id])).await
 }
 
 /// `profile/clean`: clear hosted profiles.
 pub(super) async fn clean_profile(call: &Call<'_>) -> Result<Answer, Fault> {
     let who = call.form()?.user_ids("userId", 20)?;
-    call.done(Command::User(convert::persons(who), user::Command::CleanProfile)).await
+    call.done(user::Change::CleanProfile.of(who)).await
 }
 
 #[derive(Serialize)]

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::answer::{Answer, Fault, OK};
 use super::form::Form;
 use super::{Call, convert};
-use crate::domain::values::{Invalid, Problem, Remark, UserId};
-use crate::domain::{Command, Person};
+use crate::domain::remarks::{Remark, Unremark};
+use crate::domain::values::{Invalid, Problem, Remark as Text, UserId};
 use crate::engine::reads::fields_of;
 
 /// Remarks one call may set.
@@ -47,7 +47,7 @@ fn given(form: &Form<'_>) -> Result<Vec<Given>, Invalid> {
     Ok(all)
 }
 
-fn parsed(form: &Form<'_>) -> Result<Vec<(Person, Remark)>, Invalid> {
+fn parsed(form: &Form<'_>) -> Result<Vec<(UserId, Text)>, Invalid> {
     let given = given(form)?;
     if given.is_empty() {
         return Err(Invalid::missing("remarks"));
@@ -55,21 +55,21 @@ fn parsed(form: &Form<'_>) -> Result<Vec<(Person, Remark)>, Invalid> {
     if given.len() > REMARKS_MAX {
         return Err(Invalid::new("remarks", Problem::TooMany { max: REMARKS_MAX }));
     }
-    given.iter().map(|one| Ok((UserId::parse("id", &one.id)?.into(), Remark::parse(&one.remark)?))).collect()
+    given.iter().map(|one| Ok((UserId::parse("id", &one.id)?, Text::parse(&one.remark)?))).collect()
 }
 
 /// `remarks/set`: set remarks about others.
 pub(super) async fn remark(call: &Call<'_>) -> Result<Answer, Fault> {
     let form = call.form()?;
-    let who = form.user_id("userId")?.into();
-    call.done(Command::Remark(who, parsed(&form)?)).await
+    let owner = form.user_id("userId")?;
+    call.done(Remark { owner, remarks: parsed(&form)? }).await
 }
 
 /// `remarks/del`: take a remark away.
 pub(super) async fn unremark(call: &Call<'_>) -> Result<Answer, Fault> {
     let form = call.form()?;
-    let who = form.user_id("userId")?.into();
-    call.done(Command::Unremark(who, form.user_id("targetId")?.into())).await
+    let owner = form.user_id("userId")?;
+    call.done(Unremark { owner, target: form.user_id("targetId")? }).await
 }
 
 #[derive(Serialize)]
@@ -122,7 +122,7 @@ mod tests {
         ] {
             let form = Form::parse(body.as_bytes()).unwrap();
             let read = parsed(&form).unwrap();
-            let read: Vec<_> = read.iter().map(|(who, remark)| (who.user_id.as_str(), remark.as_str())).collect();
+            let read: Vec<_> = read.iter().map(|(who, remark)| (who.as_str(), remark.as_str())).collect();
             assert_eq!(read, [("a", "x"), ("b", "y")], "{body}");
         }
         let one = Form::parse(b"remarks[id]=a&remarks[remark]=x").unwrap();

@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::answer::{Answer, Fault, OK};
 use super::form::Form;
 use super::{Call, convert};
+use crate::domain::user;
 use crate::domain::values::{Invalid, Problem, QuietHours};
-use crate::domain::{Command, user};
 
 /// The only kind of conversation a user can be muted in.
 fn person(form: &Form<'_>) -> Result<(), Invalid> {
@@ -23,7 +23,7 @@ pub(super) async fn mute(call: &Call<'_>) -> Result<Answer, Fault> {
     let who = form.user_ids("userId", 1_000)?;
     let muted = convert::flag(&form, "state")?;
     person(&form)?;
-    call.done(Command::User(convert::persons(who), user::Command::MuteDirectMessages(muted))).await
+    call.done(user::Change::MuteDirectMessages(muted).of(who)).await
 }
 
 #[derive(Serialize)]
@@ -56,13 +56,13 @@ pub(super) async fn quiet_pushes(call: &Call<'_>) -> Result<Answer, Fault> {
     let minutes = form.required_number("period", 1, 1_439)?;
     let level = form.number("level", 1, 5)?.unwrap_or(1);
     let hours = QuietHours::parse(start, minutes, level)?;
-    call.done(Command::User(vec![user_id.into()], user::Command::QuietPushes(Some(hours)))).await
+    call.done(user::Change::QuietPushes(Some(hours)).of(vec![user_id])).await
 }
 
 /// `blockPushPeriod/delete`: hold pushes back no more.
 pub(super) async fn unquiet_pushes(call: &Call<'_>) -> Result<Answer, Fault> {
     let user_id = call.form()?.user_id("userId")?;
-    call.done(Command::User(vec![user_id.into()], user::Command::QuietPushes(None))).await
+    call.done(user::Change::QuietPushes(None).of(vec![user_id])).await
 }
 
 #[derive(Serialize)]

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 
 use super::answer::{Answer, Fault, OK};
 use super::{Call, convert, form};
+use crate::domain::user;
 use crate::domain::values::{Invalid, Problem, Tag, UserId};
-use crate::domain::{Command, user};
 use crate::engine::reads::fields_of;
 
 /// Tags a user may have.
@@ -42,7 +42,7 @@ impl TagBody {
 pub(super) async fn tag(call: &Call<'_>) -> Result<Answer, Fault> {
     let asked = TagBody::read(&call.body)?;
     let user_id = UserId::parse("userId", asked.user_id.as_deref().unwrap_or_default())?;
-    call.done(Command::User(vec![user_id.into()], user::Command::Tag(asked.tags()?))).await
+    call.done(user::Change::Tag(asked.tags()?).of(vec![user_id])).await
 }
 
 /// `tag/batch/set`: replace the tags of users.
@@ -50,7 +50,7 @@ pub(super) async fn tag_users(call: &Call<'_>) -> Result<Answer, Fault> {
     let asked = TagBody::read(&call.body)?;
     let members = asked.user_ids.iter().flatten().map(String::as_str);
     let who = form::user_ids("userIds", members, 1_000)?;
-    call.done(Command::User(convert::persons(who), user::Command::Tag(asked.tags()?))).await
+    call.done(user::Change::Tag(asked.tags()?).of(who)).await
 }
 
 #[derive(Serialize)]

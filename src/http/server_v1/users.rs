@@ -2,14 +2,14 @@
 
 use chrono::DateTime;
 use rollcall_projections::user_directory;
-use rollcall_schemas::plain::Environment;
+use rollcall_schemas::plain::{Environment, Scope};
 use serde::Serialize;
 
 use super::answer::{Answer, Fault, OK};
 use super::{Call, convert};
-use crate::domain::erasure::Request;
+use crate::domain::erasure::{Erase, Request};
 use crate::domain::values::{Invalid, Name, Portrait};
-use crate::domain::{Command, Refusal, user};
+use crate::domain::{Refusal, token, user};
 use crate::engine::reads::fields_of;
 
 /// What is told of one user.
@@ -33,9 +33,9 @@ pub(super) async fn register(call: &Call<'_>) -> Result<Answer, Fault> {
     let user_id = form.user_id("userId")?;
     let name = Name::parse(form.required("name")?)?;
     let portrait = form.text("portraitUri").map(Portrait::parse).transpose()?;
-    let done = call.execute(Command::Register(user_id.clone().into(), name, portrait)).await?;
-    let token = done.token.as_deref().ok_or(Fault::Mismatched)?;
-    Answer::of(&Registered { code: OK, user_id: user_id.as_str(), token })
+    let done = call.execute(user::Register { who: user_id.clone(), name, portrait }).await?;
+    let token = call.engine.token_text(&call.app.id, &done.reply.token)?;
+    Answer::of(&Registered { code: OK, user_id: user_id.as_str(), token: &token })
 }
 
 /// `refresh`: change name, portrait or both; what is absent or empty stays.
@@ -44,7 +44,7 @@ pub(super) async fn refresh(call: &Call<'_>) -> Result<Answer, Fault> {
     let user_id = form.user_id("userId")?;
     let name = form.text("name").map(Name::parse).transpose()?;
     let portrait = form.text("portraitUri").map(Portrait::parse).transpose()?;
-    call.done(Command::User(vec![user_id.into()], user::Command::Modify(name, portrait))).await
+    call.done(user::Change::Modify(name, portrait).of(vec![user_id])).await
 }
 
 /// `token/expire`: every token issued before `time` is invalid.
@@ -54,7 +54,7 @@ pub(super) async fn expire_tokens(call: &Call<'_>) -> Result<Answer, Fault> {
     let time = form.required_number("time", 1, TIME_MAX)?;
     let before =
         DateTime::from_timestamp_millis(time).ok_or(Invalid::malformed("time", "a time in milliseconds since 1970"))?;
-    call.done(Command::InvalidateTokens(convert::persons(who), before)).await
+    call.done(token::Invalidate { who, before }).await
 }
 
 #[derive(Serialize)]
@@ -138,5 +138,5 @@ pub(super) async fn query_users(call: &Call<'_>) -> Result<Answer, Fault> {
 pub(super) async fn delete_users(call: &Call<'_>) -> Result<Answer, Fault> {
     development(call)?;
     let who = call.form()?.user_ids("userId", 100)?;
-    call.done(Command::Forget(convert::persons(who), Request::default())).await
+    call.done(Erase { who, scope: Scope::Forget, request: Request::default() }).await
 }

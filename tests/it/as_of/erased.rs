@@ -1,8 +1,12 @@
 //! After an erasure nobody sees the person, at no moment.
 
+use std::sync::Arc;
+
 use rollcall::audit::as_of::{bans_at, deactivated_at, friends_at};
+use rollcall::domain::app;
+use rollcall::domain::erasure::Cancel;
+use rollcall::domain::user::{Change, Reactivate};
 use rollcall::domain::values::Tag;
-use rollcall::domain::{Command, app, user};
 use rollcall::privacy::KeysToDestroy;
 use rollcall_projections::{NumberedPage, erasure_ledger};
 use rollcall_schemas::ids::{ErasureId, OperationId, SubjectRef};
@@ -11,7 +15,8 @@ use rollcall_schemas::plain::Settings;
 use serde_json::{Value, json};
 
 use super::{
-    Given, app_id, befriend, block, deactivate, forget, impose, is_erased, person, profile, register, remark, rename,
+    Asked, Given, app_id, befriend, block, change, deactivate, forget, impose, is_erased, profile, register, remark,
+    rename, user_id,
 };
 
 const PAGE: NumberedPage = NumberedPage::first(100);
@@ -21,8 +26,8 @@ async fn ada_and_bob(given: &Given) -> (SubjectRef, SubjectRef, u64) {
     let (ada, bob) = (given.registers("ada", "Ada").await, given.registers("bob", "Bob").await);
     for who in ["ada", "bob"] {
         given.does(profile(who, "email", Some(json!(format!("{who}@example.com"))))).await;
-        let tags = user::Command::Tag(vec![Tag::parse(&format!("friend-of-{who}")).unwrap()]);
-        given.does(Command::User(vec![person(who)], tags)).await;
+        let tags = Change::Tag(vec![Tag::parse(&format!("friend-of-{who}")).unwrap()]);
+        given.does(change(who, tags)).await;
         given.does(impose(who, 600, &format!("{who} shouted"))).await;
     }
     given.does(remark("bob", "ada")).await;
@@ -38,8 +43,8 @@ fn personal(shown: &Value) -> Vec<&Value> {
     values.into_iter().chain(fields).chain(ban).filter(|value| !value.is_null()).collect()
 }
 
-fn reactivate(who: &str) -> Command {
-    Command::User(vec![person(who)], user::Command::Reactivate(OperationId(String::new())))
+fn reactivate(who: &str) -> Asked {
+    Arc::new(Reactivate { who: vec![user_id(who)] })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -162,7 +167,7 @@ async fn an_erasure_that_waits_hides_the_person_and_hides_nothing_once_called_of
     }
     assert_eq!(given.shown(ada, waits).await["status"], json!("restricted"));
     assert_eq!(given.shown(bob, full).await, bob_before);
-    given.does(Command::CancelErasure { erasure: ledger.erasure, subject: ada, others_wait: false }).await;
+    given.does(Arc::new(Cancel { erasure: ledger.erasure })).await;
     assert_eq!(given.shown(ada, full).await, before);
     given.stop();
 }

@@ -1,18 +1,20 @@
 //! A refusal is explained by the events that made it so.
 
+use std::sync::Arc;
+
 use rollcall::audit::as_of::{Explanation, command, explain};
 use rollcall::domain::Refusal;
+use rollcall::domain::blocklist::Unblock;
 use rollcall::engine::Error;
 
 use super::replayed::Dice;
-use super::{Given, app_id, befriend, block, deactivate, forget, register};
-use rollcall::domain::Command;
+use super::{Given, app_id, befriend, block, deactivate, forget, register, unfriend, user_id};
 
 /// How a command in words is decided after a position.
 async fn asked(given: &Given, words: &str, position: u64) -> Explanation {
     let words: Vec<_> = words.split(' ').collect();
     let moment = given.moment(position).await;
-    explain(given.past().await, &app_id(), command(&words).unwrap(), moment).await.unwrap()
+    explain(given.past().await, &app_id(), &command(&words).unwrap(), moment).await.unwrap()
 }
 
 fn facts(explanation: &Explanation) -> Vec<(u64, &str)> {
@@ -35,7 +37,7 @@ async fn a_refusal_names_the_event_that_made_it_so_and_none_before_it_was() {
     let earlier = asked(&given, "befriend bob ada", before).await;
     assert!(earlier.allowed && earlier.facts.is_empty() && earlier.refused.is_none());
 
-    let unblocked = given.does(Command::Unblock(super::person("ada"), vec![super::person("bob")])).await;
+    let unblocked = given.does(Arc::new(Unblock { owner: user_id("ada"), targets: vec![user_id("bob")] })).await;
     let again = given.does(block("ada", "bob")).await;
     assert!(asked(&given, "befriend bob ada", unblocked).await.allowed);
     assert_eq!(facts(&asked(&given, "befriend bob ada", again).await), [(again, "blocklist.blocked")]);
@@ -51,7 +53,7 @@ async fn what_nothing_recorded_made_so_is_refused_without_facts() {
     for (words, refusal) in [
         ("rename mallory", Refusal::NotRegistered),
         ("describe ada mallory", Refusal::NotFriends),
-        ("block ada ada", Refusal::OwnTarget),
+        ("befriend ada ada", Refusal::OwnTarget),
     ] {
         let explained = asked(&given, words, given.head()).await;
         assert_eq!(explained.refusal, Some(refusal), "{words}");
@@ -60,7 +62,7 @@ async fn what_nothing_recorded_made_so_is_refused_without_facts() {
     assert!(asked(&given, "register mallory", given.head()).await.allowed);
     let stranger = command(&["rename", "subject:00000000-0000-0000-0000-000000000007"]).unwrap();
     let moment = given.moment(given.head()).await;
-    let refused = explain(given.past().await, &app_id(), stranger, moment).await.unwrap_err();
+    let refused = explain(given.past().await, &app_id(), &stranger, moment).await.unwrap_err();
     assert!(matches!(refused, rollcall::audit::as_of::Error::UnknownUser));
     assert!(command(&["befriend", "ada"]).is_err() && command(&["make-coffee", "ada"]).is_err());
     given.stop();
@@ -101,7 +103,7 @@ async fn an_end_of_a_friendship_makes_it_possible_again() {
     let explained = asked(&given, "befriend ada bob", friends).await;
     assert_eq!(explained.refusal, Some(Refusal::AlreadyFriends));
     assert_eq!(facts(&explained), [(friends, "friendship.befriended")]);
-    let ended = given.does(Command::Unfriend(super::person("ada"), vec![super::person("bob")])).await;
+    let ended = given.does(unfriend("ada", "bob")).await;
     assert!(asked(&given, "befriend ada bob", ended).await.allowed);
     given.stop();
 }
@@ -115,7 +117,7 @@ async fn what_is_explained_is_what_the_service_decides() {
     for _ in 0..250 {
         let command = dice.command();
         let moment = given.moment(given.head()).await;
-        let explained = explain(given.past().await, &app_id(), command.clone(), moment).await.unwrap();
+        let explained = explain(given.past().await, &app_id(), &command.clone().into(), moment).await.unwrap();
         let decided = match given.execute(command).await {
             Ok(_) => None,
             Err(Error::Refused(refusal)) => Some(refusal),

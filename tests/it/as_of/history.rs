@@ -23,7 +23,7 @@ async fn each_event_of_a_history_names_its_actor_and_the_request_it_came_from() 
     let before = given.head();
     let correlation = Uuid::from_u128(7);
     let caller = Caller { correlation, ..Caller::internal(app_id(), Actor::Server(SecretId(3))) };
-    given.engine().execute(&caller, rename("ada", "Augusta")).await.unwrap();
+    given.engine().execute_any(&caller, rename("ada", "Augusta").as_ref()).await.unwrap();
     given.does(register("bob", "Bob")).await;
     given.does(block("bob", "ada")).await;
     let events = told(&given, ada, before, 10, false).await;

@@ -6,15 +6,19 @@ use std::sync::Arc;
 use rollcall::audit::as_of::{AsOf, Moment, Past, UserAt, When, Who, user_at};
 use rollcall::audit::erasure::advance_all;
 use rollcall::cli::wiring::DataDir;
-use rollcall::domain::erasure::Request;
-use rollcall::domain::values::{BanMinutes, Name, Portrait, Reason, Remark, UserId};
-use rollcall::domain::{Command, Person, ban, user};
-use rollcall::domain::{IssuedToken, Reply, app};
+use rollcall::domain::ban::Ban;
+use rollcall::domain::blocklist::Block;
+use rollcall::domain::erasure::{Erase, Request};
+use rollcall::domain::friendship::{Befriend, Unfriend};
+use rollcall::domain::remarks::Remark;
+use rollcall::domain::user::{Change, Register};
+use rollcall::domain::values::{BanMinutes, Name, Portrait, Reason, Remark as Text, UserId};
+use rollcall::domain::{DynCommand, Reply, app};
 use rollcall::engine::start::Service;
 use rollcall::engine::{Caller, Done, Engine, Error};
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::{AppId, FieldName, SecretId, SubjectRef};
-use rollcall_schemas::plain::{Environment, Plan, Settings};
+use rollcall_schemas::plain::{Environment, Plan, Scope, Settings};
 use serde_json::{Value, json};
 
 mod erased;
@@ -32,47 +36,57 @@ fn user_id(text: &str) -> UserId {
     UserId::parse("userId", text).unwrap()
 }
 
-fn person(text: &str) -> Person {
-    user_id(text).into()
+/// Any command.
+type Asked = Arc<dyn DynCommand>;
+
+fn register(who: &str, name: &str) -> Asked {
+    let portrait = Some(Portrait::parse(&format!("http://example.com/{name}.jpg")).unwrap());
+    Arc::new(Register { who: user_id(who), name: Name::parse(name).unwrap(), portrait })
 }
 
-fn register(who: &str, name: &str) -> Command {
-    let portrait = Portrait::parse(&format!("http://example.com/{name}.jpg")).unwrap();
-    Command::Register(person(who), Name::parse(name).unwrap(), Some(portrait))
+fn change(who: &str, change: Change) -> Asked {
+    Arc::new(change.of(vec![user_id(who)]))
 }
 
-fn rename(who: &str, name: &str) -> Command {
-    Command::User(vec![person(who)], user::Command::Modify(Some(Name::parse(name).unwrap()), None))
+fn rename(who: &str, name: &str) -> Asked {
+    change(who, Change::Modify(Some(Name::parse(name).unwrap()), None))
 }
 
-fn profile(who: &str, field: &str, value: Option<Value>) -> Command {
-    let changes = [(FieldName(field.into()), value)].into();
-    Command::User(vec![person(who)], user::Command::SetProfile(changes))
+fn profile(who: &str, field: &str, value: Option<Value>) -> Asked {
+    change(who, Change::SetProfile([(FieldName(field.into()), value)].into()))
 }
 
-fn impose(who: &str, minutes: i64, reason: &str) -> Command {
-    let (minutes, reason) = (BanMinutes::new(minutes).unwrap(), Reason::parse(reason).unwrap());
-    Command::Ban(vec![person(who)], ban::Command::Ban(minutes, Some(reason)))
+fn impose(who: &str, minutes: i64, reason: &str) -> Asked {
+    let (minutes, reason) = (BanMinutes::new(minutes).unwrap(), Some(Reason::parse(reason).unwrap()));
+    Arc::new(Ban { who: vec![user_id(who)], minutes, reason })
 }
 
-fn block(who: &str, target: &str) -> Command {
-    Command::Block(person(who), vec![person(target)])
+fn block(who: &str, target: &str) -> Asked {
+    Arc::new(Block { owner: user_id(who), targets: vec![user_id(target)] })
 }
 
-fn befriend(who: &str, target: &str, direct: bool) -> Command {
-    Command::Befriend { who: person(who), target: person(target), direct, text: None }
+fn unfriend(who: &str, target: &str) -> Asked {
+    Arc::new(Unfriend { who: user_id(who), targets: vec![user_id(target)] })
 }
 
-fn deactivate(who: &str) -> Command {
-    Command::Deactivate(vec![person(who)], Request::default())
+fn befriend(who: &str, target: &str, direct: bool) -> Asked {
+    Arc::new(Befriend { who: user_id(who), target: user_id(target), direct, text: None })
 }
 
-fn forget(who: &str) -> Command {
-    Command::Forget(vec![person(who)], Request::default())
+fn erase(who: &str, scope: Scope) -> Asked {
+    Arc::new(Erase { who: vec![user_id(who)], scope, request: Request::default() })
 }
 
-fn remark(who: &str, about: &str) -> Command {
-    Command::Remark(person(who), vec![(person(about), Remark::parse("my sister").unwrap())])
+fn deactivate(who: &str) -> Asked {
+    erase(who, Scope::Deactivate)
+}
+
+fn forget(who: &str) -> Asked {
+    erase(who, Scope::Forget)
+}
+
+fn remark(who: &str, about: &str) -> Asked {
+    Arc::new(Remark { owner: user_id(who), remarks: vec![(user_id(about), Text::parse("my sister").unwrap())] })
 }
 
 /// An engine with one app.
@@ -105,7 +119,7 @@ impl Given {
 
     async fn operate(&self, command: app::Command) {
         let operator = Caller::internal(app_id(), Actor::Operator);
-        let done = self.engine().execute(&operator, Command::App(command)).await.unwrap();
+        let done = self.engine().execute(&operator, command).await.unwrap();
         self.engine().applied_up_to(done.position).await.unwrap();
         self.engine().reload_apps().await.unwrap();
     }
@@ -115,24 +129,24 @@ impl Given {
         self.operate(app::Command::ChangeSettings(settings)).await;
     }
 
-    async fn execute(&self, command: Command) -> Result<Done, Error> {
-        self.engine().execute(&Caller::internal(app_id(), Actor::Server(SecretId(1))), command).await
+    async fn execute(&self, command: Asked) -> Result<Done, Error> {
+        self.engine().execute_any(&Caller::internal(app_id(), Actor::Server(SecretId(1))), command.as_ref()).await
     }
 
     /// Does it and answers the position after it.
-    async fn does(&self, command: Command) -> u64 {
+    async fn does(&self, command: Asked) -> u64 {
         self.execute(command).await.unwrap();
         self.head()
     }
 
     async fn registers(&self, who: &str, name: &str) -> SubjectRef {
         match self.execute(register(who, name)).await.unwrap().reply {
-            Reply::Token(IssuedToken { subject, .. }) => subject,
+            Reply::Token(registration) => registration.token.subject,
             other => panic!("no token: {other:?}"),
         }
     }
 
-    async fn erases(&self, command: Command) {
+    async fn erases(&self, command: Asked) {
         self.execute(command).await.unwrap();
         let keeper = self.data.keeper().await.unwrap();
         while advance_all(self.engine(), &keeper).await.unwrap() > 0 {}

@@ -1,9 +1,15 @@
 //! What the past shows is what was seen live at that moment.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use rollcall::audit::as_of::{bans_at, deactivated_at, friends_at};
+use rollcall::domain::allowlist::{Allow, SetAllowlist};
+use rollcall::domain::ban::Lift;
+use rollcall::domain::blocklist::Unblock;
+use rollcall::domain::token::Invalidate;
+use rollcall::domain::user::Change;
 use rollcall::domain::values::{QuietHours, Tag};
-use rollcall::domain::{Command, ban, user};
 use rollcall_projections::{
     NumberedPage, Order, access_tokens, allowlists, banned_users, blocklists, deactivated_users, friend_graph,
     hosted_profiles, mutes, user_directory, user_settings, user_tags,
@@ -12,7 +18,9 @@ use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::plain::FriendPermission;
 use serde_json::{Map, Value, json};
 
-use super::{Given, app_id, befriend, block, deactivate, impose, person, profile, register, rename};
+use super::{
+    Asked, Given, app_id, befriend, block, change, deactivate, impose, profile, register, rename, unfriend, user_id,
+};
 
 const USERS: [&str; 5] = ["ada", "bob", "eve", "kim", "zoe"];
 const PAGE: NumberedPage = NumberedPage::first(1_000);
@@ -38,31 +46,31 @@ impl Dice {
         self.below(2) == 0
     }
 
-    pub(super) fn command(&mut self) -> Command {
+    pub(super) fn command(&mut self) -> Asked {
         let (who, target, n) = (self.user(), self.user(), self.below(1_000));
-        let of = |command| Command::User(vec![person(who)], command);
-        let list = vec![person(target)];
+        let of = |changed| change(who, changed);
+        let list = vec![user_id(target)];
         match self.below(20) {
             0..3 => register(who, &format!("Name {n}")),
             3 => rename(who, &format!("Renamed {n}")),
             4 => profile(who, "email", Some(json!(format!("{n}@example.com")))),
             5 => profile(who, "email", None),
-            6 => of(user::Command::CleanProfile),
-            7 => of(user::Command::Tag(if self.flag() { vec![Tag::parse(&format!("t{n}")).unwrap()] } else { vec![] })),
-            8 => of(user::Command::MuteDirectMessages(self.flag())),
-            9 => of(user::Command::QuietPushes(self.flag().then(|| QuietHours::parse("22:00:00", 60, 1).unwrap()))),
-            10 => of(user::Command::PermitFriends(
+            6 => of(Change::CleanProfile),
+            7 => of(Change::Tag(if self.flag() { vec![Tag::parse(&format!("t{n}")).unwrap()] } else { vec![] })),
+            8 => of(Change::MuteDirectMessages(self.flag())),
+            9 => of(Change::QuietPushes(self.flag().then(|| QuietHours::parse("22:00:00", 60, 1).unwrap()))),
+            10 => of(Change::PermitFriends(
                 [FriendPermission::Anyone, FriendPermission::Approval, FriendPermission::Nobody][n % 3],
             )),
             11 => impose(who, 60, &format!("reason {n}")),
-            12 => Command::Ban(list, ban::Command::Lift),
+            12 => Arc::new(Lift { who: list }),
             13 => block(who, target),
-            14 => Command::Unblock(person(who), list),
-            15 => Command::Allow(person(who), list),
-            16 => Command::SetAllowlist(list, self.flag()),
+            14 => Arc::new(Unblock { owner: user_id(who), targets: list }),
+            15 => Arc::new(Allow { owner: user_id(who), targets: list }),
+            16 => Arc::new(SetAllowlist { who: list, enabled: self.flag() }),
             17 => befriend(who, target, true),
-            18 => Command::Unfriend(person(who), list),
-            _ => Command::InvalidateTokens(list, DateTime::<Utc>::from_timestamp_millis(n as i64).unwrap()),
+            18 => unfriend(who, target),
+            _ => Arc::new(Invalidate { who: list, before: DateTime::<Utc>::from_timestamp_millis(n as i64).unwrap() }),
         }
     }
 }

@@ -3,36 +3,39 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use rollcall::domain::erasure::{Request, Step};
-use rollcall::domain::values::Remark;
-use rollcall::domain::{Command, Refusal, app, user};
+use rollcall::domain::erasure::{Advance, Erase, Request, Step};
+use rollcall::domain::friendship::Befriend;
+use rollcall::domain::remarks::Remark;
+use rollcall::domain::user::Reactivate;
+use rollcall::domain::values::Remark as Text;
+use rollcall::domain::{Refusal, app};
 use rollcall::engine::{Error, journal};
 use rollcall::privacy::KeysToDestroy;
 use rollcall_projections::erasure_ledger::{self, Erasure};
-use rollcall_schemas::ids::{OperationId, SubjectRef};
+use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::personal::Class;
-use rollcall_schemas::plain::{Environment, Settings};
+use rollcall_schemas::plain::{Environment, Scope, Settings};
 
-use super::{Running, app_id, named, person, register};
+use super::{Running, app_id, register, rename, user_id};
 
-fn rename(user_id: &str, name: &str) -> Command {
-    Command::User(vec![person(user_id)], user::Command::Modify(Some(named(name)), None))
+fn reactivate(who: &str) -> Reactivate {
+    Reactivate { who: vec![user_id(who)] }
 }
 
-fn reactivate(user_id: &str) -> Command {
-    Command::User(vec![person(user_id)], user::Command::Reactivate(OperationId(String::new())))
+fn erase(who: &str, scope: Scope) -> Erase {
+    Erase { who: vec![user_id(who)], scope, request: Request::default() }
 }
 
-fn deactivate(user_id: &str) -> Command {
-    Command::Deactivate(vec![person(user_id)], Request::default())
+fn deactivate(who: &str) -> Erase {
+    erase(who, Scope::Deactivate)
 }
 
-fn forget(user_id: &str) -> Command {
-    Command::Forget(vec![person(user_id)], Request::default())
+fn forget(who: &str) -> Erase {
+    erase(who, Scope::Forget)
 }
 
-fn remark(about: &str) -> Command {
-    Command::Remark(person("bob"), vec![(person(about), Remark::parse("my sister").unwrap())])
+fn remark(about: &str) -> Remark {
+    Remark { owner: user_id("bob"), remarks: vec![(user_id(about), Text::parse("my sister").unwrap())] }
 }
 
 /// The sealed name of a user, as the read model stores it.
@@ -77,8 +80,8 @@ async fn ada_and_bob(dir: &std::path::Path) -> (Running, SubjectRef, SubjectRef)
     running.execute(rename("ada", "Ada")).await.unwrap();
     running.execute(rename("bob", "Bob")).await.unwrap();
     running.execute(remark("ada")).await.unwrap();
-    let (who, target) = (person("ada"), person("bob"));
-    running.execute(Command::Befriend { who, target, direct: true, text: None }).await.unwrap();
+    let (who, target) = (user_id("ada"), user_id("bob"));
+    running.execute(Befriend { who, target, direct: true, text: None }).await.unwrap();
     (running, ada, bob)
 }
 
@@ -142,13 +145,9 @@ async fn an_erasure_cut_short_anywhere_is_finished_by_the_next_run() {
         if cut_after != "the request" {
             running.engine().applied_up_to(running.data.log.head()).await.unwrap();
             let erasure = due(&running).await.remove(0);
-            let step = rollcall::domain::command::ErasureStep {
-                erasure: erasure.erasure,
-                subject: ada,
-                step: Step::EndRelations(1),
-                friends: vec![bob],
-            };
-            running.execute(Command::Erasure(step)).await.unwrap();
+            let step =
+                Advance { erasure: erasure.erasure, subject: ada, step: Step::EndRelations(1), friends: vec![bob] };
+            running.execute(step).await.unwrap();
         }
         if cut_after == "the destruction" {
             let Erasure { erasure, app, operation, .. } = due(&running).await.remove(0);

@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use rollcall::audit::erasure::advance_all;
 use rollcall::cli::wiring::DataDir;
+use rollcall::domain::user::{Change, ChangeUsers, Register};
 use rollcall::domain::values::{Name, UserId};
-use rollcall::domain::{Command, IssuedToken, Person, Refusal, Reply, app, user};
+use rollcall::domain::{
+    self, Command, Decide, Defect, IssuedToken, Reads, Refusal, Registration, ReplyOf, UnitOfWork, app,
+};
 use rollcall::engine::start::{self, Ports, Service};
 use rollcall::engine::{Caller, Done, Engine, Error, IdempotencyKey, Limits, tokens};
 use rollcall::eventlog::{EventLog, RawEvent};
@@ -14,6 +17,7 @@ use rollcall_projections::user_directory;
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::{AppId, SecretId, SubjectRef};
 use rollcall_schemas::plain::{Environment, Plan, Settings};
+use rollcall_schemas::stream::Stream;
 
 mod erasing;
 mod torture;
@@ -26,16 +30,20 @@ fn caller() -> Caller {
     Caller::internal(app_id(), Actor::Server(SecretId(1)))
 }
 
-fn person(user_id: &str) -> Person {
-    UserId::parse("userId", user_id).unwrap().into()
+fn user_id(user_id: &str) -> UserId {
+    UserId::parse("userId", user_id).unwrap()
 }
 
 fn named(name: &str) -> Name {
     Name::parse(name).unwrap()
 }
 
-fn register(user_id: &str) -> Command {
-    Command::Register(person(user_id), named("Somebody"), None)
+fn register(who: &str) -> Register {
+    Register { who: user_id(who), name: named("Somebody"), portrait: None }
+}
+
+fn rename(who: &str, name: &str) -> ChangeUsers {
+    Change::Modify(Some(named(name)), None).of(vec![user_id(who)])
 }
 
 /// An engine that runs over a data directory.
@@ -68,7 +76,7 @@ impl Running {
     async fn operate(&self, command: app::Command) {
         let engine = self.engine();
         let operator = Caller::internal(app_id(), Actor::Operator);
-        let done = engine.execute(&operator, Command::App(command)).await.unwrap();
+        let done = engine.execute(&operator, command).await.unwrap();
         engine.applied_up_to(done.position).await.unwrap();
         engine.reload_apps().await.unwrap();
     }
@@ -86,12 +94,12 @@ impl Running {
         Self::open(dir).await
     }
 
-    async fn execute(&self, command: Command) -> Result<Done, Error> {
+    async fn execute<C: Command>(&self, command: C) -> Result<Done<ReplyOf<C>>, Error> {
         self.service.engine.execute(&caller(), command).await
     }
 
     async fn register(&self, user_id: &str) -> IssuedToken {
-        issued(&self.execute(register(user_id)).await.unwrap())
+        self.execute(register(user_id)).await.unwrap().reply.token
     }
 
     /// Takes every erasure that is due as far as it goes; answers how many there were.
@@ -110,15 +118,8 @@ impl Running {
     }
 }
 
-fn issued(done: &Done) -> IssuedToken {
-    match &done.reply {
-        Reply::Token(issued) => issued.clone(),
-        other => panic!("no token: {other:?}"),
-    }
-}
-
 /// Executes commands at once, each in a task of its own.
-async fn at_once(engine: &Arc<Engine>, calls: Vec<(Caller, Command)>) -> Vec<Result<Done, Error>> {
+async fn at_once<C: Command>(engine: &Arc<Engine>, calls: Vec<(Caller, C)>) -> Vec<Result<Done<ReplyOf<C>>, Error>> {
     let tasks: Vec<_> = calls
         .into_iter()
         .map(|(caller, command)| {
@@ -140,7 +141,7 @@ async fn many_registrations_of_one_user_id_at_once_make_one_subject() {
     for user_id in ["ada", "bob", "eve"] {
         let calls = (0..40).map(|_| (caller(), register(user_id))).collect();
         let done = at_once(&running.engine(), calls).await;
-        let subjects: Vec<_> = done.iter().map(|done| issued(done.as_ref().unwrap()).subject).collect();
+        let subjects: Vec<_> = done.iter().map(|done| done.as_ref().unwrap().reply.token.subject).collect();
         assert!(subjects.iter().all(|subject| *subject == subjects[0]), "{subjects:?}");
         assert!(running.user(subjects[0]).await.is_some());
     }
@@ -183,7 +184,8 @@ async fn a_retry_is_answered_as_the_first_call_was_also_by_the_next_run() {
     let head = running.data.log.head();
     let check = async |running: &Running| {
         let again = running.engine().execute(&keyed("k1", "ada"), register("ada")).await.unwrap();
-        assert_eq!((&again.reply, &again.token, again.position), (&first.reply, &first.token, 0));
+        assert_eq!((&again.reply, again.position), (&first.reply, 0));
+        assert!(again.reply.is_new, "the first call registered a new user");
         let other = running.engine().execute(&keyed("k1", "bob"), register("bob")).await;
         assert!(matches!(other, Err(Error::KeyMismatch)));
         assert_eq!(running.data.log.head(), head, "a retry is not recorded");
@@ -196,7 +198,7 @@ async fn a_retry_is_answered_as_the_first_call_was_also_by_the_next_run() {
     let mut tokens = std::collections::HashSet::new();
     for done in at_once(&running.engine(), calls).await {
         match done {
-            Ok(done) => drop(tokens.insert(done.token.unwrap())),
+            Ok(done) => drop(tokens.insert(done.reply.token.token)),
             Err(Error::KeyInUse) => {}
             Err(other) => panic!("{other}"),
         }
@@ -211,7 +213,7 @@ async fn a_retry_is_answered_as_the_first_call_was_also_by_the_next_run() {
 async fn a_refused_call_does_not_use_its_key_up() {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::create(dir.path(), Environment::Production).await;
-    let rename = Command::User(vec![person("ada")], user::Command::Modify(Some(named("Ada")), None));
+    let rename = rename("ada", "Ada");
     let refused = running.engine().execute(&keyed("k", "rename"), rename.clone()).await;
     assert!(matches!(refused, Err(Error::Refused(Refusal::NotRegistered))));
     running.register("ada").await;
@@ -227,8 +229,7 @@ async fn a_caller_reads_what_it_wrote() {
     let subject = running.register("ada").await.subject;
     for n in 0..60 {
         let name = format!("Ada {n}");
-        let rename = Command::User(vec![person("ada")], user::Command::Modify(Some(named(&name)), None));
-        running.execute(rename).await.unwrap();
+        running.execute(rename("ada", &name)).await.unwrap();
         let sealed = running.user(subject).await.unwrap().name.unwrap();
         assert_eq!(running.engine().open_text(&app_id(), subject, &sealed).unwrap(), Some(name));
     }
@@ -242,14 +243,15 @@ async fn a_token_is_read_as_it_was_issued_and_not_with_a_byte_changed() {
     running
         .operate(app::Command::ChangeSettings(Settings { token_lifetime_seconds: Some(60), ..Settings::default() }))
         .await;
-    let done = running.execute(register("ada")).await.unwrap();
-    let token = done.token.clone().unwrap();
+    let Registration { token: issued, .. } = running.execute(register("ada")).await.unwrap().reply;
+    let token = running.engine().token_text(&app_id(), &issued).unwrap();
+    assert!(!token.contains('@'), "web clients cut a token at an @");
     let vault = running.data.vault.clone();
     let (app, read) = tokens::read(vault.as_ref(), &token).unwrap();
-    assert_eq!((app, &read), (app_id(), &issued(&done)));
+    assert_eq!((app, &read), (app_id(), &issued));
     assert!(read.expires_at.is_some() && token.len() <= 256);
     for index in 0..token.len() {
-        for with in ['A', 'B', '@', '~'] {
+        for with in ['A', 'B', '@', '.', '~'] {
             let mut changed = token.clone().into_bytes();
             changed[index] = u8::try_from(with).unwrap();
             let changed = String::from_utf8(changed).unwrap();
@@ -261,5 +263,34 @@ async fn a_token_is_read_as_it_was_issued_and_not_with_a_byte_changed() {
     vault.drop_secret(&app_id(), SecretId(1)).unwrap();
     assert!(matches!(tokens::read(vault.as_ref(), &token), Err(tokens::Error::SecretRetired)));
     drop(vault);
+    running.stop();
+}
+
+/// A command that reads the state of a user it does not declare, which the decider loop has in memory.
+#[derive(Debug, Clone)]
+struct Careless(SubjectRef);
+
+impl Decide for Careless {
+    type Reply = ();
+    fn reads(&self, _: &AppId, _: &mut Reads) {}
+    fn decide(&self, work: &mut UnitOfWork<'_>) -> Result<(), domain::Error> {
+        work.state::<domain::user::State>(self.0)?.unfenced()?;
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_reads_what_it_does_not_declare_is_a_defect_and_records_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::create(dir.path(), Environment::Production).await;
+    let ada = running.register("ada").await.subject;
+    let head = running.data.log.head();
+    let undeclared = Defect::UndeclaredRead(Stream::User(ada));
+    for caller in [caller(), keyed("k", "careless")] {
+        let done = running.engine().execute(&caller, Careless(ada)).await;
+        assert!(matches!(done, Err(Error::Defect(defect)) if defect == undeclared));
+    }
+    assert_eq!(running.data.log.head(), head);
+    assert_eq!(running.register("ada").await.subject, ada, "other commands are decided as before");
     running.stop();
 }

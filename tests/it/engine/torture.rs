@@ -8,7 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use rollcall::domain::user;
+use rollcall::domain::DynCommand;
+use rollcall::domain::blocklist::{Block, Unblock};
+use rollcall::domain::friendship::{Befriend, Unfriend};
 use rollcall::engine::journal;
 use rollcall::eventlog::{self, Item, Outcome};
 use rollcall::privacy::KeysToDestroy;
@@ -20,9 +22,12 @@ use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use super::{
-    Arc, Command, Engine, Environment, Error, EventLog, RawEvent, Running, SubjectRef, at_once, caller, person,
-    register,
+    Arc, Engine, Environment, Error, EventLog, RawEvent, Running, SubjectRef, at_once, caller, register, user_id,
 };
+
+fn block(owner: &str, target: &str) -> Block {
+    Block { owner: user_id(owner), targets: vec![user_id(target)] }
+}
 
 /// A stream, whom to tell that it was read, and who lets the answer go.
 type Held = (String, Arc<Notify>, Arc<Notify>);
@@ -130,13 +135,13 @@ async fn when_the_log_fails_callers_are_told_and_the_next_command_is_as_if_it_ha
     running.register("bob").await;
     let head = log.head();
     log.next.store(2, Ordering::Relaxed);
-    for command in [register("new"), Command::Block(person("ada"), vec![person("bob")])] {
-        assert!(matches!(running.execute(command).await, Err(Error::Unavailable(_))));
+    for command in [&register("new") as &dyn DynCommand, &block("ada", "bob")] {
+        assert!(matches!(running.engine().execute_any(&caller(), command).await, Err(Error::Unavailable(_))));
     }
     assert_eq!(log.head(), head);
     // Decided on what the log holds: not registered yet, not blocked yet.
     let subject = running.register("new").await.subject;
-    running.execute(Command::Block(person("ada"), vec![person("bob")])).await.unwrap();
+    running.execute(block("ada", "bob")).await.unwrap();
     assert_eq!(running.events("user.registered").await.last().unwrap().stream, format!("user-{subject}"));
     assert_eq!(running.events("blocklist.blocked").await.len(), 1);
     assert_ne!(subject, ada);
@@ -148,14 +153,14 @@ async fn a_state_loaded_before_a_failure_does_not_hide_what_was_acknowledged_sin
     let dir = tempfile::tempdir().unwrap();
     let (running, _) = failing(dir.path()).await;
     let ada = running.register("ada").await.subject;
-    running.execute(Command::Block(person("ada"), vec![person("new")])).await.unwrap();
+    running.execute(block("ada", "new")).await.unwrap();
     let named = running.events("user.named").await.remove(0).stream;
     running.stop();
 
     let mut log = None;
     let running = Running::open_with(dir.path(), |inner| log.insert(Failing::over(inner)).clone()).await;
     let log = log.unwrap();
-    let rename = || Command::User(vec![person("new")], user::Command::Modify(Some(super::named("New")), None));
+    let rename = || super::rename("new", "New");
     let (reached, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     *log.held.lock().unwrap() = Some((named.clone(), reached.clone(), release.clone()));
     let late = tokio::spawn({
@@ -179,10 +184,10 @@ async fn a_state_loaded_after_a_failure_is_not_overtaken_by_what_was_on_its_way(
     let dir = tempfile::tempdir().unwrap();
     let (running, log) = failing(dir.path()).await;
     let ada = running.register("ada").await.subject;
-    running.execute(Command::Block(person("ada"), vec![person("new")])).await.unwrap();
-    let execute = |command: Command| {
+    running.execute(block("ada", "new")).await.unwrap();
+    let execute = |command: Arc<dyn DynCommand>| {
         let engine = running.engine();
-        tokio::spawn(async move { engine.execute(&caller(), command).await })
+        tokio::spawn(async move { engine.execute_any(&caller(), command.as_ref()).await })
     };
     let gate = |fails| {
         let (reached, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -190,14 +195,14 @@ async fn a_state_loaded_after_a_failure_is_not_overtaken_by_what_was_on_its_way(
         (reached, release)
     };
     let (one, two) = (gate(true), gate(false));
-    let fails = execute(register("ada"));
+    let fails = execute(Arc::new(register("ada")));
     one.0.notified().await;
-    let registers = execute(register("new"));
+    let registers = execute(Arc::new(register("new")));
     two.0.notified().await;
     // Both are on their way; the first one fails, and somebody asks about what the second one does.
     one.1.notify_one();
-    let rename = || Command::User(vec![person("new")], user::Command::Modify(Some(super::named("New")), None));
-    let early = execute(rename());
+    let rename = || super::rename("new", "New");
+    let early = execute(Arc::new(rename()));
     tokio::time::sleep(Duration::from_millis(100)).await;
     two.1.notify_one();
     assert!(matches!(fails.await.unwrap(), Err(Error::Unavailable(_))));
@@ -224,15 +229,15 @@ struct Pair {
 /// Toggles its pair, and keeps account of what was acknowledged.
 async fn toggle(engine: Arc<Engine>, mut pair: Pair, rounds: u32) -> Pair {
     for round in 0..rounds {
-        let (who, target, friend) = (person(&pair.owner), person(&pair.target), person(&pair.friend));
+        let (who, target, friend) = (user_id(&pair.owner), user_id(&pair.target), user_id(&pair.friend));
         let list = round % 3 != 2;
-        let command = match (list, pair.listed, pair.friends) {
-            (true, false, _) => Command::Block(who, vec![target]),
-            (true, true, _) => Command::Unblock(who, vec![target]),
-            (false, _, false) => Command::Befriend { who: target, target: friend, direct: true, text: None },
-            (false, _, true) => Command::Unfriend(target, vec![friend]),
+        let command: Arc<dyn DynCommand> = match (list, pair.listed, pair.friends) {
+            (true, false, _) => Arc::new(Block { owner: who, targets: vec![target] }),
+            (true, true, _) => Arc::new(Unblock { owner: who, targets: vec![target] }),
+            (false, _, false) => Arc::new(Befriend { who: target, target: friend, direct: true, text: None }),
+            (false, _, true) => Arc::new(Unfriend { who: target, targets: vec![friend] }),
         };
-        match engine.execute(&caller(), command.clone()).await {
+        match engine.execute_any(&caller(), command.as_ref()).await {
             Ok(_) if list => {
                 pair.listed = !pair.listed;
                 pair.recorded += 1;
@@ -366,8 +371,7 @@ async fn a_command_that_cannot_be_sealed_fails_alone() {
         operation: OperationId(String::new()),
     };
     running.data.vault.destroy(&[keys_to_destroy]).unwrap();
-    let rename =
-        |user_id: &str| Command::User(vec![person(user_id)], user::Command::Modify(Some(super::named("New")), None));
+    let rename = |who: &str| super::rename(who, "New");
     for _ in 0..5 {
         let mut calls: Vec<_> = (0..8).map(|number| (caller(), rename(&format!("user-{number}")))).collect();
         calls.insert(4, (caller(), rename("lost")));

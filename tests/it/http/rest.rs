@@ -134,6 +134,26 @@ fn a_repeated_request_is_the_same_erasure_and_tells_no_salt() {
 }
 
 #[test]
+fn a_repeated_registration_is_answered_with_the_status_and_the_token_of_the_first() {
+    let service = Service::start(&[APP]);
+    let keyed = |key: &str, id: &str| {
+        let headers = [
+            ("Authorization".to_owned(), format!("Bearer {}", key_and_secret())),
+            ("Idempotency-Key".to_owned(), key.to_owned()),
+        ];
+        service.request("PUT", &format!("/api/v1/users/{id}"), &headers, br#"{"name":"Ada"}"#)
+    };
+    let (first, again) = (keyed("once", "ada"), keyed("once", "ada"));
+    assert_eq!((first.status, again.status), (201, 201));
+    assert_eq!(first.json()["token"], again.json()["token"]);
+    assert!(!first.json()["token"].as_str().unwrap().contains('@'));
+    assert_eq!(keyed("twice", "ada").status, 200, "the user is known by then");
+    // Named by others, but not registered yet.
+    service.post(APP, "/user/blacklist/add.json", &[("userId", "ada"), ("blackUserId", "bob")]).ok();
+    assert_eq!(keyed("bob", "bob").status, 201);
+}
+
+#[test]
 fn a_legal_hold_wins_and_its_release_finishes_what_waits() {
     let service = Service::start(&[APP]);
     service.register(APP, &["ada"]);

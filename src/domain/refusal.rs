@@ -1,0 +1,159 @@
+//! Why a command is not decided: a state of the world that does not allow it, or a defect of this service.
+
+use chrono::{DateTime, Utc};
+use rollcall_schemas::ids::{SecretId, SubjectRef};
+use rollcall_schemas::stream::Stream;
+
+use super::roster::SEATS_MAX;
+
+/// Cap of a user's blocklist, allowlist, friends and remarks.
+pub const LIST_MAX: usize = 3_000;
+
+/// Which of a user's lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListKind {
+    /// Whom the user blocks.
+    Blocklist,
+    /// Whom the user allows.
+    Allowlist,
+    /// Whom the user has remarks about.
+    Remarks,
+}
+
+/// A state of the world that does not allow a command.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// There is no such application.
+    #[error("there is no such app; create it with `rollcall apps create`")]
+    NoSuchApp,
+    /// The application exists already.
+    #[error("the app exists already")]
+    AppExists,
+    /// The application has no such secret.
+    #[error("the app has no secret number {0}")]
+    NoSuchSecret(SecretId),
+    /// The application has no such API key.
+    #[error("the app has no API key number {0}")]
+    NoSuchApiKey(u32),
+    /// There is no such request about data.
+    #[error("there is no such request")]
+    NoSuchDataRequest,
+    /// The request was answered or refused.
+    #[error("the request was answered or refused already")]
+    DataRequestClosed,
+    /// There was more time already.
+    #[error("the request was extended already, which may be done once")]
+    DataRequestExtended,
+    /// The number belongs to another secret.
+    #[error("the app had a secret of that number; the next is {next}")]
+    SecretNumberTaken {
+        /// The lowest number that is free.
+        next: SecretId,
+    },
+    /// The last secret cannot be retired.
+    #[error("the last secret of an app cannot be retired; add another first")]
+    LastSecret,
+    /// Every seat of a development application is taken.
+    #[error("a development app registers at most {} users", SEATS_MAX)]
+    SeatsTaken,
+    /// The user is not registered.
+    #[error("the user does not exist")]
+    NotRegistered,
+    /// The user is deactivated.
+    #[error("the user is deactivated")]
+    Deactivated,
+    /// The user cannot be reactivated yet.
+    #[error("the user cannot be reactivated before {not_before}")]
+    ReactivationTooEarly {
+        /// From when on it can.
+        not_before: DateTime<Utc>,
+    },
+    /// The user's erasure was requested and waits.
+    #[error("the user's erasure waits for its grace period or a legal hold; call it off instead")]
+    ErasureWaits,
+    /// There is no such erasure.
+    #[error("there is no such erasure")]
+    NoSuchErasure,
+    /// The erasure cannot be called off any more.
+    #[error("the erasure has begun and cannot be called off any more")]
+    ErasureBegun,
+    /// A list would grow past its cap.
+    #[error("the list would have more than {LIST_MAX} entries")]
+    ListFull(ListKind),
+    /// A user cannot block, allow or befriend itself.
+    #[error("a user cannot be its own target")]
+    OwnTarget,
+    /// The two are friends already.
+    #[error("the two users are friends already")]
+    AlreadyFriends,
+    /// The two are not friends.
+    #[error("the two users are not friends")]
+    NotFriends,
+    /// The target allows no friends.
+    #[error("the target allows nobody to become a friend")]
+    TargetRefusesAll,
+    /// The target blocks the user.
+    #[error("the target blocks the user")]
+    TargetBlocks,
+    /// The user blocks the target.
+    #[error("the user blocks the target")]
+    BlocksTarget,
+    /// The target's allowlist is in force and does not name the user.
+    #[error("the target's allowlist does not name the user")]
+    TargetDoesNotAllow,
+    /// The user's allowlist is in force and does not name the target.
+    #[error("the user's allowlist does not name the target")]
+    DoesNotAllowTarget,
+    /// The user has as many friends as a user can have.
+    #[error("the user has {LIST_MAX} friends")]
+    FriendsFull,
+    /// The target has as many friends as a user can have.
+    #[error("the target has {LIST_MAX} friends")]
+    TargetFriendsFull,
+    /// An extension field was not declared for the application.
+    #[error("extension field {0:?} is not declared; declare it with `rollcall apps set`")]
+    UndeclaredField(String),
+}
+
+/// A mistake in a command of this service: it declared something else than it does. Nothing is recorded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Defect {
+    /// A decision asked for a stream that its command does not declare.
+    #[error("the stream {0} was read but not declared")]
+    UndeclaredRead(Stream),
+    /// A decision asked for a number of friends that its command does not declare.
+    #[error("the number of friends of {0} was read but not declared")]
+    UndeclaredTally(SubjectRef),
+    /// What a command declares was not loaded before the decision.
+    #[error("the stream {0} was declared but not loaded")]
+    NotLoaded(Stream),
+    /// A number of friends that a command declares was not counted before the decision.
+    #[error("the number of friends of {0} was declared but not counted")]
+    NotCounted(SubjectRef),
+    /// The state that was loaded for a stream is of another aggregate.
+    #[error("the state of the stream {0} is of another aggregate")]
+    OtherAggregate(Stream),
+    /// A decision wrote to a stream that its command does not declare and that has no fresh id.
+    #[error("the stream {0} was written but not declared")]
+    UndeclaredWrite(Stream),
+    /// A decision needed more fresh ids than its command declares.
+    #[error("more fresh ids were needed than declared")]
+    FreshIds,
+    /// A command resolves a userId that it does not name. The id is personal and not repeated.
+    #[error("a userId was resolved that the command does not name")]
+    UnnamedPerson,
+    /// The reply kept under an idempotency key is of another command.
+    #[error("the kept reply is of another command")]
+    OtherReply,
+}
+
+/// Why a command is not decided.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The state of the world does not allow it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The command contradicts its own declarations.
+    #[error(transparent)]
+    Defect(#[from] Defect),
+}

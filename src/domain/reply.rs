@@ -1,0 +1,164 @@
+//! What a command answers: typed by the command, and in one recorded form for retries.
+
+use chrono::{DateTime, Utc};
+use rollcall_schemas::ids::{DataRequestId, OperationId, SecretId, SubjectRef, TokenId};
+use serde::{Deserialize, Serialize};
+
+/// The reply of any command as it is recorded under its idempotency key. It holds no personal data. Replies of earlier
+/// versions must stay readable: fields are only added, with a default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// Done.
+    Done,
+    /// A user was registered and a token issued.
+    Token(Registration),
+    /// An operation was begun.
+    Operation(OperationId),
+    /// The two are friends now.
+    Friends,
+    /// The request waits for the target's answer.
+    Waiting,
+    /// A request about data was received.
+    DataRequest(DataRequestId),
+}
+
+/// The reply of one command. A retry under the same idempotency key is answered with what was recorded.
+pub trait TypedReply: Sized + Send + 'static {
+    /// As it is recorded.
+    fn into_reply(self) -> Reply;
+
+    /// From what was recorded; `None`: that is the reply of another command.
+    fn from_reply(reply: Reply) -> Option<Self>;
+}
+
+/// A command that answers nothing but that it is done.
+impl TypedReply for () {
+    fn into_reply(self) -> Reply {
+        Reply::Done
+    }
+
+    fn from_reply(reply: Reply) -> Option<Self> {
+        (reply == Reply::Done).then_some(())
+    }
+}
+
+/// What a registration answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registration {
+    /// The access token.
+    #[serde(flatten)]
+    pub token: IssuedToken,
+    /// Whether the user was not registered before.
+    #[serde(default)]
+    pub is_new: bool,
+}
+
+impl TypedReply for Registration {
+    fn into_reply(self) -> Reply {
+        Reply::Token(self)
+    }
+
+    fn from_reply(reply: Reply) -> Option<Self> {
+        if let Reply::Token(registration) = reply { Some(registration) } else { None }
+    }
+}
+
+/// What an access token says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuedToken {
+    /// For whom.
+    pub subject: SubjectRef,
+    /// Its id.
+    pub token: TokenId,
+    /// The app's secret it depends on.
+    pub secret: SecretId,
+    /// The user's epoch it depends on.
+    pub epoch: u32,
+    /// When it was issued.
+    pub issued_at: DateTime<Utc>,
+    /// When it ends by itself.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl TypedReply for OperationId {
+    fn into_reply(self) -> Reply {
+        Reply::Operation(self)
+    }
+
+    fn from_reply(reply: Reply) -> Option<Self> {
+        if let Reply::Operation(operation) = reply { Some(operation) } else { None }
+    }
+}
+
+impl TypedReply for DataRequestId {
+    fn into_reply(self) -> Reply {
+        Reply::DataRequest(self)
+    }
+
+    fn from_reply(reply: Reply) -> Option<Self> {
+        if let Reply::DataRequest(request) = reply { Some(request) } else { None }
+    }
+}
+
+/// What befriending somebody came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Befriended {
+    /// The two are friends now.
+    Friends,
+    /// The request waits for the target's answer.
+    Waiting,
+}
+
+impl TypedReply for Befriended {
+    fn into_reply(self) -> Reply {
+        match self {
+            Self::Friends => Reply::Friends,
+            Self::Waiting => Reply::Waiting,
+        }
+    }
+
+    fn from_reply(reply: Reply) -> Option<Self> {
+        match reply {
+            Reply::Friends => Some(Self::Friends),
+            Reply::Waiting => Some(Self::Waiting),
+            Reply::Done | Reply::Token(_) | Reply::Operation(_) | Reply::DataRequest(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// What the first version recorded.
+    const RECORDED: [&str; 6] = [
+        r#""done""#,
+        r#"{"token":{"subject":"6b1ff0a4-43c0-4d7c-9d43-0f7f6e3ac0a1","token":"0c3b2f6e-1a50-4ea1-8d61-3f5fd1a0c111","secret":1,"epoch":0,"issued_at":"2026-01-31T12:00:00Z","expires_at":null}}"#,
+        r#"{"operation":"C70B-B1D6-82E8-5A10"}"#,
+        r#""friends""#,
+        r#""waiting""#,
+        r#"{"data_request":"6b1ff0a4-43c0-4d7c-9d43-0f7f6e3ac0a1"}"#,
+    ];
+
+    #[test]
+    fn replies_that_earlier_versions_recorded_are_read_as_the_replies_of_their_commands() {
+        let [done, token, operation, friends, waiting, request] =
+            RECORDED.map(|json| serde_json::from_str::<Reply>(json).unwrap());
+        assert_eq!(<()>::from_reply(done), Some(()));
+        assert!(!Registration::from_reply(token).unwrap().is_new);
+        assert_eq!(OperationId::from_reply(operation), Some(OperationId("C70B-B1D6-82E8-5A10".into())));
+        assert_eq!(Befriended::from_reply(friends), Some(Befriended::Friends));
+        assert_eq!(Befriended::from_reply(waiting.clone()), Some(Befriended::Waiting));
+        assert!(DataRequestId::from_reply(request).is_some());
+        assert_eq!(OperationId::from_reply(waiting), None, "the reply of another command is none of this one");
+    }
+
+    #[test]
+    fn a_recorded_registration_keeps_whether_the_user_was_new() {
+        let Reply::Token(old) = serde_json::from_str(RECORDED[1]).unwrap() else { unreachable!() };
+        let new = Reply::Token(Registration { is_new: true, ..old });
+        assert_eq!(serde_json::from_slice::<Reply>(&serde_json::to_vec(&new).unwrap()).unwrap(), new);
+    }
+}

@@ -1,0 +1,261 @@
+//! A decision reads and writes what its command declares, and nothing else.
+
+use rollcall::domain::access::RecordReads;
+use rollcall::domain::allowlist::Disallow;
+use rollcall::domain::ban::Expire;
+use rollcall::domain::data_request::{self, ChangeRequest, Receive};
+use rollcall::domain::erasure::{Advance, Cancel, Step};
+use rollcall::domain::friendship::ClearFriends;
+use rollcall::domain::remarks::Unremark;
+use rollcall::domain::values::Reason;
+use rollcall::domain::{Decide, Defect, ErasureOwner, Reads, UnitOfWork, ban, token};
+use rollcall_schemas::ban::Lifted;
+use rollcall_schemas::erasure::Begun;
+use rollcall_schemas::ids::{DataRequestId, ErasureId, OperationId};
+use rollcall_schemas::personal::Class;
+use rollcall_schemas::plain::{ApiScope, DataRequestKind, Finality, ReportStatus};
+
+use super::*;
+
+/// The steps of an erasure, each with friends that end with it.
+fn steps(given: &Given) -> Vec<Advance> {
+    let begin = |scope| Step::Begin(scope, OperationId("OP".into()));
+    let (status, sha256, envelope) = (ReportStatus::Final, "00".to_owned(), "{}".to_owned());
+    let steps = vec![
+        begin(Scope::Deactivate),
+        begin(Scope::Forget),
+        Step::EndSomeRelations,
+        Step::EndRelations(1),
+        Step::Scrub {
+            classes: Class::ALL.to_vec(),
+            keys: vec![],
+            root_cell: "file".into(),
+            generations: (1, 2),
+            events_detached: 0,
+            values_detached: 0,
+        },
+        Step::ScrubReadModels(vec![]),
+        Step::Verify { tried: 0, control_opened: true },
+        Step::Report { status, sha256: sha256.clone(), envelope: envelope.clone() },
+        Step::Finalise(Finality::Immediate),
+        Step::Notify { recipient: "chat.example".into(), status, sha256, envelope },
+    ];
+    let friends = vec![subject("bob")];
+    let advance = |step| Advance { erasure: given.erasure(), subject: subject("ada"), step, friends: friends.clone() };
+    steps.into_iter().map(advance).collect()
+}
+
+/// Changes of one user.
+fn changes() -> Vec<Change> {
+    let reason = Some(Reason::parse("court").unwrap());
+    vec![
+        Change::Modify(Some(name()), None),
+        Change::SetProfile([(FieldName("email".into()), Some("a@b.example".into()))].into()),
+        Change::CleanProfile,
+        Change::Tag(vec![]),
+        Change::MuteDirectMessages(true),
+        Change::QuietPushes(None),
+        Change::PermitFriends(FriendPermission::Anyone),
+        Change::PlaceHold(reason),
+        Change::ReleaseHold,
+    ]
+}
+
+/// Every command, by the name of its type.
+fn every_command(given: &Given) -> Vec<(&'static str, Box<dyn DynDecide>)> {
+    let mut all: Vec<(&'static str, Box<dyn DynDecide>)> = vec![
+        ("Command", Box::new(app::Command::AddApiKey([ApiScope::Operator].into(), "00".into()))),
+        ("Register", Box::new(register("ada"))),
+        ("Reactivate", Box::new(reactivate("ada"))),
+        ("Erase", Box::new(Erase { who: people(&["ada", "bob", "ada"]), ..deactivate("ada") })),
+        ("Erase", Box::new(erase("ada", Scope::Forget))),
+        ("CancelOf", Box::new(given.cancel())),
+        ("Invalidate", Box::new(Invalidate { who: people(&["ada"]), before: given.now })),
+        ("Ban", Box::new(ban(&["ada", "bob"], 5))),
+        ("Lift", Box::new(lift("ada"))),
+        ("Expire", Box::new(Expire(subject("ada")))),
+        ("Block", Box::new(block("ada", &["bob", "ada"]))),
+        ("Unblock", Box::new(unblock("ada", &["bob"]))),
+        ("Allow", Box::new(allow("ada", &["bob"]))),
+        ("Disallow", Box::new(Disallow { owner: person("ada"), targets: people(&["bob"]) })),
+        ("SetAllowlist", Box::new(SetAllowlist { who: people(&["ada"]), enabled: true })),
+        ("Befriend", Box::new(befriend("ada", "bob", false))),
+        ("Befriend", Box::new(befriend("bob", "ada", true))),
+        ("EndFriendships", Box::new(resolved(&Unfriend { who: user_id("ada"), targets: user_ids(&["bob"]) }))),
+        ("EndFriendships", Box::new(given.clear_friends())),
+        ("Describe", {
+            let changes = [].into();
+            Box::new(Describe { owner: person("ada"), about: person("bob"), remark: Some(None), changes })
+        }),
+        ("Remark", Box::new(remark("ada", "bob"))),
+        ("Unremark", Box::new(Unremark { owner: person("ada"), target: person("bob") })),
+        ("RecordReads", Box::new(RecordReads(vec![(subject("ada"), [].into())]))),
+        ("Receive", Box::new(Receive { who: person("ada"), kind: DataRequestKind::Access, due_at: None })),
+        ("ChangeRequestOf", Box::new(given.change_request())),
+    ];
+    all.extend(steps(given).into_iter().map(|step| ("Advance", Box::new(step) as Box<dyn DynDecide>)));
+    all.extend(changes().into_iter().map(|of| ("ChangeUsers", Box::new(change("ada", of)) as Box<dyn DynDecide>)));
+    all
+}
+
+impl Given {
+    /// An erasure that was requested, where there is one.
+    fn erasure(&self) -> ErasureId {
+        let requested = self.states.keys().find_map(|stream| match stream {
+            Stream::Erasure(erasure) => Some(*erasure),
+            _ => None,
+        });
+        requested.unwrap_or(ErasureId(Uuid::from_u128(1)))
+    }
+
+    fn cancel(&self) -> <Cancel as Command>::Resolved {
+        let owner = ErasureOwner { subject: subject("ada"), others_wait: false };
+        let mut found = Found::default();
+        found.erasure = Some(owner);
+        Cancel { erasure: self.erasure() }.resolve(&found).unwrap()
+    }
+
+    fn clear_friends(&self) -> <ClearFriends as Command>::Resolved {
+        let mut found = Found::default();
+        found.relations = vec![subject("bob"), subject("eve")];
+        found.insert(user_id("ada"), Some(subject("ada")));
+        ClearFriends { who: user_id("ada") }.resolve(&found).unwrap()
+    }
+
+    fn change_request(&self) -> <ChangeRequest as Command>::Resolved {
+        let request = self.states.keys().find_map(|stream| match stream {
+            Stream::DataRequest(request) => Some(*request),
+            _ => None,
+        });
+        let request = request.unwrap_or(DataRequestId(Uuid::from_u128(1)));
+        let mut found = Found::default();
+        found.data_request = Some(subject("ada"));
+        ChangeRequest { request, change: data_request::Change::Answer }.resolve(&found).unwrap()
+    }
+}
+
+/// What may have happened before.
+fn histories() -> Vec<Given> {
+    let mut together = Given::users(&["ada", "bob"]);
+    together.when(&block("ada", &["bob"])).unwrap();
+    together.when(&allow("ada", &["bob"])).unwrap();
+    together.when(&remark("ada", "bob")).unwrap();
+    together.when(&befriend("ada", "bob", true)).unwrap();
+    together.when(&ban(&["ada"], 5)).unwrap();
+    let settings = Settings { record_reads: true, ..Settings::default() };
+    together.when(&app::Command::ChangeSettings(settings.clone())).unwrap();
+    together.when(&Receive { who: person("ada"), kind: DataRequestKind::Access, due_at: None }).unwrap();
+    let mut deactivated = together.clone();
+    deactivated.when(&deactivate("ada")).unwrap();
+    let mut scrubbed = deactivated.clone();
+    for step in steps(&deactivated) {
+        scrubbed.when(&step).unwrap();
+    }
+    let mut forgotten = together.clone();
+    forgotten.when(&erase("ada", Scope::Forget)).unwrap();
+    let mut waiting = together.clone();
+    waiting.when(&app::Command::ChangeSettings(Settings { erasure_grace_seconds: 60, ..settings })).unwrap();
+    waiting.when(&deactivate("ada")).unwrap();
+    let mut named = Given::app(Environment::Development);
+    named.when(&ban(&["ada"], 5)).unwrap();
+    let mut seated = Given::app(Environment::Development);
+    seated.when(&register("ada")).unwrap();
+    vec![Given::users(&[]), named, seated, together, waiting, deactivated, scrubbed, forgotten]
+}
+
+#[test]
+fn every_command_keeps_to_its_declarations_whatever_happened_before() {
+    for given in histories() {
+        for (name, command) in every_command(&given) {
+            let mut given = given.clone();
+            for repeated in [false, true] {
+                match given.decided(command.as_ref()) {
+                    Ok(_) | Err(Error::Refused(_)) => {}
+                    Err(Error::Defect(defect)) => panic!("{name}, repeated: {repeated}: {defect}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn no_command_is_left_out_of_the_test_of_declarations() {
+    let mut commands = BTreeSet::new();
+    for file in crate::architecture::sources("src/domain") {
+        let source = std::fs::read_to_string(&file).unwrap();
+        let names = source.lines().filter_map(|line| line.strip_prefix("impl Decide for "));
+        commands.extend(names.map(|name| name.split(['<', ' ']).next().unwrap().to_owned()));
+    }
+    let tested: BTreeSet<_> = every_command(&Given::users(&[])).iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(commands, tested);
+}
+
+type Decision = fn(&mut UnitOfWork<'_>) -> Result<(), Error>;
+
+/// A command that declares Ada's ban and does something else.
+#[derive(Debug, Clone)]
+struct Careless(Decision);
+
+impl Decide for Careless {
+    type Reply = ();
+    fn reads(&self, _: &AppId, reads: &mut Reads) {
+        reads.stream(Stream::Ban(subject("ada")));
+    }
+    fn fresh_ids(&self) -> usize {
+        1
+    }
+    fn decide(&self, work: &mut UnitOfWork<'_>) -> Result<(), Error> {
+        (self.0)(work)
+    }
+}
+
+#[test]
+fn what_is_not_declared_is_neither_read_nor_written_though_it_is_loaded() {
+    let mut given = Given::users(&["ada"]);
+    let (ada, events) = (subject("ada"), given.names.len());
+    let cases: [(Decision, Defect); 5] = [
+        (|work| Ok(work.state::<user::State>(subject("ada")).map(|_| ())?), Defect::UndeclaredRead(Stream::User(ada))),
+        (|work| Ok(work.friends(subject("ada")).map(|_| ())?), Defect::UndeclaredTally(ada)),
+        (|work| Ok(work.record::<token::State>(subject("ada"), [])?), Defect::UndeclaredWrite(Stream::Token(ada))),
+        (
+            |work| {
+                let erasure = ErasureId(Uuid::from_u128(1));
+                let begun = Begun { erasure, subject: subject("ada") };
+                Ok(work.record::<erasure::State>(erasure, [begun.into()])?)
+            },
+            Defect::UndeclaredWrite(Stream::Erasure(ErasureId(Uuid::from_u128(1)))),
+        ),
+        (|work| Ok((0..2).try_for_each(|_| work.fresh().map(drop))?), Defect::FreshIds),
+    ];
+    for (decision, defect) in cases {
+        assert_eq!(given.decided(&Careless(decision)), Err(Error::Defect(defect)));
+    }
+    assert_eq!(given.names.len(), events, "nothing happened");
+}
+
+#[test]
+fn what_is_declared_is_read_and_written_and_so_is_a_stream_of_a_fresh_id() {
+    let mut given = Given::users(&["ada"]);
+    let careful = Careless(|work| {
+        let ada = subject("ada");
+        assert!(work.state::<ban::State>(ada)?.until.is_none());
+        work.record::<ban::State>(ada, [Lifted { subject: ada }.into()])?;
+        let erasure = ErasureId(work.fresh()?);
+        Ok(work.record::<erasure::State>(erasure, [Begun { erasure, subject: ada }.into()])?)
+    });
+    assert_eq!(given.when(&careful).unwrap(), ["ban.lifted", "erasure.begun"]);
+}
+
+#[test]
+fn a_declared_stream_that_is_not_loaded_decides_nothing() {
+    let given = Given::users(&["ada"]);
+    let command = ban(&["bob"], 5);
+    let (reads, context) = (DynDecide::reads(&command, &given.app), Context { now: given.now, fresh: vec![] });
+    let decided = decide(&given.app, &given, &context, &command, &reads);
+    assert_eq!(decided, Err(Error::Defect(Defect::NotLoaded(Stream::User(subject("bob"))))));
+}
+
+#[test]
+fn a_user_id_that_a_command_does_not_name_is_not_taken_for_one_that_was_never_used() {
+    assert_eq!(Found::default().person(&user_id("ada")), Err(Defect::UnnamedPerson));
+}
