@@ -1,7 +1,6 @@
 //! The way of a command: at most once under its idempotency key, decided until it is durable or refused.
 
 use std::collections::HashSet;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -45,6 +44,7 @@ impl Engine {
         {
             return self.replay(caller, guard, fingerprint, &outcome);
         }
+        self.apply_back_pressure(caller).await?;
         self.brake(caller, &command).await?;
         let done = self.decide_durably(caller, command, guard).await;
         drop(running);
@@ -69,7 +69,7 @@ impl Engine {
             fresh: (0..command.fresh_ids()).map(|_| Uuid::new_v4()).collect(),
         };
         let (mut loaded, mut counted) = (vec![], vec![]);
-        let mut epoch = self.epoch.load(Ordering::Acquire);
+        let mut loaded_at = self.in_flight.last();
         // What one attempt reserved and had loaded is of use to the next only if the reservation lasts until then.
         let mut reserved = vec![];
         let mut confirms = false;
@@ -78,7 +78,9 @@ impl Engine {
             let resolved = self.resolve(&caller.app, command.clone()).await?;
             let command = self.complete(&caller.app, resolved.command, &context).await?;
             if confirms {
-                loaded = load::streams(self.log.as_ref(), &command.streams(&caller.app)).await?;
+                (loaded, loaded_at) = self.load(&command.streams(&caller.app)).await?;
+            } else if loaded.is_empty() && counted.is_empty() {
+                loaded_at = self.in_flight.last();
             }
             if !resolved.fresh.is_empty() {
                 loaded.extend(load::new_streams(command.streams(&caller.app), &resolved.fresh));
@@ -90,9 +92,8 @@ impl Engine {
                 metadata: metadata.clone(),
                 command,
                 context: context.clone(),
-                epoch,
+                loaded_at,
                 loaded: std::mem::take(&mut loaded),
-                confirms,
                 counted: std::mem::take(&mut counted),
                 holds: resolved.holds,
                 forgets: resolved.forgets,
@@ -100,9 +101,7 @@ impl Engine {
                 answer,
             };
             self.commands.try_send(Some(submitted)).map_err(|_| Error::Busy)?;
-            let answer = answered.await;
-            epoch = self.epoch.load(Ordering::Acquire);
-            match answer {
+            match answered.await {
                 Ok(Answer::Done(reply, position)) => {
                     let token = self.token_of(&caller.app, &reply)?;
                     return Ok(Done { reply, token, position });
@@ -114,8 +113,9 @@ impl Engine {
                 }
                 Ok(Answer::Refused(refusal)) => return Err(refusal.into()),
                 Ok(Answer::Missing(streams, uncounted)) => {
-                    loaded = load::streams(self.log.as_ref(), &streams).await?;
-                    counted = self.count_friends(&uncounted).await?;
+                    (loaded, loaded_at) = self.load(&streams).await?;
+                    let (count, counted_at) = self.count_friends(&uncounted).await?;
+                    (counted, loaded_at) = (count, loaded_at.min(counted_at));
                 }
                 Ok(Answer::Conflict) => {
                     tokio::time::sleep(pause).await;

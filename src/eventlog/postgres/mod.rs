@@ -19,6 +19,7 @@ use uuid::Uuid;
 use super::tail::Tail;
 use super::{Error, EventLog, Item, Outcome, RawEvent};
 use crate::database::{self, Database};
+use crate::supervision;
 
 mod appender;
 mod columns;
@@ -170,11 +171,12 @@ impl Postgres {
         let ((last, _), node) = (watch::channel(last), Uuid::new_v4().to_string());
         let shared = Arc::new(Shared { node, tail: Tail::default(), last, head, broken: OnceLock::new() });
         let stop = CancellationToken::new();
-        tokio::spawn(follower::run(database.clone(), shared.clone(), mode, stop.clone()));
+        let follower = follower::run(database.clone(), shared.clone(), mode, stop.clone());
+        tokio::spawn(supervision::unpanicking("log-follower", follower));
         let tasks = (mode == Mode::Append).then(|| {
             let (tasks, queue) = mpsc::channel(QUEUE_MAX);
             let appender = Appender::new(database.clone(), client, shared.clone(), faults);
-            tokio::spawn(appender.run(queue));
+            tokio::spawn(supervision::unpanicking("log-appender", appender.run(queue)));
             tasks
         });
         Ok(Self { pool, tasks, shared, head: watched, reading: Mutex::default(), stop })
