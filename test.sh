@@ -29,6 +29,8 @@ fi
 cargo fmt --all --check
 # A workspace of its own, which is not built here.
 cargo fmt --manifest-path benches/peers/Cargo.toml --check
+# What a newcomer builds has no optional feature.
+cargo clippy --locked -- -D warnings
 cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --all-features --locked
 if command -v cargo-deny >/dev/null 2>&1; then
