@@ -41,6 +41,7 @@ mod load;
 mod memory;
 mod nodes;
 mod opening;
+mod positions;
 pub mod projector;
 pub mod reads;
 pub mod rebuild;

@@ -94,7 +94,7 @@ pub struct Ports {
 /// The log is corrupt or rewound, a port is unavailable, or a thread cannot be started.
 pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
     let Ports { log, vault, read } = ports;
-    let (applied, head) = (projector::applied(&read), log.head());
+    let (applied, head) = (projector::applied(&read), log.fence().await?);
     if applied > head {
         return Err(Error::Rewound { applied, head });
     }

@@ -28,7 +28,7 @@ mod follower;
 mod prepare;
 mod presumed;
 
-use appender::{Appender, Task};
+use appender::{Appender, LOCK, Task};
 use columns::Param;
 pub use faults::Faults;
 
@@ -69,6 +69,9 @@ impl From<deadpool_postgres::PoolError> for Error {
         }
     }
 }
+
+/// How long the fence waits for appends that are on their way; each may take 10 s.
+const FENCE: &str = "set local lock_timeout = '30s'";
 
 /// Whether a node may append, or only follows, as on a standby.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -306,6 +309,18 @@ impl EventLog for Postgres {
             self.shared.advance(position, id);
         }
         Ok(self.head())
+    }
+
+    async fn fence(&self) -> Result<u64, Error> {
+        self.shared.whole()?;
+        let mut client = self.pool.get().await?;
+        let transaction = client.transaction().await?;
+        // Behind every transaction that holds the log's lock or waits for it.
+        transaction.batch_execute(FENCE).await?;
+        transaction.batch_execute(LOCK).await?;
+        transaction.commit().await?;
+        drop(client);
+        self.latest().await
     }
 
     fn watch(&self) -> watch::Receiver<u64> {

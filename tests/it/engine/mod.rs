@@ -18,6 +18,7 @@ use rollcall_schemas::plain::{Environment, Plan, Settings};
 mod erasing;
 mod failing;
 mod overload;
+mod revocation;
 mod torture;
 mod uniqueness;
 
