@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use rollcall::engine::Limits;
 
 use super::failing::{Failing, failing};
-use super::{Arc, Command, Environment, Error, EventLog as _, Running, caller, person, register};
+use super::{Arc, Command, Environment, Error, EventLog as _, Running, at_once, caller, person, register};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn read_models_that_are_slow_are_not_outrun_and_callers_are_told() {
@@ -103,5 +103,26 @@ async fn a_command_over_many_streams_gets_through_while_others_keep_failing() {
     // Each stream once; what failed is read again, and nothing else. The others read their two streams after each failure.
     let others = 4 * (by_others + 16) * 4;
     assert!(read <= TARGETS as u64 + 64 + 4 * attempts + others, "{read} pages were read in {attempts} attempts");
+    running.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn introductions_that_are_refused_take_no_room_in_the_vault() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::create(dir.path(), Environment::Development).await;
+    for number in 0..rollcall::domain::roster::SEATS_MAX {
+        running.register(&format!("seated-{number}")).await;
+    }
+    let vault = rusqlite::Connection::open(dir.path().join("vault.db")).unwrap();
+    let keys = || vault.query_row("select count(*) from subject_key", [], |row| row.get::<_, u64>(0)).unwrap();
+    let before = keys();
+    // More than are made ahead.
+    for round in 0..50 {
+        let calls = (0..40).map(|number| (caller(), register(&format!("late-{round}-{number}")))).collect();
+        for done in at_once(&running.engine(), calls).await {
+            assert!(matches!(done, Err(Error::Refused(_))), "{done:?}");
+        }
+    }
+    assert_eq!(keys(), before);
     running.stop();
 }
