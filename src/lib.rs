@@ -12,3 +12,4 @@ pub mod engine;
 pub mod eventlog;
 pub mod http;
 pub mod privacy;
+pub mod supervision;

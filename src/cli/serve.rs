@@ -15,6 +15,7 @@ use super::out::say;
 use super::wiring::{DataDir, Place};
 use super::{Failure, ServeArgs, apps, config, runtime};
 use crate::engine::Engine;
+use crate::supervision::{self, task};
 use crate::{audit, engine, http};
 
 struct Settings {
@@ -79,12 +80,13 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let keeper = runtime.block_on(data.keeper())?;
     let service = runtime.block_on(data.start())?;
     runtime.block_on(prepare_apps(&service.engine, &settings.apps, address))?;
+    let (engine, stop) = (|| service.engine.clone(), || service.stopping());
     let background = [
-        runtime.spawn(engine::expiry::run(service.engine.clone(), service.stopping())),
-        runtime.spawn(audit::erasure::run(service.engine.clone(), keeper.clone(), service.stopping())),
-        runtime.spawn(audit::erasure::callback::run(service.engine.clone(), keeper.clone(), service.stopping())),
-        runtime.spawn(keeper.clone().run(service.stopping())),
-        runtime.spawn(engine::rotation::run(service.engine.clone(), settings.rotate_keys_every, service.stopping())),
+        runtime.spawn(task("expiry", stop(), engine::expiry::run(engine(), stop()))),
+        runtime.spawn(task("erasures", stop(), audit::erasure::run(engine(), keeper.clone(), stop()))),
+        runtime.spawn(task("callbacks", stop(), audit::erasure::callback::run(engine(), keeper.clone(), stop()))),
+        runtime.spawn(task("tree-keeper", stop(), keeper.clone().run(stop()))),
+        runtime.spawn(task("rotation", stop(), engine::rotation::run(engine(), settings.rotate_keys_every, stop()))),
     ];
     let options = http::Options { workers: settings.workers };
     let served = actix_web::rt::System::new().block_on(async {
@@ -93,15 +95,22 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         let asked = asked_to_stop()?;
         let handle = server.handle();
         actix_web::rt::spawn(async move {
-            let graceful = asked.await;
+            let graceful = tokio::select! {
+                graceful = asked => graceful,
+                () = supervision::one_ended() => false,
+            };
             handle.stop(graceful).await;
         });
         // Nobody may be reading; that is no reason not to serve.
         let _ = writeln!(std::io::stdout(), "listening on http://{address}");
         server.await
     });
-    let stopping = service.stopping();
-    stopping.cancel();
+    if let Some(reason) = supervision::ended() {
+        // What was acknowledged is durable; nothing is waited for that may never come.
+        runtime.shutdown_background();
+        return Err(reason.into());
+    }
+    service.stopping().cancel();
     for task in background {
         let _ = runtime.block_on(task);
     }

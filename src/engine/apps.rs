@@ -42,6 +42,8 @@ impl App {
 #[derive(Default)]
 pub struct Apps {
     by_key: RwLock<HashMap<String, Arc<App>>>,
+    /// One reads at a time: what was read first must not take the place of what was read later.
+    reading: tokio::sync::Mutex<()>,
 }
 
 impl Apps {
@@ -81,24 +83,42 @@ impl Apps {
     /// # Errors
     /// The read model or the vault is unavailable.
     pub async fn reload(&self, read: &ReadStore, vault: &dyn Vault) -> Result<(), Error> {
+        let _reading = self.reading.lock().await;
         let mut apps = HashMap::new();
         for row in Self::rows(read).await? {
-            let acknowledged = self.get(row.app.as_str()).map_or_else(Arc::default, |app| app.acknowledged.clone());
-            let mut secrets = vault.secrets(&row.app)?;
-            // The vault keeps a new secret before the log knows it, and an old one until it has been retired.
-            secrets.retain(|(id, _)| row.secrets.contains(id));
-            let app = App {
-                id: row.app.clone(),
-                secrets,
-                environment: row.environment,
-                plan: row.plan,
-                settings: row.settings,
-                api_keys: row.api_keys,
-                acknowledged,
-            };
-            apps.insert(row.app.as_str().to_owned(), Arc::new(app));
+            let app = self.complete(row, vault)?;
+            apps.insert(app.id.as_str().to_owned(), Arc::new(app));
         }
         *self.by_key.write().unwrap_or_else(PoisonError::into_inner) = apps;
         Ok(())
+    }
+
+    /// Reads one application again.
+    ///
+    /// # Errors
+    /// The read model or the vault is unavailable; what was known of it stays.
+    pub async fn refresh(&self, read: &ReadStore, vault: &dyn Vault, app: &AppId) -> Result<(), Error> {
+        let _reading = self.reading.lock().await;
+        let Some(row) = rollcall_projections::apps::of(read, app).await? else { return Ok(()) };
+        let refreshed = Arc::new(self.complete(row, vault)?);
+        let mut apps = self.by_key.write().unwrap_or_else(PoisonError::into_inner);
+        apps.insert(app.as_str().to_owned(), refreshed);
+        Ok(())
+    }
+
+    fn complete(&self, row: rollcall_projections::apps::App, vault: &dyn Vault) -> Result<App, Error> {
+        let acknowledged = self.get(row.app.as_str()).map_or_else(Arc::default, |app| app.acknowledged.clone());
+        let mut secrets = vault.secrets(&row.app)?;
+        // The vault keeps a new secret before the log knows it, and an old one until it has been retired.
+        secrets.retain(|(id, _)| row.secrets.contains(id));
+        Ok(App {
+            id: row.app,
+            secrets,
+            environment: row.environment,
+            plan: row.plan,
+            settings: row.settings,
+            api_keys: row.api_keys,
+            acknowledged,
+        })
     }
 }

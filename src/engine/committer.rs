@@ -2,19 +2,21 @@
 //! durable the next is being sealed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures_util::stream::{FuturesOrdered, Stream, StreamExt as _};
+use futures_util::stream::{FuturesOrdered, StreamExt as _};
+use rollcall_schemas::stream::Stream;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::apps::Apps;
 use super::decider::{Answer, Batch, Decided};
 use super::directory::{Directory, Hold};
+use super::in_flight::{Dependencies, InFlight, beliefs_of};
 use super::journal;
 use crate::crash_point;
 use crate::domain::Reply;
 use crate::eventlog::{self, Append, Assert, EventLog, Idempotency, Item, Outcome};
 use crate::privacy::{Tag, Vault};
+use crate::supervision;
 
 /// Most sealed batches appended together.
 const BATCHES_MAX: usize = 64;
@@ -22,57 +24,49 @@ const BATCHES_MAX: usize = 64;
 const IN_FLIGHT_MAX: usize = 2;
 
 /// A sealed command that waits to be durable.
-struct Waiting {
+pub(super) struct Waiting {
     app: rollcall_schemas::ids::AppId,
     reply: Reply,
     holds: Arc<Vec<Hold>>,
     forgets: Vec<Tag>,
     answer: oneshot::Sender<Answer>,
+    dependencies: Dependencies,
 }
 
-type Unsealed = Vec<(oneshot::Sender<Answer>, Answer)>;
+/// Sealed commands, in the order in which they were decided.
+pub(super) type SealedBatch = Vec<(Item, Waiting)>;
 
-/// A sealed batch.
-pub(super) struct SealedBatch {
-    epoch: u64,
-    items: Vec<Item>,
-    waiting: Vec<Waiting>,
-    /// Commands that could not be sealed or were decided with one that could not: to be told so in another epoch.
-    unsealed: Unsealed,
-}
-
-/// Seals batches until there are no more. A command that cannot be sealed makes what was decided with it doubtful: nothing
-/// more of that epoch is sealed, and all of it is decided again.
+/// Seals batches until there are no more. What was decided on a command that cannot be sealed is decided again.
+///
+/// # Errors
+/// Nobody takes what it seals.
 pub(super) fn seal_all(
     mut batches: mpsc::Receiver<Batch>,
     sealed: &mpsc::Sender<SealedBatch>,
     vault: &dyn Vault,
-    epoch: &AtomicU64,
-) {
-    let mut doubtful = None;
-    while let Some(Batch { epoch: of, decided }) = batches.blocking_recv() {
-        let mut out = SealedBatch { epoch: of, items: vec![], waiting: vec![], unsealed: vec![] };
-        for mut decided in decided {
-            if doubtful == Some(of) || of != epoch.load(Ordering::Acquire) {
-                out.unsealed.push((decided.answer, Answer::Conflict));
-                continue;
-            }
-            match seal(vault, &mut decided) {
-                Ok(item) => {
-                    out.items.push(item);
-                    let Decided { metadata, reply, holds, forgets, answer, .. } = decided;
-                    out.waiting.push(Waiting { app: metadata.app, reply, holds, forgets, answer });
-                }
-                Err(error) => {
-                    doubtful = Some(of);
-                    out.unsealed.push((decided.answer, Answer::Failed(error.to_string())));
-                }
+    in_flight: &InFlight,
+) -> Result<(), String> {
+    while let Some(batch) = batches.blocking_recv() {
+        supervision::reach("sealer");
+        let mut out = SealedBatch::with_capacity(batch.len());
+        for mut decided in batch {
+            let item = if in_flight.is_invalid(&decided.dependencies) {
+                Err(Answer::Conflict)
+            } else {
+                seal(vault, &mut decided).map_err(|error| Answer::Failed(error.to_string()))
+            };
+            let Decided { metadata, reply, holds, forgets, answer, dependencies, .. } = decided;
+            let waiting = Waiting { app: metadata.app, reply, holds, forgets, answer, dependencies };
+            match item {
+                Ok(item) => out.push((item, waiting)),
+                Err(answer) => waiting.fail(answer, None, in_flight),
             }
         }
-        if sealed.blocking_send(out).is_err() {
-            return;
+        if !out.is_empty() && sealed.blocking_send(out).is_err() {
+            return Err("nobody takes what it seals".into());
         }
     }
+    Ok(())
 }
 
 fn seal(vault: &dyn Vault, decided: &mut Decided) -> Result<Item, journal::SealError> {
@@ -103,7 +97,7 @@ type Completed = (Vec<Waiting>, Result<Vec<Outcome>, eventlog::Error>);
 pub(super) struct Answering {
     pub(super) directory: Arc<Directory>,
     pub(super) apps: Arc<Apps>,
-    pub(super) epoch: Arc<AtomicU64>,
+    pub(super) in_flight: Arc<InFlight>,
     pub(super) erasures: Arc<Notify>,
 }
 
@@ -117,109 +111,85 @@ pub(super) async fn append_all(mut sealed: mpsc::Receiver<SealedBatch>, log: &dy
         let room = BATCHES_MAX - waiting.len();
         tokio::select! {
             biased;
-            Some(completed) = in_flight.next() => complete(completed, &mut in_flight, answering).await,
+            Some(completed) = in_flight.next() => answer(completed, answering),
             more = sealed.recv_many(&mut waiting, room), if is_open && room > 0 => is_open = more > 0,
             // All that was sealed waits already.
             else => {}
         }
-        let size = waiting.iter().map(|batch| batch.items.len()).sum();
+        let size = waiting.iter().map(Vec::len).sum();
         if in_flight.is_empty() || in_flight.len() < IN_FLIGHT_MAX && size >= last {
             last = size;
-            let (items, whose, unsealed) = of_this_epoch(&mut waiting, answering);
+            let (items, whose) = still_valid(&mut waiting, &answering.in_flight);
             if !items.is_empty() {
+                supervision::reach("appender");
                 crash_point::reach("append.before");
                 in_flight.push_back(async move { (whose, log.append(items).await) });
             }
-            if !unsealed.is_empty() {
-                start_new_epoch(vec![], &mut in_flight, answering).await;
-                reply_all(unsealed);
-            }
         }
     }
 }
 
-/// What waits and was decided in this epoch; the rest is to be decided again.
-fn of_this_epoch(batches: &mut Vec<SealedBatch>, answering: &Answering) -> (Vec<Item>, Vec<Waiting>, Unsealed) {
-    let current = answering.epoch.load(Ordering::Acquire);
-    let (mut items, mut waiting, mut unsealed) = (vec![], vec![], vec![]);
-    for batch in batches.drain(..) {
-        if batch.epoch == current {
-            items.extend(batch.items);
-            waiting.extend(batch.waiting);
-            unsealed.extend(batch.unsealed);
+/// What waits, without what was decided on a command that failed meanwhile: that is to be decided again.
+fn still_valid(batches: &mut Vec<SealedBatch>, in_flight: &InFlight) -> (Vec<Item>, Vec<Waiting>) {
+    let (mut items, mut whose) = (vec![], vec![]);
+    let mut passed = None;
+    for (item, waiting) in batches.drain(..).flatten() {
+        passed = Some(waiting.dependencies.number);
+        if in_flight.is_invalid(&waiting.dependencies) {
+            waiting.fail(Answer::Conflict, None, in_flight);
         } else {
-            batch.waiting.into_iter().for_each(|waiting| waiting.answer(Answer::Conflict));
-            reply_all(batch.unsealed);
+            items.push(item);
+            whose.push(waiting);
         }
     }
-    (items, waiting, unsealed)
-}
-
-/// Answers what is durable, in this epoch where all of it is.
-async fn complete(
-    completed: Completed,
-    in_flight: &mut (impl Stream<Item = Completed> + Unpin),
-    answering: &Answering,
-) {
-    let is_durable = match &completed.1 {
-        Ok(outcomes) => outcomes.iter().all(|outcome| matches!(outcome, Outcome::Appended { .. })),
-        Err(_) => false,
-    };
-    if is_durable {
-        answer(completed, answering);
-    } else {
-        start_new_epoch(vec![completed], in_flight, answering).await;
+    if let Some(number) = passed {
+        in_flight.passed(number);
     }
-}
-
-/// Begins another epoch: not before all that was decided in this one has come to its end, for whoever loads a state in the
-/// new epoch must not be overtaken by it.
-async fn start_new_epoch(
-    mut completed: Vec<Completed>,
-    in_flight: &mut (impl Stream<Item = Completed> + Unpin),
-    answering: &Answering,
-) {
-    while let Some(last) = in_flight.next().await {
-        completed.push(last);
-    }
-    answering.epoch.fetch_add(1, Ordering::AcqRel);
-    completed.into_iter().for_each(|completed| answer(completed, answering));
+    (items, whose)
 }
 
 fn answer((waiting, outcomes): Completed, answering: &Answering) {
     match outcomes {
         Ok(outcomes) => {
             crash_point::reach("append.durable");
+            let kept = outcomes.iter().filter_map(|outcome| match outcome {
+                Outcome::Appended { last, .. } => Some(*last),
+                Outcome::Conflict { .. } | Outcome::Replayed { .. } => None,
+            });
+            let kept = kept.max();
             for (waiting, outcome) in waiting.into_iter().zip(outcomes) {
                 waiting.settle(outcome, answering);
+            }
+            if let Some(last) = kept {
+                answering.directory.acknowledged(last);
             }
         }
         Err(error) => {
             tracing::warn!(%error, "an append failed; its commands were answered so");
+            let is_ambiguous = matches!(error, eventlog::Error::Ambiguous(_));
             let answer = || match &error {
                 eventlog::Error::Ambiguous(reason) => Answer::Unknown(reason.clone()),
                 error => Answer::Failed(error.to_string()),
             };
-            waiting.into_iter().for_each(|waiting| waiting.answer(answer()));
+            for waiting in waiting {
+                waiting.holds.iter().for_each(|hold| hold.not_recorded(is_ambiguous));
+                waiting.fail(answer(), None, &answering.in_flight);
+            }
         }
     }
 }
 
-fn reply_all(unsealed: Unsealed) {
-    for (submitter, answer) in unsealed {
-        // The caller may have gone away; its answer is dropped.
-        let _ = submitter.send(answer);
-    }
-}
-
 impl Waiting {
-    fn answer(self, answer: Answer) {
+    /// Answers a command that recorded nothing, or not for certain. `stream`: which one was not as it was believed.
+    fn fail(self, answer: Answer, stream: Option<&Stream>, in_flight: &InFlight) {
+        // First, so that whoever is answered decides on something else.
+        in_flight.fail(&self.dependencies, stream.into_iter().flat_map(beliefs_of));
         // The caller may have gone away; its answer is dropped.
         let _ = self.answer.send(answer);
     }
 
-    fn settle(self, outcome: Outcome, Answering { directory, apps, erasures, .. }: &Answering) {
-        let answer = match outcome {
+    fn settle(self, outcome: Outcome, Answering { directory, apps, in_flight, erasures }: &Answering) {
+        match outcome {
             Outcome::Appended { last, .. } => {
                 self.holds.iter().for_each(|hold| hold.recorded(last));
                 self.forgets.iter().for_each(|tag| directory.forgotten(*tag, last));
@@ -227,12 +197,14 @@ impl Waiting {
                 if matches!(self.reply, Reply::Operation(_)) {
                     erasures.notify_one();
                 }
-                Answer::Done(self.reply.clone(), last)
+                in_flight.succeed(&self.dependencies);
+                let _ = self.answer.send(Answer::Done(self.reply, last));
             }
-            Outcome::Conflict { .. } => Answer::Conflict,
-            Outcome::Replayed { fingerprint, outcome } => Answer::Replayed(fingerprint, outcome),
-        };
-        self.answer(answer);
+            Outcome::Conflict { stream, .. } => self.fail(Answer::Conflict, stream.parse().ok().as_ref(), in_flight),
+            Outcome::Replayed { fingerprint, outcome } => {
+                self.fail(Answer::Replayed(fingerprint, outcome), None, in_flight);
+            }
+        }
     }
 }
 

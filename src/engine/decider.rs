@@ -2,8 +2,8 @@
 //! batch included, and hands whole batches on. Nothing here waits for a disk.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use lru::LruCache;
 use rollcall_schemas::Event;
@@ -15,9 +15,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::clock::Clock;
 use super::directory::Hold;
+use super::in_flight::{Belief, Dependencies, InFlight, beliefs_of};
 use super::nodes::ForeignAppends;
 use crate::domain::{self, Context, Decision, Defect, DynDecide, Reads, Refusal, Reply, State, World};
 use crate::privacy::Tag;
+use crate::supervision;
 
 /// A stream's state as it was loaded.
 pub(super) struct Loaded {
@@ -48,12 +50,10 @@ pub(super) struct Submitted {
     pub reads: Reads,
     /// Fresh ids; the time is set by the loop.
     pub context: Context,
-    /// The epoch in which the submitter began to load and count: what it found is of no use in another.
-    pub epoch: u64,
+    /// The last decision when the submitter began to load and count: what was dropped after it is not taken from it.
+    pub loaded_at: u64,
     /// States the submitter loaded because the loop did not have them.
     pub loaded: Vec<Loaded>,
-    /// Whether a refusal must not rest on states that were loaded before the loop began again: then it is no answer.
-    pub confirms: bool,
     /// Numbers of friends the submitter counted.
     pub counted: Vec<(SubjectRef, usize)>,
     /// Reservations that live as long as the command.
@@ -107,15 +107,12 @@ pub(super) struct Decided {
     pub guard: Option<RetryGuard>,
     /// As submitted.
     pub answer: oneshot::Sender<Answer>,
+    /// What it rests on and what it changes.
+    pub dependencies: Dependencies,
 }
 
-/// Decided commands that belong together.
-pub(super) struct Batch {
-    /// The epoch of the states they were decided on.
-    pub epoch: u64,
-    /// In order.
-    pub decided: Vec<Decided>,
-}
+/// Commands decided one after the other, in order.
+pub(super) type Batch = Vec<Decided>;
 
 /// Bounds of the loop.
 #[derive(Debug, Clone, Copy)]
@@ -124,11 +121,13 @@ pub struct Limits {
     pub batch_max: usize,
     /// Most bytes of states kept in memory.
     pub cache_bytes_max: usize,
+    /// Most events the read models may be behind; further commands are answered busy.
+    pub lag_max: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { batch_max: 512, cache_bytes_max: 128 * 1024 * 1024 }
+        Self { batch_max: 512, cache_bytes_max: 128 * 1024 * 1024, lag_max: 20_000 }
     }
 }
 
@@ -142,9 +141,38 @@ struct Cache {
     states: LruCache<Stream, Cached>,
     friends: LruCache<SubjectRef, usize>,
     bytes: usize,
+    dropped: Dropped,
 }
 
-const FRIENDS_COUNTED_MAX: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add((1 << 16) - 1);
+/// What was dropped, and at which decision: what somebody began to load before may lack what was decided meanwhile.
+struct Dropped {
+    at: LruCache<Belief, u64>,
+    /// What is not remembered one by one any more was dropped by then.
+    all: u64,
+}
+
+const DROPPED_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add((1 << 16) - 1);
+
+impl Dropped {
+    fn new() -> Self {
+        Self { at: LruCache::new(DROPPED_MAX), all: 0 }
+    }
+
+    fn add(&mut self, belief: Belief, at: u64) {
+        if let Some((pushed, before)) = self.at.push(belief.clone(), at)
+            && pushed != belief
+        {
+            self.all = self.all.max(before);
+        }
+    }
+
+    /// Whether it was dropped after somebody began to load it.
+    fn is_since(&self, belief: &Belief, loaded_at: u64) -> bool {
+        self.at.peek(belief).copied().unwrap_or(self.all) > loaded_at
+    }
+}
+
+const FRIENDS_COUNTED_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add((1 << 16) - 1);
 const ENTRY_BYTES: usize = 96;
 
 impl World for Cache {
@@ -158,7 +186,22 @@ impl World for Cache {
 
 impl Cache {
     fn new() -> Self {
-        Self { states: LruCache::unbounded(), friends: LruCache::new(FRIENDS_COUNTED_MAX), bytes: 0 }
+        let (states, friends) = (LruCache::unbounded(), LruCache::new(FRIENDS_COUNTED_MAX));
+        Self { states, friends, bytes: 0, dropped: Dropped::new() }
+    }
+
+    /// Takes over what a submitter loaded, unless it may lack what was decided since.
+    fn take_over(&mut self, loaded: Vec<Loaded>, counted: Vec<(SubjectRef, usize)>, loaded_at: u64) {
+        for loaded in loaded {
+            if !self.dropped.is_since(&Belief::Stream(loaded.stream.clone()), loaded_at) {
+                self.install(loaded);
+            }
+        }
+        for (subject, count) in counted {
+            if !self.friends.contains(&subject) && !self.dropped.is_since(&Belief::Friends(subject), loaded_at) {
+                self.friends.put(subject, count);
+            }
+        }
     }
 
     fn install(&mut self, loaded: Loaded) {
@@ -172,6 +215,15 @@ impl Cache {
         self.states.put(loaded.stream, Cached { state: loaded.state, revision: loaded.revision });
     }
 
+    /// Believes nothing of this any more.
+    fn drop_belief(&mut self, belief: Belief, at: u64) {
+        match &belief {
+            Belief::Stream(stream) => self.drop_state(stream),
+            Belief::Friends(subject) => drop(self.friends.pop(subject)),
+        }
+        self.dropped.add(belief, at);
+    }
+
     fn drop_state(&mut self, stream: &Stream) {
         if let Some(cached) = self.states.pop(stream) {
             self.bytes = self.bytes.saturating_sub(cached.state.weight() + ENTRY_BYTES);
@@ -179,22 +231,21 @@ impl Cache {
     }
 
     /// The log holds an event of this stream at this revision, appended here or by another node.
-    fn learn(&mut self, stream: &Stream, revision: u64) {
-        if self.states.peek(stream).is_some_and(|cached| cached.revision >= revision) {
-            return;
-        }
-        self.drop_state(stream);
-        if let Stream::Friendship(pair) = stream {
-            for subject in pair.both() {
-                self.friends.pop(&subject);
-            }
+    fn learn(&mut self, stream: &Stream, revision: u64, at: u64) {
+        if self.states.peek(stream).is_none_or(|cached| cached.revision < revision) {
+            beliefs_of(stream).for_each(|belief| self.drop_belief(belief, at));
         }
     }
 
-    fn shrink(&mut self, bytes_max: usize) {
+    fn shrink(&mut self, bytes_max: usize, in_flight: &InFlight) {
+        if self.bytes <= bytes_max {
+            return;
+        }
+        let at = in_flight.next();
         while self.bytes > bytes_max {
-            let Some((_, cached)) = self.states.pop_lru() else { break };
+            let Some((stream, cached)) = self.states.pop_lru() else { break };
             self.bytes = self.bytes.saturating_sub(cached.state.weight() + ENTRY_BYTES);
+            self.dropped.add(Belief::Stream(stream), at);
         }
     }
 
@@ -225,60 +276,55 @@ impl Cache {
     }
 }
 
-/// Runs until it is sent `None`. `epoch` grows whenever an append failed: then what the loop believes may be
-/// wrong, and it begins again with nothing.
+/// Runs until it is sent `None`.
+///
+/// # Errors
+/// Nobody takes what it decides.
 pub(super) fn run(
     mut commands: mpsc::Receiver<Option<Submitted>>,
     batches: &mpsc::Sender<Batch>,
-    epoch: &AtomicU64,
+    in_flight: &InFlight,
     clock: &Clock,
     limits: Limits,
     foreign_appends: &ForeignAppends,
-    apply_back_pressure: &dyn Fn(),
-) {
+) -> Result<(), String> {
     let mut cache = Cache::new();
-    let mut believed = epoch.load(Ordering::Acquire);
     let mut taken = Vec::with_capacity(limits.batch_max);
     while commands.blocking_recv_many(&mut taken, limits.batch_max) > 0 {
-        apply_back_pressure();
-        let current = epoch.load(Ordering::Acquire);
-        if current != believed {
-            cache = Cache::new();
-            believed = current;
-        }
-        foreign_appends.take().iter().for_each(|(stream, revision)| cache.learn(stream, *revision));
+        supervision::reach("decider");
+        drop_what_changed(&mut cache, in_flight, foreign_appends);
         let stopping = taken.iter().any(Option::is_none);
-        let decided: Vec<_> =
-            taken.drain(..).flatten().filter_map(|submitted| decide(&mut cache, believed, submitted, clock)).collect();
-        if !decided.is_empty() && batches.blocking_send(Batch { epoch: believed, decided }).is_err() || stopping {
-            return;
+        let decided: Batch =
+            taken.drain(..).flatten().filter_map(|submitted| decide(&mut cache, in_flight, submitted, clock)).collect();
+        if !decided.is_empty() && batches.blocking_send(decided).is_err() {
+            return Err("nobody takes what it decides".into());
         }
-        cache.shrink(limits.cache_bytes_max);
+        if stopping {
+            return Ok(());
+        }
+        cache.shrink(limits.cache_bytes_max, in_flight);
     }
+    Ok(())
 }
 
-fn decide(cache: &mut Cache, believed: u64, mut submitted: Submitted, clock: &Clock) -> Option<Decided> {
-    // What was loaded before the loop began again may lack what was recorded since: a refusal would not show it.
-    if submitted.epoch != believed {
-        submitted.loaded.clear();
-        submitted.counted.clear();
-        if submitted.confirms {
-            let _ = submitted.answer.send(Answer::Conflict);
-            return None;
-        }
+/// Drops what commands that failed would have changed, and what other nodes changed.
+fn drop_what_changed(cache: &mut Cache, in_flight: &InFlight, foreign_appends: &ForeignAppends) {
+    let (dropped, foreign) = (in_flight.take_dropped(), foreign_appends.take());
+    if dropped.is_empty() && foreign.is_empty() {
+        return;
     }
-    for loaded in submitted.loaded.drain(..) {
-        cache.install(loaded);
-    }
-    for (subject, count) in submitted.counted.drain(..) {
-        if !cache.friends.contains(&subject) {
-            cache.friends.put(subject, count);
-        }
-    }
+    let at = in_flight.next();
+    dropped.into_iter().for_each(|belief| cache.drop_belief(belief, at));
+    foreign.iter().for_each(|(stream, revision)| cache.learn(stream, *revision, at));
+}
+
+fn decide(cache: &mut Cache, in_flight: &InFlight, mut submitted: Submitted, clock: &Clock) -> Option<Decided> {
+    let (loaded, counted) = (std::mem::take(&mut submitted.loaded), std::mem::take(&mut submitted.counted));
+    cache.take_over(loaded, counted, submitted.loaded_at);
     submitted.context.now = clock.now();
     match outcome(cache, &submitted) {
         Ok((appends, asserts, reply)) => {
-            let Submitted { metadata, context, holds, forgets, guard, answer, .. } = submitted;
+            let Submitted { metadata, reads: declared, context, holds, forgets, guard, answer, .. } = submitted;
             // An erasure that waits leaves the userId taken.
             let is_forgotten = |subject: SubjectRef| {
                 let mut events = appends.iter().flat_map(|(_, _, events): &(_, _, Vec<Event>)| events);
@@ -286,7 +332,11 @@ fn decide(cache: &mut Cache, believed: u64, mut submitted: Submitted, clock: &Cl
             };
             let forgets =
                 forgets.into_iter().filter(|(subject, _)| is_forgotten(*subject)).map(|(_, tag)| tag).collect();
-            Some(Decided { metadata, now: context.now, appends, asserts, reply, holds, forgets, guard, answer })
+            let changes = appends.iter().flat_map(|(stream, ..)| beliefs_of(stream)).collect();
+            let looked_at = asserts.iter().map(|(stream, _): &(Stream, _)| Belief::Stream(stream.clone()));
+            let reads = looked_at.chain(declared.tallies().iter().copied().map(Belief::Friends)).collect();
+            let (now, dependencies) = (context.now, in_flight.begin(changes, reads));
+            Some(Decided { metadata, now, appends, asserts, reply, holds, forgets, guard, answer, dependencies })
         }
         Err(answer) => {
             // The caller may have gone away; its answer is dropped.

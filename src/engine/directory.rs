@@ -1,11 +1,16 @@
 //! Which subject a userId is: the read model's answer, corrected by what it has not applied yet.
 //!
 //! A userId that is used for the first time is reserved here before its first event is decided, so that two commands
-//! in flight agree on its subject. The reservation lives as long as a command holds it or an event was recorded. Where
-//! other nodes introduce users too, its tag is claimed among all of them first.
+//! in flight agree on its subject. A reservation lasts while a command holds it, until the read models have applied what
+//! was recorded, and, where an append ended without saying whether it was kept, until the read models hold all that may
+//! have come of it: meanwhile every command uses the same subject, and the log refuses the second first event of its
+//! stream (docs/decisions/0017-in-doubt.md). Where other nodes introduce users too, its tag is claimed among all of them
+//! first.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rollcall_projections::store::{Claimed, ReadStore};
 use rollcall_schemas::ids::{AppId, SubjectRef};
@@ -14,12 +19,32 @@ use super::Error;
 use crate::domain::values::UserId;
 use crate::privacy::{Tag, Vault};
 
+/// How long an append whose outcome is unknown may still reach the log: far longer than a server lets a statement run,
+/// and as long as other nodes keep a claim.
+const IN_DOUBT_FOR: Duration = Duration::from_secs(3_600);
+/// Most reservations that are in doubt at once; while there are as many, no further userId is introduced.
+const IN_DOUBT_MAX: usize = 100_000;
+/// Most allocated subjects kept for the next userId because nothing was recorded about them.
+const SPARE_MAX: usize = 1_024;
+
 #[derive(Debug, Clone, Copy)]
 struct Pending {
     subject: SubjectRef,
     holders: u32,
     /// Position by which the read model knows; `None`: no event was recorded yet.
     recorded: Option<u64>,
+    /// Until when an append about the subject may still reach the log.
+    in_doubt: Option<Instant>,
+    /// Position by which the read model holds all that may have come of the appends in doubt.
+    decided_by: Option<u64>,
+    /// Whether the subject may be given to another userId once nobody needs it for this one.
+    reusable: bool,
+}
+
+impl Pending {
+    fn is_in_doubt(&self) -> bool {
+        self.in_doubt.is_some() || self.decided_by.is_some()
+    }
 }
 
 #[derive(Default)]
@@ -29,9 +54,37 @@ struct Waiting {
     /// Tags whose subject was forgotten at a position the read model has not applied yet.
     forgotten: HashMap<Tag, u64>,
     /// What to drop once the read model has applied a position.
-    settled: std::collections::BinaryHeap<std::cmp::Reverse<(u64, Tag)>>,
+    settled: BinaryHeap<Reverse<(u64, Tag)>>,
+    /// When to look whether a reservation is still in doubt.
+    doubts: BinaryHeap<Reverse<(Instant, Tag)>>,
+    /// How many reservations are in doubt.
+    in_doubt: usize,
+    /// Subjects that were allocated and about which nothing was recorded.
+    spare: Vec<SubjectRef>,
     /// Grows whenever an entry settles: tells that an answer of the read model may be older than this table.
     generation: u64,
+}
+
+impl Waiting {
+    fn remove(&mut self, tag: Tag) -> Option<Pending> {
+        let pending = self.pending.remove(&tag)?;
+        self.tags.remove(&pending.subject);
+        self.in_doubt -= usize::from(pending.is_in_doubt());
+        Some(pending)
+    }
+
+    fn reserve(&mut self, tag: Tag, subject: SubjectRef, reusable: bool) {
+        self.remove(tag);
+        let (recorded, in_doubt, decided_by) = (None, None, None);
+        self.pending.insert(tag, Pending { subject, holders: 1, recorded, in_doubt, decided_by, reusable });
+        self.tags.insert(subject, tag);
+    }
+
+    fn give_back(&mut self, subject: SubjectRef) {
+        if self.spare.len() < SPARE_MAX {
+            self.spare.push(subject);
+        }
+    }
 }
 
 /// The directory of one service.
@@ -66,14 +119,16 @@ fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
 impl Drop for Hold {
     fn drop(&mut self) {
         let mut waiting = lock(&self.waiting);
-        if let Some(pending) = waiting.pending.get_mut(&self.tag)
-            && pending.subject == self.subject
-        {
-            pending.holders = pending.holders.saturating_sub(1);
-            if pending.holders == 0 && pending.recorded.is_none() {
-                let subject = pending.subject;
-                waiting.pending.remove(&self.tag);
-                waiting.tags.remove(&subject);
+        let Some(pending) = waiting.pending.get_mut(&self.tag) else { return };
+        if pending.subject != self.subject {
+            return;
+        }
+        pending.holders = pending.holders.saturating_sub(1);
+        if pending.holders == 0 && pending.recorded.is_none() && !pending.is_in_doubt() {
+            let reusable = pending.reusable;
+            waiting.remove(self.tag);
+            if reusable {
+                waiting.give_back(self.subject);
             }
         }
     }
@@ -88,9 +143,74 @@ impl Hold {
             && pending.recorded.is_none()
         {
             pending.recorded = Some(position);
-            waiting.settled.push(std::cmp::Reverse((position, self.tag)));
+            let was_in_doubt = pending.is_in_doubt();
+            (pending.in_doubt, pending.decided_by) = (None, None);
+            waiting.in_doubt -= usize::from(was_in_doubt);
+            waiting.settled.push(Reverse((position, self.tag)));
         }
     }
+
+    /// Tells that an append about the subject ended without having been kept for certain. `is_ambiguous`: it may even
+    /// reach the log later; otherwise the log said that it kept nothing.
+    pub(super) fn not_recorded(&self, is_ambiguous: bool) {
+        let until = Instant::now() + if is_ambiguous { IN_DOUBT_FOR } else { Duration::ZERO };
+        let mut waiting = lock(&self.waiting);
+        if let Some(pending) = waiting.pending.get_mut(&self.tag)
+            && pending.subject == self.subject
+            && pending.recorded.is_none()
+        {
+            let was_in_doubt = pending.is_in_doubt();
+            let was = pending.in_doubt.replace(pending.in_doubt.map_or(until, |was| was.max(until)));
+            pending.decided_by = None;
+            pending.reusable = false;
+            if was.is_none() {
+                waiting.doubts.push(Reverse((until, self.tag)));
+            }
+            waiting.in_doubt += usize::from(!was_in_doubt);
+        }
+    }
+}
+
+/// A subject that was allocated and is given back unless it is used.
+struct Allocated<'d> {
+    directory: &'d Directory,
+    subject: Option<SubjectRef>,
+}
+
+impl Allocated<'_> {
+    fn get(&mut self) -> Result<SubjectRef, Error> {
+        if let Some(subject) = self.subject {
+            return Ok(subject);
+        }
+        let spare = lock(&self.directory.waiting).spare.pop();
+        let subject = match spare {
+            Some(subject) => subject,
+            None => self.directory.vault.allocate()?,
+        };
+        Ok(*self.subject.insert(subject))
+    }
+}
+
+impl Drop for Allocated<'_> {
+    fn drop(&mut self) {
+        if let Some(subject) = self.subject {
+            lock(&self.directory.waiting).give_back(subject);
+        }
+    }
+}
+
+/// What this table says about a userId by itself.
+enum Known {
+    Found(Found),
+    Nobody,
+    /// The read model has to be asked.
+    Ask {
+        generation: u64,
+        /// It must not be asked about who was forgotten a moment ago.
+        forgotten: bool,
+        /// The subject that was reserved, where other nodes have to agree to it again.
+        in_doubt: Option<SubjectRef>,
+    },
 }
 
 impl Directory {
@@ -100,10 +220,44 @@ impl Directory {
         Self { vault, waiting: Arc::default() }
     }
 
+    fn hold(&self, tag: Tag, subject: SubjectRef) -> Hold {
+        Hold { waiting: self.waiting.clone(), tag, subject }
+    }
+
+    fn look(&self, tag: Tag, introduce: bool) -> Result<Known, Error> {
+        let shared = self.vault.is_shared();
+        let mut waiting = lock(&self.waiting);
+        let known = |subject| Known::Found(Found { subject, hold: None, fresh: false });
+        let mut in_doubt = None;
+        if let Some(pending) = waiting.pending.get_mut(&tag) {
+            let subject = pending.subject;
+            if pending.recorded.is_some() {
+                return Ok(known(subject));
+            }
+            if introduce && !(shared && pending.is_in_doubt()) {
+                pending.holders += 1;
+                return Ok(Known::Found(Found { subject, hold: Some(self.hold(tag, subject)), fresh: false }));
+            }
+            if !introduce && !shared {
+                // A reservation nobody recorded is not known to those who only look; of one that is in doubt the log
+                // has to be asked.
+                return Ok(if pending.is_in_doubt() { known(subject) } else { Known::Nobody });
+            }
+            // Another node may have introduced the userId; where an append is in doubt, its claim may have ended.
+            in_doubt = Some(subject).filter(|_| introduce);
+        } else if introduce && waiting.in_doubt >= IN_DOUBT_MAX {
+            return Err(Error::Unavailable(
+                "it is not known yet what the log kept of many earlier calls; no new userId is taken meanwhile".into(),
+            ));
+        }
+        let (generation, forgotten) = (waiting.generation, waiting.forgotten.contains_key(&tag));
+        Ok(Known::Ask { generation, forgotten, in_doubt })
+    }
+
     /// Finds a userId; with `introduce`, allocates a subject for one that was never used.
     ///
     /// # Errors
-    /// The vault or the read model is unavailable.
+    /// The vault or the read model is unavailable, or too many earlier introductions are in doubt.
     pub(super) async fn find(
         &self,
         read: &ReadStore,
@@ -112,27 +266,13 @@ impl Directory {
         introduce: bool,
     ) -> Result<Option<Found>, Error> {
         let tag = self.vault.tag(app, user_id.as_str())?;
-        let hold = |subject| Hold { waiting: self.waiting.clone(), tag, subject };
         let known = |subject| Found { subject, hold: None, fresh: false };
-        let mut allocated = None;
+        let mut allocated = Allocated { directory: self, subject: None };
         loop {
-            let (generation, forgotten) = {
-                let mut waiting = lock(&self.waiting);
-                if let Some(pending) = waiting.pending.get_mut(&tag) {
-                    if pending.recorded.is_some() {
-                        return Ok(Some(known(pending.subject)));
-                    }
-                    if introduce {
-                        pending.holders += 1;
-                        let subject = pending.subject;
-                        return Ok(Some(Found { subject, hold: Some(hold(subject)), fresh: false }));
-                    }
-                    // A reservation nobody recorded is not known to those who only look; another node may have.
-                    if !self.vault.is_shared() {
-                        return Ok(None);
-                    }
-                }
-                (waiting.generation, waiting.forgotten.contains_key(&tag))
+            let (generation, forgotten, in_doubt) = match self.look(tag, introduce)? {
+                Known::Found(found) => return Ok(Some(found)),
+                Known::Nobody => return Ok(None),
+                Known::Ask { generation, forgotten, in_doubt } => (generation, forgotten, in_doubt),
             };
             if !forgotten
                 && let Some(subject) = rollcall_projections::user_directory::subject_of(read, app, tag).await?
@@ -142,11 +282,12 @@ impl Directory {
             if !introduce {
                 return Ok(None);
             }
-            let ours = match allocated {
+            let ours = match in_doubt {
                 Some(subject) => subject,
-                None => *allocated.insert(self.vault.allocate()?),
+                None => allocated.get()?,
             };
             let claims = read.claims().filter(|_| self.vault.is_shared());
+            let is_claimed = claims.is_some();
             let subject = match claims {
                 Some(claims) => match claims.claim(tag, ours).await? {
                     Claimed::By(subject) => subject,
@@ -154,30 +295,52 @@ impl Directory {
                 },
                 None => ours,
             };
+            if is_claimed && subject == ours {
+                // The claim outlives the command: no other userId may get the subject.
+                allocated.subject = None;
+            }
             let mut waiting = lock(&self.waiting);
             // What the read model said may be old by now: somebody reserved, or a reservation was recorded and settled.
-            if waiting.pending.contains_key(&tag) || waiting.generation != generation {
+            if waiting.generation != generation {
                 continue;
             }
-            waiting.pending.insert(tag, Pending { subject, holders: 1, recorded: None });
-            waiting.tags.insert(subject, tag);
-            return Ok(Some(Found { subject, hold: Some(hold(subject)), fresh: subject == ours }));
+            match waiting.pending.get_mut(&tag) {
+                Some(pending) if pending.subject == subject && pending.recorded.is_none() => pending.holders += 1,
+                // Other nodes decided otherwise once nothing could come of the append in doubt any more.
+                Some(pending) if in_doubt.is_some() && pending.recorded.is_none() && pending.is_in_doubt() => {
+                    waiting.reserve(tag, subject, false);
+                }
+                Some(_) => continue,
+                None => waiting.reserve(tag, subject, !is_claimed),
+            }
+            let fresh = in_doubt.is_none() && subject == ours;
+            if subject == ours {
+                allocated.subject = None;
+            }
+            drop(waiting);
+            return Ok(Some(Found { subject, hold: Some(self.hold(tag, subject)), fresh }));
         }
     }
 
     /// Tells that the subject of a tag was forgotten at a position.
     pub(super) fn forgotten(&self, tag: Tag, position: u64) {
         let mut waiting = lock(&self.waiting);
-        if let Some(pending) = waiting.pending.remove(&tag) {
-            waiting.tags.remove(&pending.subject);
-        }
+        waiting.remove(tag);
         // Where other nodes may have introduced the userId anew meanwhile, only what the read model says counts: who finds
         // the one who was forgotten there is refused, and looks again when the read model knows.
         if self.vault.is_shared() {
             return;
         }
         waiting.forgotten.insert(tag, position);
-        waiting.settled.push(std::cmp::Reverse((position, tag)));
+        waiting.settled.push(Reverse((position, tag)));
+    }
+
+    /// Tells that the log holds that a subject was forgotten, by whichever node: its userId must not get it again.
+    pub(super) fn gone(&self, subject: SubjectRef) {
+        let mut waiting = lock(&self.waiting);
+        if let Some(tag) = waiting.tags.get(&subject).copied() {
+            waiting.remove(tag);
+        }
     }
 
     /// The tag of a subject that was introduced a moment ago.
@@ -185,10 +348,33 @@ impl Directory {
         lock(&self.waiting).tags.get(&subject).copied()
     }
 
+    /// Tells that an append was kept up to a position. Whatever may come of appends whose time is over stands before it.
+    pub(super) fn acknowledged(&self, position: u64) {
+        let mut waiting = lock(&self.waiting);
+        let Some(&Reverse((mut until, mut tag))) = waiting.doubts.peek() else { return };
+        let now = Instant::now();
+        while until <= now {
+            waiting.doubts.pop();
+            let again = match waiting.pending.get_mut(&tag) {
+                // It was in doubt once more meanwhile.
+                Some(pending) if pending.in_doubt.is_some_and(|later| later > now) => pending.in_doubt,
+                Some(pending) if pending.in_doubt.is_some() => {
+                    (pending.in_doubt, pending.decided_by) = (None, Some(position));
+                    waiting.settled.push(Reverse((position, tag)));
+                    None
+                }
+                Some(_) | None => None,
+            };
+            waiting.doubts.extend(again.map(|later| Reverse((later, tag))));
+            let Some(&Reverse(next)) = waiting.doubts.peek() else { return };
+            (until, tag) = next;
+        }
+    }
+
     /// Drops what the read model knows by itself now.
     pub(super) fn settle(&self, applied: u64) {
         let mut waiting = lock(&self.waiting);
-        while let Some(&std::cmp::Reverse((position, tag))) = waiting.settled.peek() {
+        while let Some(&Reverse((position, tag))) = waiting.settled.peek() {
             if position > applied {
                 break;
             }
@@ -196,12 +382,16 @@ impl Directory {
             if waiting.forgotten.get(&tag).is_some_and(|at| *at <= applied) {
                 waiting.forgotten.remove(&tag);
             }
-            if let Some(pending) = waiting.pending.get(&tag).copied()
-                && pending.recorded.is_some_and(|at| at <= applied)
-            {
-                waiting.pending.remove(&tag);
-                waiting.tags.remove(&pending.subject);
+            let Some(pending) = waiting.pending.get_mut(&tag) else { continue };
+            let is_known = pending.recorded.is_some_and(|at| at <= applied);
+            let is_decided = pending.decided_by.is_some_and(|at| at <= applied);
+            if is_known || is_decided && pending.holders == 0 {
+                waiting.remove(tag);
                 waiting.generation += 1;
+            } else if is_decided {
+                // Whoever still holds it ends the reservation.
+                pending.decided_by = None;
+                waiting.in_doubt -= 1;
             }
         }
     }
@@ -241,6 +431,11 @@ mod tests {
             self.directory.find(&self.read, &Self::app(), &user_id, introduce).await.unwrap()
         }
 
+        async fn find_other(&self) -> Option<Found> {
+            let user_id = UserId::parse("userId", "bob").unwrap();
+            self.directory.find(&self.read, &Self::app(), &user_id, true).await.unwrap()
+        }
+
         fn forget(&self, position: u64) {
             self.directory.forgotten(self.vault.tag(&Self::app(), "ada").unwrap(), position);
         }
@@ -256,7 +451,50 @@ mod tests {
         assert_eq!(given.find(true).await.unwrap().subject, second.subject, "one still holds it");
         let before = second.subject;
         drop(second);
+        assert!(given.find(false).await.is_none());
+        // Nothing was recorded about it: the next one gets it, so that refused introductions do not fill the vault.
+        let other = given.find_other().await.unwrap();
+        assert_eq!(other.subject, before);
         assert_ne!(given.find(true).await.unwrap().subject, before);
+    }
+
+    #[tokio::test]
+    async fn a_user_id_keeps_its_subject_while_it_is_in_doubt_whether_it_was_introduced() {
+        let given = Given::nothing();
+        let found = given.find(true).await.unwrap();
+        found.hold.as_ref().unwrap().not_recorded(true);
+        let subject = found.subject;
+        drop(found);
+        given.directory.acknowledged(9);
+        given.directory.settle(9);
+        let again = given.find(true).await.unwrap();
+        assert_eq!((again.subject, again.fresh), (subject, false), "its stream may exist");
+        assert_eq!(given.find(false).await.unwrap().subject, subject, "the log is asked");
+        again.hold.as_ref().unwrap().recorded(12);
+        drop(again);
+        given.directory.settle(12);
+        assert!(given.directory.tag_of(subject).is_none(), "from here on the read model is asked");
+    }
+
+    #[tokio::test]
+    async fn a_failed_append_is_in_doubt_until_what_came_after_it_is_applied() {
+        let given = Given::nothing();
+        let found = given.find(true).await.unwrap();
+        found.hold.as_ref().unwrap().not_recorded(false);
+        let subject = found.subject;
+        drop(found);
+        given.directory.settle(9);
+        assert_eq!(given.find(true).await.unwrap().subject, subject);
+        given.directory.acknowledged(10);
+        given.directory.settle(9);
+        assert_eq!(given.find(true).await.unwrap().subject, subject);
+        given.directory.settle(10);
+        let other = given.find_other().await.unwrap();
+        let again = given.find(true).await.unwrap();
+        assert!(
+            again.subject != subject && other.subject != subject,
+            "an append about it was sent: it is not used again"
+        );
     }
 
     #[tokio::test]

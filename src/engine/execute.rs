@@ -1,7 +1,6 @@
 //! The way of a command: at most once under its idempotency key, decided until it is durable or refused.
 
 use std::collections::HashSet;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -55,6 +54,7 @@ impl Engine {
         {
             return replay(guard, fingerprint, &outcome);
         }
+        self.apply_back_pressure(caller).await?;
         self.brake(caller, command.erasures()).await?;
         let done = self.decide_durably(caller, command, guard).await;
         drop(running);
@@ -75,7 +75,7 @@ impl Engine {
         };
         let mut context = Context { now: self.clock.now(), fresh: vec![] };
         let (mut loaded, mut counted) = (vec![], vec![]);
-        let mut epoch = self.epoch.load(Ordering::Acquire);
+        let mut loaded_at = self.in_flight.last();
         // What one attempt reserved and had loaded is of use to the next only if the reservation lasts until then.
         let mut reserved = vec![];
         let mut confirms = false;
@@ -84,7 +84,9 @@ impl Engine {
             let resolved = self.resolve(&caller.app, command).await.map_err(|error| reported(command, error))?;
             context.fresh.resize_with(resolved.command.fresh_ids(), Uuid::new_v4);
             if confirms {
-                loaded = load::streams(self.log.as_ref(), resolved.reads.streams()).await?;
+                (loaded, loaded_at) = self.load(resolved.reads.streams()).await?;
+            } else if loaded.is_empty() && counted.is_empty() {
+                loaded_at = self.in_flight.last();
             }
             if !resolved.fresh.is_empty() {
                 loaded.extend(load::new_streams(resolved.reads.streams(), &resolved.fresh));
@@ -97,9 +99,8 @@ impl Engine {
                 command: resolved.command,
                 reads: resolved.reads,
                 context: context.clone(),
-                epoch,
+                loaded_at,
                 loaded: std::mem::take(&mut loaded),
-                confirms,
                 counted: std::mem::take(&mut counted),
                 holds: resolved.holds,
                 forgets: resolved.forgets,
@@ -107,9 +108,7 @@ impl Engine {
                 answer,
             };
             self.commands.try_send(Some(submitted)).map_err(|_| Error::Busy)?;
-            let answer = answered.await;
-            epoch = self.epoch.load(Ordering::Acquire);
-            match answer {
+            match answered.await {
                 Ok(Answer::Done(reply, position)) => return Ok(Done { reply, position }),
                 // Another node may have recorded a moment ago what makes it otherwise.
                 Ok(Answer::Refused(_)) if self.nodes.are_there && !confirms => {
@@ -118,8 +117,9 @@ impl Engine {
                 }
                 Ok(Answer::Refused(refusal)) => return Err(refusal.into()),
                 Ok(Answer::Missing(streams, uncounted)) => {
-                    loaded = load::streams(self.log.as_ref(), &streams).await?;
-                    counted = self.count_friends(&uncounted).await?;
+                    (loaded, loaded_at) = self.load(&streams).await?;
+                    let (count, counted_at) = self.count_friends(&uncounted).await?;
+                    (counted, loaded_at) = (count, loaded_at.min(counted_at));
                 }
                 Ok(Answer::Conflict) => {
                     tokio::time::sleep(pause).await;

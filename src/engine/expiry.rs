@@ -27,9 +27,7 @@ pub async fn run(engine: Arc<Engine>, stop: CancellationToken) {
                     tracing::debug!(%error, "old idempotency keys and claims could not be forgotten for now");
                 }
             }
-            if let Err(error) = expire_due(&engine).await {
-                tracing::debug!(%error, "ended bans could not be recorded for now");
-            }
+            expire_due(&engine).await;
         }
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
@@ -47,10 +45,16 @@ async fn forget_old(engine: &Engine) -> Result<(), Error> {
     Ok(())
 }
 
-async fn expire_due(engine: &Engine) -> Result<(), Error> {
-    for ban in rollcall_projections::banned_users::due(engine.read(), engine.now(), AT_ONCE_MAX).await? {
+/// Records the bans that ended. One that cannot be recorded does not keep the others: it is tried again in the next round.
+async fn expire_due(engine: &Engine) {
+    let due = match rollcall_projections::banned_users::due(engine.read(), engine.now(), AT_ONCE_MAX).await {
+        Ok(due) => due,
+        Err(error) => return tracing::debug!(%error, "ended bans cannot be looked up for now"),
+    };
+    for ban in due {
         let caller = Caller::internal(ban.app, Actor::System);
-        engine.execute(&caller, ban::Expire(ban.subject)).await?;
+        if let Err(error) = engine.execute(&caller, ban::Expire(ban.subject)).await {
+            tracing::warn!(%error, app = %caller.app, "an ended ban could not be recorded; it is tried again");
+        }
     }
-    Ok(())
 }

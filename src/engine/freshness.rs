@@ -1,8 +1,15 @@
 //! Waiting until the read models hold what was recorded, so that a caller reads what it wrote.
 
+use std::time::Duration;
+
+use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::{AppId, SubjectRef};
 
-use super::{BEHIND_AFTER, Engine, Error};
+use super::in_flight::Belief;
+use super::{BEHIND_AFTER, Caller, Engine, Error};
+
+/// How long a command waits for read models that are too far behind.
+const LAGGING_FOR: Duration = Duration::from_millis(500);
 
 impl Engine {
     /// Waits until the read models hold everything that was recorded before this call, by whichever node.
@@ -44,18 +51,41 @@ impl Engine {
         }
     }
 
-    pub(super) async fn count_friends(&self, subjects: &[SubjectRef]) -> Result<Vec<(SubjectRef, usize)>, Error> {
+    /// Counts the friends of subjects; answers with the last decision before that.
+    pub(super) async fn count_friends(
+        &self,
+        subjects: &[SubjectRef],
+    ) -> Result<(Vec<(SubjectRef, usize)>, u64), Error> {
         if subjects.is_empty() {
-            return Ok(vec![]);
+            return Ok((vec![], u64::MAX));
         }
-        // Whatever was decided before must be counted: it is in the log once the commands in flight are answered,
+        // Whatever was decided before must be counted: it is in the log once no command in flight changes the number,
         // and the count is only taken over what is applied. A command decided meanwhile keeps its own count.
+        let friends: Vec<_> = subjects.iter().copied().map(Belief::Friends).collect();
+        let counted_at = self.not_in_flight(&friends).await?;
         self.all_applied().await?;
         let mut counted = Vec::with_capacity(subjects.len());
         for subject in subjects {
             let count = rollcall_projections::friend_graph::count(&self.read, *subject).await?;
             counted.push((*subject, usize::try_from(count).unwrap_or(usize::MAX)));
         }
-        Ok(counted)
+        Ok((counted, counted_at))
+    }
+
+    /// Waits a moment where the read models are too far behind, and refuses further commands if they stay so: what is
+    /// recorded must not outrun them for good. What the service itself has begun goes on.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when they are still too far behind.
+    pub(super) async fn apply_back_pressure(&self, caller: &Caller) -> Result<(), Error> {
+        let is_behind = |applied: u64| self.log.head().saturating_sub(applied) > self.lag_max;
+        if caller.actor == Actor::System || !is_behind(*self.applied.borrow()) {
+            return Ok(());
+        }
+        let mut applied = self.applied.clone();
+        match tokio::time::timeout(LAGGING_FOR, applied.wait_for(|applied| !is_behind(*applied))).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Error::Busy),
+        }
     }
 }

@@ -1,14 +1,38 @@
 //! Loads the states the decider loop does not have.
 
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::stream::Stream;
 
 use super::decider::Loaded;
-use super::{Error, journal};
+use super::in_flight::Belief;
+use super::{Engine, Error, journal};
 use crate::domain::State;
 use crate::eventlog::EventLog;
 
 const PAGE: usize = 512;
+/// Most streams of one command that are read at once.
+const AT_ONCE_MAX: usize = 8;
+/// How long it is waited for the commands in flight that change what is to be loaded.
+const IN_FLIGHT_FOR: Duration = Duration::from_secs(5);
+
+impl Engine {
+    /// Loads the states of streams once no command in flight changes them; answers with the last decision before.
+    pub(super) async fn load(&self, streams: &[Stream]) -> Result<(Vec<Loaded>, u64), Error> {
+        let beliefs: Vec<_> = streams.iter().cloned().map(Belief::Stream).collect();
+        let loaded_at = self.not_in_flight(&beliefs).await?;
+        Ok((self::streams(self.log.as_ref(), streams).await?, loaded_at))
+    }
+
+    /// Waits until no command in flight changes any of these; answers with the last decision by then.
+    pub(super) async fn not_in_flight(&self, beliefs: &[Belief]) -> Result<u64, Error> {
+        let settled = tokio::time::timeout(IN_FLIGHT_FOR, self.in_flight.settled(beliefs)).await;
+        settled.map_err(|_| Error::Busy)?;
+        Ok(self.in_flight.last())
+    }
+}
 
 /// Those of a command's streams that cannot exist yet, because they are of a subject that was allocated a moment ago.
 pub(super) fn new_streams(streams: &[Stream], fresh: &[SubjectRef]) -> impl Iterator<Item = Loaded> {
@@ -25,13 +49,10 @@ pub(super) fn new_streams(streams: &[Stream], fresh: &[SubjectRef]) -> impl Iter
     streams.iter().filter(is_new).map(|stream| Loaded { state: State::of(stream), revision: 0, stream: stream.clone() })
 }
 
-/// Folds streams from the log.
+/// Folds streams from the log, several at once.
 pub(super) async fn streams(log: &dyn EventLog, streams: &[Stream]) -> Result<Vec<Loaded>, Error> {
-    let mut loaded = Vec::with_capacity(streams.len());
-    for stream in streams {
-        loaded.push(fold(log, stream).await?);
-    }
-    Ok(loaded)
+    let folds: Vec<_> = streams.iter().map(|stream| fold(log, stream)).collect();
+    stream::iter(folds).buffer_unordered(AT_ONCE_MAX).try_collect().await
 }
 
 async fn fold(log: &dyn EventLog, stream: &Stream) -> Result<Loaded, Error> {

@@ -1,8 +1,12 @@
 //! What a node keeps in memory of the read models: it follows the log as far as they have applied it, whoever did.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use rollcall_schemas::ids::AppId;
+use rollcall_schemas::stream::Stream;
+use rollcall_schemas::{Event, user};
 use tokio::sync::Notify;
 
 use super::apps::Apps;
@@ -23,6 +27,9 @@ pub(super) struct Memory {
     pub(super) foreign_appends: Option<Arc<ForeignAppends>>,
     /// Told of erasures that another node has taken.
     pub(super) erasures: Arc<Notify>,
+    /// Apps that changed and have not been read again yet. Until they are, a secret or key that was retired is valid:
+    /// they stay here until reading them has succeeded.
+    pub(super) changed_apps: Mutex<BTreeSet<AppId>>,
     pub(super) followed: AtomicU64,
 }
 
@@ -34,7 +41,6 @@ impl Memory {
 
     /// Follows the events up to a position that the read models have applied.
     pub(super) async fn follow(&self, projector: &Projector, applied: u64) -> Result<(), Error> {
-        let mut apps_changed = false;
         loop {
             let followed = self.followed.load(Ordering::Acquire);
             let left = usize::try_from(applied.saturating_sub(followed)).unwrap_or(usize::MAX);
@@ -48,11 +54,21 @@ impl Memory {
                     if let Ok(stream) = raw.stream.parse() {
                         foreign_appends.saw(stream, raw.revision);
                     }
+                    if raw.name == "user.forgotten"
+                        && let Ok(recorded) = journal::decode(raw)
+                        && let Event::User(user::Event::Forgotten(e)) = recorded.event
+                    {
+                        projector.directory.gone(e.subject);
+                    }
                     if raw.name == "erasure.requested" {
                         self.erasures.notify_one();
                     }
                 }
-                apps_changed |= raw.name.starts_with("app.");
+                if raw.name.starts_with("app.")
+                    && let Ok(Stream::App(app)) = raw.stream.parse()
+                {
+                    self.changed_apps().insert(app);
+                }
                 if Restricted::follows(&raw.name)
                     && let Ok(recorded) = journal::decode(raw)
                 {
@@ -61,9 +77,19 @@ impl Memory {
             }
             self.followed.store(last.position, Ordering::Release);
         }
-        if apps_changed {
-            self.apps.reload(&projector.read, projector.vault.as_ref()).await.map_err(Error::Apps)?;
+        self.read_changed_apps(projector).await
+    }
+
+    fn changed_apps(&self) -> std::sync::MutexGuard<'_, BTreeSet<AppId>> {
+        // The set is whole after every statement: a panic elsewhere does not make it wrong.
+        self.changed_apps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn read_changed_apps(&self, projector: &Projector) -> Result<(), Error> {
+        loop {
+            let Some(app) = self.changed_apps().first().cloned() else { return Ok(()) };
+            self.apps.refresh(&projector.read, projector.vault.as_ref(), &app).await.map_err(Error::Apps)?;
+            self.changed_apps().remove(&app);
         }
-        Ok(())
     }
 }

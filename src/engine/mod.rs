@@ -5,7 +5,7 @@
 //! module knows the ports.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -34,12 +34,14 @@ mod error;
 mod execute;
 pub mod expiry;
 mod freshness;
+mod in_flight;
 pub mod journal;
 mod leadership;
 mod load;
 mod memory;
 mod nodes;
 mod opening;
+mod positions;
 pub mod projector;
 pub mod reads;
 pub mod rebuild;
@@ -59,6 +61,7 @@ use brake::Brake;
 use clock::Clock;
 use decider::Submitted;
 use directory::Directory;
+use in_flight::InFlight;
 use nodes::Nodes;
 use projector::FlushHint;
 use restricted::Restricted;
@@ -67,8 +70,6 @@ use restricted::Restricted;
 pub const QUEUE_MAX: usize = 8_192;
 /// How long a query waits for the read models to hold what was acknowledged.
 const BEHIND_AFTER: Duration = Duration::from_secs(3);
-/// How far the read models may be behind before commands are slowed down.
-const LAG_MAX: u64 = 20_000;
 
 /// What makes a retry harmless.
 #[derive(Debug, Clone)]
@@ -120,7 +121,8 @@ pub struct Engine {
     apps: Arc<Apps>,
     clock: Arc<Clock>,
     commands: mpsc::Sender<Option<Submitted>>,
-    epoch: Arc<AtomicU64>,
+    in_flight: Arc<InFlight>,
+    lag_max: u64,
     applied: watch::Receiver<u64>,
     flush_hint: Arc<FlushHint>,
     running: Arc<Mutex<HashSet<[u8; 32]>>>,

@@ -22,6 +22,7 @@ use super::memory::Memory;
 use crate::crash_point;
 use crate::eventlog::{self, EventLog, RawEvent};
 use crate::privacy::{self, Tag, Vault};
+use crate::supervision;
 
 /// Most events applied as one batch while following the log.
 pub const LIVE_BATCH_MAX: usize = 1_000;
@@ -194,6 +195,7 @@ impl Projector {
         let prepared = self.prepare(raw)?;
         let arrivals: Vec<_> = prepared.iter().map(Prepared::arrival).collect();
         crash_point::reach("project.before");
+        supervision::reach("projector");
         self.read.apply(&arrivals, rollcall_projections::ALL).await?;
         crash_point::reach("project.applied");
         Ok(())

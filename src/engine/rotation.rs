@@ -19,7 +19,7 @@ const SOON: Duration = Duration::from_secs(10);
 
 /// Runs until `stop`. The time counts from the last rotation, also over restarts.
 pub async fn run(engine: Arc<Engine>, every: Option<Duration>, stop: CancellationToken) {
-    let Some(every) = every else { return };
+    let Some(every) = every else { return stop.cancelled().await };
     let clock = Clock::default();
     let mut failed = false;
     loop {

@@ -1,10 +1,9 @@
 //! Starts an engine over its ports, and stops it with everything acknowledged on disk.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use rollcall_projections::store::ReadStore;
 use tokio::runtime::Handle;
@@ -17,14 +16,16 @@ use super::clock::Clock;
 use super::committer::Answering;
 use super::decider::{self, Limits};
 use super::directory::Directory;
+use super::in_flight::InFlight;
 use super::leadership::Leadership;
 use super::memory::Memory;
 use super::nodes::{ForeignAppends, Nodes};
 use super::projector::{FlushHint, Projector};
 use super::restricted::Restricted;
-use super::{Engine, LAG_MAX, QUEUE_MAX, committer, projector};
+use super::{Engine, QUEUE_MAX, committer, projector};
 use crate::eventlog::EventLog;
 use crate::privacy::Vault;
+use crate::supervision;
 
 /// Most batches waiting between two stages: small ones pile up while the log is busy, and are appended together.
 const BATCHES_MAX: usize = 64;
@@ -93,7 +94,7 @@ pub struct Ports {
 /// The log is corrupt or rewound, a port is unavailable, or a thread cannot be started.
 pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
     let Ports { log, vault, read } = ports;
-    let (applied, head) = (projector::applied(&read), log.head());
+    let (applied, head) = (projector::applied(&read), log.fence().await?);
     if applied > head {
         return Err(Error::Rewound { applied, head });
     }
@@ -137,7 +138,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
 
     let (commands, submitted) = mpsc::channel(QUEUE_MAX);
     let clock = Arc::new(Clock::default());
-    let epoch = Arc::new(AtomicU64::new(0));
+    let in_flight = Arc::new(InFlight::default());
     let ready = Arc::new(AtomicBool::new(true));
     let engine = Arc::new(Engine {
         log: log.clone(),
@@ -147,8 +148,9 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         apps: apps.clone(),
         clock: clock.clone(),
         commands,
-        epoch: epoch.clone(),
-        applied: applied.clone(),
+        in_flight: in_flight.clone(),
+        lag_max: limits.lag_max,
+        applied,
         flush_hint,
         running: Arc::new(Mutex::new(HashSet::new())),
         erasures: erasures.clone(),
@@ -160,50 +162,39 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
 
     let stop = CancellationToken::new();
     let runtime = Handle::current();
-    runtime.spawn(leadership.keep_renewing(engine.read.clone(), stop.clone()));
+    runtime.spawn(supervision::unpanicking("lease", leadership.keep_renewing(engine.read.clone(), stop.clone())));
     let (batches, decided) = mpsc::channel(BATCHES_MAX);
     let (sealed, to_append) = mpsc::channel(BATCHES_MAX);
     let threads = vec![
-        spawn("decider", {
-            let (epoch, log) = (epoch.clone(), log.clone());
+        supervision::spawn("decider", {
+            let in_flight = in_flight.clone();
+            move || decider::run(submitted, &batches, &in_flight, &clock, limits, &foreign_appends)
+        })?,
+        supervision::spawn("sealer", {
+            let (vault, in_flight) = (vault.clone(), in_flight.clone());
+            move || committer::seal_all(decided, &sealed, vault.as_ref(), &in_flight)
+        })?,
+        supervision::spawn("appender", {
+            let runtime = runtime.clone();
+            let answering = Answering { directory, apps, in_flight, erasures };
             move || {
-                let apply_back_pressure = || apply_back_pressure(log.as_ref(), &applied);
-                decider::run(submitted, &batches, &epoch, &clock, limits, &foreign_appends, &apply_back_pressure);
+                runtime.block_on(committer::append_all(to_append, log.as_ref(), &answering));
+                Ok(())
             }
         })?,
-        spawn("sealer", {
-            let (vault, epoch) = (vault.clone(), epoch.clone());
-            move || committer::seal_all(decided, &sealed, vault.as_ref(), &epoch)
-        })?,
-        spawn("appender", {
-            let runtime = runtime.clone();
-            let answering = Answering { directory, apps, epoch, erasures };
-            move || runtime.block_on(committer::append_all(to_append, log.as_ref(), &answering))
-        })?,
-        spawn("projector", {
+        supervision::spawn("projector", {
             let stop = stop.clone();
             move || {
+                // Of a corrupt log the service still says that it is; an end of the process would only repeat itself.
                 if let Err(error) = projector.run(&runtime, &stop) {
                     tracing::error!(%error, "the read models stopped for good");
                     ready.store(false, Ordering::Release);
                 }
+                Ok(())
             }
         })?,
     ];
     Ok(Service { engine, stop, threads })
-}
-
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, std::io::Error> {
-    std::thread::Builder::new().name(name.into()).spawn(run)
-}
-
-/// Slows commands down while the read models are far behind, for a bounded time: a read model that stands still must
-/// not stop commands.
-fn apply_back_pressure(log: &dyn EventLog, applied: &watch::Receiver<u64>) {
-    let until = Instant::now() + Duration::from_millis(20);
-    while log.head().saturating_sub(*applied.borrow()) > LAG_MAX && Instant::now() < until {
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }
 
 impl Service {

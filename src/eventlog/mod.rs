@@ -187,6 +187,15 @@ pub trait EventLog: Send + Sync {
         Ok(self.head())
     }
 
+    /// Position of the last durable event once nothing is appended any more that this node had sent before it was
+    /// started, as far as the server has received it: whoever then reads up to there lacks none of its own past.
+    ///
+    /// # Errors
+    /// The log cannot be read, or somebody appends for too long.
+    async fn fence(&self) -> Result<u64, Error> {
+        self.latest().await
+    }
+
     /// Follows [`EventLog::head`].
     fn watch(&self) -> watch::Receiver<u64>;
 

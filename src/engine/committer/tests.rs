@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use rollcall_schemas::envelope::{Actor, Metadata};
 use rollcall_schemas::ids::{AppId, ErasureId, OperationId, SecretId, SubjectRef};
@@ -12,7 +11,7 @@ use rollcall_schemas::user;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-use super::{Answer, Batch, Decided, SealedBatch, seal_all};
+use super::{Answer, Decided, InFlight, beliefs_of, seal_all};
 use crate::domain::Reply;
 use crate::privacy::{KeysToDestroy, Vault, key_tree::KeyTree};
 
@@ -20,7 +19,7 @@ fn app() -> AppId {
     "chat".parse().unwrap()
 }
 
-fn tagged(subject: SubjectRef) -> (Decided, oneshot::Receiver<Answer>) {
+fn tagged(subject: SubjectRef, in_flight: &InFlight) -> (Decided, oneshot::Receiver<Answer>) {
     let (answer, answered) = oneshot::channel();
     let event: user::Event = user::Tagged { subject, tags: Some(Personal::Present(vec!["a".into()])) }.into();
     let decided = Decided {
@@ -33,12 +32,13 @@ fn tagged(subject: SubjectRef) -> (Decided, oneshot::Receiver<Answer>) {
         forgets: vec![],
         guard: None,
         answer,
+        dependencies: in_flight.begin(beliefs_of(&Stream::User(subject)).collect(), vec![]),
     };
     (decided, answered)
 }
 
 #[test]
-fn nothing_more_of_its_epoch_is_sealed_behind_what_cannot_be() {
+fn what_cannot_be_sealed_takes_along_what_was_decided_on_it_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let vault = KeyTree::open(dir.path(), &Default::default()).unwrap();
     let (ada, gone) = (vault.allocate().unwrap(), vault.allocate().unwrap());
@@ -51,33 +51,32 @@ fn nothing_more_of_its_epoch_is_sealed_behind_what_cannot_be() {
     };
     vault.destroy(&[keys_to_destroy]).unwrap();
 
-    let epoch = AtomicU64::new(7);
+    let in_flight = InFlight::default();
     let (to_seal, batches) = mpsc::channel(8);
     let (sealed, mut all_sealed) = mpsc::channel(8);
-    let items = |of: SealedBatch| (of.epoch, of.items.len(), of.waiting.len(), of.unsealed);
     std::thread::scope(|scope| {
-        scope.spawn(|| seal_all(batches, &sealed, &vault, &epoch));
+        scope.spawn(|| seal_all(batches, &sealed, &vault, &in_flight).unwrap());
         // The sealing ends with this.
-        let send = move |epoch, subjects: &[SubjectRef]| {
-            let decided = subjects.iter().map(|subject| tagged(*subject).0).collect();
-            to_seal.blocking_send(Batch { epoch, decided }).unwrap();
+        let send = {
+            let in_flight = &in_flight;
+            move |subjects: &[SubjectRef]| {
+                let (decided, answered): (Vec<_>, Vec<_>) =
+                    subjects.iter().map(|subject| tagged(*subject, in_flight)).unzip();
+                to_seal.blocking_send(decided).unwrap();
+                answered
+            }
         };
-        send(7, &[ada, gone, ada]);
-        send(7, &[ada]);
-        let (of, sealed, waiting, unsealed) = items(all_sealed.blocking_recv().unwrap());
-        // What came before it stands for itself.
-        assert_eq!((of, sealed, waiting, unsealed.len()), (7, 1, 1, 2));
-        assert!(matches!(unsealed[0].1, Answer::Failed(_)) && matches!(unsealed[1].1, Answer::Conflict));
-        let (of, sealed, waiting, unsealed) = items(all_sealed.blocking_recv().unwrap());
-        assert_eq!((of, sealed, waiting), (7, 0, 0));
-        assert!(matches!(unsealed[..], [(_, Answer::Conflict)]));
+        let mut answered = send(&[ada, gone, ada, gone]);
+        send(&[gone, ada]);
+        assert_eq!(all_sealed.blocking_recv().unwrap().len(), 2, "what is not about it goes on");
+        assert_eq!(all_sealed.blocking_recv().unwrap().len(), 1);
+        assert!(matches!(answered.remove(1).blocking_recv(), Ok(Answer::Failed(_))));
+        assert!(matches!(answered.remove(2).blocking_recv(), Ok(Answer::Conflict)), "it was decided on it");
 
-        epoch.store(8, Ordering::Release);
-        send(7, &[ada]);
-        send(8, &[ada, ada]);
-        let (of, sealed, _, unsealed) = items(all_sealed.blocking_recv().unwrap());
-        assert_eq!((of, sealed, unsealed.len()), (7, 0, 1), "too late for its epoch");
-        let (of, sealed, _, unsealed) = items(all_sealed.blocking_recv().unwrap());
-        assert_eq!((of, sealed, unsealed.len()), (8, 2, 0), "decided again");
+        // The decider begins anew with that stream: it is tried again.
+        assert_eq!(in_flight.take_dropped().len(), 3);
+        let mut again = send(&[gone, ada]);
+        assert_eq!(all_sealed.blocking_recv().unwrap().len(), 1);
+        assert!(matches!(again.remove(0).blocking_recv(), Ok(Answer::Failed(_))));
     });
 }

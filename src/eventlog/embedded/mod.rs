@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::tail::Tail;
 use super::{Error, EventLog, Item, Outcome, RawEvent};
+use crate::supervision;
 
 #[cfg(feature = "kurrentdb")]
 pub(super) mod mirror;
@@ -82,12 +83,14 @@ impl Embedded {
         let (head_sender, head) = watch::channel(writer.head());
         let tail = Arc::new(Tail::default());
         let (tasks, queue) = mpsc::channel(QUEUE_MAX);
-        let thread = std::thread::Builder::new()
-            .name("log-writer".into())
-            .spawn({
-                let tail = tail.clone();
-                move || writer.run(queue, &tail, &head_sender)
-            })
+        let run = {
+            let tail = tail.clone();
+            move || {
+                writer.run(queue, &tail, &head_sender);
+                Ok(())
+            }
+        };
+        let thread = supervision::spawn("log-writer", run)
             .map_err(|error| Error::Unavailable(format!("the log's writer cannot be started: {error}")))?;
         Ok(Self {
             path: path.into(),

@@ -11,9 +11,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::names::Names;
 use super::{Error, Item, OUTCOME, Outcome, RawEvent};
-use crate::crash_point;
 use crate::eventlog::tail::Tail;
 use crate::eventlog::{Append, Idempotency};
+use crate::{crash_point, supervision};
 
 /// Most batches committed together.
 const TASKS_MAX: usize = 64;
@@ -63,6 +63,7 @@ impl Writer {
     pub(super) fn run(mut self, mut tasks: mpsc::Receiver<Task>, tail: &Tail, head: &watch::Sender<u64>) {
         let mut taken = Vec::with_capacity(TASKS_MAX);
         while tasks.blocking_recv_many(&mut taken, TASKS_MAX) > 0 {
+            supervision::reach("log-writer");
             let mut appends = Vec::new();
             for task in taken.drain(..) {
                 match task {

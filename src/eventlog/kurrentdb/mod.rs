@@ -90,7 +90,7 @@ impl Kurrent {
         let mut appender = Appender::new(server, shared.clone(), stream, mark);
         appender.start().await?;
         let (tasks, queue) = mpsc::channel(QUEUE_MAX);
-        tokio::spawn(appender.run(queue));
+        tokio::spawn(crate::supervision::unpanicking("log-appender", appender.run(queue)));
         Ok(Self { tasks, shared })
     }
 

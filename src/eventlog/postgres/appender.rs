@@ -38,7 +38,7 @@ const BEGIN: &str = "begin isolation level read committed read write;
     set local lock_timeout = '10s'; set local idle_in_transaction_session_timeout = '10s';
     set local statement_timeout = '15s'; set local synchronous_commit = on";
 /// "RLLC", the lock of the log within its database.
-const LOCK: &str = "select pg_advisory_xact_lock(1380731971)";
+pub(super) const LOCK: &str = "select pg_advisory_xact_lock(1380731971)";
 const HEAD: &str = "select coalesce(max(position), 0) from rollcall_log.event";
 /// The revision of each stream, 0 for one that does not exist: that of its last event, which the index finds at once.
 const HEADS: &str = "select s.stream, coalesce((select e.revision from rollcall_log.event e

@@ -19,6 +19,7 @@ use uuid::Uuid;
 use super::tail::Tail;
 use super::{Error, EventLog, Item, Outcome, RawEvent};
 use crate::database::{self, Database};
+use crate::supervision;
 
 mod appender;
 mod columns;
@@ -27,7 +28,7 @@ mod follower;
 mod prepare;
 mod presumed;
 
-use appender::{Appender, Task};
+use appender::{Appender, LOCK, Task};
 use columns::Param;
 pub use faults::Faults;
 
@@ -68,6 +69,9 @@ impl From<deadpool_postgres::PoolError> for Error {
         }
     }
 }
+
+/// How long the fence waits for appends that are on their way; each may take 10 s.
+const FENCE: &str = "set local lock_timeout = '30s'";
 
 /// Whether a node may append, or only follows, as on a standby.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,11 +174,12 @@ impl Postgres {
         let ((last, _), node) = (watch::channel(last), Uuid::new_v4().to_string());
         let shared = Arc::new(Shared { node, tail: Tail::default(), last, head, broken: OnceLock::new() });
         let stop = CancellationToken::new();
-        tokio::spawn(follower::run(database.clone(), shared.clone(), mode, stop.clone()));
+        let follower = follower::run(database.clone(), shared.clone(), mode, stop.clone());
+        tokio::spawn(supervision::unpanicking("log-follower", follower));
         let tasks = (mode == Mode::Append).then(|| {
             let (tasks, queue) = mpsc::channel(QUEUE_MAX);
             let appender = Appender::new(database.clone(), client, shared.clone(), faults);
-            tokio::spawn(appender.run(queue));
+            tokio::spawn(supervision::unpanicking("log-appender", appender.run(queue)));
             tasks
         });
         Ok(Self { pool, tasks, shared, head: watched, reading: Mutex::default(), stop })
@@ -304,6 +309,18 @@ impl EventLog for Postgres {
             self.shared.advance(position, id);
         }
         Ok(self.head())
+    }
+
+    async fn fence(&self) -> Result<u64, Error> {
+        self.shared.whole()?;
+        let mut client = self.pool.get().await?;
+        let transaction = client.transaction().await?;
+        // Behind every transaction that holds the log's lock or waits for it.
+        transaction.batch_execute(FENCE).await?;
+        transaction.batch_execute(LOCK).await?;
+        transaction.commit().await?;
+        drop(client);
+        self.latest().await
     }
 
     fn watch(&self) -> watch::Receiver<u64> {

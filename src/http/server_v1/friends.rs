@@ -1,5 +1,6 @@
 //! Friends.
 
+use rollcall_projections::user_directory::User;
 use rollcall_projections::{friend_graph, hosted_profiles, user_directory, user_settings};
 use rollcall_schemas::ids::SubjectRef;
 use serde::Serialize;
@@ -94,9 +95,14 @@ pub(super) async fn list_friends(call: &Call<'_>) -> Result<Answer, Fault> {
     rows.truncate(wanted);
     let page_token =
         rows.last().filter(|_| more).map(|row| convert::page_token(row.befriended_position)).unwrap_or_default();
+    // A friendship outlasts the fence of a friend for a moment, until the erasure ends it: nobody is shown meanwhile.
+    let friends: Vec<_> = rows.iter().map(|row| row.friend).collect();
+    let users = user_directory::by_subjects(read, app, &friends).await?;
+    let (rows, users): (Vec<_>, Vec<_>) = rows.into_iter().zip(users).filter(|(_, user)| !is_fenced(user)).unzip();
+    let fenced = (friends.len() - rows.len()) as u64;
     let subjects: Vec<_> = rows.iter().map(|row| row.friend).collect();
     let ids = call.engine.user_ids(app, &subjects).await?;
-    let names = names(call, &subjects).await?;
+    let names = names(call, &subjects, users).await?;
     let descriptions = friend_graph::descriptions(read, owner, &subjects).await?;
     call.reads(|| {
         let written = descriptions.iter().map(|fields| fields.iter().map(|(field, _)| field.as_str()));
@@ -116,25 +122,24 @@ pub(super) async fn list_friends(call: &Call<'_>) -> Result<Answer, Fault> {
             time: row.befriended_at.timestamp_millis(),
         });
     }
-    let total_count = friend_graph::count(read, owner).await?;
+    let total_count = friend_graph::count(read, owner).await?.saturating_sub(fenced);
     Answer::of(&Friends { code: OK, page_token, total_count, friend_list })
 }
 
+fn is_fenced(user: &Option<User>) -> bool {
+    user.as_ref().is_some_and(|user| user.deactivated)
+}
+
 /// The names friends are shown with: that of the hosted profile, else the registered one, else none.
-async fn names(call: &Call<'_>, subjects: &[SubjectRef]) -> Result<Vec<String>, Fault> {
-    let (read, app) = (call.engine.read(), &call.app.id);
-    let profiles = hosted_profiles::of_subjects(read, app, subjects).await?;
-    let users = user_directory::by_subjects(read, app, subjects).await?;
+async fn names(call: &Call<'_>, subjects: &[SubjectRef], users: Vec<Option<User>>) -> Result<Vec<String>, Fault> {
+    let profiles = hosted_profiles::of_subjects(call.engine.read(), &call.app.id, subjects).await?;
     let mut names = Vec::with_capacity(subjects.len());
     for ((subject, profile), user) in subjects.iter().zip(profiles).zip(users) {
         let hosted = profile.and_then(|profile| profile.fields.into_iter().find(|(name, _)| name.0 == "name"));
         let hosted = convert::opened(call, *subject, hosted.as_ref().map(|(_, sealed)| sealed.as_slice()))?;
-        names.push(match user {
-            // A friendship may outlast the fence of a friend for a moment; the name may not.
-            Some(user) if hosted.is_empty() && user.is_active() => {
-                convert::opened(call, *subject, user.name.as_deref())?
-            }
-            Some(_) | None => hosted,
+        names.push(match user.filter(|user| hosted.is_empty() && user.is_active()) {
+            Some(user) => convert::opened(call, *subject, user.name.as_deref())?,
+            None => hosted,
         });
     }
     Ok(names)
@@ -162,11 +167,13 @@ pub(super) async fn check_friends(call: &Call<'_>) -> Result<Answer, Fault> {
     call.caught_up().await?;
     let subjects = convert::subjects(call, &targets).await?;
     let known: Vec<_> = subjects.iter().copied().flatten().collect();
-    let friends = match call.engine.find(&call.app.id, &user_id).await? {
-        Some(owner) => friend_graph::check(call.engine.read(), owner, &known).await?,
+    let (read, app) = (call.engine.read(), &call.app.id);
+    let friends = match call.engine.find(app, &user_id).await? {
+        Some(owner) => friend_graph::check(read, owner, &known).await?,
         None => vec![],
     };
-    let mut friends = friends.into_iter();
+    let users = user_directory::by_subjects(read, app, &known).await?;
+    let mut friends = friends.into_iter().zip(&users).map(|(are_friends, user)| are_friends && !is_fenced(user));
     let results = targets.iter().zip(subjects).map(|(target, subject)| Relationship {
         user_id: target.as_str(),
         result: if subject.and_then(|_| friends.next()) == Some(true) { 4 } else { 1 },

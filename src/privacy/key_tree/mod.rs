@@ -141,8 +141,12 @@ impl KeyTree {
     }
 }
 
-fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
-    let started = std::thread::Builder::new().name(name.into()).spawn(run);
+fn thread(name: &'static str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    let run = move || {
+        run();
+        Ok(())
+    };
+    let started = crate::supervision::spawn(name, run);
     started.map_err(|error| Error::Unavailable(format!("its thread {name} cannot be started: {error}")))
 }
 

@@ -97,6 +97,7 @@ impl Pages {
             }
             let shards = next_shards(&mut stock.shards);
             drop(stock);
+            crate::supervision::reach("vault-pages");
             let made = shards.and_then(|shards| make(&shards));
             let mut stock = self.stock();
             stock.wanted = false;

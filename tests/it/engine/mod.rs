@@ -20,7 +20,11 @@ use rollcall_schemas::plain::{Environment, Plan, Settings};
 use rollcall_schemas::stream::Stream;
 
 mod erasing;
+mod failing;
+mod overload;
+mod revocation;
 mod torture;
+mod uniqueness;
 
 fn app_id() -> AppId {
     "chat".parse().unwrap()
@@ -55,9 +59,17 @@ struct Running {
 impl Running {
     /// Opens the directory, with the log seen through `wrap`.
     async fn open_with(dir: &Path, wrap: impl FnOnce(Arc<dyn EventLog>) -> Arc<dyn EventLog>) -> Self {
+        Self::open_limited(dir, Limits::default(), wrap).await
+    }
+
+    async fn open_limited(
+        dir: &Path,
+        limits: Limits,
+        wrap: impl FnOnce(Arc<dyn EventLog>) -> Arc<dyn EventLog>,
+    ) -> Self {
         let data = DataDir::create(&crate::support::place(dir)).unwrap();
         let ports = Ports { log: wrap(data.log.clone()), vault: data.vault.clone(), read: data.read.clone() };
-        let service = start::start(ports, Limits::default()).await.unwrap();
+        let service = start::start(ports, limits).await.unwrap();
         Self { data, service }
     }
 

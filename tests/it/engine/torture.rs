@@ -1,130 +1,28 @@
 //! A log that fails: callers are told, nothing is lost, nothing is invented.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use rollcall::domain::DynCommand;
 use rollcall::domain::blocklist::{Block, Unblock};
 use rollcall::domain::friendship::{Befriend, Unfriend};
 use rollcall::engine::journal;
-use rollcall::eventlog::{self, Item, Outcome};
 use rollcall::privacy::KeysToDestroy;
 use rollcall_schemas::Event;
 use rollcall_schemas::ids::{ErasureId, OperationId};
 use rollcall_schemas::personal::Class;
 use rollcall_schemas::{blocklist, friendship};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
+use super::failing::{Failing, failing};
 use super::{
-    Arc, Engine, Environment, Error, EventLog, RawEvent, Running, SubjectRef, at_once, caller, register, user_id,
+    Arc, Engine, Environment, Error, EventLog, Running, SubjectRef, at_once, caller, register, user_id,
 };
 
 fn block(owner: &str, target: &str) -> Block {
     Block { owner: user_id(owner), targets: vec![user_id(target)] }
-}
-
-/// A stream, whom to tell that it was read, and who lets the answer go.
-type Held = (String, Arc<Notify>, Arc<Notify>);
-
-/// An append that is held up: whom to tell that it began, who lets it go on, and whether it fails then.
-type Gate = (Arc<Notify>, Arc<Notify>, bool);
-
-/// The real log, of which some appends fail or take long.
-struct Failing {
-    inner: Arc<dyn EventLog>,
-    /// How many of the next appends fail.
-    next: AtomicU32,
-    /// Every so many appends fail; 0: none.
-    every: AtomicU32,
-    appends: AtomicU64,
-    /// The next read of this stream is held up once it was made, until it is let go.
-    held: Mutex<Option<Held>>,
-    /// The next appends.
-    gates: Mutex<VecDeque<Gate>>,
-}
-
-impl Failing {
-    fn over(inner: Arc<dyn EventLog>) -> Arc<Self> {
-        Arc::new(Self {
-            inner,
-            next: AtomicU32::new(0),
-            every: AtomicU32::new(0),
-            appends: AtomicU64::new(0),
-            held: Mutex::default(),
-            gates: Mutex::default(),
-        })
-    }
-
-    fn fails(&self) -> bool {
-        let number = self.appends.fetch_add(1, Ordering::Relaxed);
-        let every = u64::from(self.every.load(Ordering::Relaxed));
-        let next = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| next.checked_sub(1)).is_ok();
-        next || every > 0 && number.is_multiple_of(every)
-    }
-}
-
-fn full() -> eventlog::Error {
-    eventlog::Error::Unavailable("the disk is full".into())
-}
-
-#[async_trait]
-impl EventLog for Failing {
-    async fn append(&self, batch: Vec<Item>) -> Result<Vec<Outcome>, eventlog::Error> {
-        let gate = self.gates.lock().unwrap().pop_front();
-        if let Some((reached, release, fails)) = gate {
-            reached.notify_one();
-            release.notified().await;
-            return if fails { Err(full()) } else { self.inner.append(batch).await };
-        }
-        if self.appends.load(Ordering::Relaxed) % 5 == 2 {
-            tokio::time::sleep(Duration::from_millis(3)).await;
-        }
-        if self.fails() {
-            return Err(full());
-        }
-        self.inner.append(batch).await
-    }
-    async fn read_stream(&self, stream: &str, after: u64, limit: usize) -> Result<Vec<RawEvent>, eventlog::Error> {
-        let events = self.inner.read_stream(stream, after, limit).await;
-        let held = self.held.lock().unwrap().take_if(|(of, ..)| of == stream);
-        if let Some((_, reached, release)) = held {
-            reached.notify_one();
-            release.notified().await;
-        }
-        events
-    }
-    async fn read_all(&self, after: u64, limit: usize) -> Result<Vec<RawEvent>, eventlog::Error> {
-        self.inner.read_all(after, limit).await
-    }
-    fn head(&self) -> u64 {
-        self.inner.head()
-    }
-    fn watch(&self) -> watch::Receiver<u64> {
-        self.inner.watch()
-    }
-    async fn stored_outcome(&self, key: [u8; 32]) -> Result<Option<([u8; 32], Vec<u8>)>, eventlog::Error> {
-        self.inner.stored_outcome(key).await
-    }
-    async fn expire_outcomes(&self, time: DateTime<Utc>) -> Result<u64, eventlog::Error> {
-        self.inner.expire_outcomes(time).await
-    }
-    async fn detach(&self, remaining: Vec<(u64, Option<Bytes>)>) -> Result<u64, eventlog::Error> {
-        self.inner.detach(remaining).await
-    }
-}
-
-/// A directory with an app, opened again over a log that can fail.
-async fn failing(dir: &std::path::Path) -> (Running, Arc<Failing>) {
-    Running::create(dir, Environment::Production).await.stop();
-    let mut failing = None;
-    let running = Running::open_with(dir, |log| failing.insert(Failing::over(log)).clone()).await;
-    (running, failing.unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -143,3 +143,20 @@ fn a_seat_of_a_development_app_stays_taken_by_who_is_deactivated() {
     service.post(app, "/user/getToken.json", &[("userId", "more"), ("name", "More")]).refused(403, 2007);
     form(&service, app, "/user/unblock.json", "userId=u0").reads(DONE);
 }
+
+#[test]
+fn whoever_is_deactivated_is_no_friend_of_anybody_from_the_answer_on() {
+    let service = Service::start(&[APP]);
+    service.register(APP, &["bob"]);
+    for round in 0..25 {
+        let leaver = format!("leaver-{round}");
+        service.register(APP, &[&leaver]);
+        service.post(APP, "/friend/add.json", &[("userId", "bob"), ("targetId", &leaver), ("optType", "2")]).ok();
+        deactivate(&service, &format!("userId={leaver}")).ok();
+        service
+            .post(APP, "/friend/get.json", &[("userId", "bob")])
+            .reads(r#"{"code":200,"pageToken":"","totalCount":0,"friendList":[]}"#);
+        let checked = service.post(APP, "/friend/check.json", &[("userId", "bob"), ("targetIds", &leaver)]).ok().json();
+        assert_eq!(checked["results"][0]["result"], 1, "{checked}");
+    }
+}

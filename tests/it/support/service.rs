@@ -134,6 +134,7 @@ pub struct Service {
     data: PathBuf,
     apps: Vec<App>,
     errors: Arc<Mutex<String>>,
+    log_reader: Option<std::thread::JoinHandle<()>>,
     /// The other node behind the same address, where tests run with two.
     second: Option<Box<Service>>,
     _dir: Option<tempfile::TempDir>,
@@ -301,7 +302,8 @@ impl Service {
         // What it prints later must not fill the pipe.
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
         let (data, apps) = (data.to_owned(), apps.to_vec());
-        Ok(Self { child: Some(child), address, data, apps, errors, second: None, _dir: None })
+        let log_reader = Some(reader);
+        Ok(Self { child: Some(child), address, data, apps, errors, log_reader, second: None, _dir: None })
     }
 
     pub fn data(&self) -> &Path {
@@ -325,6 +327,13 @@ impl Service {
             child.wait().unwrap();
         }
         self.second.iter_mut().for_each(|second| second.kill());
+    }
+
+    /// Waits until it has ended by itself; answers how, and all it wrote to its log.
+    pub fn ended(&mut self) -> (std::process::ExitStatus, String) {
+        let status = self.child.take().unwrap().wait().unwrap();
+        self.log_reader.take().unwrap().join().unwrap();
+        (status, self.errors())
     }
 
     /// Asks it to stop and waits until it has.

@@ -1,0 +1,191 @@
+//! What a command that failed takes along, and what it does not.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use proptest::collection::vec;
+use proptest::prelude::{Strategy, prop_assert, prop_oneof, proptest};
+use rollcall_schemas::ids::SubjectRef;
+use rollcall_schemas::stream::Stream;
+use uuid::Uuid;
+
+use super::{Belief, Dependencies, InFlight, beliefs_of};
+
+fn user(number: u128) -> Stream {
+    Stream::User(SubjectRef(Uuid::from_u128(number)))
+}
+
+fn changes(number: u128) -> Vec<Belief> {
+    beliefs_of(&user(number)).collect()
+}
+
+fn begin(in_flight: &InFlight, writes: u128, reads: &[u128]) -> Dependencies {
+    in_flight.begin(changes(writes), reads.iter().copied().flat_map(changes).collect())
+}
+
+#[test]
+fn only_what_was_decided_on_a_failed_command_is_invalid_until_the_decider_begins_anew() {
+    let in_flight = InFlight::default();
+    let before = begin(&in_flight, 1, &[]);
+    let failed = begin(&in_flight, 1, &[9]);
+    let (on_it, beside) = (begin(&in_flight, 2, &[1]), begin(&in_flight, 3, &[9]));
+    in_flight.fail(&failed, []);
+    let checked = [&before, &on_it, &beside].map(|of| in_flight.is_invalid(of));
+    assert_eq!(checked, [false, true, false], "what it only looked at is as it was");
+    // What was decided on that one, too, and not before it is known to have failed.
+    let on_that = begin(&in_flight, 4, &[2]);
+    assert!(!in_flight.is_invalid(&on_that));
+    in_flight.fail(&on_it, []);
+    assert!(in_flight.is_invalid(&on_that));
+    in_flight.fail(&on_that, []);
+    let dropped: std::collections::HashSet<_> = in_flight.take_dropped().into_iter().collect();
+    assert_eq!(dropped, [1, 2, 4].into_iter().flat_map(changes).collect());
+    assert!(in_flight.take_dropped().is_empty());
+    let again = begin(&in_flight, 1, &[2, 4]);
+    assert!(!in_flight.is_invalid(&again));
+    assert!(in_flight.is_invalid(&on_it), "it may still be on its way");
+    in_flight.passed(again.number);
+    assert!(in_flight.inner().invalid.is_empty(), "nobody is left who could be");
+}
+
+#[test]
+fn a_stream_that_was_not_as_believed_is_dropped_with_what_would_have_changed() {
+    let in_flight = InFlight::default();
+    let (failed, on_the_same) = (begin(&in_flight, 1, &[9]), begin(&in_flight, 2, &[9]));
+    in_flight.fail(&failed, changes(9));
+    assert!(in_flight.is_invalid(&on_the_same));
+    let pair = rollcall_schemas::ids::Pair::of(SubjectRef(Uuid::from_u128(1)), SubjectRef(Uuid::from_u128(2)));
+    assert_eq!(beliefs_of(&Stream::Friendship(pair.unwrap())).count(), 3, "two numbers of friends change with it");
+}
+
+#[tokio::test]
+async fn who_loads_waits_for_what_is_on_its_way_and_for_nothing_else() {
+    let in_flight = Arc::new(InFlight::default());
+    let (one, two) = (begin(&in_flight, 1, &[]), begin(&in_flight, 1, &[]));
+    in_flight.settled(&changes(2)).await;
+    let waits = tokio::spawn({
+        let in_flight = in_flight.clone();
+        async move { in_flight.settled(&changes(1)).await }
+    });
+    tokio::task::yield_now().await;
+    in_flight.succeed(&one);
+    tokio::task::yield_now().await;
+    assert!(!waits.is_finished());
+    in_flight.fail(&two, []);
+    waits.await.unwrap();
+}
+
+/// What one step of the model does.
+#[derive(Debug, Clone)]
+enum Step {
+    /// A command over these streams is decided; it changes the first and reads the others.
+    Decide(Vec<u8>),
+    /// The oldest command in flight reaches the log, which keeps it or fails.
+    Append(bool),
+    /// Another node appends to a stream.
+    Foreign(u8),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => vec(0..5_u8, 1..4).prop_map(Step::Decide),
+        3 => proptest::bool::weighted(0.7).prop_map(Step::Append),
+        1 => (0..5_u8).prop_map(Step::Foreign),
+    ]
+}
+
+/// Who wrote to a stream, in order.
+type History = Vec<u64>;
+
+/// A decider that believes, a log that checks nothing but lengths, and commands between them.
+#[derive(Default)]
+struct Model {
+    in_flight: InFlight,
+    log: HashMap<u8, History>,
+    believed: HashMap<u8, History>,
+    queue: VecDeque<(Dependencies, Vec<(u8, History)>)>,
+    foreign: u64,
+    kept: usize,
+}
+
+impl Model {
+    fn belief(stream: u8) -> Belief {
+        Belief::Stream(user(stream.into()))
+    }
+
+    fn is_changing(&self, stream: u8) -> bool {
+        self.in_flight.inner().changing.contains_key(&Self::belief(stream))
+    }
+
+    fn decide(&mut self, streams: &[u8]) {
+        for belief in self.in_flight.take_dropped() {
+            self.believed.retain(|stream, _| Self::belief(*stream) != belief);
+        }
+        for stream in streams {
+            if !self.believed.contains_key(stream) {
+                if self.is_changing(*stream) {
+                    // Who loads it waits.
+                    return;
+                }
+                self.believed.insert(*stream, self.log.get(stream).cloned().unwrap_or_default());
+            }
+        }
+        let seen = streams.iter().map(|stream| (*stream, self.believed[stream].clone())).collect();
+        let reads = streams[1..].iter().copied().map(Self::belief).collect();
+        let dependencies = self.in_flight.begin(vec![Self::belief(streams[0])], reads);
+        self.believed.entry(streams[0]).or_default().push(dependencies.number);
+        self.queue.push_back((dependencies, seen));
+    }
+
+    fn append(&mut self, keeps: bool) {
+        let Some((dependencies, seen)) = self.queue.pop_front() else { return };
+        self.in_flight.passed(dependencies.number);
+        if self.in_flight.is_invalid(&dependencies) {
+            return self.in_flight.fail(&dependencies, []);
+        }
+        let log = |stream: &u8| self.log.get(stream).cloned().unwrap_or_default();
+        if let Some((stream, _)) = seen.iter().find(|(stream, seen)| seen.len() != log(stream).len()) {
+            return self.in_flight.fail(&dependencies, [Self::belief(*stream)]);
+        }
+        if !keeps {
+            return self.in_flight.fail(&dependencies, []);
+        }
+        for (stream, seen) in &seen {
+            assert_eq!(*seen, log(stream), "a wrong belief is recorded");
+        }
+        self.log.entry(seen[0].0).or_default().push(dependencies.number);
+        self.in_flight.succeed(&dependencies);
+        self.kept += 1;
+    }
+
+    fn take(&mut self, step: &Step) {
+        match step {
+            Step::Decide(streams) => self.decide(streams),
+            Step::Append(keeps) => self.append(*keeps),
+            Step::Foreign(stream) => {
+                self.foreign += 1;
+                self.log.entry(*stream).or_default().push(1_000_000 + self.foreign);
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_command_that_rests_on_what_did_not_happen_is_recorded_and_none_waits_for_ever(steps in vec(step(), 1..120)) {
+        let mut model = Model::default();
+        steps.iter().for_each(|step| model.take(step));
+        while !model.queue.is_empty() {
+            model.append(true);
+        }
+        // Whatever happened, a command over all streams gets through: at most one attempt per stream that is not as believed.
+        let kept = model.kept;
+        for _ in 0..=5 {
+            model.decide(&[0, 1, 2, 3, 4]);
+            model.append(true);
+        }
+        prop_assert!(model.kept > kept, "nothing is recorded any more");
+        prop_assert!(model.in_flight.inner().changing.is_empty());
+    }
+}

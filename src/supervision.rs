@@ -1,0 +1,109 @@
+//! What the process cannot do without: threads and tasks that must not end unasked.
+//!
+//! One that panics or gives up leaves a service that looks well and does nothing. The first that does is told here:
+//! `/health/ready` does not say ready any more, and `rollcall serve` ends with its reason and a non-zero exit code.
+
+use std::future::Future;
+use std::sync::LazyLock;
+use std::thread::JoinHandle;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Threads that a debug build can be told to let die: see `reach`.
+pub const THREADS: &[&str] = &["decider", "sealer", "appender", "projector", "log-writer", "vault-pages"];
+
+/// Why the first one ended.
+static ENDED: LazyLock<watch::Sender<Option<String>>> = LazyLock::new(|| watch::channel(None).0);
+
+/// Says why a thread or task ended, unless it was asked to.
+struct Watched {
+    name: &'static str,
+    reason: Option<String>,
+}
+
+impl Watched {
+    fn new(name: &'static str) -> Self {
+        Self { name, reason: None }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let panicked = std::thread::panicking().then(|| "it panicked".to_owned());
+        let Some(reason) = panicked.or_else(|| self.reason.take()) else { return };
+        let ended = format!("{} ended: {reason}; the service cannot go on without it", self.name);
+        tracing::error!("{ended}");
+        ENDED.send_if_modified(|first| {
+            let is_first = first.is_none();
+            first.get_or_insert(ended);
+            is_first
+        });
+    }
+}
+
+/// Starts a thread that the process cannot do without. `run` returns an error where it gives up, and otherwise only
+/// when it was asked to end.
+///
+/// # Errors
+/// The thread cannot be started.
+pub(crate) fn spawn(
+    name: &'static str,
+    run: impl FnOnce() -> Result<(), String> + Send + 'static,
+) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.into()).spawn(move || {
+        let mut watched = Watched::new(name);
+        watched.reason = run().err();
+    })
+}
+
+/// A task that the process cannot do without: it may end only once it is asked to by `stop`.
+pub(crate) async fn task(name: &'static str, stop: CancellationToken, run: impl Future<Output = ()>) {
+    let mut watched = Watched::new(name);
+    run.await;
+    watched.reason = (!stop.is_cancelled()).then(|| "it returned".to_owned());
+}
+
+/// A task that the process cannot do without and that knows itself when it may end: it must not panic.
+pub(crate) async fn unpanicking<T>(name: &'static str, run: impl Future<Output = T>) -> T {
+    let _watched = Watched::new(name);
+    run.await
+}
+
+/// Why the first thread or task ended that the process cannot do without; `None`: all run.
+pub(crate) fn ended() -> Option<String> {
+    ENDED.borrow().clone()
+}
+
+/// Waits until one ends.
+pub(crate) async fn one_ended() {
+    // The sender is never dropped.
+    let _ = ENDED.subscribe().wait_for(Option::is_some).await;
+}
+
+/// Panics here if a debug build was told to: `ROLLCALL_PANIC_AT=name` or `name:n` (the n-th time).
+#[cfg(debug_assertions)]
+#[allow(clippy::panic)] // That is what it is for.
+pub(crate) fn reach(name: &'static str) {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    static TOLD: OnceLock<Option<(String, u32)>> = OnceLock::new();
+    static TIMES: AtomicU32 = AtomicU32::new(0);
+    debug_assert!(THREADS.contains(&name), "{name} is not in the list");
+    let told = TOLD.get_or_init(|| {
+        let told = std::env::var("ROLLCALL_PANIC_AT").ok()?;
+        let (name, times) = told.split_once(':').unwrap_or((&told, "1"));
+        Some((name.to_owned(), times.parse().unwrap_or(1)))
+    });
+    if let Some((at, times)) = told
+        && at == name
+        && TIMES.fetch_add(1, Ordering::SeqCst) + 1 == *times
+    {
+        panic!("told to panic");
+    }
+}
+
+/// Nothing.
+#[cfg(not(debug_assertions))]
+pub(crate) fn reach(_name: &'static str) {}
