@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::embedded::Embedded;
-use super::embedded::mirror::{self, Mark};
+use super::embedded::step::Mark;
 use super::{Error, EventLog, Item, Outcome, RawEvent};
 
 mod appender;
@@ -124,15 +124,11 @@ async fn lock(replica: &Path) -> Result<File, Error> {
 }
 
 fn open(replica: &Path, stream: &str) -> Result<(Embedded, Option<Mark>), Error> {
-    let mut found = None;
-    let log = Embedded::open_with(replica, |connection| {
-        found = Some(mirror::prepare(connection)?);
-        Ok(())
-    })?;
-    let (mark, is_mirror) = found.unwrap_or_default();
+    let log = Embedded::open_mirror(replica)?;
+    let mark = log.mark()?;
     let unlike = |what: &str| Err(Error::Unavailable(format!("{} is {what}", replica.display())));
     match mark {
-        None if !is_mirror => unlike("a log of its own, not a replica of one in KurrentDB"),
+        None if log.head() > 0 => unlike("a log of its own, not a replica of one in KurrentDB"),
         Some(mark) if mark.source != stream => {
             unlike(&format!("a replica of the stream {}: delete it, or name another file", mark.source))
         }
@@ -181,7 +177,14 @@ impl EventLog for Kurrent {
     }
 
     async fn expire_outcomes(&self, time: DateTime<Utc>) -> Result<u64, Error> {
-        self.ask(|answer| Task::ExpireOutcomes(time, answer)).await
+        let mut expired = 0;
+        loop {
+            // A bounded part at a time: appends get their turn in between.
+            match self.ask(|answer| Task::ExpireOutcomes(time, answer)).await? {
+                0 => return Ok(expired),
+                more => expired += more,
+            }
+        }
     }
 
     async fn detach(&self, remaining: Vec<(u64, Option<Bytes>)>) -> Result<u64, Error> {

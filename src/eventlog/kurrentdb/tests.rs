@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::draft;
 use super::entry::{Assembler, Encoder, Entry};
-use crate::eventlog::embedded::mirror::Step;
+use crate::eventlog::embedded::step::Step;
 use crate::eventlog::{Append, Error, Idempotency, Item, NewEvent, RawEvent};
 
 fn raw(position: u64, blobs: Option<&'static [u8]>) -> RawEvent {
