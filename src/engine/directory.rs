@@ -144,7 +144,7 @@ impl Directory {
             }
             let ours = match allocated {
                 Some(subject) => subject,
-                None => *allocated.insert(self.vault.allocate()?),
+                None => *allocated.insert(self.vault.allocate().await?),
             };
             let claims = read.claims().filter(|_| self.vault.is_shared());
             let subject = match claims {

@@ -35,6 +35,7 @@ impl Engine {
     /// # Errors
     /// The command was refused, or could not be taken: then nothing was recorded.
     pub async fn execute(&self, caller: &Caller, command: Command) -> Result<Done, Error> {
+        self.vault.ready(&caller.app).await?;
         let guard = self.guard(caller)?;
         let running = match guard {
             Some(guard) => Some(self.run_once(guard)?),

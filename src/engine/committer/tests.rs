@@ -41,7 +41,7 @@ fn tagged(subject: SubjectRef) -> (Decided, oneshot::Receiver<Answer>) {
 fn nothing_more_of_its_epoch_is_sealed_behind_what_cannot_be() {
     let dir = tempfile::tempdir().unwrap();
     let vault = KeyTree::open(dir.path(), &Default::default()).unwrap();
-    let (ada, gone) = (vault.allocate().unwrap(), vault.allocate().unwrap());
+    let (ada, gone) = (crate::privacy::key_tree::allocated(&vault), crate::privacy::key_tree::allocated(&vault));
     let keys_to_destroy = KeysToDestroy {
         erasure: ErasureId(Uuid::nil()),
         app: app(),

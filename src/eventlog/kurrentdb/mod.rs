@@ -103,6 +103,40 @@ impl Kurrent {
     }
 }
 
+/// What somebody on the way to the server could read or change, as its address is; `None`: nothing.
+#[must_use]
+pub fn weakness(address: &str) -> Option<String> {
+    let (base, query) = address.split_once('?').unwrap_or((address, ""));
+    let authority = base.split_once("://").map_or(base, |(_, rest)| rest);
+    let hosts = authority.split('/').next().unwrap_or_default();
+    let hosts = hosts.rsplit('@').next().unwrap_or_default();
+    if hosts.split(',').all(is_here) {
+        return None;
+    }
+    let says_no = |name: &str| {
+        query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .any(|(parameter, value)| parameter.eq_ignore_ascii_case(name) && value.eq_ignore_ascii_case("false"))
+    };
+    if says_no("tls") {
+        return Some(format!("the connection to KurrentDB at {hosts} is not encrypted (tls=false)"));
+    }
+    let verifies = !says_no("tlsVerifyCert");
+    (!verifies).then(|| {
+        format!("anybody on the way may pass for KurrentDB at {hosts} (tlsVerifyCert=false); name its authority with tlsCaFile")
+    })
+}
+
+/// Whether `host` or `host:port` is on the machine this runs on.
+fn is_here(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+}
+
 /// Takes the replica for this log alone: two that feed one file would feed it twice.
 async fn lock(replica: &Path) -> Result<File, Error> {
     let unavailable = |error: std::io::Error| {
