@@ -50,28 +50,40 @@ impl Servers {
     /// answer is not the first to be tried next time, also where nobody waited for the end of this call.
     pub(super) async fn connect(&self, tls: &MakeRustlsConnect) -> Result<(&Server, Client, Opened), Refused> {
         let (count, first) = (self.all.len().max(1), self.first.load(Ordering::Relaxed));
-        let mut next = first;
         let mut refused = Refused { reason: "the address names no server".into(), said: None };
-        for (index, server) in (0..count).filter_map(|more| {
-            let index = (first + more) % count;
-            self.all.get(index).map(|server| (index, server))
-        }) {
-            self.first.store(index + 1, Ordering::Relaxed);
+        for index in (0..count).map(|more| (first + more) % count) {
+            let Some(server) = self.all.get(index) else { continue };
+            let mut trying = Trying { servers: self, index, is_answered: false };
             match timeout(SERVER_MAX, server.config.connect(tls.clone())).await {
                 Ok(Ok((client, connection))) => {
+                    trying.is_answered = true;
                     self.first.store(index, Ordering::Relaxed);
                     return Ok((server, client, connection));
                 }
                 Ok(Err(error)) => {
-                    self.first.store(next, Ordering::Relaxed);
+                    trying.is_answered = true;
                     refused = Refused { reason: server.explain(&error), said: Some(error) };
                 }
-                Err(_) => {
-                    next = index + 1;
-                    refused.reason = server.silent();
-                }
+                Err(_) => refused.reason = server.silent(),
             }
         }
         Err(refused)
+    }
+}
+
+/// A server that is being connected to. One that has not answered when this is dropped is not the first to be tried any more.
+struct Trying<'s> {
+    servers: &'s Servers,
+    index: usize,
+    is_answered: bool,
+}
+
+impl Drop for Trying<'_> {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            let (first, next) = (&self.servers.first, (self.index + 1) % self.servers.all.len().max(1));
+            // Another one may have found a better one meanwhile.
+            let _ = first.compare_exchange(self.index, next, Ordering::Relaxed, Ordering::Relaxed);
+        }
     }
 }

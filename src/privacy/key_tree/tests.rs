@@ -100,7 +100,7 @@ fn fresh() -> (tempfile::TempDir, KeyTree) {
 /// Subjects with a sealed value each.
 fn sealed(vault: &KeyTree, count: usize) -> Vec<(Header, Sealed)> {
     let one = || {
-        let header = profile(allocated(&vault));
+        let header = profile(allocated(vault));
         let sealed = vault.seal(&header, b"\"Ada\"").unwrap();
         (header, sealed)
     };
@@ -162,7 +162,7 @@ proptest! {
     ) {
         thread_local!(static VAULT: (tempfile::TempDir, KeyTree) = fresh());
         VAULT.with(|(_, vault)| -> Result<(), TestCaseError> {
-            let header = header(allocated(&vault), class, 0);
+            let header = header(allocated(vault), class, 0);
             let sealed = vault.seal(&header, &value).unwrap();
             let opened = vault.open(&header, &sealed).unwrap();
             prop_assert_eq!(opened.as_slice(), &value[..]);
