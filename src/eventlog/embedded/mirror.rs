@@ -2,8 +2,7 @@
 //! moves in the same transaction.
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, OptionalExtension as _, params};
-use uuid::Uuid;
+use rusqlite::{Connection, params};
 
 use super::Embedded;
 use super::statements::{self, Stored};
@@ -18,7 +17,6 @@ const TABLE: &str = "create table if not exists mirrored (
     revision integer not null,
     id       blob    not null
 )";
-const MARK: &str = "select source, revision, id from mirrored";
 const MOVE_MARK: &str = "insert into mirrored (one, source, revision, id) values (1, ?1, ?2, ?3)
     on conflict (one) do update set revision = excluded.revision, id = excluded.id";
 const DIFFERS: &str = "select exists (select 1 from event where position = ?1 and blobs is not ?2)";
@@ -32,15 +30,6 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     // What is lost with the power is taken over again: the mark is in the same transaction.
     connection.execute_batch("pragma synchronous = normal")?;
     connection.execute_batch(TABLE)
-}
-
-/// How far the other log was taken over, as a file says; `None`: nothing was yet.
-pub(super) fn mark(connection: &Connection) -> rusqlite::Result<Option<Mark>> {
-    let mark = connection.query_row(MARK, [], |row| {
-        let id: [u8; 16] = row.get(2)?;
-        Ok(Mark { source: row.get(0)?, revision: row.get(1)?, id: Uuid::from_bytes(id) })
-    });
-    mark.optional()
 }
 
 impl Embedded {
@@ -57,7 +46,7 @@ impl Embedded {
 
     /// How far the other log was taken over; `None`: nothing was yet.
     pub(in crate::eventlog) fn mark(&self) -> Result<Option<Mark>, Error> {
-        self.read(|connection| Ok(mark(connection)?))
+        self.read(|connection| Ok(statements::mark(connection)?))
     }
 
     /// The revision of a stream; 0: it does not exist.

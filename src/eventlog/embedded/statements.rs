@@ -3,6 +3,8 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::names::Names;
+#[cfg(feature = "kurrentdb")]
+use super::step::Mark;
 use crate::eventlog::{Error, Idempotency, RawEvent};
 
 const REVISION: &str = "select coalesce(max(revision), 0) from event where stream = ?1";
@@ -10,6 +12,9 @@ const OUTCOME: &str = "select fingerprint, outcome from outcome where key = ?1";
 const INSERT: &str = "insert into event (position, stream, revision, id, name, version, recorded_at, core, blobs)
     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 const INSERT_OUTCOME: &str = "insert into outcome (key, fingerprint, outcome, recorded_at) values (?1, ?2, ?3, ?4)";
+
+#[cfg(feature = "kurrentdb")]
+const MARK: &str = "select source, revision, id from mirrored";
 
 /// Fingerprint and outcome of a key.
 pub(super) type Stored = ([u8; 32], Vec<u8>);
@@ -55,4 +60,14 @@ pub(super) fn insert_outcome(connection: &Connection, guard: &Idempotency) -> ru
     let at = recorded_at.timestamp_millis();
     connection.prepare_cached(INSERT_OUTCOME)?.execute(params![key, fingerprint, outcome, at])?;
     Ok(())
+}
+
+/// How far the other log was taken over, as a file says; `None`: nothing was yet.
+#[cfg(feature = "kurrentdb")]
+pub(super) fn mark(connection: &Connection) -> rusqlite::Result<Option<Mark>> {
+    let mark = connection.query_row(MARK, [], |row| {
+        let id: [u8; 16] = row.get(2)?;
+        Ok(Mark { source: row.get(0)?, revision: row.get(1)?, id: uuid::Uuid::from_bytes(id) })
+    });
+    mark.optional()
 }

@@ -14,6 +14,8 @@ use super::faults::Faults;
 use super::file::{self, LogFile, Readers};
 use super::names::Names;
 #[cfg(feature = "kurrentdb")]
+use super::statements;
+#[cfg(feature = "kurrentdb")]
 use super::step::{Mark, Step};
 use super::store::{Failure, Store};
 use super::task::{Answer, Task};
@@ -226,7 +228,7 @@ impl Writer {
             let is_kept = match &self.in_doubt {
                 Some(InDoubt::Append(plan)) => store.holds(plan)?,
                 #[cfg(feature = "kurrentdb")]
-                Some(InDoubt::Mirror(_, mark)) => super::mirror::mark(&store.connection)?.as_ref() == Some(mark),
+                Some(InDoubt::Mirror(_, mark)) => statements::mark(&store.connection)?.as_ref() == Some(mark),
                 Some(InDoubt::Repeatable) | None => false,
             };
             Ok((store, is_kept))
