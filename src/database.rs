@@ -17,14 +17,21 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
-use tokio_postgres::types::Type;
 use tokio_postgres::{AsyncMessage, Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use rollcall_projections::store::describe;
 
-/// How long a connection may take to come about.
-const CONNECT_MAX: Duration = Duration::from_secs(5);
+mod address;
+mod servers;
+mod tables;
+
+use address::Address;
+use servers::Servers;
+pub use tables::Tables;
+
+/// How long a pooled connection may take to be made ready once it is open.
+const PREPARE_MAX: Duration = Duration::from_secs(3);
 /// How long whoever needs a pooled connection waits for a free one.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 /// After how long without an acknowledgement the other side counts as gone.
@@ -80,74 +87,15 @@ impl From<tokio_postgres::Error> for Error {
     }
 }
 
-/// Tables, and how they came to be what they are.
-pub struct Tables {
-    /// Whose tables, in a word.
-    pub what: &'static str,
-    /// The table that says which migrations were applied.
-    pub history: &'static str,
-    /// Brings them to their newest version.
-    pub migrations: fn() -> refinery::Runner,
-    /// The task of `rollcall database` that makes them.
-    pub command: &'static str,
-}
-
-/// How often it is tried to make tables while other nodes do so.
-const MIGRATIONS_MAX: usize = 20;
-
-impl Tables {
-    fn newest(&self) -> i32 {
-        i32::try_from((self.migrations)().get_migrations().len()).unwrap_or(i32::MAX)
-    }
-
-    async fn version(&self, client: &Client) -> Result<i32, Error> {
-        let there = "select to_regclass($1) is not null";
-        if !client.query_typed_one(there, &[(&self.history, Type::TEXT)]).await?.try_get::<_, bool>(0)? {
-            return Ok(0);
-        }
-        let version = format!("select coalesce(max(version), 0) from {}", self.history);
-        Ok(client.query_typed_one(&version, &[]).await?.try_get(0)?)
-    }
-
-    /// Whether they are of the newest version.
-    ///
-    /// # Errors
-    /// They are of a newer one, or the server is unavailable.
-    pub async fn are_current(&self, client: &Client) -> Result<bool, Error> {
-        let (found, known) = (self.version(client).await?, self.newest());
-        if found > known {
-            return Err(Error::Newer { what: self.what, found, known });
-        }
-        Ok(found == known)
-    }
-
-    /// Brings them to the newest version; where they are, that needs no right to make any.
-    ///
-    /// # Errors
-    /// They are of a newer one, they may not be made, or the server is unavailable.
-    pub async fn prepare(&self, client: &mut Client) -> Result<(), Error> {
-        let mut reason = String::new();
-        for _ in 0..MIGRATIONS_MAX {
-            if self.are_current(client).await? {
-                return Ok(());
-            }
-            let run = (self.migrations)().set_migration_table_name(self.history).run_async(client).await;
-            let Err(error) = run else { return Ok(()) };
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            reason = format!("{error}{cause}");
-            // Another node may be doing it at the same time.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        Err(Error::Unmade { what: self.what, reason, command: self.command })
-    }
-}
-
-/// The address of a database: `postgres://user:password@host:port/name`, or `key=value` pairs. `sslmode` is `disable`,
-/// `prefer` or `require`; with `require` the server's certificate must be valid under `sslrootcert` (a PEM file), or
-/// under the machine's own roots.
+/// The address of a database: `postgres://user:password@host:port/name`, or `key=value` pairs.
+///
+/// `sslmode` is `disable`, `prefer` or `verify-full` (`require` and `verify-ca` mean the same): then the server's
+/// certificate must be valid, under `sslrootcert` (a PEM file) or under the machine's own roots. Without one it is
+/// `verify-full` for every server that is not on this host, and `prefer` for one that is.
 #[derive(Clone)]
 pub struct Database {
     config: Config,
+    servers: Arc<Servers>,
     tls: MakeRustlsConnect,
 }
 
@@ -155,21 +103,27 @@ pub struct Database {
 /// connection on it with it.
 struct OnOneRuntime {
     runtime: Handle,
-    tls: MakeRustlsConnect,
+    database: Database,
 }
 
 impl Connect for OnOneRuntime {
-    fn connect(&self, config: &Config) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), tokio_postgres::Error>> {
-        let (config, tls, runtime) = (config.clone(), self.tls.clone(), self.runtime.clone());
+    fn connect(&self, _: &Config) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), tokio_postgres::Error>> {
+        let (database, runtime) = (self.database.clone(), self.runtime.clone());
         Box::pin(async move {
             let connecting = runtime.spawn({
-                let (config, tls) = (config.clone(), tls.clone());
-                async move { config.connect(tls).await }
+                let database = database.clone();
+                async move { database.open().await }
             });
-            let (client, connection) = match connecting.await {
-                Ok(connected) => connected?,
+            let opened = match connecting.await {
+                Ok(opened) => opened,
                 // That runtime has ended: this one will do for as long as it lasts.
-                Err(_) => config.connect(tls).await?,
+                Err(_) => database.open().await,
+            };
+            let (client, connection) = match opened {
+                Ok(opened) => opened,
+                Err(servers::Refused { said: Some(error), .. }) => return Err(error),
+                // No server has answered, and the driver has no error that says so: the pool ends this wait.
+                Err(_) => std::future::pending().await,
             };
             let driven = runtime.spawn(async move {
                 if let Err(error) = connection.await {
@@ -199,37 +153,10 @@ impl FromStr for Database {
     type Err = Error;
 
     fn from_str(address: &str) -> Result<Self, Error> {
-        let (address, roots) = without_roots(address);
-        let mut config: Config = address.parse().map_err(|error: tokio_postgres::Error| {
-            let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-            Error::Address(cause)
-        })?;
-        if config.get_application_name().is_none() {
-            config.application_name("rollcall");
-        }
-        config.connect_timeout(CONNECT_MAX).keepalives_idle(SILENCE_MAX).tcp_user_timeout(SILENCE_MAX);
-        Ok(Self { config, tls: tls(roots.as_deref())? })
+        let address = Address::parse(address)?;
+        let servers = Arc::new(Servers::new(address.servers()));
+        Ok(Self { servers, tls: tls(address.roots.as_deref())?, config: address.config })
     }
-}
-
-/// The address without `sslrootcert`, which the driver does not know, and that file.
-fn without_roots(address: &str) -> (String, Option<String>) {
-    let mut roots = None;
-    let mut keep = |pair: &&str| match pair.strip_prefix("sslrootcert=") {
-        Some(path) => {
-            roots = Some(path.to_owned());
-            false
-        }
-        None => true,
-    };
-    let kept = match address.split_once('?') {
-        Some((base, query)) => {
-            let kept: Vec<_> = query.split('&').filter(&mut keep).collect();
-            if kept.is_empty() { base.to_owned() } else { format!("{base}?{}", kept.join("&")) }
-        }
-        None => address.split(' ').filter(&mut keep).collect::<Vec<_>>().join(" "),
-    };
-    (kept, roots)
 }
 
 fn tls(roots: Option<&str>) -> Result<MakeRustlsConnect, Error> {
@@ -259,14 +186,22 @@ fn tls(roots: Option<&str>) -> Result<MakeRustlsConnect, Error> {
 }
 
 impl Database {
+    async fn open(&self) -> Result<(Client, servers::Opened), servers::Refused> {
+        self.servers.connect(&self.tls).await.map(|(_, client, connection)| (client, connection))
+    }
+
+    /// What somebody on the way to a server could read or change, one sentence each; empty where nobody could.
+    #[must_use]
+    pub fn weaknesses(&self) -> Vec<String> {
+        self.servers.all().iter().filter_map(address::Server::weakness).collect()
+    }
+
     /// Opens a connection of its own. `heard` is told what every notification says.
     ///
     /// # Errors
     /// The server does not answer in time, or refuses.
     pub async fn connect(&self, heard: Option<Heard>) -> Result<Client, Error> {
-        let connecting = tokio::time::timeout(CONNECT_MAX, self.config.connect(self.tls.clone()));
-        let (client, mut connection) =
-            connecting.await.map_err(|_| Error::Refused("the database does not answer".into()))??;
+        let (client, mut connection) = self.open().await?;
         tokio::spawn(async move {
             while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
                 match message {
@@ -287,7 +222,11 @@ impl Database {
     /// # Errors
     /// The server does not answer in time, or refuses.
     pub fn connect_blocking(&self) -> Result<postgres::Client, Error> {
-        Ok(postgres::Config::from(self.config.clone()).connect(self.tls.clone())?)
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Error::Refused(format!("it cannot be waited for: {error}")))?;
+        // The blocking client waits for a handshake without end: so only a server is asked that has just answered.
+        let (server, ..) = runtime.block_on(self.servers.connect(&self.tls))?;
+        Ok(postgres::Config::from(server.config.clone()).connect(self.tls.clone())?)
     }
 
     /// A pool of at most `size` connections, opened when they are needed, on the runtime this is called on.
@@ -296,15 +235,18 @@ impl Database {
     /// The pool cannot be made.
     pub fn pool(&self, size: usize) -> Result<Pool, Error> {
         let prepare = Hook::async_fn(|client, _| {
-            Box::pin(async move { prepare_connection(client).await.map_err(HookError::Backend) })
+            Box::pin(async move {
+                let prepared = tokio::time::timeout(PREPARE_MAX, prepare_connection(client)).await;
+                prepared.map_err(|_| HookError::message("the database does not answer"))?.map_err(HookError::Backend)
+            })
         });
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let connect = OnOneRuntime { runtime: Handle::current(), tls: self.tls.clone() };
+        let connect = OnOneRuntime { runtime: Handle::current(), database: self.clone() };
         let manager = Manager::from_connect(self.config.clone(), connect, recycling);
         Pool::builder(manager)
             .max_size(size)
             .wait_timeout(Some(WAIT_MAX))
-            .create_timeout(Some(CONNECT_MAX))
+            .create_timeout(Some(self.servers.connect_max() + PREPARE_MAX))
             .runtime(Runtime::Tokio1)
             .post_create(prepare)
             .build()
@@ -318,12 +260,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_may_name_the_certificates_it_trusts() {
-        let found = |address| without_roots(address).1;
-        assert_eq!(found("postgres://a@b/c?sslmode=require&sslrootcert=/x.pem").unwrap(), "/x.pem");
-        assert_eq!(found("host=b sslrootcert=/x.pem user=a").unwrap(), "/x.pem");
-        assert_eq!(without_roots("postgres://a@b/c?sslrootcert=/x.pem").0, "postgres://a@b/c");
-        assert_eq!(without_roots("postgres://a@b/c?sslmode=disable").0, "postgres://a@b/c?sslmode=disable");
+    fn certificates_that_cannot_be_read_are_told() {
         let missing = Database::from_str("postgres://a@b/c?sslrootcert=/nothing/there.pem").unwrap_err();
         assert!(missing.to_string().starts_with("sslrootcert /nothing/there.pem cannot be used"), "{missing}");
     }

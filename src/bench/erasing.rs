@@ -46,7 +46,7 @@ async fn request(engine: &Engine, app: &AppId, who: Vec<UserId>) -> Result<(), E
 /// Erases users, all at once and one by one, and checks a report. `subjects`: how many subjects the vault should have.
 pub(super) async fn measure(engine: &Arc<Engine>, keeper: &Keeper, app: &AppId, subjects: u64) -> Result<(), Error> {
     for _ in 0..subjects {
-        engine.vault().allocate()?;
+        engine.vault().allocate().await?;
     }
     let together = users(engine, app, "erased", TOGETHER).await?;
     for some in together.chunks(100) {

@@ -308,7 +308,7 @@ fn measure_service(options: &Options, runtime: &tokio::runtime::Runtime, ceiling
     print("list page of 50 over v1", &listed, Some(("hello", listed.rate / ceilings.hello)));
 
     runtime.block_on(server.stop(false));
-    measure_sealing(&engine, &app)?;
+    runtime.block_on(measure_sealing(&engine, &app))?;
     runtime.block_on(erasing::measure(&engine, &keeper, &app, options.subjects))?;
     drop(engine);
     service.stop();
@@ -373,10 +373,10 @@ async fn register(engine: &Engine, app: &AppId, user_id: &str) -> Result<u64, Er
     Ok(engine.execute(&caller, user::Register { who, name, portrait: None }).await?.position)
 }
 
-fn measure_sealing(engine: &Engine, app: &AppId) -> Result<(), Error> {
+async fn measure_sealing(engine: &Engine, app: &AppId) -> Result<(), Error> {
     const TIMES: u32 = 20_000;
     let vault = engine.vault();
-    let subject = vault.allocate()?;
+    let subject = vault.allocate().await?;
     let mut header = Header {
         app: app.clone(),
         stream: format!("user-{subject}"),

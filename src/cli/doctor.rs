@@ -11,7 +11,7 @@ use postgres::{Client, Row};
 use super::out::{say, tell};
 #[cfg(feature = "vault-transit")]
 use super::wiring::CellSpec;
-use super::wiring::{KeyOptions, LogPlace};
+use super::wiring::{KeyOptions, LogPlace, Place};
 use super::{Data, Failure};
 use crate::privacy::key_tree::Doubt;
 
@@ -74,6 +74,7 @@ pub(super) fn run(data: &Data) -> Result<ExitCode, Failure> {
     let place = data.place();
     let mut visit = Visit::default();
     directory(&mut visit, &place.dir);
+    ways(&mut visit, &place);
     let database = match &place.log {
         LogPlace::Embedded => None,
         LogPlace::Postgres(database) => Some(database.clone()),
@@ -107,6 +108,14 @@ pub(super) fn run(data: &Data) -> Result<ExitCode, Failure> {
             tell!("rollcall: {bad} of these must be put right");
             Ok(ExitCode::FAILURE)
         }
+    }
+}
+
+/// Whether somebody on the way to a server could read or change what is sent.
+fn ways(visit: &mut Visit, place: &Place) {
+    place.weaknesses().iter().for_each(|weakness| visit.say(Found::Note, "connection", weakness));
+    if let Some(weakness) = place.keys.cell.weakness().filter(|_| !place.keys.allow_insecure_vault) {
+        visit.say(Found::Bad, "root cell", format!("{weakness}; the service refuses that without --vault-insecure"));
     }
 }
 
@@ -277,7 +286,7 @@ fn settings(visit: &mut Visit, client: &mut Client, row: &Row, connections_max: 
     let superuser = row.try_get::<_, Option<bool>>("superuser")?.unwrap_or(false);
     visit.should(!superuser, "role", text("role")?, "a superuser can do anything to the log");
     let (tls, local): (bool, bool) = (row.try_get("tls")?, row.try_get("local")?);
-    visit.should(tls || local, "TLS", if tls { "on" } else { "off" }, "use sslmode=require");
+    visit.should(tls || local, "TLS", if tls { "on" } else { "off" }, "use sslmode=verify-full");
     // Not every server has each of them.
     for (name, silent, advice) in LEAKS {
         if let Some(is) = setting(client, name)? {

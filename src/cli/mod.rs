@@ -100,6 +100,9 @@ struct Keys {
     /// Accept a file system on which an overwritten root key survives
     #[arg(long, env = "ROLLCALL_ALLOW_UNSUITABLE_MOUNT", value_parser = BoolishValueParser::new())]
     allow_unsuitable_mount: bool,
+    /// Accept a HashiCorp Vault elsewhere without TLS, or with TLS that is not verified (VAULT_SKIP_VERIFY)
+    #[arg(long, env = "ROLLCALL_VAULT_INSECURE", value_parser = BoolishValueParser::new())]
+    vault_insecure: bool,
 }
 
 impl Keys {
@@ -109,6 +112,7 @@ impl Keys {
             database: self.vault_database.or(database),
             cell: self.root_cell.or(cell).unwrap_or_default(),
             allow_unsuitable_mount: self.allow_unsuitable_mount || allow.unwrap_or_default(),
+            allow_insecure_vault: self.vault_insecure,
         }
     }
 }

@@ -191,6 +191,18 @@ impl Place {
         self.log(Mode::Append, &self.dir).await
     }
 
+    /// What somebody on the way to a server could read or change, one sentence each.
+    #[must_use]
+    pub fn weaknesses(&self) -> Vec<String> {
+        let mut found = self.log.database().map(Database::weaknesses).unwrap_or_default();
+        #[cfg(feature = "kurrentdb")]
+        if let LogPlace::Kurrent(address, _) = &self.log {
+            found.extend(kurrentdb::weakness(address));
+        }
+        found.extend(self.keys.weaknesses());
+        found
+    }
+
     fn background(&self) -> Result<Background, Error> {
         let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = (self.log != LogPlace::Embedded).then(runtime).transpose();
@@ -246,6 +258,7 @@ impl DataDir {
         if place.keys.database.is_some() && place.log.database().is_none() {
             return Err(Error::HalfShared);
         }
+        place.weaknesses().iter().for_each(|weakness| tracing::warn!("{weakness}"));
         let vault = KeyTree::open(path, &place.keys)?;
         let background = place.background()?;
         let (log, read) = place.stores(vault.id(), &background)?;

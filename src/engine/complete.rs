@@ -63,6 +63,9 @@ impl Engine {
         if erasures.iter().any(|erasure| erasure.begun_at.is_some() && !erasure.is_ended()) {
             return Err(Error::Busy);
         }
-        Ok(self.vault.renew(subject, row.epoch + 1)?)
+        // It writes, and waits for its turn: not on this thread.
+        let vault = self.vault.clone();
+        let renewed = tokio::task::spawn_blocking(move || vault.renew(subject, row.epoch + 1)).await;
+        Ok(renewed.map_err(|error| Error::Unavailable(format!("the keys are not renewed: {error}")))??)
     }
 }

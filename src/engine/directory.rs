@@ -178,14 +178,14 @@ struct Allocated<'d> {
 }
 
 impl Allocated<'_> {
-    fn get(&mut self) -> Result<SubjectRef, Error> {
+    async fn get(&mut self) -> Result<SubjectRef, Error> {
         if let Some(subject) = self.subject {
             return Ok(subject);
         }
         let spare = lock(&self.directory.waiting).spare.pop();
         let subject = match spare {
             Some(subject) => subject,
-            None => self.directory.vault.allocate()?,
+            None => self.directory.vault.allocate().await?,
         };
         Ok(*self.subject.insert(subject))
     }
@@ -284,7 +284,7 @@ impl Directory {
             }
             let ours = match in_doubt {
                 Some(subject) => subject,
-                None => allocated.get()?,
+                None => allocated.get().await?,
             };
             let claims = read.claims().filter(|_| self.vault.is_shared());
             let is_claimed = claims.is_some();

@@ -44,6 +44,7 @@ impl Engine {
     /// # Errors
     /// As for [`Engine::execute`].
     pub async fn execute_any(&self, caller: &Caller, command: &dyn DynCommand) -> Result<Done<Reply>, Error> {
+        self.vault.ready(&caller.app).await?;
         let guard = self.guard(caller)?;
         let running = match guard {
             Some(guard) => Some(self.run_once(guard)?),

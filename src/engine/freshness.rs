@@ -21,11 +21,12 @@ impl Engine {
     }
 
     /// Waits until the read models hold the last acknowledged command of the app: a caller reads what it wrote, through
-    /// whichever node.
+    /// whichever node; and until the app's keys may be used.
     ///
     /// # Errors
-    /// [`Error::Behind`] when that takes too long.
+    /// [`Error::Behind`] when that takes too long, or the vault is unavailable.
     pub async fn caught_up(&self, app: &AppId) -> Result<(), Error> {
+        self.vault.ready(app).await?;
         if self.nodes.are_there {
             return self.all_applied().await;
         }

@@ -49,12 +49,21 @@ impl Engine {
         }
     }
 
+    /// Has the keys of subjects in memory before what is sealed under them is opened on a thread that must not block.
+    ///
+    /// # Errors
+    /// The vault is unavailable.
+    pub async fn keys_at_hand(&self, subjects: &[SubjectRef]) -> Result<(), Error> {
+        Ok(self.vault.load(subjects).await?)
+    }
+
     /// The userIds of subjects, in their order; `None`: forgotten.
     ///
     /// # Errors
     /// The vault or the read models are unavailable.
     pub async fn user_ids(&self, app: &AppId, subjects: &[SubjectRef]) -> Result<Vec<Option<String>>, Error> {
         let sealed = rollcall_projections::user_directory::user_ids(&self.read, app, subjects).await?;
+        self.vault.load(subjects).await?;
         subjects
             .iter()
             .zip(sealed)

@@ -54,6 +54,7 @@ impl Engine {
     async fn tag_of(&self, app: &AppId, subject: SubjectRef) -> Result<Option<Tag>, Error> {
         let sealed = rollcall_projections::user_directory::user_ids(&self.read, app, &[subject]).await?;
         let Some(sealed) = sealed.into_iter().next().flatten() else { return Ok(None) };
+        self.vault.load(&[subject]).await?;
         let user_id = self.open_text(app, subject, &sealed)?;
         Ok(user_id.map(|user_id| self.vault.tag(app, &user_id)).transpose()?)
     }

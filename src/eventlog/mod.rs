@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 pub mod embedded;
+pub(crate) mod in_flight;
 #[cfg(feature = "kurrentdb")]
 pub mod kurrentdb;
 mod plan;
@@ -160,7 +161,7 @@ pub trait EventLog: Send + Sync {
     /// Returns one outcome per item. When it returns, every appended event is durable and visible.
     ///
     /// # Errors
-    /// The whole batch failed and left no trace.
+    /// The whole batch failed and left no trace, unless it is [`Error::Ambiguous`].
     async fn append(&self, batch: Vec<Item>) -> Result<Vec<Outcome>, Error>;
 
     /// Events of one stream with a revision above `after`, in order, at most `limit`.
@@ -213,13 +214,13 @@ pub trait EventLog: Send + Sync {
     /// Forgets idempotency keys that were recorded before `time`; returns how many.
     ///
     /// # Errors
-    /// The log cannot be written.
+    /// The log cannot be written; a part of the keys may be forgotten.
     async fn expire_outcomes(&self, time: DateTime<Utc>) -> Result<u64, Error>;
 
     /// Replaces the blobs of events, each named at most once, by what is left of them; returns how many events changed.
     /// The core stays.
     ///
     /// # Errors
-    /// The log cannot be written; nothing changed.
+    /// The log cannot be written; nothing changed, unless it is [`Error::Ambiguous`]. It may be repeated.
     async fn detach(&self, remaining: Vec<(u64, Option<Bytes>)>) -> Result<u64, Error>;
 }

@@ -1,6 +1,6 @@
 //! What becomes of the items of a batch, once it is known which revisions their streams have and which keys were used.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Append, Idempotency, Item, Outcome, RawEvent};
 
@@ -17,7 +17,7 @@ pub(super) struct Plan {
     pub(super) events: Vec<RawEvent>,
     /// Keys that are used now.
     pub(super) kept: Vec<Idempotency>,
-    /// What became of each item so far.
+    /// What became of each item so far, where a whole batch was planned.
     pub(super) outcomes_told: Vec<Outcome>,
 }
 
@@ -55,12 +55,10 @@ impl Plan {
                 return Some(Outcome::Conflict { stream: stream.clone(), current });
             }
         }
-        // A stream that stands twice in an item cannot have the expected revision the second time.
-        let twice =
-            item.appends.iter().enumerate().find(|(index, append)| {
-                item.appends.iter().take(*index).any(|earlier| earlier.stream == append.stream)
-            });
-        twice.map(|(_, append)| Outcome::Conflict { stream: append.stream.clone(), current: append.expected })
+        // A stream that is named twice in an item cannot have the expected revision the second time.
+        let mut named = HashSet::with_capacity(item.appends.len());
+        let twice = item.appends.iter().find(|append| !named.insert(append.stream.as_str()));
+        twice.map(|append| Outcome::Conflict { stream: append.stream.clone(), current: append.expected })
     }
 
     /// Puts a plan that was made for an empty log behind a position.

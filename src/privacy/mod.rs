@@ -5,6 +5,7 @@
 //! epoch one random key per class wrapped under its shard. To erase is to rotate the path: new shard key, survivors
 //! rewrapped, new root, old root overwritten. Events have history, keys have none.
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::{AppId, ErasureId, OperationId, SecretId, SubjectRef};
 use rollcall_schemas::personal::{Class, DestroyedKey, Header, Sealed};
@@ -132,15 +133,33 @@ impl Finality {
 /// An app's secret in the clear.
 pub type Secret = Zeroizing<String>;
 
-/// Holds every key. All methods may be called from any thread; they block for a few microseconds, and for a disk
-/// write where they say so.
+/// Holds every key. All methods may be called from any thread.
+///
+/// The asynchronous ones never block it. The others block for a few microseconds while what they need is in memory, and
+/// otherwise for a read of the vault's tables, which may be across a network; those that write say so. So a thread that
+/// runs asynchronous work calls [`Vault::ready`] and [`Vault::load`] before it uses keys, and what writes it calls on
+/// another thread.
+#[async_trait]
 pub trait Vault: Send + Sync {
     /// A new subject with fresh keys of every class, durable before it is returned (from a page provisioned ahead,
     /// so that a registration pays no write of its own). What an earlier run allocated is never allocated again.
     ///
     /// # Errors
-    /// The vault cannot be written.
-    fn allocate(&self) -> Result<SubjectRef, Error>;
+    /// New keys cannot be made, or not in time.
+    async fn allocate(&self) -> Result<SubjectRef, Error>;
+
+    /// Waits until keys in memory may be used, and has those of an app there; they are made where it has none.
+    ///
+    /// # Errors
+    /// The vault cannot be read, or what other nodes destroyed cannot be seen.
+    async fn ready(&self, app: &AppId) -> Result<(), Error>;
+
+    /// Waits until keys in memory may be used, and has those of these subjects there; at most as many as an answer has
+    /// people.
+    ///
+    /// # Errors
+    /// As [`Vault::ready`].
+    async fn load(&self, subjects: &[SubjectRef]) -> Result<(), Error>;
 
     /// The newest epoch of a subject's keys; `None` when the subject has none.
     ///
@@ -155,7 +174,7 @@ pub trait Vault: Send + Sync {
     /// The vault cannot be read.
     fn fetch(&self, subjects: &[SubjectRef]) -> Result<(), Error>;
 
-    /// Mints keys of every class for a subject's next epoch, durably; harmless when they exist already.
+    /// Mints keys of every class for a subject's next epoch, durably; harmless when they exist already. It writes.
     ///
     /// # Errors
     /// The vault cannot be written.
@@ -179,8 +198,8 @@ pub trait Vault: Send + Sync {
     /// As [`Vault::open`].
     fn open_stored(&self, app: &AppId, subject: SubjectRef, stored: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error>;
 
-    /// Destroys keys over all epochs, of several erasures in one rotation of the root; answers what each destroyed, in
-    /// order. When it returns, they are gone for good. Harmless when repeated: an erasure is answered what it was
+    /// Destroys keys over all epochs, of several erasures together; answers what each destroyed, in order. It writes, for
+    /// long where there are many keys. When it returns, they are gone for good. Harmless when repeated: an erasure is answered what it was
     /// answered the first time.
     ///
     /// # Errors
@@ -194,7 +213,8 @@ pub trait Vault: Send + Sync {
     /// The vault cannot be read.
     fn destructions(&self, after: u64, limit: u32) -> Result<Vec<(u64, Destruction)>, Error>;
 
-    /// Gives the root and every shard a new key and destroys the old ones; no data changes.
+    /// Gives the root and every shard a new key and destroys the old ones; no data changes. It writes, for long where
+    /// there are many keys: part by part, between which others write.
     ///
     /// # Errors
     /// The vault cannot be written.

@@ -140,7 +140,7 @@ pub async fn advance_all(engine: &Engine, keeper: &Keeper) -> Result<usize, Erro
     crash_point::reach("erase.scrubbed");
     try_join_all(before(Recorded::ReadModelsScrubbed).map(|erasure| scrub_read_models(engine, erasure))).await?;
     crash_point::reach("erase.read_models_scrubbed");
-    let control_opened = sealed::control_opens(engine.vault().as_ref())?;
+    let control_opened = sealed::control_opens(engine.vault().as_ref()).await?;
     crash_point::reach("erase.control_opened");
     try_join_all(before(Recorded::Verified).map(|erasure| verify(engine, erasure, control_opened))).await?;
     crash_point::reach("erase.verified");

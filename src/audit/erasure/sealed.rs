@@ -117,7 +117,7 @@ pub(super) async fn try_to_open(engine: &Engine, subject: SubjectRef, classes: &
 }
 
 /// Whether a value that nobody erased opens: without it, a vault that opens nothing at all would verify everything.
-pub(super) fn control_opens(vault: &dyn Vault) -> Result<bool, Error> {
+pub(super) async fn control_opens(vault: &dyn Vault) -> Result<bool, Error> {
     const VALUE: &[u8] = b"\"control\"";
     let app: AppId = "control".parse().map_err(|_| engine::Error::Unavailable("no control value".into()))?;
     let header = Header {
@@ -127,7 +127,7 @@ pub(super) fn control_opens(vault: &dyn Vault) -> Result<bool, Error> {
         name: "control".into(),
         version: 1,
         path: "value".into(),
-        subject: vault.allocate()?,
+        subject: vault.allocate().await?,
         class: Class::Profile,
         epoch: 0,
     };

@@ -41,7 +41,7 @@ fn tagged(subject: SubjectRef, in_flight: &InFlight) -> (Decided, oneshot::Recei
 fn what_cannot_be_sealed_takes_along_what_was_decided_on_it_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let vault = KeyTree::open(dir.path(), &Default::default()).unwrap();
-    let (ada, gone) = (vault.allocate().unwrap(), vault.allocate().unwrap());
+    let (ada, gone) = (crate::privacy::key_tree::allocated(&vault), crate::privacy::key_tree::allocated(&vault));
     let keys_to_destroy = KeysToDestroy {
         erasure: ErasureId(Uuid::nil()),
         app: app(),

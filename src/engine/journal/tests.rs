@@ -27,7 +27,7 @@ struct Given {
 thread_local!(static GIVEN: Given = {
     let dir = tempfile::tempdir().unwrap();
     let vault = KeyTree::open(dir.path(), &Default::default()).unwrap();
-    let (ada, bob) = (vault.allocate().unwrap(), vault.allocate().unwrap());
+    let (ada, bob) = (crate::privacy::key_tree::allocated(&vault), crate::privacy::key_tree::allocated(&vault));
     Given { _dir: dir, vault, ada, bob }
 });
 
@@ -244,7 +244,7 @@ proptest! {
 #[test]
 fn an_event_about_somebody_whose_keys_are_gone_is_not_recorded() {
     GIVEN.with(|given| {
-        let gone = given.vault.allocate().unwrap();
+        let gone = crate::privacy::key_tree::allocated(&given.vault);
         let keys_to_destroy = KeysToDestroy {
             erasure: ErasureId(Uuid::new_v4()),
             app: "app-one".parse().unwrap(),

@@ -1,57 +1,53 @@
 //! The log in one `SQLite` file of the data directory: one writer thread, group commit, readers beside it.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::tail::Tail;
 use super::{Error, EventLog, Item, Outcome, RawEvent};
 use crate::supervision;
 
+mod faults;
+mod file;
 #[cfg(feature = "kurrentdb")]
-pub(super) mod mirror;
+mod mirror;
 mod names;
+mod statements;
+#[cfg(feature = "kurrentdb")]
+pub(super) mod step;
+mod store;
+mod task;
+#[cfg(test)]
+mod tests;
 mod writer;
 
+pub use faults::{FailedSync, Faults};
+use file::{LogFile, Readers};
 use names::Names;
-use writer::{Task, Writer};
+use task::Task;
+use writer::{Shared, Writer};
 
-/// "RLLC": tells a log from any other `SQLite` file.
-const APPLICATION_ID: i32 = 0x524c_4c43;
-const FORMAT: i32 = 1;
 /// Most batches waiting for the writer; the engine in front bounds what is in them.
 const QUEUE_MAX: usize = 64;
 
-const SELECT: &str = "select position, stream, revision, id, name, version, recorded_at, core, blobs from event";
-const OF_STREAM: &str = " where stream = ?1 and revision > ?2 order by revision limit ?3";
-const OF_ALL: &str = " where position > ?1 order by position limit ?2";
-const OUTCOME: &str = "select fingerprint, outcome from outcome where key = ?1";
+const OF_STREAM: &str = "select position, stream, revision, id, name, version, recorded_at, core, blobs from event
+    where stream = ?1 and revision > ?2 order by revision limit ?3";
+const OF_ALL: &str = "select position, stream, revision, id, name, version, recorded_at, core, blobs from event
+    where position > ?1 order by position limit ?2";
 
 /// A log on this machine.
 pub struct Embedded {
-    path: PathBuf,
     tasks: Option<mpsc::Sender<Task>>,
     writer: Option<JoinHandle<()>>,
-    readers: Mutex<Vec<Connection>>,
-    names: Arc<Names>,
-    tail: Arc<Tail>,
+    shared: Arc<Shared>,
     head: watch::Receiver<u64>,
-}
-
-impl From<rusqlite::Error> for Error {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Unavailable(match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DiskFull) => "the disk is full".into(),
-            _ => error.to_string(),
-        })
-    }
 }
 
 impl Embedded {
@@ -64,43 +60,42 @@ impl Embedded {
         Self::open_with(path, |_| Ok(()))
     }
 
-    /// Opens the log and prepares the writer's connection further, such as with a limit of its size.
+    /// Opens the log and prepares the writer's connection further, such as with a limit of its size; again whenever that
+    /// connection is opened anew.
     ///
     /// # Errors
     /// As [`Embedded::open`].
-    pub fn open_with(path: &Path, prepare: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<Self, Error> {
-        let connection = Connection::open(path)?;
-        plan_once(&connection)?;
-        connection.execute_batch(
-            "pragma page_size = 4096; pragma journal_mode = wal; pragma synchronous = full;
-             pragma cache_size = -32768; pragma temp_store = memory; pragma wal_autocheckpoint = 4000;
-             pragma journal_size_limit = 67108864; pragma busy_timeout = 5000;",
-        )?;
-        check_format(&connection, path)?;
-        prepare(&connection)?;
-        let names = Arc::new(Names::load(&connection)?);
-        let writer = Writer::new(connection, names.clone())?;
-        let (head_sender, head) = watch::channel(writer.head());
-        let tail = Arc::new(Tail::default());
+    pub fn open_with(
+        path: &Path,
+        prepare: impl Fn(&Connection) -> rusqlite::Result<()> + Send + 'static,
+    ) -> Result<Self, Error> {
+        Self::start(path, LogFile::new(path, prepare), Faults::default())
+    }
+
+    /// Opens the log with faults that a test wants.
+    ///
+    /// # Errors
+    /// As [`Embedded::open`].
+    pub fn open_with_faults(path: &Path, faults: Faults) -> Result<Self, Error> {
+        Self::start(path, LogFile::new(path, |_| Ok(())), faults)
+    }
+
+    fn start(path: &Path, file: LogFile, faults: Faults) -> Result<Self, Error> {
+        let shared = Arc::new(Shared {
+            readers: Readers::new(path),
+            names: Arc::new(Names::default()),
+            tail: Tail::default(),
+            broken: OnceLock::new(),
+        });
+        let (writer, head) = Writer::new(file, faults, shared.clone())?;
         let (tasks, queue) = mpsc::channel(QUEUE_MAX);
-        let run = {
-            let tail = tail.clone();
-            move || {
-                writer.run(queue, &tail, &head_sender);
-                Ok(())
-            }
+        let run = move || {
+            writer.run(queue);
+            Ok(())
         };
         let thread = supervision::spawn("log-writer", run)
             .map_err(|error| Error::Unavailable(format!("the log's writer cannot be started: {error}")))?;
-        Ok(Self {
-            path: path.into(),
-            tasks: Some(tasks),
-            writer: Some(thread),
-            readers: Mutex::default(),
-            names,
-            tail,
-            head,
-        })
+        Ok(Self { tasks: Some(tasks), writer: Some(thread), shared, head })
     }
 
     async fn ask<T>(&self, task: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Task) -> Result<T, Error> {
@@ -113,23 +108,8 @@ impl Embedded {
 
     /// Runs a query on a connection of its own; it takes microseconds, so it is not worth another thread.
     fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
-        let pooled = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let connection = match pooled {
-            Some(connection) => connection,
-            None => self.open_reader()?,
-        };
-        let result = read(&connection)?;
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-        Ok(result)
-    }
-
-    fn open_reader(&self) -> Result<Connection, Error> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.path, flags)?;
-        plan_once(&connection)?;
-        connection
-            .execute_batch("pragma cache_size = -8192; pragma mmap_size = 1073741824; pragma busy_timeout = 5000;")?;
-        Ok(connection)
+        self.shared.broken.get().map_or(Ok(()), |error| Err(error.clone()))?;
+        self.shared.readers.read(read)
     }
 
     fn raw(&self, row: &rusqlite::Row<'_>) -> Result<RawEvent, Error> {
@@ -141,7 +121,7 @@ impl Embedded {
             stream: row.get(1)?,
             revision: row.get(2)?,
             id: uuid::Uuid::from_bytes(id),
-            name: self.names.name(row.get(4)?).ok_or_else(|| corrupt("its name is unknown"))?.to_string(),
+            name: self.shared.names.name(row.get(4)?).ok_or_else(|| corrupt("its name is unknown"))?.to_string(),
             version: row.get(5)?,
             recorded_at: DateTime::from_timestamp_millis(row.get(6)?).ok_or_else(|| corrupt("its time is none"))?,
             core: row.get::<_, Vec<u8>>(7)?.into(),
@@ -162,32 +142,6 @@ impl Embedded {
     }
 }
 
-/// Keeps a prepared statement as it was planned. Without this, `SQLite` plans one anew whenever a parameter changes that
-/// might have led to another plan: for every revision that is looked up.
-fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
-}
-
-fn check_format(connection: &Connection, path: &Path) -> Result<(), Error> {
-    let pragma = |name: &str| connection.query_row(&format!("pragma {name}"), [], |row| row.get::<_, i32>(0));
-    let tables: u32 = connection.query_row("select count(*) from sqlite_master", [], |row| row.get(0))?;
-    match (tables, pragma("application_id")?, pragma("user_version")?) {
-        (0, 0, 0) => {
-            connection.execute_batch(&format!(
-                "begin immediate; {}; pragma application_id = {APPLICATION_ID}; pragma user_version = {FORMAT}; commit;",
-                include_str!("schema.sql")
-            ))?;
-            Ok(())
-        }
-        (_, APPLICATION_ID, FORMAT) => Ok(()),
-        (_, APPLICATION_ID, newer) => Err(Error::Unavailable(format!(
-            "{} is a log of format {newer}, and this version reads format {FORMAT}; use the version that wrote it",
-            path.display()
-        ))),
-        _ => Err(Error::Unavailable(format!("{} is not an event log", path.display()))),
-    }
-}
-
 #[async_trait]
 impl EventLog for Embedded {
     async fn append(&self, batch: Vec<Item>) -> Result<Vec<Outcome>, Error> {
@@ -195,18 +149,16 @@ impl EventLog for Embedded {
     }
 
     async fn read_stream(&self, stream: &str, after: u64, limit: usize) -> Result<Vec<RawEvent>, Error> {
-        let sql = const_format(SELECT, OF_STREAM);
-        self.select(&sql, params![stream, after, i64::try_from(limit).unwrap_or(i64::MAX)])
+        self.select(OF_STREAM, params![stream, after, i64::try_from(limit).unwrap_or(i64::MAX)])
     }
 
     async fn read_all(&self, after: u64, limit: usize) -> Result<Vec<RawEvent>, Error> {
-        if let Some(events) = self.tail.after(after, limit) {
+        if let Some(events) = self.shared.tail.after(after, limit) {
             return Ok(events);
         }
         // Before the query: what is appended meanwhile is not missing.
         let head = self.head();
-        let sql = const_format(SELECT, OF_ALL);
-        let events = self.select(&sql, params![after, i64::try_from(limit).unwrap_or(i64::MAX)])?;
+        let events = self.select(OF_ALL, params![after, i64::try_from(limit).unwrap_or(i64::MAX)])?;
         for (expected, event) in (after + 1..).zip(&events) {
             if event.position != expected {
                 let reason = format!("the log has a hole: after {} comes {}", expected - 1, event.position);
@@ -227,24 +179,28 @@ impl EventLog for Embedded {
         self.head.clone()
     }
 
+    fn broken(&self) -> Option<Error> {
+        self.shared.broken.get().cloned()
+    }
+
     async fn stored_outcome(&self, key: [u8; 32]) -> Result<Option<([u8; 32], Vec<u8>)>, Error> {
-        self.read(|connection| {
-            let mut statement = connection.prepare_cached(OUTCOME)?;
-            Ok(statement.query_row([key], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
-        })
+        self.read(|connection| Ok(statements::outcome(connection, &key)?))
     }
 
     async fn expire_outcomes(&self, time: DateTime<Utc>) -> Result<u64, Error> {
-        self.ask(|answer| Task::ExpireOutcomes(time, answer)).await
+        let mut expired = 0;
+        loop {
+            // A bounded part at a time: appends get their turn in between.
+            match self.ask(|answer| Task::ExpireOutcomes(time, answer)).await? {
+                0 => return Ok(expired),
+                more => expired += more,
+            }
+        }
     }
 
     async fn detach(&self, remaining: Vec<(u64, Option<Bytes>)>) -> Result<u64, Error> {
         self.ask(|answer| Task::Detach(remaining, answer)).await
     }
-}
-
-fn const_format(select: &str, rest: &str) -> String {
-    [select, rest].concat()
 }
 
 impl Drop for Embedded {

@@ -19,12 +19,6 @@ struct Table {
 pub(super) struct Names(RwLock<Table>);
 
 impl Names {
-    pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
-        let names = Self::default();
-        names.reload(connection)?;
-        Ok(names)
-    }
-
     /// Takes over what the database holds.
     pub(super) fn reload(&self, connection: &Connection) -> rusqlite::Result<()> {
         let mut table = Table::default();

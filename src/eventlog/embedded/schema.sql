@@ -20,6 +20,7 @@ create table outcome (
     outcome     blob    not null,
     recorded_at integer not null
 ) without rowid;
+create index outcome_by_time on outcome (recorded_at);
 create trigger event_core_is_immutable
 before update of position, stream, revision, id, name, version, recorded_at, core on event
 begin select raise(abort, 'an event is immutable'); end;

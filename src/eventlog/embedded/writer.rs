@@ -1,250 +1,270 @@
 //! The one writer: takes what is queued, commits it in one transaction, then answers.
+//!
+//! After a flush that failed, nobody knows what is on the disk: a later flush that succeeds says nothing about what the
+//! earlier one could not write. So the file is closed, opened anew and flushed before anything else is read from it or
+//! written to it, and what was in doubt is looked up in it.
 
-use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use bytes::Bytes;
-use chrono::{DateTime, Utc};
-use lru::LruCache;
-use rusqlite::{Connection, OptionalExtension as _, params};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::{mpsc, watch};
 
+use super::faults::Faults;
+use super::file::{self, LogFile, Readers};
 use super::names::Names;
-use super::{Error, Item, OUTCOME, Outcome, RawEvent};
+#[cfg(feature = "kurrentdb")]
+use super::statements;
+#[cfg(feature = "kurrentdb")]
+use super::step::{Mark, Step};
+use super::store::{Failure, Store};
+use super::task::{Answer, Task};
+use crate::eventlog::plan::Plan;
 use crate::eventlog::tail::Tail;
-use crate::eventlog::{Append, Idempotency};
-use crate::{crash_point, supervision};
+use crate::eventlog::{Error, Item, Outcome};
+use crate::supervision;
 
 /// Most batches committed together.
 const TASKS_MAX: usize = 64;
-const HEADS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add((1 << 17) - 1);
+/// How long the writer waits before it tries again to open a file whose flush failed.
+const RETRY_AFTER: Duration = Duration::from_millis(250);
 
-const HEAD: &str = "select coalesce(max(position), 0) from event";
-const REVISION: &str = "select coalesce(max(revision), 0) from event where stream = ?1";
-pub(super) const INSERT: &str =
-    "insert into event (position, stream, revision, id, name, version, recorded_at, core, blobs)
-    values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-pub(super) const INSERT_OUTCOME: &str =
-    "insert into outcome (key, fingerprint, outcome, recorded_at) values (?1, ?2, ?3, ?4)";
-pub(super) const EXPIRE_OUTCOMES: &str = "delete from outcome where recorded_at < ?1";
-pub(super) const DETACH: &str = "update event set blobs = ?2 where position = ?1 and blobs is not ?2";
+/// What the writer shares with those who read.
+pub(super) struct Shared {
+    pub(super) readers: Readers,
+    pub(super) names: Arc<Names>,
+    pub(super) tail: Tail,
+    /// Why the log must not be used any more.
+    pub(super) broken: OnceLock<Error>,
+}
 
-type Answer<T> = oneshot::Sender<Result<T, Error>>;
-
-/// What the writer is asked.
-pub(super) enum Task {
-    Append(Vec<Item>, Answer<Vec<Outcome>>),
-    Detach(Vec<(u64, Option<Bytes>)>, Answer<u64>),
-    ExpireOutcomes(DateTime<Utc>, Answer<u64>),
+/// What was being committed when a flush failed.
+enum InDoubt {
+    Append(Plan),
     #[cfg(feature = "kurrentdb")]
-    Mirror(Vec<super::mirror::Step>, super::mirror::Mark, Answer<Vec<u64>>),
+    Mirror(Vec<Step>, Mark),
+    /// Detachments and expiries: whoever asked repeats them.
+    Repeatable,
 }
 
 pub(super) struct Writer {
-    pub(super) connection: Connection,
-    pub(super) names: Arc<Names>,
-    pub(super) head: u64,
-    /// Revisions of streams that were used lately, as committed or in the transaction at hand.
-    pub(super) heads: LruCache<String, u64>,
+    file: LogFile,
+    faults: Faults,
+    shared: Arc<Shared>,
+    head: watch::Sender<u64>,
+    /// None from a failed flush until the file was opened anew.
+    store: Option<Store>,
+    in_doubt: Option<InDoubt>,
+}
+
+fn distrusted() -> Error {
+    Error::Unavailable("the disk could not be flushed, and the log's file cannot be opened anew for now".into())
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection, names: Arc<Names>) -> Result<Self, Error> {
-        connection.set_prepared_statement_cache_capacity(64);
-        let head = connection.query_row(HEAD, [], |row| row.get(0))?;
-        Ok(Self { connection, names, head, heads: LruCache::new(HEADS_MAX) })
-    }
-
-    pub(super) fn head(&self) -> u64 {
-        self.head
+    pub(super) fn new(
+        file: LogFile,
+        faults: Faults,
+        shared: Arc<Shared>,
+    ) -> Result<(Self, watch::Receiver<u64>), Error> {
+        let store = Store::new(file.open()?, shared.names.clone(), faults.clone())?;
+        let (head, watched) = watch::channel(store.head);
+        Ok((Self { file, faults, shared, head, store: Some(store), in_doubt: None }, watched))
     }
 
     /// Runs until nobody can ask any more; what was asked before is done.
-    pub(super) fn run(mut self, mut tasks: mpsc::Receiver<Task>, tail: &Tail, head: &watch::Sender<u64>) {
+    pub(super) fn run(mut self, mut tasks: mpsc::Receiver<Task>) {
         let mut taken = Vec::with_capacity(TASKS_MAX);
-        while tasks.blocking_recv_many(&mut taken, TASKS_MAX) > 0 {
-            supervision::reach("log-writer");
-            let mut appends = Vec::new();
-            for task in taken.drain(..) {
-                match task {
-                    Task::Append(items, answer) => appends.push((items, answer)),
-                    Task::Detach(remaining, answer) => {
-                        self.append_batch(std::mem::take(&mut appends), tail, head);
-                        let _ = answer.send(self.detach(&remaining, tail));
-                    }
-                    Task::ExpireOutcomes(time, answer) => {
-                        let expired = self.connection.execute(EXPIRE_OUTCOMES, [time.timestamp_millis()]);
-                        let _ = answer.send(expired.map(|count| count as u64).map_err(Into::into));
-                    }
-                    #[cfg(feature = "kurrentdb")]
-                    Task::Mirror(steps, mark, answer) => {
-                        self.append_batch(std::mem::take(&mut appends), tail, head);
-                        let _ = answer.send(self.mirror(steps, &mark, tail, head));
-                    }
+        loop {
+            while self.store.is_none() && self.reopen().is_err() {
+                if !refuse_all(&mut tasks) {
+                    return;
                 }
+                std::thread::sleep(RETRY_AFTER);
             }
-            self.append_batch(appends, tail, head);
+            if tasks.blocking_recv_many(&mut taken, TASKS_MAX) == 0 {
+                break;
+            }
+            supervision::reach("log-writer");
+            self.work(&mut taken);
         }
-        // What is in the WAL is durable; moving it to the database only makes the next start faster.
-        let _ = self.connection.execute_batch("pragma wal_checkpoint(truncate)");
+        self.store.iter().for_each(|store| file::tidy(&store.connection));
     }
 
-    fn append_batch(
+    fn work(&mut self, taken: &mut Vec<Task>) {
+        let mut appends = Vec::new();
+        for task in taken.drain(..) {
+            match task {
+                Task::Append(items, answer) => appends.push((items, answer)),
+                Task::Detach(remaining, answer) => {
+                    self.append_batch(std::mem::take(&mut appends));
+                    let detached = self.with_store(InDoubt::Repeatable, |store| store.detach(&remaining));
+                    if detached.is_ok() {
+                        let tail = &self.shared.tail;
+                        remaining.iter().for_each(|(position, blobs)| tail.detach(*position, blobs.as_ref()));
+                    }
+                    let _ = answer.send(detached);
+                }
+                Task::ExpireOutcomes(time, answer) => {
+                    let _ = answer.send(self.with_store(InDoubt::Repeatable, |store| store.expire(time)));
+                }
+                #[cfg(feature = "kurrentdb")]
+                Task::Mirror(steps, mark, answer) => {
+                    self.append_batch(std::mem::take(&mut appends));
+                    let _ = answer.send(self.mirror(steps, mark));
+                }
+            }
+        }
+        self.append_batch(appends);
+    }
+
+    /// Does something in a transaction of its own.
+    fn with_store<T>(
         &mut self,
-        batches: Vec<(Vec<Item>, Answer<Vec<Outcome>>)>,
-        tail: &Tail,
-        head: &watch::Sender<u64>,
-    ) {
+        doubtful: InDoubt,
+        work: impl FnOnce(&mut Store) -> Result<T, Failure>,
+    ) -> Result<T, Error> {
+        let store = self.store.as_mut().ok_or_else(distrusted)?;
+        work(store).map_err(|failure| match failure {
+            Failure::Undone(error) => error,
+            Failure::InDoubt(error) => {
+                self.distrust(doubtful, &error);
+                Error::Ambiguous(error.to_string())
+            }
+        })
+    }
+
+    fn append_batch(&mut self, batches: Vec<(Vec<Item>, Answer<Vec<Outcome>>)>) {
         if batches.is_empty() {
             return;
         }
-        let (batches, answers): (Vec<_>, Vec<_>) = batches.into_iter().unzip();
-        match self.commit(batches) {
-            Ok((outcomes, events)) => {
-                // Visible before acknowledged, so that whoever was answered can read it.
-                tail.extend(events);
-                head.send_replace(self.head);
-                for (answer, outcomes) in answers.into_iter().zip(outcomes) {
-                    let _ = answer.send(Ok(outcomes));
+        let mut answers = Vec::with_capacity(batches.len());
+        let mut items = Vec::new();
+        for (batch, answer) in batches {
+            answers.push((batch.len(), answer));
+            items.extend(batch);
+        }
+        match self.append(items) {
+            Ok(outcomes) => {
+                let mut outcomes = outcomes.into_iter();
+                for (size, answer) in answers {
+                    let _ = answer.send(Ok(outcomes.by_ref().take(size).collect()));
                 }
             }
-            Err(error) => {
-                self.recover();
-                for answer in answers {
-                    let _ = answer.send(Err(error.clone()));
+            Err(error) => answers.into_iter().for_each(|(_, answer)| drop(answer.send(Err(error.clone())))),
+        }
+    }
+
+    fn append(&mut self, items: Vec<Item>) -> Result<Vec<Outcome>, Error> {
+        let store = self.store.as_mut().ok_or_else(distrusted)?;
+        let mut plan = store.plan(items)?;
+        let outcomes = std::mem::take(&mut plan.outcomes_told);
+        match store.insert(&plan) {
+            Ok(()) => {
+                self.publish(plan);
+                Ok(outcomes)
+            }
+            Err(Failure::Undone(error)) => Err(error),
+            Err(Failure::InDoubt(error)) => {
+                self.distrust(InDoubt::Append(plan), &error);
+                match self.reopen() {
+                    Ok(true) => Ok(outcomes),
+                    Ok(false) => Err(error),
+                    Err(_) => Err(Error::Ambiguous(error.to_string())),
                 }
             }
         }
     }
 
-    fn commit(&mut self, batches: Vec<Vec<Item>>) -> Result<(Vec<Vec<Outcome>>, Vec<RawEvent>), Error> {
-        self.connection.execute_batch("begin immediate")?;
-        let before = self.head;
-        let mut events = Vec::new();
-        let mut outcomes = Vec::with_capacity(batches.len());
-        for batch in batches {
-            let mut of_batch = Vec::with_capacity(batch.len());
-            for item in batch {
-                of_batch.push(self.append(item, &mut events)?);
-            }
-            outcomes.push(of_batch);
-        }
-        debug_assert_eq!(self.head, before + events.len() as u64);
-        self.connection.execute_batch("commit")?;
-        Ok((outcomes, events))
+    /// Visible before acknowledged, so that whoever is answered can read it.
+    fn publish(&self, plan: Plan) {
+        self.shared.tail.extend(plan.events);
+        self.head.send_replace(plan.head);
     }
 
-    /// After a failed transaction: none is open, and what is believed is what the database holds.
-    pub(super) fn recover(&mut self) {
-        if !self.connection.is_autocommit()
-            && let Err(error) = self.connection.execute_batch("rollback")
-        {
-            tracing::error!(%error, "a failed transaction of the log could not be rolled back");
-        }
-        self.heads.clear();
-        match self.connection.query_row(HEAD, [], |row| row.get(0)) {
-            Ok(head) => self.head = head,
-            Err(error) => tracing::error!(%error, "the head of the log cannot be read"),
-        }
-        if let Err(error) = self.names.reload(&self.connection) {
-            tracing::error!(%error, "the event names of the log cannot be read");
+    #[cfg(feature = "kurrentdb")]
+    fn mirror(&mut self, steps: Vec<Step>, mark: Mark) -> Result<Vec<u64>, Error> {
+        let store = self.store.as_mut().ok_or_else(distrusted)?;
+        match store.mirror(&steps, &mark) {
+            Ok(changed) => {
+                let head = store.head;
+                self.publish_mirrored(steps, head);
+                Ok(changed)
+            }
+            Err(Failure::Undone(error)) => Err(error),
+            Err(Failure::InDoubt(error)) => {
+                self.distrust(InDoubt::Mirror(steps, mark), &error);
+                Err(Error::Ambiguous(error.to_string()))
+            }
         }
     }
 
-    pub(super) fn revision(&mut self, stream: &str) -> Result<u64, Error> {
-        if let Some(revision) = self.heads.get(stream) {
-            return Ok(*revision);
+    #[cfg(feature = "kurrentdb")]
+    fn publish_mirrored(&self, steps: Vec<Step>, head: u64) {
+        let tail = &self.shared.tail;
+        for step in steps {
+            match step {
+                Step::Append { events, .. } => tail.extend(events),
+                Step::Detach(remaining) => {
+                    remaining.iter().for_each(|(position, blobs)| tail.detach(*position, blobs.as_ref()));
+                }
+                Step::Expire(_) => {}
+            }
         }
-        let revision = self.connection.prepare_cached(REVISION)?.query_row([stream], |row| row.get(0))?;
-        self.heads.put(stream.to_owned(), revision);
-        Ok(revision)
+        self.head.send_replace(head);
     }
 
-    /// The first reason not to append an item.
-    fn objection(&mut self, item: &Item) -> Result<Option<Outcome>, Error> {
-        if let Some(Idempotency { key, .. }) = &item.idempotency {
-            let mut statement = self.connection.prepare_cached(OUTCOME)?;
-            let stored = statement.query_row([key], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-            if let Some((fingerprint, outcome)) = stored {
-                return Ok(Some(Outcome::Replayed { fingerprint, outcome }));
-            }
-        }
-        let appends = item.appends.iter().map(|append| (&append.stream, append.expected));
-        let asserts = item.asserts.iter().map(|assert| (&assert.stream, assert.expected));
-        for (stream, expected) in appends.chain(asserts) {
-            let current = self.revision(stream)?;
-            if current != expected {
-                return Ok(Some(Outcome::Conflict { stream: stream.clone(), current }));
-            }
-        }
-        // A stream that stands twice in an item cannot have the expected revision the second time.
-        for (index, append) in item.appends.iter().enumerate() {
-            if item.appends.iter().take(index).any(|earlier| earlier.stream == append.stream) {
-                return Ok(Some(Outcome::Conflict { stream: append.stream.clone(), current: append.expected }));
-            }
-        }
-        Ok(None)
+    /// Closes the file: nothing is read from it or written to it before it was opened anew.
+    fn distrust(&mut self, doubtful: InDoubt, error: &Error) {
+        tracing::error!(%error, "the log's file could not be flushed; it is closed and opened anew");
+        self.shared.readers.close();
+        self.store.take().into_iter().for_each(Store::abandon);
+        self.in_doubt = Some(doubtful);
     }
 
-    fn append(&mut self, item: Item, events: &mut Vec<RawEvent>) -> Result<Outcome, Error> {
-        if let Some(objection) = self.objection(&item)? {
-            return Ok(objection);
+    /// Opens the file anew, and finds out whether it holds what was in doubt.
+    fn reopen(&mut self) -> Result<bool, Error> {
+        self.shared.broken.get().map_or(Ok(()), |error| Err(error.clone()))?;
+        let opened = self.file.reopen().and_then(|connection| {
+            let store = Store::new(connection, self.shared.names.clone(), self.faults.clone())?;
+            let is_kept = match &self.in_doubt {
+                Some(InDoubt::Append(plan)) => store.holds(plan)?,
+                #[cfg(feature = "kurrentdb")]
+                Some(InDoubt::Mirror(_, mark)) => statements::mark(&store.connection)?.as_ref() == Some(mark),
+                Some(InDoubt::Repeatable) | None => false,
+            };
+            Ok((store, is_kept))
+        });
+        let (store, is_kept) = opened.inspect_err(|error| {
+            tracing::debug!(%error, "the log's file cannot be opened anew yet");
+        })?;
+        let (known, head) = (*self.head.borrow(), store.head);
+        if head < known {
+            let reason = "the file does not hold this event any more, which was acknowledged: the disk lost it";
+            let error = Error::Corrupt { position: known, reason: reason.into() };
+            tracing::error!(%error, "the log is not used any more");
+            return Err(self.shared.broken.get_or_init(|| error).clone());
         }
-        let first = self.head + 1;
-        for Append { stream, expected, events: new } in item.appends {
-            let mut revision = expected;
-            for event in new {
-                revision += 1;
-                self.head += 1;
-                let name = self.names.number(&self.connection, event.name)?;
-                self.connection.prepare_cached(INSERT)?.execute(params![
-                    self.head,
-                    stream,
-                    revision,
-                    event.id.as_bytes(),
-                    name,
-                    event.version,
-                    event.recorded_at.timestamp_millis(),
-                    &event.core[..],
-                    event.blobs.as_deref(),
-                ])?;
-                events.push(RawEvent {
-                    position: self.head,
-                    stream: stream.clone(),
-                    revision,
-                    id: event.id,
-                    name: event.name.to_owned(),
-                    version: event.version,
-                    recorded_at: event.recorded_at,
-                    core: event.core,
-                    blobs: event.blobs,
-                });
-            }
-            self.heads.put(stream, revision);
+        tracing::warn!(is_kept, "the log's file was opened anew after a flush that failed");
+        self.store = Some(store);
+        match self.in_doubt.take() {
+            Some(InDoubt::Append(plan)) if is_kept => self.publish(plan),
+            #[cfg(feature = "kurrentdb")]
+            Some(InDoubt::Mirror(steps, _)) if is_kept => self.publish_mirrored(steps, head),
+            _ => {}
         }
-        if let Some(Idempotency { key, fingerprint, outcome, recorded_at }) = item.idempotency {
-            let at = recorded_at.timestamp_millis();
-            self.connection.prepare_cached(INSERT_OUTCOME)?.execute(params![key, fingerprint, outcome, at])?;
-        }
-        Ok(Outcome::Appended { first, last: self.head })
+        self.shared.readers.resume();
+        Ok(is_kept)
     }
+}
 
-    fn detach(&mut self, remaining: &[(u64, Option<Bytes>)], tail: &Tail) -> Result<u64, Error> {
-        crash_point::reach("detach.before");
-        let transaction = self.connection.transaction()?;
-        let mut changed = 0;
-        {
-            let mut update = transaction.prepare_cached(DETACH)?;
-            for (position, blobs) in remaining {
-                changed += update.execute(params![position, blobs.as_deref()])? as u64;
-            }
+/// Refuses whatever is asked; whether somebody may ask more.
+fn refuse_all(tasks: &mut mpsc::Receiver<Task>) -> bool {
+    loop {
+        match tasks.try_recv() {
+            Ok(task) => task.refuse(distrusted()),
+            Err(TryRecvError::Empty) => return true,
+            Err(TryRecvError::Disconnected) => return false,
         }
-        crash_point::reach("detach.written");
-        transaction.commit()?;
-        crash_point::reach("detach.committed");
-        for (position, blobs) in remaining {
-            tail.detach(*position, blobs.as_ref());
-        }
-        Ok(changed)
     }
 }

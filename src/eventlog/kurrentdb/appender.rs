@@ -12,7 +12,7 @@ use super::entry::{Encoder, Entry};
 use super::server::{Failure, Page, Server};
 use super::{Shared, draft};
 use crate::eventlog::embedded::Embedded;
-use crate::eventlog::embedded::mirror::{Mark, Step};
+use crate::eventlog::embedded::step::{Mark, Step};
 use crate::eventlog::{Error, EventLog as _, Item, Outcome};
 
 /// Most batches appended together: a call takes long however little is in it.
@@ -53,13 +53,15 @@ pub(super) struct Appender {
     pub(super) source: String,
     /// The entry taken over last.
     pub(super) mark: Option<Mark>,
+    /// Whether `mark` may be behind the replica, which could not be written when it was tried last.
+    pub(super) mark_is_doubtful: bool,
     /// Whether the server did not answer when it was looked at last.
     pub(super) is_away: bool,
 }
 
 impl Appender {
     pub(super) fn new(server: Server, shared: Arc<Shared>, source: &str, mark: Option<Mark>) -> Self {
-        Self { server, shared, source: source.into(), mark, is_away: false }
+        Self { server, shared, source: source.into(), mark, mark_is_doubtful: false, is_away: false }
     }
 
     pub(super) fn replica(&self) -> &Embedded {
@@ -154,6 +156,7 @@ impl Appender {
         let mut is_fresh = false;
         loop {
             self.shared.whole()?;
+            self.settle_mark()?;
             let (steps, told) = draft(self.replica())?;
             let mut encoder = Encoder::new(self.mark.as_ref().map(|mark| mark.id), self.replica().head());
             steps.iter().try_for_each(|step| encoder.add(step))?;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use crate::eventlog::embedded::Embedded;
-use crate::eventlog::embedded::mirror::Step;
+use crate::eventlog::embedded::step::Step;
 use crate::eventlog::plan::{self, Plan};
 use crate::eventlog::{Error, EventLog as _, Item, Outcome};
 
@@ -48,9 +48,9 @@ pub(super) fn detach(replica: &Embedded, remaining: &[(u64, Option<Bytes>)]) -> 
     Ok(if changing.is_empty() { vec![] } else { vec![Step::Detach(changing)] })
 }
 
-/// The step that forgets keys, if there are any to forget.
+/// The step that deletes the oldest of the keys recorded before a time, if there are any.
 pub(super) fn expire(replica: &Embedded, time: DateTime<Utc>) -> Result<Vec<Step>, Error> {
-    Ok(if replica.has_outcomes_before(time)? { vec![Step::Expire(time)] } else { vec![] })
+    Ok(replica.oldest_outcomes(time)?.map(Step::Expire).into_iter().collect())
 }
 
 /// Bytes as base64 has them.

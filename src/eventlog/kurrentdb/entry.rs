@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::eventlog::embedded::mirror::Step;
+use crate::eventlog::embedded::step::Step;
 use crate::eventlog::{Error, Idempotency, RawEvent};
 
 /// Type of the marker of an item that has a retry guard and no events.

@@ -9,7 +9,7 @@ use super::REWOUND;
 use super::appender::{Appender, RETRY_AFTER};
 use super::entry::Assembler;
 use super::server::Page;
-use crate::eventlog::embedded::mirror::{Mark, Step};
+use crate::eventlog::embedded::step::{Mark, Step};
 use crate::eventlog::{Error, EventLog as _};
 
 /// How long what another node appended stays unseen at most, while nothing is appended here.
@@ -37,6 +37,7 @@ impl Appender {
         if self.shared.broken.get().is_some() {
             std::future::pending::<()>().await;
         }
+        self.settle_mark()?;
         self.server.read(self.from()).await
     }
 
@@ -68,6 +69,7 @@ impl Appender {
 
     /// Takes over everything that is new; whether there was anything.
     pub(super) async fn pull(&mut self) -> Result<bool, Error> {
+        self.settle_mark()?;
         let page = self.server.read(self.from()).await;
         let page = self.shared.note(page)?;
         self.follow(page).await
@@ -123,8 +125,18 @@ impl Appender {
 
     pub(super) async fn mirror(&mut self, steps: Vec<Step>, revision: u64, id: Uuid) -> Result<Vec<u64>, Error> {
         let mark = Mark { source: self.source.clone(), revision, id };
+        self.mark_is_doubtful = true;
         let changed = self.replica().mirror(steps, mark.clone()).await?;
-        self.mark = Some(mark);
+        (self.mark, self.mark_is_doubtful) = (Some(mark), false);
         Ok(changed)
+    }
+
+    /// After a failure, only the replica says how far it is.
+    pub(super) fn settle_mark(&mut self) -> Result<(), Error> {
+        if self.mark_is_doubtful {
+            self.mark = self.replica().mark()?;
+            self.mark_is_doubtful = false;
+        }
+        Ok(())
     }
 }

@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::embedded::Embedded;
-use super::embedded::mirror::{self, Mark};
+use super::embedded::step::Mark;
 use super::{Error, EventLog, Item, Outcome, RawEvent};
 
 mod appender;
@@ -103,6 +103,40 @@ impl Kurrent {
     }
 }
 
+/// What somebody on the way to the server could read or change, as its address is; `None`: nothing.
+#[must_use]
+pub fn weakness(address: &str) -> Option<String> {
+    let (base, query) = address.split_once('?').unwrap_or((address, ""));
+    let authority = base.split_once("://").map_or(base, |(_, rest)| rest);
+    let hosts = authority.split('/').next().unwrap_or_default();
+    let hosts = hosts.rsplit('@').next().unwrap_or_default();
+    if hosts.split(',').all(is_here) {
+        return None;
+    }
+    let says_no = |name: &str| {
+        query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .any(|(parameter, value)| parameter.eq_ignore_ascii_case(name) && value.eq_ignore_ascii_case("false"))
+    };
+    if says_no("tls") {
+        return Some(format!("the connection to KurrentDB at {hosts} is not encrypted (tls=false)"));
+    }
+    let verifies = !says_no("tlsVerifyCert");
+    (!verifies).then(|| {
+        format!("anybody on the way may pass for KurrentDB at {hosts} (tlsVerifyCert=false); name its authority with tlsCaFile")
+    })
+}
+
+/// Whether `host` or `host:port` is on the machine this runs on.
+fn is_here(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+}
+
 /// Takes the replica for this log alone: two that feed one file would feed it twice.
 async fn lock(replica: &Path) -> Result<File, Error> {
     let unavailable = |error: std::io::Error| {
@@ -124,15 +158,11 @@ async fn lock(replica: &Path) -> Result<File, Error> {
 }
 
 fn open(replica: &Path, stream: &str) -> Result<(Embedded, Option<Mark>), Error> {
-    let mut found = None;
-    let log = Embedded::open_with(replica, |connection| {
-        found = Some(mirror::prepare(connection)?);
-        Ok(())
-    })?;
-    let (mark, is_mirror) = found.unwrap_or_default();
+    let log = Embedded::open_mirror(replica)?;
+    let mark = log.mark()?;
     let unlike = |what: &str| Err(Error::Unavailable(format!("{} is {what}", replica.display())));
     match mark {
-        None if !is_mirror => unlike("a log of its own, not a replica of one in KurrentDB"),
+        None if log.head() > 0 => unlike("a log of its own, not a replica of one in KurrentDB"),
         Some(mark) if mark.source != stream => {
             unlike(&format!("a replica of the stream {}: delete it, or name another file", mark.source))
         }
@@ -181,7 +211,14 @@ impl EventLog for Kurrent {
     }
 
     async fn expire_outcomes(&self, time: DateTime<Utc>) -> Result<u64, Error> {
-        self.ask(|answer| Task::ExpireOutcomes(time, answer)).await
+        let mut expired = 0;
+        loop {
+            // A bounded part at a time: appends get their turn in between.
+            match self.ask(|answer| Task::ExpireOutcomes(time, answer)).await? {
+                0 => return Ok(expired),
+                more => expired += more,
+            }
+        }
     }
 
     async fn detach(&self, remaining: Vec<(u64, Option<Bytes>)>) -> Result<u64, Error> {

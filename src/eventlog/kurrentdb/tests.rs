@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::draft;
 use super::entry::{Assembler, Encoder, Entry};
-use crate::eventlog::embedded::mirror::Step;
+use crate::eventlog::embedded::step::Step;
 use crate::eventlog::{Append, Error, Idempotency, Item, NewEvent, RawEvent};
 
 fn raw(position: u64, blobs: Option<&'static [u8]>) -> RawEvent {
@@ -113,4 +113,26 @@ fn what_is_detached_is_cut_into_what_an_append_holds() {
     assert_eq!(draft::detachments((0..10_000).map(|at| (at, None)).collect()).len(), 1);
     let pieces = draft::detachments((0..7).map(|at| (at, blobs())).collect());
     assert_eq!(pieces.iter().map(Vec::len).collect::<Vec<_>>(), [3, 3, 1]);
+}
+
+#[test]
+fn a_server_elsewhere_that_is_not_verified_is_told_and_one_on_this_host_is_not() {
+    for weak in [
+        "esdb://db:2113?tls=false",
+        "esdb://ada:secret@db:2113?TLS=False",
+        "esdb://localhost:2113,db:2113?tls=false",
+        "kurrentdb+discover://db?nodePreference=leader&tlsVerifyCert=false",
+    ] {
+        let told = super::weakness(weak);
+        assert!(told.as_ref().is_some_and(|told| !told.contains("secret")), "{weak}: {told:?}");
+    }
+    for sound in [
+        "esdb://db:2113",
+        "esdb://db:2113?tls=true&tlsVerifyCert=true",
+        "esdb://127.0.0.1:2113?tls=false",
+        "esdb://[::1]:2113?tls=false",
+        "esdb://localhost?tlsVerifyCert=false",
+    ] {
+        assert_eq!(super::weakness(sound), None, "{sound}");
+    }
 }

@@ -5,9 +5,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use futures_util::StreamExt as _;
-use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesOrdered;
 use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::Client;
 use tokio_postgres::error::{DbError, Severity};
@@ -20,13 +17,10 @@ use super::{AT, Error, Faults, REWOUND, Shared, fingerprint, number, stored};
 use crate::crash_point;
 use crate::database::Database;
 use crate::eventlog::plan::{self, Plan};
-use crate::eventlog::{Item, Outcome};
+use crate::eventlog::{Item, Outcome, in_flight};
 
 /// Most batches committed together.
 const TASKS_MAX: usize = 64;
-/// Most batches on their way at once: while the server works on one, the next one is there already. It is sent once it is as
-/// large: smaller ones cost more than the server's waiting for them does.
-const IN_FLIGHT_MAX: usize = 2;
 /// How long one batch may take, the wait for the lock included.
 const BATCH_MAX: Duration = Duration::from_secs(20);
 /// How long it is tried to find out what became of a commit whose answer was lost.
@@ -56,7 +50,9 @@ const OF_REVISION: &str = "select position, id from rollcall_log.event where str
 const NOTIFY: &str = "select pg_notify('rollcall_log', $1)";
 const DETACH: &str = "update rollcall_log.event e set blobs = r.blobs from unnest($1, $2) as r (position, blobs)
     where e.position = r.position and e.blobs is distinct from r.blobs";
-const EXPIRE: &str = "delete from rollcall_log.outcome where recorded_at < $1";
+/// A bounded part of them: appends wait meanwhile.
+const EXPIRE: &str = "delete from rollcall_log.outcome where key in
+    (select key from rollcall_log.outcome where recorded_at < $1 order by recorded_at limit 1000)";
 
 const END_SESSION: &str = "insert into rollcall_log.ended_session (session) values ($1) on conflict do nothing";
 /// Nothing is on its way for so long.
@@ -130,8 +126,7 @@ struct SentBatch {
     kept: Result<u64, Failure>,
 }
 
-/// Batches on their way, in the order in which the server gets to them.
-type InFlight = FuturesOrdered<BoxFuture<'static, SentBatch>>;
+type InFlight = in_flight::InFlight<'static, SentBatch>;
 
 pub(super) struct Appender {
     database: Database,
@@ -149,7 +144,7 @@ impl Appender {
     /// Runs until nobody can ask any more; what was asked before is done.
     pub(super) async fn run(mut self, mut tasks: mpsc::Receiver<Task>) {
         let (mut taken, mut waiting) = (Vec::with_capacity(TASKS_MAX), Batch::default());
-        let (mut in_flight, mut last, mut is_open) = (InFlight::new(), 0, true);
+        let (mut in_flight, mut is_open) = (InFlight::new(), true);
         while is_open || !in_flight.is_empty() || !waiting.is_empty() {
             let room = TASKS_MAX.saturating_sub(waiting.answers.len());
             tokio::select! {
@@ -177,8 +172,7 @@ impl Appender {
                     }
                 }
             }
-            if in_flight.is_empty() || in_flight.len() < IN_FLIGHT_MAX && waiting.items.len() >= last {
-                last = waiting.items.len();
+            if in_flight.takes(waiting.items.len()) {
                 self.begin(std::mem::take(&mut waiting), &mut in_flight).await;
             }
         }
@@ -202,11 +196,11 @@ impl Appender {
             return answer_all(batch.answers, self.append(batch.items).await);
         };
         let (faults, shared) = (self.faults, self.shared.clone());
-        in_flight.push_back(Box::pin(async move {
+        in_flight.send(batch.items.len(), async move {
             let kept = tokio::time::timeout(BATCH_MAX, send(&connection, &shared, &faults, &presumed)).await;
             let kept = kept.unwrap_or_else(|_| Err(Failure::Unknown(no_answer())));
             SentBatch { batch, plan: presumed.plan, session: connection.session, kept }
-        }));
+        });
     }
 
     async fn complete_all(&mut self, in_flight: &mut InFlight) {
@@ -220,9 +214,7 @@ impl Appender {
     async fn complete(&mut self, sent: SentBatch, in_flight: &mut InFlight) {
         let mut completed = vec![sent];
         if completed.iter().any(|sent| sent.kept.is_err()) {
-            while let Some(behind) = in_flight.next().await {
-                completed.push(behind);
-            }
+            completed.extend(in_flight.all().await);
         }
         // In the order of the log: one that is asked for comes behind all that were kept.
         completed.sort_by_key(|sent| sent.kept.is_err());
@@ -356,11 +348,14 @@ impl Appender {
         self.shared.whole()?;
         let connection = self.connection().await?;
         let done = tokio::time::timeout(BATCH_MAX, connection.client.execute_typed(sql, params)).await;
-        let done = done.map_err(|_| no_answer()).and_then(|done| Ok(done?));
+        let done = done.map_or_else(|_| Err(Failure::Unknown(no_answer())), committed);
         if done.is_err() {
             self.connection = None;
         }
-        done
+        done.map_err(|failure| match failure {
+            Failure::Nothing(error) => error,
+            Failure::Unknown(error) => Error::Ambiguous(error.to_string()),
+        })
     }
 
     async fn connection(&mut self) -> Result<Arc<Connection>, Error> {

@@ -10,14 +10,12 @@ use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{AT, Error, Mode, REWOUND, Shared, last, stored};
+use super::{AT, Error, Mode, REWOUND, Shared, in_time, last, stored};
 use crate::database::Database;
 
 /// How long an append of another node stays unseen at most where no notification arrives.
 const POLL: Duration = Duration::from_millis(100);
 const RETRY_AFTER: Duration = Duration::from_millis(500);
-/// How long one look at the log may take.
-const LOOK_MAX: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(database: Database, shared: Arc<Shared>, mode: Mode, stop: CancellationToken) {
     let following = async {
@@ -50,7 +48,7 @@ async fn follow(database: &Database, shared: &Arc<Shared>, mode: Mode) -> Result
     };
     let client = database.connect(Some(Box::new(heard))).await?;
     if mode == Mode::Append {
-        client.batch_execute("listen rollcall_log").await?;
+        in_time(async { Ok(client.batch_execute("listen rollcall_log").await?) }).await?;
     }
     loop {
         in_time(look(&client, shared)).await?;
@@ -73,11 +71,6 @@ async fn follow(database: &Database, shared: &Arc<Shared>, mode: Mode) -> Result
             tokio::time::sleep(POLL).await;
         }
     }
-}
-
-async fn in_time<T>(asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let answer = tokio::time::timeout(LOOK_MAX, asked).await;
-    answer.map_err(|_| Error::Unavailable("the database does not answer".into()))?
 }
 
 async fn id_at(client: &Client, position: u64) -> Result<Option<Uuid>, Error> {

@@ -5,6 +5,7 @@
 //! transactions are open, and the primary key turns any mistake into an error instead of a skip.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -36,6 +37,8 @@ pub use faults::Faults;
 const READERS_MAX: usize = 8;
 /// Most batches waiting for the appender; the engine in front bounds what is in them.
 const QUEUE_MAX: usize = 64;
+/// How long a read may take, the wait for a connection included.
+const READ_MAX: Duration = Duration::from_secs(10);
 /// Who reads at most so many events behind the last one follows the log.
 const NEAR: u64 = 2_000;
 
@@ -169,7 +172,7 @@ impl Postgres {
         let mut client = database.connect(None).await?;
         prepare::prepare(&mut client, mode).await?;
         let pool = database.pool(READERS_MAX)?;
-        let last = last(&client).await?.unwrap_or_default();
+        let last = in_time(last(&client)).await?.unwrap_or_default();
         let (head, watched) = watch::channel(last.0);
         let ((last, _), node) = (watch::channel(last), Uuid::new_v4().to_string());
         let shared = Arc::new(Shared { node, tail: Tail::default(), last, head, broken: OnceLock::new() });
@@ -191,7 +194,7 @@ impl Postgres {
     /// It belongs to another vault, or the server is unavailable.
     pub async fn claim(database: &Database, vault: [u8; 16]) -> Result<(), Error> {
         let client = database.connect(None).await?;
-        prepare::claim(&client, vault).await
+        in_time(prepare::claim(&client, vault)).await
     }
 
     async fn ask<T>(&self, task: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Task) -> Result<T, Error> {
@@ -204,9 +207,21 @@ impl Postgres {
 
     async fn select(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<RawEvent>, Error> {
         self.shared.whole()?;
-        let client = self.pool.get().await?;
-        let rows = client.query_typed(sql, params).await?;
-        rows.iter().map(raw).collect()
+        self.rows(sql, params).await?.iter().map(raw).collect()
+    }
+
+    /// Asks on a connection of the pool. One that has not answered, or whose answer nobody waited for, is closed: it might
+    /// never answer again.
+    async fn rows(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Error> {
+        in_time(async {
+            let mut lent = Lent(Some(self.pool.get().await?));
+            let Some(client) = &lent.0 else { return Ok(vec![]) };
+            let rows = client.query_typed(sql, params).await;
+            // Answered: it goes back to the pool.
+            drop(lent.0.take());
+            Ok(rows?)
+        })
+        .await
     }
 
     /// Reads where somebody begins.
@@ -235,9 +250,28 @@ impl Postgres {
     }
 }
 
+/// A connection of the pool that does not go back there where this is dropped with it.
+struct Lent(Option<deadpool_postgres::Object>);
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.0.take().into_iter().for_each(|silent| drop(deadpool_postgres::Object::take(silent)));
+    }
+}
+
+/// Waits for an answer no longer than a read may take.
+async fn in_time<T>(asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let answered = tokio::time::timeout(READ_MAX, asked).await;
+    answered.map_err(|_| Error::Unavailable("the database does not answer".into()))?
+}
+
 async fn last(client: &tokio_postgres::Client) -> Result<Option<(u64, Uuid)>, Error> {
-    let row = client.query_typed_opt(LAST, &[]).await?;
-    row.map(|row| Ok((number(row.try_get(0)?)?, row.try_get(1)?))).transpose()
+    client.query_typed_opt(LAST, &[]).await?.as_ref().map(place).transpose()
+}
+
+/// Position and id of an event.
+fn place(row: &Row) -> Result<(u64, Uuid), Error> {
+    Ok((number(row.try_get(0)?)?, row.try_get(1)?))
 }
 
 /// A number the database holds as a signed one.
@@ -304,8 +338,7 @@ impl EventLog for Postgres {
 
     async fn latest(&self) -> Result<u64, Error> {
         self.shared.whole()?;
-        let client = self.pool.get().await?;
-        if let Some((position, id)) = last(&client).await? {
+        if let Some((position, id)) = self.rows(LAST, &[]).await?.first().map(place).transpose()? {
             self.shared.advance(position, id);
         }
         Ok(self.head())
@@ -332,13 +365,19 @@ impl EventLog for Postgres {
     }
 
     async fn stored_outcome(&self, key: [u8; 32]) -> Result<Option<([u8; 32], Vec<u8>)>, Error> {
-        let client = self.pool.get().await?;
-        let row = client.query_typed_opt(OUTCOME, &[(&&key[..], Type::BYTEA)]).await?;
-        row.map(|row| Ok((fingerprint(row.try_get(0)?)?, row.try_get(1)?))).transpose()
+        let rows = self.rows(OUTCOME, &[(&&key[..], Type::BYTEA)]).await?;
+        rows.first().map(|row| Ok((fingerprint(row.try_get(0)?)?, row.try_get(1)?))).transpose()
     }
 
     async fn expire_outcomes(&self, time: DateTime<Utc>) -> Result<u64, Error> {
-        self.ask(|answer| Task::ExpireOutcomes(time, answer)).await
+        let mut expired = 0;
+        loop {
+            // A bounded part at a time: appends get their turn in between.
+            match self.ask(|answer| Task::ExpireOutcomes(time, answer)).await? {
+                0 => return Ok(expired),
+                more => expired += more,
+            }
+        }
     }
 
     async fn detach(&self, remaining: Vec<(u64, Option<Bytes>)>) -> Result<u64, Error> {

@@ -3,7 +3,7 @@
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-use super::{Error, Mode};
+use super::{Error, Mode, in_time};
 use crate::database::Tables;
 
 refinery::embed_migrations!("src/eventlog/postgres/migrations");
@@ -28,7 +28,7 @@ pub(super) async fn prepare(client: &mut Client, mode: Mode) -> Result<(), Error
         Mode::Read => return Err(Error::Unavailable("the database holds no log of this version yet".into())),
     }
     if mode == Mode::Append {
-        note_origin(client).await?;
+        in_time(note_origin(client)).await?;
     }
     Ok(())
 }

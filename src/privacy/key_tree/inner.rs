@@ -1,8 +1,9 @@
 //! What the vault's threads share: the connections, the tree in memory, and what is cached of both.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::{AppId, SecretId, SubjectRef};
@@ -15,16 +16,32 @@ use super::pages::{self, Pages};
 use super::revocation_watch::{RevocationWatch, Seen};
 use super::root_cell::RootCell;
 use super::signers::{self, Held};
-use super::store::{self, Rotation, Taken};
+use super::store::{self, Rotation, StopAfter, Taken};
 use super::subject_keys::{Cache, EpochKeys, SubjectKeys};
-use super::tree::Tree;
+use super::tree::{SHARDS, Tree, shard_of};
 use crate::crash_point;
-use crate::privacy::{Destruction, Error, Rotated, Signer, Witnessed};
+use crate::privacy::{Destruction, Error, KeysToDestroy, Rotated, Signer, Witnessed};
 
 /// Subjects whose keys are read in one round trip.
 const FETCHED_TOGETHER: usize = 1_000;
 /// Most destructions of others read at once.
 const PAGE: u32 = 1_000;
+/// About how many keys a rotation wraps anew before it lets others write; one shard's at least.
+const SLICE_KEYS: u64 = 10_000;
+/// How long a rotation leaves the writer to others who wait for it, at most.
+const OTHERS_MAX: Duration = Duration::from_millis(100);
+const OTHERS_PAUSE: Duration = Duration::from_millis(1);
+
+/// A rotation that changes nothing, to name only what one does.
+pub(super) const NO_ROTATION: Rotation<'static> = Rotation {
+    destroy: &[],
+    renew: 0..0,
+    completes: false,
+    apps: false,
+    drop_secret: None,
+    retire_signer: None,
+    stop_after: None,
+};
 
 /// The connection that writes, and what is certain about it.
 struct Writer {
@@ -45,6 +62,10 @@ pub(super) struct Inner {
     pub(super) vault: [u8; 16],
     pub(super) cell: Box<dyn RootCell>,
     writer: Mutex<Writer>,
+    /// How many threads wait for the writer: a rotation lets them in between its slices.
+    waiting: AtomicUsize,
+    /// About how many keys a rotation wraps anew before it lets others write.
+    pub(super) slice_keys: u64,
     readers: Vec<Mutex<Box<dyn Db>>>,
     /// Held for reading while keys are read and cached, for writing while a rotation replaces them: what a rotation
     /// destroyed cannot come back into the cache behind it.
@@ -74,6 +95,8 @@ impl Inner {
             vault,
             cell,
             writer: Mutex::new(Writer { db, cell_settled: true }),
+            waiting: AtomicUsize::new(0),
+            slice_keys: SLICE_KEYS,
             readers: readers.into_iter().map(Mutex::new).collect(),
             tree: RwLock::new(tree),
             cache: Cache::new(),
@@ -95,6 +118,21 @@ impl Inner {
 
     pub(super) fn tree(&self) -> RwLockReadGuard<'_, Tree> {
         self.tree.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let writer = lock(&self.writer);
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        writer
+    }
+
+    /// Leaves the writer to those who wait for it: whoever unlocks it and locks it again at once is faster than they are.
+    fn let_others_write(&self) {
+        let since = Instant::now();
+        while self.waiting.load(Ordering::SeqCst) > 0 && since.elapsed() < OTHERS_MAX {
+            std::thread::sleep(OTHERS_PAUSE);
+        }
     }
 
     fn reader(&self, number: u8) -> MutexGuard<'_, Box<dyn Db>> {
@@ -172,7 +210,7 @@ impl Inner {
         hold: Hold,
         mut work: impl FnMut(&mut dyn Db, &Tree) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let mut writer = lock(&self.writer);
+        let mut writer = self.writer();
         loop {
             let done = writer.db.transaction(hold, |db| {
                 let generation = store::generation(db)?;
@@ -244,10 +282,27 @@ impl Inner {
             return Ok(());
         }
         self.fresh()?;
-        let missing: Vec<_> = subjects.iter().copied().filter(|of| self.cache.get(*of).is_none()).collect();
+        self.load(&self.missing(subjects))
+    }
+
+    /// Waits until keys in memory may be used, without blocking the thread.
+    pub(super) async fn current(&self) -> Result<(), Error> {
+        match &self.revocation_watch {
+            Some(revocation_watch) => revocation_watch.current().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Which of these subjects' keys are not in memory.
+    pub(super) fn missing(&self, subjects: &[SubjectRef]) -> Vec<SubjectRef> {
+        subjects.iter().copied().filter(|of| self.cache.get(*of).is_none()).collect()
+    }
+
+    /// Reads the keys of these subjects into memory.
+    pub(super) fn load(&self, subjects: &[SubjectRef]) -> Result<(), Error> {
         self.read(|tree| {
             let mut reader = self.reader(0);
-            for some in missing.chunks(FETCHED_TOGETHER) {
+            for some in subjects.chunks(FETCHED_TOGETHER) {
                 let found = store::keys_of_each(reader.as_mut(), tree, some)?;
                 for (subject, keys) in some.iter().zip(found) {
                     keys.into_iter().for_each(|keys| self.cache.put(*subject, Arc::new(keys)));
@@ -255,6 +310,11 @@ impl Inner {
             }
             Ok(())
         })
+    }
+
+    /// Whether the keys of an app are in memory.
+    pub(super) fn has_app(&self, app: &AppId) -> bool {
+        self.apps.read().unwrap_or_else(PoisonError::into_inner).contains_key(app)
     }
 
     /// The keys of an app, made where it has none.
@@ -292,8 +352,61 @@ impl Inner {
         self.apps.write().unwrap_or_else(PoisonError::into_inner).remove(app);
     }
 
+    /// How many shards a rotation may give a new key before it lets others write.
+    fn shards_per_slice(&self) -> Result<usize, Error> {
+        let keys = store::keys_per_shard(self.reader(0).as_mut())?.max(1);
+        Ok(usize::try_from(self.slice_keys / keys).unwrap_or(SHARDS).clamp(1, SHARDS))
+    }
+
+    /// Gives the root, every shard and the apps' keys a new key, some shards at a time. Each slice is a rotation of its
+    /// own, whole wherever it is cut short.
+    pub(super) fn rotate_everything(&self) -> Result<Rotated, Error> {
+        let slice = self.shards_per_slice()?;
+        let mut rotated: Option<Rotated> = None;
+        for from in (0..SHARDS).step_by(slice) {
+            let to = (from + slice).min(SHARDS);
+            let completes = to == SHARDS;
+            let rotation = Rotation { renew: from..to, completes, apps: completes, ..NO_ROTATION };
+            let (_, done) = self.rotate(&rotation)?;
+            let before = rotated.map_or(done.generation_before, |rotated| rotated.generation_before);
+            rotated = Some(Rotated { generation_before: before, ..done });
+            self.let_others_write();
+        }
+        rotated.ok_or_else(|| Error::Damaged("its tree has no shards".into()))
+    }
+
+    /// Destroys keys, those of some shards at a time; answers in the order in which it was asked.
+    pub(super) fn destroy(
+        &self,
+        keys_to_destroy: &[KeysToDestroy],
+        stop_after: StopAfter,
+    ) -> Result<Vec<Destruction>, Error> {
+        let slice = self.shards_per_slice()?;
+        let mut by_shard: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (index, one) in keys_to_destroy.iter().enumerate() {
+            by_shard.entry(shard_of(one.subject)).or_default().push(index);
+        }
+        let mut done: Vec<Option<Destruction>> = vec![None; keys_to_destroy.len()];
+        let shards: Vec<_> = by_shard.into_values().collect();
+        for some in shards.chunks(slice) {
+            let mut indexes = some.concat();
+            indexes.sort_unstable();
+            let destroy: Vec<_> = indexes.iter().filter_map(|index| keys_to_destroy.get(*index)).cloned().collect();
+            let (destroyed, _) = self.rotate(&Rotation { destroy: &destroy, stop_after, ..NO_ROTATION })?;
+            for (index, one) in indexes.into_iter().zip(destroyed) {
+                if let Some(place) = done.get_mut(index) {
+                    *place = Some(one);
+                }
+            }
+            self.let_others_write();
+        }
+        let missing = || Error::Damaged("a destruction was not answered".into());
+        done.into_iter().collect::<Option<_>>().ok_or_else(missing)
+    }
+
+    /// Rotates in one slice.
     pub(super) fn rotate(&self, rotation: &Rotation<'_>) -> Result<(Vec<Destruction>, Rotated), Error> {
-        let mut writer = lock(&self.writer);
+        let mut writer = self.writer();
         // Keys whose destruction failed at its end are not in the tables any more, but their root may still be in the
         // cell: nothing is called destroyed before it is gone.
         crash_point::reach("rotate.asked");
@@ -371,7 +484,7 @@ impl Inner {
     }
 
     pub(super) fn witness(&self, seen: Witnessed) -> Result<(), Error> {
-        ledger::witness(lock(&self.writer).db.as_mut(), seen)
+        ledger::witness(self.writer().db.as_mut(), seen)
     }
 
     pub(super) fn witnessed(&self) -> Result<Option<Witnessed>, Error> {

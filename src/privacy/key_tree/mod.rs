@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use async_trait::async_trait;
 use aws_lc_rs::hmac;
 use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::{AppId, SecretId, SubjectRef};
@@ -36,7 +37,8 @@ mod wrapping;
 use apps::AppKeys;
 pub use db::prepare;
 use db::{READS_MAX, Reach, WRITES_MAX};
-use inner::{Connections, Inner};
+use inner::{Connections, Inner, NO_ROTATION};
+use root_cell::Accepted;
 pub use root_cell::{CellSpec, Doubt, Root, RootCell};
 use store::{Rotation, StopAfter, Taken};
 use subject_keys::SubjectKeys;
@@ -55,6 +57,21 @@ pub struct Options {
     pub cell: CellSpec,
     /// Use a file system on which an overwritten root may survive.
     pub allow_unsuitable_mount: bool,
+    /// Use a HashiCorp Vault to which the connection is not protected: without TLS, or with TLS that is not verified.
+    pub allow_insecure_vault: bool,
+}
+
+impl Options {
+    fn accepted(&self) -> Accepted {
+        Accepted { unsuitable_mount: self.allow_unsuitable_mount, insecure_vault: self.allow_insecure_vault }
+    }
+
+    /// What somebody on the way to the keys could read or change, one sentence each.
+    #[must_use]
+    pub fn weaknesses(&self) -> Vec<String> {
+        let database = self.database.iter().flat_map(Database::weaknesses);
+        database.chain(self.cell.weakness()).collect()
+    }
 }
 
 /// A vault.
@@ -80,11 +97,11 @@ fn shared(database: &Database) -> Result<Connections, Error> {
 fn place(dir: &Path, options: &Options) -> Result<(Connections, Box<dyn RootCell>), Error> {
     Ok(match &options.database {
         Some(database) => {
-            let cell = options.cell.open_shared()?;
+            let cell = options.cell.open_shared(options.accepted())?;
             (shared(database)?, cell)
         }
         None => {
-            let cell = options.cell.open(dir, options.allow_unsuitable_mount)?;
+            let cell = options.cell.open(dir, options.accepted())?;
             (here(&dir.join(FILE))?, cell)
         }
     })
@@ -112,8 +129,10 @@ impl KeyTree {
     /// As [`KeyTree::open`].
     pub fn open_to_read(vault: &Path, dir: &Path, options: &Options) -> Result<Self, Error> {
         let inner = match &options.database {
-            Some(database) => Inner::open(shared(database)?, options.cell.open_shared()?, Taken::Refuse)?,
-            None => Inner::open(here(vault)?, options.cell.open_to_read(dir)?, Taken::Refuse)?,
+            Some(database) => {
+                Inner::open(shared(database)?, options.cell.open_shared(options.accepted())?, Taken::Refuse)?
+            }
+            None => Inner::open(here(vault)?, options.cell.open_to_read(dir, options.accepted())?, Taken::Refuse)?,
         };
         Self::watching(Arc::new(inner))
     }
@@ -150,6 +169,14 @@ fn thread(name: &'static str, run: impl FnOnce() + Send + 'static) -> Result<Joi
     started.map_err(|error| Error::Unavailable(format!("its thread {name} cannot be started: {error}")))
 }
 
+/// A new subject, for tests that run on a thread of their own.
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(crate) fn allocated(vault: &KeyTree) -> SubjectRef {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(vault.allocate()).unwrap()
+}
+
 impl Drop for KeyTree {
     fn drop(&mut self) {
         self.inner.pages.stop();
@@ -160,13 +187,19 @@ impl Drop for KeyTree {
     }
 }
 
-const EVERYTHING: Rotation<'static> =
-    Rotation { destroy: &[], all: true, apps: true, drop_secret: None, retire_signer: None, stop_after: None };
-
 impl KeyTree {
     fn destroy_until(&self, destroy: &[KeysToDestroy], stop_after: StopAfter) -> Result<Vec<Destruction>, Error> {
-        let rotation = Rotation { destroy, all: false, apps: false, stop_after, ..EVERYTHING };
-        self.inner.rotate(&rotation).map(|(done, _)| done)
+        self.inner.destroy(destroy, stop_after)
+    }
+
+    /// Does something that may wait for a disk or a network, without blocking this thread.
+    async fn elsewhere<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let inner = self.inner.clone();
+        let done = tokio::task::spawn_blocking(move || work(&inner)).await;
+        done.unwrap_or_else(|error| Err(Error::Unavailable(format!("it did not come to its end: {error}"))))
     }
 
     fn drop_secret_until(&self, app: &AppId, id: SecretId, stop_after: StopAfter) -> Result<(), Error> {
@@ -174,14 +207,33 @@ impl KeyTree {
         if !known {
             return Ok(());
         }
-        let rotation = Rotation { all: false, drop_secret: Some((app, id)), stop_after, ..EVERYTHING };
+        let rotation = Rotation { apps: true, drop_secret: Some((app, id)), stop_after, ..NO_ROTATION };
         self.inner.rotate(&rotation).map(|_| ())
     }
 }
 
+#[async_trait]
 impl Vault for KeyTree {
-    fn allocate(&self) -> Result<SubjectRef, Error> {
-        self.inner.pages.take()
+    async fn allocate(&self) -> Result<SubjectRef, Error> {
+        self.inner.pages.take().await
+    }
+
+    async fn ready(&self, app: &AppId) -> Result<(), Error> {
+        self.inner.current().await?;
+        if self.inner.has_app(app) {
+            return Ok(());
+        }
+        let app = app.clone();
+        self.elsewhere(move |inner| inner.app(&app).map(drop)).await
+    }
+
+    async fn load(&self, subjects: &[SubjectRef]) -> Result<(), Error> {
+        self.inner.current().await?;
+        let missing = self.inner.missing(subjects);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.elsewhere(move |inner| inner.load(&missing)).await
     }
 
     fn epoch(&self, subject: SubjectRef) -> Result<Option<u32>, Error> {
@@ -233,7 +285,7 @@ impl Vault for KeyTree {
     }
 
     fn rotate(&self) -> Result<Rotated, Error> {
-        self.inner.rotate(&EVERYTHING).map(|(_, rotated)| rotated)
+        self.inner.rotate_everything()
     }
 
     fn last_rotation(&self) -> Result<DateTime<Utc>, Error> {
@@ -282,7 +334,7 @@ impl Vault for KeyTree {
         if !signers.iter().filter(signs).any(|signer| signer.id == id) || signers.iter().filter(signs).count() < 2 {
             return Ok(signers.iter().any(|signer| signer.id == id && signer.retired));
         }
-        let retired = self.inner.rotate(&Rotation { all: false, retire_signer: Some(id), ..EVERYTHING });
+        let retired = self.inner.rotate(&Rotation { apps: true, retire_signer: Some(id), ..NO_ROTATION });
         // Also after a failure: it may have come behind the commit.
         self.inner.load_signers()?;
         retired.map(|_| true)

@@ -5,8 +5,11 @@
 //! registered together lies together in every index that is sorted by subject.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use rollcall_schemas::ids::SubjectRef;
 use uuid::Uuid;
@@ -37,7 +40,7 @@ struct Stock {
 pub(super) struct Pages {
     stock: Mutex<Stock>,
     wanted: Condvar,
-    filled: Condvar,
+    filled: Notify,
 }
 
 /// New references of one shard, in order.
@@ -59,30 +62,41 @@ impl Pages {
         self.stock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a new subject; waits for the provisioner only when the stock is empty.
-    pub(super) fn take(&self) -> Result<SubjectRef, Error> {
-        let mut stock = self.stock();
-        loop {
-            if stock.subjects.len() <= LOW && !stock.wanted {
-                stock.wanted = true;
-                stock.failed = None;
-                self.wanted.notify_one();
-            }
-            if let Some(subject) = stock.subjects.pop_front() {
-                return Ok(subject);
-            }
-            if let Some(reason) = stock.failed.take() {
-                return Err(Error::Unavailable(reason));
-            }
-            if stock.stopping {
-                return Err(Error::Unavailable("the vault is closing".into()));
-            }
-            let (woken, timeout) = self.filled.wait_timeout(stock, WAIT_MAX).unwrap_or_else(PoisonError::into_inner);
-            stock = woken;
-            if timeout.timed_out() {
-                return Err(Error::Unavailable("new keys are not ready in time".into()));
-            }
+    /// Takes a new subject; waits for the provisioner only when the stock is empty, and never blocks the thread.
+    pub(super) async fn take(&self) -> Result<SubjectRef, Error> {
+        if let Some(taken) = self.try_take() {
+            return taken;
         }
+        let taken = async {
+            loop {
+                let mut filled = pin!(self.filled.notified());
+                // Before it is looked: what is filled in between is not missed.
+                filled.as_mut().enable();
+                if let Some(taken) = self.try_take() {
+                    return taken;
+                }
+                filled.await;
+            }
+        };
+        let taken = tokio::time::timeout(WAIT_MAX, taken).await;
+        taken.unwrap_or_else(|_| Err(Error::Unavailable("new keys are not ready in time".into())))
+    }
+
+    /// Takes a new subject, or tells that there is none; `None`: there is none yet.
+    fn try_take(&self) -> Option<Result<SubjectRef, Error>> {
+        let mut stock = self.stock();
+        if stock.stopping {
+            return Some(Err(Error::Unavailable("the vault is closing".into())));
+        }
+        if stock.subjects.len() <= LOW && !stock.wanted && stock.failed.is_none() {
+            stock.wanted = true;
+            self.wanted.notify_one();
+        }
+        if let Some(subject) = stock.subjects.pop_front() {
+            return Some(Ok(subject));
+        }
+        // Whoever asks next has it tried again.
+        stock.failed.take().map(|reason| Err(Error::Unavailable(reason)))
     }
 
     /// Makes more whenever they are wanted, until stopped.
@@ -105,14 +119,14 @@ impl Pages {
                 Ok(subjects) => stock.subjects.extend(subjects),
                 Err(error) => stock.failed = Some(error.to_string()),
             }
-            self.filled.notify_all();
+            self.filled.notify_waiters();
         }
     }
 
     pub(super) fn stop(&self) {
         self.stock().stopping = true;
         self.wanted.notify_all();
-        self.filled.notify_all();
+        self.filled.notify_waiters();
     }
 }
 
@@ -124,4 +138,52 @@ fn next_shards(left: &mut Vec<usize>) -> Result<Vec<usize>, Error> {
         left.extend(order.into_iter().map(|(_, shard)| shard));
     }
     Ok(left.split_off(left.len() - PAGES))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_finds_no_new_subject_waits_without_blocking_the_thread() {
+        let pages = std::sync::Arc::new(Pages::default());
+        let mut first = Box::pin(pages.take());
+        assert!((&mut first).now_or_never().is_none());
+        let subjects = references(7).unwrap();
+        let made = subjects.clone();
+        let provisioner = pages.clone();
+        let thread = std::thread::spawn(move || provisioner.provision(|_| Ok(made.clone())));
+        assert_eq!(first.await.unwrap(), subjects[0]);
+        pages.stop();
+        thread.join().unwrap();
+        assert!(pages.take().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_failure_to_make_new_subjects_is_told_and_the_next_one_who_asks_has_it_tried_again() {
+        let pages = std::sync::Arc::new(Pages::default());
+        let (provisioner, mut tries) = (pages.clone(), 0);
+        let made = references(7).unwrap();
+        let tried = Mutex::new(&mut tries);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                provisioner.provision(|_| {
+                    let mut tries = tried.lock().unwrap();
+                    **tries += 1;
+                    if **tries == 1 { Err(Error::Unavailable("the disk is full".into())) } else { Ok(made.clone()) }
+                });
+            });
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let taken = std::thread::scope(|inner| {
+                inner.spawn(|| runtime.unwrap().block_on(async { (pages.take().await, pages.take().await) })).join()
+            });
+            let (first, second) = taken.unwrap();
+            assert!(first.unwrap_err().to_string().contains("the disk is full"));
+            assert_eq!(second.unwrap(), made[0]);
+            pages.stop();
+        });
+    }
 }

@@ -1,9 +1,12 @@
 //! Whether this node knows what the others did to the tree they share. Every node looks several times a second, and one
 //! that could not look for a second uses no key: what another node has destroyed is unreadable here by then.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
 
 use super::db::Db;
 use super::signers;
@@ -26,6 +29,12 @@ pub(super) struct RevocationWatch {
     seen: AtomicU64,
     stopping: Mutex<bool>,
     turned: Condvar,
+    /// The same for those who must not block their thread.
+    looked: Notify,
+}
+
+fn silent() -> Error {
+    Error::Unavailable("its database has not answered for a second; no key is used until it does".into())
 }
 
 /// What a look shows.
@@ -50,7 +59,14 @@ impl RevocationWatch {
     /// As of now, when everything was just read.
     pub(super) fn new(looker: Box<dyn Db>) -> Self {
         let (seen, stopping) = (AtomicU64::new(0), Mutex::new(false));
-        Self { looker: Mutex::new(looker), began: Instant::now(), seen, stopping, turned: Condvar::new() }
+        Self {
+            looker: Mutex::new(looker),
+            began: Instant::now(),
+            seen,
+            stopping,
+            turned: Condvar::new(),
+            looked: Notify::new(),
+        }
     }
 
     fn stopping(&self) -> MutexGuard<'_, bool> {
@@ -63,28 +79,52 @@ impl RevocationWatch {
         self.seen.fetch_max(u64::try_from(micros).unwrap_or(u64::MAX), Ordering::AcqRel);
         let _waiting = self.stopping();
         self.turned.notify_all();
+        self.looked.notify_waiters();
     }
 
     fn age(&self) -> Duration {
         self.began.elapsed().saturating_sub(Duration::from_micros(self.seen.load(Ordering::Acquire)))
     }
 
-    /// Whether keys in memory may be used.
+    /// How much longer a look that is late may be waited for; nothing where keys in memory may be used.
+    fn late(&self) -> Result<Option<Duration>, Error> {
+        let age = self.age();
+        if age < LIVES {
+            return Ok(None);
+        }
+        let left = (LIVES + WAIT_MAX).saturating_sub(age);
+        if left.is_zero() { Err(silent()) } else { Ok(Some(left)) }
+    }
+
+    /// Waits until keys in memory may be used, without blocking the thread.
+    pub(super) async fn current(&self) -> Result<(), Error> {
+        loop {
+            let mut looked = pin!(self.looked.notified());
+            // Before it is looked at the time: a look in between is not missed.
+            looked.as_mut().enable();
+            let Some(left) = self.late()? else { return Ok(()) };
+            if *self.stopping() {
+                return Err(silent());
+            }
+            // Late or not, the time says.
+            let _ = tokio::time::timeout(left, looked).await;
+        }
+    }
+
+    /// Whether keys in memory may be used. A thread of its own waits a little for a look that is late; one that runs
+    /// asynchronous work must not, and has waited in [`RevocationWatch::current`].
     pub(super) fn fresh(&self) -> Result<(), Error> {
-        if self.age() < LIVES {
+        if self.late()?.is_none() {
             return Ok(());
+        }
+        if tokio::runtime::Handle::try_current().is_ok() {
+            return Err(silent());
         }
         let mut waiting = self.stopping();
         loop {
-            let age = self.age();
-            if age < LIVES {
-                return Ok(());
-            }
-            let left = (LIVES + WAIT_MAX).saturating_sub(age);
-            if left.is_zero() || *waiting {
-                return Err(Error::Unavailable(
-                    "its database has not answered for a second; no key is used until it does".into(),
-                ));
+            let Some(left) = self.late()? else { return Ok(()) };
+            if *waiting {
+                return Err(silent());
             }
             waiting = self.turned.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -112,5 +152,6 @@ impl RevocationWatch {
     pub(super) fn stop(&self) {
         *self.stopping() = true;
         self.turned.notify_all();
+        self.looked.notify_waiters();
     }
 }

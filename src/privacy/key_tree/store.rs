@@ -1,6 +1,7 @@
 //! The vault's tables: wrapped keys, and the rotation that destroys some of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::{PoisonError, RwLock};
 
 use rollcall_schemas::ids::{AppId, ErasureId, SecretId, SubjectRef};
@@ -30,6 +31,7 @@ const KEYS_OF_SHARD: &str = "select subject, epoch, wrapped from subject_key
     where wrapped is not null and subject >= $1 and subject < $2";
 const KEYS_OF_LAST_SHARD: &str = "select subject, epoch, wrapped from subject_key
     where wrapped is not null and subject >= $1";
+const COUNT_OF_SHARD: &str = "select count(*) from subject_key where subject >= $1 and subject < $2";
 const INSERT_KEYS: &str = "insert into subject_key (subject, epoch, wrapped) values ($1, $2, $3)";
 const REPLACE_KEYS: &str = "update subject_key set wrapped = $1 where subject = $2 and epoch = $3";
 
@@ -249,6 +251,13 @@ pub(super) fn insert_keys(db: &mut dyn Db, tree: &Tree, fresh: &[(SubjectRef, u3
     db.execute_each(INSERT_KEYS, &fresh.iter().map(row).collect::<Result<Vec<_>, Error>>()?)
 }
 
+/// How many keys a shard has, about: subjects are spread evenly over the shards.
+pub(super) fn keys_per_shard(db: &mut dyn Db) -> Result<u64, Error> {
+    let (from, to) = range_of(0);
+    let to = to.unwrap_or([0xff; 16]);
+    db.row(COUNT_OF_SHARD, &[(&from).into(), (&to).into()])?.map_or(Ok(0), |row| row.number(0))
+}
+
 /// Where a rotation stops in a test: after the step of this number.
 pub(super) type StopAfter = Option<u8>;
 
@@ -256,8 +265,10 @@ pub(super) type StopAfter = Option<u8>;
 pub(super) struct Rotation<'r> {
     /// Whose keys to destroy.
     pub(super) destroy: &'r [KeysToDestroy],
-    /// Give every shard and the apps' keys a new key, not only what the destruction needs.
-    pub(super) all: bool,
+    /// Shards that are given a new key, whether the destruction needs it or not.
+    pub(super) renew: Range<usize>,
+    /// Whether every key of the tree has been given a new one with it.
+    pub(super) completes: bool,
     /// Give the apps' keys a new key.
     pub(super) apps: bool,
     /// The secret of an app to drop with the apps' old key.
@@ -331,7 +342,7 @@ fn prepare(
             touched.entry(shard_of(keys_to_destroy.subject)).or_default().push(keys_to_destroy);
         }
     }
-    let rotates = !touched.is_empty() || rotation.all || rotation.apps;
+    let rotates = !touched.is_empty() || !rotation.renew.is_empty() || rotation.apps;
     let done = |mut keys: HashMap<ErasureId, Vec<DestroyedKey>>, repeated: &HashMap<ErasureId, Destruction>, after| {
         let one = |keys_to_destroy: &KeysToDestroy| {
             let keys = keys.remove(&keys_to_destroy.erasure).unwrap_or_default();
@@ -354,9 +365,8 @@ fn prepare(
         record(db, &done)?;
         return Ok(Some(Prepared { done, next: None }));
     }
-    let shards: Vec<usize> =
-        if rotation.all { (0..super::tree::SHARDS).collect() } else { touched.keys().copied().collect() };
-    let next = tree.next(shards.iter().copied(), rotation.all || rotation.apps)?;
+    let shards: BTreeSet<usize> = touched.keys().copied().chain(rotation.renew.clone()).collect();
+    let next = tree.next(shards.iter().copied(), rotation.apps)?;
     let root = random()?;
     crash_point::reach("rotate.begun");
     let kept = cell.put(vault, next.generation, &root)?;
@@ -380,11 +390,11 @@ fn prepare(
     if let Some(id) = rotation.retire_signer {
         signers::retire(db, id)?;
     }
-    if rotation.all || rotation.apps {
+    if rotation.apps {
         apps::rewrap(db, tree.apps(), next.apps())?;
         signers::rewrap(db, tree.apps(), next.apps())?;
     }
-    let rotated = if rotation.all { db.now()?.into() } else { Value::Null };
+    let rotated = if rotation.completes { db.now()?.into() } else { Value::Null };
     db.execute(MOVE_ON, &[next.generation.into(), next.wrap(&root, vault)?.into(), kept.into(), rotated])?;
     crash_point::reach("rotate.moved_on");
     Ok(Some(Prepared { done, next: Some(next) }))

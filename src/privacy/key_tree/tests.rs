@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::root_cell::RootCell;
 use super::store::Taken;
 use super::tree::{Tree, shard_of};
-use super::{CellSpec, Inner, KeyTree, Options, subject_keys};
+use super::{CellSpec, Inner, KeyTree, Options, allocated, subject_keys};
 use crate::privacy::{Destruction, Error, KeysToDestroy, Vault};
 
 mod apps;
@@ -32,6 +32,7 @@ mod moving;
 #[cfg(feature = "vault-transit")]
 #[path = "../../../tests/it/support/openbao.rs"]
 mod openbao;
+mod rotation;
 #[cfg(feature = "vault-transit")]
 mod shared;
 mod signing;
@@ -99,7 +100,7 @@ fn fresh() -> (tempfile::TempDir, KeyTree) {
 /// Subjects with a sealed value each.
 fn sealed(vault: &KeyTree, count: usize) -> Vec<(Header, Sealed)> {
     let one = || {
-        let header = profile(vault.allocate().unwrap());
+        let header = profile(allocated(vault));
         let sealed = vault.seal(&header, b"\"Ada\"").unwrap();
         (header, sealed)
     };
@@ -161,7 +162,7 @@ proptest! {
     ) {
         thread_local!(static VAULT: (tempfile::TempDir, KeyTree) = fresh());
         VAULT.with(|(_, vault)| -> Result<(), TestCaseError> {
-            let header = header(vault.allocate().unwrap(), class, 0);
+            let header = header(allocated(vault), class, 0);
             let sealed = vault.seal(&header, &value).unwrap();
             let opened = vault.open(&header, &sealed).unwrap();
             prop_assert_eq!(opened.as_slice(), &value[..]);
@@ -184,7 +185,7 @@ proptest! {
 #[test]
 fn a_value_opens_nowhere_but_where_it_was_sealed() {
     let (_dir, vault) = fresh();
-    let (header, other) = (profile(vault.allocate().unwrap()), vault.allocate().unwrap());
+    let (header, other) = (profile(allocated(&vault)), allocated(&vault));
     let sealed = vault.seal(&header, b"\"Ada\"").unwrap();
     let changes: [fn(&mut Header); 7] = [
         |header| header.app = "app-other".parse().unwrap(),
@@ -243,7 +244,7 @@ fn every_flipped_byte_of_ciphertext_commitment_and_digest_keeps_a_value_shut() {
 #[test]
 fn a_ciphertext_does_not_tell_how_long_a_short_value_is() {
     let (_dir, vault) = fresh();
-    let header = profile(vault.allocate().unwrap());
+    let header = profile(allocated(&vault));
     let length = |bytes: usize| vault.seal(&header, &vec![b'a'; bytes]).unwrap().ciphertext.unwrap().len();
     let lengths: HashSet<_> = (1..=60).map(length).collect();
     assert_eq!(lengths.len(), 1, "{lengths:?}");
@@ -274,7 +275,7 @@ fn what_is_destroyed_is_erased_at_once_and_after_reopening_while_its_neighbours_
 #[test]
 fn only_the_classes_named_are_destroyed() {
     let (_dir, vault) = fresh();
-    let subject = vault.allocate().unwrap();
+    let subject = allocated(&vault);
     let value = |class| {
         let header = header(subject, class, 0);
         let sealed = vault.seal(&header, b"\"Ada\"").unwrap();
@@ -387,7 +388,7 @@ fn a_subject_is_never_allocated_twice() {
         let threads: Vec<_> = (0..4)
             .map(|_| {
                 let vault = vault.clone();
-                std::thread::spawn(move || (0..300).map(|_| vault.allocate().unwrap()).collect::<Vec<_>>())
+                std::thread::spawn(move || (0..300).map(|_| allocated(&vault)).collect::<Vec<_>>())
             })
             .collect();
         for subject in threads.into_iter().flat_map(|thread| thread.join().unwrap()) {

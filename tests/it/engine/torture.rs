@@ -17,9 +17,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::failing::{Failing, failing};
-use super::{
-    Arc, Engine, Environment, Error, EventLog, Running, SubjectRef, at_once, caller, register, user_id,
-};
+use super::{Arc, Engine, Environment, Error, EventLog, Running, SubjectRef, at_once, caller, register, user_id};
 
 fn block(owner: &str, target: &str) -> Block {
     Block { owner: user_id(owner), targets: vec![user_id(target)] }

@@ -119,4 +119,33 @@ fn with_tls_only_a_server_whose_certificate_is_trusted_is_talked_to() {
     let untrusted = open("sslmode=require").unwrap_err();
     assert!(untrusted.to_string().contains("certificate"), "{untrusted}");
     assert!(open("sslmode=disable").is_err(), "the server wants TLS");
+    open(&format!("sslmode=verify-full&sslrootcert={certificate}")).unwrap();
+}
+
+/// Anything but a name and address of this host stands for a server elsewhere.
+#[test]
+fn a_server_elsewhere_without_a_certificate_is_refused_and_what_to_do_is_said() {
+    let cluster = Cluster::start();
+    let (name, port) = (cluster.database(), free_port());
+    cluster.configure(&format!("listen_addresses='0.0.0.0'\nport={port}\n"));
+    std::fs::write(cluster.path("data/pg_hba.conf"), "host all all all trust\nlocal all all trust\n").unwrap();
+    cluster.stop("fast");
+    cluster.resume();
+    // An address of this machine that is not its loopback.
+    let probe = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    let elsewhere = match probe.connect("192.0.2.1:9").and_then(|()| probe.local_addr()) {
+        Ok(address) if !address.ip().is_loopback() => address.ip(),
+        _ => return eprintln!("this machine has no address but its loopback"),
+    };
+    let open = |more: &str| {
+        let database: Database = format!("postgres://rollcall@{elsewhere}:{port}/{name}{more}").parse().unwrap();
+        (database.weaknesses(), run(async { Postgres::open(&database, Mode::Append).await.map(drop) }))
+    };
+    let (weaknesses, opened) = open("");
+    let told = opened.unwrap_err().to_string();
+    assert!(told.contains("names no sslmode") && told.contains("sslrootcert"), "{told}");
+    assert!(weaknesses.is_empty());
+    let (weaknesses, opened) = open("?sslmode=disable");
+    opened.unwrap();
+    assert!(weaknesses.iter().any(|weakness| weakness.contains("is not encrypted")), "{weaknesses:?}");
 }

@@ -160,7 +160,7 @@ pub fn place(dir: &Path) -> Place {
         settings.iter().find(|(name, _)| *name == named).map(|(_, address)| address.parse::<Database>().unwrap())
     };
     let cell = settings.iter().find(|(name, _)| *name == ROOT_CELL).map(|(_, cell)| config::root_cell(cell).unwrap());
-    let keys = KeyOptions { database: database(VAULT), cell: cell.unwrap_or_default(), allow_unsuitable_mount: false };
+    let keys = KeyOptions { database: database(VAULT), cell: cell.unwrap_or_default(), ..KeyOptions::default() };
     Place { dir: dir.to_owned(), keys, log: LogPlace::of(None, database(DATABASE)).unwrap() }
 }
 

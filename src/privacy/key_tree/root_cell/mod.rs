@@ -70,6 +70,15 @@ pub trait RootCell: Send + Sync {
     fn describe(&self) -> String;
 }
 
+/// What whoever runs the service has accepted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Accepted {
+    /// A file system on which an overwritten root may survive.
+    pub(super) unsuitable_mount: bool,
+    /// A connection to HashiCorp Vault on which somebody may read the root.
+    pub(super) insecure_vault: bool,
+}
+
 /// Which cell a vault has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum CellSpec {
@@ -87,24 +96,26 @@ pub enum CellSpec {
 
 impl CellSpec {
     /// Opens the cell, for the vault in this directory.
-    pub(super) fn open(&self, dir: &Path, allow_unsuitable_mount: bool) -> Result<Box<dyn RootCell>, Error> {
+    pub(super) fn open(&self, dir: &Path, accepted: Accepted) -> Result<Box<dyn RootCell>, Error> {
         Ok(match self {
-            Self::Local => Box::new(LocalCell::open(&dir.join("root.cell"), allow_unsuitable_mount)?),
-            Self::File(path) => Box::new(LocalCell::open(path, allow_unsuitable_mount)?),
-            Self::Split(first, second) => Box::new(SplitCell::new(
-                first.open(dir, allow_unsuitable_mount)?,
-                second.open(dir, allow_unsuitable_mount)?,
-            )),
+            Self::Local => Box::new(LocalCell::open(&dir.join("root.cell"), accepted.unsuitable_mount)?),
+            Self::File(path) => Box::new(LocalCell::open(path, accepted.unsuitable_mount)?),
+            Self::Split(first, second) => {
+                Box::new(SplitCell::new(first.open(dir, accepted)?, second.open(dir, accepted)?))
+            }
             #[cfg(feature = "vault-transit")]
-            Self::Transit(key) => Box::new(transit::TransitCell::new(transit::Server::from_environment()?, key)),
+            Self::Transit(key) => {
+                let server = transit::Server::from_environment(accepted.insecure_vault)?;
+                Box::new(transit::TransitCell::new(server, key))
+            }
         })
     }
 
     /// Opens the cell for one of many nodes.
-    pub(super) fn open_shared(&self) -> Result<Box<dyn RootCell>, Error> {
+    pub(super) fn open_shared(&self, accepted: Accepted) -> Result<Box<dyn RootCell>, Error> {
         match self {
             #[cfg(feature = "vault-transit")]
-            Self::Transit(_) => self.open(Path::new(""), false),
+            Self::Transit(_) => self.open(Path::new(""), accepted),
             // A share in a file would have to be the same on every node, and be replaced on all of them at once.
             _ => Err(Error::Unavailable(
                 "a root in a file of one machine serves one node, and a vault in a database serves many: name a cell \
@@ -131,14 +142,27 @@ impl CellSpec {
         vec![(path, doubt)]
     }
 
+    /// What somebody on the way to the cell could read, one sentence; `None`: nothing, or nobody is on the way.
+    #[must_use]
+    pub fn weakness(&self) -> Option<String> {
+        match self {
+            Self::Local | Self::File(_) => None,
+            Self::Split(first, second) => first.weakness().or_else(|| second.weakness()),
+            #[cfg(feature = "vault-transit")]
+            Self::Transit(_) => transit::weakness_of_environment(),
+        }
+    }
+
     /// Opens the cell for reading alone.
-    pub(super) fn open_to_read(&self, dir: &Path) -> Result<Box<dyn RootCell>, Error> {
+    pub(super) fn open_to_read(&self, dir: &Path, accepted: Accepted) -> Result<Box<dyn RootCell>, Error> {
         Ok(match self {
             Self::Local => Box::new(LocalCell::open_to_read(&dir.join("root.cell"))?),
             Self::File(path) => Box::new(LocalCell::open_to_read(path)?),
-            Self::Split(first, second) => Box::new(SplitCell::new(first.open_to_read(dir)?, second.open_to_read(dir)?)),
+            Self::Split(first, second) => {
+                Box::new(SplitCell::new(first.open_to_read(dir, accepted)?, second.open_to_read(dir, accepted)?))
+            }
             #[cfg(feature = "vault-transit")]
-            Self::Transit(..) => return self.open(dir, true),
+            Self::Transit(..) => return self.open(dir, accepted),
         })
     }
 }

@@ -39,16 +39,55 @@ pub(in crate::privacy::key_tree) struct Server {
 }
 
 impl Server {
-    /// As `VAULT_ADDR`, `VAULT_TOKEN` and `VAULT_NAMESPACE` say.
-    pub(in crate::privacy::key_tree) fn from_environment() -> Result<Self, Error> {
+    /// As `VAULT_ADDR`, `VAULT_TOKEN` and `VAULT_NAMESPACE` say. A connection on which somebody could read the root is
+    /// refused unless it is allowed.
+    pub(in crate::privacy::key_tree) fn from_environment(allow_insecure: bool) -> Result<Self, Error> {
         let needed = |name: &str| {
             let missing =
                 || Error::Unavailable(format!("{name} is not set; a transit cell needs VAULT_ADDR and VAULT_TOKEN"));
             std::env::var(name).ok().filter(|value| !value.is_empty()).ok_or_else(missing)
         };
         let namespace = std::env::var("VAULT_NAMESPACE").ok().filter(|value| !value.is_empty());
-        Ok(Self { address: needed("VAULT_ADDR")?, token: needed("VAULT_TOKEN")?, namespace })
+        let server = Self { address: needed("VAULT_ADDR")?, token: needed("VAULT_TOKEN")?, namespace };
+        match weakness_of_environment() {
+            Some(weakness) if !allow_insecure => Err(Error::Unavailable(format!(
+                "{weakness}; use https with a certificate that this machine trusts (VAULT_CACERT), or accept that with \
+                 --vault-insecure"
+            ))),
+            _ => Ok(server),
+        }
     }
+}
+
+/// What somebody on the way to Vault could read or change, as the environment is; `None`: nothing.
+pub(super) fn weakness_of_environment() -> Option<String> {
+    let said = |name: &str| std::env::var(name).unwrap_or_default();
+    weakness(&said("VAULT_ADDR"), &said("VAULT_SKIP_VERIFY"))
+}
+
+fn weakness(address: &str, skip_verify: &str) -> Option<String> {
+    let address = address.trim().to_ascii_lowercase();
+    let (scheme, rest) = address.split_once("://").unwrap_or(("http", &address));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let host = match host.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let is_here = host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+    if address.is_empty() || is_here {
+        return None;
+    }
+    if scheme != "https" {
+        return Some(format!(
+            "VAULT_ADDR names {host} without TLS: whoever listens on the way reads the root of all keys"
+        ));
+    }
+    // Whatever does not plainly say no: the client may take it for a yes.
+    let verifies = ["", "0", "f", "false"].contains(&skip_verify.trim().to_ascii_lowercase().as_str());
+    (!verifies).then(|| {
+        format!("VAULT_SKIP_VERIFY is set, so that anybody on the way may pass for Vault at {host} and read the root")
+    })
 }
 
 /// The cell in Vault.
@@ -205,5 +244,38 @@ impl RootCell for TransitCell {
 
     fn describe(&self) -> String {
         format!("HashiCorp Vault, transit key {}, a version per generation", self.key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::weakness;
+
+    #[test]
+    fn a_vault_elsewhere_must_be_reached_over_tls_that_is_verified() {
+        for (address, skip) in [
+            ("http://vault.example.org:8200", ""),
+            ("HTTP://10.0.0.7:8200/", ""),
+            ("http://localhost.example.org", ""),
+            ("http://localhost@example.org", ""),
+            ("http://[2001:db8::1]:8200", ""),
+            ("vault.example.org:8200", ""),
+            ("https://vault.example.org", "1"),
+            ("https://vault.example.org", "true"),
+            ("https://vault.example.org", "yes"),
+        ] {
+            assert!(weakness(address, skip).is_some(), "{address} {skip}");
+        }
+        for (address, skip) in [
+            ("https://vault.example.org:8200", ""),
+            ("https://vault.example.org", "0"),
+            ("https://vault.example.org", "FALSE"),
+            ("http://127.0.0.1:8200", ""),
+            ("http://localhost:8200/x", "true"),
+            ("http://[::1]:8200", ""),
+            ("", ""),
+        ] {
+            assert_eq!(weakness(address, skip), None, "{address} {skip}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use super::{
     open_as, opens, roots_in, sealed,
 };
 use crate::privacy::Finality;
-use crate::privacy::key_tree::root_cell::{CellSpec, LocalCell, Root, RootCell};
+use crate::privacy::key_tree::root_cell::{Accepted, CellSpec, LocalCell, Root, RootCell};
 use crate::privacy::key_tree::store::Taken;
 
 /// A cell that can be out of reach.
@@ -56,7 +56,7 @@ impl RootCell for Failing {
 fn a_destruction_is_not_called_done_while_the_cell_cannot_destroy_and_nothing_made_meanwhile_is_lost() {
     let dir = tempfile::tempdir().unwrap();
     let (destroys, answers) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(true)));
-    let cell = CellSpec::Local.open(dir.path(), false).unwrap();
+    let cell = CellSpec::Local.open(dir.path(), Accepted::default()).unwrap();
     let failing = Failing { cell, destroys: destroys.clone(), answers: answers.clone() };
     let vault = super::over(dir.path(), Box::new(failing), Taken::Replace).unwrap();
     let values = sealed(&vault, 3);
@@ -94,15 +94,16 @@ fn a_local_cell_is_its_owners_alone_and_one_vaults_alone() {
     let path = dir.path().join("elsewhere.cell");
     let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
     let spec = CellSpec::File(path.clone());
-    let cell = spec.open(dir.path(), false).unwrap();
+    let cell = spec.open(dir.path(), Accepted::default()).unwrap();
     assert_eq!(mode(), 0o600);
-    let second = spec.open(dir.path(), false).err().unwrap().to_string();
+    let second = spec.open(dir.path(), Accepted::default()).err().unwrap().to_string();
     assert!(second.contains("in use"), "{second}");
     drop(cell);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-    drop(spec.open(dir.path(), false).unwrap());
+    drop(spec.open(dir.path(), Accepted::default()).unwrap());
     assert_eq!(mode(), 0o600, "what became readable for others is closed again");
-    let nowhere = CellSpec::File(dir.path().join("absent/root.cell")).open(dir.path(), false).err().unwrap();
+    let nowhere =
+        CellSpec::File(dir.path().join("absent/root.cell")).open(dir.path(), Accepted::default()).err().unwrap();
     assert!(nowhere.to_string().contains("absent/root.cell cannot be opened"), "{nowhere}");
 }
 
@@ -162,7 +163,7 @@ fn destroying_one_share_makes_every_generation_unreadable() {
         assert!(opens(&vault, &value));
         drop(vault);
         std::fs::write(dir.path().join(lost), [0; 8_192]).unwrap();
-        let cell = SPLIT(dir.path()).cell.open(dir.path(), false).unwrap();
+        let cell = SPLIT(dir.path()).cell.open(dir.path(), Accepted::default()).unwrap();
         assert!((1..=2).all(|generation| cell.root(id, generation, NOTHING).unwrap().is_none()), "without {lost}");
         drop(cell);
         let Some(Error::Damaged(said)) = open_as(SPLIT, dir.path()).err() else { panic!("opened without {lost}") };
@@ -178,7 +179,7 @@ fn a_rotation_cut_short_between_two_cells_is_whole_or_not_begun() {
     drop(vault);
     // The next generation in one cell only: it was not begun.
     cut_between(dir.path(), |first| drop(first.put(id, 2, &Root::new([7; 32])).unwrap()));
-    let cell = SPLIT(dir.path()).cell.open(dir.path(), false).unwrap();
+    let cell = SPLIT(dir.path()).cell.open(dir.path(), Accepted::default()).unwrap();
     let destroys = Arc::new(AtomicBool::new(true));
     let failing = Failing { cell, destroys: destroys.clone(), answers: Arc::new(AtomicBool::new(true)) };
     let vault = super::over(dir.path(), Box::new(failing), Taken::Refuse).unwrap();
@@ -199,10 +200,10 @@ fn a_rotation_cut_short_between_two_cells_is_whole_or_not_begun() {
 fn a_creation_cut_short_anywhere_is_taken_up_again() {
     for kind in KINDS {
         let dir = tempfile::tempdir().unwrap();
-        let cell = kind(dir.path()).cell.open(dir.path(), false).unwrap();
+        let cell = kind(dir.path()).cell.open(dir.path(), Accepted::default()).unwrap();
         let silent = Failing { cell, destroys: Arc::default(), answers: Arc::default() };
         assert!(super::over(dir.path(), Box::new(silent), Taken::Refuse).is_err(), "before its root");
-        let cell = kind(dir.path()).cell.open(dir.path(), false).unwrap();
+        let cell = kind(dir.path()).cell.open(dir.path(), Accepted::default()).unwrap();
         let failing = Failing { cell, destroys: Arc::default(), answers: Arc::new(AtomicBool::new(true)) };
         assert!(super::over(dir.path(), Box::new(failing), Taken::Refuse).is_err(), "behind its root");
         let vault = open_as(kind, dir.path()).unwrap();
@@ -216,7 +217,7 @@ fn a_creation_cut_short_anywhere_is_taken_up_again() {
 fn two_shares_need_two_files_and_a_share_is_no_root() {
     let dir = tempfile::tempdir().unwrap();
     let twice = CellSpec::Split(Box::new(CellSpec::Local), Box::new(CellSpec::File(dir.path().join("root.cell"))));
-    let refused = twice.open(dir.path(), false).err().unwrap().to_string();
+    let refused = twice.open(dir.path(), Accepted::default()).err().unwrap().to_string();
     assert!(refused.contains("in use"), "{refused}");
     let vault = open_as(SPLIT, dir.path()).unwrap();
     let value = sealed(&vault, 1).remove(0);

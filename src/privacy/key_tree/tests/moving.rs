@@ -53,7 +53,8 @@ fn a_vault_is_never_moved_onto_another_one_nor_used_where_it_is_half_moved() {
     let half = tempfile::tempdir().unwrap();
     let vault = KeyTree::open(here.path(), &LOCAL(here.path())).unwrap();
     let mut tables = super::super::db::file(&half.path().join("vault.db")).unwrap();
-    let cell = super::CellSpec::Local.open(half.path(), false).unwrap();
+    let cell =
+        super::CellSpec::Local.open(half.path(), crate::privacy::key_tree::root_cell::Accepted::default()).unwrap();
     assert!(super::super::store::begin_move(tables.as_mut(), cell.as_ref(), vault.id(), vault.generation()).unwrap());
     drop((tables, cell));
     let options: Options = LOCAL(half.path());

@@ -10,6 +10,7 @@ use super::{
     opens, profile, sealed,
 };
 use crate::database::Database;
+use crate::privacy::key_tree::allocated;
 use crate::privacy::key_tree::root_cell::transit::{Server, TransitCell};
 
 /// After so long nothing that another node destroyed opens, however slow this machine is.
@@ -79,7 +80,7 @@ fn keys_that_were_fetched_are_not_asked_for_again_and_what_was_destroyed_is_not_
     let asked = || given.cluster.said().matches("from subject_key where subject = $1").count();
     while asked() == 0 {
         // Until the connection has heard of it.
-        other.fetch(&[other.allocate().unwrap(), one.allocate().unwrap()]).unwrap();
+        other.fetch(&[allocated(&other), allocated(&one)]).unwrap();
     }
     let before = asked();
     other.fetch(&subjects).unwrap();
@@ -210,7 +211,7 @@ fn nodes_that_write_and_destroy_at_the_same_time_lose_no_key_and_bring_none_back
         assert!(gone.iter().all(|value| !opens(node, value)));
         assert!(kept.iter().all(|value| opens(node, value)));
     }
-    let fresh = profile(late.allocate().unwrap());
+    let fresh = profile(allocated(&late));
     assert!(nodes[0].seal(&fresh, b"1").is_ok());
 }
 
