@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::tail::Tail;
-use super::{Error, EventLog, Item, Outcome, RawEvent};
+use super::{Error, EventLog, Item, Outcome, RawEvent, all_at};
 
 #[cfg(feature = "kurrentdb")]
 pub(super) mod mirror;
@@ -31,6 +31,7 @@ const QUEUE_MAX: usize = 64;
 const SELECT: &str = "select position, stream, revision, id, name, version, recorded_at, core, blobs from event";
 const OF_STREAM: &str = " where stream = ?1 and revision > ?2 order by revision limit ?3";
 const OF_ALL: &str = " where position > ?1 order by position limit ?2";
+const OF_POSITIONS: &str = " where position in (select value from json_each(?1)) order by position";
 const OUTCOME: &str = "select fingerprint, outcome from outcome where key = ?1";
 
 /// A log on this machine.
@@ -214,6 +215,11 @@ impl EventLog for Embedded {
             return Err(Error::Corrupt { position: after + 1, reason: "the end of the log is missing".into() });
         }
         Ok(events)
+    }
+
+    async fn read_at(&self, positions: &[u64]) -> Result<Vec<RawEvent>, Error> {
+        let listed = format!("[{}]", positions.iter().map(u64::to_string).collect::<Vec<_>>().join(","));
+        all_at(positions, self.select(&const_format(SELECT, OF_POSITIONS), params![listed])?)
     }
 
     fn head(&self) -> u64 {
