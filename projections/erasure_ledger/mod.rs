@@ -7,4 +7,6 @@ mod projector;
 mod queries;
 
 pub use projector::ErasureLedger;
-pub use queries::{Erasure, Step, by_id, due, latest_drill, of, of_operation, page, requested_between, untold};
+pub use queries::{
+    Erasure, Step, by_id, due, due_after, latest_drill, of, of_operation, page, requested_between, untold,
+};

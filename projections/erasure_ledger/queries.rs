@@ -1,6 +1,6 @@
 //! What can be asked of the ledger.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_schemas::ids::{AppId, ErasureId, OperationId, SubjectRef};
 use rollcall_schemas::plain::{LegalBasis, ReportStatus, Requester, Scope};
 
@@ -20,13 +20,15 @@ macro_rules! select {
 }
 
 statements! {
-    to_do = select!("WHERE ended = 0 AND held = 0 AND waits_until <= $1 ORDER BY waits_until, requested_position LIMIT $2");
+    to_do = select!("WHERE ended = 0 AND held = 0 AND waits_until <= $1 AND waits_until >= $2
+        AND (waits_until > $2 OR requested_position > $3) ORDER BY waits_until, requested_position LIMIT $4");
     of_subject = select!("WHERE subject = $1 ORDER BY requested_position DESC LIMIT $2");
     by_operation = select!("WHERE operation = $1 AND app = $2 ORDER BY requested_position LIMIT $3");
     by_erasure = select!("WHERE erasure = $1 AND app = $2");
     latest = select!("WHERE app = $1 AND requested_position < $2 ORDER BY requested_position DESC LIMIT $3");
     drills = select!("WHERE app = $1 AND requester = 'drill' ORDER BY requested_position DESC LIMIT $2");
-    not_told = select!("WHERE app = $1 AND notified_at IS NULL AND finalised_at >= $2 ORDER BY finalised_at LIMIT $3");
+    not_told = select!("WHERE app = $1 AND notified_at IS NULL AND finalised_at >= $2
+        AND (finalised_at > $2 OR requested_position > $3) ORDER BY finalised_at, requested_position LIMIT $4");
     in_time = select!("WHERE app = $1 AND requested_position > $2 AND requested_at >= $3 AND requested_at < $4
         ORDER BY requested_position LIMIT $5");
 }
@@ -71,6 +73,9 @@ steps! {
     /// Every step is done.
     Finalised = "finalised",
 }
+
+/// An erasure whose next step takes longer than this is stuck: each takes a fraction of a second.
+const STUCK_AFTER: TimeDelta = TimeDelta::minutes(5);
 
 /// One erasure.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,6 +123,14 @@ pub struct Erasure {
 }
 
 impl Erasure {
+    /// Since when it could go on and has not: from its last step, or from the end of its wait. `None`: it has ended, or a
+    /// legal hold or its grace period keeps it, or it took a step within the last five minutes.
+    #[must_use]
+    pub fn stuck_since(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let since = self.step_at.max(self.waits_until);
+        (!self.is_ended() && !self.held && now - since > STUCK_AFTER).then_some(since)
+    }
+
     /// Whether nothing is left to do.
     #[must_use]
     pub fn is_ended(&self) -> bool {
@@ -159,15 +172,38 @@ impl Erasure {
 /// # Errors
 /// The store is unavailable.
 pub async fn due(store: &ReadStore, now: DateTime<Utc>, limit: u32) -> Result<Vec<Erasure>, Error> {
-    store.rows(to_do, &[now.into(), paging::limit(limit)], Erasure::read).await
+    due_after(store, now, (DateTime::UNIX_EPOCH, 0), limit).await
 }
 
-/// The erasures of an app that came to their end at a time or later and of which it was not told, the first to end first.
+/// The same behind a cursor: [`Erasure::waits_until`] and [`Erasure::requested_position`] of the last one of the page
+/// before.
 ///
 /// # Errors
 /// The store is unavailable.
-pub async fn untold(store: &ReadStore, app: &AppId, since: DateTime<Utc>, limit: u32) -> Result<Vec<Erasure>, Error> {
-    store.rows(not_told, &[app.into(), since.into(), paging::limit(limit)], Erasure::read).await
+pub async fn due_after(
+    store: &ReadStore,
+    now: DateTime<Utc>,
+    (waits_until, position): (DateTime<Utc>, u64),
+    limit: u32,
+) -> Result<Vec<Erasure>, Error> {
+    let params = [now.into(), waits_until.into(), position.into(), paging::limit(limit)];
+    store.rows(to_do, &params, Erasure::read).await
+}
+
+/// The erasures of an app that have ended and of which it was not told, the first to end first, behind a cursor: when the
+/// last one of the page before ended, and its [`Erasure::requested_position`]. A position of 0 includes all that ended
+/// at that time.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn untold(
+    store: &ReadStore,
+    app: &AppId,
+    (ended_at, position): (DateTime<Utc>, u64),
+    limit: u32,
+) -> Result<Vec<Erasure>, Error> {
+    let params = [app.into(), ended_at.into(), position.into(), paging::limit(limit)];
+    store.rows(not_told, &params, Erasure::read).await
 }
 
 /// The erasures of a subject, the newest first.

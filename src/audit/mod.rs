@@ -8,6 +8,7 @@ pub mod estate;
 pub mod export;
 pub mod merkle;
 pub mod moving;
+pub mod outgoing;
 pub mod proof;
 pub mod recovery;
 pub mod report;

@@ -312,7 +312,7 @@ fn measure_service(options: &Options, runtime: &tokio::runtime::Runtime, ceiling
     runtime.block_on(erasing::measure(&engine, &keeper, &app, options.subjects))?;
     drop(engine);
     service.stop();
-    runtime.block_on(keeping).map_err(std::io::Error::other)?;
+    runtime.block_on(keeping).map_err(std::io::Error::other)??;
     let registration = cpu / u32::try_from(registered.answered.max(1)).unwrap_or(u32::MAX);
     runtime.block_on(erasing::measure_tree(&data, registration))?;
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rollcall_schemas::plain::{Environment, Plan};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use super::config::{AppSpec, FileCell, FileDatabase};
 use super::out::say;
@@ -76,16 +77,20 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let address = listener.local_addr()?;
     let data = DataDir::create(&settings.place)?.with_checkpoint_copy(settings.checkpoint_copy);
     let runtime = runtime()?;
-    let keeper = runtime.block_on(data.keeper())?;
+    let keeper = runtime.block_on(data.opened_keeper())?;
     let service = runtime.block_on(data.start())?;
     runtime.block_on(prepare_apps(&service.engine, &settings.apps, address))?;
     let background = [
         runtime.spawn(engine::expiry::run(service.engine.clone(), service.stopping())),
         runtime.spawn(audit::erasure::run(service.engine.clone(), keeper.clone(), service.stopping())),
         runtime.spawn(audit::erasure::callback::run(service.engine.clone(), keeper.clone(), service.stopping())),
-        runtime.spawn(keeper.clone().run(service.stopping())),
         runtime.spawn(engine::rotation::run(service.engine.clone(), settings.rotate_keys_every, service.stopping())),
     ];
+    let rewritten = CancellationToken::new();
+    let keeping = runtime.spawn({
+        let (keeper, stop, rewritten) = (keeper.clone(), service.stopping(), rewritten.clone());
+        async move { keeper.run(stop).await.inspect_err(|_| rewritten.cancel()) }
+    });
     let options = http::Options { workers: settings.workers };
     let served = actix_web::rt::System::new().block_on(async {
         let server = http::run(service.engine.clone(), keeper.clone(), listener, options)?;
@@ -93,7 +98,10 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         let asked = asked_to_stop()?;
         let handle = server.handle();
         actix_web::rt::spawn(async move {
-            let graceful = asked.await;
+            let graceful = tokio::select! {
+                graceful = asked => graceful,
+                () = rewritten.cancelled() => false,
+            };
             handle.stop(graceful).await;
         });
         // Nobody may be reading; that is no reason not to serve.
@@ -105,9 +113,11 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     for task in background {
         let _ = runtime.block_on(task);
     }
+    let kept = runtime.block_on(keeping);
     service.stop();
     drop(data);
     served?;
+    kept??;
     Ok(ExitCode::SUCCESS)
 }
 

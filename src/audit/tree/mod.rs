@@ -5,6 +5,7 @@
 //! state is recognised when the service starts.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -18,15 +19,19 @@ use crate::privacy::{self, Vault, Witnessed};
 mod history;
 pub mod leaf;
 pub mod note;
+mod publish;
 pub mod tiles;
 pub mod verify;
 
 use history::History;
 use note::{Checkpoint, Verifier};
+use publish::publish;
 use tiles::Tiles;
 
 /// Events read at once.
 const BATCH_MAX: usize = 4_096;
+/// A tree that lacks more events than this is brought up to the log after the service has begun to listen.
+const OPENED_WITHIN: u64 = 100_000;
 /// How long the tree may be behind the log at most, so that small batches are added together.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How often a checkpoint is signed while there is activity.
@@ -78,6 +83,9 @@ pub enum Error {
         /// How many events it has seen.
         seen: u64,
     },
+    /// The tree lacks events that were there when the service started.
+    #[error("the tree over the log is being built from the log; try again when the service is ready")]
+    Behind,
     /// The tree does not reach that far.
     #[error("there are {size} events; nothing can be proven about event {position}")]
     Beyond {
@@ -105,9 +113,14 @@ pub struct Keeper {
     log: Arc<dyn EventLog>,
     vault: Arc<dyn Vault>,
     tiles: Tiles,
-    history: Mutex<History>,
+    history: Arc<Mutex<History>>,
     latest: RwLock<Option<Arc<Signed>>>,
     advancing: tokio::sync::Mutex<()>,
+    signing: tokio::sync::Mutex<()>,
+    /// What the log was not compared with yet.
+    uncompared: tokio::sync::Mutex<Vec<Seen>>,
+    /// Whether the tree held all of the log once, and the log is what was seen of it.
+    proven: AtomicBool,
 }
 
 /// The name of the log whose keys this vault holds, and of its signing keys.
@@ -160,6 +173,9 @@ impl Keeper {
     /// Opens the tree in `dir`, brings it up to the log, and compares the log with what was seen of it before. `copy`
     /// is where a copy of the checkpoint is kept, best on another machine.
     ///
+    /// A tree that lacks much of the log, such as an empty one, is left as it is: [`Keeper::catch_up`] or
+    /// [`Keeper::run`] do the rest, and nothing is signed before.
+    ///
     /// # Errors
     /// The log is shorter than it was or has another past, or something cannot be read or written.
     pub async fn open(
@@ -176,7 +192,7 @@ impl Keeper {
         }
         let keeper = Self {
             tiles: Tiles::open(dir, seen.iter().map(|seen| seen.size).max().unwrap_or(0))?,
-            history: Mutex::new(History::open(&dir.join("history"))?),
+            history: Arc::new(Mutex::new(History::open(&dir.join("history"))?)),
             origin: origin(vault.as_ref()),
             dir: dir.into(),
             copy,
@@ -184,16 +200,59 @@ impl Keeper {
             vault,
             latest: RwLock::default(),
             advancing: tokio::sync::Mutex::default(),
+            signing: tokio::sync::Mutex::default(),
+            uncompared: tokio::sync::Mutex::default(),
+            proven: AtomicBool::new(false),
         };
         keeper.compare(&seen).await?;
-        keeper.advance().await?;
-        for Seen { witness, size, root } in seen {
-            if keeper.tiles.root(size)? != root {
-                return Err(Error::Rewritten { witness, seen: size });
+        *keeper.uncompared.lock().await = seen;
+        if head - keeper.tiles.size().min(head) <= OPENED_WITHIN {
+            keeper.catch_up().await?;
+        }
+        Ok(keeper)
+    }
+
+    /// Brings the tree up to the log and compares the log with what was seen of it before; does nothing where that was
+    /// done. It may be dropped and called again.
+    ///
+    /// # Errors
+    /// The log has another past than it had, or something cannot be read or written.
+    pub async fn catch_up(&self) -> Result<(), Error> {
+        let mut uncompared = self.uncompared.lock().await;
+        if self.is_proven() {
+            return Ok(());
+        }
+        self.advance().await?;
+        for Seen { witness, size, root } in uncompared.iter() {
+            if self.tiles.root(*size)? != *root {
+                return Err(Error::Rewritten { witness: witness.clone(), seen: *size });
             }
         }
-        keeper.sign()?;
-        Ok(keeper)
+        uncompared.clear();
+        self.proven.store(true, Ordering::Release);
+        self.sign().await?;
+        Ok(())
+    }
+
+    /// Whether the log was compared with what was seen of it before. Until then nothing is signed, proven or erased.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.proven.load(Ordering::Acquire)
+    }
+
+    /// Brings the tree up to the log, trying again where that fails for a while.
+    ///
+    /// # Errors
+    /// The log has another past than it had.
+    async fn prove(&self) -> Result<(), Error> {
+        loop {
+            match self.catch_up().await {
+                Ok(()) => return Ok(()),
+                Err(error @ (Error::Rewritten { .. } | Error::Rewound { .. })) => return Err(error),
+                Err(error) => tracing::warn!(%error, "the tree over the log cannot be built; it is tried again"),
+            }
+            tokio::time::sleep(SIGN_EVERY).await;
+        }
     }
 
     /// Compares the files with what was seen, and their last event with the log.
@@ -217,7 +276,15 @@ impl Keeper {
     }
 
     /// Follows the log until `stop`.
-    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+    ///
+    /// # Errors
+    /// The log has another past than it had: nothing may be done with it.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) -> Result<(), Error> {
+        if let Some(proven) = stop.run_until_cancelled(self.prove()).await {
+            proven?;
+        } else {
+            return Ok(());
+        }
         let mut head = self.log.watch();
         let mut sign = tokio::time::interval(SIGN_EVERY);
         let mut witness = tokio::time::interval(WITNESS_EVERY);
@@ -225,12 +292,12 @@ impl Keeper {
             let done = tokio::select! {
                 changed = head.changed() => {
                     if changed.is_err() {
-                        return;
+                        return Ok(());
                     }
                     tokio::time::sleep(PAUSE).await;
                     self.advance().await
                 }
-                _ = sign.tick() => self.sign().map(|_| ()),
+                _ = sign.tick() => self.sign().await.map(|_| ()),
                 _ = witness.tick() => self.witness().await,
                 () = stop.cancelled() => break,
             };
@@ -242,6 +309,7 @@ impl Keeper {
         if let Err(error) = self.close().await {
             tracing::warn!(%error, "the last events are not in the signed checkpoint");
         }
+        Ok(())
     }
 
     /// Signs and has the vault witness all there is.
@@ -249,8 +317,11 @@ impl Keeper {
     /// # Errors
     /// The files, the log or the vault are unavailable.
     pub async fn close(&self) -> Result<(), Error> {
+        if !self.is_proven() {
+            return Err(Error::Behind);
+        }
         self.advance().await?;
-        self.sign()?;
+        self.sign().await?;
         self.witness().await
     }
 
@@ -272,8 +343,10 @@ impl Keeper {
         }
     }
 
-    /// Signs what the tree holds, unless that was signed already.
-    fn sign(&self) -> Result<Arc<Signed>, Error> {
+    /// Signs what the tree holds, unless that was signed already. One signs at a time, so that a shorter checkpoint never
+    /// replaces a longer one.
+    async fn sign(&self) -> Result<Arc<Signed>, Error> {
+        let _one = self.signing.lock().await;
         let size = self.tiles.size();
         if let Some(latest) = self.latest().filter(|latest| latest.checkpoint.size >= size) {
             return Ok(latest);
@@ -282,19 +355,20 @@ impl Keeper {
         crash_point::reach("tree.root");
         let note = self.note(&checkpoint);
         crash_point::reach("tree.signed");
-        publish(&self.dir.join("checkpoint"), &note)?;
-        crash_point::reach("tree.published");
-        if let Some(copy) = &self.copy
-            && let Err(error) = publish(copy, &note)
-        {
-            tracing::warn!(%error, path = %copy.display(), "the copy of the checkpoint cannot be written");
-        }
         let signed = Arc::new(Signed { checkpoint, note });
-        let mut latest = self.latest.write().unwrap_or_else(PoisonError::into_inner);
-        // Two may sign at once: the longer one stays.
-        if latest.as_ref().is_none_or(|latest| latest.checkpoint.size <= size) {
-            *latest = Some(signed.clone());
-        }
+        let (own, copy, note) = (self.dir.join("checkpoint"), self.copy.clone(), signed.clone());
+        let written = tokio::task::spawn_blocking(move || {
+            publish(&own, &note.note)?;
+            crash_point::reach("tree.published");
+            if let Some(copy) = &copy
+                && let Err(error) = publish(copy, &note.note)
+            {
+                tracing::warn!(%error, path = %copy.display(), "the copy of the checkpoint cannot be written");
+            }
+            Ok::<_, std::io::Error>(())
+        });
+        written.await.map_err(std::io::Error::other)??;
+        *self.latest.write().unwrap_or_else(PoisonError::into_inner) = Some(signed.clone());
         Ok(signed)
     }
 
@@ -314,15 +388,17 @@ impl Keeper {
     pub async fn witness(&self) -> Result<(), Error> {
         let Some(signed) = self.latest() else { return Ok(()) };
         let Checkpoint { size, root, .. } = signed.checkpoint;
-        if !self.history().keep(size, &signed.note)? {
-            return Ok(());
-        }
-        crash_point::reach("tree.kept");
-        let vault = self.vault.clone();
-        let tell = move || match vault.witnessed()? {
-            // Another node was further.
-            Some(seen) if seen.size > size => Ok(()),
-            _ => vault.witness(Witnessed { size, root }),
+        let (vault, history) = (self.vault.clone(), self.history.clone());
+        let tell = move || {
+            if !history.lock().unwrap_or_else(PoisonError::into_inner).keep(size, &signed.note)? {
+                return Ok(());
+            }
+            crash_point::reach("tree.kept");
+            match vault.witnessed()? {
+                // Another node was further.
+                Some(seen) if seen.size > size => Ok(()),
+                _ => Ok::<_, Error>(vault.witness(Witnessed { size, root })?),
+            }
         };
         tokio::task::spawn_blocking(tell).await.map_err(std::io::Error::other)??;
         crash_point::reach("tree.witnessed");
@@ -347,8 +423,11 @@ impl Keeper {
         if let Some(latest) = self.latest().filter(|latest| latest.checkpoint.size >= position) {
             return Ok(latest);
         }
+        if !self.is_proven() {
+            return Err(Error::Behind);
+        }
         self.advance().await?;
-        let signed = self.sign()?;
+        let signed = self.sign().await?;
         let size = signed.checkpoint.size;
         if size >= position { Ok(signed) } else { Err(Error::Beyond { position, size }) }
     }
@@ -382,12 +461,4 @@ impl Keeper {
     pub fn log(&self) -> &Arc<dyn EventLog> {
         &self.log
     }
-}
-
-/// Replaces a file as a whole: who reads it sees the old note or the new one.
-fn publish(path: &Path, note: &str) -> std::io::Result<()> {
-    let beside = path.with_extension("new");
-    std::fs::write(&beside, note)?;
-    crash_point::reach("tree.beside");
-    std::fs::rename(beside, path)
 }
