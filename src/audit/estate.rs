@@ -46,6 +46,8 @@ pub struct Estate {
     pub seconds_to_final: Quantiles,
     /// How many are not done although they are due.
     pub overdue: u32,
+    /// How many are stuck: they could have gone on for five minutes and have not. The service's log says why.
+    pub stuck: u32,
     /// How many a legal hold keeps waiting.
     pub held: u32,
     /// How many are done and not acknowledged by the app's callback; none where the app has none.
@@ -142,6 +144,7 @@ pub async fn report(
         seconds_to_unreadable: Quantiles::default(),
         seconds_to_final: Quantiles::default(),
         overdue: 0,
+        stuck: 0,
         held: 0,
         not_acknowledged: 0,
         retained: vec![],
@@ -155,6 +158,7 @@ pub async fn report(
         let Some(last) = page.last() else { break };
         after = last.requested_position;
         for erasure in page.into_iter().filter(|erasure| erasure.requester != Requester::Drill) {
+            estate.stuck += u32::from(erasure.stuck_since(now).is_some());
             let Erasure { requested_at, scrubbed_at, finalised_at, due_at, held, step, basis, notified_at, .. } =
                 erasure;
             if step != Step::Cancelled {

@@ -11,5 +11,6 @@ pub mod moving;
 pub mod outgoing;
 pub mod proof;
 pub mod recovery;
+pub mod replays;
 pub mod report;
 pub mod tree;

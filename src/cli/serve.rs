@@ -91,9 +91,10 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         let (keeper, stop, rewritten) = (keeper.clone(), service.stopping(), rewritten.clone());
         async move { keeper.run(stop).await.inspect_err(|_| rewritten.cancel()) }
     });
+    let replays = Arc::new(audit::replays::Replays::start(runtime.handle().clone())?);
     let options = http::Options { workers: settings.workers };
     let served = actix_web::rt::System::new().block_on(async {
-        let server = http::run(service.engine.clone(), keeper.clone(), listener, options)?;
+        let server = http::run(service.engine.clone(), keeper.clone(), replays.clone(), listener, options)?;
         // Before it says that it listens: who then asks it to stop must be heard.
         let asked = asked_to_stop()?;
         let handle = server.handle();
@@ -110,6 +111,7 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     });
     let stopping = service.stopping();
     stopping.cancel();
+    replays.stop();
     for task in background {
         let _ = runtime.block_on(task);
     }

@@ -6,7 +6,7 @@ use rollcall_schemas::ids::{FieldName, OperationId};
 use rollcall_schemas::plain::FriendPermission;
 use serde_json::Value;
 
-use super::Who;
+use super::past::Who;
 use crate::domain::erasure::Request;
 use crate::domain::values::{BanMinutes, Invalid, Name, Remark, UserId};
 use crate::domain::{Command, Person, ban, user};

@@ -25,7 +25,7 @@ pub mod verify;
 
 use history::History;
 use note::{Checkpoint, Verifier};
-use publish::publish;
+use publish::{publish, remove_unpublished};
 use tiles::Tiles;
 
 /// Events read at once.
@@ -184,7 +184,22 @@ impl Keeper {
         log: Arc<dyn EventLog>,
         vault: Arc<dyn Vault>,
     ) -> Result<Self, Error> {
+        Self::open_within(dir, copy, log, vault, OPENED_WITHIN).await
+    }
+
+    /// The same with another bound: a tree that lacks more events than `bound` is left as it is.
+    ///
+    /// # Errors
+    /// As [`Keeper::open`].
+    pub async fn open_within(
+        dir: &Path,
+        copy: Option<PathBuf>,
+        log: Arc<dyn EventLog>,
+        vault: Arc<dyn Vault>,
+        bound: u64,
+    ) -> Result<Self, Error> {
         std::fs::create_dir_all(dir)?;
+        remove_unpublished(dir)?;
         let seen = seen(dir, copy.as_deref(), vault.as_ref())?;
         let head = log.head();
         if let Some(Seen { witness, size, .. }) = seen.iter().find(|seen| seen.size > head) {
@@ -206,7 +221,7 @@ impl Keeper {
         };
         keeper.compare(&seen).await?;
         *keeper.uncompared.lock().await = seen;
-        if head - keeper.tiles.size().min(head) <= OPENED_WITHIN {
+        if head - keeper.tiles.size().min(head) <= bound {
             keeper.catch_up().await?;
         }
         Ok(keeper)

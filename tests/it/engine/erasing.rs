@@ -21,6 +21,7 @@ use rollcall_schemas::personal::Class;
 use rollcall_schemas::plain::{Environment, Settings};
 use rollcall_schemas::stream::Stream;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::{Running, app_id, named, person, register};
 
@@ -303,5 +304,19 @@ async fn erasures_that_cannot_go_on_hold_up_no_other_and_end_once_they_can() {
     for name in ["erasure.begun", "erasure.relations_ended", "erasure.scrubbed", "erasure.report_issued"] {
         assert_eq!(running.events(name).await.len(), STUCK + 1, "{name}");
     }
+    running.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_does_not_wait_for_the_erasures_that_are_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let (running, ..) = ada_and_bob(dir.path()).await;
+    running.execute(deactivate("ada")).await.unwrap();
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let keeper = running.data.keeper().await.unwrap();
+    erasure::run(running.engine(), keeper, stop).await;
+    assert_eq!(running.events("erasure.finalised").await.len(), 0);
+    assert_eq!(running.erase().await, 1, "the next run takes it up");
     running.stop();
 }
