@@ -235,6 +235,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use std::sync::atomic::{AtomicBool, Ordering};
 
+    use futures_util::FutureExt as _;
     use tokio::sync::Notify;
 
     use super::*;
@@ -273,7 +274,7 @@ mod tests {
                 began.notified().await;
             }
         }
-        while replays.run(&app("slow"), async || ()).await != Err(Busy) {
+        while replays.run(&app("slow"), async || ()).now_or_never() != Some(Err(Busy)) {
             tokio::task::yield_now().await;
         }
         for _ in 0..100 {

@@ -13,9 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::merkle::{Hash, Nodes as _};
 use crate::crash_point;
-use crate::eventlog::{self, EventLog};
+use crate::eventlog::EventLog;
 use crate::privacy::{self, Vault, Witnessed};
 
+mod error;
 mod history;
 pub mod leaf;
 pub mod note;
@@ -23,6 +24,7 @@ mod publish;
 pub mod tiles;
 pub mod verify;
 
+pub use error::Error;
 use history::History;
 use note::{Checkpoint, Verifier};
 use publish::{publish, remove_unpublished};
@@ -38,63 +40,6 @@ const PAUSE: Duration = Duration::from_millis(20);
 const SIGN_EVERY: Duration = Duration::from_secs(1);
 /// How often the vault is told.
 const WITNESS_EVERY: Duration = Duration::from_mins(1);
-
-/// Why the tree cannot be kept.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Its files cannot be read or written.
-    #[error("the tree over the log cannot be read or written: {0}; check the directory `tree` of the data directory")]
-    Files(#[from] std::io::Error),
-    /// The log.
-    #[error(transparent)]
-    Log(#[from] eventlog::Error),
-    /// The vault.
-    #[error(transparent)]
-    Vault(#[from] privacy::Error),
-    /// A checkpoint is not signed by this vault.
-    #[error("the checkpoint in {path} is not of this log: {source}; put back the files that belong together")]
-    Foreign {
-        /// Where it was found.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: note::Error,
-    },
-    /// The log is shorter than it was.
-    #[error(
-        "the log holds {head} events but {witness} has seen {seen}: the log was put back to an earlier state. Put back \
-         the newest log, or run `rollcall recover` to go on with this one"
-    )]
-    Rewound {
-        /// Who knows better.
-        witness: String,
-        /// How many events there were.
-        seen: u64,
-        /// How many there are.
-        head: u64,
-    },
-    /// The log has another past than it had.
-    #[error(
-        "the first {seen} events of the log are not those that {witness} has seen: the log was changed or exchanged. \
-         Run `rollcall audit verify` to find where, and put back an unchanged log"
-    )]
-    Rewritten {
-        /// Who knows better.
-        witness: String,
-        /// How many events it has seen.
-        seen: u64,
-    },
-    /// The tree lacks events that were there when the service started.
-    #[error("the tree over the log is being built from the log; try again when the service is ready")]
-    Behind,
-    /// The tree does not reach that far.
-    #[error("there are {size} events; nothing can be proven about event {position}")]
-    Beyond {
-        /// What was asked for.
-        position: u64,
-        /// How many events there are.
-        size: u64,
-    },
-}
 
 /// A checkpoint with its signatures.
 #[derive(Debug, Clone, PartialEq, Eq)]
