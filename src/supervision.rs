@@ -59,9 +59,24 @@ pub(crate) fn spawn(
 
 /// A task that the process cannot do without: it may end only once it is asked to by `stop`.
 pub(crate) async fn task(name: &'static str, stop: CancellationToken, run: impl Future<Output = ()>) {
+    let run = async {
+        run.await;
+        Ok::<(), std::convert::Infallible>(())
+    };
+    fallible_task(name, stop, run).await;
+}
+
+/// The same for one that returns an error where it gives up.
+pub(crate) async fn fallible_task<E: std::fmt::Display>(
+    name: &'static str,
+    stop: CancellationToken,
+    run: impl Future<Output = Result<(), E>>,
+) {
     let mut watched = Watched::new(name);
-    run.await;
-    watched.reason = (!stop.is_cancelled()).then(|| "it returned".to_owned());
+    watched.reason = match run.await {
+        Err(error) => Some(error.to_string()),
+        Ok(()) => (!stop.is_cancelled()).then(|| "it returned".to_owned()),
+    };
 }
 
 /// A task that the process cannot do without and that knows itself when it may end: it must not panic.

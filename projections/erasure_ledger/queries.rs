@@ -42,16 +42,19 @@ macro_rules! quantiles {
 }
 
 queries! {
-    to_do = select!("WHERE ended = 0 AND held = 0 AND waits_until <= $1 ORDER BY waits_until, requested_position LIMIT $2");
+    to_do = select!("WHERE ended = 0 AND held = 0 AND waits_until <= $1 AND waits_until >= $2
+        AND (waits_until > $2 OR requested_position > $3) ORDER BY waits_until, requested_position LIMIT $4");
     of_subject = select!("WHERE subject = $1 ORDER BY requested_position DESC LIMIT $2");
     by_operation = select!("WHERE app = $1 AND operation = $2 ORDER BY requested_position LIMIT $3");
     by_erasure: coalesced = select!("WHERE erasure = $1 AND app = $2");
     latest = select!("WHERE app = $1 AND requested_position < $2 ORDER BY requested_position DESC LIMIT $3");
     drills = select!("WHERE app = $1 AND requester = 'drill' ORDER BY requested_position DESC LIMIT $2");
-    not_told = select!("WHERE app = $1 AND notified_at IS NULL AND finalised_at >= $2 ORDER BY finalised_at LIMIT $3");
-    tallied = "SELECT scope, step, basis, held, COUNT(*), COUNT(CASE WHEN due_at < $1 THEN 1 END) AS overdue, COUNT(notified_at)
+    not_told = select!("WHERE app = $1 AND notified_at IS NULL AND finalised_at >= $2
+        AND (finalised_at > $2 OR requested_position > $3) ORDER BY finalised_at, requested_position LIMIT $4");
+    tallied = "SELECT scope, step, basis, held, COUNT(*), COUNT(CASE WHEN due_at < $1 THEN 1 END) AS overdue, COUNT(notified_at),
+            COUNT(CASE WHEN ended = 0 AND held = 0 AND step_at < $2 AND waits_until < $2 THEN 1 END) AS stuck
         FROM erasure_ledger_v2
-        WHERE app = $2 AND requested_at >= $3 AND requested_at < $4 AND requester <> 'drill'
+        WHERE app = $3 AND requested_at >= $4 AND requested_at < $5 AND requester <> 'drill'
         GROUP BY scope, step, basis, held";
     to_fenced = quantiles!("fenced_at");
     to_scrubbed = quantiles!("scrubbed_at");
@@ -83,6 +86,9 @@ words! {
         Finalised = "finalised",
     }
 }
+
+/// An erasure whose next step takes longer than this is stuck: each takes a fraction of a second.
+const STUCK_AFTER: TimeDelta = TimeDelta::minutes(5);
 
 /// One erasure.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,6 +136,14 @@ pub struct Erasure {
 }
 
 impl Erasure {
+    /// Since when it could go on and has not: from its last step, or from the end of its wait. `None`: it has ended, or a
+    /// legal hold or its grace period keeps it, or it took a step within the last five minutes.
+    #[must_use]
+    pub fn stuck_since(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let since = self.step_at.max(self.waits_until);
+        (!self.is_ended() && !self.held && now - since > STUCK_AFTER).then_some(since)
+    }
+
     /// Whether nothing is left to do.
     #[must_use]
     pub fn is_ended(&self) -> bool {
@@ -171,15 +185,38 @@ impl Erasure {
 /// # Errors
 /// The store is unavailable.
 pub async fn due(store: &ReadStore, now: DateTime<Utc>, limit: u32) -> Result<Vec<Erasure>, Error> {
-    store.rows(to_do, &[now.into(), paging::limit(limit)], Erasure::read).await
+    due_after(store, now, (DateTime::UNIX_EPOCH, 0), limit).await
 }
 
-/// The erasures of an app that came to their end at a time or later and of which it was not told, the first to end first.
+/// The same behind a cursor: [`Erasure::waits_until`] and [`Erasure::requested_position`] of the last one of the page
+/// before.
 ///
 /// # Errors
 /// The store is unavailable.
-pub async fn untold(store: &ReadStore, app: &AppId, since: DateTime<Utc>, limit: u32) -> Result<Vec<Erasure>, Error> {
-    store.rows(not_told, &[app.into(), since.into(), paging::limit(limit)], Erasure::read).await
+pub async fn due_after(
+    store: &ReadStore,
+    now: DateTime<Utc>,
+    (waits_until, position): (DateTime<Utc>, u64),
+    limit: u32,
+) -> Result<Vec<Erasure>, Error> {
+    let params = [now.into(), waits_until.into(), position.into(), paging::limit(limit)];
+    store.rows(to_do, &params, Erasure::read).await
+}
+
+/// The erasures of an app that have ended and of which it was not told, the first to end first, behind a cursor: when the
+/// last one of the page before ended, and its [`Erasure::requested_position`]. A position of 0 includes all that ended
+/// at that time.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn untold(
+    store: &ReadStore,
+    app: &AppId,
+    (ended_at, position): (DateTime<Utc>, u64),
+    limit: u32,
+) -> Result<Vec<Erasure>, Error> {
+    let params = [app.into(), ended_at.into(), position.into(), paging::limit(limit)];
+    store.rows(not_told, &params, Erasure::read).await
 }
 
 /// The erasures of a subject, the newest first.
@@ -246,6 +283,8 @@ pub struct Tally {
     pub due: u32,
     /// Of how many of them the app acknowledged that it was told.
     pub notified: u32,
+    /// How many of them could go on and have not; see [`Erasure::stuck_since`].
+    pub stuck: u32,
 }
 
 impl Tally {
@@ -258,6 +297,7 @@ impl Tally {
             erasures: row.number(4)?,
             due: row.number(5)?,
             notified: row.number(6)?,
+            stuck: row.number(7)?,
         })
     }
 }
@@ -301,7 +341,8 @@ pub async fn tally(
     (from, to): (DateTime<Utc>, DateTime<Utc>),
     now: DateTime<Utc>,
 ) -> Result<Vec<Tally>, Error> {
-    store.rows(tallied, &[now.into(), app.into(), from.into(), to.into()], Tally::read).await
+    let params = [now.into(), (now - STUCK_AFTER).into(), app.into(), from.into(), to.into()];
+    store.rows(tallied, &params, Tally::read).await
 }
 
 /// How long those erasures took that [`tally`] counts.

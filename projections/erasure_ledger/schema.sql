@@ -36,4 +36,4 @@ CREATE INDEX erasure_ledger_v2_of_app ON erasure_ledger_v2 (app, requested_posit
 CREATE INDEX erasure_ledger_v2_drills ON erasure_ledger_v2 (app, requested_position) WHERE requester = 'drill';
 -- All that have begun wait until 0: without the position they would be sorted for each batch.
 CREATE INDEX erasure_ledger_v2_open ON erasure_ledger_v2 (held, waits_until, requested_position) WHERE ended = 0;
-CREATE INDEX erasure_ledger_v2_untold ON erasure_ledger_v2 (app, finalised_at) WHERE notified_at IS NULL;
+CREATE INDEX erasure_ledger_v2_untold ON erasure_ledger_v2 (app, finalised_at, requested_position) WHERE notified_at IS NULL;

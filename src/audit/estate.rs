@@ -44,6 +44,8 @@ pub struct Estate {
     pub seconds_to_final: Quantiles,
     /// How many are not done although they are due.
     pub overdue: u32,
+    /// How many are stuck: they could have gone on for five minutes and have not. The service's log says why.
+    pub stuck: u32,
     /// How many a legal hold keeps waiting.
     pub held: u32,
     /// How many are done and not acknowledged by the app's callback; none where the app has none.
@@ -139,6 +141,7 @@ pub async fn report(
         seconds_to_unreadable: took.to_scrubbed.into(),
         seconds_to_final: took.to_finalised.into(),
         overdue: 0,
+        stuck: 0,
         held: 0,
         not_acknowledged: 0,
         retained: vec![],
@@ -147,12 +150,13 @@ pub async fn report(
     let is_told = app.settings.erasure_callback_url.is_some();
     let (mut deactivated, mut forgotten) = (0, 0);
     for alike in erasure_ledger::tally(read, &app.id, (from, to), now).await? {
-        let Tally { scope, step, basis, held, erasures, due, notified } = alike;
+        let Tally { scope, step, basis, held, erasures, due, notified, stuck } = alike;
         let only_if = |counts: bool, erasures: u32| if counts { erasures } else { 0 };
         estate.requested += erasures;
         *estate.by_status.entry(step.as_str()).or_default() += erasures;
         *estate.by_legal_basis.entry(word(basis)).or_default() += erasures;
         estate.overdue += only_if(!matches!(step, Step::Finalised | Step::Cancelled), due);
+        estate.stuck += stuck;
         estate.held += only_if(held, erasures);
         estate.not_acknowledged += only_if(is_told && step == Step::Finalised, erasures - notified);
         match scope {

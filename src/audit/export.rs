@@ -1,22 +1,33 @@
 //! Everything the service holds about one person, for the person (GDPR, Articles 15 and 20): a ZIP of JSON that is
 //! written while it is read, so that it takes the same memory however long the history is.
+//!
+//! The events are read once, page by page: each page is written as history and applied to the read models that tell the
+//! user's state at the end.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
-use rollcall_projections::PAGE_MAX;
 use rollcall_schemas::ids::{AppId, SubjectRef};
 use serde::Serialize;
 use zip::ZipWriter;
-use zip::write::SimpleFileOptions;
+use zip::write::{SimpleFileOptions, StreamWriter};
 
-use super::as_of::{self, Happened, Past, Range, Told};
+use super::as_of::{self, Happened, Past, Told, UserReplay};
+use crate::engine::journal;
+use crate::eventlog::RawEvent;
+
+mod withheld;
+
+use withheld::{WITHHELD, Withheld};
 
 /// The format, named in `manifest.json`.
-pub const FORMAT: &str = "rollcall.export/1";
+pub const FORMAT: &str = "rollcall.export/2";
 /// The JSON Schema of every file, which stands in the ZIP as `schema.json`.
 pub const SCHEMA: &str = include_str!("../../schemas/api/export.schema.json");
+/// The files beside `manifest.json`.
+const FILES: [&str; 5] = ["about.html", "schema.json", "history.jsonl", "user.json", "friends.json"];
 
 /// Why an export broke off.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +35,7 @@ pub enum Error {
     /// What was to be exported could not be read.
     #[error(transparent)]
     Past(#[from] as_of::Error),
-    /// Whoever reads it has gone away.
+    /// It could not be written.
     #[error("the export could not be written: {0}")]
     Write(#[from] std::io::Error),
     /// The ZIP.
@@ -43,7 +54,8 @@ struct Manifest<'m> {
     made_at: DateTime<Utc>,
     /// The newest event of the log that counts.
     position: u64,
-    files: [&'static str; 4],
+    files: [&'static str; 5],
+    withheld: &'static [Withheld],
 }
 
 /// What was written and not handed on yet.
@@ -53,6 +65,10 @@ struct Written(Arc<Mutex<Vec<u8>>>);
 impl Written {
     fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.bytes())
     }
 }
 
@@ -67,56 +83,99 @@ impl Write for Written {
     }
 }
 
-/// Makes the export of a subject and hands it to `send` piece by piece.
-///
-/// # Errors
-/// Something could not be read or written; what was sent by then is no ZIP.
-pub async fn export(
-    past: Past<'_>,
-    app: &AppId,
+/// An export that is made piece by piece.
+pub struct Export {
+    app: AppId,
     subject: SubjectRef,
-    made_at: DateTime<Utc>,
-    send: impl AsyncFn(Vec<u8>) -> std::io::Result<()>,
-) -> Result<(), Error> {
-    let written = Written::default();
-    let mut zip = ZipWriter::new_stream(written.clone());
-    let options = SimpleFileOptions::default();
-    let now = past.newest().await?;
-    let files = ["schema.json", "user.json", "friends.json", "history.jsonl"];
-    let manifest = Manifest { format: FORMAT, app, subject, made_at, position: now.position, files };
-    zip.start_file("manifest.json", options)?;
-    serde_json::to_writer_pretty(&mut zip, &manifest)?;
-    zip.start_file("schema.json", options)?;
-    zip.write_all(SCHEMA.as_bytes())?;
-    zip.start_file("user.json", options)?;
-    serde_json::to_writer_pretty(&mut zip, &as_of::user_at(past, app, subject, now).await?)?;
-    zip.start_file("friends.json", options)?;
-    serde_json::to_writer_pretty(&mut zip, &as_of::friends_at(past, app, subject, now).await?)?;
-    zip.start_file("history.jsonl", options)?;
-    let mut after = 0;
-    loop {
-        let range = Range { after, until: now.position, limit: PAGE_MAX };
-        let page = as_of::history(past, app, subject, range, true).await?;
-        let Some(last) = page.last() else { break };
-        after = last.position;
-        for event in page {
-            serde_json::to_writer(&mut zip, &of_one(event, subject))?;
-            zip.write_all(b"\n")?;
-        }
-        let piece = std::mem::take(&mut *written.bytes());
-        send(piece).await?;
-    }
-    zip.finish()?;
-    let piece = std::mem::take(&mut *written.bytes());
-    Ok(send(piece).await?)
+    replay: UserReplay,
+    written: Written,
+    /// Absent once it is finished.
+    zip: Option<ZipWriter<StreamWriter<Written>>>,
 }
 
-/// An event without what it tells of other people.
-fn of_one(mut event: Happened, subject: SubjectRef) -> Happened {
+impl Export {
+    /// Begins the export of a subject.
+    ///
+    /// # Errors
+    /// Something could not be read or written.
+    pub async fn begin(
+        past: Past<'_>,
+        app: &AppId,
+        subject: SubjectRef,
+        made_at: DateTime<Utc>,
+    ) -> Result<Self, Error> {
+        let (written, options, now) = (Written::default(), SimpleFileOptions::default(), past.newest().await?);
+        let mut zip = ZipWriter::new_stream(written.clone());
+        let (position, withheld) = (now.position, WITHHELD);
+        let manifest = Manifest { format: FORMAT, app, subject, made_at, position, files: FILES, withheld };
+        zip.start_file("manifest.json", options)?;
+        serde_json::to_writer_pretty(&mut zip, &manifest)?;
+        zip.start_file("about.html", options)?;
+        zip.write_all(withheld::page(made_at).as_bytes())?;
+        zip.start_file("schema.json", options)?;
+        zip.write_all(SCHEMA.as_bytes())?;
+        zip.start_file("history.jsonl", options)?;
+        let replay = UserReplay::begin(subject, now)?;
+        Ok(Self { app: app.clone(), subject, replay, written, zip: Some(zip) })
+    }
+
+    /// Makes the next piece of the ZIP; `None`: there is none any more. A piece is a page of the history, so that its
+    /// length has a bound; the last one is what the history came to.
+    ///
+    /// # Errors
+    /// Something could not be read or written; what was made by then is no ZIP.
+    pub async fn next(&mut self, past: Past<'_>) -> Result<Option<Vec<u8>>, Error> {
+        let Some(zip) = &mut self.zip else { return Ok(None) };
+        let mut events = self.replay.apply(past).await?;
+        let is_last = events.is_empty();
+        let own = remove_withheld(&mut events, self.subject)?;
+        for mut event in as_of::told(past, &self.app, &events, true).await? {
+            // What the person noted about others on a list of its own is the person's.
+            if !own.contains(&event.position) {
+                without_others(&mut event, self.subject);
+            }
+            serde_json::to_writer(&mut *zip, &event)?;
+            zip.write_all(b"\n")?;
+        }
+        if is_last {
+            self.finish(past).await?;
+        }
+        Ok(Some(self.written.take()))
+    }
+
+    async fn finish(&mut self, past: Past<'_>) -> Result<(), Error> {
+        let Some(mut zip) = self.zip.take() else { return Ok(()) };
+        let options = SimpleFileOptions::default();
+        zip.start_file("user.json", options)?;
+        serde_json::to_writer_pretty(&mut zip, &self.replay.user(past, &self.app).await?)?;
+        zip.start_file("friends.json", options)?;
+        serde_json::to_writer_pretty(&mut zip, &self.replay.friends(past, &self.app).await?)?;
+        zip.finish()?;
+        Ok(())
+    }
+}
+
+/// Leaves out the events that somebody else recorded about a list of their own; returns the positions of those about the
+/// subject's own lists.
+fn remove_withheld(events: &mut Vec<RawEvent>, subject: SubjectRef) -> Result<HashSet<u64>, as_of::Error> {
+    let (mut shown, mut own) = (Vec::with_capacity(events.len()), HashSet::new());
+    for raw in events.drain(..) {
+        match withheld::owner(&journal::decode(&raw)?.event) {
+            Some(owner) if owner != subject => continue,
+            Some(_) => drop(own.insert(raw.position)),
+            None => {}
+        }
+        shown.push(raw);
+    }
+    *events = shown;
+    Ok(own)
+}
+
+/// An event that concerns two people, without what it tells of the other.
+fn without_others(event: &mut Happened, subject: SubjectRef) {
     for field in event.personal.values_mut().filter(|field| field.of != subject) {
         if matches!(field.told, Told::Value(_)) {
             field.told = Told::Present(true);
         }
     }
-    event
 }

@@ -14,6 +14,7 @@ use rollcall_schemas::personal::{Class, Header};
 use rollcall_schemas::plain::{Environment, Plan};
 use uuid::Uuid;
 
+use crate::audit::replays::Replays;
 use crate::cli::out::say;
 use crate::cli::wiring::{CellSpec, DataDir, KeyOptions, LogPlace, Place};
 use crate::database::Database;
@@ -268,9 +269,10 @@ fn measure_service(options: &Options, runtime: &tokio::runtime::Runtime, ceiling
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     let workers = usize::from(options.workers);
+    let replays = Arc::new(Replays::start(runtime.handle().clone())?);
     let (address, server) = on_thread({
         let (engine, keeper) = (engine.clone(), keeper.clone());
-        move || Ok((address, http::run(engine, keeper, listener, http::Options { workers })?))
+        move || Ok((address, http::run(engine, keeper, replays, listener, http::Options { workers })?))
     })?;
 
     let began = cpu_time()?;
@@ -312,7 +314,7 @@ fn measure_service(options: &Options, runtime: &tokio::runtime::Runtime, ceiling
     runtime.block_on(erasing::measure(&engine, &keeper, &app, options.subjects))?;
     drop(engine);
     service.stop();
-    runtime.block_on(keeping).map_err(std::io::Error::other)?;
+    runtime.block_on(keeping).map_err(std::io::Error::other)??;
     let registration = cpu / u32::try_from(registered.answered.max(1)).unwrap_or(u32::MAX);
     runtime.block_on(erasing::measure_tree(&data, registration))?;
 

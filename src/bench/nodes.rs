@@ -8,6 +8,7 @@ use tokio::runtime::Runtime;
 
 use super::load::{Measured, Request};
 use super::{Error, KEY, Options, create_app, load, on_thread, registration, signed};
+use crate::audit::replays::Replays;
 use crate::cli::out::say;
 use crate::cli::wiring::{DataDir, KeyOptions, LogPlace, Place};
 use crate::engine::start::Service;
@@ -40,8 +41,9 @@ impl Node {
         runtime.spawn(keeper.clone().run(service.stopping()));
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let (address, workers) = (listener.local_addr()?, usize::from(options.workers));
+        let replays = Arc::new(Replays::start(runtime.handle().clone())?);
         let (address, server) =
-            on_thread(move || Ok((address, http::run(engine, keeper, listener, http::Options { workers })?)))?;
+            on_thread(move || Ok((address, http::run(engine, keeper, replays, listener, http::Options { workers })?)))?;
         Ok(Self { data, service, server, address })
     }
 }

@@ -15,7 +15,7 @@ use super::out::say;
 use super::wiring::{DataDir, Place};
 use super::{Failure, ServeArgs, apps, config, runtime};
 use crate::engine::Engine;
-use crate::supervision::{self, task};
+use crate::supervision::{self, fallible_task, task};
 use crate::{audit, engine, http};
 
 struct Settings {
@@ -77,7 +77,7 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let address = listener.local_addr()?;
     let data = DataDir::create(&settings.place)?.with_checkpoint_copy(settings.checkpoint_copy);
     let runtime = runtime()?;
-    let keeper = runtime.block_on(data.keeper())?;
+    let keeper = runtime.block_on(data.opened_keeper())?;
     let service = runtime.block_on(data.start())?;
     runtime.block_on(prepare_apps(&service.engine, &settings.apps, address))?;
     let (engine, stop) = (|| service.engine.clone(), || service.stopping());
@@ -85,12 +85,13 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         runtime.spawn(task("expiry", stop(), engine::expiry::run(engine(), stop()))),
         runtime.spawn(task("erasures", stop(), audit::erasure::run(engine(), keeper.clone(), stop()))),
         runtime.spawn(task("callbacks", stop(), audit::erasure::callback::run(engine(), keeper.clone(), stop()))),
-        runtime.spawn(task("tree-keeper", stop(), keeper.clone().run(stop()))),
         runtime.spawn(task("rotation", stop(), engine::rotation::run(engine(), settings.rotate_keys_every, stop()))),
+        runtime.spawn(fallible_task("tree-keeper", stop(), keeper.clone().run(stop()))),
     ];
+    let replays = Arc::new(audit::replays::Replays::start(runtime.handle().clone())?);
     let options = http::Options { workers: settings.workers };
     let served = actix_web::rt::System::new().block_on(async {
-        let server = http::run(service.engine.clone(), keeper.clone(), listener, options)?;
+        let server = http::run(service.engine.clone(), keeper.clone(), replays.clone(), listener, options)?;
         // Before it says that it listens: who then asks it to stop must be heard.
         let asked = asked_to_stop()?;
         let handle = server.handle();
@@ -105,6 +106,7 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         let _ = writeln!(std::io::stdout(), "listening on http://{address}");
         server.await
     });
+    replays.stop();
     if let Some(reason) = supervision::ended() {
         // What was acknowledged is durable; nothing is waited for that may never come.
         runtime.shutdown_background();

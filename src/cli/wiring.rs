@@ -352,11 +352,21 @@ impl DataDir {
         self
     }
 
-    /// The tree over the log.
+    /// The tree over the log, up to the end of the log.
     ///
     /// # Errors
     /// The log was put back to an earlier state or changed, or a part is unavailable.
     pub async fn keeper(&self) -> Result<Arc<Keeper>, Error> {
+        let keeper = self.opened_keeper().await?;
+        keeper.catch_up().await?;
+        Ok(keeper)
+    }
+
+    /// The tree over the log. Where it lacks much of the log, [`Keeper::run`] adds it later.
+    ///
+    /// # Errors
+    /// The log was put back to an earlier state or changed, or a part is unavailable.
+    pub async fn opened_keeper(&self) -> Result<Arc<Keeper>, Error> {
         let open = async || {
             let (copy, log, vault) = (self.checkpoint_copy.clone(), self.log.clone(), self.vault.clone());
             Keeper::open(&self.tree(), copy, log, vault).await.map(Arc::new)
@@ -381,7 +391,7 @@ impl DataDir {
     /// # Errors
     /// The log is corrupt or rewound, or a part is unavailable.
     pub async fn start(&self) -> Result<Service, Error> {
-        self.keeper().await?;
+        self.opened_keeper().await?;
         self.start_unproven().await
     }
 

@@ -129,6 +129,8 @@ async fn apply_all(
     let mut ahead = JoinSet::new();
     ahead.spawn(look_ahead(log.clone(), Arc::new(prepare), after, until, batches));
     while let Some(batch) = prepared.recv().await {
+        // Whoever replays may have been told to stop: a task is cancelled where it waits.
+        tokio::task::yield_now().await;
         let arrivals: Vec<_> = batch.iter().map(Prepared::arrival).collect();
         read.apply(&arrivals, models).await?;
         after = arrivals.last().map_or(after, Arrival::position);

@@ -176,6 +176,20 @@ pub trait EventLog: Send + Sync {
     /// The log cannot be read, or has a hole.
     async fn read_all(&self, after: u64, limit: usize) -> Result<Vec<RawEvent>, Error>;
 
+    /// The events at these positions, which must ascend and lie between 1 and the head: one read for a page of events
+    /// that are scattered over the log.
+    ///
+    /// # Errors
+    /// The log cannot be read, or has no event at one of them.
+    async fn read_at(&self, positions: &[u64]) -> Result<Vec<RawEvent>, Error> {
+        let mut events = Vec::with_capacity(positions.len());
+        for run in positions.chunk_by(|position, next| position + 1 == *next) {
+            let before = run.first().map_or(0, |first| first.saturating_sub(1));
+            events.extend(self.read_all(before, run.len()).await?);
+        }
+        all_at(positions, events)
+    }
+
     /// Position of the last durable event; 0: the log is empty.
     fn head(&self) -> u64;
 
@@ -223,4 +237,16 @@ pub trait EventLog: Send + Sync {
     /// # Errors
     /// The log cannot be written; nothing changed, unless it is [`Error::Ambiguous`]. It may be repeated.
     async fn detach(&self, remaining: Vec<(u64, Option<Bytes>)>) -> Result<u64, Error>;
+}
+
+/// The events, if they are those at these positions.
+fn all_at(positions: &[u64], events: Vec<RawEvent>) -> Result<Vec<RawEvent>, Error> {
+    let missing = positions.iter().enumerate().find(|(index, position)| {
+        let found = events.get(*index).map(|event| event.position);
+        found != Some(**position)
+    });
+    match missing {
+        None => Ok(events),
+        Some((_, position)) => Err(Error::Corrupt { position: *position, reason: "the event is missing".into() }),
+    }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use actix_web::dev::Server;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 
+use crate::audit::replays::Replays;
 use crate::audit::tree::Keeper;
 use crate::engine::Engine;
 
@@ -44,6 +45,7 @@ pub struct Options {
 struct Service {
     engine: Arc<Engine>,
     keeper: Arc<Keeper>,
+    replays: Arc<Replays>,
 }
 
 /// Serves every face on `listener`, until the handle of the returned server stops it. Signals are left to the caller.
@@ -53,10 +55,11 @@ struct Service {
 pub fn run(
     engine: Arc<Engine>,
     keeper: Arc<Keeper>,
+    replays: Arc<Replays>,
     listener: TcpListener,
     options: Options,
 ) -> std::io::Result<Server> {
-    let service = web::Data::new(Service { engine, keeper });
+    let service = web::Data::new(Service { engine, keeper, replays });
     let server = HttpServer::new(move || App::new().app_data(service.clone()).default_service(web::to(answer)))
         .workers(options.workers.max(1))
         .keep_alive(KEEP_ALIVE)

@@ -11,7 +11,7 @@ use proptest::test_runner::TestRunner;
 use rollcall::database::Database;
 use rollcall::eventlog::embedded::Embedded;
 use rollcall::eventlog::postgres::{Mode, Postgres};
-use rollcall::eventlog::{Append, Assert, EventLog, Idempotency, Item, NewEvent, Outcome, RawEvent};
+use rollcall::eventlog::{Append, Assert, Error, EventLog, Idempotency, Item, NewEvent, Outcome, RawEvent};
 use uuid::Uuid;
 
 use crate::support::Cluster;
@@ -199,6 +199,15 @@ async fn compare(log: &dyn EventLog, model: &Model) -> Result<(), TestCaseError>
             prop_assert_eq!(read, expected, "read_all({}, {})", after, limit);
         }
     }
+    for step in [1, 2, 5] {
+        let scattered = || (1..=model.head()).step_by(step);
+        let expected: Vec<_> =
+            model.events.iter().filter(|e| scattered().any(|at| at == e.position)).cloned().collect();
+        let positions: Vec<_> = scattered().collect();
+        prop_assert_eq!(log.read_at(&positions).await.unwrap(), expected, "read_at({:?})", positions);
+    }
+    let beyond = log.read_at(&[model.head() + 1]).await;
+    prop_assert!(matches!(beyond, Err(Error::Corrupt { .. })), "an event that is not there is no empty answer");
     for number in 0..=STREAMS {
         let name = stream(number);
         for (after, limit) in [(0, 1_000), (0, 2), (1, 1), (2, 1_000), (50, 1)] {

@@ -6,8 +6,11 @@ use rollcall_schemas::ids::{AppId, SubjectRef};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::error::Error;
+use super::past::Past;
+use super::shown::Shown;
 use super::user::{UserAt, user_at};
-use super::{Error, Moment, Past, Shown};
+use super::when::Moment;
 
 /// What changed about a user between two moments.
 #[derive(Debug, Clone, Serialize)]

@@ -7,15 +7,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::{AppId, SubjectRef};
 use rollcall_schemas::stream::Stream;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::tracks::{Input, Track};
+use super::error::Error;
+use super::past::{Past, Who};
+use super::tracks::{Fact, Input, Track};
+use super::when::Moment;
 use super::words::Question;
-use super::{Error, Moment, Past, Who};
 use crate::domain::{self, Context, Found, Refusal, State, World};
 use crate::engine;
 
@@ -38,21 +39,6 @@ pub struct Explanation {
     /// Streams with more events than are tried: what is older was taken as it is.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub only_latest_of: Vec<String>,
-}
-
-/// An event without which, all else being as it is, the command would not be refused in this way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Fact {
-    /// Its place in the log.
-    pub position: u64,
-    /// When it was recorded.
-    pub at: DateTime<Utc>,
-    /// Its name, such as `blocklist.blocked`.
-    pub event: String,
-    /// The stream it belongs to.
-    pub stream: String,
-    /// Its place in the stream.
-    pub revision: u64,
 }
 
 /// What a decision looks at, each input as it was at the moment except where it is varied.

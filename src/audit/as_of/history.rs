@@ -11,10 +11,13 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::error::Error;
+use super::past::Past;
 use super::scratch::events_about;
 use super::shown::Opener;
-use super::{Erased, Error, Past, Shown};
+use super::shown::{Erased, Shown};
 use crate::engine::journal;
+use crate::eventlog::RawEvent;
 
 /// Which part of a history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,10 +109,19 @@ pub async fn history(
     range: Range,
     reveal: bool,
 ) -> Result<Vec<Happened>, Error> {
+    let events = events_about(past, subject, range.after, range.until, range.limit).await?;
+    told(past, app, &events, reveal).await
+}
+
+/// What events of an app tell, those of other apps left out. A value is told only with `reveal`.
+///
+/// # Errors
+/// A part is unavailable, or an event cannot be decoded.
+pub async fn told(past: Past<'_>, app: &AppId, events: &[RawEvent], reveal: bool) -> Result<Vec<Happened>, Error> {
     let mut opener = Opener::new(past, app);
     let mut happened = Vec::new();
-    for raw in events_about(past, subject, range.after, range.until, range.limit).await? {
-        let recorded = journal::decode(&raw)?;
+    for raw in events {
+        let recorded = journal::decode(raw)?;
         if recorded.metadata.app == *app {
             happened.push(tell(recorded, &mut opener, reveal).await?);
         }

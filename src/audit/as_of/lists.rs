@@ -6,9 +6,13 @@ use rollcall_projections::{NumberedPage, Order, PAGE_MAX, Projection, banned_use
 use rollcall_schemas::ids::{AppId, SubjectRef};
 use serde::Serialize;
 
+use super::error::Error;
+use super::past::Past;
+use super::scratch::AsOf;
 use super::scratch::Scratch;
 use super::shown::Opener;
-use super::{AsOf, Error, Moment, Past, Shown};
+use super::shown::Shown;
+use super::when::Moment;
 
 const BANS: &[&dyn Projection] = &[&banned_users::BannedUsers];
 const DEACTIVATED: &[&dyn Projection] = &[&deactivated_users::DeactivatedUsers];
@@ -88,7 +92,22 @@ pub async fn bans_at(
     page: NumberedPage,
     progress: &dyn Fn(u64, u64),
 ) -> Result<AsOf<BansAt>, Error> {
-    let scratch = Scratch::whole(past, BANS, moment, progress).await?;
+    bans(past, app, &banned(past, moment, progress).await?, moment, page).await
+}
+
+/// The bans of every app, replayed up to a moment.
+pub(super) async fn banned(past: Past<'_>, moment: Moment, progress: &dyn Fn(u64, u64)) -> Result<Scratch, Error> {
+    Scratch::whole(past, BANS, moment, progress).await
+}
+
+/// One page of the bans of an app.
+pub(super) async fn bans(
+    past: Past<'_>,
+    app: &AppId,
+    scratch: &Scratch,
+    moment: Moment,
+    page: NumberedPage,
+) -> Result<AsOf<BansAt>, Error> {
     let found = banned_users::banned_until(&scratch.store, app, moment.at, page).await?;
     let mut opener = Opener::new(past, app);
     let subjects: Vec<_> = found.iter().map(|ban| ban.subject).collect();
@@ -99,7 +118,7 @@ pub async fn bans_at(
         let banned_users::Ban { subject, banned_at, until, .. } = ban;
         bans.push(BannedUser { subject, user_id, banned_at, until, reason });
     }
-    scratch.answer(BansAt { bans }).await
+    scratch.answer(moment, BansAt { bans }).await
 }
 
 /// The deactivated users of an app at a moment. Reads the log up to it; `progress` is told events done and events in
@@ -122,7 +141,7 @@ pub async fn deactivated_at(
         let deactivated_users::Deactivated { subject, deactivated_at, operation } = user;
         DeactivatedUser { subject, user_id, deactivated_at, operation }
     });
-    scratch.answer(DeactivatedAt { deactivated: shown.collect() }).await
+    scratch.answer(moment, DeactivatedAt { deactivated: shown.collect() }).await
 }
 
 /// The friends of a user at a moment, from the events about the user alone.
@@ -135,9 +154,20 @@ pub async fn friends_at(
     subject: SubjectRef,
     moment: Moment,
 ) -> Result<AsOf<FriendsAt>, Error> {
-    let scratch = Scratch::about(past, FRIENDS, subject, moment, &mut |_| Ok(())).await?;
+    let mut scratch = Scratch::empty(FRIENDS, moment)?;
+    while !scratch.apply_about(past, subject).await?.is_empty() {}
+    friends_in(past, app, &scratch, subject).await
+}
+
+/// The friends of a user, in read models that were filled before.
+pub(super) async fn friends_in(
+    past: Past<'_>,
+    app: &AppId,
+    scratch: &Scratch,
+    subject: SubjectRef,
+) -> Result<AsOf<FriendsAt>, Error> {
     let friends = friends(&scratch.store, &mut Opener::new(past, app), subject).await?;
-    scratch.answer(FriendsAt { subject, friends }).await
+    scratch.answer(scratch.moment, FriendsAt { subject, friends }).await
 }
 
 pub(super) async fn friends(

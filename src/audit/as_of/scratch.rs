@@ -6,7 +6,9 @@ use rollcall_schemas::ids::SubjectRef;
 use serde::Serialize;
 use tempfile::TempDir;
 
-use super::{Error, Moment, Past};
+use super::error::Error;
+use super::past::Past;
+use super::when::Moment;
 use crate::engine::journal;
 use crate::engine::projector::Prepared;
 use crate::engine::rebuild;
@@ -45,21 +47,25 @@ pub(super) struct Scratch {
     pub(super) store: ReadStore,
     /// When it is there.
     pub(super) moment: Moment,
+    models: &'static [&'static dyn Projection],
+    /// The last event about a subject that was applied.
+    applied: u64,
     // Dropped after the store, whose files it removes.
     _dir: TempDir,
 }
 
 impl Scratch {
-    fn empty(models: &[&dyn Projection], moment: Moment) -> Result<Self, Error> {
+    /// Empty read models, to be filled up to a moment.
+    pub(super) fn empty(models: &'static [&'static dyn Projection], moment: Moment) -> Result<Self, Error> {
         let dir = tempfile::Builder::new().prefix("rollcall-as-of-").tempdir()?;
         let store = ReadStore::open_with(&dir.path().join("read.db"), models)?;
-        Ok(Self { store, moment, _dir: dir })
+        Ok(Self { store, moment, models, applied: 0, _dir: dir })
     }
 
     /// Whole read models: reads the log up to the moment.
     pub(super) async fn whole(
         past: Past<'_>,
-        models: &[&'static dyn Projection],
+        models: &'static [&'static dyn Projection],
         moment: Moment,
         progress: &dyn Fn(u64, u64),
     ) -> Result<Self, Error> {
@@ -68,36 +74,28 @@ impl Scratch {
         Ok(scratch)
     }
 
-    /// Read models that hold what concerns one subject, from the events about it; `each` sees those.
-    pub(super) async fn about(
-        past: Past<'_>,
-        models: &[&'static dyn Projection],
-        subject: SubjectRef,
-        moment: Moment,
-        each: &mut dyn FnMut(&RawEvent) -> Result<(), Error>,
-    ) -> Result<Self, Error> {
-        let scratch = Self::empty(models, moment)?;
-        let mut after = 0;
-        loop {
-            let raw = events_about(past, subject, after, moment.position, PAGE_MAX).await?;
-            let Some(last) = raw.last() else { return Ok(scratch) };
-            after = last.position;
-            raw.iter().try_for_each(&mut *each)?;
-            let prepared: Vec<_> = raw.iter().map(prepare).collect();
-            let arrivals: Vec<_> = prepared.iter().map(Prepared::arrival).collect();
-            scratch.store.apply_chosen(&arrivals, models).await?;
-        }
+    /// Applies the next page of the events about a subject; returns them. None: the read models are as they were at the
+    /// moment, as far as they concern the subject.
+    pub(super) async fn apply_about(&mut self, past: Past<'_>, subject: SubjectRef) -> Result<Vec<RawEvent>, Error> {
+        // A replay that nobody waits for any more ends here.
+        tokio::task::yield_now().await;
+        let raw = events_about(past, subject, self.applied, self.moment.position, PAGE_MAX).await?;
+        let prepared: Vec<_> = raw.iter().map(prepare).collect();
+        let arrivals: Vec<_> = prepared.iter().map(Prepared::arrival).collect();
+        self.store.apply_chosen(&arrivals, self.models).await?;
+        self.applied = raw.last().map_or(self.applied, |last| last.position);
+        Ok(raw)
     }
 
-    /// An answer with what it had to leave out.
-    pub(super) async fn answer<T>(&self, view: T) -> Result<AsOf<T>, Error> {
+    /// An answer about a moment, with what it had to leave out.
+    pub(super) async fn answer<T>(&self, moment: Moment, view: T) -> Result<AsOf<T>, Error> {
         let parked = self.store.parked(PARKED_MAX).await?;
         let named = |key: rollcall_projections::store::ParkedKey| Parked {
             model: key.model,
             stream: key.stream,
             position: key.position,
         };
-        Ok(AsOf { moment: self.moment, view, parked: parked.into_iter().map(named).collect() })
+        Ok(AsOf { moment, view, parked: parked.into_iter().map(named).collect() })
     }
 }
 
@@ -109,12 +107,9 @@ pub(super) async fn events_about(
     until: u64,
     limit: u32,
 ) -> Result<Vec<RawEvent>, Error> {
-    let positions = audit_trail::positions_about(past.live, subject, after, limit).await?;
-    let mut events = Vec::with_capacity(positions.len());
-    for position in positions.into_iter().take_while(|position| *position <= until) {
-        events.extend(past.log.read_all(position - 1, 1).await?);
-    }
-    Ok(events)
+    let mut positions = audit_trail::positions_about(past.live, subject, after, limit).await?;
+    positions.retain(|position| *position <= until);
+    Ok(past.log.read_at(&positions).await?)
 }
 
 /// Decodes an event so that its erased values can be told from those that never were: a detached ciphertext becomes

@@ -13,7 +13,8 @@ use serde::de::DeserializeOwned;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
-use super::{Error, Past};
+use super::error::Error;
+use super::past::Past;
 use crate::audit::erasure::classes;
 use crate::privacy;
 

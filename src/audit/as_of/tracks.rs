@@ -2,14 +2,16 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use chrono::{DateTime, Utc};
 use rollcall_projections::PAGE_MAX;
 use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::stream::Stream;
 use rollcall_schemas::{Event, friendship};
+use serde::Serialize;
 
-use super::explain::Fact;
+use super::error::Error;
+use super::past::Past;
 use super::scratch::events_about;
-use super::{Error, Past};
 use crate::domain::{Misplaced, State};
 use crate::engine::journal;
 use crate::eventlog::RawEvent;
@@ -17,6 +19,21 @@ use crate::eventlog::RawEvent;
 /// Most events of one input that are tried; of a longer one the latest.
 pub(super) const EVENTS_MAX: usize = 10_000;
 const PAGE: usize = 512;
+
+/// An event without which, all else being as it is, the command would not be refused in this way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fact {
+    /// Its place in the log.
+    pub position: u64,
+    /// When it was recorded.
+    pub at: DateTime<Utc>,
+    /// Its name, such as `blocklist.blocked`.
+    pub event: String,
+    /// The stream it belongs to.
+    pub stream: String,
+    /// Its place in the stream.
+    pub revision: u64,
+}
 
 /// Something a decision looks at.
 #[derive(Clone)]
@@ -28,7 +45,7 @@ pub(super) enum Input {
 }
 
 impl Input {
-    fn evolve(&mut self, event: &Event, at: chrono::DateTime<chrono::Utc>) -> Result<(), Misplaced> {
+    fn evolve(&mut self, event: &Event, at: DateTime<Utc>) -> Result<(), Misplaced> {
         use friendship::Event::{Befriended, Ended};
         match (self, event) {
             (Self::State(_, state), event) => state.evolve(event, at)?,
@@ -68,6 +85,8 @@ impl Track {
         let mut track = Self::new(Input::State(stream.clone(), State::of(&stream)));
         let mut after = 0;
         loop {
+            // A replay that nobody waits for any more ends here.
+            tokio::task::yield_now().await;
             let page = past.log.read_stream(&name, after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(track) };
             after = last.revision;

@@ -15,10 +15,14 @@ use rollcall_schemas::stream::Stream;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::lists::{Friend, friends};
+use super::error::Error;
+use super::lists::{Friend, FriendsAt, friends, friends_in};
+use super::past::Past;
+use super::scratch::AsOf;
 use super::scratch::Scratch;
 use super::shown::Opener;
-use super::{AsOf, Error, Moment, Past, Shown};
+use super::shown::Shown;
+use super::when::Moment;
 use crate::domain::user::Status as Folded;
 use crate::domain::{State, user};
 use crate::engine::journal;
@@ -168,17 +172,61 @@ impl Fold {
     }
 }
 
+/// A user whose read models are filled page by page from the events about the user alone.
+pub struct UserReplay {
+    subject: SubjectRef,
+    stream: String,
+    scratch: Scratch,
+    fold: Fold,
+}
+
+impl UserReplay {
+    /// Nothing is applied yet.
+    ///
+    /// # Errors
+    /// There is no place for the read models.
+    pub fn begin(subject: SubjectRef, moment: Moment) -> Result<Self, Error> {
+        let (stream, scratch) = (Stream::User(subject).to_string(), Scratch::empty(MODELS, moment)?);
+        Ok(Self { subject, stream, scratch, fold: Fold::default() })
+    }
+
+    /// Applies the next page of events; returns them. None: all up to the moment are applied.
+    ///
+    /// # Errors
+    /// A part is unavailable, or an event of the user cannot be decoded.
+    pub async fn apply(&mut self, past: Past<'_>) -> Result<Vec<RawEvent>, Error> {
+        let events = self.scratch.apply_about(past, self.subject).await?;
+        events.iter().try_for_each(|raw| self.fold.see(&self.stream, raw))?;
+        Ok(events)
+    }
+
+    /// The user, as far as events were applied.
+    ///
+    /// # Errors
+    /// A part is unavailable.
+    pub async fn user(&self, past: Past<'_>, app: &AppId) -> Result<AsOf<UserAt>, Error> {
+        let (moment, mut opener) = (self.scratch.moment, Opener::new(past, app));
+        let user = read(&self.scratch.store, &mut opener, app, self.subject, moment, &self.fold).await?;
+        self.scratch.answer(moment, user).await
+    }
+
+    /// The user's friends, as far as events were applied.
+    ///
+    /// # Errors
+    /// A part is unavailable.
+    pub async fn friends(&self, past: Past<'_>, app: &AppId) -> Result<AsOf<FriendsAt>, Error> {
+        friends_in(past, app, &self.scratch, self.subject).await
+    }
+}
+
 /// A user at a moment, from the events about the user alone.
 ///
 /// # Errors
 /// A part is unavailable, or an event of the user cannot be decoded.
 pub async fn user_at(past: Past<'_>, app: &AppId, subject: SubjectRef, moment: Moment) -> Result<AsOf<UserAt>, Error> {
-    let mut fold = Fold::default();
-    let stream = Stream::User(subject).to_string();
-    let scratch = Scratch::about(past, MODELS, subject, moment, &mut |raw| fold.see(&stream, raw)).await?;
-    let mut opener = Opener::new(past, app);
-    let user = read(&scratch.store, &mut opener, app, subject, moment, &fold).await?;
-    scratch.answer(user).await
+    let mut replay = UserReplay::begin(subject, moment)?;
+    while !replay.apply(past).await?.is_empty() {}
+    replay.user(past, app).await
 }
 
 async fn read(

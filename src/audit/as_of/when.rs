@@ -2,22 +2,29 @@
 
 use std::str::FromStr;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
-use super::Error;
+use super::error::Error;
 use crate::eventlog::EventLog;
+
+/// How far the clocks of nodes may differ.
+const SKEW_MAX: TimeDelta = TimeDelta::seconds(5);
+/// Events read at once.
+const PAGE: usize = 512;
 
 /// A moment, as somebody asks for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
     /// After the event at this position; 0: before the first.
     Position(u64),
-    /// After the last event that was recorded at or before this time.
+    /// Before the first event that was recorded after this time.
     ///
-    /// Times ascend with positions while the service runs, for its clock never goes back. If the machine's clock was
-    /// put back between two runs, a time of the stretch that was lived twice means the end of one of the two: some
-    /// event recorded at or before that time, followed by one recorded after it. A position leaves no doubt.
+    /// The clock of one node never goes back while it runs, but those of several differ, so that times need not ascend
+    /// with positions. The meaning holds exactly where no event was recorded with a time more than five seconds before
+    /// that of an event in front of it. Where clocks differed more, or a machine's clock was put back between two runs,
+    /// a time of the stretch that was lived twice means some position at which an event recorded at or before that time
+    /// is followed by one recorded after it. A position leaves no doubt.
     Time(DateTime<Utc>),
 }
 
@@ -56,18 +63,32 @@ pub async fn resolve(log: &dyn EventLog, when: When) -> Result<Moment, Error> {
         When::Position(asked) if asked > head => Err(Error::AboveHead { asked, head }),
         When::Position(0) => Ok(Moment { position: 0, at: DateTime::UNIX_EPOCH }),
         When::Position(position) => Ok(Moment { position, at: recorded_at(log, position).await? }),
-        When::Time(at) => {
-            // Everything up to `low` was recorded at or before the time, `high` and all behind it after.
-            let (mut low, mut high) = (0, head + 1);
-            while high - low > 1 {
-                let middle = low + (high - low) / 2;
-                if recorded_at(log, middle).await? <= at {
-                    low = middle;
-                } else {
-                    high = middle;
-                }
-            }
-            Ok(Moment { position: low, at })
+        When::Time(at) => Ok(Moment { position: last_before(log, head, at).await?, at }),
+    }
+}
+
+/// The position before the first event that was recorded after a time.
+async fn last_before(log: &dyn EventLog, head: u64, at: DateTime<Utc>) -> Result<u64, Error> {
+    // The event at `low` is so old that none in front of it was recorded after the time, as far as clocks agree.
+    let oldest = at.checked_sub_signed(SKEW_MAX).unwrap_or(DateTime::<Utc>::MIN_UTC);
+    let (mut low, mut high) = (0, head + 1);
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        if recorded_at(log, middle).await? <= oldest {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    loop {
+        tokio::task::yield_now().await;
+        let page = log.read_all(low, PAGE).await?;
+        if let Some(later) = page.iter().find(|event| event.recorded_at > at || event.position > head) {
+            return Ok(later.position - 1);
+        }
+        match page.last() {
+            Some(last) => low = last.position,
+            None => return Ok(low),
         }
     }
 }

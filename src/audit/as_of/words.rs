@@ -7,7 +7,7 @@ use rollcall_schemas::ids::{FieldName, SubjectRef};
 use rollcall_schemas::plain::{FriendPermission, Scope};
 use serde_json::Value;
 
-use super::Who;
+use super::past::Who;
 use crate::domain::allowlist::{Allow, Disallow};
 use crate::domain::ban::{Ban, Lift};
 use crate::domain::blocklist::{Block, Unblock};

@@ -3,40 +3,45 @@
 //!
 //! Fenced → begun → relations ended → keys destroyed, ciphertexts detached, scrubbing event → read models scrubbed →
 //! verified → reported → finalised.
+//!
+//! A batch of erasures shares only the destruction of its keys, which is one rotation of the root. In every other step each
+//! erasure is on its own: one that fails is left behind and tried again later, and the others go on.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
-use rollcall_projections::erasure_ledger::{self, Erasure, Step as Recorded};
-use rollcall_projections::friend_graph;
+use futures_util::future::join_all;
+use rollcall_projections::erasure_ledger::{Erasure, Step as Recorded};
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::personal::Class;
 use rollcall_schemas::plain::Scope;
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-use super::report::issue::{self, Issued, issue};
+use super::report::issue;
 use super::tree::{self, Keeper};
 use crate::crash_point;
 use crate::domain::erasure::{Advance, Step};
 use crate::engine::{self, Caller, Engine, journal};
-use crate::privacy::{self, Destruction, KeysToDestroy};
+use crate::privacy;
 
+mod backlog;
 pub mod callback;
+mod destruction;
 pub mod drill;
 mod preview;
 mod sealed;
+mod steps;
 
+pub use backlog::Backlog;
 pub use preview::{Preview, preview};
 pub use sealed::Counted;
 
 /// How many erasures share one rotation of the root.
-const BATCH_MAX: u32 = 250;
+const BATCH_MAX: usize = 250;
 /// How long an unfinished erasure waits at most before it is taken up again.
 const EVERY: Duration = Duration::from_secs(2);
-/// Relations ended at once; the two sides of a mutual request are counted twice.
-const RELATIONS_MAX: u32 = 4_000;
 
 /// Why an erasure does not go on.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +56,14 @@ pub enum Error {
         erasure: uuid::Uuid,
         /// What is still there.
         what: String,
+    },
+    /// Some erasures cannot go on; all others have ended.
+    #[error("{count} erasures cannot go on for now, one of them because: {reason}")]
+    Stuck {
+        /// How many.
+        count: usize,
+        /// Why one of them cannot.
+        reason: String,
     },
 }
 
@@ -90,15 +103,21 @@ impl From<journal::ReadError> for Error {
     }
 }
 
-/// Runs until `stop`: whenever an erasure was requested, and every two seconds.
+/// Runs until `stop`: whenever an erasure was requested, and every two seconds. After `stop` no further step is taken; the
+/// erasures that were under way go on with the next start.
 pub async fn run(engine: Arc<Engine>, keeper: Arc<Keeper>, stop: CancellationToken) {
     let requested = engine.erasures();
+    let mut backlog = Backlog::default();
     loop {
-        let done = if engine.leads() { advance_all(&engine, &keeper).await } else { Ok(0) };
-        match done {
-            Ok(0) => {}
+        let advanced = match engine.leads() && keeper.is_proven() {
+            true => advance(&engine, &keeper, &mut backlog, &stop).await,
+            false => Ok(Batch::default()),
+        };
+        match advanced {
+            _ if stop.is_cancelled() => return,
+            Ok(Batch { tried: 0, .. }) => {}
             Ok(_) => continue,
-            Err(error) => tracing::warn!(%error, "an erasure cannot go on for now; it is tried again"),
+            Err(error) => tracing::warn!(%error, "erasures cannot go on for now; they are tried again"),
         }
         tokio::select! {
             () = requested.notified() => {}
@@ -108,64 +127,87 @@ pub async fn run(engine: Arc<Engine>, keeper: Arc<Keeper>, stop: CancellationTok
     }
 }
 
-/// Takes the erasures that are due to their end, so many as share a rotation; returns how many there were.
+/// Takes every erasure that is due to its end; returns how many ended.
 ///
 /// # Errors
-/// A step could not be taken; it is taken again by the next call.
+/// [`Error::Stuck`] where some could not go on; a part is unavailable. It may be repeated.
 pub async fn advance_all(engine: &Engine, keeper: &Keeper) -> Result<usize, Error> {
+    let (mut backlog, never, mut ended) = (Backlog::default(), CancellationToken::new(), 0);
+    loop {
+        let batch = advance(engine, keeper, &mut backlog, &never).await?;
+        ended += batch.ended;
+        if batch.tried == 0 {
+            return match backlog.stuck() {
+                None => Ok(ended),
+                Some((count, reason)) => Err(Error::Stuck { count, reason: reason.to_owned() }),
+            };
+        }
+    }
+}
+
+/// What became of a batch.
+#[derive(Default)]
+struct Batch {
+    /// Erasures that were taken up.
+    tried: usize,
+    /// Those of them that ended.
+    ended: usize,
+}
+
+/// Takes the next erasures that are due as far as they go, as many as share a rotation.
+///
+/// # Errors
+/// A part that all of them need is unavailable. Where one of them cannot go on, that is in the backlog instead.
+async fn advance(
+    engine: &Engine,
+    keeper: &Keeper,
+    backlog: &mut Backlog,
+    stop: &CancellationToken,
+) -> Result<Batch, Error> {
     // The ledger must hold every request that was acknowledged.
-    applied(engine).await?;
-    let due = erasure_ledger::due(engine.read(), engine.now(), BATCH_MAX).await?;
+    engine.all_applied().await?;
+    let due = backlog.next(engine, BATCH_MAX).await?;
     if due.is_empty() {
-        return Ok(0);
+        return Ok(Batch::default());
     }
     crash_point::reach("erase.due");
-    let before = |step: Recorded| due.iter().filter(move |erasure| erasure.step < step);
-
-    try_join_all(before(Recorded::Begun).map(|erasure| {
-        let begin = Step::Begin(erasure.scope, erasure.operation.clone());
-        record(engine, erasure, begin, vec![])
-    }))
-    .await?;
-    applied(engine).await?;
-    // A legal hold that was placed a moment ago has kept some from beginning.
-    let due: Vec<Erasure> = begun(engine, &due).await?;
-    crash_point::reach("erase.begun");
-    let before = |step: Recorded| due.iter().filter(move |erasure| erasure.step < step);
-
-    try_join_all(before(Recorded::RelationsEnded).map(|erasure| end_relations(engine, erasure))).await?;
-    crash_point::reach("erase.relations_ended");
-    destroy(engine, keeper, &before(Recorded::Scrubbed).collect::<Vec<_>>()).await?;
-    applied(engine).await?;
-    crash_point::reach("erase.scrubbed");
-    try_join_all(before(Recorded::ReadModelsScrubbed).map(|erasure| scrub_read_models(engine, erasure))).await?;
-    crash_point::reach("erase.read_models_scrubbed");
-    let control_opened = sealed::control_opens(engine.vault().as_ref()).await?;
-    crash_point::reach("erase.control_opened");
-    try_join_all(before(Recorded::Verified).map(|erasure| verify(engine, erasure, control_opened))).await?;
-    crash_point::reach("erase.verified");
-    try_join_all(before(Recorded::Reported).map(|erasure| report(engine, keeper, erasure))).await?;
-    crash_point::reach("erase.reported");
-    let finality = engine.vault().finality().class();
-    try_join_all(due.iter().map(|erasure| record(engine, erasure, Step::Finalise(finality), vec![]))).await?;
-    crash_point::reach("erase.finalise_recorded");
-    applied(engine).await?;
-    crash_point::reach("erase.finalised");
-    Ok(due.len())
-}
-
-async fn applied(engine: &Engine) -> Result<(), Error> {
-    Ok(engine.all_applied().await?)
-}
-
-/// Those that have begun, as they are now.
-async fn begun(engine: &Engine, due: &[Erasure]) -> Result<Vec<Erasure>, Error> {
-    let mut begun = Vec::with_capacity(due.len());
-    for erasure in due {
-        let now = erasure_ledger::by_id(engine.read(), &erasure.app, erasure.erasure).await?;
-        begun.extend(now.filter(|now| now.begun_at.is_some() && !now.is_ended()));
+    let begin = join_all(due.iter().map(|due| steps::begin(engine, due)));
+    let Some(begun) = stop.run_until_cancelled(begin).await else { return Ok(Batch::default()) };
+    let (mut batch, mut with_keys, mut ready) = (Batch::default(), Vec::new(), Vec::new());
+    for (due, begun) in due.into_iter().zip(begun) {
+        batch.tried += 1;
+        match begun {
+            Ok(Some(begun)) if begun.step < Recorded::Scrubbed => with_keys.push(begun),
+            Ok(Some(begun)) => ready.push((begun, None)),
+            // It was called off, or a legal hold was placed a moment ago: it is not due any more.
+            Ok(None) => batch.tried -= 1,
+            Err(error) => backlog.failed(&due, error.to_string()),
+        }
     }
-    Ok(begun)
+    if stop.is_cancelled() {
+        return Ok(batch);
+    }
+    for (erasure, destroyed) in destruction::destroy(engine, keeper, with_keys).await? {
+        match destroyed {
+            Ok(destroyed) => ready.push((erasure, Some(destroyed))),
+            Err(error) => backlog.failed(&erasure, error.to_string()),
+        }
+    }
+    let control = &OnceCell::new();
+    let finish = join_all(ready.into_iter().map(async |(erasure, destroyed)| {
+        let finished = steps::finish(engine, keeper, &erasure, destroyed, control).await;
+        (erasure, finished)
+    }));
+    for (erasure, finished) in stop.run_until_cancelled(finish).await.into_iter().flatten() {
+        match finished {
+            Ok(()) => {
+                backlog.ended(erasure.erasure);
+                batch.ended += 1;
+            }
+            Err(error) => backlog.failed(&erasure, error.to_string()),
+        }
+    }
+    Ok(batch)
 }
 
 /// What an erasure of this scope erases.
@@ -177,98 +219,9 @@ pub fn classes(scope: Scope) -> &'static [Class] {
     }
 }
 
-async fn record(engine: &Engine, erasure: &Erasure, step: Step, friends: Vec<SubjectRef>) -> Result<(), Error> {
+/// Records a step; returns the position of its last event.
+async fn record(engine: &Engine, erasure: &Erasure, step: Step, friends: Vec<SubjectRef>) -> Result<u64, Error> {
     let caller = Caller::internal(erasure.app.clone(), Actor::System);
     let step = Advance { erasure: erasure.erasure, subject: erasure.subject, step, friends };
-    engine.execute(&caller, step).await?;
-    Ok(())
-}
-
-async fn end_relations(engine: &Engine, erasure: &Erasure) -> Result<(), Error> {
-    let mut ended = 0_usize;
-    loop {
-        let friends = friend_graph::all_of(engine.read(), erasure.subject, RELATIONS_MAX).await?;
-        let last = friends.len() < RELATIONS_MAX as usize / 2;
-        ended += friends.len();
-        let step =
-            if last { Step::EndRelations(u32::try_from(ended).unwrap_or(u32::MAX)) } else { Step::EndSomeRelations };
-        record(engine, erasure, step, friends.into_iter().collect()).await?;
-        if last {
-            return Ok(());
-        }
-        applied(engine).await?;
-    }
-}
-
-/// Destroys the keys of all these erasures in one rotation, detaches what they sealed, records the scrubbing.
-async fn destroy(engine: &Engine, keeper: &Keeper, erasures: &[&Erasure]) -> Result<(), Error> {
-    if erasures.is_empty() {
-        return Ok(());
-    }
-    // The vault knows of the requests before it acts on them: a log without them is recognised.
-    keeper.close().await?;
-    crash_point::reach("erase.witnessed");
-    let doom = |erasure: &&Erasure| KeysToDestroy {
-        erasure: erasure.erasure,
-        app: erasure.app.clone(),
-        subject: erasure.subject,
-        classes: classes(erasure.scope).to_vec(),
-        operation: erasure.operation.clone(),
-    };
-    let keys_to_destroy: Vec<_> = erasures.iter().map(doom).collect();
-    let vault = engine.vault().clone();
-    let destroyed = tokio::task::spawn_blocking(move || vault.destroy(&keys_to_destroy))
-        .await
-        .map_err(|error| engine::Error::Unavailable(error.to_string()))??;
-    crash_point::reach("erase.destroyed");
-    let scrub = |(erasure, done)| scrub(engine, erasure, done);
-    try_join_all(erasures.iter().copied().zip(destroyed).map(scrub)).await?;
-    Ok(())
-}
-
-/// Detaches what the destroyed keys sealed and records the scrubbing.
-async fn scrub(engine: &Engine, erasure: &Erasure, done: Destruction) -> Result<(), Error> {
-    let detached = sealed::detach(engine, erasure.subject, &done.keys).await?;
-    crash_point::reach("erase.detached");
-    let step = Step::Scrub {
-        classes: done.keys_to_destroy.classes,
-        keys: done.keys,
-        root_cell: engine.vault().cell(),
-        generations: (done.generation_before, done.generation_after),
-        events_detached: detached.events,
-        values_detached: detached.values,
-    };
-    record(engine, erasure, step, vec![]).await?;
-    crash_point::reach("erase.scrub_recorded");
-    Ok(())
-}
-
-async fn scrub_read_models(engine: &Engine, erasure: &Erasure) -> Result<(), Error> {
-    let remains = rollcall_projections::remains(engine.read(), erasure.subject, classes(erasure.scope)).await?;
-    if let Some(left) = remains.iter().find(|count| count.values > 0) {
-        let what = format!("the read model {} still holds {} of its values", left.store, left.values);
-        return Err(Error::Unverified { erasure: erasure.erasure.0, what });
-    }
-    crash_point::reach("erase.remains_counted");
-    record(engine, erasure, Step::ScrubReadModels(remains), vec![]).await
-}
-
-async fn verify(engine: &Engine, erasure: &Erasure, control_opened: bool) -> Result<(), Error> {
-    let tried = sealed::try_to_open(engine, erasure.subject, classes(erasure.scope)).await?;
-    if tried.opened > 0 || !control_opened {
-        let what = format!("{} of its values open; a control value opens: {control_opened}", tried.opened);
-        return Err(Error::Unverified { erasure: erasure.erasure.0, what });
-    }
-    crash_point::reach("erase.tried");
-    record(engine, erasure, Step::Verify { tried: tried.values, control_opened }, vec![]).await
-}
-
-/// Issues the report. Two may make one for the same erasure, after a crash; the log takes one of them.
-async fn report(engine: &Engine, keeper: &Keeper, erasure: &Erasure) -> Result<(), Error> {
-    let Issued { report, sha256, envelope } =
-        issue(keeper, engine.vault().as_ref(), erasure.erasure, engine.now(), vec![]).await?;
-    crash_point::reach("erase.report_made");
-    record(engine, erasure, Step::Report { status: report.status, sha256, envelope }, vec![]).await?;
-    crash_point::reach("erase.report_recorded");
-    Ok(())
+    Ok(engine.execute(&caller, step).await?.position)
 }

@@ -40,11 +40,7 @@ pub(super) struct Tried {
 /// The next events that concern a subject, after a position; none: there are no more.
 async fn events_about(engine: &Engine, subject: SubjectRef, after: u64) -> Result<Vec<RawEvent>, Error> {
     let positions = audit_trail::positions_about(engine.read(), subject, after, PAGE).await?;
-    let mut events = Vec::with_capacity(positions.len());
-    for position in positions {
-        events.extend(engine.log().read_all(position - 1, 1).await?);
-    }
-    Ok(events)
+    Ok(engine.log().read_at(&positions).await?)
 }
 
 /// Detaches the ciphertexts that these keys of a subject sealed from the events that hold them; the events stay.

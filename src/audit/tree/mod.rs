@@ -5,6 +5,7 @@
 //! state is recognised when the service starts.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -12,81 +13,33 @@ use tokio_util::sync::CancellationToken;
 
 use super::merkle::{Hash, Nodes as _};
 use crate::crash_point;
-use crate::eventlog::{self, EventLog};
+use crate::eventlog::EventLog;
 use crate::privacy::{self, Vault, Witnessed};
 
+mod error;
 mod history;
 pub mod leaf;
 pub mod note;
+mod publish;
 pub mod tiles;
 pub mod verify;
 
+pub use error::Error;
 use history::History;
 use note::{Checkpoint, Verifier};
+use publish::{publish, remove_unpublished};
 use tiles::Tiles;
 
 /// Events read at once.
 const BATCH_MAX: usize = 4_096;
+/// A tree that lacks more events than this is brought up to the log after the service has begun to listen.
+const OPENED_WITHIN: u64 = 100_000;
 /// How long the tree may be behind the log at most, so that small batches are added together.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How often a checkpoint is signed while there is activity.
 const SIGN_EVERY: Duration = Duration::from_secs(1);
 /// How often the vault is told.
 const WITNESS_EVERY: Duration = Duration::from_mins(1);
-
-/// Why the tree cannot be kept.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Its files cannot be read or written.
-    #[error("the tree over the log cannot be read or written: {0}; check the directory `tree` of the data directory")]
-    Files(#[from] std::io::Error),
-    /// The log.
-    #[error(transparent)]
-    Log(#[from] eventlog::Error),
-    /// The vault.
-    #[error(transparent)]
-    Vault(#[from] privacy::Error),
-    /// A checkpoint is not signed by this vault.
-    #[error("the checkpoint in {path} is not of this log: {source}; put back the files that belong together")]
-    Foreign {
-        /// Where it was found.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: note::Error,
-    },
-    /// The log is shorter than it was.
-    #[error(
-        "the log holds {head} events but {witness} has seen {seen}: the log was put back to an earlier state. Put back \
-         the newest log, or run `rollcall recover` to go on with this one"
-    )]
-    Rewound {
-        /// Who knows better.
-        witness: String,
-        /// How many events there were.
-        seen: u64,
-        /// How many there are.
-        head: u64,
-    },
-    /// The log has another past than it had.
-    #[error(
-        "the first {seen} events of the log are not those that {witness} has seen: the log was changed or exchanged. \
-         Run `rollcall audit verify` to find where, and put back an unchanged log"
-    )]
-    Rewritten {
-        /// Who knows better.
-        witness: String,
-        /// How many events it has seen.
-        seen: u64,
-    },
-    /// The tree does not reach that far.
-    #[error("there are {size} events; nothing can be proven about event {position}")]
-    Beyond {
-        /// What was asked for.
-        position: u64,
-        /// How many events there are.
-        size: u64,
-    },
-}
 
 /// A checkpoint with its signatures.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,9 +58,14 @@ pub struct Keeper {
     log: Arc<dyn EventLog>,
     vault: Arc<dyn Vault>,
     tiles: Tiles,
-    history: Mutex<History>,
+    history: Arc<Mutex<History>>,
     latest: RwLock<Option<Arc<Signed>>>,
     advancing: tokio::sync::Mutex<()>,
+    signing: tokio::sync::Mutex<()>,
+    /// What the log was not compared with yet.
+    uncompared: tokio::sync::Mutex<Vec<Seen>>,
+    /// Whether the tree held all of the log once, and the log is what was seen of it.
+    proven: AtomicBool,
 }
 
 /// The name of the log whose keys this vault holds, and of its signing keys.
@@ -160,6 +118,9 @@ impl Keeper {
     /// Opens the tree in `dir`, brings it up to the log, and compares the log with what was seen of it before. `copy`
     /// is where a copy of the checkpoint is kept, best on another machine.
     ///
+    /// A tree that lacks much of the log, such as an empty one, is left as it is: [`Keeper::catch_up`] or
+    /// [`Keeper::run`] do the rest, and nothing is signed before.
+    ///
     /// # Errors
     /// The log is shorter than it was or has another past, or something cannot be read or written.
     pub async fn open(
@@ -168,7 +129,22 @@ impl Keeper {
         log: Arc<dyn EventLog>,
         vault: Arc<dyn Vault>,
     ) -> Result<Self, Error> {
+        Self::open_within(dir, copy, log, vault, OPENED_WITHIN).await
+    }
+
+    /// The same with another bound: a tree that lacks more events than `bound` is left as it is.
+    ///
+    /// # Errors
+    /// As [`Keeper::open`].
+    pub async fn open_within(
+        dir: &Path,
+        copy: Option<PathBuf>,
+        log: Arc<dyn EventLog>,
+        vault: Arc<dyn Vault>,
+        bound: u64,
+    ) -> Result<Self, Error> {
         std::fs::create_dir_all(dir)?;
+        remove_unpublished(dir)?;
         let seen = seen(dir, copy.as_deref(), vault.as_ref())?;
         let head = log.head();
         if let Some(Seen { witness, size, .. }) = seen.iter().find(|seen| seen.size > head) {
@@ -176,7 +152,7 @@ impl Keeper {
         }
         let keeper = Self {
             tiles: Tiles::open(dir, seen.iter().map(|seen| seen.size).max().unwrap_or(0))?,
-            history: Mutex::new(History::open(&dir.join("history"))?),
+            history: Arc::new(Mutex::new(History::open(&dir.join("history"))?)),
             origin: origin(vault.as_ref()),
             dir: dir.into(),
             copy,
@@ -184,16 +160,59 @@ impl Keeper {
             vault,
             latest: RwLock::default(),
             advancing: tokio::sync::Mutex::default(),
+            signing: tokio::sync::Mutex::default(),
+            uncompared: tokio::sync::Mutex::default(),
+            proven: AtomicBool::new(false),
         };
         keeper.compare(&seen).await?;
-        keeper.advance().await?;
-        for Seen { witness, size, root } in seen {
-            if keeper.tiles.root(size)? != root {
-                return Err(Error::Rewritten { witness, seen: size });
+        *keeper.uncompared.lock().await = seen;
+        if head - keeper.tiles.size().min(head) <= bound {
+            keeper.catch_up().await?;
+        }
+        Ok(keeper)
+    }
+
+    /// Brings the tree up to the log and compares the log with what was seen of it before; does nothing where that was
+    /// done. It may be dropped and called again.
+    ///
+    /// # Errors
+    /// The log has another past than it had, or something cannot be read or written.
+    pub async fn catch_up(&self) -> Result<(), Error> {
+        let mut uncompared = self.uncompared.lock().await;
+        if self.is_proven() {
+            return Ok(());
+        }
+        self.advance().await?;
+        for Seen { witness, size, root } in uncompared.iter() {
+            if self.tiles.root(*size)? != *root {
+                return Err(Error::Rewritten { witness: witness.clone(), seen: *size });
             }
         }
-        keeper.sign()?;
-        Ok(keeper)
+        uncompared.clear();
+        self.proven.store(true, Ordering::Release);
+        self.sign().await?;
+        Ok(())
+    }
+
+    /// Whether the log was compared with what was seen of it before. Until then nothing is signed, proven or erased.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.proven.load(Ordering::Acquire)
+    }
+
+    /// Brings the tree up to the log, trying again where that fails for a while.
+    ///
+    /// # Errors
+    /// The log has another past than it had.
+    async fn prove(&self) -> Result<(), Error> {
+        loop {
+            match self.catch_up().await {
+                Ok(()) => return Ok(()),
+                Err(error @ (Error::Rewritten { .. } | Error::Rewound { .. })) => return Err(error),
+                Err(error) => tracing::warn!(%error, "the tree over the log cannot be built; it is tried again"),
+            }
+            tokio::time::sleep(SIGN_EVERY).await;
+        }
     }
 
     /// Compares the files with what was seen, and their last event with the log.
@@ -217,7 +236,15 @@ impl Keeper {
     }
 
     /// Follows the log until `stop`.
-    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+    ///
+    /// # Errors
+    /// The log has another past than it had: nothing may be done with it.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) -> Result<(), Error> {
+        if let Some(proven) = stop.run_until_cancelled(self.prove()).await {
+            proven?;
+        } else {
+            return Ok(());
+        }
         let mut head = self.log.watch();
         let mut sign = tokio::time::interval(SIGN_EVERY);
         let mut witness = tokio::time::interval(WITNESS_EVERY);
@@ -225,12 +252,12 @@ impl Keeper {
             let done = tokio::select! {
                 changed = head.changed() => {
                     if changed.is_err() {
-                        return;
+                        return Ok(());
                     }
                     tokio::time::sleep(PAUSE).await;
                     self.advance().await
                 }
-                _ = sign.tick() => self.sign().map(|_| ()),
+                _ = sign.tick() => self.sign().await.map(|_| ()),
                 _ = witness.tick() => self.witness().await,
                 () = stop.cancelled() => break,
             };
@@ -242,6 +269,7 @@ impl Keeper {
         if let Err(error) = self.close().await {
             tracing::warn!(%error, "the last events are not in the signed checkpoint");
         }
+        Ok(())
     }
 
     /// Signs and has the vault witness all there is.
@@ -249,8 +277,11 @@ impl Keeper {
     /// # Errors
     /// The files, the log or the vault are unavailable.
     pub async fn close(&self) -> Result<(), Error> {
+        if !self.is_proven() {
+            return Err(Error::Behind);
+        }
         self.advance().await?;
-        self.sign()?;
+        self.sign().await?;
         self.witness().await
     }
 
@@ -272,8 +303,10 @@ impl Keeper {
         }
     }
 
-    /// Signs what the tree holds, unless that was signed already.
-    fn sign(&self) -> Result<Arc<Signed>, Error> {
+    /// Signs what the tree holds, unless that was signed already. One signs at a time, so that a shorter checkpoint never
+    /// replaces a longer one.
+    async fn sign(&self) -> Result<Arc<Signed>, Error> {
+        let _one = self.signing.lock().await;
         let size = self.tiles.size();
         if let Some(latest) = self.latest().filter(|latest| latest.checkpoint.size >= size) {
             return Ok(latest);
@@ -282,19 +315,20 @@ impl Keeper {
         crash_point::reach("tree.root");
         let note = self.note(&checkpoint);
         crash_point::reach("tree.signed");
-        publish(&self.dir.join("checkpoint"), &note)?;
-        crash_point::reach("tree.published");
-        if let Some(copy) = &self.copy
-            && let Err(error) = publish(copy, &note)
-        {
-            tracing::warn!(%error, path = %copy.display(), "the copy of the checkpoint cannot be written");
-        }
         let signed = Arc::new(Signed { checkpoint, note });
-        let mut latest = self.latest.write().unwrap_or_else(PoisonError::into_inner);
-        // Two may sign at once: the longer one stays.
-        if latest.as_ref().is_none_or(|latest| latest.checkpoint.size <= size) {
-            *latest = Some(signed.clone());
-        }
+        let (own, copy, note) = (self.dir.join("checkpoint"), self.copy.clone(), signed.clone());
+        let written = tokio::task::spawn_blocking(move || {
+            publish(&own, &note.note)?;
+            crash_point::reach("tree.published");
+            if let Some(copy) = &copy
+                && let Err(error) = publish(copy, &note.note)
+            {
+                tracing::warn!(%error, path = %copy.display(), "the copy of the checkpoint cannot be written");
+            }
+            Ok::<_, std::io::Error>(())
+        });
+        written.await.map_err(std::io::Error::other)??;
+        *self.latest.write().unwrap_or_else(PoisonError::into_inner) = Some(signed.clone());
         Ok(signed)
     }
 
@@ -314,15 +348,17 @@ impl Keeper {
     pub async fn witness(&self) -> Result<(), Error> {
         let Some(signed) = self.latest() else { return Ok(()) };
         let Checkpoint { size, root, .. } = signed.checkpoint;
-        if !self.history().keep(size, &signed.note)? {
-            return Ok(());
-        }
-        crash_point::reach("tree.kept");
-        let vault = self.vault.clone();
-        let tell = move || match vault.witnessed()? {
-            // Another node was further.
-            Some(seen) if seen.size > size => Ok(()),
-            _ => vault.witness(Witnessed { size, root }),
+        let (vault, history) = (self.vault.clone(), self.history.clone());
+        let tell = move || {
+            if !history.lock().unwrap_or_else(PoisonError::into_inner).keep(size, &signed.note)? {
+                return Ok(());
+            }
+            crash_point::reach("tree.kept");
+            match vault.witnessed()? {
+                // Another node was further.
+                Some(seen) if seen.size > size => Ok(()),
+                _ => Ok::<_, Error>(vault.witness(Witnessed { size, root })?),
+            }
         };
         tokio::task::spawn_blocking(tell).await.map_err(std::io::Error::other)??;
         crash_point::reach("tree.witnessed");
@@ -347,8 +383,11 @@ impl Keeper {
         if let Some(latest) = self.latest().filter(|latest| latest.checkpoint.size >= position) {
             return Ok(latest);
         }
+        if !self.is_proven() {
+            return Err(Error::Behind);
+        }
         self.advance().await?;
-        let signed = self.sign()?;
+        let signed = self.sign().await?;
         let size = signed.checkpoint.size;
         if size >= position { Ok(signed) } else { Err(Error::Beyond { position, size }) }
     }
@@ -382,12 +421,4 @@ impl Keeper {
     pub fn log(&self) -> &Arc<dyn EventLog> {
         &self.log
     }
-}
-
-/// Replaces a file as a whole: who reads it sees the old note or the new one.
-fn publish(path: &Path, note: &str) -> std::io::Result<()> {
-    let beside = path.with_extension("new");
-    std::fs::write(&beside, note)?;
-    crash_point::reach("tree.beside");
-    std::fs::rename(beside, path)
 }

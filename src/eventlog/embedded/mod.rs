@@ -11,7 +11,7 @@ use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::tail::Tail;
-use super::{Error, EventLog, Item, Outcome, RawEvent};
+use super::{Error, EventLog, Item, Outcome, RawEvent, all_at};
 use crate::supervision;
 
 mod faults;
@@ -41,6 +41,8 @@ const OF_STREAM: &str = "select position, stream, revision, id, name, version, r
     where stream = ?1 and revision > ?2 order by revision limit ?3";
 const OF_ALL: &str = "select position, stream, revision, id, name, version, recorded_at, core, blobs from event
     where position > ?1 order by position limit ?2";
+const OF_POSITIONS: &str = "select position, stream, revision, id, name, version, recorded_at, core, blobs from event
+    where position in (select value from json_each(?1)) order by position";
 
 /// A log on this machine.
 pub struct Embedded {
@@ -169,6 +171,11 @@ impl EventLog for Embedded {
             return Err(Error::Corrupt { position: after + 1, reason: "the end of the log is missing".into() });
         }
         Ok(events)
+    }
+
+    async fn read_at(&self, positions: &[u64]) -> Result<Vec<RawEvent>, Error> {
+        let listed = format!("[{}]", positions.iter().map(u64::to_string).collect::<Vec<_>>().join(","));
+        all_at(positions, self.select(OF_POSITIONS, params![listed])?)
     }
 
     fn head(&self) -> u64 {

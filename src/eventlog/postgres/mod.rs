@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::tail::Tail;
-use super::{Error, EventLog, Item, Outcome, RawEvent};
+use super::{Error, EventLog, Item, Outcome, RawEvent, all_at};
 use crate::database::{self, Database};
 use crate::supervision;
 
@@ -330,6 +330,14 @@ impl EventLog for Postgres {
             last if last < until => Err(self.shared.break_off(last + 1, REWOUND)),
             _ => Ok(events),
         }
+    }
+
+    async fn read_at(&self, positions: &[u64]) -> Result<Vec<RawEvent>, Error> {
+        self.shared.whole()?;
+        let listed: Vec<_> = positions.iter().copied().map(stored).collect();
+        let mut events = self.select(OF_POSITIONS, &[(&listed, Type::INT8_ARRAY)]).await?;
+        events.sort_unstable_by_key(|event| event.position);
+        all_at(positions, events)
     }
 
     fn head(&self) -> u64 {

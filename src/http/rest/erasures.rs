@@ -60,6 +60,9 @@ pub(super) struct Resource {
     status: &'static str,
     /// Whether a legal hold keeps it from beginning.
     held: bool,
+    /// Since when it is stuck: it could have gone on for five minutes and has not. It is tried again all the time; the
+    /// service's log says why it does not go on.
+    stuck_since: Option<DateTime<Utc>>,
     #[schema(value_type = String)]
     legal_basis: LegalBasis,
     #[schema(value_type = String)]
@@ -87,8 +90,9 @@ pub(super) struct Accepted {
     salt: Option<String>,
 }
 
-impl From<Erasure> for Resource {
-    fn from(row: Erasure) -> Self {
+impl Resource {
+    fn of(row: Erasure, now: DateTime<Utc>) -> Self {
+        let stuck_since = row.stuck_since(now);
         let waits = row.begun_at.is_none() && !row.is_ended() && row.waits_until > row.requested_at;
         Self {
             id: row.erasure.0,
@@ -97,6 +101,7 @@ impl From<Erasure> for Resource {
             scope: row.scope,
             status: row.step.as_str(),
             held: row.held,
+            stuck_since,
             legal_basis: row.basis,
             requester: row.requester,
             requested_at: row.requested_at,
@@ -163,7 +168,7 @@ pub(super) async fn request(call: &Call<'_>) -> Result<Answer, Problem> {
     };
     let location = format!("/api/v1/erasures/{}", row.erasure.0);
     let status = if is_new { StatusCode::ACCEPTED } else { StatusCode::OK };
-    let body = Accepted { erasure: row.into(), salt: is_new.then_some(salt) };
+    let body = Accepted { erasure: Resource::of(row, call.engine.now()), salt: is_new.then_some(salt) };
     Ok(Answer::command(status, &body, done.position)?.at(location))
 }
 
@@ -172,7 +177,7 @@ pub(super) async fn drill(call: &Call<'_>) -> Result<Answer, Problem> {
     let (operation, position) = drill::begin(call.engine, &call.caller).await?;
     let row = of_operation(call, &operation).await?.ok_or(Refusal::NoSuchErasure)?;
     let location = format!("/api/v1/erasures/{}", row.erasure.0);
-    Ok(Answer::command(StatusCode::ACCEPTED, &Resource::from(row), position)?.at(location))
+    Ok(Answer::command(StatusCode::ACCEPTED, &Resource::of(row, call.engine.now()), position)?.at(location))
 }
 
 /// One page of erasures.
@@ -188,7 +193,8 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
     call.engine.caught_up(&call.app.id).await?;
     let mut rows = erasure_ledger::page(call.engine.read(), &call.app.id, asked.cursor, asked.limit + 1).await?;
     let next = asked.cut(&mut rows, |row| Some(row.requested_position));
-    Answer::query(&Page { erasures: rows.into_iter().map(Into::into).collect(), next })
+    let now = call.engine.now();
+    Answer::query(&Page { erasures: rows.into_iter().map(|row| Resource::of(row, now)).collect(), next })
 }
 
 async fn named(call: &Call<'_>) -> Result<Erasure, Problem> {
@@ -200,14 +206,14 @@ async fn named(call: &Call<'_>) -> Result<Erasure, Problem> {
 
 /// `GET /erasures/{id}`.
 pub(super) async fn show(call: &Call<'_>) -> Result<Answer, Problem> {
-    Answer::query(&Resource::from(named(call).await?))
+    Answer::query(&Resource::of(named(call).await?, call.engine.now()))
 }
 
 /// `POST /erasures/{id}/cancel`.
 pub(super) async fn cancel(call: &Call<'_>) -> Result<Answer, Problem> {
     let row = named(call).await?;
     let done = call.engine.execute(&call.caller, Cancel { erasure: row.erasure }).await?;
-    Answer::command(StatusCode::OK, &Resource::from(named(call).await?), done.position)
+    Answer::command(StatusCode::OK, &Resource::of(named(call).await?, call.engine.now()), done.position)
 }
 
 async fn newest_report(call: &Call<'_>) -> Result<Issued, Problem> {

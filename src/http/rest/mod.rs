@@ -15,6 +15,7 @@ use rollcall_schemas::plain::ApiScope;
 use serde::de::DeserializeOwned;
 
 use super::{Service, exchange};
+use crate::audit::replays::Replays;
 use crate::audit::tree::Keeper;
 use crate::engine::{App, Caller, Engine, IdempotencyKey, api_keys};
 
@@ -37,6 +38,7 @@ static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 struct Call<'s> {
     engine: &'s Arc<Engine>,
     keeper: &'s Keeper,
+    replays: &'s Arc<Replays>,
     app: Arc<App>,
     scopes: BTreeSet<ApiScope>,
     caller: Caller,
@@ -154,7 +156,8 @@ async fn serve(service: &Service, request: &HttpRequest, payload: web::Payload, 
         overrides_brake: false,
     };
     let (headers, query) = (request.headers(), request.query_string());
-    let call = Call { engine, keeper: &service.keeper, app, scopes, caller, headers, body, query, parameters };
+    let (keeper, replays) = (&*service.keeper, &service.replays);
+    let call = Call { engine, keeper, replays, app, scopes, caller, headers, body, query, parameters };
     call.needs(endpoint.scope)?;
     (endpoint.handler)(&call).await
 }

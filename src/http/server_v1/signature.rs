@@ -8,6 +8,7 @@ use actix_web::http::header::{HeaderMap, HeaderName};
 use aws_lc_rs::{constant_time, digest};
 use rollcall_schemas::ids::SecretId;
 
+use crate::audit::outgoing::is_outgoing;
 use crate::engine::{App, Engine};
 
 /// A header under its plain name, and under the name that gets through proxies which strip the plain one.
@@ -32,11 +33,14 @@ static SIGNATURE: Header =
     Header { plain: HeaderName::from_static("signature"), prefixed: HeaderName::from_static("rc-signature") };
 
 /// The app that signed, and with which of its secrets. `None`: a header is missing, the app is unknown or no secret
-/// of it made the signature; the caller is not told which.
+/// of it made the signature, or the signature is one that the service sent; the caller is not told which.
 pub(super) fn authenticate(engine: &Engine, headers: &HeaderMap) -> Option<(Arc<App>, SecretId)> {
     let key = std::str::from_utf8(APP_KEY.of(headers)?).ok()?;
     let (nonce, timestamp) = (NONCE.of(headers)?, TIMESTAMP.of(headers)?);
     let signature = SIGNATURE.of(headers)?;
+    if is_outgoing(nonce, timestamp) {
+        return None;
+    }
     let app = engine.app(key)?;
     // Several secrets are valid while one replaces another.
     let secret = app.secrets.iter().find(|(_, secret)| is_signature(secret.as_bytes(), nonce, timestamp, signature));

@@ -1,15 +1,19 @@
 //! What the past shows is what was seen live at that moment.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use rollcall::audit::as_of::{bans_at, deactivated_at, friends_at};
+use rollcall::audit::as_of::{Past, WholeLists, bans_at, deactivated_at, friends_at};
 use rollcall::domain::allowlist::{Allow, SetAllowlist};
 use rollcall::domain::ban::Lift;
 use rollcall::domain::blocklist::Unblock;
 use rollcall::domain::token::Invalidate;
 use rollcall::domain::user::Change;
 use rollcall::domain::values::{QuietHours, Tag};
+use rollcall::eventlog::{self, EventLog, Item, Outcome, RawEvent};
 use rollcall_projections::{
     NumberedPage, Order, access_tokens, allowlists, banned_users, blocklists, deactivated_users, friend_graph,
     hosted_profiles, mutes, user_directory, user_settings, user_tags,
@@ -17,6 +21,7 @@ use rollcall_projections::{
 use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::plain::FriendPermission;
 use serde_json::{Map, Value, json};
+use tokio::sync::watch;
 
 use super::{
     Asked, Given, app_id, befriend, block, change, deactivate, impose, profile, register, rename, unfriend, user_id,
@@ -222,5 +227,75 @@ async fn a_ban_counts_until_its_end_and_not_after() {
         let user = rollcall::audit::as_of::user_at(past, &app_id(), subject, moment).await.unwrap();
         assert_eq!((bans.len() == 1, user.view.ban.is_some()), (banned, banned));
     }
+    given.stop();
+}
+
+/// A log that counts how often it is read from front to back.
+struct Counted {
+    inner: Arc<dyn EventLog>,
+    reads: AtomicU64,
+}
+
+#[async_trait]
+impl EventLog for Counted {
+    async fn append(&self, batch: Vec<Item>) -> Result<Vec<Outcome>, eventlog::Error> {
+        self.inner.append(batch).await
+    }
+    async fn read_stream(&self, stream: &str, after: u64, limit: usize) -> Result<Vec<RawEvent>, eventlog::Error> {
+        self.inner.read_stream(stream, after, limit).await
+    }
+    async fn read_all(&self, after: u64, limit: usize) -> Result<Vec<RawEvent>, eventlog::Error> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.inner.read_all(after, limit).await
+    }
+    fn head(&self) -> u64 {
+        self.inner.head()
+    }
+    fn watch(&self) -> watch::Receiver<u64> {
+        self.inner.watch()
+    }
+    async fn stored_outcome(&self, key: [u8; 32]) -> Result<Option<([u8; 32], Vec<u8>)>, eventlog::Error> {
+        self.inner.stored_outcome(key).await
+    }
+    async fn expire_outcomes(&self, time: DateTime<Utc>) -> Result<u64, eventlog::Error> {
+        self.inner.expire_outcomes(time).await
+    }
+    async fn detach(&self, remaining: Vec<(u64, Option<Bytes>)>) -> Result<u64, eventlog::Error> {
+        self.inner.detach(remaining).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_pages_of_a_list_of_the_past_need_one_replay_and_tell_what_was_erased_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let given = Given::nobody(dir.path()).await;
+    let names = ["ada", "bob", "cat"];
+    for who in names {
+        given.registers(who, who).await;
+        given.does(impose(who, 10, "noise")).await;
+    }
+    let moment = given.moment(given.head()).await;
+    let counted = Arc::new(Counted { inner: given.log().clone(), reads: AtomicU64::new(0) });
+    let log: Arc<dyn EventLog> = counted.clone();
+    let (vault, read) = (given.data.vault.clone(), given.data.read.clone());
+    given.engine().applied_up_to(given.head()).await.unwrap();
+    let past = Past::of_stopped(&log, &vault, &read, &|_, _| ()).await.unwrap();
+    let lists = WholeLists::default();
+    let page = async |number| {
+        let page = NumberedPage::new(number, 1).unwrap();
+        let whole = bans_at(given.past().await, &app_id(), moment, page, &|_, _| ()).await.unwrap();
+        let kept = lists.bans_at(past, &app_id(), moment, page).await.unwrap();
+        assert_eq!(serde_json::to_value(&kept).unwrap(), serde_json::to_value(&whole).unwrap());
+        serde_json::to_string(&kept).unwrap()
+    };
+    assert!(page(1).await.contains("noise"));
+    let reads = counted.reads.load(Ordering::Relaxed);
+    assert!(reads > 0);
+    for number in [2, 3, 1] {
+        assert!(page(number).await.contains("noise"));
+    }
+    assert_eq!(counted.reads.load(Ordering::Relaxed), reads, "the log was read again");
+    given.erases(deactivate("ada")).await;
+    assert!(page(3).await.contains("erased"), "what is kept is opened with today's keys");
     given.stop();
 }

@@ -1,7 +1,9 @@
 //! Positions and times.
 
-use chrono::Duration;
+use chrono::{DateTime, Duration};
 use rollcall::audit::as_of::{Error, Past, When, Who, resolve};
+use rollcall::eventlog::EventLog as _;
+use rollcall::eventlog::embedded::Embedded;
 use rollcall_projections::store::ReadStore;
 use rollcall_schemas::ids::SubjectRef;
 
@@ -86,4 +88,33 @@ async fn the_past_of_a_stopped_directory_is_read_after_its_read_models_were_lost
     let past = Past::of_stopped(&given.data.log, &given.data.vault, &lost, &|_, _| ()).await.unwrap();
     assert_eq!(past.subject(&app_id(), &Who::UserId(user_id("ada"))).await.unwrap(), ada);
     given.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_time_means_the_position_before_the_first_later_event_also_where_clocks_of_nodes_differ() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Embedded::open(&dir.path().join("log.db")).unwrap();
+    // Two nodes in turn, one of which is up to five seconds behind; many events within the window, and gaps.
+    let seconds = |position: u64| i64::try_from(position / 40 * 3 + position / 400 * 60).unwrap();
+    let behind =
+        |position: u64| if position.is_multiple_of(2) { i64::try_from(position * 7 % 5_000).unwrap() } else { 0 };
+    let at = |position| {
+        let ms = seconds(position) * 1_000 - behind(position);
+        DateTime::from_timestamp_millis(1_700_000_000_000 + ms).unwrap()
+    };
+    for position in 1..=2_000 {
+        let mut event = crate::eventlog_contract::event(position, None);
+        event.recorded_at = at(position);
+        log.append(vec![crate::eventlog_contract::append("stream", position - 1, vec![event])]).await.unwrap();
+    }
+    for asked in (1..=2_000).step_by(13) {
+        for asked in [at(asked), at(asked) - Duration::milliseconds(1), at(asked) + Duration::milliseconds(700)] {
+            let expected = (1..=2_000).find(|position| at(*position) > asked).map_or(2_000, |later| later - 1);
+            let moment = resolve(&log, When::Time(asked)).await.unwrap();
+            assert_eq!((moment.position, moment.at), (expected, asked));
+        }
+    }
+    for (asked, expected) in [(DateTime::<chrono::Utc>::MIN_UTC, 0), (DateTime::<chrono::Utc>::MAX_UTC, 2_000)] {
+        assert_eq!(resolve(&log, When::Time(asked)).await.unwrap().position, expected);
+    }
 }

@@ -1,6 +1,11 @@
 //! The log was not changed: tampering is named, rolling back is refused.
 
+use std::sync::Arc;
+
+use rollcall::audit::tree::{Error, Keeper};
+use rollcall::cli::wiring::DataDir;
 use rusqlite::Connection;
+use tokio_util::sync::CancellationToken;
 
 use super::{APP, Service, refused, rollcall, succeeds, text, with_history};
 
@@ -121,4 +126,40 @@ fn a_proof_convinces_whoever_has_the_key_and_nothing_else_does() {
         .output()
         .unwrap();
     refused(&unknown, &["not signed by the given key"]);
+}
+
+/// The tree of a data directory, opened without what is added to it after the service has begun to listen.
+async fn opened_behind(data: &DataDir) -> Result<Keeper, Error> {
+    Keeper::open_within(&data.tree(), None, data.log.clone(), data.vault.clone(), 0).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tree_that_was_lost_is_built_while_the_service_listens_and_proves_nothing_before() {
+    let service = with_history(20);
+    std::fs::remove_dir_all(service.data().join("tree")).unwrap();
+    let data = DataDir::create(&crate::support::place(service.data())).unwrap();
+    let keeper = Arc::new(opened_behind(&data).await.unwrap());
+    assert!(!keeper.is_proven() && keeper.latest().is_none() && keeper.tiles().size() == 0);
+    assert!(matches!(keeper.close().await, Err(Error::Behind)), "keys are destroyed only once it is proven");
+    assert!(matches!(keeper.covering(1).await, Err(Error::Behind)));
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(keeper.clone().run(stop.clone()));
+    while !keeper.is_proven() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(keeper.covering(1).await.unwrap().checkpoint.size, data.log.head());
+    stop.cancel();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_was_rewritten_and_lost_its_tree_ends_the_keeper() {
+    let service = with_history(20);
+    tamper(&service, "update event set recorded_at = recorded_at + 1 where position = 9");
+    std::fs::remove_dir_all(service.data().join("tree")).unwrap();
+    let data = DataDir::create(&crate::support::place(service.data())).unwrap();
+    let keeper = Arc::new(opened_behind(&data).await.unwrap());
+    let ended = keeper.clone().run(CancellationToken::new()).await;
+    assert!(matches!(ended, Err(Error::Rewritten { .. })), "{ended:?}");
+    assert!(!keeper.is_proven());
 }

@@ -1,8 +1,14 @@
 //! Forgetting and deactivating, to the end and cut short.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures_util::future::join_all;
+use rollcall::audit::erasure::{self, advance_all};
 use rollcall::domain::erasure::{Advance, Erase, Request, Step};
 use rollcall::domain::friendship::Befriend;
 use rollcall::domain::remarks::Remark;
@@ -10,11 +16,15 @@ use rollcall::domain::user::Reactivate;
 use rollcall::domain::values::Remark as Text;
 use rollcall::domain::{Refusal, app};
 use rollcall::engine::{Error, journal};
+use rollcall::eventlog::{self, EventLog, Item, Outcome, RawEvent};
 use rollcall::privacy::KeysToDestroy;
 use rollcall_projections::erasure_ledger::{self, Erasure};
 use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::personal::Class;
 use rollcall_schemas::plain::{Environment, Scope, Settings};
+use rollcall_schemas::stream::Stream;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::{Running, app_id, register, rename, user_id};
 
@@ -207,5 +217,105 @@ async fn what_others_say_about_an_erased_user_is_refused_and_not_called_an_outag
     running.erase().await;
     let said = tokio::time::timeout(Duration::from_secs(20), running.execute(remark("ada"))).await.unwrap();
     assert!(matches!(said, Err(Error::Refused(_))), "{said:?}");
+    running.stop();
+}
+
+/// A log that cannot read the events about one user at a time, as where a block of the disk is damaged.
+struct Damaged {
+    inner: Arc<dyn EventLog>,
+    unreadable: Mutex<HashSet<String>>,
+}
+
+#[async_trait]
+impl EventLog for Damaged {
+    async fn append(&self, batch: Vec<Item>) -> Result<Vec<Outcome>, eventlog::Error> {
+        self.inner.append(batch).await
+    }
+    async fn read_stream(&self, stream: &str, after: u64, limit: usize) -> Result<Vec<RawEvent>, eventlog::Error> {
+        self.inner.read_stream(stream, after, limit).await
+    }
+    async fn read_all(&self, after: u64, limit: usize) -> Result<Vec<RawEvent>, eventlog::Error> {
+        self.inner.read_all(after, limit).await
+    }
+    async fn read_at(&self, positions: &[u64]) -> Result<Vec<RawEvent>, eventlog::Error> {
+        let events = self.inner.read_at(positions).await?;
+        let unreadable = self.unreadable.lock().unwrap();
+        match events.iter().find(|event| unreadable.contains(&event.stream)) {
+            None => Ok(events),
+            Some(event) => Err(eventlog::Error::Corrupt { position: event.position, reason: "a torn row".into() }),
+        }
+    }
+    fn head(&self) -> u64 {
+        self.inner.head()
+    }
+    fn watch(&self) -> watch::Receiver<u64> {
+        self.inner.watch()
+    }
+    async fn stored_outcome(&self, key: [u8; 32]) -> Result<Option<([u8; 32], Vec<u8>)>, eventlog::Error> {
+        self.inner.stored_outcome(key).await
+    }
+    async fn expire_outcomes(&self, time: DateTime<Utc>) -> Result<u64, eventlog::Error> {
+        self.inner.expire_outcomes(time).await
+    }
+    async fn detach(&self, remaining: Vec<(u64, Option<Bytes>)>) -> Result<u64, eventlog::Error> {
+        self.inner.detach(remaining).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn erasures_that_cannot_go_on_hold_up_no_other_and_end_once_they_can() {
+    // More than are taken up together.
+    const STUCK: usize = 251;
+    let dir = tempfile::tempdir().unwrap();
+    Running::create(dir.path(), Environment::Production).await.stop();
+    let mut damaged = None;
+    let running = Running::open_with(dir.path(), |inner| {
+        damaged.insert(Arc::new(Damaged { inner, unreadable: Mutex::default() })).clone()
+    })
+    .await;
+    let damaged = damaged.unwrap();
+    running.operate(app::Command::ChangeSettings(Settings { erasures_per_minute_max: 0, ..Settings::default() })).await;
+    let engine = running.engine();
+    let names: Vec<String> = (0..STUCK).map(|number| format!("stuck{number}")).collect();
+    let registered = join_all(names.iter().map(|name| running.register(name))).await;
+    let stream = |subject| Stream::User(subject).to_string();
+    *damaged.unreadable.lock().unwrap() = registered.iter().map(|token| stream(token.subject)).collect();
+    for some in names.chunks(100) {
+        let who = some.iter().map(|name| user_id(name)).collect();
+        running.execute(Erase { who, scope: Scope::Deactivate, request: Request::default() }).await.unwrap();
+    }
+    running.register("ada").await;
+    running.execute(deactivate("ada")).await.unwrap();
+
+    let keeper = running.data.keeper().await.unwrap();
+    let stuck = advance_all(&engine, &keeper).await.unwrap_err();
+    assert!(matches!(stuck, erasure::Error::Stuck { count: STUCK, .. }), "{stuck}");
+    assert!(stuck.to_string().contains("a torn row"), "{stuck}");
+    assert_eq!(running.events("erasure.finalised").await.len(), 1, "the newest one has ended");
+    assert_eq!(running.events("erasure.scrubbed").await.len(), 1);
+    let oldest = due(&running).await.remove(0);
+    let later = engine.now() + chrono::TimeDelta::minutes(6);
+    assert_eq!((oldest.stuck_since(engine.now()), oldest.stuck_since(later)), (None, Some(oldest.step_at)));
+
+    damaged.unreadable.lock().unwrap().clear();
+    assert_eq!(advance_all(&engine, &keeper).await.unwrap(), STUCK);
+    assert_eq!(running.events("erasure.finalised").await.len(), STUCK + 1);
+    for name in ["erasure.begun", "erasure.relations_ended", "erasure.scrubbed", "erasure.report_issued"] {
+        assert_eq!(running.events(name).await.len(), STUCK + 1, "{name}");
+    }
+    running.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_does_not_wait_for_the_erasures_that_are_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let (running, ..) = ada_and_bob(dir.path()).await;
+    running.execute(deactivate("ada")).await.unwrap();
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let keeper = running.data.keeper().await.unwrap();
+    erasure::run(running.engine(), keeper, stop).await;
+    assert_eq!(running.events("erasure.finalised").await.len(), 0);
+    assert_eq!(running.erase().await, 1, "the next run takes it up");
     running.stop();
 }

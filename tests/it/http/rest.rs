@@ -380,7 +380,7 @@ fn a_person_gets_everything_that_is_held_about_it_and_nothing_about_others() {
     };
     let mut of_ada = fetch("ada");
     let manifest: Value = serde_json::from_str(&of_ada("manifest.json")).unwrap();
-    assert_eq!((&manifest["format"], &manifest["app"]), (&json!("rollcall.export/1"), &json!(app_key())));
+    assert_eq!((&manifest["format"], &manifest["app"]), (&json!("rollcall.export/2"), &json!(app_key())));
     let schema: Value = serde_json::from_str(&of_ada("schema.json")).unwrap();
     for name in ["manifest.json", "user.json", "friends.json"] {
         let of_file = jsonschema::validator_for(&schema["$defs"][name]).unwrap();
@@ -393,13 +393,68 @@ fn a_person_gets_everything_that_is_held_about_it_and_nothing_about_others() {
     let lines: Vec<Value> = history.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(lines.len() > 600 && lines.iter().all(|line| of_line.is_valid(line)), "{}", lines.len());
     assert!(history.contains("Ada 0") && history.contains("Ada 599"));
-    assert!(!history.contains("a secret about bob"), "what ada says of bob is bob's");
-    assert!(fetch("bob")("history.jsonl").contains("a secret about bob"));
+    assert!(history.contains("a secret about bob"), "what ada notes on a list of hers is hers");
     problem(&ask(&service, "GET", "/api/v1/users/nobody/export", ""), 404, "not-registered");
 
     erased(&service, &json!({"user_id": "ada", "scope": "deactivate"}));
     let history = fetch("ada")("history.jsonl");
     assert!(!history.contains("Ada 0") && history.contains("erased"));
+}
+
+#[test]
+fn an_export_does_not_tell_what_others_keep_about_a_person_and_says_that_it_does_not() {
+    let service = Service::start(&[APP]);
+    service.register(APP, &["ada", "bob", "cat"]);
+    service.post(APP, "/friend/add.json", &[("userId", "bob"), ("targetId", "ada"), ("optType", "2")]).ok();
+    service.post(APP, "/user/blacklist/add.json", &[("userId", "bob"), ("blackUserId", "ada")]).ok();
+    service.post(APP, "/user/blacklist/remove.json", &[("userId", "bob"), ("blackUserId", "ada")]).ok();
+    service.post(APP, "/user/blacklist/add.json", &[("userId", "bob"), ("blackUserId", "ada")]).ok();
+    service.post(APP, "/user/whitelist/add.json", &[("userId", "cat"), ("whiteUserId", "ada")]).ok();
+    let remarks = json!([{"id": "ada", "remark": "talks too much"}]).to_string();
+    service.post(APP, "/user/remarks/set.json", &[("userId", "bob"), ("remarks", &remarks)]).ok();
+    let described = [("userId", "bob"), ("targetId", "ada"), ("remarkName", "the loud one")];
+    service.post(APP, "/friend/profile/set.json", &described).ok();
+    service.post(APP, "/user/blacklist/add.json", &[("userId", "ada"), ("blackUserId", "cat")]).ok();
+
+    let dir = tempfile::tempdir().unwrap();
+    let everything = |user: &str| {
+        let file = dir.path().join(user);
+        let url = format!("http://{}/api/v1/users/{user}/export", service.address);
+        let authorization = format!("Authorization: Bearer {}", key_and_secret());
+        let mut curl = std::process::Command::new("curl");
+        let output = curl.args(["-sS", "--fail", "-o"]).arg(&file).args(["-H", &authorization, &url]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut zip = zip::ZipArchive::new(std::fs::File::open(file).unwrap()).unwrap();
+        move |name: &str| std::io::read_to_string(zip.by_name(name).unwrap()).unwrap()
+    };
+    let mut of_ada = everything("ada");
+    let manifest: Value = serde_json::from_str(&of_ada("manifest.json")).unwrap();
+    let named = manifest["withheld"].to_string();
+    let history = of_ada("history.jsonl");
+    for (event, is_own) in [
+        ("blocklist.blocked", true),
+        ("blocklist.unblocked", false),
+        ("allowlist.allowed", false),
+        ("remarks.remarked", false),
+        ("friendship.described", false),
+    ] {
+        assert_eq!(history.contains(event), is_own, "{event} in {history}");
+        assert!(named.contains(event), "{event} is withheld without a word: {named}");
+    }
+    assert_eq!(history.matches("blocklist.blocked").count(), 1, "{history}");
+    assert!(history.contains("friendship.befriended"), "{history}");
+    let told = [history, of_ada("user.json"), of_ada("friends.json")].concat();
+    assert!(!told.contains("talks too much") && !told.contains("the loud one"), "{told}");
+    let page = of_ada("about.html");
+    assert!(page.contains("What is left out, and why") && page.contains("Article 15(4)"), "{page}");
+
+    // Whether there is anything to withhold is not told either.
+    let of_cat: Value = serde_json::from_str(&everything("cat")("manifest.json")).unwrap();
+    assert_eq!(of_cat["withheld"], manifest["withheld"]);
+    let of_bob = everything("bob")("history.jsonl");
+    for note in ["talks too much", "the loud one"] {
+        assert!(of_bob.contains(note), "{note} is bob's own: {of_bob}");
+    }
 }
 
 #[test]

@@ -1,0 +1,71 @@
+//! Which erasures are taken up next: those that are due, without those whose last attempt failed a moment ago.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use rollcall_projections::PAGE_MAX;
+use rollcall_projections::erasure_ledger::{self, Erasure};
+use rollcall_schemas::ids::ErasureId;
+
+use super::Error;
+use crate::engine::Engine;
+
+/// The wait after a first failure; each further one doubles it.
+const FIRST_WAIT: Duration = Duration::from_secs(2);
+/// The longest wait: an outage that is over holds an erasure up for no longer than this.
+const WAIT_MAX: Duration = Duration::from_mins(1);
+
+/// Why an erasure did not go on, and when it is tried again.
+struct Stuck {
+    failures: u32,
+    until: Instant,
+    reason: String,
+}
+
+/// The erasures that could not go on.
+///
+/// It is in memory only: after a restart each is tried at once.
+#[derive(Default)]
+pub struct Backlog(HashMap<ErasureId, Stuck>);
+
+impl Backlog {
+    /// The next erasures that are due and not waiting, the longest waiting first, at most `max`.
+    pub(super) async fn next(&mut self, engine: &Engine, max: usize) -> Result<Vec<Erasure>, Error> {
+        let (now, instant) = (engine.now(), Instant::now());
+        let (mut next, mut open, mut after) = (Vec::new(), HashSet::new(), (chrono::DateTime::UNIX_EPOCH, 0));
+        loop {
+            let page = erasure_ledger::due_after(engine.read(), now, after, PAGE_MAX).await?;
+            let Some(last) = page.last() else {
+                self.0.retain(|erasure, _| open.contains(erasure));
+                return Ok(next);
+            };
+            after = (last.waits_until, last.requested_position);
+            open.extend(page.iter().map(|erasure| erasure.erasure));
+            let may_go_on = |of: &Erasure| self.0.get(&of.erasure).is_none_or(|stuck| stuck.until <= instant);
+            next.extend(page.into_iter().filter(may_go_on).take(max - next.len()));
+            if next.len() == max {
+                return Ok(next);
+            }
+        }
+    }
+
+    /// An erasure could not go on.
+    pub(super) fn failed(&mut self, erasure: &Erasure, reason: String) {
+        let failures = self.0.get(&erasure.erasure).map_or(0, |stuck| stuck.failures);
+        let wait = FIRST_WAIT.saturating_mul(1 << failures.min(16)).min(WAIT_MAX);
+        let (app, id, failures) = (&erasure.app, erasure.erasure.0, failures.saturating_add(1));
+        tracing::warn!(%app, erasure = %id, failures, %reason, "an erasure cannot go on; it is tried again");
+        self.0.insert(erasure.erasure, Stuck { failures, until: Instant::now() + wait, reason });
+    }
+
+    /// An erasure has ended.
+    pub(super) fn ended(&mut self, erasure: ErasureId) {
+        self.0.remove(&erasure);
+    }
+
+    /// How many could not go on when they were last tried, and why one of them could not; `None`: there is none.
+    #[must_use]
+    pub fn stuck(&self) -> Option<(usize, &str)> {
+        self.0.values().next().map(|stuck| (self.0.len(), stuck.reason.as_str()))
+    }
+}
