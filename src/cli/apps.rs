@@ -40,6 +40,9 @@ pub(super) struct SettingsArgs {
     /// Where to POST that an erasure is done, as the platform does; empty: nowhere
     #[arg(long, value_parser = callback)]
     erasure_callback_url: Option<String>,
+    /// Accept a signed request only within so many seconds of its timestamp, and only once; 0: at any age, repeatedly
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=3_600))]
+    signature_window_seconds: Option<u32>,
     /// Declare an extension field of hosted profiles (`ext_…`); may be repeated
     #[arg(long = "user-field", value_parser = field)]
     user_fields: Vec<FieldName>,
@@ -195,6 +198,9 @@ async fn set(engine: &Engine, key: &AppId, args: SettingsArgs) -> Result<(), Fai
         settings.record_reads = record;
     }
     execute(engine, key, app::Command::ChangeSettings(settings)).await?;
+    if let Some(seconds) = args.signature_window_seconds {
+        execute(engine, key, app::Command::SetSignatureWindow(seconds)).await?;
+    }
     if !args.user_fields.is_empty() || !args.friend_fields.is_empty() {
         let user_fields = row.user_fields.into_iter().chain(args.user_fields).collect();
         let friend_fields = row.friend_fields.into_iter().chain(args.friend_fields).collect();

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use rollcall_schemas::app::{
     ApiKeyAdded, ApiKeyRetired, Event, ExtensionFieldsDeclared, Registered, SecretAdded, SecretRetired, SettingsChanged,
+    SignatureWindowSet,
 };
 use rollcall_schemas::ids::{AppId, FieldName, SecretId};
 use rollcall_schemas::plain::{ApiKey, ApiScope, Environment, Plan, Settings};
@@ -27,6 +28,8 @@ pub enum Command {
     AddApiKey(BTreeSet<ApiScope>, String),
     /// End an API key.
     RetireApiKey(u32),
+    /// Accept a signed request only within so many seconds of its timestamp, and only once; 0: at any age, repeatedly.
+    SetSignatureWindow(u32),
 }
 
 /// What an application is.
@@ -46,6 +49,8 @@ pub struct State {
     /// Valid API keys.
     pub api_keys: BTreeSet<u32>,
     last_api_key: u32,
+    /// Seconds around its timestamp in which a signed request is accepted once; 0: no limit.
+    pub signature_window_seconds: u32,
 }
 
 impl State {
@@ -94,6 +99,8 @@ pub fn decide(state: &State, app: &AppId, command: Command) -> Result<Vec<Event>
         }
         (Some(_), Command::RetireApiKey(key)) if !state.api_keys.contains(&key) => Err(Refusal::NoSuchApiKey(key)),
         (Some(_), Command::RetireApiKey(key)) => Ok(vec![ApiKeyRetired { app, key }.into()]),
+        (Some(_), Command::SetSignatureWindow(seconds)) if seconds == state.signature_window_seconds => Ok(vec![]),
+        (Some(_), Command::SetSignatureWindow(seconds)) => Ok(vec![SignatureWindowSet { app, seconds }.into()]),
     }
 }
 
@@ -120,5 +127,6 @@ pub fn evolve(state: &mut State, event: &Event) {
         Event::ApiKeyRetired(e) => {
             state.api_keys.remove(&e.key);
         }
+        Event::SignatureWindowSet(e) => state.signature_window_seconds = e.seconds,
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use actix_web::http::Method;
 use actix_web::http::header::HeaderMap;
-use actix_web::{HttpRequest, HttpResponse, web};
-use bytes::Bytes;
+use actix_web::{HttpRequest, HttpResponse};
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::SecretId;
 
+use super::exchange::{Body, Incoming};
 use super::{Service, exchange};
 use crate::domain::{Command, Reply};
 use crate::engine::reads::Read;
@@ -26,6 +26,7 @@ mod lists;
 mod online;
 mod profiles;
 mod remarks;
+mod replays;
 mod settings;
 mod signature;
 mod tags;
@@ -33,6 +34,7 @@ mod users;
 
 use answer::{Answer, Fault};
 use form::Form;
+pub(super) use replays::Replays;
 
 macro_rules! routes {
     ($($path:literal $(| $alias:literal)* => $group:ident::$handler:ident,)*) => {
@@ -112,7 +114,7 @@ struct Call<'s> {
     /// The secret it was signed with.
     secret: SecretId,
     headers: &'s HeaderMap,
-    body: Bytes,
+    body: Body,
 }
 
 impl Call<'_> {
@@ -164,23 +166,27 @@ impl Call<'_> {
 pub(super) async fn answer(
     service: &Service,
     request: &HttpRequest,
-    payload: web::Payload,
+    incoming: &mut Incoming,
     path: &str,
 ) -> HttpResponse {
-    let outcome = serve(service, request, payload, path).await;
+    let outcome = serve(service, request, incoming, path).await;
     answer::respond(request, path, outcome)
 }
 
-async fn serve(service: &Service, request: &HttpRequest, payload: web::Payload, path: &str) -> Result<Answer, Fault> {
-    // The body is read before anybody is turned away: a connection with an unread body cannot be used again, which
-    // clients with a pool of connections take for a failure.
-    let body = exchange::body(request, payload).await.map_err(Fault::Unread)?;
+async fn serve(
+    service: &Service,
+    request: &HttpRequest,
+    incoming: &mut Incoming,
+    path: &str,
+) -> Result<Answer, Fault> {
     let route = Route::of(path).ok_or(Fault::NoSuchEndpoint)?;
     if request.method() != Method::POST {
         return Err(Fault::NotPost);
     }
     let engine = service.engine.as_ref();
-    let (app, secret) = signature::authenticate(engine, request.headers()).ok_or(Fault::Unauthenticated)?;
+    // Only of who may call is a body kept in memory.
+    let (app, secret) = signature::authenticate(engine, &service.replays, request.headers())?;
+    let body = incoming.read(&service.bodies, &app.id).await.map_err(Fault::Unread)?;
     tracing::debug!(?route, "call");
     route.answer(&Call { engine, app, secret, headers: request.headers(), body }).await
 }
