@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use rollcall_schemas::app::{
-    ApiKeyAdded, ApiKeyRetired, Event, ExtensionFieldsDeclared, Registered, SecretAdded, SecretRetired, SettingsChanged,
-    SignatureWindowSet,
+    ApiKeyAdded, ApiKeyRetired, Event, ExtensionFieldsDeclared, Registered, SecretAdded, SecretRetired,
+    SettingsChanged, SignatureWindowSet,
 };
 use rollcall_schemas::ids::{AppId, FieldName, SecretId};
 use rollcall_schemas::plain::{ApiKey, ApiScope, Environment, Plan, Settings};

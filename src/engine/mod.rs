@@ -39,7 +39,7 @@ mod leadership;
 mod load;
 mod memory;
 mod nodes;
-mod opening;
+pub mod opening;
 pub mod projector;
 pub mod reads;
 pub mod rebuild;
@@ -47,6 +47,7 @@ pub mod rebuild_live;
 mod resolve;
 mod restricted;
 pub mod rotation;
+pub mod secrets;
 pub mod start;
 pub mod tokens;
 

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::domain::erasure::Request;
 use crate::domain::values::{Invalid, Name, Portrait, UserId};
-use crate::domain::{Command, Person, Reply};
-use crate::engine::{self, Caller, Engine};
+use crate::domain::{Command, Person, Refusal, Reply};
+use crate::engine::{self, Caller, Done, Engine};
 
 /// Why there is no drill.
 #[derive(Debug, thiserror::Error)]
@@ -21,21 +21,39 @@ pub enum Error {
     MadeUp(#[from] Invalid),
 }
 
-/// Makes a person up, registers it and requests its erasure with all that is known of it. Each call is a drill of its own.
-/// Answers the operation, and where in the log it stands.
+/// Makes a person up, registers it and requests its erasure with all that is known of it. Each call is a drill of its own,
+/// but for a repetition under the same idempotency key, which answers the same operation. Answers the operation, and where
+/// in the log it stands; 0 where an earlier call requested it.
 ///
 /// # Errors
 /// The app has no place for another user, or a part is unavailable.
 pub async fn begin(engine: &Engine, caller: &Caller) -> Result<(OperationId, u64), Error> {
-    let caller = Caller { idempotency: None, ..caller.clone() };
-    let unique = Uuid::new_v4().simple();
+    let unique = match &caller.idempotency {
+        Some(key) => {
+            let made_up = engine.vault().fingerprint(&caller.app, &[b"drill", key.key.as_bytes()]);
+            hex::encode(made_up.map_err(engine::Error::from)?.get(..16).unwrap_or_default())
+        }
+        None => Uuid::new_v4().simple().to_string(),
+    };
     let user_id = UserId::parse("userId", &format!("drill-{unique}"))?;
     let person = || Person::from(user_id.clone());
     let portrait = Portrait::parse(&format!("https://drill.invalid/{unique}"))?;
     let register = Command::Register(person(), Name::parse(&format!("Drill {unique}"))?, Some(portrait));
-    engine.execute(&caller, register).await?;
-    let request = Request { requester: Requester::Drill, ..Request::default() };
-    let done = engine.execute(&caller, Command::Forget(vec![person()], request)).await?;
+    let forget = || Command::Forget(vec![person()], Request { requester: Requester::Drill, ..Request::default() });
+    if caller.idempotency.is_some() {
+        // Asked first: a repetition must not register the person again that the drill has erased. As nobody is erased
+        // where there is no person yet, it does not count for the brake.
+        let asked = Caller { overrides_brake: true, ..caller.clone() };
+        match engine.execute(&asked, forget()).await {
+            Err(engine::Error::Refused(Refusal::NotRegistered)) => {}
+            outcome => return operation(outcome?),
+        }
+    }
+    engine.execute(&Caller { idempotency: None, ..caller.clone() }, register).await?;
+    operation(engine.execute(caller, forget()).await?)
+}
+
+fn operation(done: Done) -> Result<(OperationId, u64), Error> {
     match done.reply {
         Reply::Operation(operation) => Ok((operation, done.position)),
         _ => Err(engine::Error::Unavailable("an erasure has no operation".into()).into()),

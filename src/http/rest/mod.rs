@@ -19,6 +19,7 @@ use crate::audit::tree::Keeper;
 use crate::engine::{App, Caller, Engine, IdempotencyKey, api_keys};
 
 mod compliance;
+mod credentials;
 mod erasures;
 mod export;
 pub(super) mod openapi;

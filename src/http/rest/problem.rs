@@ -93,6 +93,10 @@ pub(super) enum Problem {
     Scope(ApiScope),
     /// The log holds no such event of the app.
     NoSuchEvent,
+    /// The caller's key is of another app, or there is no such app.
+    NoSuchApp,
+    /// An earlier call with the same idempotency key was told what is told only once.
+    ToldBefore,
     /// The idempotency key is not one.
     MalformedKey,
     /// A value is missing or wrong; where, as a JSON pointer or the name of a parameter.
@@ -151,6 +155,8 @@ fn kind(problem: &Problem) -> (StatusCode, &'static str) {
         Problem::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
         Problem::Scope(_) => (StatusCode::FORBIDDEN, "scope-missing"),
         Problem::NoSuchEvent => (StatusCode::NOT_FOUND, "no-such-event"),
+        Problem::NoSuchApp => (StatusCode::NOT_FOUND, "no-such-app"),
+        Problem::ToldBefore => (StatusCode::CONFLICT, "told-before"),
         Problem::MalformedKey => (StatusCode::BAD_REQUEST, "malformed-idempotency-key"),
         Problem::Invalid(..) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-value"),
         Problem::Json(_) => (StatusCode::BAD_REQUEST, "malformed-json"),
@@ -213,6 +219,12 @@ fn detail(problem: &Problem) -> Cow<'static, str> {
         Problem::Unauthenticated => "send Authorization: Bearer <API key>, or <app key>:<app secret>".into(),
         Problem::Scope(scope) => format!("this needs an API key with the scope `{}`", scope.as_str()).into(),
         Problem::NoSuchEvent => "the app has no event at this position".into(),
+        Problem::NoSuchApp => "there is no such app that this API key is of".into(),
+        Problem::ToldBefore => {
+            "an earlier call with this Idempotency-Key made it and was told it, which is done only once; list what there \
+             is, retire it and make another one"
+                .into()
+        }
         Problem::MalformedKey => "an Idempotency-Key is 1 to 255 characters of ASCII".into(),
         Problem::Invalid(_, invalid) => invalid.to_string().into(),
         Problem::Json(reason) => format!("the body is not the JSON it should be: {reason}").into(),

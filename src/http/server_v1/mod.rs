@@ -12,7 +12,7 @@ use rollcall_schemas::ids::SecretId;
 use super::exchange::{Body, Incoming};
 use super::{Service, exchange};
 use crate::domain::{Command, Reply};
-use crate::engine::reads::Read;
+use crate::engine::opening::Opener;
 use crate::engine::{App, Caller, Done, Engine};
 
 mod answer;
@@ -136,9 +136,9 @@ impl Call<'_> {
         Ok(self.engine.execute(&self.caller(), command).await?)
     }
 
-    /// Records that these are about to be answered, where the app asks for it.
-    async fn reads(&self, reads: impl FnOnce() -> Vec<Read>) -> Result<(), Fault> {
-        Ok(self.engine.record_read(&self.caller(), reads).await?)
+    /// Makes an answer of personal values, whose read is recorded where the app asks for it.
+    async fn disclose<T>(&self, answer: impl FnOnce(&mut Opener<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
+        self.engine.disclose(&self.caller(), answer).await
     }
 
     /// Executes a command whose caller is told that it is done, nothing else.
@@ -173,12 +173,7 @@ pub(super) async fn answer(
     answer::respond(request, path, outcome)
 }
 
-async fn serve(
-    service: &Service,
-    request: &HttpRequest,
-    incoming: &mut Incoming,
-    path: &str,
-) -> Result<Answer, Fault> {
+async fn serve(service: &Service, request: &HttpRequest, incoming: &mut Incoming, path: &str) -> Result<Answer, Fault> {
     let route = Route::of(path).ok_or(Fault::NoSuchEndpoint)?;
     if request.method() != Method::POST {
         return Err(Fault::NotPost);

@@ -113,15 +113,22 @@ mod tests {
 
     #[test]
     fn a_timestamp_is_taken_in_seconds_and_in_milliseconds_and_only_within_the_window() {
-        let judge = |timestamp: &str| {
-            Replays::default().judge(&app("a"), WINDOW, timestamp.as_bytes(), [0; 20], at(NOW))
-        };
+        let judge =
+            |timestamp: &str| Replays::default().judge(&app("a"), WINDOW, timestamp.as_bytes(), [0; 20], at(NOW));
         for good in ["1795420824", "1795420824999", "1795420524", "1795421124", "1795420524000"] {
             assert_eq!(judge(good), Verdict::Fresh, "{good}");
         }
-        for bad in
-            ["1795420523", "1795421125", "1795420523999", "", "0", "179542082", "17954208240", "+795420824", "17954208xx"]
-        {
+        for bad in [
+            "1795420523",
+            "1795421125",
+            "1795420523999",
+            "",
+            "0",
+            "179542082",
+            "17954208240",
+            "+795420824",
+            "17954208xx",
+        ] {
             assert_eq!(judge(bad), Verdict::Stale, "{bad}");
         }
     }

@@ -134,20 +134,16 @@ mod tests {
     fn what_the_service_signs_itself_is_refused_wherever_its_nonce_is_cut() {
         let (nonce, timestamp) = ("rollcall.out.0d6d8a0f", "1795420824000");
         let text = [nonce, timestamp].concat();
-        let digest = super::digest::digest(
-            &super::digest::SHA1_FOR_LEGACY_USE_ONLY,
-            ["testsecret", &text].concat().as_bytes(),
-        );
+        let digest =
+            super::digest::digest(&super::digest::SHA1_FOR_LEGACY_USE_ONLY, ["testsecret", &text].concat().as_bytes());
         let signature = hex::encode(digest);
         for cut in 0..=text.len() {
             let (nonce, timestamp) = text.as_bytes().split_at(cut);
             assert!(!is_signature(b"testsecret", nonce, timestamp, signature.as_bytes()), "{cut}");
         }
         // Only the beginning is reserved.
-        let signature = hex::encode(super::digest::digest(
-            &super::digest::SHA1_FOR_LEGACY_USE_ONLY,
-            b"testsecret1rollcall.out.2",
-        ));
+        let signature =
+            hex::encode(super::digest::digest(&super::digest::SHA1_FOR_LEGACY_USE_ONLY, b"testsecret1rollcall.out.2"));
         assert!(is_signature(b"testsecret", b"1rollcall.out.", b"2", signature.as_bytes()));
     }
 
