@@ -130,3 +130,23 @@ pub fn evolve(state: &mut State, event: &Event) {
         Event::SignatureWindowSet(e) => state.signature_window_seconds = e.seconds,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_window_for_signatures_is_off_at_first_and_recorded_only_when_it_changes() {
+        let app: AppId = "app".parse().unwrap();
+        let mut state = State { registered: Some((Environment::Production, Plan::Pro)), ..State::default() };
+        for (seconds, events) in [(0, 0), (300, 1), (300, 0), (0, 1)] {
+            let decided = decide(&state, &app, Command::SetSignatureWindow(seconds)).unwrap();
+            assert_eq!(decided.len(), events, "{seconds}");
+            decided.iter().for_each(|event| evolve(&mut state, event));
+            assert_eq!(state.signature_window_seconds, seconds);
+        }
+        let unknown = decide(&State::default(), &app, Command::SetSignatureWindow(1));
+        assert_eq!(unknown.unwrap_err(), Refusal::NoSuchApp);
+    }
+}
