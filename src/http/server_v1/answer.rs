@@ -179,7 +179,9 @@ fn text(fault: &Fault) -> Cow<'static, str> {
         Fault::Unread(Unread::Broken) => "the body broke off".into(),
         Fault::Unread(Unread::NoSpace) => "the service is busy with other calls; try again".into(),
         Fault::Unauthenticated => {
-            "the signature is wrong: Signature must be the SHA-1 of app secret, Nonce and Timestamp".into()
+            "the signature is wrong, or an app in strict mode got it too late or twice: Signature must be the SHA-1 of app \
+             secret, Nonce and Timestamp"
+                .into()
         }
         Fault::DevelopmentOnly => "only development apps may use this endpoint".into(),
         Fault::Invalid(invalid) => match &invalid.key {

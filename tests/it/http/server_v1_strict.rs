@@ -1,6 +1,6 @@
 //! Strict mode of an app: a signed request counts only within a window around its timestamp, and only once.
 
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 
 use crate::support::service::signature;
 use crate::support::wire::Wire;
@@ -38,7 +38,8 @@ fn a_strict_app_takes_a_signature_once_and_only_within_its_window() {
     const REFUSED: (u16, i64) = (401, 1004);
     let service = started("300");
     let mut wire = Wire::open(&service);
-    let at = |offset: i64| Utc::now() + TimeDelta::seconds(offset);
+    let now = super::date(&service.request("GET", "/health/live", &[], b"")).and_utc();
+    let at = |offset: i64| now + TimeDelta::seconds(offset);
     let (seconds, millis) = (at(0).timestamp().to_string(), at(0).timestamp_millis().to_string());
     assert_eq!(call(&mut wire, "7", &millis), (200, 200));
     assert_eq!(call(&mut wire, "7", &millis), REFUSED, "the same again");
