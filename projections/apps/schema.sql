@@ -1,24 +1,25 @@
-CREATE TABLE apps_v1 (
+CREATE TABLE apps_v2 (
     app TEXT NOT NULL,
     registered_at BIGINT NOT NULL,
     environment TEXT NOT NULL,
     plan TEXT NOT NULL,
     settings TEXT NOT NULL,
+    signature_window_seconds BIGINT NOT NULL,
     PRIMARY KEY (app)
 ) /*clustered*/;
-CREATE TABLE apps_secrets_v1 (
+CREATE TABLE apps_secrets_v2 (
     app TEXT NOT NULL,
     secret BIGINT NOT NULL,
     PRIMARY KEY (app, secret)
 ) /*clustered*/;
 -- owner: 'user' or 'friend', whichever carries the field.
-CREATE TABLE apps_fields_v1 (
+CREATE TABLE apps_fields_v2 (
     app TEXT NOT NULL,
     owner TEXT NOT NULL,
     field TEXT NOT NULL,
     PRIMARY KEY (app, owner, field)
 ) /*clustered*/;
-CREATE TABLE apps_api_keys_v1 (
+CREATE TABLE apps_api_keys_v2 (
     app TEXT NOT NULL,
     key BIGINT NOT NULL,
     description TEXT NOT NULL,

@@ -60,4 +60,11 @@ events! { "app", "What happens to an application.";
         /// Its number.
         key: plain => u32,
     }
+    /// How old a signed request may be, and for how long its signature is not accepted again.
+    SignatureWindowSet = "signature_window_set" 1 {
+        /// The application.
+        app: plain => AppId,
+        /// In seconds, before and after now; 0: a signature is accepted at any age and any number of times.
+        seconds: plain => u32,
+    }
 }

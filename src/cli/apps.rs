@@ -12,9 +12,9 @@ use uuid::Uuid;
 use super::config::AppSpec;
 use super::out::say;
 use super::{AppsTask, Data, Failure, runtime};
+use crate::domain::app;
 use crate::domain::values::extension_name;
-use crate::domain::{Refusal, app};
-use crate::engine::{self, Caller, Engine, api_keys, start::Service};
+use crate::engine::{Caller, Engine, secrets, start::Service};
 
 /// What can be set per app.
 #[derive(Args)]
@@ -40,6 +40,9 @@ pub(super) struct SettingsArgs {
     /// Where to POST that an erasure is done, as the platform does; empty: nowhere
     #[arg(long, value_parser = callback)]
     erasure_callback_url: Option<String>,
+    /// Accept a signed request only within so many seconds of its timestamp, and only once; 0: at any age, repeatedly
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=3_600))]
+    signature_window_seconds: Option<u32>,
     /// Declare an extension field of hosted profiles (`ext_…`); may be repeated
     #[arg(long = "user-field", value_parser = field)]
     user_fields: Vec<FieldName>,
@@ -74,7 +77,7 @@ pub(super) fn run(task: AppsTask) -> Result<ExitCode, Failure> {
                 Some(key) => key,
                 None => random_key()?,
             };
-            let spec = AppSpec { key, secret: random_secret(), environment, plan };
+            let spec = AppSpec { key, secret: secrets::fresh(), environment, plan };
             with_engine(&data, async |engine| {
                 create(&engine, &spec).await?;
                 say!("App-Key:    {}\nApp-Secret: {}", spec.key, spec.secret);
@@ -86,10 +89,8 @@ pub(super) fn run(task: AppsTask) -> Result<ExitCode, Failure> {
             None => add_secret(&engine, &key).await,
         }),
         AppsTask::AddKey { key, scopes, data } => with_engine(&data, async |engine| {
-            let secret = api_keys::fresh(&key);
-            let digest = api_keys::digest(engine.vault().as_ref(), &key, &secret)?;
-            execute(&engine, &key, app::Command::AddApiKey(scopes.into_iter().collect(), digest)).await?;
-            say!("{secret}");
+            let added = engine.add_api_key(&operator(&key), scopes.into_iter().collect()).await?;
+            say!("{}", added.ok_or_else(|| unknown(&key))?.key);
             Ok(())
         }),
         AppsTask::RetireKey { key, number, data } => with_engine(&data, async |engine| {
@@ -116,10 +117,13 @@ fn with_engine(data: &Data, task: impl AsyncFnOnce(Arc<Engine>) -> Result<(), Fa
     result.map(|()| ExitCode::SUCCESS)
 }
 
+/// The operator at this machine.
+fn operator(key: &AppId) -> Caller {
+    Caller::internal(key.clone(), Actor::Operator)
+}
+
 async fn execute(engine: &Engine, key: &AppId, command: app::Command) -> Result<(), Failure> {
-    let done = engine.execute(&Caller::internal(key.clone(), Actor::Operator), command).await?;
-    engine.applied_up_to(done.position).await?;
-    engine.reload_apps().await?;
+    engine.operate(&operator(key), command).await?;
     Ok(())
 }
 
@@ -135,27 +139,11 @@ pub(super) async fn create(engine: &Engine, spec: &AppSpec) -> Result<(), Failur
 }
 
 async fn add_secret(engine: &Engine, key: &AppId) -> Result<(), Failure> {
-    let row = rollcall_projections::apps::of(engine.read(), key).await?.ok_or_else(|| unknown(key))?;
-    let secret = random_secret();
-    let mut number = SecretId(row.secrets.last().map_or(1, |last| last.0 + 1));
-    loop {
-        // The vault first: an event never names a secret that is not there.
-        engine.vault().drop_secret(key, number)?;
-        engine.vault().put_secret(key, number, &secret)?;
-        let caller = Caller::internal(key.clone(), Actor::Operator);
-        match engine.execute(&caller, app::Command::AddSecret(number)).await {
-            Ok(done) => {
-                engine.applied_up_to(done.position).await?;
-                break;
-            }
-            Err(engine::Error::Refused(Refusal::SecretNumberTaken { next })) => {
-                engine.vault().drop_secret(key, number)?;
-                number = next;
-            }
-            Err(error) => return Err(error.into()),
-        }
+    if engine.app(key.as_str()).is_none() {
+        return Err(unknown(key));
     }
-    say!("App-Secret {number}: {secret}");
+    let added = engine.add_secret(&operator(key)).await?.ok_or_else(|| unknown(key))?;
+    say!("App-Secret {}: {}", added.number, added.secret);
     say!("Older secrets stay valid; retire one with `rollcall apps rotate-secret {key} --retire NUMBER`.");
     Ok(())
 }
@@ -164,8 +152,7 @@ async fn retire_secret(engine: &Engine, key: &AppId, secret: SecretId) -> Result
     if engine.app(key.as_str()).is_none() {
         return Err(unknown(key));
     }
-    execute(engine, key, app::Command::RetireSecret(secret)).await?;
-    engine.vault().drop_secret(key, secret)?;
+    engine.retire_secret(&operator(key), secret).await?;
     say!("secret {secret} of {key} is retired; tokens issued under it are no longer valid");
     Ok(())
 }
@@ -195,6 +182,9 @@ async fn set(engine: &Engine, key: &AppId, args: SettingsArgs) -> Result<(), Fai
         settings.record_reads = record;
     }
     execute(engine, key, app::Command::ChangeSettings(settings)).await?;
+    if let Some(seconds) = args.signature_window_seconds {
+        execute(engine, key, app::Command::SetSignatureWindow(seconds)).await?;
+    }
     if !args.user_fields.is_empty() || !args.friend_fields.is_empty() {
         let user_fields = row.user_fields.into_iter().chain(args.user_fields).collect();
         let friend_fields = row.friend_fields.into_iter().chain(args.friend_fields).collect();
@@ -211,9 +201,4 @@ fn unknown(key: &AppId) -> Failure {
 /// A key nobody can guess to be taken.
 pub(super) fn random_key() -> Result<AppId, Failure> {
     Ok(format!("app{}", &Uuid::new_v4().simple().to_string()[..13]).parse()?)
-}
-
-/// 122 random bits.
-pub(super) fn random_secret() -> String {
-    Uuid::new_v4().simple().to_string()
 }

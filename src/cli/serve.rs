@@ -145,7 +145,7 @@ async fn prepare_apps(engine: &Arc<Engine>, specs: &[AppSpec], address: SocketAd
     if engine.apps().is_empty() {
         let spec = AppSpec {
             key: apps::random_key()?,
-            secret: apps::random_secret(),
+            secret: engine::secrets::fresh(),
             environment: Environment::Development,
             plan: Plan::Starter,
         };

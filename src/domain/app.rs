@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use rollcall_schemas::app::{
-    ApiKeyAdded, ApiKeyRetired, Event, ExtensionFieldsDeclared, Registered, SecretAdded, SecretRetired, SettingsChanged,
+    ApiKeyAdded, ApiKeyRetired, Event, ExtensionFieldsDeclared, Registered, SecretAdded, SecretRetired,
+    SettingsChanged, SignatureWindowSet,
 };
 use rollcall_schemas::ids::{AppId, FieldName, SecretId};
 use rollcall_schemas::plain::{ApiKey, ApiScope, Environment, Plan, Settings};
@@ -28,6 +29,8 @@ pub enum Command {
     AddApiKey(BTreeSet<ApiScope>, String),
     /// End an API key.
     RetireApiKey(u32),
+    /// Accept a signed request only within so many seconds of its timestamp, and only once; 0: at any age, repeatedly.
+    SetSignatureWindow(u32),
 }
 
 /// What an application is.
@@ -47,6 +50,8 @@ pub struct State {
     /// Valid API keys.
     pub api_keys: BTreeSet<u32>,
     last_api_key: u32,
+    /// Seconds around its timestamp in which a signed request is accepted once; 0: no limit.
+    pub signature_window_seconds: u32,
 }
 
 impl State {
@@ -95,6 +100,8 @@ pub fn decide(state: &State, app: &AppId, command: Command) -> Result<Vec<Event>
         }
         (Some(_), Command::RetireApiKey(key)) if !state.api_keys.contains(&key) => Err(Refusal::NoSuchApiKey(key)),
         (Some(_), Command::RetireApiKey(key)) => Ok(vec![ApiKeyRetired { app, key }.into()]),
+        (Some(_), Command::SetSignatureWindow(seconds)) if seconds == state.signature_window_seconds => Ok(vec![]),
+        (Some(_), Command::SetSignatureWindow(seconds)) => Ok(vec![SignatureWindowSet { app, seconds }.into()]),
     }
 }
 
@@ -137,5 +144,26 @@ pub fn evolve(state: &mut State, event: &Event, _: DateTime<Utc>) {
         Event::ApiKeyRetired(e) => {
             state.api_keys.remove(&e.key);
         }
+        Event::SignatureWindowSet(e) => state.signature_window_seconds = e.seconds,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_window_for_signatures_is_off_at_first_and_recorded_only_when_it_changes() {
+        let app: AppId = "app".parse().unwrap();
+        let mut state = State { registered: Some((Environment::Production, Plan::Pro)), ..State::default() };
+        for (seconds, events) in [(0, 0), (300, 1), (300, 0), (0, 1)] {
+            let decided = decide(&state, &app, Command::SetSignatureWindow(seconds)).unwrap();
+            assert_eq!(decided.len(), events, "{seconds}");
+            decided.iter().for_each(|event| evolve(&mut state, event, DateTime::UNIX_EPOCH));
+            assert_eq!(state.signature_window_seconds, seconds);
+        }
+        let unknown = decide(&State::default(), &app, Command::SetSignatureWindow(1));
+        assert_eq!(unknown.unwrap_err(), Refusal::NoSuchApp);
     }
 }

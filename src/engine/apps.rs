@@ -25,6 +25,8 @@ pub struct App {
     pub plan: Plan,
     /// Its settings.
     pub settings: Settings,
+    /// Seconds around its timestamp in which a signed request is accepted once; 0: no limit.
+    pub signature_window_seconds: u32,
     /// Its valid API keys.
     pub api_keys: Vec<ApiKey>,
     acknowledged: Arc<AtomicU64>,
@@ -117,6 +119,7 @@ impl Apps {
             environment: row.environment,
             plan: row.plan,
             settings: row.settings,
+            signature_window_seconds: row.signature_window_seconds,
             api_keys: row.api_keys,
             acknowledged,
         })

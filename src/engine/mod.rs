@@ -40,7 +40,7 @@ mod leadership;
 mod load;
 mod memory;
 mod nodes;
-mod opening;
+pub mod opening;
 mod positions;
 pub mod projector;
 pub mod reads;
@@ -49,6 +49,7 @@ pub mod rebuild_live;
 mod resolve;
 mod restricted;
 pub mod rotation;
+pub mod secrets;
 pub mod start;
 pub mod tokens;
 

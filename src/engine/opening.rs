@@ -1,12 +1,62 @@
 //! Opening what read models store: as far as it was not erased, and nothing of those who are restricted.
+//!
+//! A face gets a personal value only from [`Engine::disclose`], which records the read before the value is handed out,
+//! where the app asks for it.
 
-use rollcall_schemas::ids::{AppId, SubjectRef};
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Engine, Error};
+use rollcall_schemas::ids::{AppId, FieldName, SubjectRef};
+use serde::de::DeserializeOwned;
+
+use super::{Caller, Engine, Error};
 use crate::privacy;
 
+/// Opens values for one answer and notes whose they are.
+pub struct Opener<'e> {
+    engine: &'e Engine,
+    app: &'e AppId,
+    opened: BTreeMap<SubjectRef, BTreeSet<FieldName>>,
+}
+
+impl Opener<'_> {
+    /// Opens a field of a subject that a read model stores; `None`: it is erased.
+    ///
+    /// # Errors
+    /// The vault is unavailable, or the value does not belong there.
+    pub fn open<T: DeserializeOwned>(
+        &mut self,
+        subject: SubjectRef,
+        field: &str,
+        sealed: &[u8],
+    ) -> Result<Option<T>, Error> {
+        let value = self.engine.open_value(self.app, subject, sealed)?;
+        if value.is_some() {
+            self.opened.entry(subject).or_default().insert(FieldName(field.to_owned()));
+        }
+        Ok(value)
+    }
+}
+
 impl Engine {
-    /// Opens a text a read model stores; `None`: it is erased.
+    /// Makes an answer of values that `answer` opens. When this returns, it is durably recorded who read them, where the
+    /// app wants its reads recorded.
+    ///
+    /// # Errors
+    /// `answer` failed, or the read could not be recorded: then nothing must be answered.
+    pub async fn disclose<T, E: From<Error>>(
+        &self,
+        caller: &Caller,
+        answer: impl FnOnce(&mut Opener<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut opener = Opener { engine: self, app: &caller.app, opened: BTreeMap::new() };
+        let answer = answer(&mut opener)?;
+        let opened = opener.opened;
+        self.record_read(caller, || opened.into_iter().collect()).await?;
+        Ok(answer)
+    }
+
+    /// Opens a text a read model stores, for the service's own use; `None`: it is erased. A face uses
+    /// [`Engine::disclose`].
     ///
     /// # Errors
     /// The vault is unavailable, or the value does not belong there.
@@ -14,24 +64,11 @@ impl Engine {
         self.open_value(app, subject, sealed)
     }
 
-    /// Opens a JSON value a read model stores; `None`: it is erased.
+    /// As [`Engine::open_text`], for a value of any type.
     ///
     /// # Errors
     /// The vault is unavailable, or the value does not belong there.
-    pub fn open_json(
-        &self,
-        app: &AppId,
-        subject: SubjectRef,
-        sealed: &[u8],
-    ) -> Result<Option<serde_json::Value>, Error> {
-        self.open_value(app, subject, sealed)
-    }
-
-    /// Opens a value of any type a read model stores; `None`: it is erased.
-    ///
-    /// # Errors
-    /// The vault is unavailable, or the value does not belong there.
-    pub fn open_value<T: serde::de::DeserializeOwned>(
+    pub fn open_value<T: DeserializeOwned>(
         &self,
         app: &AppId,
         subject: SubjectRef,
@@ -57,7 +94,8 @@ impl Engine {
         Ok(self.vault.load(subjects).await?)
     }
 
-    /// The userIds of subjects, in their order; `None`: forgotten.
+    /// The userIds of subjects for the service's own use, in their order; `None`: forgotten. A face uses
+    /// [`Engine::disclose`].
     ///
     /// # Errors
     /// The vault or the read models are unavailable.

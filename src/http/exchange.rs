@@ -2,20 +2,24 @@
 
 use std::future::ready;
 use std::io::Write as _;
+use std::ops::Deref;
 use std::time::Duration;
 
-use actix_web::body::SizedStream;
+use actix_web::body::{MessageBody as _, SizedStream};
+use actix_web::http::ConnectionType;
 use actix_web::http::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, VARY,
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, VARY,
 };
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use bytes::{Bytes, BytesMut};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::{StreamExt as _, stream};
+use rollcall_schemas::ids::AppId;
 use uuid::Uuid;
 
 use super::BODY_WAIT;
+use super::bodies::{Bodies, Reserved};
 
 /// Bytes a body may have.
 pub(super) const BODY_MAX: usize = 256 * 1024;
@@ -23,6 +27,10 @@ pub(super) const BODY_MAX: usize = 256 * 1024;
 /// Bytes from which on an answer is worth compressing.
 const GZIP_MIN: usize = 4 * 1024;
 
+/// Bytes of an unread body that are read and dropped, so that a caller that was refused can use its connection again.
+const DISCARD_MAX: usize = 64 * 1024;
+/// How long a caller that was refused may take to send them.
+const DISCARD_WAIT: Duration = Duration::from_secs(2);
 /// How long an answer may take to leave before its connection ends.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 
@@ -37,21 +45,128 @@ pub(super) enum Unread {
     Stalled,
     /// It broke off.
     Broken,
+    /// Other bodies take all the memory there is for them.
+    NoSpace,
 }
 
-/// Reads the whole body.
-///
-/// # Errors
-/// It is too large, too slow or breaks off.
-pub(super) async fn body(request: &HttpRequest, payload: web::Payload) -> Result<Bytes, Unread> {
-    let announced = request.headers().get(&CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: u64| length > BODY_MAX as u64) {
-        return Err(Unread::TooLarge);
+/// How long the head of a request says that its body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Announced {
+    Bytes(u64),
+    /// In chunks; their sum is not known before the last one.
+    Chunks,
+}
+
+impl Announced {
+    fn of(headers: &HeaderMap) -> Self {
+        if headers.contains_key(&TRANSFER_ENCODING) {
+            return Self::Chunks;
+        }
+        let length = headers.get(&CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        Self::Bytes(length.unwrap_or(0))
     }
-    tokio::time::timeout(BODY_WAIT, collect(payload)).await.unwrap_or(Err(Unread::Stalled))
 }
 
-async fn collect(mut payload: web::Payload) -> Result<Bytes, Unread> {
+/// What became of the body of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// Nothing of it was read.
+    Untouched,
+    /// All of it was read.
+    Whole,
+    /// It could not be read to its end.
+    GivenUp,
+}
+
+/// The body of a request, which is read only once the head was found good.
+pub(super) struct Incoming {
+    announced: Announced,
+    payload: web::Payload,
+    progress: Progress,
+}
+
+/// A body, and the memory it takes of the budget.
+pub(super) struct Body {
+    bytes: Bytes,
+    _reserved: Reserved,
+}
+
+impl Deref for Body {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Incoming {
+    pub(super) fn new(request: &HttpRequest, payload: web::Payload) -> Self {
+        let announced = Announced::of(request.headers());
+        let progress = if announced == Announced::Bytes(0) { Progress::Whole } else { Progress::Untouched };
+        Self { announced, payload, progress }
+    }
+
+    /// Reads the whole body of a call of an app.
+    ///
+    /// # Errors
+    /// It is too large, too slow or breaks off, or there is no memory for it at the moment.
+    pub(super) async fn read(&mut self, bodies: &Bodies, app: &AppId) -> Result<Body, Unread> {
+        let length = match self.announced {
+            Announced::Chunks => BODY_MAX,
+            Announced::Bytes(length) => match usize::try_from(length) {
+                Ok(length) if length <= BODY_MAX => length,
+                _ => {
+                    self.progress = Progress::GivenUp;
+                    return Err(Unread::TooLarge);
+                }
+            },
+        };
+        let mut reserved = bodies.reserve(app, length).ok_or(Unread::NoSpace)?;
+        let read = tokio::time::timeout(BODY_WAIT, collect(&mut self.payload)).await.unwrap_or(Err(Unread::Stalled));
+        self.progress = if read.is_ok() { Progress::Whole } else { Progress::GivenUp };
+        let bytes = read?;
+        reserved.shrink_to(bytes.len());
+        Ok(Body { bytes, _reserved: reserved })
+    }
+
+    /// Makes the connection ready for the next request where that is cheap, once an answer is made; else lets it end
+    /// with the answer. Clients with a pool of connections take a connection that ends for a failure, so a small body that
+    /// was not looked at is read and dropped.
+    pub(super) async fn settle(mut self, mut response: HttpResponse) -> HttpResponse {
+        if self.progress == Progress::Untouched {
+            let small = !matches!(self.announced, Announced::Bytes(length) if length > DISCARD_MAX as u64);
+            let discarded = tokio::time::timeout(DISCARD_WAIT, discard(&mut self.payload));
+            if small && discarded.await == Ok(true) {
+                self.progress = Progress::Whole;
+            }
+        }
+        match (self.progress, self.announced) {
+            (Progress::Whole, _) => response,
+            // The web server would read on for as long as such a caller likes.
+            (_, Announced::Chunks) => last_words(response),
+            (_, Announced::Bytes(_)) => {
+                response.head_mut().set_connection_type(ConnectionType::Close);
+                response
+            }
+        }
+    }
+}
+
+/// Reads a small body to its end without keeping it; `false`: it is not small, or broke off.
+async fn discard(payload: &mut web::Payload) -> bool {
+    let mut discarded = 0;
+    while let Some(chunk) = payload.next().await {
+        discarded += match chunk {
+            Ok(chunk) => chunk.len(),
+            Err(_) => return false,
+        };
+        if discarded > DISCARD_MAX {
+            return false;
+        }
+    }
+    true
+}
+
+async fn collect(payload: &mut web::Payload) -> Result<Bytes, Unread> {
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     while let Some(chunk) = payload.next().await {
@@ -74,15 +189,20 @@ async fn collect(mut payload: web::Payload) -> Result<Bytes, Unread> {
 
 /// An answer behind which the connection ends, even in the middle of a body: the web server would keep the socket of a
 /// caller that stalls inside a chunk for as long as the caller likes.
-pub(super) fn last_words(mut response: HttpResponseBuilder, body: Vec<u8>) -> HttpResponse {
-    let length = body.len() as u64;
-    let said = stream::once(ready(Ok(Bytes::from(body))));
-    let end = stream::once(async {
-        tokio::time::sleep(LAST_WORDS).await;
-        Err(std::io::Error::from(std::io::ErrorKind::TimedOut))
-    });
-    response.force_close();
-    response.body(SizedStream::new(length, said.chain(Box::pin(end))))
+fn last_words(mut response: HttpResponse) -> HttpResponse {
+    response.head_mut().set_connection_type(ConnectionType::Close);
+    response.map_body(|_, body| match body.try_into_bytes() {
+        Ok(bytes) => {
+            let length = bytes.len() as u64;
+            let said = stream::once(ready(Ok(bytes)));
+            let end = stream::once(async {
+                tokio::time::sleep(LAST_WORDS).await;
+                Err(std::io::Error::from(std::io::ErrorKind::TimedOut))
+            });
+            SizedStream::new(length, said.chain(Box::pin(end))).boxed()
+        }
+        Err(body) => body,
+    })
 }
 
 /// The caller's `X-Request-ID`, where it can be echoed: at most 36 printable characters.

@@ -5,21 +5,32 @@
 
 use std::borrow::Cow;
 use std::net::TcpListener;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use actix_web::dev::Server;
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use actix_http::HttpService;
+use actix_server::Server;
+use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, fn_service, map_config};
+use actix_web::dev::AppConfig;
+use actix_web::rt::net::TcpStream;
+use actix_web::{App, HttpRequest, HttpResponse, web};
 
 use crate::audit::replays::Replays;
 use crate::audit::tree::Keeper;
 use crate::engine::Engine;
 
+mod bodies;
 mod exchange;
 mod health;
 mod rest;
 mod server_v1;
 mod transparency;
+mod write_deadline;
+
+use bodies::Bodies;
+use exchange::Incoming;
+use server_v1::ReplayGuard;
+use write_deadline::WriteDeadline;
 
 /// How long an idle connection is kept.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
@@ -29,8 +40,9 @@ const HEAD_WAIT: Duration = Duration::from_secs(5);
 const BODY_WAIT: Duration = Duration::from_secs(10);
 /// How long a client may take to close a connection.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
-/// Connections one worker holds at the same time; more wait in the backlog of the listener.
-const CONNECTIONS_MAX: usize = 10_000;
+/// Connections the process holds at the same time; more wait in the backlog of the listener. The web server buffers up to
+/// 128 KiB of a head that has not ended, so this also bounds what strangers can make it hold.
+const CONNECTIONS_MAX: usize = 2_048;
 /// How long a stop waits for requests under way, in seconds.
 const DRAIN_SECONDS: u64 = 15;
 
@@ -46,6 +58,9 @@ struct Service {
     engine: Arc<Engine>,
     keeper: Arc<Keeper>,
     replays: Arc<Replays>,
+    bodies: Bodies,
+    /// Signatures that are not accepted again, of the apps that ask for it.
+    replay_guard: ReplayGuard,
 }
 
 /// Serves every face on `listener`, until the handle of the returned server stops it. Signals are left to the caller.
@@ -59,38 +74,67 @@ pub fn run(
     listener: TcpListener,
     options: Options,
 ) -> std::io::Result<Server> {
-    let service = web::Data::new(Service { engine, keeper, replays });
-    let server = HttpServer::new(move || App::new().app_data(service.clone()).default_service(web::to(answer)))
-        .workers(options.workers.max(1))
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(HEAD_WAIT)
-        .client_disconnect_timeout(CLOSE_WAIT)
-        .max_connections(CONNECTIONS_MAX)
+    let (bodies, replay_guard) = (Bodies::default(), ReplayGuard::default());
+    let service = Service { engine, keeper, replays, bodies, replay_guard };
+    let (service, address) = (web::Data::new(service), listener.local_addr()?);
+    let workers = options.workers.max(1);
+    let server = Server::build()
+        .workers(workers)
+        .max_concurrent_connections((CONNECTIONS_MAX / workers).max(1))
         .shutdown_timeout(DRAIN_SECONDS)
-        .disable_signals()
-        .listen(listener)?;
+        .disable_signals();
+    let stopping = server.graceful_shutdown_signal();
+    // What `HttpServer` builds, over connections that have a deadline on writing.
+    let server = server.listen("http", listener, move || {
+        let stopping = stopping.clone();
+        let app = App::new().app_data(service.clone()).default_service(web::to(answer));
+        let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
+        let http = HttpService::build()
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .keep_alive(KEEP_ALIVE)
+            .client_request_timeout(HEAD_WAIT)
+            .client_disconnect_timeout(CLOSE_WAIT)
+            .local_addr(address)
+            .h1(map_config(app, |()| AppConfig::default()));
+        fn_service(async |io: TcpStream| {
+            let peer = io.peer_addr().ok();
+            Ok((WriteDeadline::new(io), peer))
+        })
+        .and_then(http)
+    })?;
     Ok(server.run())
 }
 
 async fn answer(service: web::Data<Service>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    let mut incoming = Incoming::new(&request, payload);
+    let response = dispatch(&service, &request, &mut incoming).await;
+    incoming.settle(response).await
+}
+
+async fn dispatch(service: &Service, request: &HttpRequest, incoming: &mut Incoming) -> HttpResponse {
     let path = collapsed(request.path());
     if let Some(rest) = path.strip_prefix("/api/v1/") {
-        rest::answer(&service, &request, payload, rest).await
+        rest::answer(service, request, incoming, rest).await
     } else if let Some(probe) = path.strip_prefix("/health/") {
-        health::answer(&service, probe)
+        health::answer(service, probe)
     } else if path == "/openapi.json" {
         HttpResponse::Ok().insert_header(("content-type", "application/json")).body(openapi())
-    } else if let Some(response) = transparency::answer(&service, &path) {
+    } else if let Some(response) = transparency::answer(service, &path) {
         response
     } else {
-        server_v1::answer(&service, &request, payload, &path).await
+        server_v1::answer(service, request, incoming, &path).await
     }
 }
 
 /// The OpenAPI 3.1 document of the REST face, as it is checked in under `schemas/api/openapi.json`.
 #[must_use]
-pub fn openapi() -> String {
-    rest::openapi::document().to_pretty_json().unwrap_or_default() + "\n"
+pub fn openapi() -> &'static str {
+    static DOCUMENT: LazyLock<String> =
+        LazyLock::new(|| rest::openapi::document().to_pretty_json().unwrap_or_default() + "\n");
+    &DOCUMENT
 }
 
 /// The path with each run of slashes made one.

@@ -92,6 +92,16 @@ fn the_faces_do_not_know_each_other() {
 }
 
 #[test]
+fn a_face_opens_personal_values_only_where_the_read_is_recorded() {
+    for file in sources("src/http") {
+        let source = fs::read_to_string(&file).unwrap();
+        for forbidden in ["open_text(", "open_value(", "engine.user_ids(", ".open_stored("] {
+            assert!(!source.contains(forbidden), "{} calls {forbidden} past Engine::disclose", file.display());
+        }
+    }
+}
+
+#[test]
 fn the_domain_asks_for_no_time_no_chance_and_no_disk() {
     for file in sources("src/domain") {
         let source = fs::read_to_string(&file).unwrap();

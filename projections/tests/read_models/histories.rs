@@ -80,6 +80,8 @@ impl World {
         self.log.record(stream.clone(), app::Event::from(retired));
         let settings = app::SettingsChanged { app: app.clone(), settings: Settings::default() };
         self.log.record(stream.clone(), app::Event::from(settings));
+        let window = app::SignatureWindowSet { app: app.clone(), seconds: 300 };
+        self.log.record(stream.clone(), app::Event::from(window));
         let user_fields = BTreeSet::from([field("ext_team")]);
         let declared = app::ExtensionFieldsDeclared { app, friend_fields: user_fields.clone(), user_fields };
         self.log.record(stream, app::Event::from(declared));

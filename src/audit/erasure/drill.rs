@@ -5,6 +5,7 @@ use rollcall_schemas::ids::OperationId;
 use rollcall_schemas::plain::{Requester, Scope};
 use uuid::Uuid;
 
+use crate::domain::Refusal;
 use crate::domain::erasure::{Erase, Request};
 use crate::domain::user::Register;
 use crate::domain::values::{Invalid, Name, Portrait, UserId};
@@ -21,19 +22,41 @@ pub enum Error {
     MadeUp(#[from] Invalid),
 }
 
-/// Makes a person up, registers it and requests its erasure with all that is known of it. Each call is a drill of its own.
-/// Answers the operation, and where in the log it stands.
+/// Makes a person up, registers it and requests its erasure with all that is known of it. Each call is a drill of its own,
+/// but for a repetition under the same idempotency key, which answers the same operation. Answers the operation, and where
+/// in the log it stands; 0 where an earlier call requested it.
 ///
 /// # Errors
 /// The app has no place for another user, or a part is unavailable.
 pub async fn begin(engine: &Engine, caller: &Caller) -> Result<(OperationId, u64), Error> {
-    let caller = Caller { idempotency: None, ..caller.clone() };
-    let unique = Uuid::new_v4().simple();
+    let unique = match &caller.idempotency {
+        Some(key) => {
+            let made_up = engine.vault().fingerprint(&caller.app, &[b"drill", key.key.as_bytes()]);
+            hex::encode(made_up.map_err(engine::Error::from)?.get(..16).unwrap_or_default())
+        }
+        None => Uuid::new_v4().simple().to_string(),
+    };
     let user_id = UserId::parse("userId", &format!("drill-{unique}"))?;
     let portrait = Some(Portrait::parse(&format!("https://drill.invalid/{unique}"))?);
     let name = Name::parse(&format!("Drill {unique}"))?;
-    engine.execute(&caller, Register { who: user_id.clone(), name, portrait }).await?;
-    let request = Request { requester: Requester::Drill, ..Request::default() };
-    let done = engine.execute(&caller, Erase { who: vec![user_id], scope: Scope::Forget, request }).await?;
+    let register = Register { who: user_id.clone(), name, portrait };
+    let forget = || {
+        let request = Request { requester: Requester::Drill, ..Request::default() };
+        Erase { who: vec![user_id.clone()], scope: Scope::Forget, request }
+    };
+    if caller.idempotency.is_some() {
+        // Asked first: a repetition must not register the person again that the drill has erased. As nobody is erased
+        // where there is no person yet, it does not count for the brake.
+        let asked = Caller { overrides_brake: true, ..caller.clone() };
+        match engine.execute(&asked, forget()).await {
+            Err(engine::Error::Refused(Refusal::NotRegistered)) => {}
+            outcome => {
+                let done = outcome?;
+                return Ok((done.reply, done.position));
+            }
+        }
+    }
+    engine.execute(&Caller { idempotency: None, ..caller.clone() }, register).await?;
+    let done = engine.execute(caller, forget()).await?;
     Ok((done.reply, done.position))
 }

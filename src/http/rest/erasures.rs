@@ -172,12 +172,13 @@ pub(super) async fn request(call: &Call<'_>) -> Result<Answer, Problem> {
     Ok(Answer::command(status, &body, done.position)?.at(location))
 }
 
-/// `POST /compliance/drills`. 202 with the erasure of a person that was made up.
+/// `POST /compliance/drills`. 202 with the erasure of a person that was made up; 200 where it was requested before.
 pub(super) async fn drill(call: &Call<'_>) -> Result<Answer, Problem> {
     let (operation, position) = drill::begin(call.engine, &call.caller).await?;
     let row = of_operation(call, &operation).await?.ok_or(Refusal::NoSuchErasure)?;
     let location = format!("/api/v1/erasures/{}", row.erasure.0);
-    Ok(Answer::command(StatusCode::ACCEPTED, &Resource::of(row, call.engine.now()), position)?.at(location))
+    let status = if position > 0 { StatusCode::ACCEPTED } else { StatusCode::OK };
+    Ok(Answer::command(status, &Resource::of(row, call.engine.now()), position)?.at(location))
 }
 
 /// One page of erasures.

@@ -3,10 +3,12 @@
 use std::io;
 use std::sync::Arc;
 
+use rollcall_projections::{Order, PAGE_MAX, allowlists, blocklists, friend_graph};
+use rollcall_schemas::ids::SubjectRef;
 use tokio::sync::mpsc;
 
 use super::Call;
-use super::past::{recorded, replay, who};
+use super::past::{read_of, replay, who};
 use super::problem::{Answer, Problem};
 use crate::audit::as_of::Past;
 use crate::audit::export::{Error, Export};
@@ -16,12 +18,42 @@ use crate::engine::{self, Engine};
 /// Pieces that wait for a slow reader.
 const PIECES_MAX: usize = 8;
 
+/// Everybody whose userId an export tells because the person listed them: blocked, allowed or befriended.
+async fn listed(call: &Call<'_>, subject: SubjectRef) -> Result<Vec<SubjectRef>, Problem> {
+    let (read, mut listed) = (call.engine.read(), vec![]);
+    if !call.app.settings.record_reads {
+        return Ok(listed);
+    }
+    let mut cursor = None;
+    loop {
+        let page = blocklists::page(read, subject, cursor, PAGE_MAX).await?;
+        let Some(last) = page.last() else { break };
+        cursor = Some(last.sequence);
+        listed.extend(page.iter().map(|entry| entry.target));
+    }
+    let mut cursor = None;
+    loop {
+        let page = allowlists::page(read, subject, cursor, PAGE_MAX).await?;
+        let Some(last) = page.last() else { break };
+        cursor = Some(last.sequence);
+        listed.extend(page.iter().map(|entry| entry.target));
+    }
+    let mut cursor = None;
+    loop {
+        let page = friend_graph::page(read, subject, cursor, PAGE_MAX, Order::OldestFirst).await?;
+        let Some(last) = page.last() else { return Ok(listed) };
+        cursor = Some(last.befriended_position);
+        listed.extend(page.iter().map(|friend| friend.friend));
+    }
+}
+
 /// `GET /users/{id}/export`: a ZIP of JSON.
 pub(super) async fn export(call: &Call<'_>) -> Result<Answer, Problem> {
     let who = who(call)?;
     let place = call.replays.export(&call.app.id).map_err(|_| engine::Error::Busy)?;
     let subject = replay(call, async move |past: Past<'_>, app| past.subject(&app, &who).await).await?;
-    recorded(call, subject).await?;
+    let others = listed(call, subject).await?;
+    call.engine.record_read(&call.caller, || read_of(subject, others.into_iter())).await?;
     let (engine, app, now) = (Arc::clone(call.engine), call.app.id.clone(), call.engine.now());
     let begun = place.run({
         let engine = engine.clone();

@@ -7,19 +7,20 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse};
 use aws_lc_rs::constant_time;
-use bytes::Bytes;
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::plain::ApiScope;
 use serde::de::DeserializeOwned;
 
+use super::exchange::{Body, Incoming};
 use super::{Service, exchange};
 use crate::audit::replays::Replays;
 use crate::audit::tree::Keeper;
 use crate::engine::{App, Caller, Engine, IdempotencyKey, api_keys};
 
 mod compliance;
+mod credentials;
 mod erasures;
 mod export;
 pub(super) mod openapi;
@@ -43,7 +44,7 @@ struct Call<'s> {
     scopes: BTreeSet<ApiScope>,
     caller: Caller,
     headers: &'s HeaderMap,
-    body: Bytes,
+    body: Body,
     query: &'s str,
     parameters: Vec<String>,
 }
@@ -136,18 +137,27 @@ fn idempotency(request: &HttpRequest, path: &str, body: &[u8]) -> Result<Option<
 pub(super) async fn answer(
     service: &Service,
     request: &HttpRequest,
-    payload: web::Payload,
+    incoming: &mut Incoming,
     path: &str,
 ) -> HttpResponse {
-    let outcome = serve(service, request, payload, path).await;
+    let outcome = serve(service, request, incoming, path).await;
     problem::respond(request, outcome)
 }
 
-async fn serve(service: &Service, request: &HttpRequest, payload: web::Payload, path: &str) -> Result<Answer, Problem> {
-    let body = exchange::body(request, payload).await.map_err(Problem::Unread)?;
+async fn serve(
+    service: &Service,
+    request: &HttpRequest,
+    incoming: &mut Incoming,
+    path: &str,
+) -> Result<Answer, Problem> {
     let engine = &service.engine;
     let (app, actor, scopes) = authenticate(engine, request.headers())?;
     let (endpoint, parameters) = routes::find(request.method(), path)?;
+    if !scopes.contains(&endpoint.scope) {
+        return Err(Problem::Scope(endpoint.scope));
+    }
+    // Only of who may call is a body kept in memory.
+    let body = incoming.read(&service.bodies, &app.id).await.map_err(Problem::Unread)?;
     let caller = Caller {
         app: app.id.clone(),
         actor,
@@ -158,7 +168,6 @@ async fn serve(service: &Service, request: &HttpRequest, payload: web::Payload, 
     let (headers, query) = (request.headers(), request.query_string());
     let (keeper, replays) = (&*service.keeper, &service.replays);
     let call = Call { engine, keeper, replays, app, scopes, caller, headers, body, query, parameters };
-    call.needs(endpoint.scope)?;
     (endpoint.handler)(&call).await
 }
 

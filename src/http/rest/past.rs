@@ -1,5 +1,6 @@
 //! The past of users, as far as it may still be known.
 
+use std::collections::BTreeSet;
 use std::str::FromStr as _;
 use std::sync::Arc;
 
@@ -10,13 +11,15 @@ use utoipa::ToSchema;
 
 use super::problem::{Answer, Problem};
 use super::{Call, paging};
-use crate::audit::as_of::{self, Happened, Moment, Past, Range, When, Who};
+use crate::audit::as_of::{self, AsOf, BansAt, Diff, FriendsAt, Happened, Moment, Past, Range, UserAt, When, Who};
 use crate::domain::Refusal;
 use crate::domain::values::{self, Invalid};
-use crate::engine::{self, reads::fields_of};
+use crate::engine;
+use crate::engine::reads::{Read, fields_of};
 
+const USER_ID: &str = "user_id";
 /// What an answer about the past may tell of a user.
-const FIELDS: [&str; 7] = ["user_id", "name", "portrait", "profile", "tags", "remarks", "reason"];
+const FIELDS: [&str; 7] = [USER_ID, "name", "portrait", "profile", "tags", "remarks", "reason"];
 
 impl From<as_of::Error> for Problem {
     fn from(error: as_of::Error) -> Self {
@@ -60,8 +63,53 @@ pub(super) fn who(call: &Call<'_>) -> Result<Who, Problem> {
     Who::from_str(call.parameter(0)).map_err(|invalid| Problem::Invalid("{id}", invalid))
 }
 
-pub(super) async fn recorded(call: &Call<'_>, subject: SubjectRef) -> Result<(), Problem> {
-    Ok(call.engine.record_read(&call.caller, || vec![fields_of(subject, FIELDS)]).await?)
+/// A view of the past that shows personal values.
+trait Reveals: Serialize {
+    /// Whose values it shows, and which.
+    fn reads(&self) -> Vec<Read>;
+}
+
+impl Reveals for AsOf<UserAt> {
+    fn reads(&self) -> Vec<Read> {
+        let user = &self.view;
+        let listed = user.blocklist.iter().chain(&user.allowlist).map(|other| other.subject);
+        let others = listed.chain(user.friends.iter().map(|friend| friend.subject));
+        read_of(user.subject, others)
+    }
+}
+
+impl Reveals for AsOf<FriendsAt> {
+    fn reads(&self) -> Vec<Read> {
+        let friends = self.view.friends.iter();
+        friends.map(|friend| fields_of(friend.subject, [USER_ID])).collect()
+    }
+}
+
+impl Reveals for AsOf<BansAt> {
+    fn reads(&self) -> Vec<Read> {
+        self.view.bans.iter().map(|ban| fields_of(ban.subject, [USER_ID, "reason"])).collect()
+    }
+}
+
+impl Reveals for Diff {
+    fn reads(&self) -> Vec<Read> {
+        // An entry of a list is named after the list and who is on it: `friends.<subject>`.
+        let listed = |field: &str| field.rsplit_once('.')?.1.parse().ok().map(SubjectRef);
+        read_of(self.subject, self.changes.iter().filter_map(|change| listed(&change.field)))
+    }
+}
+
+/// What is read where a user is shown together with the userIds of others; each is named once.
+pub(super) fn read_of(user: SubjectRef, others: impl Iterator<Item = SubjectRef>) -> Vec<Read> {
+    let others: BTreeSet<_> = others.filter(|other| *other != user).collect();
+    let others = others.into_iter().map(|other| fields_of(other, [USER_ID]));
+    std::iter::once(fields_of(user, FIELDS)).chain(others).collect()
+}
+
+/// Answers a view of the past, once it is recorded who reads it.
+async fn reveal(call: &Call<'_>, view: impl Reveals) -> Result<Answer, Problem> {
+    call.engine.record_read(&call.caller, || view.reads()).await?;
+    Answer::query(&view)
 }
 
 /// `GET /users/{id}/as-of?at=`: the user at a position or a time; what was erased since is told as erased.
@@ -71,9 +119,7 @@ pub(super) async fn user(call: &Call<'_>) -> Result<Answer, Problem> {
         let (subject, at) = (past.subject(&app, &who).await?, moment(past, at).await?);
         as_of::user_at(past, &app, subject, at).await
     };
-    let user = replay(call, work).await?;
-    recorded(call, user.view.subject).await?;
-    Answer::query(&user)
+    reveal(call, replay(call, work).await?).await
 }
 
 /// `GET /users/{id}/friends/as-of?at=`.
@@ -83,9 +129,7 @@ pub(super) async fn friends(call: &Call<'_>) -> Result<Answer, Problem> {
         let (subject, at) = (past.subject(&app, &who).await?, moment(past, at).await?);
         as_of::friends_at(past, &app, subject, at).await
     };
-    let friends = replay(call, work).await?;
-    recorded(call, friends.view.subject).await?;
-    Answer::query(&friends)
+    reveal(call, replay(call, work).await?).await
 }
 
 /// `GET /users/{id}/diff?from=&to=`.
@@ -96,9 +140,7 @@ pub(super) async fn diff(call: &Call<'_>) -> Result<Answer, Problem> {
         let (from, to) = (moment(past, from).await?, moment(past, to).await?);
         as_of::diff(past, &app, subject, from, to).await
     };
-    let diff = replay(call, work).await?;
-    recorded(call, diff.subject).await?;
-    Answer::query(&diff)
+    reveal(call, replay(call, work).await?).await
 }
 
 #[derive(Serialize)]
@@ -135,10 +177,7 @@ pub(super) async fn bans(call: &Call<'_>) -> Result<Answer, Problem> {
         let at = moment(past, at).await?;
         replays.lists().bans_at(past, &app, at, page).await
     };
-    let found = replay(call, work).await?;
-    let reads = || found.view.bans.iter().map(|ban| fields_of(ban.subject, ["user_id", "reason"])).collect();
-    call.engine.record_read(&call.caller, reads).await?;
-    Answer::query(&found)
+    reveal(call, replay(call, work).await?).await
 }
 
 /// What to explain.

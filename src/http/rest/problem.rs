@@ -6,6 +6,7 @@ use std::io;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine as _;
@@ -92,6 +93,10 @@ pub(super) enum Problem {
     Scope(ApiScope),
     /// The log holds no such event of the app.
     NoSuchEvent,
+    /// The caller's key is of another app, or there is no such app.
+    NoSuchApp,
+    /// An earlier call with the same idempotency key was told what is told only once.
+    ToldBefore,
     /// The idempotency key is not one.
     MalformedKey,
     /// A value is missing or wrong; where, as a JSON pointer or the name of a parameter.
@@ -146,9 +151,12 @@ fn kind(problem: &Problem) -> (StatusCode, &'static str) {
         Problem::Unread(Unread::TooLarge) => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"),
         Problem::Unread(Unread::Stalled) => (StatusCode::REQUEST_TIMEOUT, "body-stalled"),
         Problem::Unread(Unread::Broken) => (StatusCode::BAD_REQUEST, "body-broken"),
+        Problem::Unread(Unread::NoSpace) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
         Problem::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
         Problem::Scope(_) => (StatusCode::FORBIDDEN, "scope-missing"),
         Problem::NoSuchEvent => (StatusCode::NOT_FOUND, "no-such-event"),
+        Problem::NoSuchApp => (StatusCode::NOT_FOUND, "no-such-app"),
+        Problem::ToldBefore => (StatusCode::CONFLICT, "told-before"),
         Problem::MalformedKey => (StatusCode::BAD_REQUEST, "malformed-idempotency-key"),
         Problem::Invalid(..) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-value"),
         Problem::Json(_) => (StatusCode::BAD_REQUEST, "malformed-json"),
@@ -208,9 +216,16 @@ fn detail(problem: &Problem) -> Cow<'static, str> {
         Problem::Unread(Unread::TooLarge) => format!("the body is longer than {} bytes", exchange::BODY_MAX).into(),
         Problem::Unread(Unread::Stalled) => "the body did not arrive in time".into(),
         Problem::Unread(Unread::Broken) => "the body broke off".into(),
+        Problem::Unread(Unread::NoSpace) => "the service is busy with other calls; try again".into(),
         Problem::Unauthenticated => "send Authorization: Bearer <API key>, or <app key>:<app secret>".into(),
         Problem::Scope(scope) => format!("this needs an API key with the scope `{}`", scope.as_str()).into(),
         Problem::NoSuchEvent => "the app has no event at this position".into(),
+        Problem::NoSuchApp => "there is no such app that this API key is of".into(),
+        Problem::ToldBefore => {
+            "an earlier call with this Idempotency-Key made it and was told it, which is done only once; list what there \
+             is, retire it and make another one"
+                .into()
+        }
         Problem::MalformedKey => "an Idempotency-Key is 1 to 255 characters of ASCII".into(),
         Problem::Invalid(_, invalid) => invalid.to_string().into(),
         Problem::Json(reason) => format!("the body is not the JSON it should be: {reason}").into(),
@@ -253,6 +268,8 @@ pub(super) fn respond(request: &HttpRequest, outcome: Result<Answer, Problem>) -
             }
             // Answers carry tokens and personal data.
             response.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")));
+            // A browser must not take a ZIP or a letter for something else than it is said to be.
+            response.insert_header((X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")));
             if let Some(position) = answer.position {
                 response.insert_header((POSITION.clone(), BASE64_URL_SAFE_NO_PAD.encode(position.to_be_bytes())));
             }
@@ -279,14 +296,8 @@ fn failed(request: &HttpRequest, problem: &Problem) -> HttpResponse {
     let mut response = HttpResponse::build(status);
     response.insert_header((CONTENT_TYPE, HeaderValue::from_static("application/problem+json")));
     exchange::echo(&mut response, request);
-    match problem {
-        Problem::Method(allowed) => {
-            response.insert_header((ALLOW, allowed.as_str()));
-        }
-        Problem::Unread(_) => {
-            response.force_close();
-        }
-        _ => {}
+    if let Problem::Method(allowed) = problem {
+        response.insert_header((ALLOW, allowed.as_str()));
     }
     if status == StatusCode::UNAUTHORIZED {
         response.insert_header((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
@@ -310,10 +321,7 @@ fn failed(request: &HttpRequest, problem: &Problem) -> HttpResponse {
         errors,
     };
     let body = serde_json::to_vec(&details).unwrap_or_default();
-    match problem {
-        Problem::Unread(Unread::Stalled) => exchange::last_words(response, body),
-        _ => response.body(body),
-    }
+    response.body(body)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{Answer, Problem};
-use super::{Call, compliance, erasures, export, past, requests, segment, users};
+use super::{Call, compliance, credentials, erasures, export, past, requests, segment, users};
 
 /// A schema with its name, and those it refers to.
 pub(super) type Named = Vec<(String, RefOr<Schema>)>;
@@ -132,6 +132,18 @@ endpoints! {
         () => requests::Resource, "Record that what was asked was done.";
     "POST" "compliance/requests/{id}/refuse" => requests::refuse, "refuseRequest" Compliance []
         requests::Why => requests::Resource, "Record that what was asked was not done, and why.";
+    "GET" "api-keys" => credentials::list_keys, "listApiKeys" Operator []
+        () => credentials::ApiKeys, "The API keys of the app that are valid, the oldest first.";
+    "POST" "api-keys" => credentials::add_key, "addApiKey" Operator []
+        credentials::NewApiKey => credentials::AddedApiKey, "Make another API key valid. The key is told only once.";
+    "DELETE" "api-keys/{number}" => credentials::retire_key, "retireApiKey" Operator []
+        () => (), "End an API key.";
+    "GET" "apps/{key}/secrets" => credentials::list_secrets, "listSecrets" Operator []
+        () => credentials::Secrets, "The secrets of the app that are valid, the oldest first.";
+    "POST" "apps/{key}/secrets" => credentials::add_secret, "addSecret" Operator []
+        () => credentials::AddedSecret, "Make another secret valid and current. The secret is told only once.";
+    "DELETE" "apps/{key}/secrets/{number}" => credentials::retire_secret, "retireSecret" Operator []
+        () => (), "End a secret and the access tokens issued under it; not the last one.";
     "GET" "audit/proof" => compliance::proof, "proveEvent" Compliance ["position", "since"]
         () => crate::audit::proof::Proof, "The proof that the log holds an event of the app.";
 }

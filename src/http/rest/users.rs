@@ -15,7 +15,7 @@ use crate::domain::Refusal;
 use crate::domain::erasure::{Erase, Request};
 use crate::domain::user::Register;
 use crate::domain::values::{Name, Portrait, UserId};
-use crate::engine::reads::fields_of;
+use crate::engine::opening::Opener;
 
 /// Who is registered.
 #[derive(Deserialize, ToSchema)]
@@ -69,18 +69,23 @@ fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-fn opened(call: &Call<'_>, subject: SubjectRef, sealed: Option<&[u8]>) -> Result<Option<String>, Problem> {
+fn opened(
+    opener: &mut Opener<'_>,
+    subject: SubjectRef,
+    field: &str,
+    sealed: Option<&[u8]>,
+) -> Result<Option<String>, Problem> {
     match sealed {
-        Some(sealed) => Ok(call.engine.open_text(&call.app.id, subject, sealed)?),
+        Some(sealed) => Ok(opener.open(subject, field, sealed)?),
         None => Ok(None),
     }
 }
 
-fn shown(call: &Call<'_>, id: String, user: &user_directory::User) -> Result<User, Problem> {
+fn shown(opener: &mut Opener<'_>, id: String, user: &user_directory::User) -> Result<User, Problem> {
     Ok(User {
         id,
-        name: opened(call, user.subject, user.name.as_deref())?,
-        portrait_uri: opened(call, user.subject, user.portrait.as_deref())?,
+        name: opened(opener, user.subject, "name", user.name.as_deref())?,
+        portrait_uri: opened(opener, user.subject, "portrait", user.portrait.as_deref())?,
         registered_at: user.registered_at.map(time),
     })
 }
@@ -91,8 +96,8 @@ pub(super) async fn show(call: &Call<'_>) -> Result<Answer, Problem> {
     match directory_entry(call, &id).await? {
         Some(user) if user.deactivated => Err(Refusal::Deactivated.into()),
         Some(user) if user.is_active() => {
-            call.engine.record_read(&call.caller, || vec![fields_of(user.subject, ["name", "portrait"])]).await?;
-            Answer::query(&shown(call, id.as_str().to_owned(), &user)?)
+            let shown = call.engine.disclose(&call.caller, |opener| shown(opener, id.as_str().to_owned(), &user));
+            Answer::query(&shown.await?)
         }
         Some(_) | None => Err(Refusal::NotRegistered.into()),
     }
@@ -129,14 +134,15 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
     let mut rows =
         user_directory::registered_after(read, app, asked.cursor, asked.limit + 1, Order::OldestFirst).await?;
     let next = asked.cut(&mut rows, |user| user.registered_position);
-    let reads = || rows.iter().map(|user| fields_of(user.subject, ["user_id", "name", "portrait"])).collect();
-    call.engine.record_read(&call.caller, reads).await?;
-    let mut users = Vec::with_capacity(rows.len());
-    for user in &rows {
-        // Who was forgotten meanwhile has no userId any more.
-        if let Some(id) = opened(call, user.subject, user.user_id.as_deref())? {
-            users.push(shown(call, id, user)?);
+    let users = call.engine.disclose(&call.caller, |opener| {
+        let mut users = Vec::with_capacity(rows.len());
+        for user in &rows {
+            // Who was forgotten meanwhile has no userId any more.
+            if let Some(id) = opened(opener, user.subject, "user_id", user.user_id.as_deref())? {
+                users.push(shown(opener, id, user)?);
+            }
         }
-    }
-    Answer::query(&Page { users, next })
+        Ok::<_, Problem>(users)
+    });
+    Answer::query(&Page { users: users.await?, next })
 }

@@ -106,6 +106,7 @@ fn codes(fault: &Fault, family: Family) -> (StatusCode, u16) {
         Fault::Unread(Unread::TooLarge) => (StatusCode::PAYLOAD_TOO_LARGE, 1005),
         Fault::Unread(Unread::Stalled) => (StatusCode::REQUEST_TIMEOUT, 408),
         Fault::Unread(Unread::Broken) => (StatusCode::BAD_REQUEST, 1002),
+        Fault::Unread(Unread::NoSpace) => (StatusCode::SERVICE_UNAVAILABLE, 1050),
         Fault::Unauthenticated => (StatusCode::UNAUTHORIZED, 1004),
         Fault::DevelopmentOnly => (StatusCode::FORBIDDEN, 1009),
         Fault::Invalid(invalid) => (StatusCode::BAD_REQUEST, code_of_invalid(invalid)),
@@ -175,8 +176,11 @@ fn text(fault: &Fault) -> Cow<'static, str> {
         Fault::Unread(Unread::TooLarge) => format!("the body is longer than {} bytes", exchange::BODY_MAX).into(),
         Fault::Unread(Unread::Stalled) => "the body did not arrive in time".into(),
         Fault::Unread(Unread::Broken) => "the body broke off".into(),
+        Fault::Unread(Unread::NoSpace) => "the service is busy with other calls; try again".into(),
         Fault::Unauthenticated => {
-            "the signature is wrong: Signature must be the SHA-1 of app secret, Nonce and Timestamp".into()
+            "the signature is wrong, or an app in strict mode got it too late or twice: Signature must be the SHA-1 of app \
+             secret, Nonce and Timestamp"
+                .into()
         }
         Fault::DevelopmentOnly => "only development apps may use this endpoint".into(),
         Fault::Invalid(invalid) => match &invalid.key {
@@ -256,11 +260,7 @@ fn failed(request: &HttpRequest, path: &str, fault: &Fault) -> HttpResponse {
     }
     let failure = Failure { code, error_message: &text(fault), profile_key: profile_key(fault, family) };
     let body = serde_json::to_vec(&failure).unwrap_or_else(|_| br#"{"code":1000,"errorMessage":""}"#.to_vec());
-    match fault {
-        Fault::Unread(Unread::Stalled) => exchange::last_words(response, body),
-        Fault::Unread(Unread::TooLarge | Unread::Broken) => response.force_close().body(body),
-        _ => response.body(body),
-    }
+    response.body(body)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Ban, lift, list the banned.
 
-use rollcall_projections::{NumberedPage, banned_users};
+use rollcall_projections::{NumberedPage, banned_users, user_directory};
 use serde::Serialize;
 
 use super::answer::{Answer, Fault, OK};
@@ -48,10 +48,15 @@ pub(super) async fn query_banned(call: &Call<'_>) -> Result<Answer, Fault> {
     call.caught_up().await?;
     let bans = banned_users::banned_until(call.engine.read(), &call.app.id, call.engine.now(), page).await?;
     let subjects: Vec<_> = bans.iter().map(|ban| ban.subject).collect();
-    let ids = call.engine.user_ids(&call.app.id, &subjects).await?;
-    let users = ids
-        .into_iter()
-        .zip(&bans)
-        .filter_map(|(user_id, ban)| Some(BannedUser { user_id: user_id?, block_end_time: convert::time(ban.until) }));
-    Answer::of(&Banned { code: OK, users: users.collect() })
+    let sealed = user_directory::user_ids(call.engine.read(), &call.app.id, &subjects).await?;
+    let users = call.disclose(|opener| {
+        let mut users = Vec::with_capacity(bans.len());
+        for (ban, sealed) in bans.iter().zip(sealed) {
+            if let Some(user_id) = convert::user_id(opener, ban.subject, sealed.as_deref())? {
+                users.push(BannedUser { user_id, block_end_time: convert::time(ban.until) });
+            }
+        }
+        Ok(users)
+    });
+    Answer::of(&Banned { code: OK, users: users.await? })
 }

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use rollcall_projections::{NumberedPage, Order};
+use rollcall_projections::{NumberedPage, Order, user_directory};
 use rollcall_schemas::ids::{OperationId, SubjectRef};
 use rollcall_schemas::plain::FriendPermission;
 use serde::Serialize;
@@ -12,6 +12,7 @@ use super::Call;
 use super::answer::Fault;
 use super::form::Form;
 use crate::domain::values::{Invalid, Problem, UserId};
+use crate::engine::opening::Opener;
 
 /// The answer that names an operation.
 #[derive(Serialize)]
@@ -126,9 +127,14 @@ pub(super) fn object(
 ///
 /// # Errors
 /// The vault is unavailable.
-pub(super) fn opened(call: &Call<'_>, subject: SubjectRef, sealed: Option<&[u8]>) -> Result<String, Fault> {
+pub(super) fn opened(
+    opener: &mut Opener<'_>,
+    subject: SubjectRef,
+    field: &str,
+    sealed: Option<&[u8]>,
+) -> Result<String, Fault> {
     let Some(sealed) = sealed else { return Ok(String::new()) };
-    Ok(call.engine.open_text(&call.app.id, subject, sealed)?.unwrap_or_default())
+    Ok(opener.open(subject, field, sealed)?.unwrap_or_default())
 }
 
 /// Opens fields a read model stores, as a JSON object in a text; what was erased is left out.
@@ -136,13 +142,13 @@ pub(super) fn opened(call: &Call<'_>, subject: SubjectRef, sealed: Option<&[u8]>
 /// # Errors
 /// The vault is unavailable.
 pub(super) fn opened_fields<'f>(
-    call: &Call<'_>,
+    opener: &mut Opener<'_>,
     subject: SubjectRef,
     fields: impl Iterator<Item = (&'f str, &'f [u8])>,
 ) -> Result<String, Fault> {
     let mut object = serde_json::Map::new();
     for (name, sealed) in fields {
-        if let Some(value) = call.engine.open_json(&call.app.id, subject, sealed)? {
+        if let Some(value) = opener.open(subject, name, sealed)? {
             object.insert(name.to_owned(), value);
         }
     }
@@ -162,7 +168,28 @@ pub(super) async fn subjects(call: &Call<'_>, ids: &[UserId]) -> Result<Vec<Opti
 /// # Errors
 /// The read models or the vault are unavailable.
 pub(super) async fn user_ids(call: &Call<'_>, subjects: &[SubjectRef]) -> Result<Vec<String>, Fault> {
-    Ok(call.engine.user_ids(&call.app.id, subjects).await?.into_iter().flatten().collect())
+    let sealed = user_directory::user_ids(call.engine.read(), &call.app.id, subjects).await?;
+    call.disclose(|opener| {
+        let mut ids = Vec::with_capacity(subjects.len());
+        for (subject, sealed) in subjects.iter().zip(sealed) {
+            ids.extend(user_id(opener, *subject, sealed.as_deref())?);
+        }
+        Ok(ids)
+    })
+    .await
+}
+
+/// Opens the userId of a subject; `None`: the user was forgotten.
+///
+/// # Errors
+/// The vault is unavailable.
+pub(super) fn user_id(
+    opener: &mut Opener<'_>,
+    subject: SubjectRef,
+    sealed: Option<&[u8]>,
+) -> Result<Option<String>, Fault> {
+    let Some(sealed) = sealed else { return Ok(None) };
+    Ok(opener.open(subject, "user_id", sealed)?)
 }
 
 #[cfg(test)]

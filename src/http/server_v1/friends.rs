@@ -10,7 +10,7 @@ use super::{Call, convert};
 use crate::domain::friendship::{Befriend, ClearFriends, Describe, Unfriend};
 use crate::domain::user;
 use crate::domain::values::{ProfileChanges, Remark, RequestText, extension_fields};
-use crate::engine::reads::fields_of;
+use crate::engine::opening::Opener;
 
 /// Users one call may name.
 const TARGETS_MAX: usize = 100;
@@ -101,27 +101,27 @@ pub(super) async fn list_friends(call: &Call<'_>) -> Result<Answer, Fault> {
     let (rows, users): (Vec<_>, Vec<_>) = rows.into_iter().zip(users).filter(|(_, user)| !is_fenced(user)).unzip();
     let fenced = (friends.len() - rows.len()) as u64;
     let subjects: Vec<_> = rows.iter().map(|row| row.friend).collect();
-    let ids = call.engine.user_ids(app, &subjects).await?;
-    let names = names(call, &subjects, users).await?;
+    let ids = user_directory::user_ids(read, app, &subjects).await?;
+    let named = named(call, &subjects, users).await?;
     let descriptions = friend_graph::descriptions(read, owner, &subjects).await?;
-    call.reads(|| {
-        let written = descriptions.iter().map(|fields| fields.iter().map(|(field, _)| field.as_str()));
-        subjects.iter().zip(written).map(|(of, fields)| fields_of(*of, fields.chain(["user_id", "name"]))).collect()
-    })
-    .await?;
-    let mut friend_list = Vec::with_capacity(rows.len());
-    for (((row, user_id), name), description) in rows.iter().zip(ids).zip(names).zip(&descriptions) {
-        let Some(user_id) = user_id else { continue };
-        let written = description.iter().map(|(field, sealed)| (field.as_str(), sealed.as_slice()));
-        let (remark, fields): (Vec<_>, Vec<_>) = written.partition(|(field, _)| *field == friend_graph::REMARK);
-        friend_list.push(Friend {
-            user_id,
-            name,
-            remark_name: convert::opened(call, row.friend, remark.first().map(|(_, sealed)| *sealed))?,
-            friend_ext_profile: convert::opened_fields(call, row.friend, fields.into_iter())?,
-            time: row.befriended_at.timestamp_millis(),
-        });
-    }
+    let friend_list = call.disclose(|opener| {
+        let mut friend_list = Vec::with_capacity(rows.len());
+        for (((row, id), named), description) in rows.iter().zip(ids).zip(named).zip(&descriptions) {
+            let Some(user_id) = convert::user_id(opener, row.friend, id.as_deref())? else { continue };
+            let written = description.iter().map(|(field, sealed)| (field.as_str(), sealed.as_slice()));
+            let (remark, fields): (Vec<_>, Vec<_>) = written.partition(|(field, _)| *field == friend_graph::REMARK);
+            let remark = remark.first().map(|(_, sealed)| *sealed);
+            friend_list.push(Friend {
+                user_id,
+                name: named.open(opener, row.friend)?,
+                remark_name: convert::opened(opener, row.friend, friend_graph::REMARK, remark)?,
+                friend_ext_profile: convert::opened_fields(opener, row.friend, fields.into_iter())?,
+                time: row.befriended_at.timestamp_millis(),
+            });
+        }
+        Ok(friend_list)
+    });
+    let friend_list = friend_list.await?;
     let total_count = friend_graph::count(read, owner).await?.saturating_sub(fenced);
     Answer::of(&Friends { code: OK, page_token, total_count, friend_list })
 }
@@ -130,19 +130,33 @@ fn is_fenced(user: &Option<User>) -> bool {
     user.as_ref().is_some_and(|user| user.deactivated)
 }
 
-/// The names friends are shown with: that of the hosted profile, else the registered one, else none.
-async fn names(call: &Call<'_>, subjects: &[SubjectRef], users: Vec<Option<User>>) -> Result<Vec<String>, Fault> {
-    let profiles = hosted_profiles::of_subjects(call.engine.read(), &call.app.id, subjects).await?;
-    let mut names = Vec::with_capacity(subjects.len());
-    for ((subject, profile), user) in subjects.iter().zip(profiles).zip(users) {
-        let hosted = profile.and_then(|profile| profile.fields.into_iter().find(|(name, _)| name.0 == "name"));
-        let hosted = convert::opened(call, *subject, hosted.as_ref().map(|(_, sealed)| sealed.as_slice()))?;
-        names.push(match user.filter(|user| hosted.is_empty() && user.is_active()) {
-            Some(user) => convert::opened(call, *subject, user.name.as_deref())?,
-            None => hosted,
-        });
+/// The name a friend is shown with, sealed: that of the hosted profile, else the registered one, else none.
+struct Named {
+    hosted: Option<Vec<u8>>,
+    registered: Option<Vec<u8>>,
+}
+
+impl Named {
+    fn open(&self, opener: &mut Opener<'_>, subject: SubjectRef) -> Result<String, Fault> {
+        let hosted = convert::opened(opener, subject, "name", self.hosted.as_deref())?;
+        if hosted.is_empty() {
+            convert::opened(opener, subject, "name", self.registered.as_deref())
+        } else {
+            Ok(hosted)
+        }
     }
-    Ok(names)
+}
+
+async fn named(call: &Call<'_>, subjects: &[SubjectRef], users: Vec<Option<User>>) -> Result<Vec<Named>, Fault> {
+    let (read, app) = (call.engine.read(), &call.app.id);
+    let profiles = hosted_profiles::of_subjects(read, app, subjects).await?;
+    let named = profiles.into_iter().zip(users).map(|(profile, user)| {
+        let hosted = profile.and_then(|profile| profile.fields.into_iter().find(|(name, _)| name.0 == "name"));
+        // A friendship may outlast the fence of a friend for a moment; the name may not.
+        let registered = user.filter(User::is_active).and_then(|user| user.name);
+        Named { hosted: hosted.map(|(_, sealed)| sealed), registered }
+    });
+    Ok(named.collect())
 }
 
 #[derive(Serialize)]

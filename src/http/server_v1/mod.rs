@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use actix_web::http::Method;
 use actix_web::http::header::HeaderMap;
-use actix_web::{HttpRequest, HttpResponse, web};
-use bytes::Bytes;
+use actix_web::{HttpRequest, HttpResponse};
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::{OperationId, SecretId};
 
+use super::exchange::{Body, Incoming};
 use super::{Service, exchange};
 use crate::domain::{Command, Decide, ReplyOf};
-use crate::engine::reads::Read;
+use crate::engine::opening::Opener;
 use crate::engine::{App, Caller, Done, Engine};
 
 mod answer;
@@ -26,6 +26,7 @@ mod lists;
 mod online;
 mod profiles;
 mod remarks;
+mod replay_guard;
 mod settings;
 mod signature;
 mod tags;
@@ -33,6 +34,7 @@ mod users;
 
 use answer::{Answer, Fault};
 use form::Form;
+pub(super) use replay_guard::ReplayGuard;
 
 macro_rules! routes {
     ($($path:literal $(| $alias:literal)* => $group:ident::$handler:ident,)*) => {
@@ -112,7 +114,7 @@ struct Call<'s> {
     /// The secret it was signed with.
     secret: SecretId,
     headers: &'s HeaderMap,
-    body: Bytes,
+    body: Body,
 }
 
 impl Call<'_> {
@@ -134,9 +136,9 @@ impl Call<'_> {
         Ok(self.engine.execute(&self.caller(), command).await?)
     }
 
-    /// Records that these are about to be answered, where the app asks for it.
-    async fn reads(&self, reads: impl FnOnce() -> Vec<Read>) -> Result<(), Fault> {
-        Ok(self.engine.record_read(&self.caller(), reads).await?)
+    /// Makes an answer of personal values, whose read is recorded where the app asks for it.
+    async fn disclose<T>(&self, answer: impl FnOnce(&mut Opener<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
+        self.engine.disclose(&self.caller(), answer).await
     }
 
     /// Executes a command whose caller is told that it is done, nothing else.
@@ -161,23 +163,22 @@ impl Call<'_> {
 pub(super) async fn answer(
     service: &Service,
     request: &HttpRequest,
-    payload: web::Payload,
+    incoming: &mut Incoming,
     path: &str,
 ) -> HttpResponse {
-    let outcome = serve(service, request, payload, path).await;
+    let outcome = serve(service, request, incoming, path).await;
     answer::respond(request, path, outcome)
 }
 
-async fn serve(service: &Service, request: &HttpRequest, payload: web::Payload, path: &str) -> Result<Answer, Fault> {
-    // The body is read before anybody is turned away: a connection with an unread body cannot be used again, which
-    // clients with a pool of connections take for a failure.
-    let body = exchange::body(request, payload).await.map_err(Fault::Unread)?;
+async fn serve(service: &Service, request: &HttpRequest, incoming: &mut Incoming, path: &str) -> Result<Answer, Fault> {
     let route = Route::of(path).ok_or(Fault::NoSuchEndpoint)?;
     if request.method() != Method::POST {
         return Err(Fault::NotPost);
     }
     let engine = service.engine.as_ref();
-    let (app, secret) = signature::authenticate(engine, request.headers()).ok_or(Fault::Unauthenticated)?;
+    // Only of who may call is a body kept in memory.
+    let (app, secret) = signature::authenticate(engine, &service.replay_guard, request.headers())?;
+    let body = incoming.read(&service.bodies, &app.id).await.map_err(Fault::Unread)?;
     tracing::debug!(?route, "call");
     route.answer(&Call { engine, app, secret, headers: request.headers(), body }).await
 }

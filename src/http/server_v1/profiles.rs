@@ -1,13 +1,13 @@
 //! Hosted profiles. Requests and answers carry `userProfile` and `userExtProfile` as texts that hold JSON.
 
-use rollcall_projections::hosted_profiles;
+use rollcall_projections::{hosted_profiles, user_directory};
 use serde::Serialize;
 
 use super::answer::{Answer, Fault, OK};
 use super::{Call, convert};
 use crate::domain::user;
 use crate::domain::values::{Invalid, extension_fields, profile_fields};
-use crate::engine::reads::{Read, fields_of};
+use crate::engine::opening::Opener;
 
 /// `profile/set`: set or clear fields of a hosted profile; fields that are not named stay.
 pub(super) async fn set_profile(call: &Call<'_>) -> Result<Answer, Fault> {
@@ -46,20 +46,15 @@ struct Profile {
     user_ext_profile: String,
 }
 
-fn opened(call: &Call<'_>, user_id: String, profile: &hosted_profiles::Profile) -> Result<Profile, Fault> {
+fn opened(opener: &mut Opener<'_>, user_id: String, profile: &hosted_profiles::Profile) -> Result<Profile, Fault> {
     let fields = profile.fields.iter().map(|(name, sealed)| (name.0.as_str(), sealed.as_slice()));
     let (extensions, fixed): (Vec<_>, Vec<_>) = fields.partition(|(name, _)| name.starts_with("ext_"));
     Ok(Profile {
         user_id,
         version: profile.version,
-        user_profile: convert::opened_fields(call, profile.subject, fixed.into_iter())?,
-        user_ext_profile: convert::opened_fields(call, profile.subject, extensions.into_iter())?,
+        user_profile: convert::opened_fields(opener, profile.subject, fixed.into_iter())?,
+        user_ext_profile: convert::opened_fields(opener, profile.subject, extensions.into_iter())?,
     })
-}
-
-/// The fields of a hosted profile, of whom they are.
-fn read(profile: &hosted_profiles::Profile) -> Read {
-    fields_of(profile.subject, profile.fields.iter().map(|(name, _)| name.0.as_str()))
 }
 
 /// `profile/batch/query`: the hosted profiles of users; who has none is left out.
@@ -69,15 +64,17 @@ pub(super) async fn query_profiles(call: &Call<'_>) -> Result<Answer, Fault> {
     let subjects = convert::subjects(call, &who).await?;
     let known: Vec<_> = subjects.iter().copied().flatten().collect();
     let found = hosted_profiles::of_subjects(call.engine.read(), &call.app.id, &known).await?;
-    call.reads(|| found.iter().flatten().map(read).collect()).await?;
     let mut profiles = found.into_iter();
-    let mut user_list = vec![];
-    for (user_id, subject) in who.iter().zip(subjects) {
-        if let Some(profile) = subject.and_then(|_| profiles.next()).flatten() {
-            user_list.push(opened(call, user_id.as_str().to_owned(), &profile)?);
+    let user_list = call.disclose(|opener| {
+        let mut user_list = vec![];
+        for (user_id, subject) in who.iter().zip(subjects) {
+            if let Some(profile) = subject.and_then(|_| profiles.next()).flatten() {
+                user_list.push(opened(opener, user_id.as_str().to_owned(), &profile)?);
+            }
         }
-    }
-    Answer::of(&Profiles { code: OK, user_list })
+        Ok(user_list)
+    });
+    Answer::of(&Profiles { code: OK, user_list: user_list.await? })
 }
 
 /// `profile/query`: the hosted profiles of an app, by registration.
@@ -90,13 +87,16 @@ pub(super) async fn list_profiles(call: &Call<'_>) -> Result<Answer, Fault> {
     call.caught_up().await?;
     let app = &call.app.id;
     let profiles = hosted_profiles::page(call.engine.read(), app, page, order).await?;
-    call.reads(|| profiles.iter().map(read).collect()).await?;
     let subjects: Vec<_> = profiles.iter().map(|profile| profile.subject).collect();
-    let mut user_list = vec![];
-    for (user_id, profile) in call.engine.user_ids(app, &subjects).await?.into_iter().zip(&profiles) {
-        if let Some(user_id) = user_id {
-            user_list.push(opened(call, user_id, profile)?);
+    let ids = user_directory::user_ids(call.engine.read(), app, &subjects).await?;
+    let user_list = call.disclose(|opener| {
+        let mut user_list = vec![];
+        for (sealed, profile) in ids.into_iter().zip(&profiles) {
+            if let Some(user_id) = convert::user_id(opener, profile.subject, sealed.as_deref())? {
+                user_list.push(opened(opener, user_id, profile)?);
+            }
         }
-    }
-    Answer::of(&Profiles { code: OK, user_list })
+        Ok(user_list)
+    });
+    Answer::of(&Profiles { code: OK, user_list: user_list.await? })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rollcall_projections::remarks;
+use rollcall_projections::{remarks, user_directory};
 use serde::{Deserialize, Serialize};
 
 use super::answer::{Answer, Fault, OK};
@@ -10,7 +10,6 @@ use super::form::Form;
 use super::{Call, convert};
 use crate::domain::remarks::{Remark, Unremark};
 use crate::domain::values::{Invalid, Problem, Remark as Text, UserId};
-use crate::engine::reads::fields_of;
 
 /// Remarks one call may set.
 const REMARKS_MAX: usize = 100;
@@ -97,13 +96,16 @@ pub(super) async fn query_remarks(call: &Call<'_>) -> Result<Answer, Fault> {
     };
     let rows = remarks::page(read, owner, page).await?;
     let targets: Vec<_> = rows.iter().map(|row| row.target).collect();
-    call.reads(|| targets.iter().map(|target| fields_of(*target, ["user_id", "remark"])).collect()).await?;
-    let ids = call.engine.user_ids(app, &targets).await?;
-    let mut users = Vec::with_capacity(rows.len());
-    for (row, id) in rows.iter().zip(ids) {
-        let Some(id) = id else { continue };
-        users.push(Remarked { id, remark: convert::opened(call, row.target, Some(&row.remark))? });
-    }
+    let ids = user_directory::user_ids(read, app, &targets).await?;
+    let users = call.disclose(|opener| {
+        let mut users = Vec::with_capacity(rows.len());
+        for (row, id) in rows.iter().zip(ids) {
+            let Some(id) = convert::user_id(opener, row.target, id.as_deref())? else { continue };
+            users.push(Remarked { id, remark: convert::opened(opener, row.target, "remark", Some(&row.remark))? });
+        }
+        Ok(users)
+    });
+    let users = users.await?;
     Answer::of(&Remarks { code: OK, total: remarks::total(read, owner).await?, users })
 }
 

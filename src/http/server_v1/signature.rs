@@ -1,15 +1,22 @@
 //! Who is calling: four headers, signed with a secret of the app.
 //!
-//! The time window and the nonce are not checked: official SDKs sign once and reuse both for the life of a process.
+//! The age and the nonce are not checked unless the app asks for it (strict mode, [`super::replay_guard`]): official SDKs sign
+//! once and reuse both for the life of a process.
+//!
+//! A signature that the service sends out, in the query of a callback, is never one that it takes in: whoever reads the
+//! access log of a receiver could else call this API with it.
 
 use std::sync::Arc;
 
 use actix_web::http::header::{HeaderMap, HeaderName};
 use aws_lc_rs::{constant_time, digest};
+use chrono::TimeDelta;
 use rollcall_schemas::ids::SecretId;
 
+use super::answer::Fault;
+use super::replay_guard::{Digest, ReplayGuard, Verdict};
 use crate::audit::outgoing::is_outgoing;
-use crate::engine::{App, Engine};
+use crate::engine::{self, App, Engine};
 
 /// A header under its plain name, and under the name that gets through proxies which strip the plain one.
 struct Header {
@@ -32,36 +39,73 @@ static TIMESTAMP: Header =
 static SIGNATURE: Header =
     Header { plain: HeaderName::from_static("signature"), prefixed: HeaderName::from_static("rc-signature") };
 
-/// The app that signed, and with which of its secrets. `None`: a header is missing, the app is unknown or no secret
-/// of it made the signature, or the signature is one that the service sent; the caller is not told which.
-pub(super) fn authenticate(engine: &Engine, headers: &HeaderMap) -> Option<(Arc<App>, SecretId)> {
-    let key = std::str::from_utf8(APP_KEY.of(headers)?).ok()?;
-    let (nonce, timestamp) = (NONCE.of(headers)?, TIMESTAMP.of(headers)?);
-    let signature = SIGNATURE.of(headers)?;
-    if is_outgoing(nonce, timestamp) {
-        return None;
+/// The app that signed, and with which of its secrets.
+///
+/// # Errors
+/// [`Fault::Unauthenticated`]: a header is missing, the app is unknown, no secret of it made the signature, or the app
+/// does not take it again; the caller is not told which. Busy: an app in strict mode was called too often.
+pub(super) fn authenticate(
+    engine: &Engine,
+    replay_guard: &ReplayGuard,
+    headers: &HeaderMap,
+) -> Result<(Arc<App>, SecretId), Fault> {
+    let (app, secret, signed) = signer(engine, headers).ok_or(Fault::Unauthenticated)?;
+    let window = TimeDelta::seconds(i64::from(app.signature_window_seconds));
+    if window.is_zero() {
+        return Ok((app, secret));
     }
-    let app = engine.app(key)?;
-    // Several secrets are valid while one replaces another.
-    let secret = app.secrets.iter().find(|(_, secret)| is_signature(secret.as_bytes(), nonce, timestamp, signature));
-    let secret = secret.map(|(id, _)| *id)?;
-    Some((app, secret))
+    match replay_guard.judge(&app.id, window, signed.timestamp, signed.signature, engine.now()) {
+        Verdict::Fresh => Ok((app, secret)),
+        Verdict::Stale => Err(Fault::Unauthenticated),
+        Verdict::Full => Err(engine::Error::Busy.into()),
+    }
 }
 
-fn is_signature(secret: &[u8], nonce: &[u8], timestamp: &[u8], signature: &[u8]) -> bool {
-    let mut context = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
-    context.update(secret);
-    context.update(nonce);
-    context.update(timestamp);
-    let digest = context.finish();
-    let mut expected = [0; 40];
-    hex::encode_to_slice(digest.as_ref(), &mut expected).is_ok()
-        && constant_time::verify_slices_are_equal(&expected, signature).is_ok()
+/// What a request was signed with.
+struct Signed<'h> {
+    nonce: &'h [u8],
+    timestamp: &'h [u8],
+    signature: Digest,
+}
+
+impl<'h> Signed<'h> {
+    fn of(headers: &'h HeaderMap) -> Option<Self> {
+        let (nonce, timestamp) = (NONCE.of(headers)?, TIMESTAMP.of(headers)?);
+        Self::parse(nonce, timestamp, SIGNATURE.of(headers)?)
+    }
+
+    /// `None`: the signature is no SHA-1 in hex, of either case, or of what only the service itself signs.
+    fn parse(nonce: &'h [u8], timestamp: &'h [u8], hex: &[u8]) -> Option<Self> {
+        let mut signature = Digest::default();
+        hex::decode_to_slice(hex, &mut signature).ok()?;
+        (!is_outgoing(nonce, timestamp)).then_some(Self { nonce, timestamp, signature })
+    }
+
+    fn is_by(&self, secret: &[u8]) -> bool {
+        let mut context = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
+        context.update(secret);
+        context.update(self.nonce);
+        context.update(self.timestamp);
+        constant_time::verify_slices_are_equal(context.finish().as_ref(), &self.signature).is_ok()
+    }
+}
+
+fn signer<'h>(engine: &Engine, headers: &'h HeaderMap) -> Option<(Arc<App>, SecretId, Signed<'h>)> {
+    let key = std::str::from_utf8(APP_KEY.of(headers)?).ok()?;
+    let signed = Signed::of(headers)?;
+    let app = engine.app(key)?;
+    // Several secrets are valid while one replaces another.
+    let secret = app.secrets.iter().find(|(_, secret)| signed.is_by(secret.as_bytes())).map(|(id, _)| *id)?;
+    Some((app, secret, signed))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_signature;
+    use super::Signed;
+
+    fn is_signature(secret: &[u8], nonce: &[u8], timestamp: &[u8], signature: &[u8]) -> bool {
+        Signed::parse(nonce, timestamp, signature).is_some_and(|signed| signed.is_by(secret))
+    }
 
     /// What six official SDKs put on the wire for the secret `testsecret`.
     const CAPTURED: [(&str, &str, &str); 6] = [
@@ -76,8 +120,27 @@ mod tests {
     #[test]
     fn the_signatures_of_official_sdks_are_accepted() {
         for (nonce, timestamp, signature) in CAPTURED {
-            assert!(is_signature(b"testsecret", nonce.as_bytes(), timestamp.as_bytes(), signature.as_bytes()));
+            for signature in [signature.to_owned(), signature.to_uppercase()] {
+                assert!(is_signature(b"testsecret", nonce.as_bytes(), timestamp.as_bytes(), signature.as_bytes()));
+            }
         }
+    }
+
+    #[test]
+    fn what_the_service_signs_itself_is_refused_wherever_its_nonce_is_cut() {
+        let (nonce, timestamp) = ("rollcall.out.0d6d8a0f", "1795420824000");
+        let text = [nonce, timestamp].concat();
+        let digest =
+            super::digest::digest(&super::digest::SHA1_FOR_LEGACY_USE_ONLY, ["testsecret", &text].concat().as_bytes());
+        let signature = hex::encode(digest);
+        for cut in 0..=text.len() {
+            let (nonce, timestamp) = text.as_bytes().split_at(cut);
+            assert!(!is_signature(b"testsecret", nonce, timestamp, signature.as_bytes()), "{cut}");
+        }
+        // Only the beginning is reserved.
+        let signature =
+            hex::encode(super::digest::digest(&super::digest::SHA1_FOR_LEGACY_USE_ONLY, b"testsecret1rollcall.out.2"));
+        assert!(is_signature(b"testsecret", b"1rollcall.out.", b"2", signature.as_bytes()));
     }
 
     #[test]

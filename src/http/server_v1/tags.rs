@@ -9,7 +9,6 @@ use super::answer::{Answer, Fault, OK};
 use super::{Call, convert, form};
 use crate::domain::user;
 use crate::domain::values::{Invalid, Problem, Tag, UserId};
-use crate::engine::reads::fields_of;
 
 /// Tags a user may have.
 const TAGS_MAX: usize = 20;
@@ -79,18 +78,19 @@ pub(super) async fn query_tags(call: &Call<'_>) -> Result<Answer, Fault> {
     let subjects = convert::subjects(call, &who).await?;
     let known: Vec<_> = subjects.iter().copied().flatten().collect();
     let found = user_tags::of_subjects(call.engine.read(), &call.app.id, &known).await?;
-    let tagged = || known.iter().zip(&found).filter(|(_, tags)| tags.is_some());
-    call.reads(|| tagged().map(|(subject, _)| fields_of(*subject, ["tags"])).collect()).await?;
     let mut sealed = found.into_iter();
-    let mut result = Vec::with_capacity(who.len());
-    for (user_id, subject) in who.iter().zip(subjects) {
-        let tags = match subject.and_then(|subject| Some((subject, sealed.next()??))) {
-            Some((subject, sealed)) => call.engine.open_value(&call.app.id, subject, &sealed)?.unwrap_or_default(),
-            None => vec![],
-        };
-        result.push((user_id.as_str(), tags));
-    }
-    Answer::of(&Tagged { code: OK, result: TagsOf(result) })
+    let result = call.disclose(|opener| {
+        let mut result = Vec::with_capacity(who.len());
+        for (user_id, subject) in who.iter().zip(subjects) {
+            let tags = match subject.and_then(|subject| Some((subject, sealed.next()??))) {
+                Some((subject, sealed)) => opener.open(subject, "tags", &sealed)?.unwrap_or_default(),
+                None => vec![],
+            };
+            result.push((user_id.as_str(), tags));
+        }
+        Ok(TagsOf(result))
+    });
+    Answer::of(&Tagged { code: OK, result: result.await? })
 }
 
 #[cfg(test)]

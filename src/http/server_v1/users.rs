@@ -10,12 +10,7 @@ use super::{Call, convert};
 use crate::domain::erasure::{Erase, Request};
 use crate::domain::values::{Invalid, Name, Portrait};
 use crate::domain::{Refusal, token, user};
-use crate::engine::reads::fields_of;
 
-/// What is told of one user.
-const NAMED: [&str; 2] = ["name", "portrait"];
-/// What is told of each user of a list.
-const LISTED: [&str; 3] = ["user_id", "name", "portrait"];
 /// The last millisecond of the year 9999.
 const TIME_MAX: i64 = 253_402_300_799_999;
 
@@ -73,13 +68,15 @@ pub(super) async fn info(call: &Call<'_>) -> Result<Answer, Fault> {
     let tag = call.engine.tag(&call.app.id, &user_id)?;
     let user = user_directory::by_tag(call.engine.read(), &call.app.id, tag).await?;
     let user = user.filter(user_directory::User::is_active).ok_or(Refusal::NotRegistered)?;
-    call.reads(|| vec![fields_of(user.subject, NAMED)]).await?;
-    Answer::of(&Info {
-        code: OK,
-        user_name: convert::opened(call, user.subject, user.name.as_deref())?,
-        user_portrait: convert::opened(call, user.subject, user.portrait.as_deref())?,
-        create_time: user.registered_at.map(convert::time).unwrap_or_default(),
-    })
+    let info = call.disclose(|opener| {
+        Ok(Info {
+            code: OK,
+            user_name: convert::opened(opener, user.subject, "name", user.name.as_deref())?,
+            user_portrait: convert::opened(opener, user.subject, "portrait", user.portrait.as_deref())?,
+            create_time: user.registered_at.map(convert::time).unwrap_or_default(),
+        })
+    });
+    Answer::of(&info.await?)
 }
 
 /// Only in development apps users are listed and deleted.
@@ -114,22 +111,22 @@ pub(super) async fn query_users(call: &Call<'_>) -> Result<Answer, Fault> {
     let order = convert::order(&form)?;
     call.caught_up().await?;
     let (read, app) = (call.engine.read(), &call.app.id);
-    let mut users = vec![];
     let rows = user_directory::registered(read, app, page, order).await?;
-    call.reads(|| rows.iter().map(|user| fields_of(user.subject, LISTED)).collect()).await?;
-    for user in rows {
-        let user_id = convert::opened(call, user.subject, user.user_id.as_deref())?;
-        if user_id.is_empty() {
-            // Forgotten between the two reads.
-            continue;
+    let users = call.disclose(|opener| {
+        let mut users = Vec::with_capacity(rows.len());
+        for user in rows {
+            // Who was forgotten since the rows were read has no userId any more.
+            let Some(user_id) = convert::user_id(opener, user.subject, user.user_id.as_deref())? else { continue };
+            users.push(ListedUser {
+                user_id,
+                user_name: convert::opened(opener, user.subject, "name", user.name.as_deref())?,
+                user_portrait: convert::opened(opener, user.subject, "portrait", user.portrait.as_deref())?,
+                reg_time: user.registered_at.map(convert::time).unwrap_or_default(),
+            });
         }
-        users.push(ListedUser {
-            user_id,
-            user_name: convert::opened(call, user.subject, user.name.as_deref())?,
-            user_portrait: convert::opened(call, user.subject, user.portrait.as_deref())?,
-            reg_time: user.registered_at.map(convert::time).unwrap_or_default(),
-        });
-    }
+        Ok(users)
+    });
+    let users = users.await?;
     let total = user_directory::registered_count(read, app).await?;
     Answer::of(&UserList { code: OK, total, users })
 }

@@ -86,7 +86,7 @@ async fn observed(given: &Given, subject: SubjectRef) -> Value {
     engine.applied_up_to(given.head()).await.unwrap();
     let read = engine.read();
     let text = |sealed: Option<Vec<u8>>| sealed.map(|sealed| engine.open_text(&app, subject, &sealed).unwrap());
-    let json_of = |sealed: Vec<u8>| engine.open_json(&app, subject, &sealed).unwrap();
+    let json_of = |sealed: Vec<u8>| engine.open_value::<Value>(&app, subject, &sealed).unwrap();
     let row = user_directory::by_subject(read, &app, subject).await.unwrap();
     let status = match &row {
         None => "unknown",

@@ -12,7 +12,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
 
 /// Every path of the route table, also one that is added after this test was written.
-fn paths() -> BTreeSet<&'static str> {
+pub(super) fn paths() -> BTreeSet<&'static str> {
     let table = include_str!("../../../src/http/server_v1/mod.rs");
     let rows = table.lines().filter(|line| line.contains(" => ") && line.trim_start().starts_with('"'));
     let paths: BTreeSet<_> = rows.flat_map(|row| row.split('"')).filter(|text| text.ends_with(".json")).collect();
@@ -34,7 +34,7 @@ fn noise(length: usize) -> Vec<u8> {
 }
 
 /// Every parameter any endpoint reads, the numbers with this value.
-fn everything(number: &str) -> String {
+pub(super) fn everything(number: &str) -> String {
     let numbers = [
         "minute",
         "page",

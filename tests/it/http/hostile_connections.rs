@@ -38,7 +38,6 @@ fn headers_that_are_long_doubled_or_strange_are_answered_in_json() {
         (APP.key, &nonce, "2", &good),
         (APP.key, "1", &nonce, &good),
         (APP.key, "1", "2", &nonce),
-        (APP.key, "1", "2", &good.to_uppercase()),
         (APP.key, "1", "2", ""),
         (APP.key, "", "", &good),
         ("dev\u{e9}key", "1", "2", &good),

@@ -8,7 +8,11 @@ use crate::support::{App, Reply, Service};
 mod callback;
 mod hostile;
 mod hostile_connections;
+mod hostile_memory;
+mod recorded_reads;
 mod rest;
+mod rest_credentials;
+mod rest_drills;
 mod rest_estate;
 mod rest_scopes;
 mod server_v1_bans;
@@ -20,6 +24,7 @@ mod server_v1_profiles;
 mod server_v1_registration;
 mod server_v1_settings;
 mod server_v1_signature;
+mod server_v1_strict;
 mod server_v1_tags;
 
 /// The answer of everything that has nothing to tell.

@@ -83,6 +83,7 @@ fn an_erasure_is_requested_watched_reported_and_proven_with_nothing_but_the_publ
     for page in ["letter", "certificate"] {
         let page = ask(&service, "GET", &format!("{path}/{page}"), "");
         assert!(page.header("content-type").unwrap().starts_with("text/html"));
+        assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
         assert!(page.text.contains(done["id"].as_str().unwrap()));
     }
     problem(&ask(&service, "GET", "/api/v1/users/ada", ""), 404, "not-registered");
@@ -303,7 +304,7 @@ fn the_openapi_document_that_is_checked_in_is_current_and_is_served() {
         for method in
             item.as_object().unwrap().keys().filter(|name| ["get", "put", "post", "delete"].contains(&&***name))
         {
-            let asked = path.replace("{id}", "x");
+            let asked = path.replace("{id}", "x").replace("{key}", "x").replace("{number}", "1");
             let reply = service.request(&method.to_uppercase(), &asked, &[], b"");
             assert_eq!(reply.status, 401, "{method} {asked} is there and wants to know who asks");
         }

@@ -54,6 +54,41 @@ fn headers_may_carry_the_prefix_and_any_case_and_the_nonce_may_repeat() {
 }
 
 #[test]
+fn a_signature_may_be_written_in_capitals_and_its_timestamp_in_seconds_or_milliseconds() {
+    let service = Service::start(&[APP]);
+    for timestamp in ["1795420824", "1795420824123"] {
+        let signed = signature(APP.secret, "617010.8878928286", timestamp);
+        for (prefix, signed) in [("", signed.clone()), ("RC-", signed.to_uppercase()), ("", signed.to_uppercase())] {
+            let headers = [
+                ("App-Key", APP.key),
+                ("Nonce", "617010.8878928286"),
+                ("Timestamp", timestamp),
+                ("Signature", signed.as_str()),
+            ];
+            let headers = headers.map(|(name, value)| (format!("{prefix}{name}"), value.to_owned()));
+            service.request("POST", "/user/checkOnline.json", &headers, b"userId=ada").ok();
+        }
+    }
+}
+
+#[test]
+fn what_the_service_signs_for_others_lets_nobody_in() {
+    let service = Service::start(&[APP]);
+    service.register(APP, &["ada"]);
+    let (nonce, timestamp) = ("rollcall.out.8f14e45f", "1795420824000");
+    let signed = signature(APP.secret, nonce, timestamp);
+    let text = [nonce, timestamp].concat();
+    for cut in 1..text.len() {
+        let (nonce, timestamp) = text.split_at(cut);
+        let headers =
+            [("App-Key", APP.key), ("Nonce", nonce), ("Timestamp", timestamp), ("Signature", signed.as_str())];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        service.request("POST", "/user/deactivate.json", &headers, b"userId=ada").refused(401, 1004);
+    }
+    service.post(APP, "/user/info.json", &[("userId", "ada")]).ok();
+}
+
+#[test]
 fn a_path_that_is_not_served_is_answered_404_and_another_method_405_in_json() {
     let service = Service::start(&[APP]);
     for path in ["/", "/user", "/user/getToken", "/user/getToken.xml", "/user/gettoken.json", "/nothing.json"] {

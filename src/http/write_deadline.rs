@@ -1,0 +1,116 @@
+//! A deadline on writing: a caller that does not take its answer loses the connection, and with it the memory and the
+//! place that the answer holds. The web server has deadlines for heads, for idle and for closing connections only.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+/// How long a caller may take for the next [`PROGRESS_MIN`] bytes of its answer, or for what is left of it.
+const WRITE_WAIT: Duration = Duration::from_secs(20);
+/// Bytes a caller has to take within [`WRITE_WAIT`]; fewer are not progress, so that a connection cannot be held by
+/// taking a byte now and then.
+const PROGRESS_MIN: usize = 64 * 1024;
+
+/// A connection whose writes fail once the peer has not taken enough for too long.
+pub(super) struct WriteDeadline<T> {
+    io: T,
+    wait: Duration,
+    /// Since the peer last kept the service waiting.
+    blocked: Option<Blocked>,
+}
+
+struct Blocked {
+    deadline: Pin<Box<Sleep>>,
+    /// Bytes taken meanwhile.
+    taken: usize,
+}
+
+impl<T> WriteDeadline<T> {
+    pub(super) fn new(io: T) -> Self {
+        Self { io, wait: WRITE_WAIT, blocked: None }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for WriteDeadline<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for WriteDeadline<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        if let Poll::Ready(written) = Pin::new(&mut this.io).poll_write(cx, buf) {
+            if let (Some(blocked), Ok(taken)) = (&mut this.blocked, &written) {
+                blocked.taken += taken;
+                if blocked.taken >= PROGRESS_MIN {
+                    this.blocked = None;
+                }
+            }
+            return Poll::Ready(written);
+        }
+        let wait = this.wait;
+        let blocked = this.blocked.get_or_insert_with(|| Blocked { deadline: Box::pin(sleep(wait)), taken: 0 });
+        ready!(blocked.deadline.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the answer is not taken")))
+    }
+
+    /// The web server flushes once everything it has was taken.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.blocked = None;
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::io::ErrorKind;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reader_that_stops_or_takes_a_byte_now_and_then_is_cut_off() {
+        for pause in [Duration::from_secs(3_600), Duration::from_millis(1)] {
+            let (ours, mut theirs) = duplex(1_024);
+            let reads = tokio::spawn(async move {
+                let mut byte = [0];
+                loop {
+                    tokio::time::sleep(pause).await;
+                    if theirs.read(&mut byte).await.unwrap_or(0) == 0 {
+                        break;
+                    }
+                }
+            });
+            let mut writer = WriteDeadline { wait: Duration::from_millis(100), ..WriteDeadline::new(ours) };
+            let failed = writer.write_all(&vec![0; 1024 * 1024]).await.unwrap_err();
+            assert_eq!(failed.kind(), ErrorKind::TimedOut, "{pause:?}");
+            reads.abort();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_takes_its_answer_gets_all_of_it_and_may_then_be_idle() {
+        let (ours, mut theirs) = duplex(1_024);
+        let reads = tokio::spawn(async move {
+            let mut read = Vec::new();
+            theirs.read_to_end(&mut read).await.map(|_| read.len())
+        });
+        let mut writer = WriteDeadline::new(ours);
+        writer.write_all(&vec![0; 1024 * 1024]).await.unwrap();
+        writer.flush().await.unwrap();
+        assert!(writer.blocked.is_none(), "a deadline runs although nothing is to be written");
+        drop(writer);
+        assert_eq!(reads.await.unwrap().unwrap(), 1024 * 1024);
+    }
+}
