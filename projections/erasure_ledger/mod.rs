@@ -5,6 +5,6 @@ mod queries;
 
 pub use projector::ErasureLedger;
 pub use queries::{
-    Durations, Erasure, Quantiles, Step, Tally, by_id, due, due_after, durations, latest_drill, of, of_operation, page,
+    Durations, Erasure, Quantiles, Step, Tally, by_id, due, durations, latest_drill, of, of_operation, page,
     requested_since, tally, untold,
 };

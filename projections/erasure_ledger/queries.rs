@@ -51,7 +51,7 @@ queries! {
     drills = select!("WHERE app = $1 AND requester = 'drill' ORDER BY requested_position DESC LIMIT $2");
     not_told = select!("WHERE app = $1 AND notified_at IS NULL AND finalised_at >= $2
         AND (finalised_at > $2 OR requested_position > $3) ORDER BY finalised_at, requested_position LIMIT $4");
-    tallied = "SELECT scope, step, basis, held, COUNT(*), COUNT(CASE WHEN due_at < $1 THEN 1 END) AS overdue, COUNT(notified_at),
+    tallied: coalesced = "SELECT scope, step, basis, held, COUNT(*), COUNT(CASE WHEN due_at < $1 THEN 1 END) AS overdue, COUNT(notified_at),
             COUNT(CASE WHEN ended = 0 AND held = 0 AND step_at < $2 AND waits_until < $2 THEN 1 END) AS stuck
         FROM erasure_ledger_v2
         WHERE app = $3 AND requested_at >= $4 AND requested_at < $5 AND requester <> 'drill'
@@ -59,7 +59,7 @@ queries! {
     to_fenced = quantiles!("fenced_at");
     to_scrubbed = quantiles!("scrubbed_at");
     to_finalised = quantiles!("finalised_at");
-    counted_since = "SELECT COUNT(*), MIN(requested_at) FROM erasure_ledger_v2 WHERE app = $1 AND requested_at > $2";
+    counted_since: coalesced = "SELECT COUNT(*), MIN(requested_at) FROM erasure_ledger_v2 WHERE app = $1 AND requested_at > $2";
 }
 
 words! {
@@ -180,25 +180,18 @@ impl Erasure {
     }
 }
 
-/// The erasures of any app that can go on now, the longest waiting first.
+/// The erasures of any app that can go on now, the longest waiting first, behind a cursor: [`Erasure::waits_until`] and
+/// [`Erasure::requested_position`] of the last one of the page before; `None`: from the first.
 ///
 /// # Errors
 /// The store is unavailable.
-pub async fn due(store: &ReadStore, now: DateTime<Utc>, limit: u32) -> Result<Vec<Erasure>, Error> {
-    due_after(store, now, (DateTime::UNIX_EPOCH, 0), limit).await
-}
-
-/// The same behind a cursor: [`Erasure::waits_until`] and [`Erasure::requested_position`] of the last one of the page
-/// before.
-///
-/// # Errors
-/// The store is unavailable.
-pub async fn due_after(
+pub async fn due(
     store: &ReadStore,
     now: DateTime<Utc>,
-    (waits_until, position): (DateTime<Utc>, u64),
+    cursor: Option<(DateTime<Utc>, u64)>,
     limit: u32,
 ) -> Result<Vec<Erasure>, Error> {
+    let (waits_until, position) = cursor.unwrap_or((DateTime::UNIX_EPOCH, 0));
     let params = [now.into(), waits_until.into(), position.into(), paging::limit(limit)];
     store.rows(to_do, &params, Erasure::read).await
 }

@@ -75,7 +75,7 @@ async fn a_deactivated_user_is_listed_without_any_value_and_bystanders_keep_thei
     let ban = banned_users::of(&store, me).await.unwrap().unwrap();
     assert_eq!((ban.until, ban.reason), (at(9_000), None));
     assert_eq!(blocklists::page(&store, them, None, 10).await.unwrap()[0].target, me);
-    let due = erasure_ledger::due(&store, at(2_592_000), 10).await.unwrap();
+    let due = erasure_ledger::due(&store, at(2_592_000), None, 10).await.unwrap();
     assert_eq!((due[0].subject, due[0].step), (me, erasure_ledger::Step::Scrubbed));
     for count in rollcall_projections::remains(&store, me, &[Class::Profile, Class::Moderation]).await.unwrap() {
         assert_eq!(count.values, 0, "{}", count.store);

@@ -103,7 +103,7 @@ fn what_is_asked_of_one_costs_the_same_however_many_others_there_are() {
     let cases = [
         (query("erasure_ledger", &["operation = "]), vec![app(), Value::Text("op-7".into()), size()]),
         (query("erasure_ledger", &["WHERE subject = $1"]), vec![reference(7), size()]),
-        (query("erasure_ledger", &["AS overdue"]), vec![at(100), app(), at(10), at(60)]),
+        (query("erasure_ledger", &["AS overdue"]), vec![at(100), at(90), app(), at(10), at(60)]),
         (query("erasure_ledger", &["scrubbed_at - requested_at"]), vec![app(), at(10), at(60)]),
         (query("audit_trail", &["WHERE subject = $1", "actor"]), vec![reference(7), newest(), size()]),
         (query("audit_trail", &["other = $1"]), vec![reference(7), 0_u32.into(), size()]),

@@ -280,7 +280,7 @@ async fn erasures_are_found_by_operation_within_their_app() {
     assert_eq!(found.iter().map(|erasure| erasure.subject).collect::<Vec<_>>(), everyone());
     assert_eq!(erasure_ledger::of_operation(&store, &app("app-two"), &operation, 10).await.unwrap(), []);
     assert_eq!(erasure_ledger::of(&store, subject(1), 10).await.unwrap().len(), 1);
-    assert_eq!(erasure_ledger::due(&store, at(2_592_000), 3).await.unwrap().len(), 3);
+    assert_eq!(erasure_ledger::due(&store, at(2_592_000), None, 3).await.unwrap().len(), 3);
     let one = app("app-one");
     let found = follow!(cursor => erasure_ledger::page(&store, &one, cursor, 3),
         |erasure| erasure.requested_position, |erasure: &erasure_ledger::Erasure| erasure.requested_position);

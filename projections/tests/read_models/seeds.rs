@@ -30,7 +30,7 @@ pub fn script(rows: u32, bytes: &str) -> String {
         ("access_tokens_vN", format!("{of}, {app}, i, {other}, {at}, {at}, 1, 0, {at}")),
         ("allowlists_vN", format!("{owner}, {other}, i")),
         ("allowlists_enabled_vN", of.clone()),
-        ("apps_vN", format!("'app-' || i, {at}, 'production', 'pro', '{{}}'")),
+        ("apps_vN", format!("'app-' || i, {at}, 'production', 'pro', '{{}}', 0")),
         ("apps_secrets_vN", "'app-' || i, 1".into()),
         ("apps_fields_vN", "'app-' || i, 'user', 'ext_a'".into()),
         ("apps_api_keys_vN", "'app-' || i, 1, '{}'".into()),

@@ -32,14 +32,14 @@ impl Backlog {
     /// The next erasures that are due and not waiting, the longest waiting first, at most `max`.
     pub(super) async fn next(&mut self, engine: &Engine, max: usize) -> Result<Vec<Erasure>, Error> {
         let (now, instant) = (engine.now(), Instant::now());
-        let (mut next, mut open, mut after) = (Vec::new(), HashSet::new(), (chrono::DateTime::UNIX_EPOCH, 0));
+        let (mut next, mut open, mut after) = (Vec::new(), HashSet::new(), None);
         loop {
-            let page = erasure_ledger::due_after(engine.read(), now, after, PAGE_MAX).await?;
+            let page = erasure_ledger::due(engine.read(), now, after, PAGE_MAX).await?;
             let Some(last) = page.last() else {
                 self.0.retain(|erasure, _| open.contains(erasure));
                 return Ok(next);
             };
-            after = (last.waits_until, last.requested_position);
+            after = Some((last.waits_until, last.requested_position));
             open.extend(page.iter().map(|erasure| erasure.erasure));
             let may_go_on = |of: &Erasure| self.0.get(&of.erasure).is_none_or(|stuck| stuck.until <= instant);
             next.extend(page.into_iter().filter(may_go_on).take(max - next.len()));

@@ -80,7 +80,7 @@ async fn all_finished(running: &Running) -> bool {
 }
 
 async fn due(running: &Running) -> Vec<Erasure> {
-    erasure_ledger::due(&running.data.read, running.engine().now(), 100).await.unwrap()
+    erasure_ledger::due(&running.data.read, running.engine().now(), None, 100).await.unwrap()
 }
 
 /// Ada, about whom much is known, and Bob, who knows her.
