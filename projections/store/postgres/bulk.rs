@@ -10,10 +10,10 @@ use tokio_postgres::Transaction;
 
 use super::apply::Failure;
 use super::shadow::{LOCK_MAX, lock};
-use super::{NEXT, Shadow, parking, stored};
+use super::{NEXT, Shadow, stored};
 use crate::Projection;
 use crate::store::sqlite::Source;
-use crate::store::{Backend, Checkpoint, Error, ReadStore};
+use crate::store::{Checkpoint, Error, ReadStore};
 
 /// How many read models are copied at once: one is read and sent while the server makes the indexes of another.
 const AT_ONCE: usize = 2;
@@ -65,10 +65,6 @@ impl Shadow {
         let each = sized.iter().map(|(_, model)| self.take_over_one(built, *model, &copied));
         let taken: Vec<_> = futures_util::stream::iter(each).buffer_unordered(AT_ONCE).try_collect().await?;
         let taken: Vec<_> = taken.into_iter().flatten().collect();
-        if let Backend::Postgres(store) = &self.store.backend {
-            let client = self.pool.get().await?;
-            *store.parked() = parking::load(&client, NEXT).await?;
-        }
         self.store.move_checkpoints(&taken);
         Ok(())
     }

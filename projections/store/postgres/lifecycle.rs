@@ -1,6 +1,6 @@
 //! Opening the store; creating and dropping read models.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use deadpool_postgres::Pool;
 use tokio_postgres::Transaction;
@@ -21,6 +21,9 @@ const tables: &str = "
     CREATE TABLE IF NOT EXISTS store_parked (
         model TEXT NOT NULL, stream TEXT NOT NULL, position BIGINT NOT NULL, event BYTEA NOT NULL, reason TEXT,
         first_at BIGINT NOT NULL, PRIMARY KEY (model, stream, position));
+    CREATE TABLE IF NOT EXISTS store_skipped (
+        model TEXT NOT NULL, stream TEXT NOT NULL, position BIGINT NOT NULL, event BYTEA NOT NULL, reason TEXT NOT NULL,
+        skipped_at BIGINT NOT NULL, PRIMARY KEY (model, event));
     CREATE TABLE IF NOT EXISTS store_lease (
         name TEXT NOT NULL PRIMARY KEY, holder UUID NOT NULL, until TIMESTAMPTZ NOT NULL);
     CREATE TABLE IF NOT EXISTS store_claim (
@@ -46,7 +49,7 @@ impl Postgres {
             make_schema(&transaction, name).await?;
         }
         transaction.batch_execute(&format!("set local search_path = {schema}")).await?;
-        let there = transaction.query_typed_one("select to_regclass('store_claim') is not null", &[]).await?;
+        let there = transaction.query_typed_one("select to_regclass('store_skipped') is not null", &[]).await?;
         if !there.try_get::<_, bool>(0)? {
             transaction.batch_execute(&for_postgres(tables)).await?;
         }
@@ -57,7 +60,7 @@ impl Postgres {
             }
         }
         transaction.commit().await?;
-        let parked = parking::load(&client, schema).await?;
+        let skipped = parking::load_skipped(&client).await?;
         drop(client);
         let of_this_version = |(name, checkpoint): (&str, Checkpoint)| {
             let model = models.iter().find(|model| model.name() == name)?;
@@ -71,7 +74,7 @@ impl Postgres {
                 schema,
                 models: models.to_vec(),
                 lanes: Lanes::default(),
-                parked: Mutex::new(parked),
+                skipped: Mutex::new(Arc::new(skipped)),
                 readers: Readers::default(),
                 claiming: Claiming::default(),
                 life: tokio::sync::Mutex::default(),
@@ -100,7 +103,6 @@ impl Postgres {
         drop_all(&transaction, model.name()).await?;
         let checkpoint = create(&transaction, model).await?;
         transaction.commit().await?;
-        self.parked().forget(model.name());
         Ok(checkpoint)
     }
 
@@ -110,7 +112,6 @@ impl Postgres {
         transaction.batch_execute(&format!("set local search_path = {}", self.schema)).await?;
         drop_all(&transaction, model).await?;
         transaction.commit().await?;
-        self.parked().forget(model);
         Ok(())
     }
 }

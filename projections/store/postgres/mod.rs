@@ -4,14 +4,14 @@
 //! before, for queries of nodes of the version before and for a way back.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use deadpool_postgres::{ClientWrapper, Object, Pool, PoolError};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Statement};
 
-use super::parking::Keys;
+use super::parking::Skipped;
 use super::{Checkpoint, Error};
 use crate::{Projection, Value};
 
@@ -27,6 +27,7 @@ mod pipeline;
 mod query_coalescer;
 mod readers;
 mod reading;
+mod retrying;
 mod rows;
 mod shadow;
 
@@ -84,7 +85,7 @@ pub(super) struct Postgres {
     schema: &'static str,
     models: Vec<&'static dyn Projection>,
     pub(super) lanes: lanes::Lanes,
-    parked: Mutex<Keys>,
+    skipped: Mutex<Arc<Skipped>>,
     readers: readers::Readers,
     together: query_coalescer::QueryCoalescer,
     pub(super) claiming: claims::Claiming,
@@ -112,10 +113,6 @@ impl Writer {
 }
 
 impl Postgres {
-    fn parked(&self) -> MutexGuard<'_, Keys> {
-        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The lane in which a read model is applied.
     fn lane_of(&self, model: &str) -> usize {
         self.lanes.of(self.models.iter().position(|known| known.name() == model).unwrap_or_default())
