@@ -14,14 +14,14 @@ use rollcall_schemas::personal::{Class, Header};
 use rollcall_schemas::plain::{Environment, Plan};
 use uuid::Uuid;
 
-use crate::cli::out::say;
-use crate::cli::wiring::{CellSpec, DataDir, KeyOptions, LogPlace, Place};
 use crate::database::Database;
 use crate::domain::values::{Name, UserId};
 use crate::domain::{Command, Person, app};
 use crate::engine::rebuild_live::Progress;
 use crate::engine::{Caller, Engine};
 use crate::http;
+use crate::out::say;
+use crate::wiring::{CellSpec, DataDir, KeyOptions, LogPlace, Place};
 
 mod ceilings;
 mod erasing;
@@ -56,7 +56,7 @@ pub struct Options {
     #[arg(long, value_name = "URL", requires = "database", requires = "root_cell")]
     vault_database: Option<Database>,
     /// Where the root of these keys is, such as transit:KEY
-    #[arg(long, value_name = "CELL", value_parser = crate::cli::config::root_cell)]
+    #[arg(long, value_name = "CELL", value_parser = crate::wiring::places::root_cell)]
     root_cell: Option<CellSpec>,
     /// A second empty database, in which foreign transactions stay open: measures what they cost, and nothing else
     #[arg(long, value_name = "URL", requires = "database")]
@@ -86,7 +86,7 @@ pub enum Error {
     Sqlite(#[from] rusqlite::Error),
     /// The service did not start.
     #[error(transparent)]
-    Wiring(#[from] crate::cli::wiring::Error),
+    Wiring(#[from] crate::wiring::Error),
     /// The service refused.
     #[error(transparent)]
     Engine(#[from] crate::engine::Error),
@@ -270,7 +270,7 @@ fn measure_service(options: &Options, runtime: &tokio::runtime::Runtime, ceiling
     let workers = usize::from(options.workers);
     let (address, server) = on_thread({
         let (engine, keeper) = (engine.clone(), keeper.clone());
-        move || Ok((address, http::run(engine, keeper, listener, http::Options { workers })?))
+        move || Ok((address, http::run(engine, keeper, listener, http::Options { workers, ready_with_parked: true })?))
     })?;
 
     let began = cpu_time()?;

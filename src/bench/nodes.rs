@@ -8,10 +8,10 @@ use tokio::runtime::Runtime;
 
 use super::load::{Measured, Request};
 use super::{Error, KEY, Options, create_app, load, on_thread, registration, signed};
-use crate::cli::out::say;
-use crate::cli::wiring::{DataDir, KeyOptions, LogPlace, Place};
 use crate::engine::start::Service;
 use crate::http;
+use crate::out::say;
+use crate::wiring::{DataDir, KeyOptions, LogPlace, Place};
 
 /// How often one and two take turns.
 const ROUNDS: u64 = 3;
@@ -40,8 +40,9 @@ impl Node {
         runtime.spawn(keeper.clone().run(service.stopping()));
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let (address, workers) = (listener.local_addr()?, usize::from(options.workers));
-        let (address, server) =
-            on_thread(move || Ok((address, http::run(engine, keeper, listener, http::Options { workers })?)))?;
+        let (address, server) = on_thread(move || {
+            Ok((address, http::run(engine, keeper, listener, http::Options { workers, ready_with_parked: true })?))
+        })?;
         Ok(Self { data, service, server, address })
     }
 }

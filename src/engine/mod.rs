@@ -40,6 +40,7 @@ mod load;
 mod memory;
 mod nodes;
 mod opening;
+pub mod parked;
 pub mod projector;
 pub mod reads;
 pub mod rebuild;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use rollcall::audit::as_of::{AsOf, Moment, Past, UserAt, When, Who, user_at};
 use rollcall::audit::erasure::advance_all;
-use rollcall::cli::wiring::DataDir;
 use rollcall::domain::erasure::Request;
 use rollcall::domain::values::{BanMinutes, Name, Portrait, Reason, Remark, UserId};
 use rollcall::domain::{Command, Person, ban, user};
 use rollcall::domain::{IssuedToken, Reply, app};
 use rollcall::engine::start::Service;
 use rollcall::engine::{Caller, Done, Engine, Error};
+use rollcall::wiring::DataDir;
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::{AppId, FieldName, SecretId, SubjectRef};
 use rollcall_schemas::plain::{Environment, Plan, Settings};
