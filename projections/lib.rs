@@ -14,9 +14,9 @@ use rollcall_schemas::personal::Class;
 use rollcall_schemas::plain::StoreCount;
 
 mod changes;
+mod declare;
 mod paging;
 pub mod store;
-mod words;
 
 pub mod access_tokens;
 pub mod allowlists;
@@ -36,17 +36,10 @@ pub mod user_settings;
 pub mod user_tags;
 
 pub use changes::{Change, Changes, Value};
+pub use declare::{Declaration, Query, Reads};
 pub use paging::{Order, PAGE_MAX};
 
-/// Names the statements of a file, one SQL text for `SQLite` and `PostgreSQL`, and lists them in `STATEMENTS`.
-macro_rules! statements {
-    ($($(#[$doc:meta])* $name:ident = $text:expr;)*) => {
-        $( $(#[$doc])* const $name: &str = $text; )*
-        /// Every statement of this file, so that a test can prepare each on every database.
-        pub(super) const STATEMENTS: &[&str] = &[$($name),*];
-    };
-}
-use statements;
+use declare::{projection, queries, statements};
 
 /// An event as projectors see it.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +48,23 @@ pub struct Entry<'e> {
     pub recorded: &'e Recorded<Event>,
     /// Directory tag of the userId. The engine sets it for `user.named`, and for `user.registered` with a userId.
     pub tag: Option<[u8; 16]>,
+}
+
+impl Entry<'_> {
+    /// The app it belongs to.
+    pub(crate) fn app(&self) -> Value {
+        (&self.recorded.metadata.app).into()
+    }
+
+    /// When it was recorded.
+    pub(crate) fn at(&self) -> Value {
+        self.recorded.recorded_at.into()
+    }
+
+    /// Its place in the log.
+    pub(crate) fn position(&self) -> Value {
+        self.recorded.position.into()
+    }
 }
 
 /// A recorded event that could not be decoded: every read model parks its stream.
@@ -104,24 +114,33 @@ impl Arrival<'_> {
 #[error("the event contradicts what the read model relies on: {0}")]
 pub struct Inconsistent(pub &'static str);
 
-/// One read model: what it is called, the tables it owns, and what an event changes in them.
+/// One read model: what it declares, and what an event changes in its tables.
 pub trait Projection: Sync + Send {
+    /// What it is.
+    fn declared(&self) -> &'static Declaration;
     /// Its name, such as `banned_users`.
-    fn name(&self) -> &'static str;
-    /// Version of its tables and of what its projector makes of an event; another version is built from position 0.
-    fn version(&self) -> u32;
-    /// The statements that create its tables, for `SQLite` and `PostgreSQL` alike.
-    fn schema(&self) -> &'static str;
-    /// Its tables; each has a primary key, and its name ends in the version.
-    fn tables(&self) -> &'static [&'static str];
+    fn name(&self) -> &'static str {
+        self.declared().name
+    }
+    /// Version of its tables and of what its projector makes of an event.
+    fn version(&self) -> u32 {
+        self.declared().version
+    }
+    /// The statements that create its tables.
+    fn schema(&self) -> &'static str {
+        self.declared().schema
+    }
+    /// Its tables.
+    fn tables(&self) -> &'static [&'static str] {
+        self.declared().tables
+    }
     /// Every statement its projector may emit.
-    fn statements(&self) -> &'static [&'static str];
+    fn statements(&self) -> &'static [&'static str] {
+        self.declared().statements
+    }
     /// Every statement its queries run.
-    fn queries(&self) -> &'static [&'static str];
-    /// The queries that count the personal values about a subject it holds, by class; those of an erased class must
-    /// all find 0.
-    fn remains(&self) -> &'static [(Class, &'static str)] {
-        &[]
+    fn queries(&self) -> &'static [&'static str] {
+        self.declared().queries
     }
     /// What an event changes. Pure: no clock, no random number, no I/O.
     ///
@@ -161,10 +180,10 @@ pub async fn remains(
 ) -> Result<Vec<StoreCount>, store::Error> {
     let mut counts = Vec::new();
     for model in ALL {
-        let queries = model.remains().iter().filter(|(class, _)| classes.contains(class));
+        let queries = model.declared().remains.iter().filter(|(class, _)| classes.contains(class));
         let mut values = None;
         for (_, query) in queries {
-            let found = store.row(query, &[subject.into()], |row| row.number::<u32>(0)).await?.unwrap_or(0);
+            let found = store.row(*query, &[subject.into()], |row| row.number::<u32>(0)).await?.unwrap_or(0);
             values = Some(values.unwrap_or(0) + found);
         }
         counts.extend(values.map(|values| StoreCount { store: model.name().into(), values }));

@@ -71,7 +71,8 @@ macro_rules! events {
             }
 
             impl $event {
-                const DECLARATION: $crate::declare::EventDeclaration = $crate::declare::EventDeclaration {
+                /// What is published of it: name, version, fields.
+                pub const DECLARATION: $crate::declare::EventDeclaration = $crate::declare::EventDeclaration {
                     name: concat!($aggregate, ".", $name),
                     version: $version,
                     fields: &[$( $crate::declare::FieldDeclaration {

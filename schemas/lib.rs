@@ -21,8 +21,10 @@ pub mod roster;
 pub mod stream;
 pub mod token;
 pub mod user;
+mod words;
 
 pub use declare::{EventDeclaration, FieldDeclaration};
+pub use words::UnknownWord;
 
 /// Why recorded bytes are not an event.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +59,12 @@ macro_rules! aggregates {
                 #[doc = concat!("Of the aggregate `", stringify!($module), "`.")]
                 $variant($module::Event),
             )*
+        }
+
+        /// The variants of [`Event`] by the name of their aggregate's module, so that a macro that is given `user` can
+        /// match [`Event::User`].
+        pub mod variant {
+            $( pub use super::Event::$variant as $module; )*
         }
 
         $(

@@ -8,24 +8,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::ids::{AppId, EventId, SubjectRef};
 
-/// What kind of personal data a value is; each class of a subject has its own key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Class {
-    /// Name, portrait, hosted profile, tags, remarks others wrote about the subject, request texts.
-    Profile,
-    /// The app's userId.
-    Identity,
-    /// Free-text reasons and notes of moderators.
-    Moderation,
-    /// Why data is held for legal reasons, although its erasure was requested.
-    Hold,
-}
+pub use crate::words::Class;
 
 impl Class {
-    /// Every class, in the order of their numbers.
-    pub const ALL: [Self; 4] = [Self::Profile, Self::Identity, Self::Moderation, Self::Hold];
-
     /// Stable number of the class in headers and key rows.
     #[must_use]
     pub const fn number(self) -> u8 {

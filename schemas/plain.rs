@@ -10,6 +10,11 @@ use serde_json::{Value, json};
 use crate::ids::{AppId, DataRequestId, ErasureId, FieldName, OperationId, Pair, SecretId, SubjectRef, TokenId};
 use crate::personal::{Class, DestroyedKey, Personal};
 
+pub use crate::words::{
+    ApiScope, DataRequestKind, EndCause, Environment, FriendPermission, LegalBasis, Plan, ReportStatus, Requester,
+    Scope,
+};
+
 /// The JSON Schema of a type as events write it.
 pub trait Shape {
     /// Its JSON Schema.
@@ -43,40 +48,29 @@ plain! {
     TokenId => {"type": "string", "format": "uuid"},
     ErasureId => {"type": "string", "format": "uuid"},
     DataRequestId => {"type": "string", "format": "uuid"},
-    DataRequestKind => {"enum": ["access", "portability", "erasure", "rectification", "restriction", "objection"]},
     SecretId => {"type": "integer", "minimum": 1},
     OperationId => {"type": "string"},
     FieldName => {"type": "string", "pattern": "^[A-Za-z0-9_]{1,32}$"},
     Pair => {"type": "array", "items": {"type": "string", "format": "uuid"}, "minItems": 2, "maxItems": 2},
-    Class => {"enum": ["profile", "identity", "moderation", "hold"]},
     DestroyedKey => {"type": "object",
         "properties": {
             "epoch": u32::shape(), "class": Class::shape(),
             "commitment": {"type": "string", "pattern": "^[0-9a-f]{64}$"}},
         "required": ["epoch", "class", "commitment"], "additionalProperties": false},
-    LegalBasis => {"enum": ["account_closed", "no_longer_necessary", "consent_withdrawn", "objection",
-        "unlawful_processing", "legal_obligation", "child"]},
-    Requester => {"enum": ["controller", "subject", "representative", "authority", "drill"]},
     Finality => {"enum": ["A", "B", "C"]},
-    ReportStatus => {"enum": ["fenced", "scrubbed", "pending-finality", "final", "partial", "failed"]},
     OwnText => {"type": "string"},
     ApiKey => {"type": "object", "properties": {
         "id": {"type": "integer", "minimum": 1},
-        "scopes": {"type": "array", "items": {"enum": ["server", "moderator", "compliance", "operator"]},
+        "scopes": {"type": "array", "items": ApiScope::shape(),
             "uniqueItems": true},
         "digest": {"type": "string", "pattern": "^[0-9a-f]{64}$"}},
         "required": ["id", "scopes", "digest"], "additionalProperties": false},
     StoreCount => {"type": "object", "properties": {"store": {"type": "string"}, "values": u32::shape()},
         "required": ["store", "values"], "additionalProperties": false},
-    Environment => {"enum": ["development", "production"]},
-    Plan => {"enum": ["starter", "pro"]},
-    FriendPermission => {"enum": ["anyone", "approval", "nobody"]},
-    Scope => {"enum": ["deactivate", "forget"]},
-    EndCause => {"enum": ["removed", "cleared", "deactivated"]},
     Settings => {"type": "object", "properties": {
         "reactivation_wait_seconds": {"type": "integer", "minimum": 0},
         "token_lifetime_seconds": {"type": ["integer", "null"], "minimum": 1},
-        "friend_permission": {"enum": ["anyone", "approval", "nobody"]},
+        "friend_permission": FriendPermission::shape(),
         "erasure_grace_seconds": {"type": "integer", "minimum": 0},
         "erasures_per_minute_max": {"type": "integer", "minimum": 0},
         "record_reads": {"type": "boolean"},
@@ -127,104 +121,6 @@ impl<T> Shape for Personal<T> {
     }
 }
 
-/// What an app is for; a development app registers at most 100 users.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Environment {
-    /// At most 100 registered users; users can be listed and deleted.
-    Development,
-    /// Unlimited.
-    Production,
-}
-
-/// What an app's owner subscribed to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Plan {
-    /// The smaller plan.
-    Starter,
-    /// The larger plan.
-    Pro,
-}
-
-/// Who may become a user's friend.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FriendPermission {
-    /// At once, without asking.
-    Anyone,
-    /// After the user accepted.
-    Approval,
-    /// No one.
-    Nobody,
-}
-
-/// How far an erasure goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scope {
-    /// Classes profile and moderation; the userId stays listed as deactivated.
-    Deactivate,
-    /// Class identity too: the userId is unlinked and free again.
-    Forget,
-}
-
-/// On what ground data is erased (GDPR, Article 17(1)).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LegalBasis {
-    /// The app closes the account; it gave no other ground.
-    #[default]
-    AccountClosed,
-    /// (a) the data is no longer necessary.
-    NoLongerNecessary,
-    /// (b) consent was withdrawn.
-    ConsentWithdrawn,
-    /// (c) the person objects.
-    Objection,
-    /// (d) the data was processed unlawfully.
-    UnlawfulProcessing,
-    /// (e) the law demands it.
-    LegalObligation,
-    /// (f) the data is of a child.
-    Child,
-}
-
-/// What a person asks about their data (GDPR, Articles 15 to 21).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DataRequestKind {
-    /// What is held (Article 15).
-    Access,
-    /// The data in a form that can be taken elsewhere (Article 20).
-    Portability,
-    /// Erasure (Article 17).
-    Erasure,
-    /// Correction (Article 16).
-    Rectification,
-    /// That it is only kept (Article 18).
-    Restriction,
-    /// An objection (Article 21).
-    Objection,
-}
-
-/// In whose name an erasure is requested.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Requester {
-    /// The app's back end, by itself.
-    #[default]
-    Controller,
-    /// The person whose data it is.
-    Subject,
-    /// Somebody who acts for that person.
-    Representative,
-    /// An authority or a court.
-    Authority,
-    /// The service itself, to try the way of an erasure on a person that was made up for it.
-    Drill,
-}
-
 /// How final it is that a key is destroyed: the finality class of what the root key lives in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Finality {
@@ -251,58 +147,10 @@ impl Finality {
     }
 }
 
-/// What a report says of an erasure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ReportStatus {
-    /// Nothing can be written about the person; the data is still there.
-    Fenced,
-    /// The keys are destroyed; it is not verified yet.
-    Scrubbed,
-    /// Verified; what held the root key keeps it until a waiting period ends.
-    PendingFinality,
-    /// Verified and final.
-    Final,
-    /// A part remains.
-    Partial,
-    /// It could not be done.
-    Failed,
-}
-
 /// Text the service itself writes; it says nothing about a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OwnText(pub String);
-
-/// What a caller of the REST face may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ApiScope {
-    /// What the app's back end does: users and their relations.
-    Server,
-    /// Bans and who is banned.
-    Moderator,
-    /// Erasures, reports, history and what else a data-protection officer needs.
-    Compliance,
-    /// What overrides a safeguard.
-    Operator,
-}
-
-impl ApiScope {
-    /// Every scope.
-    pub const ALL: [Self; 4] = [Self::Server, Self::Moderator, Self::Compliance, Self::Operator];
-
-    /// Its word.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Server => "server",
-            Self::Moderator => "moderator",
-            Self::Compliance => "compliance",
-            Self::Operator => "operator",
-        }
-    }
-}
 
 /// An API key as events and read models know it: never the key itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -322,18 +170,6 @@ pub struct StoreCount {
     pub store: String,
     /// Values of the erased classes that are still there.
     pub values: u32,
-}
-
-/// Why a friendship or a request ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EndCause {
-    /// One of the two removed the other.
-    Removed,
-    /// One of the two cleared the whole list.
-    Cleared,
-    /// One of the two was deactivated.
-    Deactivated,
 }
 
 /// What an operator can set per app.

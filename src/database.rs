@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use deadpool_postgres::{Connect, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use futures_util::future::BoxFuture;
-use rollcall_projections::store;
+use rollcall_projections::store::prepare_connection;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
@@ -20,6 +20,8 @@ use tokio::task::JoinHandle;
 use tokio_postgres::types::Type;
 use tokio_postgres::{AsyncMessage, Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+pub use rollcall_projections::store::describe;
 
 /// How long a connection may take to come about.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -75,18 +77,6 @@ pub enum Error {
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
         Self::Refused(describe(&error))
-    }
-}
-
-/// What a server's error says, in one line. Never a value: the detail of a violated constraint is left out.
-#[must_use]
-pub fn describe(error: &tokio_postgres::Error) -> String {
-    match error.as_db_error() {
-        Some(db) => format!("{} (SQLSTATE {})", db.message(), db.code().code()),
-        None => {
-            let cause = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
-            format!("{error}{cause}")
-        }
     }
 }
 
@@ -306,7 +296,7 @@ impl Database {
     /// The pool cannot be made.
     pub fn pool(&self, size: usize) -> Result<Pool, Error> {
         let prepare = Hook::async_fn(|client, _| {
-            Box::pin(async move { store::prepare_connection(client).await.map_err(HookError::Backend) })
+            Box::pin(async move { prepare_connection(client).await.map_err(HookError::Backend) })
         });
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let connect = OnOneRuntime { runtime: Handle::current(), tls: self.tls.clone() };

@@ -1,7 +1,6 @@
 //! Which access tokens does a user have? How many were issued, the last one, and what was made invalid.
 //!
-//! Reads `token.issued`, `token.invalidated_before` and `user.forgotten`. That a token counts is decided from its
-//! stream, the user's epoch and the app's secrets; this read model is for looking.
+//! Whether a token is valid is decided from its stream, the user's epoch and the app's secrets; this read model only shows.
 
 mod projector;
 mod queries;

@@ -1,9 +1,9 @@
 //! What events change about access tokens.
 
-use rollcall_schemas::{Event, token, user};
+use rollcall_schemas::token;
 
 use super::queries;
-use crate::{Changes, Entry, Inconsistent, Projection, Value, statements};
+use crate::{Changes, Entry, projection, statements};
 
 statements! {
     issue = "INSERT INTO access_tokens_v1
@@ -17,92 +17,18 @@ statements! {
     forget = "DELETE FROM access_tokens_v1 WHERE subject = $1";
 }
 
-/// The read model.
-pub struct AccessTokens;
-
-impl Projection for AccessTokens {
-    fn name(&self) -> &'static str {
-        "access_tokens"
-    }
-    fn version(&self) -> u32 {
-        1
-    }
-    fn schema(&self) -> &'static str {
-        include_str!("schema.sql")
-    }
-    fn tables(&self) -> &'static [&'static str] {
-        &["access_tokens_v1"]
-    }
-    fn statements(&self) -> &'static [&'static str] {
-        STATEMENTS
-    }
-    fn queries(&self) -> &'static [&'static str] {
-        queries::STATEMENTS
-    }
-    fn project(&self, entry: &Entry<'_>, changes: &mut Changes) -> Result<(), Inconsistent> {
-        match &entry.recorded.event {
-            Event::User(event) => project_user(event, changes),
-            Event::Token(event) => project_token(entry, event, changes),
-            Event::App(_)
-            | Event::Roster(_)
-            | Event::Ban(_)
-            | Event::Blocklist(_)
-            | Event::Allowlist(_)
-            | Event::Friendship(_)
-            | Event::Remarks(_)
-            | Event::Erasure(_)
-            | Event::Access(_)
-            | Event::DataRequest(_) => {}
-        }
-        Ok(())
+projection! {
+    /// The access tokens of each user.
+    AccessTokens: "access_tokens" version 1, tables ["access_tokens_v1"];
+    reads(entry, changes) {
+        token::Issued(e) => add(e, entry, changes),
+        token::InvalidatedBefore(e) => changes.push(invalidate, [e.subject.into(), entry.app(), e.before.into()]),
+        user::Forgotten(e) => changes.push(forget, [e.subject.into()]),
     }
 }
 
-fn project_user(event: &user::Event, changes: &mut Changes) {
-    match event {
-        user::Event::Forgotten(e) => {
-            changes.push(forget, [e.subject.into()]);
-        }
-        user::Event::Named(_)
-        | user::Event::Registered(_)
-        | user::Event::Reregistered(_)
-        | user::Event::Modified(_)
-        | user::Event::ProfileSet(_)
-        | user::Event::ProfileCleaned(_)
-        | user::Event::Tagged(_)
-        | user::Event::DirectMessagesMuted(_)
-        | user::Event::DirectMessagesUnmuted(_)
-        | user::Event::PushQuieted(_)
-        | user::Event::PushUnquieted(_)
-        | user::Event::FriendPermissionSet(_)
-        | user::Event::HoldPlaced(_)
-        | user::Event::HoldReleased(_)
-        | user::Event::Restricted(_)
-        | user::Event::Restored(_)
-        | user::Event::Deactivated(_)
-        | user::Event::Reactivated(_) => {}
-    }
-}
-
-fn project_token(entry: &Entry<'_>, event: &token::Event, changes: &mut Changes) {
-    let app = || Value::from(&entry.recorded.metadata.app);
-    match event {
-        token::Event::Issued(e) => {
-            changes.push(
-                issue,
-                [
-                    e.subject.into(),
-                    app(),
-                    e.token.into(),
-                    e.issued_at.into(),
-                    e.expires_at.into(),
-                    e.secret.into(),
-                    e.epoch.into(),
-                ],
-            );
-        }
-        token::Event::InvalidatedBefore(e) => {
-            changes.push(invalidate, [e.subject.into(), app(), e.before.into()]);
-        }
-    }
+fn add(e: &token::Issued, entry: &Entry<'_>, changes: &mut Changes) {
+    let (token, issued_at, expires_at) = (e.token.into(), e.issued_at.into(), e.expires_at.into());
+    let (secret, epoch) = (e.secret.into(), e.epoch.into());
+    changes.push(issue, [e.subject.into(), entry.app(), token, issued_at, expires_at, secret, epoch]);
 }

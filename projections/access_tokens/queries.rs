@@ -3,11 +3,11 @@
 use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::{SecretId, SubjectRef, TokenId};
 
-use crate::statements;
+use crate::queries;
 use crate::store::{Error, ReadStore, Row};
 
-statements! {
-    of_subject = "SELECT issued, last_token, last_issued_at, last_expires_at, last_secret, last_epoch, invalid_before
+queries! {
+    of_subject: coalesced = "SELECT issued, last_token, last_issued_at, last_expires_at, last_secret, last_epoch, invalid_before
         FROM access_tokens_v1 WHERE subject = $1";
 }
 

@@ -1,6 +1,6 @@
 //! Whom does a user allow, and is that list in force? Listed newest first, and asked pair by pair.
 //!
-//! Reads every event of the allowlist. An entry stays when its target is deactivated or forgotten, as in a blocklist.
+//! An entry stays when its target is deactivated or forgotten, as in a blocklist.
 
 mod projector;
 mod queries;

@@ -3,14 +3,14 @@
 use rollcall_schemas::ids::SubjectRef;
 
 use crate::store::{Error, ReadStore, Row};
-use crate::{paging, statements};
+use crate::{paging, queries};
 
-statements! {
+queries! {
     page_before = "SELECT target, sequence FROM allowlists_v1 WHERE owner = $1 AND sequence < $2
         ORDER BY sequence DESC LIMIT $3";
-    entry = "SELECT 1 FROM allowlists_v1 WHERE owner = $1 AND target = $2";
-    count_of_owner = "SELECT COUNT(*) FROM allowlists_v1 WHERE owner = $1";
-    in_force = "SELECT 1 FROM allowlists_enabled_v1 WHERE owner = $1";
+    entry: coalesced = "SELECT 1 FROM allowlists_v1 WHERE owner = $1 AND target = $2";
+    count_of_owner: coalesced = "SELECT COUNT(*) FROM allowlists_v1 WHERE owner = $1";
+    in_force: coalesced = "SELECT 1 FROM allowlists_enabled_v1 WHERE owner = $1";
 }
 
 /// One entry of an allowlist.

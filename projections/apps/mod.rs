@@ -1,6 +1,4 @@
 //! Which apps are there, and how is each set up?
-//!
-//! Reads every event of the app.
 
 mod projector;
 mod queries;

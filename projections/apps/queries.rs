@@ -5,7 +5,7 @@ use rollcall_schemas::ids::{AppId, FieldName, SecretId};
 use rollcall_schemas::plain::{ApiKey, Environment, Plan, Settings};
 
 use crate::store::{Error, ReadStore, Row};
-use crate::{paging, statements, words};
+use crate::{paging, queries};
 
 macro_rules! select {
     ($rest:literal) => {
@@ -13,9 +13,9 @@ macro_rules! select {
     };
 }
 
-statements! {
+queries! {
     page_after = select!("WHERE app > $1 ORDER BY app LIMIT $2");
-    by_key = select!("WHERE app = $1");
+    by_key: coalesced = select!("WHERE app = $1");
     secrets_of = "SELECT secret FROM apps_secrets_v1 WHERE app = $1 ORDER BY secret";
     api_keys_of = "SELECT description FROM apps_api_keys_v1 WHERE app = $1 ORDER BY key";
     fields_of = "SELECT owner, field FROM apps_fields_v1 WHERE app = $1 ORDER BY owner, field";
@@ -49,8 +49,8 @@ impl App {
         Ok(Self {
             app: row.parsed(0)?,
             registered_at: row.instant(1)?,
-            environment: words::read_environment(row.text(2)?).ok_or(Error::Column(2))?,
-            plan: words::read_plan(row.text(3)?).ok_or(Error::Column(3))?,
+            environment: row.word(2)?,
+            plan: row.word(3)?,
             settings: serde_json::from_str(row.text(4)?).map_err(|_| Error::Column(4))?,
             secrets: Vec::new(),
             user_fields: Vec::new(),

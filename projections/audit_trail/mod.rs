@@ -1,6 +1,6 @@
 //! What happened, when, and by whom? One row per event: references only, never a value.
 //!
-//! Reads every event. It keeps what is about a forgotten subject: a reference that resolves to nobody.
+//! It keeps what is about a forgotten subject: a reference that resolves to nobody.
 
 mod about;
 mod projector;

@@ -6,54 +6,35 @@ use rollcall_schemas::envelope::Actor;
 
 use super::about::about;
 use super::queries;
-use crate::{Changes, Entry, Inconsistent, Projection, statements};
+use crate::{Changes, Entry, projection, statements};
 
 statements! {
     trace = "INSERT INTO audit_trail_v1 (app, position, at, actor, name, subject, other, correlation)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 }
 
-/// The read model.
-pub struct AuditTrail;
+projection! {
+    /// Every event, by whom and about whom.
+    AuditTrail: "audit_trail" version 1, tables ["audit_trail_v1"];
+    reads every(entry, changes) => record(entry, changes);
+}
 
-impl Projection for AuditTrail {
-    fn name(&self) -> &'static str {
-        "audit_trail"
-    }
-    fn version(&self) -> u32 {
-        1
-    }
-    fn schema(&self) -> &'static str {
-        include_str!("schema.sql")
-    }
-    fn tables(&self) -> &'static [&'static str] {
-        &["audit_trail_v1"]
-    }
-    fn statements(&self) -> &'static [&'static str] {
-        STATEMENTS
-    }
-    fn queries(&self) -> &'static [&'static str] {
-        queries::STATEMENTS
-    }
-    fn project(&self, entry: &Entry<'_>, changes: &mut Changes) -> Result<(), Inconsistent> {
-        let recorded = entry.recorded;
-        let metadata = &recorded.metadata;
-        let (subject, other) = about(&recorded.event);
-        changes.push(
-            trace,
-            [
-                (&metadata.app).into(),
-                recorded.position.into(),
-                recorded.recorded_at.into(),
-                actor(&metadata.actor).as_ref().into(),
-                recorded.name.into(),
-                subject.into(),
-                other.into(),
-                metadata.correlation.into(),
-            ],
-        );
-        Ok(())
-    }
+fn record(entry: &Entry<'_>, changes: &mut Changes) {
+    let recorded = entry.recorded;
+    let (subject, other) = about(&recorded.event);
+    changes.push(
+        trace,
+        [
+            entry.app(),
+            entry.position(),
+            entry.at(),
+            actor(&recorded.metadata.actor).as_ref().into(),
+            recorded.name.into(),
+            subject.into(),
+            other.into(),
+            recorded.metadata.correlation.into(),
+        ],
+    );
 }
 
 fn actor(actor: &Actor) -> Cow<'static, str> {

@@ -5,9 +5,9 @@ use rollcall_schemas::ids::{AppId, SubjectRef};
 use uuid::Uuid;
 
 use crate::store::{Error, ReadStore, Row};
-use crate::{paging, statements};
+use crate::{paging, queries};
 
-statements! {
+queries! {
     page_before = "SELECT position, at, actor, name, subject, other, correlation FROM audit_trail_v1
         WHERE app = $1 AND position < $2 ORDER BY position DESC LIMIT $3";
     subject_before = "SELECT position, at, actor, name, subject, other, correlation FROM audit_trail_v1

@@ -1,7 +1,6 @@
 //! Who is banned, and until when? Listed by the end of the ban; bans that are over are found for the sweeper.
 //!
-//! Reads `ban.imposed`, `ban.replaced`, `ban.lifted`, `ban.expired`, `user.forgotten` and `erasure.scrubbed`. A ban
-//! outlives the deactivation of its user; only its reason goes.
+//! A ban outlives the deactivation of its user; only its reason is deleted.
 
 mod projector;
 mod queries;

@@ -5,19 +5,19 @@ use rollcall_schemas::ids::{AppId, SubjectRef};
 use rollcall_schemas::personal::Class;
 
 use crate::store::{Error, ReadStore, Row};
-use crate::{paging, statements};
+use crate::{Query, paging, queries};
 
-statements! {
-    reasons_about = "SELECT count(reason) FROM banned_users_v1 WHERE subject = $1";
+queries! {
+    reasons_about: coalesced = "SELECT count(reason) FROM banned_users_v1 WHERE subject = $1";
     page_of_app = "SELECT subject, app, banned_at, until_at, reason FROM banned_users_v1
         WHERE app = $1 AND until_at > $2 ORDER BY until_at DESC, subject DESC LIMIT $3 OFFSET $4";
-    of_subject = "SELECT subject, app, banned_at, until_at, reason FROM banned_users_v1 WHERE subject = $1";
+    of_subject: coalesced = "SELECT subject, app, banned_at, until_at, reason FROM banned_users_v1 WHERE subject = $1";
     over_at = "SELECT subject, app, banned_at, until_at, reason FROM banned_users_v1
         WHERE until_at <= $1 ORDER BY until_at LIMIT $2";
 }
 
 /// Values about a subject that are still there, by class.
-pub(super) const REMAINS: &[(Class, &str)] = &[(Class::Moderation, reasons_about)];
+pub(super) const REMAINS: &[(Class, Query)] = &[(Class::Moderation, reasons_about)];
 
 /// One ban.
 #[derive(Debug, Clone, PartialEq, Eq)]

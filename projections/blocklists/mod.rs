@@ -1,7 +1,6 @@
 //! Whom does a user block? Listed newest first, and asked pair by pair.
 //!
-//! Reads `blocklist.blocked`, `blocklist.unblocked` and `blocklist.emptied`. An entry stays when its target is
-//! deactivated or forgotten: it is the owner's safety choice, and only a reference.
+//! An entry stays when its target is deactivated or forgotten: it is the owner's safety choice, and only a reference.
 
 mod projector;
 mod queries;

@@ -3,13 +3,13 @@
 use rollcall_schemas::ids::SubjectRef;
 
 use crate::store::{Error, ReadStore, Row};
-use crate::{paging, statements};
+use crate::{paging, queries};
 
-statements! {
+queries! {
     page_before = "SELECT target, sequence FROM blocklists_v1 WHERE owner = $1 AND sequence < $2
         ORDER BY sequence DESC LIMIT $3";
-    entry = "SELECT 1 FROM blocklists_v1 WHERE owner = $1 AND target = $2";
-    count_of_owner = "SELECT COUNT(*) FROM blocklists_v1 WHERE owner = $1";
+    entry: coalesced = "SELECT 1 FROM blocklists_v1 WHERE owner = $1 AND target = $2";
+    count_of_owner: coalesced = "SELECT COUNT(*) FROM blocklists_v1 WHERE owner = $1";
 }
 
 /// One entry of a blocklist.

@@ -1,6 +1,4 @@
 //! Which requests of people about their data are there, and what is due? Why one was refused stands in its event only.
-//!
-//! Reads every event of the data request.
 
 mod projector;
 mod queries;

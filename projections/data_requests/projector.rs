@@ -1,9 +1,10 @@
 //! What events change in the register.
 
-use rollcall_schemas::{Event, data_request};
+use rollcall_schemas::data_request;
+use rollcall_schemas::ids::DataRequestId;
 
 use super::queries::{self, Status};
-use crate::{Changes, Entry, Inconsistent, Projection, statements, words};
+use crate::{Changes, Entry, projection, statements};
 
 statements! {
     receive = "INSERT INTO data_requests_v1 (request, app, subject, kind, received_position, received_at, due_at, status,
@@ -13,74 +14,24 @@ statements! {
     close = "UPDATE data_requests_v1 SET status = $1, closed_at = $2, is_open = 0 WHERE request = $3";
 }
 
-/// The read model.
-pub struct DataRequests;
-
-impl Projection for DataRequests {
-    fn name(&self) -> &'static str {
-        "data_requests"
-    }
-    fn version(&self) -> u32 {
-        1
-    }
-    fn schema(&self) -> &'static str {
-        include_str!("schema.sql")
-    }
-    fn tables(&self) -> &'static [&'static str] {
-        &["data_requests_v1"]
-    }
-    fn statements(&self) -> &'static [&'static str] {
-        STATEMENTS
-    }
-    fn queries(&self) -> &'static [&'static str] {
-        queries::STATEMENTS
-    }
-    fn project(&self, entry: &Entry<'_>, changes: &mut Changes) -> Result<(), Inconsistent> {
-        match &entry.recorded.event {
-            Event::DataRequest(event) => project_request(entry, event, changes),
-            Event::App(_)
-            | Event::Roster(_)
-            | Event::User(_)
-            | Event::Token(_)
-            | Event::Ban(_)
-            | Event::Blocklist(_)
-            | Event::Allowlist(_)
-            | Event::Friendship(_)
-            | Event::Remarks(_)
-            | Event::Erasure(_)
-            | Event::Access(_) => {}
-        }
-        Ok(())
+projection! {
+    /// Every request of a person about their data.
+    DataRequests: "data_requests" version 1, tables ["data_requests_v1"];
+    reads(entry, changes) {
+        data_request::Received(e) => add(e, entry, changes),
+        data_request::Extended(e) =>
+            changes.push_must_change(extend, [e.due_at.into(), Status::Extended.as_str().into(), e.request.into()]),
+        data_request::Answered(e) => end(Status::Answered, e.request, entry, changes),
+        data_request::Refused(e) => end(Status::Refused, e.request, entry, changes),
     }
 }
 
-fn project_request(entry: &Entry<'_>, event: &data_request::Event, changes: &mut Changes) {
-    let recorded = entry.recorded;
-    match event {
-        data_request::Event::Received(e) => changes.push(
-            receive,
-            [
-                e.request.into(),
-                (&recorded.metadata.app).into(),
-                e.subject.into(),
-                words::request_kind(e.kind).into(),
-                recorded.position.into(),
-                recorded.recorded_at.into(),
-                e.due_at.into(),
-                Status::Received.as_str().into(),
-            ],
-        ),
-        data_request::Event::Extended(e) => {
-            let status = Status::Extended.as_str().into();
-            changes.push_must_change(extend, [e.due_at.into(), status, e.request.into()]);
-        }
-        data_request::Event::Answered(e) => {
-            let status = Status::Answered.as_str().into();
-            changes.push_must_change(close, [status, recorded.recorded_at.into(), e.request.into()]);
-        }
-        data_request::Event::Refused(e) => {
-            let status = Status::Refused.as_str().into();
-            changes.push_must_change(close, [status, recorded.recorded_at.into(), e.request.into()]);
-        }
-    }
+fn add(e: &data_request::Received, entry: &Entry<'_>, changes: &mut Changes) {
+    let (kind, status) = (e.kind.as_str().into(), Status::Received.as_str().into());
+    let (position, at, due_at) = (entry.position(), entry.at(), e.due_at.into());
+    changes.push(receive, [e.request.into(), entry.app(), e.subject.into(), kind, position, at, due_at, status]);
+}
+
+fn end(status: Status, request: DataRequestId, entry: &Entry<'_>, changes: &mut Changes) {
+    changes.push_must_change(close, [status.as_str().into(), entry.at(), request.into()]);
 }

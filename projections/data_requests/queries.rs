@@ -3,9 +3,10 @@
 use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::{AppId, DataRequestId, SubjectRef};
 use rollcall_schemas::plain::DataRequestKind;
+use rollcall_schemas::words;
 
 use crate::store::{Error, ReadStore, Row};
-use crate::{paging, statements, words};
+use crate::{paging, queries};
 
 macro_rules! select {
     ($rest:literal) => {
@@ -16,39 +17,23 @@ macro_rules! select {
     };
 }
 
-statements! {
-    by_request = select!("WHERE request = $1 AND app = $2");
+queries! {
+    by_request: coalesced = select!("WHERE request = $1 AND app = $2");
     latest = select!("WHERE app = $1 AND received_position < $2 ORDER BY received_position DESC LIMIT $3");
     open_until = select!("WHERE app = $1 AND is_open = 1 AND due_at < $2 ORDER BY due_at, received_position LIMIT $3");
 }
 
-/// How far a request has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    /// It waits for its answer.
-    Received,
-    /// It waits, and there is more time.
-    Extended,
-    /// It was done.
-    Answered,
-    /// It was not done.
-    Refused,
-}
-
-impl Status {
-    /// Its word.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Received => "received",
-            Self::Extended => "extended",
-            Self::Answered => "answered",
-            Self::Refused => "refused",
-        }
-    }
-
-    fn read(word: &str) -> Option<Self> {
-        [Self::Received, Self::Extended, Self::Answered, Self::Refused].into_iter().find(|it| it.as_str() == word)
+words! {
+    /// How far a request has come.
+    Status {
+        /// It waits for its answer.
+        Received = "received",
+        /// It waits, and there is more time.
+        Extended = "extended",
+        /// It was done.
+        Answered = "answered",
+        /// It was not done.
+        Refused = "refused",
     }
 }
 
@@ -78,11 +63,11 @@ impl DataRequest {
         Ok(Self {
             request: DataRequestId(row.id(0)?),
             subject: SubjectRef(row.id(1)?),
-            kind: words::read_request_kind(row.text(2)?).ok_or(Error::Column(2))?,
+            kind: row.word(2)?,
             received_position: row.number(3)?,
             received_at: row.instant(4)?,
             due_at: row.instant(5)?,
-            status: Status::read(row.text(6)?).ok_or(Error::Column(6))?,
+            status: row.word(6)?,
             closed_at: row.optional_instant(7)?,
         })
     }

@@ -1,6 +1,4 @@
 //! Who is deactivated? Listed by app, the latest deactivation first, and counted.
-//!
-//! Reads `user.restricted`, `user.restored`, `user.deactivated`, `user.reactivated` and `user.forgotten`.
 
 mod projector;
 mod queries;

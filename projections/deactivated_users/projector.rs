@@ -1,9 +1,9 @@
 //! What events change among the deactivated users.
 
-use rollcall_schemas::{Event, user};
+use rollcall_schemas::ids::{OperationId, SubjectRef};
 
 use super::queries;
-use crate::{Changes, Entry, Inconsistent, Projection, Value, statements};
+use crate::{Changes, Entry, projection, statements};
 
 statements! {
     deactivate = "INSERT INTO deactivated_users_v1
@@ -18,87 +18,25 @@ statements! {
     end_deactivation = "DELETE FROM deactivated_users_v1 WHERE subject = $1";
 }
 
-/// The read model.
-pub struct DeactivatedUsers;
-
-impl Projection for DeactivatedUsers {
-    fn name(&self) -> &'static str {
-        "deactivated_users"
-    }
-    fn version(&self) -> u32 {
-        1
-    }
-    fn schema(&self) -> &'static str {
-        include_str!("schema.sql")
-    }
-    fn tables(&self) -> &'static [&'static str] {
-        &["deactivated_users_v1", "deactivated_users_count_v1"]
-    }
-    fn statements(&self) -> &'static [&'static str] {
-        STATEMENTS
-    }
-    fn queries(&self) -> &'static [&'static str] {
-        queries::STATEMENTS
-    }
-    fn project(&self, entry: &Entry<'_>, changes: &mut Changes) -> Result<(), Inconsistent> {
-        match &entry.recorded.event {
-            Event::User(event) => project_user(entry, event, changes),
-            Event::App(_)
-            | Event::Roster(_)
-            | Event::Token(_)
-            | Event::Ban(_)
-            | Event::Blocklist(_)
-            | Event::Allowlist(_)
-            | Event::Friendship(_)
-            | Event::Remarks(_)
-            | Event::Erasure(_)
-            | Event::Access(_)
-            | Event::DataRequest(_) => {}
-        }
-        Ok(())
+projection! {
+    /// The deactivated and the restricted users.
+    DeactivatedUsers: "deactivated_users" version 1, tables ["deactivated_users_v1", "deactivated_users_count_v1"];
+    reads(entry, changes) {
+        user::Deactivated(e) => add(e.subject, &e.operation, false, entry, changes),
+        user::Restricted(e) => add(e.subject, &e.operation, true, entry, changes),
+        user::Restored(e) => remove(e.subject, entry, changes),
+        user::Reactivated(e) => remove(e.subject, entry, changes),
+        user::Forgotten(e) => remove(e.subject, entry, changes),
     }
 }
 
-fn project_user(entry: &Entry<'_>, event: &user::Event, changes: &mut Changes) {
-    let recorded = entry.recorded;
-    let app = || Value::from(&recorded.metadata.app);
-    let (at, position) = (|| Value::from(recorded.recorded_at), || Value::from(recorded.position));
-    match event {
-        user::Event::Deactivated(e) => {
-            let operation = e.operation.0.as_str().into();
-            changes.push(count_in, [app(), e.subject.into()]);
-            changes.push(deactivate, [e.subject.into(), app(), at(), position(), operation, 0_u32.into()]);
-        }
-        user::Event::Restricted(e) => {
-            let operation = e.operation.0.as_str().into();
-            changes.push(count_in, [app(), e.subject.into()]);
-            changes.push(deactivate, [e.subject.into(), app(), at(), position(), operation, 1_u32.into()]);
-        }
-        user::Event::Restored(e) => {
-            changes.push(count_out, [app(), e.subject.into()]);
-            changes.push(end_deactivation, [e.subject.into()]);
-        }
-        user::Event::Reactivated(e) => {
-            changes.push(count_out, [app(), e.subject.into()]);
-            changes.push(end_deactivation, [e.subject.into()]);
-        }
-        user::Event::Forgotten(e) => {
-            changes.push(count_out, [app(), e.subject.into()]);
-            changes.push(end_deactivation, [e.subject.into()]);
-        }
-        user::Event::Named(_)
-        | user::Event::Registered(_)
-        | user::Event::Reregistered(_)
-        | user::Event::Modified(_)
-        | user::Event::ProfileSet(_)
-        | user::Event::ProfileCleaned(_)
-        | user::Event::Tagged(_)
-        | user::Event::DirectMessagesMuted(_)
-        | user::Event::DirectMessagesUnmuted(_)
-        | user::Event::PushQuieted(_)
-        | user::Event::PushUnquieted(_)
-        | user::Event::FriendPermissionSet(_)
-        | user::Event::HoldPlaced(_)
-        | user::Event::HoldReleased(_) => {}
-    }
+fn add(subject: SubjectRef, operation: &OperationId, restricted: bool, entry: &Entry<'_>, changes: &mut Changes) {
+    let (operation, restricted) = (operation.0.as_str().into(), u32::from(restricted).into());
+    changes.push(count_in, [entry.app(), subject.into()]);
+    changes.push(deactivate, [subject.into(), entry.app(), entry.at(), entry.position(), operation, restricted]);
+}
+
+fn remove(subject: SubjectRef, entry: &Entry<'_>, changes: &mut Changes) {
+    changes.push(count_out, [entry.app(), subject.into()]);
+    changes.push(end_deactivation, [subject.into()]);
 }

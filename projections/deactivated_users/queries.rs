@@ -5,16 +5,16 @@ use rollcall_schemas::ids::{AppId, SubjectRef};
 use uuid::Uuid;
 
 use crate::store::{Error, ReadStore, Row};
-use crate::{paging, statements};
+use crate::{paging, queries};
 
-statements! {
+queries! {
     latest_page = "SELECT subject, deactivated_at, operation FROM deactivated_users_v1
         WHERE app = $1 ORDER BY deactivated_position DESC LIMIT $2 OFFSET $3";
-    of_subject = "SELECT subject, deactivated_at, operation FROM deactivated_users_v1 WHERE subject = $1";
+    of_subject: coalesced = "SELECT subject, deactivated_at, operation FROM deactivated_users_v1 WHERE subject = $1";
     all_restricted = "SELECT subject FROM deactivated_users_v1 WHERE restricted = 1 AND subject > $1
         ORDER BY subject LIMIT $2";
-    restriction_of = "SELECT restricted FROM deactivated_users_v1 WHERE subject = $1";
-    count_of_app = "SELECT users FROM deactivated_users_count_v1 WHERE app = $1";
+    restriction_of: coalesced = "SELECT restricted FROM deactivated_users_v1 WHERE subject = $1";
+    count_of_app: coalesced = "SELECT users FROM deactivated_users_count_v1 WHERE app = $1";
 }
 
 /// One deactivated user.

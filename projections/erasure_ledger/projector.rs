@@ -1,9 +1,10 @@
 //! What events change in the ledger.
 
-use rollcall_schemas::{Event, erasure, user};
+use rollcall_schemas::erasure;
+use rollcall_schemas::ids::ErasureId;
 
 use super::queries::{self, Step};
-use crate::{Changes, Entry, Inconsistent, Projection, Value, statements, words};
+use crate::{Changes, Entry, projection, statements};
 
 statements! {
     request = "INSERT INTO erasure_ledger_v1 (erasure, app, subject, scope, operation, requested_position, requested_at,
@@ -23,95 +24,52 @@ statements! {
     hold = "UPDATE erasure_ledger_v1 SET held = $1 WHERE subject = $2 AND begun_at IS NULL AND ended = 0";
 }
 
-/// The read model.
-pub struct ErasureLedger;
-
-impl Projection for ErasureLedger {
-    fn name(&self) -> &'static str {
-        "erasure_ledger"
-    }
-    fn version(&self) -> u32 {
-        1
-    }
-    fn schema(&self) -> &'static str {
-        include_str!("schema.sql")
-    }
-    fn tables(&self) -> &'static [&'static str] {
-        &["erasure_ledger_v1"]
-    }
-    fn statements(&self) -> &'static [&'static str] {
-        STATEMENTS
-    }
-    fn queries(&self) -> &'static [&'static str] {
-        queries::STATEMENTS
-    }
-    fn project(&self, entry: &Entry<'_>, changes: &mut Changes) -> Result<(), Inconsistent> {
-        match &entry.recorded.event {
-            Event::Erasure(event) => project_erasure(entry, event, changes),
-            Event::User(user::Event::HoldPlaced(e)) => changes.push(hold, [1_u32.into(), e.subject.into()]),
-            Event::User(user::Event::HoldReleased(e)) => changes.push(hold, [0_u32.into(), e.subject.into()]),
-            Event::User(
-                user::Event::Deactivated(user::Deactivated { erasure, .. })
-                | user::Event::Restricted(user::Restricted { erasure, .. })
-                | user::Event::Forgotten(user::Forgotten { erasure, .. }),
-            ) => changes.push_must_change(fence, [entry.recorded.recorded_at.into(), (*erasure).into()]),
-            Event::User(_)
-            | Event::App(_)
-            | Event::Roster(_)
-            | Event::Token(_)
-            | Event::Ban(_)
-            | Event::Blocklist(_)
-            | Event::Allowlist(_)
-            | Event::Friendship(_)
-            | Event::Remarks(_)
-            | Event::Access(_)
-            | Event::DataRequest(_) => {}
-        }
-        Ok(())
+projection! {
+    /// Every erasure and how far it is.
+    ErasureLedger: "erasure_ledger" version 1, tables ["erasure_ledger_v1"];
+    reads(entry, changes) {
+        erasure::Requested(e) => add(e, entry, changes),
+        erasure::Cancelled(e) => step(cancel, Step::Cancelled, e.erasure, entry, changes),
+        erasure::Begun(e) => step(begin, Step::Begun, e.erasure, entry, changes),
+        erasure::RelationsEnded(e) => step(advance, Step::RelationsEnded, e.erasure, entry, changes),
+        erasure::Scrubbed(e) => step(scrub, Step::Scrubbed, e.erasure, entry, changes),
+        erasure::ReadModelsScrubbed(e) => step(advance, Step::ReadModelsScrubbed, e.erasure, entry, changes),
+        erasure::Verified(e) => step(advance, Step::Verified, e.erasure, entry, changes),
+        erasure::ReportIssued(e) => {
+            let (step, status) = (Step::Reported.as_str().into(), e.status.as_str().into());
+            changes.push_must_change(report, [step, entry.at(), entry.position(), status, e.erasure.into()]);
+        },
+        erasure::Finalised(e) => step(finalise, Step::Finalised, e.erasure, entry, changes),
+        erasure::Notified(e) => changes.push_must_change(notify, [entry.at(), e.erasure.into()]),
+        user::HoldPlaced(e) => changes.push(hold, [1_u32.into(), e.subject.into()]),
+        user::HoldReleased(e) => changes.push(hold, [0_u32.into(), e.subject.into()]),
+        user::Deactivated(e) => changes.push_must_change(fence, [entry.at(), e.erasure.into()]),
+        user::Restricted(e) => changes.push_must_change(fence, [entry.at(), e.erasure.into()]),
+        user::Forgotten(e) => changes.push_must_change(fence, [entry.at(), e.erasure.into()]),
     }
 }
 
-fn project_erasure(entry: &Entry<'_>, event: &erasure::Event, changes: &mut Changes) {
-    let recorded = entry.recorded;
-    let at = || Value::from(recorded.recorded_at);
-    let mut step = |statement, step: Step, erasure: rollcall_schemas::ids::ErasureId| {
-        changes.push_must_change(statement, [step.as_str().into(), at(), erasure.into()]);
-    };
-    match event {
-        erasure::Event::Requested(e) => {
-            let app = (&recorded.metadata.app).into();
-            let waits_until = e.not_before.unwrap_or(recorded.recorded_at).into();
-            changes.push(
-                request,
-                [
-                    e.erasure.into(),
-                    app,
-                    e.subject.into(),
-                    words::scope(e.scope).into(),
-                    e.operation.0.as_str().into(),
-                    recorded.position.into(),
-                    at(),
-                    e.due_at.into(),
-                    words::basis(e.basis).into(),
-                    words::requester(e.requester).into(),
-                    Step::Requested.as_str().into(),
-                    waits_until,
-                    u32::from(e.held).into(),
-                ],
-            );
-        }
-        erasure::Event::Cancelled(e) => step(cancel, Step::Cancelled, e.erasure),
-        erasure::Event::Begun(e) => step(begin, Step::Begun, e.erasure),
-        erasure::Event::RelationsEnded(e) => step(advance, Step::RelationsEnded, e.erasure),
-        erasure::Event::Scrubbed(e) => step(scrub, Step::Scrubbed, e.erasure),
-        erasure::Event::ReadModelsScrubbed(e) => step(advance, Step::ReadModelsScrubbed, e.erasure),
-        erasure::Event::Verified(e) => step(advance, Step::Verified, e.erasure),
-        erasure::Event::ReportIssued(e) => {
-            let (position, status) = (recorded.position.into(), words::report_status(e.status).into());
-            let reported = Step::Reported.as_str().into();
-            changes.push_must_change(report, [reported, at(), position, status, e.erasure.into()]);
-        }
-        erasure::Event::Finalised(e) => step(finalise, Step::Finalised, e.erasure),
-        erasure::Event::Notified(e) => changes.push_must_change(notify, [at(), e.erasure.into()]),
-    }
+fn add(e: &erasure::Requested, entry: &Entry<'_>, changes: &mut Changes) {
+    changes.push(
+        request,
+        [
+            e.erasure.into(),
+            entry.app(),
+            e.subject.into(),
+            e.scope.as_str().into(),
+            e.operation.0.as_str().into(),
+            entry.position(),
+            entry.at(),
+            e.due_at.into(),
+            e.basis.as_str().into(),
+            e.requester.as_str().into(),
+            Step::Requested.as_str().into(),
+            e.not_before.unwrap_or(entry.recorded.recorded_at).into(),
+            u32::from(e.held).into(),
+        ],
+    );
+}
+
+fn step(sql: &'static str, step: Step, erasure: ErasureId, entry: &Entry<'_>, changes: &mut Changes) {
+    changes.push_must_change(sql, [step.as_str().into(), entry.at(), erasure.into()]);
 }

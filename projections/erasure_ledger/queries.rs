@@ -3,9 +3,10 @@
 use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::{AppId, ErasureId, OperationId, SubjectRef};
 use rollcall_schemas::plain::{LegalBasis, ReportStatus, Requester, Scope};
+use rollcall_schemas::words;
 
 use crate::store::{Error, ReadStore, Row};
-use crate::{paging, statements, words};
+use crate::{paging, queries};
 
 macro_rules! select {
     ($rest:literal) => {
@@ -19,11 +20,11 @@ macro_rules! select {
     };
 }
 
-statements! {
+queries! {
     to_do = select!("WHERE ended = 0 AND held = 0 AND waits_until <= $1 ORDER BY waits_until, requested_position LIMIT $2");
     of_subject = select!("WHERE subject = $1 ORDER BY requested_position DESC LIMIT $2");
     by_operation = select!("WHERE operation = $1 AND app = $2 ORDER BY requested_position LIMIT $3");
-    by_erasure = select!("WHERE erasure = $1 AND app = $2");
+    by_erasure: coalesced = select!("WHERE erasure = $1 AND app = $2");
     latest = select!("WHERE app = $1 AND requested_position < $2 ORDER BY requested_position DESC LIMIT $3");
     drills = select!("WHERE app = $1 AND requester = 'drill' ORDER BY requested_position DESC LIMIT $2");
     not_told = select!("WHERE app = $1 AND notified_at IS NULL AND finalised_at >= $2 ORDER BY finalised_at LIMIT $3");
@@ -31,45 +32,29 @@ statements! {
         ORDER BY requested_position LIMIT $5");
 }
 
-macro_rules! steps {
-    ($($(#[$doc:meta])* $step:ident = $word:literal,)*) => {
-        /// How far an erasure has come.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum Step { $( $(#[$doc])* $step, )* }
-
-        impl Step {
-            /// Its word.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$step => $word,)* }
-            }
-
-            fn read(word: &str) -> Option<Self> {
-                match word { $($word => Some(Self::$step),)* _ => None }
-            }
-        }
-    };
-}
-
-steps! {
-    /// The subject is fenced; it may still be called off, or waits for a legal hold.
-    Requested = "requested",
-    /// It was called off.
-    Cancelled = "cancelled",
-    /// It can no longer be called off.
-    Begun = "begun",
-    /// Friendships, requests and own lists have ended.
-    RelationsEnded = "relations_ended",
-    /// The keys are destroyed.
-    Scrubbed = "scrubbed",
-    /// No read model holds anything of it.
-    ReadModelsScrubbed = "read_models_scrubbed",
-    /// It was tried to read what is erased.
-    Verified = "verified",
-    /// The report is issued.
-    Reported = "reported",
-    /// Every step is done.
-    Finalised = "finalised",
+words! {
+    /// How far an erasure has come.
+    #[derive(PartialOrd, Ord)]
+    Step {
+        /// The subject is fenced; it may still be called off, or waits for a legal hold.
+        Requested = "requested",
+        /// It was called off.
+        Cancelled = "cancelled",
+        /// It can no longer be called off.
+        Begun = "begun",
+        /// Friendships, requests and own lists have ended.
+        RelationsEnded = "relations_ended",
+        /// The keys are destroyed.
+        Scrubbed = "scrubbed",
+        /// No read model holds anything of it.
+        ReadModelsScrubbed = "read_models_scrubbed",
+        /// It was tried to read what is erased.
+        Verified = "verified",
+        /// The report is issued.
+        Reported = "reported",
+        /// Every step is done.
+        Finalised = "finalised",
+    }
 }
 
 /// One erasure.
@@ -127,20 +112,20 @@ impl Erasure {
     fn read(row: &Row<'_, '_>) -> Result<Self, Error> {
         let report = match row.optional_number(17)? {
             None => None,
-            Some(position) => Some((position, words::read_report_status(row.text(18)?).ok_or(Error::Column(18))?)),
+            Some(position) => Some((position, row.word(18)?)),
         };
         Ok(Self {
             erasure: ErasureId(row.id(0)?),
             app: row.parsed(1)?,
             subject: SubjectRef(row.id(2)?),
-            scope: words::read_scope(row.text(3)?).ok_or(Error::Column(3))?,
+            scope: row.word(3)?,
             operation: OperationId(row.text(4)?.into()),
             requested_position: row.number(5)?,
             requested_at: row.instant(6)?,
             due_at: row.instant(7)?,
-            basis: words::read_basis(row.text(8)?).ok_or(Error::Column(8))?,
-            requester: words::read_requester(row.text(9)?).ok_or(Error::Column(9))?,
-            step: Step::read(row.text(10)?).ok_or(Error::Column(10))?,
+            basis: row.word(8)?,
+            requester: row.word(9)?,
+            step: row.word(10)?,
             step_at: row.instant(11)?,
             waits_until: row.instant(12)?,
             held: row.flag(13)?,

@@ -1,7 +1,7 @@
 //! Who is whose friend, who asked whom, and what does a user call a friend?
 //!
-//! Reads every event of the friendship, and `erasure.scrubbed`. A friendship is one stream and two rows here, one
-//! for each direction. What one wrote about the other is sealed with the other's key and goes with the friendship.
+//! A friendship is one stream and two rows here, one for each direction. What one wrote about the other is sealed with
+//! the other's key and is deleted with the friendship.
 
 mod projector;
 mod queries;

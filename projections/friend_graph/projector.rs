@@ -1,11 +1,11 @@
 //! What events change among friends.
 
+use rollcall_schemas::friendship;
 use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::personal::Class;
-use rollcall_schemas::{Event, erasure, friendship};
 
 use super::queries::{self, REMARK};
-use crate::{Changes, Entry, Inconsistent, Projection, statements};
+use crate::{Changes, Entry, projection, statements};
 
 statements! {
     /// A request that lapsed without an answer may stand where a new one is made.
@@ -29,109 +29,56 @@ statements! {
     scrub_messages = "UPDATE friend_graph_requests_v1 SET message = NULL WHERE asking = $1";
 }
 
-/// The read model.
-pub struct FriendGraph;
-
-impl Projection for FriendGraph {
-    fn name(&self) -> &'static str {
-        "friend_graph"
-    }
-    fn version(&self) -> u32 {
-        1
-    }
-    fn schema(&self) -> &'static str {
-        include_str!("schema.sql")
-    }
-    fn tables(&self) -> &'static [&'static str] {
-        &["friend_graph_v1", "friend_graph_requests_v1", "friend_graph_descriptions_v1"]
-    }
-    fn statements(&self) -> &'static [&'static str] {
-        STATEMENTS
-    }
-    fn queries(&self) -> &'static [&'static str] {
-        queries::STATEMENTS
-    }
-    fn remains(&self) -> &'static [(Class, &'static str)] {
-        queries::REMAINS
-    }
-    fn project(&self, entry: &Entry<'_>, changes: &mut Changes) -> Result<(), Inconsistent> {
-        match &entry.recorded.event {
-            Event::Friendship(event) => project_friendship(entry, event, changes),
-            Event::Erasure(event) => project_erasure(event, changes),
-            Event::App(_)
-            | Event::Roster(_)
-            | Event::User(_)
-            | Event::Token(_)
-            | Event::Ban(_)
-            | Event::Blocklist(_)
-            | Event::Allowlist(_)
-            | Event::Remarks(_)
-            | Event::Access(_)
-            | Event::DataRequest(_) => {}
-        }
-        Ok(())
-    }
-}
-
-fn project_friendship(entry: &Entry<'_>, event: &friendship::Event, changes: &mut Changes) {
-    let recorded = entry.recorded;
-    match event {
-        friendship::Event::Requested(e) => {
-            let message = e.text.as_ref().and_then(|text| recorded.stored("text", text));
-            let (at, position) = (recorded.recorded_at.into(), recorded.position.into());
-            changes.push(ask, [e.from.into(), e.to.into(), at, position, e.expires_at.into(), message.into()]);
-        }
-        friendship::Event::Befriended(e) => {
-            let (at, position) = (recorded.recorded_at.into(), recorded.position.into());
+projection! {
+    /// Friends, pending requests, and what users wrote about their friends.
+    FriendGraph: "friend_graph" version 1,
+        tables ["friend_graph_v1", "friend_graph_requests_v1", "friend_graph_descriptions_v1"],
+        remains queries::REMAINS;
+    reads(entry, changes) {
+        friendship::Requested(e) => request(e, entry, changes),
+        friendship::Befriended(e) => {
             changes.push(end_requests, [e.from.into(), e.to.into()]);
-            changes.push(befriend, [e.from.into(), e.to.into(), at, position]);
-        }
-        friendship::Event::Ended(e) => {
+            changes.push(befriend, [e.from.into(), e.to.into(), entry.at(), entry.position()]);
+        },
+        friendship::Ended(e) => {
             for end in [end_friendship, end_requests, end_descriptions] {
                 changes.push(end, [e.by.into(), e.other.into()]);
             }
-        }
-        friendship::Event::Described(e) => {
-            let mut set = |field: &str, content: Option<Vec<u8>>| {
-                let key = [e.owner.into(), e.about.into(), field.into()];
-                match (content, key) {
-                    (Some(content), [owner, about, field]) => {
-                        changes.push(describe, [owner, about, field, content.into()])
-                    }
-                    // Cleared, or its ciphertext is gone: it was erased.
-                    (None, key) => changes.push(clear_description, key),
-                }
-            };
-            if let Some(remark) = &e.remark {
-                set(REMARK, recorded.stored("remark", remark));
-            }
-            if e.remark_cleared {
-                set(REMARK, None);
-            }
-            for (field, value) in &e.fields {
-                set(&field.0, recorded.stored(&format!("fields.{}", field.0), value));
-            }
-            for field in &e.cleared {
-                set(&field.0, None);
-            }
-        }
+        },
+        friendship::Described(e) => set_description(e, entry, changes),
+        // From the fence on, not only once the keys are destroyed: that may take a while.
+        erasure::Begun(e) => scrub(e.subject, changes),
+        erasure::Scrubbed(e) => if e.classes.contains(&Class::Profile) { scrub(e.subject, changes) },
     }
 }
 
-fn project_erasure(event: &erasure::Event, changes: &mut Changes) {
-    match event {
-        // From the fence on, not only once the keys are destroyed: that may take a while.
-        erasure::Event::Begun(e) => scrub(e.subject, changes),
-        erasure::Event::Scrubbed(e) if e.classes.contains(&Class::Profile) => scrub(e.subject, changes),
-        erasure::Event::RelationsEnded(_)
-        | erasure::Event::Scrubbed(_)
-        | erasure::Event::Requested(_)
-        | erasure::Event::Cancelled(_)
-        | erasure::Event::ReadModelsScrubbed(_)
-        | erasure::Event::Verified(_)
-        | erasure::Event::ReportIssued(_)
-        | erasure::Event::Finalised(_)
-        | erasure::Event::Notified(_) => {}
+fn request(e: &friendship::Requested, entry: &Entry<'_>, changes: &mut Changes) {
+    let message = e.text.as_ref().and_then(|text| entry.recorded.stored("text", text));
+    let (from, to, expires_at) = (e.from.into(), e.to.into(), e.expires_at.into());
+    changes.push(ask, [from, to, entry.at(), entry.position(), expires_at, message.into()]);
+}
+
+fn set_description(e: &friendship::Described, entry: &Entry<'_>, changes: &mut Changes) {
+    let recorded = entry.recorded;
+    let mut set = |field: &str, content: Option<Vec<u8>>| {
+        let (owner, about) = (e.owner.into(), e.about.into());
+        match content {
+            Some(content) => changes.push(describe, [owner, about, field.into(), content.into()]),
+            // Cleared, or its ciphertext is gone: it was erased.
+            None => changes.push(clear_description, [owner, about, field.into()]),
+        }
+    };
+    if let Some(remark) = &e.remark {
+        set(REMARK, recorded.stored("remark", remark));
+    }
+    if e.remark_cleared {
+        set(REMARK, None);
+    }
+    for (field, value) in &e.fields {
+        set(&field.0, recorded.stored(&format!("fields.{}", field.0), value));
+    }
+    for field in &e.cleared {
+        set(&field.0, None);
     }
 }
 

@@ -7,24 +7,24 @@ use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::personal::Class;
 
 use crate::store::{Error, ReadStore, Row};
-use crate::{Order, Value, paging, statements};
+use crate::{Order, Query, Value, paging, queries};
 
-statements! {
-    descriptions_about = "SELECT count(*) FROM friend_graph_descriptions_v1 WHERE about = $1";
-    messages_of = "SELECT count(message) FROM friend_graph_requests_v1 WHERE asking = $1";
+queries! {
+    descriptions_about: coalesced = "SELECT count(*) FROM friend_graph_descriptions_v1 WHERE about = $1";
+    messages_of: coalesced = "SELECT count(message) FROM friend_graph_requests_v1 WHERE asking = $1";
     later_than = "SELECT friend, befriended_at, befriended_position FROM friend_graph_v1
         WHERE owner = $1 AND befriended_position > $2 ORDER BY befriended_position LIMIT $3";
     earlier_than = "SELECT friend, befriended_at, befriended_position FROM friend_graph_v1
         WHERE owner = $1 AND befriended_position < $2 ORDER BY befriended_position DESC LIMIT $3";
-    count_of_owner = "SELECT COUNT(*) FROM friend_graph_v1 WHERE owner = $1";
-    friendship = "SELECT 1 FROM friend_graph_v1 WHERE owner = $1 AND friend = $2";
+    count_of_owner: coalesced = "SELECT COUNT(*) FROM friend_graph_v1 WHERE owner = $1";
+    friendship: coalesced = "SELECT 1 FROM friend_graph_v1 WHERE owner = $1 AND friend = $2";
     described = "SELECT field, content FROM friend_graph_descriptions_v1 WHERE owner = $1 AND about = $2
         ORDER BY field";
     received = "SELECT asking, asked, requested_at, requested_position, expires_at, message
         FROM friend_graph_requests_v1
         WHERE asked = $1 AND expires_at > $2 AND requested_position < $3
         ORDER BY requested_position DESC LIMIT $4";
-    between = "SELECT asking, asked, requested_at, requested_position, expires_at, message
+    between: coalesced = "SELECT asking, asked, requested_at, requested_position, expires_at, message
         FROM friend_graph_requests_v1 WHERE asking = $1 AND asked = $2 AND expires_at > $3";
     related = "SELECT friend FROM friend_graph_v1 WHERE owner = $1
         UNION ALL SELECT asked FROM friend_graph_requests_v1 WHERE asking = $1
@@ -33,7 +33,7 @@ statements! {
 }
 
 /// Values about a subject that are still there, by class.
-pub(super) const REMAINS: &[(Class, &str)] = &[(Class::Profile, descriptions_about), (Class::Profile, messages_of)];
+pub(super) const REMAINS: &[(Class, Query)] = &[(Class::Profile, descriptions_about), (Class::Profile, messages_of)];
 
 /// In a [`Description`], the field that holds the remark name.
 pub const REMARK: &str = "";

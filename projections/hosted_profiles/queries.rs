@@ -4,10 +4,10 @@ use rollcall_schemas::ids::{AppId, FieldName, SubjectRef};
 use rollcall_schemas::personal::Class;
 
 use crate::store::{Error, ReadStore, Row};
-use crate::{Order, Value, paging, statements};
+use crate::{Order, Query, Value, paging, queries};
 
-statements! {
-    fields_of = "SELECT count(*) FROM hosted_profiles_fields_v1 WHERE subject = $1";
+queries! {
+    fields_of: coalesced = "SELECT count(*) FROM hosted_profiles_fields_v1 WHERE subject = $1";
     profile_of = "SELECT p.subject, p.changes, f.field, f.content
         FROM hosted_profiles_v1 p JOIN hosted_profiles_fields_v1 f ON f.subject = p.subject
         WHERE p.subject = $1 AND p.app = $2 ORDER BY f.field";
@@ -18,7 +18,7 @@ statements! {
 }
 
 /// Values about a subject that are still there, by class.
-pub(super) const REMAINS: &[(Class, &str)] = &[(Class::Profile, fields_of)];
+pub(super) const REMAINS: &[(Class, Query)] = &[(Class::Profile, fields_of)];
 
 /// The hosted profile of one user.
 #[derive(Debug, Clone, PartialEq, Eq)]

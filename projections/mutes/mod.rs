@@ -1,7 +1,6 @@
 //! Who may not send direct messages? Listed by app in the order of muting, and counted.
 //!
-//! Reads `user.direct_messages_muted`, `user.direct_messages_unmuted`, `user.deactivated` and `user.forgotten`: a
-//! deactivation ends the mute with everything else that was set about the user.
+//! A deactivation ends the mute with everything else that was set about the user.
 
 mod projector;
 mod queries;

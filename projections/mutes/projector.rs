@@ -1,9 +1,9 @@
 //! What events change about mutes.
 
-use rollcall_schemas::{Event, user};
+use rollcall_schemas::ids::SubjectRef;
 
 use super::queries;
-use crate::{Changes, Entry, Inconsistent, Projection, Value, statements};
+use crate::{Changes, Entry, projection, statements};
 
 statements! {
     mute = "INSERT INTO mutes_v1 (subject, app, muted_position) VALUES ($1, $2, $3)";
@@ -14,81 +14,21 @@ statements! {
     unmute = "DELETE FROM mutes_v1 WHERE subject = $1";
 }
 
-/// The read model.
-pub struct Mutes;
-
-impl Projection for Mutes {
-    fn name(&self) -> &'static str {
-        "mutes"
-    }
-    fn version(&self) -> u32 {
-        1
-    }
-    fn schema(&self) -> &'static str {
-        include_str!("schema.sql")
-    }
-    fn tables(&self) -> &'static [&'static str] {
-        &["mutes_v1", "mutes_count_v1"]
-    }
-    fn statements(&self) -> &'static [&'static str] {
-        STATEMENTS
-    }
-    fn queries(&self) -> &'static [&'static str] {
-        queries::STATEMENTS
-    }
-    fn project(&self, entry: &Entry<'_>, changes: &mut Changes) -> Result<(), Inconsistent> {
-        match &entry.recorded.event {
-            Event::User(event) => project_user(entry, event, changes),
-            Event::App(_)
-            | Event::Roster(_)
-            | Event::Token(_)
-            | Event::Ban(_)
-            | Event::Blocklist(_)
-            | Event::Allowlist(_)
-            | Event::Friendship(_)
-            | Event::Remarks(_)
-            | Event::Erasure(_)
-            | Event::Access(_)
-            | Event::DataRequest(_) => {}
-        }
-        Ok(())
+projection! {
+    /// The users who may not send direct messages.
+    Mutes: "mutes" version 1, tables ["mutes_v1", "mutes_count_v1"];
+    reads(entry, changes) {
+        user::DirectMessagesMuted(e) => {
+            changes.push(mute, [e.subject.into(), entry.app(), entry.position()]);
+            changes.push(count_in, [entry.app()]);
+        },
+        user::DirectMessagesUnmuted(e) => end(e.subject, entry, changes),
+        user::Deactivated(e) => end(e.subject, entry, changes),
+        user::Forgotten(e) => end(e.subject, entry, changes),
     }
 }
 
-fn project_user(entry: &Entry<'_>, event: &user::Event, changes: &mut Changes) {
-    let recorded = entry.recorded;
-    let app = || Value::from(&entry.recorded.metadata.app);
-    match event {
-        user::Event::DirectMessagesMuted(e) => {
-            changes.push(mute, [e.subject.into(), app(), recorded.position.into()]);
-            changes.push(count_in, [app()]);
-        }
-        user::Event::DirectMessagesUnmuted(e) => {
-            changes.push(count_out, [app(), e.subject.into()]);
-            changes.push(unmute, [e.subject.into()]);
-        }
-        user::Event::Deactivated(e) => {
-            changes.push(count_out, [app(), e.subject.into()]);
-            changes.push(unmute, [e.subject.into()]);
-        }
-        user::Event::Forgotten(e) => {
-            changes.push(count_out, [app(), e.subject.into()]);
-            changes.push(unmute, [e.subject.into()]);
-        }
-        user::Event::Named(_)
-        | user::Event::Registered(_)
-        | user::Event::Reregistered(_)
-        | user::Event::Modified(_)
-        | user::Event::ProfileSet(_)
-        | user::Event::ProfileCleaned(_)
-        | user::Event::Tagged(_)
-        | user::Event::PushQuieted(_)
-        | user::Event::PushUnquieted(_)
-        | user::Event::FriendPermissionSet(_)
-        | user::Event::HoldPlaced(_)
-        | user::Event::HoldReleased(_)
-        | user::Event::Restricted(_)
-        | user::Event::Restored(_)
-        | user::Event::Reactivated(_) => {}
-    }
+fn end(subject: SubjectRef, entry: &Entry<'_>, changes: &mut Changes) {
+    changes.push(count_out, [entry.app(), subject.into()]);
+    changes.push(unmute, [subject.into()]);
 }

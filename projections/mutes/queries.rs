@@ -3,12 +3,12 @@
 use rollcall_schemas::ids::{AppId, SubjectRef};
 
 use crate::store::{Error, ReadStore};
-use crate::{paging, statements};
+use crate::{paging, queries};
 
-statements! {
+queries! {
     page_of_app = "SELECT subject FROM mutes_v1 WHERE app = $1 ORDER BY muted_position LIMIT $2 OFFSET $3";
-    count_of_app = "SELECT users FROM mutes_count_v1 WHERE app = $1";
-    of_subject = "SELECT 1 FROM mutes_v1 WHERE subject = $1";
+    count_of_app: coalesced = "SELECT users FROM mutes_count_v1 WHERE app = $1";
+    of_subject: coalesced = "SELECT 1 FROM mutes_v1 WHERE subject = $1";
 }
 
 /// The muted users of an app after the first `offset`, in the order of muting.

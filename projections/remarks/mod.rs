@@ -1,7 +1,7 @@
 //! What does a user call others, friends or not? Listed in the order first remarked.
 //!
-//! Reads every event of the remarks, `erasure.requested` and `erasure.scrubbed`: a remark is data about its target, is
-//! sealed with the target's key, is shown no more from the fence on and gone for good when that key is destroyed.
+//! A remark is data about its target and is sealed with the target's key: it is deleted as soon as the erasure of the target
+//! begins.
 
 mod projector;
 mod queries;

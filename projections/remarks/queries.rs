@@ -4,19 +4,19 @@ use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::personal::Class;
 
 use crate::store::{Error, ReadStore, Row};
-use crate::{paging, statements};
+use crate::{Query, paging, queries};
 
-statements! {
-    remarks_about = "SELECT count(*) FROM remarks_v1 WHERE target = $1";
+queries! {
+    remarks_about: coalesced = "SELECT count(*) FROM remarks_v1 WHERE target = $1";
     page_of_owner = "SELECT target, remark FROM remarks_v1 WHERE owner = $1
         ORDER BY remarked_position, target LIMIT $2 OFFSET $3";
-    of_pair = "SELECT target, remark FROM remarks_v1 WHERE owner = $1 AND target = $2";
-    count_of_owner = "SELECT COUNT(*) FROM remarks_v1 WHERE owner = $1";
+    of_pair: coalesced = "SELECT target, remark FROM remarks_v1 WHERE owner = $1 AND target = $2";
+    count_of_owner: coalesced = "SELECT COUNT(*) FROM remarks_v1 WHERE owner = $1";
     owners_about = "SELECT owner FROM remarks_v1 WHERE target = $1 AND owner > $2 ORDER BY owner LIMIT $3";
 }
 
 /// Values about a subject that are still there, by class.
-pub(super) const REMAINS: &[(Class, &str)] = &[(Class::Profile, remarks_about)];
+pub(super) const REMAINS: &[(Class, Query)] = &[(Class::Profile, remarks_about)];
 
 /// One remark.
 #[derive(Debug, Clone, PartialEq, Eq)]

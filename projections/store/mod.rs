@@ -9,7 +9,7 @@ use std::sync::{PoisonError, RwLock};
 use deadpool_postgres::Pool;
 use rollcall_schemas::ids::EventId;
 
-use crate::{ALL, Arrival, Projection, Value};
+use crate::{ALL, Arrival, Projection, Query, Value};
 
 mod digest;
 mod parking;
@@ -19,7 +19,9 @@ mod shares;
 mod sqlite;
 
 pub use parking::{ParkedKey, ParkingCursor, Retried, SkippedEvent};
-pub use postgres::{BuildLock, Claimed, Claims, Lease, LeaseHolder, Shadow, drop_before, go_back, prepare_connection};
+pub use postgres::{
+    BuildLock, Claimed, Claims, Lease, LeaseHolder, Shadow, describe, drop_before, go_back, prepare_connection,
+};
 pub use row::Row;
 
 use postgres::{Lanes, Postgres};
@@ -278,11 +280,12 @@ impl ReadStore {
     /// The store is unavailable, or what `map` returns.
     pub async fn rows<T>(
         &self,
-        sql: &'static str,
+        query: impl Into<Query>,
         params: &[Value],
         map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
-        with!(self, store => store.rows(sql, params, map), store.rows(sql, params, map))
+        let query = query.into();
+        with!(self, store => store.rows(query, params, map), store.rows(query, params, map))
     }
 
     /// The row a statement finds, if any.
@@ -291,11 +294,12 @@ impl ReadStore {
     /// The store is unavailable, or what `map` returns.
     pub async fn row<T>(
         &self,
-        sql: &'static str,
+        query: impl Into<Query>,
         params: &[Value],
         map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
-        with!(self, store => store.row(sql, params, map), store.row(sql, params, map))
+        let query = query.into();
+        with!(self, store => store.row(query, params, map), store.row(query, params, map))
     }
 
     /// The rows a statement finds for each set of parameters, all from one state of the store, in the order asked.
@@ -304,11 +308,12 @@ impl ReadStore {
     /// The store is unavailable, or what `map` returns.
     pub async fn rows_of_each<const N: usize, T>(
         &self,
-        sql: &'static str,
+        query: impl Into<Query>,
         asked: impl Iterator<Item = [Value; N]>,
         map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
     ) -> Result<Vec<Vec<T>>, Error> {
-        with!(self, store => store.rows_of_each(sql, asked, map), store.rows_of_each(sql, asked, map))
+        let query = query.into();
+        with!(self, store => store.rows_of_each(query, asked, map), store.rows_of_each(query, asked, map))
     }
 
     fn file(&self) -> Result<&Sqlite, Error> {

@@ -1,5 +1,7 @@
 //! One row of an answer, without the driver's types.
 
+use std::str::FromStr;
+
 use chrono::{DateTime, Utc};
 use rusqlite::types::ValueRef;
 use tokio_postgres::types::Type;
@@ -91,6 +93,23 @@ impl Row<'_, '_> {
     /// As [`Row::int`].
     pub fn flag(&self, column: usize) -> Result<bool, Error> {
         Ok(self.int(column)? != 0)
+    }
+
+    /// The value of an enumeration that is written as a word.
+    ///
+    /// # Errors
+    /// As [`Row::int`], or the word is unknown.
+    pub fn word<T: FromStr>(&self, column: usize) -> Result<T, Error> {
+        self.text(column)?.parse().map_err(|_| Error::Column(column))
+    }
+
+    /// Such a value that may be NULL.
+    ///
+    /// # Errors
+    /// As [`Row::word`].
+    pub fn optional_word<T: FromStr>(&self, column: usize) -> Result<Option<T>, Error> {
+        let word = self.optional_text(column)?;
+        word.map(|word| word.parse().map_err(|_| Error::Column(column))).transpose()
     }
 
     /// An instant.

@@ -1,9 +1,7 @@
 //! Who is there? Every user of an app: found by the tag of the userId, listed by registration, counted.
 //!
-//! Reads `user.named`, `user.registered`, `user.reregistered`, `user.modified`, `user.deactivated`,
-//! `user.reactivated`, `user.forgotten` and `erasure.scrubbed`. A deactivated user stays, without name and
-//! portrait; a forgotten one does not. A tag may be NULL for a moment of a rebuild: the key that gives it is gone,
-//! and the event that removes the row is still to come.
+//! A deactivated user stays, without name and portrait; a forgotten one is deleted. During a rebuild a tag is NULL where
+//! the key that gives it is destroyed; the event that deletes the row comes later in the log.
 
 mod projector;
 mod queries;

@@ -5,7 +5,7 @@ use rollcall_schemas::ids::{AppId, SubjectRef};
 use rollcall_schemas::personal::Class;
 
 use crate::store::{Error, ReadStore, Row};
-use crate::{Order, Value, paging, statements};
+use crate::{Order, Query, Value, paging, queries};
 
 macro_rules! select {
     ($rest:literal) => {
@@ -17,11 +17,11 @@ macro_rules! select {
     };
 }
 
-statements! {
-    profile_of = "SELECT count(name) + count(portrait) FROM user_directory_v1 WHERE subject = $1";
-    identity_of = "SELECT count(user_id) FROM user_directory_v1 WHERE subject = $1";
-    user_by_tag = select!("WHERE tag = $1 AND app = $2");
-    user_by_subject = select!("WHERE subject = $1 AND app = $2");
+queries! {
+    profile_of: coalesced = "SELECT count(name) + count(portrait) FROM user_directory_v1 WHERE subject = $1";
+    identity_of: coalesced = "SELECT count(user_id) FROM user_directory_v1 WHERE subject = $1";
+    user_by_tag: coalesced = select!("WHERE tag = $1 AND app = $2");
+    user_by_subject: coalesced = select!("WHERE subject = $1 AND app = $2");
     oldest_page = select!("WHERE app = $1 AND registered_position IS NOT NULL AND deactivated = 0
         ORDER BY registered_position LIMIT $2 OFFSET $3");
     newest_page = select!("WHERE app = $1 AND registered_position IS NOT NULL AND deactivated = 0
@@ -30,13 +30,13 @@ statements! {
         AND registered_position > $2 ORDER BY registered_position LIMIT $3");
     earlier_than = select!("WHERE app = $1 AND registered_position IS NOT NULL AND deactivated = 0
         AND registered_position < $2 ORDER BY registered_position DESC LIMIT $3");
-    subject_by_tag = "SELECT subject FROM user_directory_v1 WHERE tag = $1 AND app = $2";
-    user_id_by_subject = "SELECT user_id FROM user_directory_v1 WHERE subject = $1 AND app = $2";
-    count_of_app = "SELECT registered FROM user_directory_count_v1 WHERE app = $1";
+    subject_by_tag: coalesced = "SELECT subject FROM user_directory_v1 WHERE tag = $1 AND app = $2";
+    user_id_by_subject: coalesced = "SELECT user_id FROM user_directory_v1 WHERE subject = $1 AND app = $2";
+    count_of_app: coalesced = "SELECT registered FROM user_directory_count_v1 WHERE app = $1";
 }
 
 /// Values about a subject that are still there, by class.
-pub(super) const REMAINS: &[(Class, &str)] = &[(Class::Profile, profile_of), (Class::Identity, identity_of)];
+pub(super) const REMAINS: &[(Class, Query)] = &[(Class::Profile, profile_of), (Class::Identity, identity_of)];
 
 /// One user. Personal values are as sealed: [`rollcall_schemas::personal::Stored`].
 #[derive(Debug, Clone, PartialEq, Eq)]

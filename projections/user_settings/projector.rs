@@ -1,10 +1,10 @@
 //! What events change about the settings of users.
 
 use chrono::Timelike;
-use rollcall_schemas::{Event, user};
+use rollcall_schemas::user;
 
 use super::queries;
-use crate::{Changes, Entry, Inconsistent, Projection, Value, statements, words};
+use crate::{Changes, Entry, projection, statements};
 
 statements! {
     quiet = "INSERT INTO user_settings_v1 (subject, app, quiet_start, quiet_minutes, quiet_level)
@@ -18,87 +18,21 @@ statements! {
     forget = "DELETE FROM user_settings_v1 WHERE subject = $1";
 }
 
-/// The read model.
-pub struct UserSettings;
-
-impl Projection for UserSettings {
-    fn name(&self) -> &'static str {
-        "user_settings"
-    }
-    fn version(&self) -> u32 {
-        1
-    }
-    fn schema(&self) -> &'static str {
-        include_str!("schema.sql")
-    }
-    fn tables(&self) -> &'static [&'static str] {
-        &["user_settings_v1"]
-    }
-    fn statements(&self) -> &'static [&'static str] {
-        STATEMENTS
-    }
-    fn queries(&self) -> &'static [&'static str] {
-        queries::STATEMENTS
-    }
-    fn project(&self, entry: &Entry<'_>, changes: &mut Changes) -> Result<(), Inconsistent> {
-        match &entry.recorded.event {
-            Event::User(event) => project_user(entry, event, changes),
-            Event::App(_)
-            | Event::Roster(_)
-            | Event::Token(_)
-            | Event::Ban(_)
-            | Event::Blocklist(_)
-            | Event::Allowlist(_)
-            | Event::Friendship(_)
-            | Event::Remarks(_)
-            | Event::Erasure(_)
-            | Event::Access(_)
-            | Event::DataRequest(_) => {}
-        }
-        Ok(())
+projection! {
+    /// What each user set for itself.
+    UserSettings: "user_settings" version 1, tables ["user_settings_v1"];
+    reads(entry, changes) {
+        user::PushQuieted(e) => set_quiet_hours(e, entry, changes),
+        user::PushUnquieted(e) => changes.push(unquiet, [e.subject.into()]),
+        user::FriendPermissionSet(e) =>
+            changes.push(permit, [e.subject.into(), entry.app(), e.permission.as_str().into()]),
+        user::Deactivated(e) => changes.push(forget, [e.subject.into()]),
+        user::Forgotten(e) => changes.push(forget, [e.subject.into()]),
     }
 }
 
-fn project_user(entry: &Entry<'_>, event: &user::Event, changes: &mut Changes) {
-    let app = || Value::from(&entry.recorded.metadata.app);
-    match event {
-        user::Event::PushQuieted(e) => {
-            changes.push(
-                quiet,
-                [
-                    e.subject.into(),
-                    app(),
-                    e.start.num_seconds_from_midnight().into(),
-                    u32::from(e.minutes).into(),
-                    u32::from(e.level).into(),
-                ],
-            );
-        }
-        user::Event::PushUnquieted(e) => {
-            changes.push(unquiet, [e.subject.into()]);
-        }
-        user::Event::FriendPermissionSet(e) => {
-            changes.push(permit, [e.subject.into(), app(), words::friend_permission(e.permission).into()]);
-        }
-        user::Event::Deactivated(e) => {
-            changes.push(forget, [e.subject.into()]);
-        }
-        user::Event::Forgotten(e) => {
-            changes.push(forget, [e.subject.into()]);
-        }
-        user::Event::Named(_)
-        | user::Event::Registered(_)
-        | user::Event::Reregistered(_)
-        | user::Event::Modified(_)
-        | user::Event::ProfileSet(_)
-        | user::Event::ProfileCleaned(_)
-        | user::Event::Tagged(_)
-        | user::Event::DirectMessagesMuted(_)
-        | user::Event::DirectMessagesUnmuted(_)
-        | user::Event::Restricted(_)
-        | user::Event::Restored(_)
-        | user::Event::HoldPlaced(_)
-        | user::Event::HoldReleased(_)
-        | user::Event::Reactivated(_) => {}
-    }
+fn set_quiet_hours(e: &user::PushQuieted, entry: &Entry<'_>, changes: &mut Changes) {
+    let start = e.start.num_seconds_from_midnight().into();
+    let (minutes, level) = (u32::from(e.minutes).into(), u32::from(e.level).into());
+    changes.push(quiet, [e.subject.into(), entry.app(), start, minutes, level]);
 }

@@ -4,11 +4,11 @@ use chrono::NaiveTime;
 use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::plain::FriendPermission;
 
+use crate::queries;
 use crate::store::{Error, ReadStore, Row};
-use crate::{statements, words};
 
-statements! {
-    of_subject = "SELECT quiet_start, quiet_minutes, quiet_level, friend_permission FROM user_settings_v1
+queries! {
+    of_subject: coalesced = "SELECT quiet_start, quiet_minutes, quiet_level, friend_permission FROM user_settings_v1
         WHERE subject = $1";
 }
 
@@ -42,9 +42,7 @@ impl Settings {
                 level: row.number(2)?,
             }),
         };
-        let permission = row.optional_text(3)?;
-        let permission = permission.map(|word| words::read_friend_permission(word).ok_or(Error::Column(3)));
-        Ok(Self { quiet, friend_permission: permission.transpose()? })
+        Ok(Self { quiet, friend_permission: row.optional_word(3)? })
     }
 }
 

@@ -4,15 +4,15 @@ use rollcall_schemas::ids::{AppId, SubjectRef};
 use rollcall_schemas::personal::Class;
 
 use crate::store::{Error, ReadStore};
-use crate::{Value, statements};
+use crate::{Query, Value, queries};
 
-statements! {
-    tags_of = "SELECT count(*) FROM user_tags_v1 WHERE subject = $1";
-    of_subject = "SELECT tags FROM user_tags_v1 WHERE subject = $1 AND app = $2";
+queries! {
+    tags_of: coalesced = "SELECT count(*) FROM user_tags_v1 WHERE subject = $1";
+    of_subject: coalesced = "SELECT tags FROM user_tags_v1 WHERE subject = $1 AND app = $2";
 }
 
 /// Values about a subject that are still there, by class.
-pub(super) const REMAINS: &[(Class, &str)] = &[(Class::Profile, tags_of)];
+pub(super) const REMAINS: &[(Class, Query)] = &[(Class::Profile, tags_of)];
 
 /// The sealed tags of each of those users, in the order asked; `None` for one without tags.
 ///

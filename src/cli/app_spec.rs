@@ -42,22 +42,16 @@ impl FromStr for AppSpec {
         if secret.is_empty() || secret.len() > 128 || !secret.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(format!("an app secret is 1 to 128 printable ASCII characters without a colon; {FORM}"));
         }
-        let environment = match parts.next() {
-            None | Some("development") => Environment::Development,
-            Some("production") => Environment::Production,
-            Some(_) => return Err(format!("the environment is development or production; {FORM}")),
-        };
+        let environment = parts.next().map_or(Ok(Environment::Development), str::parse);
+        let environment = environment.map_err(|words| format!("the environment is {words}; {FORM}"))?;
         if environment == Environment::Production && secret.len() < SECRET_MIN {
             return Err(format!(
                 "the secret of a production app has at least {SECRET_MIN} characters; an app that has a shorter one gets \
                  another with `rollcall apps rotate-secret`; {FORM}"
             ));
         }
-        let plan = match parts.next() {
-            None | Some("starter") => Plan::Starter,
-            Some("pro") => Plan::Pro,
-            Some(_) => return Err(format!("the plan is starter or pro; {FORM}")),
-        };
+        let plan = parts.next().map_or(Ok(Plan::Starter), str::parse);
+        let plan = plan.map_err(|words| format!("the plan is {words}; {FORM}"))?;
         if parts.next().is_some() {
             return Err(format!("there is too much after the plan; {FORM}"));
         }

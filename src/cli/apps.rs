@@ -6,11 +6,11 @@ use std::sync::Arc;
 use clap::Args;
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::{AppId, FieldName, SecretId};
-use rollcall_schemas::plain::{ApiKey, Environment, FriendPermission, Plan};
+use rollcall_schemas::plain::{ApiKey, FriendPermission};
 use uuid::Uuid;
 
 use super::config::AppSpec;
-use super::{AppsTask, Data, Failure, permission, runtime};
+use super::{AppsTask, Data, Failure, runtime};
 use crate::domain::values::extension_name;
 use crate::domain::{Command, Refusal, app};
 use crate::engine::apps::App;
@@ -27,7 +27,7 @@ pub(super) struct SettingsArgs {
     #[arg(long)]
     token_lifetime_seconds: Option<u64>,
     /// Who may befriend a user without a setting of its own: anyone, approval or nobody
-    #[arg(long, value_parser = permission)]
+    #[arg(long)]
     friend_permission: Option<FriendPermission>,
     /// How long a requested erasure can be cancelled, in seconds; 0: it begins at once
     #[arg(long)]
@@ -63,7 +63,7 @@ pub(super) fn run(task: AppsTask) -> Result<ExitCode, Failure> {
         AppsTask::List { data } => with_engine(&data, async |engine| {
             for app in engine.apps() {
                 let secrets: Vec<_> = app.secrets.iter().map(|(id, _)| id.to_string()).collect();
-                let (environment, plan) = (environment_word(app.environment), plan_word(app.plan));
+                let (environment, plan) = (app.environment, app.plan);
                 let keys: Vec<_> = app.api_keys.iter().map(described).collect();
                 let keys = if keys.is_empty() { String::new() } else { format!("\tkeys {}", keys.join(",")) };
                 say!("{}\t{environment}\t{plan}\tsecrets {}{keys}", app.id, secrets.join(","));
@@ -232,18 +232,4 @@ pub(super) fn random_key() -> Result<AppId, Failure> {
 /// 122 random bits.
 pub(super) fn random_secret() -> String {
     Uuid::new_v4().simple().to_string()
-}
-
-pub(super) const fn environment_word(environment: Environment) -> &'static str {
-    match environment {
-        Environment::Development => "development",
-        Environment::Production => "production",
-    }
-}
-
-const fn plan_word(plan: Plan) -> &'static str {
-    match plan {
-        Plan::Starter => "starter",
-        Plan::Pro => "pro",
-    }
 }

@@ -9,7 +9,7 @@ use clap::builder::BoolishValueParser;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
 use rollcall_schemas::ids::SecretId;
-use rollcall_schemas::plain::{ApiScope, Environment, FriendPermission, Plan};
+use rollcall_schemas::plain::{ApiScope, Environment, Plan};
 use tracing_subscriber::filter::{FilterExt as _, filter_fn};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -255,10 +255,10 @@ enum AppsTask {
         #[arg(long)]
         key: Option<rollcall_schemas::ids::AppId>,
         /// What it is for
-        #[arg(long, value_parser = environment, default_value = "development")]
+        #[arg(long, default_value = "development")]
         environment: Environment,
         /// Its plan
-        #[arg(long, value_parser = plan, default_value = "starter")]
+        #[arg(long, default_value = "starter")]
         plan: Plan,
         #[command(flatten)]
         data: Data,
@@ -278,7 +278,7 @@ enum AppsTask {
         /// The app
         key: rollcall_schemas::ids::AppId,
         /// What it may do; may be repeated
-        #[arg(long = "scope", required = true, value_parser = scope)]
+        #[arg(long = "scope", required = true)]
         scopes: Vec<ApiScope>,
         #[command(flatten)]
         data: Data,
@@ -303,38 +303,8 @@ enum AppsTask {
     },
 }
 
-fn environment(text: &str) -> Result<Environment, String> {
-    match text {
-        "development" => Ok(Environment::Development),
-        "production" => Ok(Environment::Production),
-        _ => Err("development or production".into()),
-    }
-}
-
-fn plan(text: &str) -> Result<Plan, String> {
-    match text {
-        "starter" => Ok(Plan::Starter),
-        "pro" => Ok(Plan::Pro),
-        _ => Err("starter or pro".into()),
-    }
-}
-
-fn scope(text: &str) -> Result<ApiScope, String> {
-    let scope = ApiScope::ALL.into_iter().find(|scope| scope.as_str() == text);
-    scope.ok_or_else(|| ApiScope::ALL.map(ApiScope::as_str).join(", "))
-}
-
 fn secret(text: &str) -> Result<SecretId, String> {
     text.parse().map(SecretId).map_err(|_| "the number of a secret, as `rollcall apps list` shows it".into())
-}
-
-fn permission(text: &str) -> Result<FriendPermission, String> {
-    match text {
-        "anyone" => Ok(FriendPermission::Anyone),
-        "approval" => Ok(FriendPermission::Approval),
-        "nobody" => Ok(FriendPermission::Nobody),
-        _ => Err("anyone, approval or nobody".into()),
-    }
 }
 
 /// `EX_IOERR` of `sysexits.h`: no code by which a command tells what it found, such as 1 for a report that was tampered with.

@@ -133,7 +133,7 @@ async fn prepare_apps(engine: &Arc<Engine>, specs: &[AppSpec], address: SocketAd
             apps::must_know(&app, spec)?;
         } else {
             apps::create(engine, spec).await?;
-            say!("created app {} ({})", spec.key, apps::environment_word(spec.environment));
+            say!("created app {} ({})", spec.key, spec.environment);
         }
     }
     if engine.apps().is_empty() {

@@ -179,6 +179,7 @@ impl Projector {
     /// The log, the vault or the read store is unavailable; what was applied stays applied.
     pub async fn catch_up(&self, batch_max: usize) -> Result<(), Error> {
         loop {
+            let _batch = self.leadership.begin_batch();
             let applied = applied(&self.read);
             self.announce(applied).await?;
             let raw = self.log.read_all(applied, batch_max).await?;

@@ -4,16 +4,21 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use tokio_postgres::Client;
-use tokio_postgres::error::SqlState;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
-use super::pipeline::Pipeline;
-use super::{Postgres, Writer, claims, parking::parked_in, stored};
+use super::claims;
+use super::connection::Writer;
+use super::deadline::{APPLY_MAX, within};
+use super::failure::Failure;
+use super::parking::parked_in;
+use super::pipeline::{Pipeline, check};
+use super::store::Postgres;
+use super::value::stored;
 use crate::changes::{Change, Changes};
 use crate::store::parking::{Fate, Keys, Skipped, parked_at, stream_of};
 use crate::store::shares::Share;
 use crate::store::{Checkpoint, Error, parking};
-use crate::{Arrival, Entry, Inconsistent, Projection};
+use crate::{Arrival, Entry, Projection};
 
 /// Each by the position it is believed to have: while foreign transactions are open, a search by its name alone would
 /// pass every place it ever was at.
@@ -21,37 +26,6 @@ const move_checkpoints: &str = "UPDATE store_checkpoint AS c SET position = $1, 
     FROM unnest($3::text[], $4::bigint[], $5::bigint[]) AS m (model, version, before)
     WHERE c.model = m.model AND c.version = m.version AND c.position = m.before
     RETURNING c.model, EXISTS (SELECT 1 FROM store_parked AS p WHERE p.model = c.model)";
-
-/// Why an event could not be applied to one read model.
-pub(super) enum Failure {
-    /// It is the event's fault: it is parked.
-    Poison(String),
-    /// It is not.
-    Store(Error),
-}
-
-impl From<tokio_postgres::Error> for Failure {
-    fn from(error: tokio_postgres::Error) -> Self {
-        let is_about_values = |code: &SqlState| matches!(code.code().get(..2), Some("22" | "23" | "54"));
-        match error.as_db_error() {
-            // The message names a constraint, never a value; the detail, which would, is left out.
-            Some(db) if is_about_values(db.code()) => Self::Poison(db.message().to_owned()),
-            _ => Self::Store(error.into()),
-        }
-    }
-}
-
-impl From<Inconsistent> for Failure {
-    fn from(inconsistent: Inconsistent) -> Self {
-        Self::Poison(inconsistent.to_string())
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Store(error)
-    }
-}
 
 impl Postgres {
     /// Writes the shares of a batch, in one transaction for each lane: all of a lane's or none. `moved` is told how far
@@ -79,29 +53,43 @@ impl Postgres {
         // The fast way is without a savepoint around each event; a poisoned one is found and parked the slow way.
         for parks in [false, true] {
             let mut writer = self.take(&mut slot).await?;
-            writer.client.batch_execute("begin").await?;
-            match transact(&mut writer, shares, self.skipped(), parks).await {
-                Ok(()) => {
-                    writer.client.batch_execute("commit").await?;
-                    *slot = Some(writer);
-                    return Ok(());
-                }
-                Err(Failure::Poison(_)) if !parks => {
-                    writer.client.batch_execute("rollback").await?;
-                    *slot = Some(writer);
-                }
+            let written = match write(&mut writer, shares, self.skipped(), parks).await {
+                Err(Failure::Poison(_)) if !parks => writer.run("rollback").await.map(|()| false),
                 // Another one took the place of a read model, or another node is at it: the connection is as good as before.
                 Err(Failure::Store(moved @ Error::Moved(_))) => {
-                    writer.client.batch_execute("rollback").await?;
-                    *slot = Some(writer);
+                    if writer.run("rollback").await.is_ok() {
+                        *slot = Some(writer);
+                    }
                     return Err(moved);
                 }
+                written => written.map(|()| true),
+            };
+            match written {
+                Ok(is_done) => {
+                    *slot = Some(writer);
+                    if is_done {
+                        return Ok(());
+                    }
+                }
                 Err(Failure::Poison(reason)) => return Err(Error::Unavailable(reason)),
+                // Where the commit was not answered it may have been done: then the next attempt finds the checkpoints moved.
                 Err(Failure::Store(error)) => return Err(error),
             }
         }
         Ok(())
     }
+}
+
+/// Writes shares in one transaction.
+async fn write(
+    writer: &mut Writer,
+    shares: &[&Share<'_, '_>],
+    skipped: Arc<Skipped>,
+    parks: bool,
+) -> Result<(), Failure> {
+    writer.run("begin").await?;
+    transact(writer, shares, skipped, parks).await?;
+    writer.run("commit").await
 }
 
 async fn transact(
@@ -122,7 +110,7 @@ async fn transact(
     }
     if let Some((sql, subjects)) = claims::settled(shares) {
         let statement = writer.statement(sql).await?;
-        writer.client.execute(&statement, &[&subjects]).await?;
+        within(APPLY_MAX, writer.client.execute(&statement, &[&subjects])).await??;
     }
     Ok(())
 }
@@ -137,7 +125,8 @@ async fn move_all(writer: &mut Writer, shares: &[&Share<'_, '_>]) -> Result<Vec<
     let versions: Vec<_> = shares.iter().map(|share| i64::from(share.after.version)).collect();
     let before: Vec<_> = shares.iter().map(|share| stored(share.before)).collect();
     let position = stored(after.position);
-    let moved = writer.client.query(&statement, &[&position, &event, &models, &versions, &before]).await?;
+    let params: [&(dyn ToSql + Sync); 5] = [&position, &event, &models, &versions, &before];
+    let moved = within(APPLY_MAX, writer.client.query(&statement, &params)).await??;
     let moved: Vec<(&str, bool)> =
         moved.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, tokio_postgres::Error>>()?;
     let found = |model: &str| moved.iter().find(|(moved, _)| *moved == model);
@@ -169,10 +158,6 @@ async fn share_together(writer: &mut Writer, share: &Share<'_, '_>, parked: &Key
         }
     }
     pipeline.settle().await
-}
-
-pub(super) fn check(must_change: bool, changed: u64) -> Result<(), Failure> {
-    if must_change && changed == 0 { Err(Inconsistent("it is about a row that does not exist").into()) } else { Ok(()) }
 }
 
 async fn share_parking(writer: &mut Writer, share: &Share<'_, '_>, parked: &mut Keys) -> Result<(), Failure> {
@@ -207,23 +192,27 @@ async fn share_parking(writer: &mut Writer, share: &Share<'_, '_>, parked: &mut 
 
 /// Applies one event to one read model, whole or not at all.
 pub(super) async fn attempt(writer: &mut Writer, model: &dyn Projection, entry: &Entry<'_>) -> Result<(), Failure> {
-    writer.client.batch_execute("savepoint event").await?;
-    let result = project(writer, model, entry).await;
+    let mut changes = Changes::default();
+    model.project(entry, &mut changes)?;
+    if changes.is_empty() {
+        return Ok(());
+    }
+    writer.run("savepoint event").await?;
+    let result = execute(writer, &changes).await;
     if matches!(result, Err(Failure::Poison(_))) {
-        writer.client.batch_execute("rollback to event").await?;
+        writer.run("rollback to event").await?;
     }
     if !matches!(result, Err(Failure::Store(_))) {
-        writer.client.batch_execute("release event").await?;
+        writer.run("release event").await?;
     }
     result
 }
 
-async fn project(writer: &mut Writer, model: &dyn Projection, entry: &Entry<'_>) -> Result<(), Failure> {
-    let mut changes = Changes::default();
-    model.project(entry, &mut changes)?;
+async fn execute(writer: &mut Writer, changes: &Changes) -> Result<(), Failure> {
     for Change { sql, params, must_change, .. } in changes.iter() {
         let statement = writer.statement(sql).await?;
-        check(must_change, writer.client.execute_raw(&statement, params.to_vec()).await?)?;
+        let changed = within(APPLY_MAX, writer.client.execute_raw(&statement, params.to_vec())).await??;
+        check(must_change, changed)?;
     }
     Ok(())
 }
@@ -238,7 +227,7 @@ async fn park(
 ) -> Result<(), Error> {
     let (position, id, at) = (stored(arrival.position()), arrival.id(), parked_at());
     let id = &id.0.as_bytes()[..];
-    let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 6] = [
+    let params: [(&(dyn ToSql + Sync), Type); 6] = [
         (&model, Type::TEXT),
         (&stream, Type::TEXT),
         (&position, Type::INT8),
@@ -246,6 +235,6 @@ async fn park(
         (&reason, Type::TEXT),
         (&at, Type::INT8),
     ];
-    client.execute_typed(parking::park, &params).await?;
+    within(APPLY_MAX, client.execute_typed(parking::park, &params)).await??;
     Ok(())
 }

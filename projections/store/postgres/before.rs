@@ -3,7 +3,9 @@
 use deadpool_postgres::Pool;
 use tokio_postgres::Transaction;
 
-use super::{BEFORE, LIVE, NEXT};
+use super::connection::open;
+use super::deadline::{TABLES_MAX, within};
+use super::schema::{BEFORE, LIVE, NEXT};
 use crate::store::Error;
 
 const kept: &[&str] = &["store_checkpoint", "store_parked"];
@@ -13,7 +15,11 @@ const kept: &[&str] = &["store_checkpoint", "store_parked"];
 /// # Errors
 /// The database is unavailable, or the role may not drop the tables.
 pub async fn drop_before(pool: &Pool) -> Result<Vec<String>, Error> {
-    let mut client = pool.get().await?;
+    within(TABLES_MAX, drop_kept(pool)).await?
+}
+
+async fn drop_kept(pool: &Pool) -> Result<Vec<String>, Error> {
+    let mut client = open(pool).await?;
     let transaction = client.transaction().await?;
     let found = "select tablename::text from pg_tables where schemaname = $1 order by 1";
     let mut tables = Vec::new();
@@ -33,7 +39,11 @@ pub async fn drop_before(pool: &Pool) -> Result<Vec<String>, Error> {
 /// # Errors
 /// Nothing of it was kept, or the database is unavailable.
 pub async fn go_back(pool: &Pool, model: &str) -> Result<(u32, u64), Error> {
-    let mut client = pool.get().await?;
+    within(TABLES_MAX, exchange(pool, model)).await?
+}
+
+async fn exchange(pool: &Pool, model: &str) -> Result<(u32, u64), Error> {
+    let mut client = open(pool).await?;
     let transaction = client.transaction().await?;
     make_kept(&transaction, BEFORE).await?;
     let found = format!("SELECT version, position FROM {BEFORE}.store_checkpoint WHERE model = $1 FOR UPDATE");

@@ -7,10 +7,14 @@ use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _, TryStreamExt as _};
 use tokio::sync::mpsc;
 use tokio_postgres::Transaction;
+use tokio_postgres::types::ToSql;
 
-use super::apply::Failure;
-use super::shadow::{LOCK_MAX, lock};
-use super::{NEXT, Shadow, stored};
+use super::connection::open;
+use super::deadline::{QUERY_MAX, STEP_MAX, within};
+use super::failure::Failure;
+use super::schema::NEXT;
+use super::shadow::{LOCK_MAX, Shadow, lock};
+use super::value::stored;
 use crate::Projection;
 use crate::store::sqlite::Source;
 use crate::store::{Checkpoint, Error, ReadStore};
@@ -95,25 +99,27 @@ impl Shadow {
         let all = built.checkpoints();
         let found = all.into_iter().find(|checkpoint| checkpoint.model == name);
         let checkpoint = found.ok_or_else(|| Error::NoSuchModel(name.into()))?;
-        let mut client = self.pool.get().await.map_err(Error::from)?;
-        let transaction = client.transaction().await?;
-        if lock(&transaction, NEXT, model, LOCK_MAX).await? != Some((0, i64::from(checkpoint.version))) {
+        let mut client = open(&self.pool).await?;
+        let transaction = within(QUERY_MAX, client.transaction()).await??;
+        if within(QUERY_MAX, lock(&transaction, NEXT, model, LOCK_MAX)).await??
+            != Some((0, i64::from(checkpoint.version)))
+        {
             return Err(Error::Moved(name).into());
         }
-        transaction
-            .batch_execute(&format!("set local search_path = {NEXT}; set local lock_timeout to default"))
-            .await?;
+        let settings = format!("set local search_path = {NEXT}; set local lock_timeout to default");
+        within(QUERY_MAX, transaction.batch_execute(&settings)).await??;
         for table in model.tables() {
-            let restore = drop_indexes(&transaction, table).await?;
+            let restore = within(STEP_MAX, drop_indexes(&transaction, table)).await??;
             // Rows of a table that was emptied in this transaction may be written as everybody sees them for good.
-            transaction.batch_execute(&format!("truncate {table}")).await?;
+            within(STEP_MAX, transaction.batch_execute(&format!("truncate {table}"))).await??;
             copy(&transaction, built, table, Source::Table(table), ", FREEZE", copied).await?;
-            transaction.batch_execute(&format!("{restore} analyze {table}")).await?;
+            within(STEP_MAX, transaction.batch_execute(&format!("{restore} analyze {table}"))).await??;
         }
         copy(&transaction, built, "store_parked", Source::Parked(name), "", copied).await?;
         let event = checkpoint.event.map(|event| event.0.as_bytes().to_vec());
-        transaction.execute(move_checkpoint, &[&stored(checkpoint.position), &event, &name]).await?;
-        transaction.commit().await?;
+        let params: [&(dyn ToSql + Sync); 3] = [&stored(checkpoint.position), &event, &name];
+        within(QUERY_MAX, transaction.execute(move_checkpoint, &params)).await??;
+        within(STEP_MAX, transaction.commit()).await??;
         Ok(checkpoint)
     }
 }
@@ -148,9 +154,8 @@ async fn copy(
     copied: &Copied<'_>,
 ) -> Result<(), Failure> {
     let columns = built.file()?.columns(table)?.join(", ");
-    let sink = transaction
-        .copy_in::<_, Bytes>(&format!("copy {table} ({columns}) from stdin (FORMAT binary{option})"))
-        .await?;
+    let copy = format!("copy {table} ({columns}) from stdin (FORMAT binary{option})");
+    let sink = within(QUERY_MAX, transaction.copy_in::<_, Bytes>(&copy)).await??;
     let mut sink = std::pin::pin!(sink);
     let (chunks, mut to_send) = mpsc::channel(CHUNKS_MAX);
     let reading = tokio::task::spawn_blocking({
@@ -158,11 +163,11 @@ async fn copy(
         move || built.file()?.copy_out(source, &|chunk| chunks.blocking_send(chunk).is_ok())
     });
     while let Some((bytes, rows)) = to_send.recv().await {
-        sink.send(bytes).await?;
+        within(STEP_MAX, sink.send(bytes)).await??;
         copied.more(rows);
     }
     // Only what was read whole is finished; otherwise the server forgets it.
     reading.await.map_err(|error| Error::Unavailable(error.to_string()))??;
-    sink.finish().await?;
+    within(STEP_MAX, sink.finish()).await??;
     Ok(())
 }

@@ -1,14 +1,14 @@
 //! Which subject a new userId gets, where several nodes may introduce it at the same time: the first one to claim its
-//! tag decides. A claim is needed until the directory holds the user, and goes in the transaction that puts the user
-//! there. One that is made after that goes at the latest in the transaction that takes the user away: whoever comes then
-//! must not find it.
+//! tag decides. A claim is needed until the directory holds the user, and is deleted in the transaction that adds the user
+//! there. One that is made after that is deleted in the transaction that deletes the user, so that whoever introduces the
+//! userId again does not find it.
 //!
-//! Claims are asked for together: while one connection is under way, the next one gathers.
+//! Claims are sent together: while one batch is in flight, the next one gathers.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
-use deadpool_postgres::{ClientWrapper, Object};
+use deadpool_postgres::{ClientWrapper, Pool};
 use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::{Event, user};
 use tokio::sync::oneshot;
@@ -16,8 +16,9 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
-use super::lifecycle::qualified;
-use super::{Postgres, by_index};
+use super::connection::{by_index, open, open_with};
+use super::deadline::{QUERY_MAX, within};
+use super::schema::qualified;
 use crate::store::Error;
 use crate::store::shares::Share;
 use crate::user_directory::UserDirectory;
@@ -42,7 +43,11 @@ pub enum Claimed {
 }
 
 /// The claims of a store.
-pub struct Claims<'s>(&'s Postgres);
+pub struct Claims<'s> {
+    pub(super) claiming: &'s Claiming,
+    pub(super) pool: &'s Pool,
+    pub(super) schema: &'static str,
+}
 
 /// Who waits for a claim.
 struct Waiting {
@@ -74,12 +79,6 @@ impl Claiming {
     }
 }
 
-impl Postgres {
-    pub(in crate::store) fn claims(&self) -> Claims<'_> {
-        Claims(self)
-    }
-}
-
 impl Claims<'_> {
     /// Claims a tag for a subject.
     ///
@@ -87,7 +86,7 @@ impl Claims<'_> {
     /// The store is unavailable.
     pub async fn claim(&self, tag: Tag, subject: SubjectRef) -> Result<Claimed, Error> {
         let (answer, mut answered) = oneshot::channel();
-        let claiming = &self.0.claiming;
+        let claiming = self.claiming;
         claiming.waiting().push(Waiting { tag, subject, answer });
         let mut connection = claiming.connection.lock().await;
         // Somebody else's connection may have taken it along; if not, this one takes all that wait by now.
@@ -95,7 +94,9 @@ impl Claims<'_> {
             return claimed;
         }
         let waiting = std::mem::take(&mut *claiming.waiting());
-        let claimed = self.claim_all(&mut connection, &waiting).await;
+        let claimed = within(QUERY_MAX, self.claim_all(&mut connection, &waiting)).await;
+        // Where there is no answer a claim may be made: then it is found by whoever claims again.
+        let claimed = claimed.map_err(Error::from).flatten();
         if claimed.is_err() {
             *connection = None;
         }
@@ -117,13 +118,11 @@ impl Claims<'_> {
         waiting: &[Waiting],
     ) -> Result<HashMap<Tag, Claimed>, Error> {
         if connection.as_ref().is_none_or(|connection| connection.client.is_closed()) {
-            // Never back into the pool, with a setting of its own.
-            let client = Object::take(self.0.pool.get().await?);
-            client.batch_execute(by_index).await?;
-            if !self.0.claiming.flushed {
+            let client = open_with(self.pool, by_index).await?;
+            if !self.claiming.flushed {
                 client.batch_execute("set synchronous_commit = off").await?;
             }
-            let claim = client.prepare(&qualified(claim_all, self.0.schema)).await?;
+            let claim = client.prepare(&qualified(claim_all, self.schema)).await?;
             let directory = UserDirectory.tables().first().copied().unwrap_or_default();
             let look = client.prepare(&format!("SELECT tag, subject FROM {directory} WHERE tag = ANY ($1)")).await?;
             *connection = Some(Connection { client, claim, look });
@@ -135,8 +134,8 @@ impl Claims<'_> {
             wanted.entry(&one.tag).or_insert(one.subject.0.as_bytes());
         }
         let (tags, subjects): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
-        // A claim goes when the directory holds the user: who finds none may have come too late for it, and looks there
-        // after it was claimed.
+        // A claim is deleted when the directory holds the user: who finds none may have come too late for it, and looks
+        // there after the claim was made.
         let both: [&(dyn ToSql + Sync); 2] = [&tags, &subjects];
         let (claimed, known) =
             futures_util::future::try_join(client.query(claim, &both), client.query(look, &both[..1])).await?;
@@ -158,8 +157,8 @@ impl Claims<'_> {
     /// # Errors
     /// The store is unavailable.
     pub async fn forget_old(&self) -> Result<u64, Error> {
-        let client = self.0.pool.get().await?;
-        Ok(client.execute(&qualified(forget_old, self.0.schema), &[]).await?)
+        let client = open(self.pool).await?;
+        Ok(within(QUERY_MAX, client.execute(&qualified(forget_old, self.schema), &[])).await??)
     }
 }
 

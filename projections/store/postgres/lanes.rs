@@ -3,7 +3,7 @@
 
 use tokio::sync::Mutex;
 
-use super::Writer;
+use super::connection::Writer;
 
 /// Most connections that apply at once: most of the work is in three of the read models.
 const LANES_MAX: usize = 4;

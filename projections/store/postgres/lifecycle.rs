@@ -6,11 +6,18 @@ use deadpool_postgres::Pool;
 use tokio_postgres::Transaction;
 
 use super::claims::Claiming;
+use super::connection;
+use super::deadline::{TABLES_MAX, within};
 use super::lanes::Lanes;
+use super::lease::LeaseConnections;
+use super::parking;
 use super::query_coalescer::QueryCoalescer;
-use super::readers::Readers;
-use super::{BEFORE, Postgres, parking, read_checkpoint};
+use super::readers::{Follower, Readers};
+use super::schema::{BEFORE, qualified};
+use super::store::Postgres;
+use super::value::read_checkpoint;
 use crate::Projection;
+use crate::store::parking::Skipped;
 use crate::store::{Checkpoint, Error};
 
 // A read model has one checkpoint; the position is in the key because it is found by it.
@@ -41,27 +48,7 @@ impl Postgres {
         schema: &'static str,
         models: &[&'static dyn Projection],
     ) -> Result<(Self, Vec<Checkpoint>), Error> {
-        let mut client = pool.get().await?;
-        let transaction = client.transaction().await?;
-        // Two nodes that start at once do not make the tables twice.
-        transaction.batch_execute("select pg_advisory_xact_lock(1380731988)").await?;
-        for name in [schema, BEFORE] {
-            make_schema(&transaction, name).await?;
-        }
-        transaction.batch_execute(&format!("set local search_path = {schema}")).await?;
-        let there = transaction.query_typed_one("select to_regclass('store_skipped') is not null", &[]).await?;
-        if !there.try_get::<_, bool>(0)? {
-            transaction.batch_execute(&for_postgres(tables)).await?;
-        }
-        let mut checkpoints = stored(&transaction, models).await?;
-        for model in models {
-            if !checkpoints.iter().any(|(found, _)| *found == model.name()) {
-                checkpoints.push((model.name(), create(&transaction, *model).await?));
-            }
-        }
-        transaction.commit().await?;
-        let skipped = parking::load_skipped(&client).await?;
-        drop(client);
+        let (checkpoints, skipped) = within(TABLES_MAX, prepare(&pool, schema, models)).await??;
         let of_this_version = |(name, checkpoint): (&str, Checkpoint)| {
             let model = models.iter().find(|model| model.name() == name)?;
             (model.version() == checkpoint.version).then_some(checkpoint)
@@ -69,7 +56,7 @@ impl Postgres {
         let checkpoints = checkpoints.into_iter().filter_map(of_this_version).collect();
         Ok((
             Self {
-                together: QueryCoalescer::new(pool.clone()),
+                coalescer: QueryCoalescer::new(pool.clone()),
                 pool,
                 schema,
                 models: models.to_vec(),
@@ -77,7 +64,8 @@ impl Postgres {
                 skipped: Mutex::new(Arc::new(skipped)),
                 readers: Readers::default(),
                 claiming: Claiming::default(),
-                life: tokio::sync::Mutex::default(),
+                lease: LeaseConnections::default(),
+                follower: Follower::default(),
             },
             checkpoints,
         ))
@@ -85,9 +73,7 @@ impl Postgres {
 
     /// How far every read model is, as the database has it.
     pub(in crate::store) async fn checkpoints(&self) -> Result<Vec<Checkpoint>, Error> {
-        let client = self.pool.get().await?;
-        let statement = client.prepare_cached(&qualified(all_checkpoints, self.schema)).await?;
-        let rows = client.query(&statement, &[]).await?;
+        let rows = self.follower.ask(&self.pool, &qualified(all_checkpoints, self.schema)).await?;
         let found = rows.iter().filter_map(|row| {
             let name: &str = row.try_get(0).ok()?;
             let model = self.models.iter().find(|model| model.name() == name)?;
@@ -97,28 +83,63 @@ impl Postgres {
     }
 
     pub(in crate::store) async fn create_model(&self, model: &dyn Projection) -> Result<Checkpoint, Error> {
-        let mut client = self.pool.get().await?;
-        let transaction = client.transaction().await?;
-        transaction.batch_execute(&format!("set local search_path = {}", self.schema)).await?;
-        drop_all(&transaction, model.name()).await?;
-        let checkpoint = create(&transaction, model).await?;
-        transaction.commit().await?;
+        let created = async |transaction: &Transaction<'_>| {
+            drop_all(transaction, model.name()).await?;
+            create(transaction, model).await
+        };
+        let checkpoint = self.change_tables(created).await?;
         Ok(checkpoint)
     }
 
     pub(in crate::store) async fn drop_model(&self, model: &str) -> Result<(), Error> {
-        let mut client = self.pool.get().await?;
-        let transaction = client.transaction().await?;
-        transaction.batch_execute(&format!("set local search_path = {}", self.schema)).await?;
-        drop_all(&transaction, model).await?;
-        transaction.commit().await?;
+        self.change_tables(async |transaction: &Transaction<'_>| drop_all(transaction, model).await).await?;
         Ok(())
+    }
+
+    /// Does something in one transaction over the tables of this store's schema.
+    async fn change_tables<T>(
+        &self,
+        change: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        within(TABLES_MAX, async {
+            let mut client = connection::open(&self.pool).await?;
+            let transaction = client.transaction().await?;
+            transaction.batch_execute(&format!("set local search_path = {}", self.schema)).await?;
+            let changed = change(&transaction).await?;
+            transaction.commit().await?;
+            Ok(changed)
+        })
+        .await?
     }
 }
 
-/// A statement about the store's own tables, of one schema.
-pub(super) fn qualified(sql: &str, schema: &str) -> String {
-    sql.replace("store_", &format!("{schema}.store_"))
+/// Makes what is missing of the tables. Tells how far each read model is, and what is skipped.
+async fn prepare(
+    pool: &Pool,
+    schema: &'static str,
+    models: &[&'static dyn Projection],
+) -> Result<(Vec<(&'static str, Checkpoint)>, Skipped), Error> {
+    let mut client = connection::open(pool).await?;
+    let transaction = client.transaction().await?;
+    // Two nodes that start at once do not make the tables twice.
+    transaction.batch_execute("select pg_advisory_xact_lock(1380731988)").await?;
+    for name in [schema, BEFORE] {
+        make_schema(&transaction, name).await?;
+    }
+    transaction.batch_execute(&format!("set local search_path = {schema}")).await?;
+    let there = transaction.query_typed_one("select to_regclass('store_skipped') is not null", &[]).await?;
+    if !there.try_get::<_, bool>(0)? {
+        transaction.batch_execute(&for_postgres(tables)).await?;
+    }
+    let mut checkpoints = stored(&transaction, models).await?;
+    for model in models {
+        if !checkpoints.iter().any(|(found, _)| *found == model.name()) {
+            checkpoints.push((model.name(), create(&transaction, *model).await?));
+        }
+    }
+    transaction.commit().await?;
+    let skipped = parking::load_skipped(&client).await?;
+    Ok((checkpoints, skipped))
 }
 
 /// Makes a schema where it is missing: that needs a right which a running service need not have.

@@ -8,12 +8,13 @@ use futures_util::poll;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Statement};
 
-use super::Writer;
-use super::apply::{Failure, check};
-use super::query_coalescer::types;
+use super::connection::Writer;
+use super::deadline::{APPLY_MAX, within};
+use super::failure::Failure;
 use super::rows::{Insert, ROWS_MAX};
+use super::unnest::types;
 use crate::changes::Change;
-use crate::{Projection, Value};
+use crate::{Inconsistent, Projection, Value};
 
 /// Statements in flight before the answers to them are looked at.
 const IN_FLIGHT_MAX: usize = 1_024;
@@ -90,6 +91,11 @@ pub(super) struct Pipeline<'w> {
     known: HashMap<(usize, usize), Known>,
     waiting: Vec<Waiting>,
     in_flight: Vec<InFlight<'w>>,
+}
+
+/// Fails where a statement that must change a row changed none.
+pub(super) fn check(must_change: bool, changed: u64) -> Result<(), Failure> {
+    if must_change && changed == 0 { Err(Inconsistent("it is about a row that does not exist").into()) } else { Ok(()) }
 }
 
 fn key(sql: &'static str) -> (usize, usize) {
@@ -182,10 +188,11 @@ impl<'w> Pipeline<'w> {
             None => {
                 // Its answer would wait behind those of the others, which nobody takes meanwhile.
                 self.drain().await?;
-                let mut statement = self.client.prepare(sql).await?;
+                let mut statement = within(APPLY_MAX, self.client.prepare(sql)).await??;
                 let insert = self.known.get(&key(sql)).and_then(|known| known.insert.as_ref());
                 if let Some(insert) = insert.filter(|_| is_many) {
-                    statement = self.client.prepare(&insert.text(&types(&statement))).await?;
+                    let many = insert.text(&types(&statement));
+                    statement = within(APPLY_MAX, self.client.prepare(&many)).await??;
                 }
                 self.statements.entry((address, length, is_many)).or_insert(statement).clone()
             }
@@ -206,7 +213,9 @@ impl<'w> Pipeline<'w> {
         let mut first = Ok(());
         for (must_change, sent) in self.in_flight.drain(..) {
             // Every answer is taken, also behind a failure: the first one says why.
-            let answered = sent.await.map_err(Failure::from).and_then(|changed| check(must_change, changed));
+            // Except where one is missing: those behind it will not come either.
+            let answered =
+                within(APPLY_MAX, sent).await?.map_err(Failure::from).and_then(|changed| check(must_change, changed));
             if first.is_ok() {
                 first = answered;
             }

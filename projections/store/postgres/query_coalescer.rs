@@ -1,26 +1,27 @@
 //! Queries that wait at the same moment are asked together: those that differ in their parameters alone are one statement.
 //!
-//! While one flight is under way, the next one gathers; a query that comes alone goes alone. Every query is answered from a
+//! While one batch is in flight, the next one gathers; a query that comes alone is sent alone. Every query is answered from a
 //! state of the store that is not older than the moment it was asked.
 
 use std::collections::{HashMap, VecDeque};
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use deadpool_postgres::{ClientWrapper, Object, Pool};
+use deadpool_postgres::{ClientWrapper, Pool};
 use futures_util::future::join_all;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 
-use super::by_index;
+use super::connection::{by_index, open_with};
+use super::deadline::{QUERY_MAX, Silent, within};
+use super::unnest::{types, unnested};
 use crate::Value;
 use crate::store::Error;
 
-/// Flights at the same time: while one is answered, the other one is asked.
+/// Batches in flight at the same time: while one is answered, the other one is sent.
 const WORKERS_MAX: usize = 2;
-/// Most sets of parameters in one flight, unless one query alone has more.
+/// Most sets of parameters in one batch, unless one query alone has more.
 const SETS_MAX: usize = 512;
 
 /// The rows for each set of parameters.
@@ -51,13 +52,8 @@ fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
     queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether a statement may be asked together with others of its kind: for each it must not say how many rows, or which first.
-pub(super) fn may_coalesce(sql: &str) -> bool {
-    sql.contains("$1") && !sql.contains("LIMIT") && !sql.contains("ORDER BY")
-}
-
 impl QueryCoalescer {
-    /// Flies on the runtime that this is called on.
+    /// Works on the runtime that this is called on.
     pub(super) fn new(pool: Pool) -> Self {
         Self { queue: Arc::default(), pool, runtime: Handle::current() }
     }
@@ -76,7 +72,7 @@ impl QueryCoalescer {
             let worker = Worker { queue: self.queue.clone(), pool: self.pool.clone(), is_done: false };
             self.runtime.spawn(worker.run());
         }
-        answered.await.unwrap_or_else(|_| Err(Error::Unavailable("the query was given up".into())))
+        within(QUERY_MAX, answered).await?.unwrap_or_else(|_| Err(Error::Unavailable("the query was given up".into())))
     }
 }
 
@@ -104,8 +100,8 @@ impl Worker {
             };
             match reader {
                 Ok(mut reader) => {
-                    reader.answer_all(asked).await;
-                    if !reader.client.is_closed() {
+                    // One without an answer is closed: nobody is to wait behind that statement.
+                    if reader.answer_all(asked).await.is_ok() && !reader.client.is_closed() {
                         lock(&self.queue).idle.push(reader);
                     }
                 }
@@ -127,8 +123,9 @@ impl Worker {
         while let Some(next) = queue.asked.front()
             && (batch.is_empty() || sets + next.sets.len() <= SETS_MAX)
         {
-            sets += next.sets.len();
-            batch.extend(queue.asked.pop_front());
+            let next = queue.asked.pop_front().filter(|next| !next.answer.is_closed());
+            sets += next.as_ref().map_or(0, |next| next.sets.len());
+            batch.extend(next);
         }
         let idle = queue.idle.pop().filter(|reader| !reader.client.is_closed());
         Some((batch, idle))
@@ -157,15 +154,14 @@ struct Reader {
 
 impl Reader {
     async fn open(pool: &Pool) -> Result<Self, Error> {
-        // Never back into the pool, with settings of its own: every query is by key, over however many keys and rows.
-        let client = Object::take(pool.get().await?);
+        // Every query is by key, over however many keys and rows.
         let by_key = "set plan_cache_mode = force_generic_plan; set enable_hashjoin = off; set enable_mergejoin = off;
             set enable_material = off; set jit = off";
-        client.batch_execute(&format!("{by_index}; {by_key}")).await?;
-        Ok(Self { client, known: HashMap::new() })
+        Ok(Self { client: open_with(pool, &format!("{by_index}; {by_key}")).await?, known: HashMap::new() })
     }
 
-    async fn answer_all(&mut self, asked: Vec<Query>) {
+    /// Answers every query; fails where the server leaves one without an answer.
+    async fn answer_all(&mut self, asked: Vec<Query>) -> Result<(), Silent> {
         let mut groups: Vec<Vec<Query>> = Vec::new();
         for one in asked {
             match groups.iter_mut().find(|group| group.first().is_some_and(|first| std::ptr::eq(first.sql, one.sql))) {
@@ -177,13 +173,14 @@ impl Reader {
         for group in groups {
             let Some(sql) = group.first().map(|first| first.sql) else { continue };
             let is_one = group.iter().map(|asked| asked.sets.len()).sum::<usize>() == 1;
-            match self.statement(sql, !is_one).await {
+            match within(QUERY_MAX, self.statement(sql, !is_one)).await? {
                 Ok(known) => prepared.push((group, known)),
                 Err(error) => refuse(group, &error),
             }
         }
         let client = &self.client;
-        join_all(prepared.into_iter().map(|(group, known)| answer(client, known, group))).await;
+        let answered = join_all(prepared.into_iter().map(|(group, known)| answer(client, known, group))).await;
+        answered.into_iter().collect()
     }
 
     async fn statement(&mut self, sql: &'static str, many: bool) -> Result<Known, Error> {
@@ -202,21 +199,6 @@ impl Reader {
     }
 }
 
-/// The names of a statement's parameters' types.
-pub(super) fn types(statement: &Statement) -> Vec<&str> {
-    statement.params().iter().map(tokio_postgres::types::Type::name).collect()
-}
-
-/// Where many sets of parameters come from: one array for each parameter, and one row `asked` with `p1`, `p2` and so on for
-/// each set.
-pub(super) fn unnested(types: &[&str], option: &str) -> String {
-    let mut text = "unnest(".to_owned();
-    for (at, name) in types.iter().enumerate() {
-        let _ = write!(text, "{}${}::{name}[]", if at == 0 { "" } else { ", " }, at + 1);
-    }
-    text + ")" + option + " AS asked (" + &(1..=types.len()).map(|at| format!("p{at}")).collect::<Vec<_>>().join(", ")
-}
-
 /// A statement for many sets of parameters; the number of the set is the last column.
 fn for_each(sql: &str, types: &[&str]) -> String {
     let mut each = sql.to_owned();
@@ -230,8 +212,8 @@ fn for_each(sql: &str, types: &[&str]) -> String {
     )
 }
 
-async fn answer(client: &ClientWrapper, known: Known, group: Vec<Query>) {
-    match rows_of(client, &known, &group).await {
+async fn answer(client: &ClientWrapper, known: Known, group: Vec<Query>) -> Result<(), Silent> {
+    match within(QUERY_MAX, rows_of(client, &known, &group)).await? {
         Ok(mut rows) => {
             for Query { sets, answer, .. } in group {
                 let rest = rows.split_off(sets.len());
@@ -242,12 +224,13 @@ async fn answer(client: &ClientWrapper, known: Known, group: Vec<Query>) {
         // It may be about the values of one of them, for which the others must not suffer.
         Err(_) if group.len() > 1 && !client.is_closed() => {
             for asked in group {
-                let rows = rows_of(client, &known, std::slice::from_ref(&asked)).await;
+                let rows = within(QUERY_MAX, rows_of(client, &known, std::slice::from_ref(&asked))).await?;
                 let _ = asked.answer.send(rows);
             }
         }
         Err(error) => refuse(group, &error),
     }
+    Ok(())
 }
 
 /// The rows for each set of parameters of these queries, which are the same but for them.
@@ -281,9 +264,5 @@ mod tests {
             "SELECT found.*, asked.n FROM unnest($1::bytea[], $2::text[]) WITH ORDINALITY AS asked (p1, p2, n) \
              CROSS JOIN LATERAL (SELECT a FROM t WHERE b = asked.p1 AND c = asked.p2 AND d > asked.p2) AS found"
         );
-        assert!(may_coalesce("SELECT 1 FROM t WHERE a = $1"));
-        for not in ["SELECT 1 FROM t", "SELECT a FROM t WHERE b = $1 ORDER BY c", "SELECT a FROM t LIMIT $1"] {
-            assert!(!may_coalesce(not), "{not}");
-        }
     }
 }

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use deadpool_postgres::{ClientWrapper, Object, Pool};
+use deadpool_postgres::{ClientWrapper, Pool};
 use tokio_postgres::{Row, Statement};
 
-use super::by_index;
+use super::connection::{by_index, open, open_with};
+use super::deadline::{QUERY_MAX, within};
 use crate::Value;
 use crate::store::Error;
 
@@ -30,7 +31,21 @@ pub(super) struct Readers {
 impl Readers {
     /// The rows a statement finds, in a state of its own.
     pub(super) async fn query(&self, pool: &Pool, sql: &'static str, params: &[Value]) -> Result<Vec<Row>, Error> {
-        let reader = self.reader(pool).await?;
+        let at = self.next.fetch_add(1, Ordering::Relaxed) % CONNECTIONS;
+        match within(QUERY_MAX, self.query_on(at, pool, sql, params)).await {
+            Ok(found) => found,
+            Err(silent) => {
+                // Nobody is to wait behind the statement that has no answer; it may be held for whoever opens another one.
+                if let Ok(mut slot) = self.slots[at].try_lock() {
+                    *slot = None;
+                }
+                Err(silent.into())
+            }
+        }
+    }
+
+    async fn query_on(&self, at: usize, pool: &Pool, sql: &'static str, params: &[Value]) -> Result<Vec<Row>, Error> {
+        let reader = self.reader(at, pool).await?;
         let statement = reader.statement(sql).await?;
         let mut rows = Vec::new();
         let found = reader.client.query_raw(&statement, params).await?;
@@ -41,14 +56,12 @@ impl Readers {
         Ok(rows)
     }
 
-    async fn reader(&self, pool: &Pool) -> Result<Arc<Reader>, Error> {
-        let at = self.next.fetch_add(1, Ordering::Relaxed) % CONNECTIONS;
+    async fn reader(&self, at: usize, pool: &Pool) -> Result<Arc<Reader>, Error> {
         let mut slot = self.slots[at].lock().await;
         if let Some(reader) = slot.as_ref().filter(|reader| !reader.client.is_closed()) {
             return Ok(reader.clone());
         }
-        let client = Object::take(pool.get().await?);
-        client.batch_execute(by_index).await?;
+        let client = open_with(pool, by_index).await?;
         Ok(slot.insert(Arc::new(Reader { client, statements: Mutex::default() })).clone())
     }
 }
@@ -64,5 +77,30 @@ impl Reader {
         let statement = self.client.prepare(sql).await?;
         known().insert(key, statement.clone());
         Ok(statement)
+    }
+}
+
+/// Asks again and again how far the read models are.
+#[derive(Default)]
+pub(super) struct Follower(tokio::sync::Mutex<Option<(ClientWrapper, Statement)>>);
+
+impl Follower {
+    /// The rows of a statement, always the same one.
+    pub(super) async fn ask(&self, pool: &Pool, sql: &str) -> Result<Vec<Row>, Error> {
+        within(QUERY_MAX, async {
+            let mut slot = self.0.lock().await;
+            let (client, statement) = match slot.take().filter(|(client, _)| !client.is_closed()) {
+                Some(kept) => kept,
+                None => {
+                    let client = open(pool).await?;
+                    let statement = client.prepare(sql).await?;
+                    (client, statement)
+                }
+            };
+            let rows = client.query(&statement, &[]).await?;
+            *slot = Some((client, statement));
+            Ok(rows)
+        })
+        .await?
     }
 }

@@ -1,11 +1,12 @@
 //! Running queries on pooled connections.
 
-use super::Postgres;
-use super::query_coalescer::may_coalesce;
-use crate::Value;
+use super::connection::open;
+use super::deadline::{STEP_MAX, within};
+use super::store::Postgres;
 use crate::store::digest::Rows;
 use crate::store::row::{Source, postgres_cell};
 use crate::store::{Error, Row};
+use crate::{Query, Value};
 
 const key_columns: &str = "SELECT a.attname::text FROM pg_index i
     JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
@@ -14,35 +15,35 @@ const key_columns: &str = "SELECT a.attname::text FROM pg_index i
 impl Postgres {
     pub(in crate::store) async fn rows<T>(
         &self,
-        sql: &'static str,
+        query: Query,
         params: &[Value],
         map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
-        let found = self.found(sql, params).await?;
+        let found = self.found(query, params).await?;
         found.iter().map(|row| map(&Row(Source::Postgres(row)))).collect()
     }
 
     pub(in crate::store) async fn row<T>(
         &self,
-        sql: &'static str,
+        query: Query,
         params: &[Value],
         map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
-        let found = self.found(sql, params).await?;
+        let found = self.found(query, params).await?;
         found.first().map(|row| map(&Row(Source::Postgres(row)))).transpose()
     }
 
-    async fn found(&self, sql: &'static str, params: &[Value]) -> Result<Vec<tokio_postgres::Row>, Error> {
-        if may_coalesce(sql) {
-            let found = self.together.ask(sql, vec![params.to_vec()]).await?;
+    async fn found(&self, query: Query, params: &[Value]) -> Result<Vec<tokio_postgres::Row>, Error> {
+        if query.coalesced {
+            let found = self.coalescer.ask(query.text, vec![params.to_vec()]).await?;
             return Ok(found.into_iter().next().unwrap_or_default());
         }
-        self.readers.query(&self.pool, sql, params).await
+        self.readers.query(&self.pool, query.text, params).await
     }
 
     pub(in crate::store) async fn rows_of_each<const N: usize, T>(
         &self,
-        sql: &'static str,
+        query: Query,
         asked: impl Iterator<Item = [Value; N]>,
         map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
     ) -> Result<Vec<Vec<T>>, Error> {
@@ -50,12 +51,16 @@ impl Postgres {
         if sets.is_empty() {
             return Ok(vec![]);
         }
-        let found = self.together.ask(sql, sets).await?;
+        let found = self.coalescer.ask(query.text, sets).await?;
         found.iter().map(|rows| rows.iter().map(|row| map(&Row(Source::Postgres(row)))).collect()).collect()
     }
 
     pub(in crate::store) async fn digest(&self, model: &str) -> Result<[u8; 32], Error> {
-        let mut client = self.pool.get().await?;
+        within(STEP_MAX, self.digest_of_snapshot(model)).await?
+    }
+
+    async fn digest_of_snapshot(&self, model: &str) -> Result<[u8; 32], Error> {
+        let mut client = open(&self.pool).await?;
         let snapshot =
             client.build_transaction().isolation_level(tokio_postgres::IsolationLevel::RepeatableRead).read_only(true);
         let snapshot = snapshot.start().await?;

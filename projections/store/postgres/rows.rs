@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::query_coalescer::unnested;
+use super::unnest::unnested;
 use crate::Value;
 
 /// An `INSERT` of one row, taken apart.

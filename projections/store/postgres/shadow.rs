@@ -3,12 +3,14 @@
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::{ClientWrapper, Object, Pool};
+use deadpool_postgres::{ClientWrapper, Pool};
 use tokio_postgres::Transaction;
 
 use super::before::{clear, shift};
-use super::lifecycle::{create, drop_all};
-use super::{BEFORE, LIVE, NEXT, Postgres};
+use super::connection::open;
+use super::deadline::{QUERY_MAX, TABLES_MAX, within};
+use super::schema::{BEFORE, LIVE, NEXT};
+use super::store::Postgres;
 use crate::Projection;
 use crate::store::{Backend, Error, ReadStore};
 
@@ -33,10 +35,12 @@ impl BuildLock {
     /// # Errors
     /// The database is unavailable.
     pub async fn wait(pool: Pool) -> Result<Self, Error> {
-        let lock = Object::take(pool.get().await?);
+        let lock = open(&pool).await?;
+        let ask = format!("select pg_try_advisory_lock({BUILDS})");
         let mut waits = false;
+        // Without a limit: the other process may have millions of events to apply.
         loop {
-            let asked = lock.query_typed_one(&format!("select pg_try_advisory_lock({BUILDS})"), &[]).await?;
+            let asked = within(QUERY_MAX, lock.query_typed_one(&ask, &[])).await??;
             if asked.try_get(0)? {
                 return Ok(Self { pool, _lock: lock });
             }
@@ -87,13 +91,22 @@ impl Shadow {
     /// later.
     ///
     /// # Errors
-    /// The database is unavailable, or what `fill` returns; nothing was changed.
+    /// The database is unavailable, or what `fill` returns. Nothing was changed, unless it was the commit that had no answer:
+    /// then the read model may have been replaced, whole.
     pub async fn flip<E: From<Error>>(
         &self,
         model: &dyn Projection,
         fill: impl AsyncFnOnce(u64) -> Result<(), E>,
     ) -> Result<Option<Duration>, E> {
-        let mut client = self.pool.get().await.map_err(Error::from)?;
+        within(TABLES_MAX, self.flip_now(model, fill)).await.map_err(Error::from)?
+    }
+
+    async fn flip_now<E: From<Error>>(
+        &self,
+        model: &dyn Projection,
+        fill: impl AsyncFnOnce(u64) -> Result<(), E>,
+    ) -> Result<Option<Duration>, E> {
+        let mut client = open(&self.pool).await?;
         // Not while the live one is held: files of many rows are slow to remove.
         let transaction = client.transaction().await.map_err(Error::from)?;
         limit(&transaction, LOCK_MAX).await?;
@@ -133,24 +146,14 @@ impl Shadow {
     /// The database is unavailable.
     pub async fn keep_flips(&self) -> Result<(), Error> {
         // A commit that is flushed takes all before it along.
-        let mut client = self.pool.get().await?;
-        let transaction = client.transaction().await?;
-        transaction.batch_execute("set local synchronous_commit = on").await?;
-        transaction.query_typed("select pg_logical_emit_message(true, 'rollcall', 'flipped')", &[]).await?;
-        Ok(transaction.commit().await?)
-    }
-
-    /// Gives up what was built of a read model.
-    ///
-    /// # Errors
-    /// The database is unavailable.
-    pub async fn discard(&self, model: &dyn Projection) -> Result<(), Error> {
-        let mut client = self.pool.get().await?;
-        let transaction = client.transaction().await?;
-        transaction.batch_execute(&format!("set local search_path = {NEXT}")).await?;
-        drop_all(&transaction, model.name()).await?;
-        create(&transaction, model).await?;
-        Ok(transaction.commit().await?)
+        within(TABLES_MAX, async {
+            let mut client = open(&self.pool).await?;
+            let transaction = client.transaction().await?;
+            transaction.batch_execute("set local synchronous_commit = on").await?;
+            transaction.query_typed("select pg_logical_emit_message(true, 'rollcall', 'flipped')", &[]).await?;
+            Ok(transaction.commit().await?)
+        })
+        .await?
     }
 }
 

@@ -5,9 +5,9 @@ use std::sync::PoisonError;
 use rusqlite::{Connection, params_from_iter};
 
 use super::Sqlite;
-use crate::Value;
 use crate::store::row::Source;
 use crate::store::{Error, Row};
+use crate::{Query, Value};
 
 /// Connections kept open between queries; one per thread that asks at the same time is enough.
 const READERS_MAX: usize = 32;
@@ -15,13 +15,13 @@ const READERS_MAX: usize = 32;
 impl Sqlite {
     pub(in crate::store) fn rows<T>(
         &self,
-        sql: &'static str,
+        query: Query,
         params: &[Value],
         map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
         self.reading(|connection| {
             let mut found = Vec::new();
-            collect(connection, sql, params, &mut |row| {
+            collect(connection, query, params, &mut |row| {
                 found.push(map(row)?);
                 Ok(())
             })?;
@@ -31,12 +31,12 @@ impl Sqlite {
 
     pub(in crate::store) fn row<T>(
         &self,
-        sql: &'static str,
+        query: Query,
         params: &[Value],
         map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
         self.reading(|connection| {
-            let mut statement = connection.prepare_cached(sql)?;
+            let mut statement = connection.prepare_cached(query.text)?;
             let mut rows = statement.query(params_from_iter(params))?;
             rows.next()?.map(|row| map(&Row(Source::Sqlite(row)))).transpose()
         })
@@ -44,7 +44,7 @@ impl Sqlite {
 
     pub(in crate::store) fn rows_of_each<const N: usize, T>(
         &self,
-        sql: &'static str,
+        query: Query,
         asked: impl Iterator<Item = [Value; N]>,
         map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
     ) -> Result<Vec<Vec<T>>, Error> {
@@ -53,7 +53,7 @@ impl Sqlite {
             let mut answers = Vec::new();
             for params in asked {
                 let mut found = Vec::new();
-                collect(&snapshot, sql, &params, &mut |row| {
+                collect(&snapshot, query, &params, &mut |row| {
                     found.push(map(row)?);
                     Ok(())
                 })?;
@@ -81,11 +81,11 @@ impl Sqlite {
 
 fn collect(
     connection: &Connection,
-    sql: &'static str,
+    query: Query,
     params: &[Value],
     each: &mut dyn FnMut(&Row<'_, '_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut statement = connection.prepare_cached(sql)?;
+    let mut statement = connection.prepare_cached(query.text)?;
     let mut rows = statement.query(params_from_iter(params))?;
     while let Some(row) = rows.next()? {
         each(&Row(Source::Sqlite(row)))?;

@@ -4,6 +4,8 @@
 
 mod erasing;
 mod histories;
+mod matrix;
+mod modules;
 mod paging;
 mod parking;
 mod portable_sql;
@@ -11,5 +13,6 @@ mod postgres;
 mod projecting;
 mod rebuilding;
 mod shape;
+mod silence;
 mod support;
 mod taking_over;

@@ -6,6 +6,8 @@ use rollcall_projections::ALL;
 
 #[path = "../../../tests/it/support/cluster.rs"]
 pub mod cluster;
+#[path = "../../../tests/it/support/relay.rs"]
+pub mod relay;
 
 use cluster::Cluster;
 

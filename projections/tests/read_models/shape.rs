@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use rollcall_projections::store::ReadStore;
-use rollcall_projections::{ALL, Changes, Entry, Inconsistent, Projection, apps, user_directory};
+use rollcall_projections::{ALL, Changes, Declaration, Entry, Inconsistent, Projection, Reads, apps, user_directory};
 use rusqlite::Connection;
 
 use crate::rebuilding::store;
@@ -110,23 +110,17 @@ fn no_statement_walks_a_whole_table_or_sorts_in_memory() {
 struct Later;
 
 impl Projection for Later {
-    fn name(&self) -> &'static str {
-        "banned_users"
-    }
-    fn version(&self) -> u32 {
-        2
-    }
-    fn schema(&self) -> &'static str {
-        "CREATE TABLE banned_users_v2 (subject BYTEA NOT NULL, PRIMARY KEY (subject)) /*clustered*/;"
-    }
-    fn tables(&self) -> &'static [&'static str] {
-        &["banned_users_v2"]
-    }
-    fn statements(&self) -> &'static [&'static str] {
-        &[]
-    }
-    fn queries(&self) -> &'static [&'static str] {
-        &[]
+    fn declared(&self) -> &'static Declaration {
+        &Declaration {
+            name: "banned_users",
+            version: 2,
+            schema: "CREATE TABLE banned_users_v2 (subject BYTEA NOT NULL, PRIMARY KEY (subject)) /*clustered*/;",
+            tables: &["banned_users_v2"],
+            statements: &[],
+            queries: &[],
+            remains: &[],
+            reads: Reads::Only(&[]),
+        }
     }
     fn project(&self, _: &Entry<'_>, _: &mut Changes) -> Result<(), Inconsistent> {
         Ok(())

@@ -193,7 +193,7 @@ pub fn certificate(Issued { report, sha256, .. }: &Issued) -> String {
                         tr { th { "Generation" } td { (method.generation_before) " → " (method.generation_after) } }
                         tr { th { "Ciphertexts detached" } td { (method.values_detached) " from " (method.events_detached) " events" } }
                         @for key in &method.keys {
-                            tr { th { "Key of epoch " (key.epoch) ", " (format!("{:?}", key.class).to_lowercase()) } td { code { (key.commitment) } } }
+                            tr { th { "Key of epoch " (key.epoch) ", " (key.class) } td { code { (key.commitment) } } }
                         }
                     }
                 }

@@ -263,13 +263,8 @@ struct InClass {
 
 /// `GET /users/{id}/erasure-preview?scope=`.
 pub(super) async fn preview(call: &Call<'_>) -> Result<Answer, Problem> {
-    let scope = match call.value("scope").as_deref() {
-        None | Some("deactivate") => Scope::Deactivate,
-        Some("forget") => Scope::Forget,
-        Some(_) => {
-            return Err(Problem::Invalid("?scope", Invalid::malformed("scope", "deactivate or forget")));
-        }
-    };
+    let scope = call.value("scope").map_or(Ok(Scope::Deactivate), |word| word.parse());
+    let scope = scope.map_err(|_| Problem::Invalid("?scope", Invalid::malformed("scope", "deactivate or forget")))?;
     call.engine.caught_up(&call.app.id).await?;
     let id = user_id(call.parameter(0))?;
     let subject = call.engine.find(&call.app.id, &id).await?.ok_or(Refusal::NotRegistered)?;

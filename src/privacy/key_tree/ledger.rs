@@ -10,12 +10,12 @@ use super::db::{Db, Row};
 use crate::privacy::{Destruction, Error, KeysToDestroy, Witnessed};
 
 const OF_ERASURE: &str =
-    "select erasure, keys_to_destroy, generation_before, generation_after from destruction where erasure = $1";
-const AFTER: &str = "select erasure, keys_to_destroy, generation_before, generation_after, number from destruction
+    "select erasure, doomed, generation_before, generation_after from destruction where erasure = $1";
+const AFTER: &str = "select erasure, doomed, generation_before, generation_after, number from destruction
     where number > $1 order by number limit $2";
 const LAST: &str = "select coalesce(max(number), 0) from destruction";
 const INSERT: &str =
-    "insert into destruction (erasure, keys_to_destroy, generation_before, generation_after) values ($1, $2, $3, $4)";
+    "insert into destruction (erasure, doomed, generation_before, generation_after) values ($1, $2, $3, $4)";
 const WITNESS: &str = "insert into witnessed (id, size, root) values (1, $1, $2)
     on conflict (id) do update set size = excluded.size, root = excluded.root";
 const WITNESSED: &str = "select size, root from witnessed where id = 1";

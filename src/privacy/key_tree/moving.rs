@@ -22,8 +22,8 @@ const SMALL: &[Moved] = &[
     Moved("select id, public, wrapped from signer", "insert into signer (id, public, wrapped) values ($1, $2, $3)"),
     Moved("select id, size, root from witnessed", "insert into witnessed (id, size, root) values ($1, $2, $3)"),
     Moved(
-        "select erasure, keys_to_destroy, generation_before, generation_after from destruction order by number",
-        "insert into destruction (erasure, keys_to_destroy, generation_before, generation_after) values ($1, $2, $3, $4)",
+        "select erasure, doomed, generation_before, generation_after from destruction order by number",
+        "insert into destruction (erasure, doomed, generation_before, generation_after) values ($1, $2, $3, $4)",
     ),
 ];
 const KEYS: Moved = Moved(

@@ -1,5 +1,7 @@
 //! Several nodes over one log, one store of read models and one vault.
 
+mod stalled;
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};

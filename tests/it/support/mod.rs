@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod files;
 pub mod openbao;
+pub mod relay;
 pub mod service;
 pub mod shape;
 pub mod small_disk;

@@ -1,0 +1,96 @@
+//! Which read model reads which event stands in `reads.matrix`: nobody forgets a read model when an event is new, and a
+//! review sees what a projector reads more or less than before.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use rollcall_projections::{ALL, Projection, Reads};
+use rollcall_schemas::{Event, EventDeclaration};
+
+/// An event as the matrix names it.
+fn name(event: &EventDeclaration) -> String {
+    format!("{} v{}", event.name, event.version)
+}
+
+/// What somebody decided: by event, the text behind its name.
+fn decided(matrix: &str) -> BTreeMap<String, String> {
+    let lines = matrix.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .map(|line| line.split_once(": ").unwrap_or_else(|| panic!("a line of reads.matrix is not understood: {line}")))
+        .map(|(event, readers)| (event.trim().to_owned(), readers.trim().to_owned()))
+        .collect()
+}
+
+/// The read models that declare that they read an event, apart from those that read every one.
+fn declared<'m>(models: &[&'m dyn Projection], event: &EventDeclaration) -> Vec<&'m str> {
+    let reads = |model: &&&dyn Projection| match &model.declared().reads {
+        Reads::Every => false,
+        Reads::Only(events) => events.iter().any(|read| name(read) == name(event)),
+    };
+    models.iter().filter(reads).map(|model| model.name()).collect()
+}
+
+/// What must be changed in the matrix, line by line; nothing where it says what the read models declare.
+fn to_change(matrix: &str, events: &[&EventDeclaration], models: &[&dyn Projection]) -> String {
+    let mut decided = decided(matrix);
+    let mut changes = String::new();
+    for event in events {
+        let (event, readers) = (name(event), declared(models, event).join(", "));
+        let line = decided.remove(&event);
+        let reason = line.as_deref().and_then(|line| line.strip_prefix("nobody, since "));
+        let _ = match (line.as_deref(), readers.as_str()) {
+            (_, "") if reason.is_some_and(|reason| !reason.is_empty()) => Ok(()),
+            (Some(line), readers) if line == readers && !readers.is_empty() => Ok(()),
+            (None, "") => writeln!(
+                changes,
+                "{event} is new: let the read models that care read it, or add\n+ {event}: nobody, since <why>"
+            ),
+            (None, readers) => writeln!(changes, "+ {event}: {readers}"),
+            (Some(line), "") => {
+                writeln!(changes, "- {event}: {line}\n+ {event}: nobody, since <why>")
+            }
+            (Some(line), readers) => writeln!(changes, "- {event}: {line}\n+ {event}: {readers}"),
+        };
+    }
+    for (event, readers) in decided {
+        let _ = writeln!(changes, "no such event was published:\n- {event}: {readers}");
+    }
+    changes
+}
+
+fn published() -> Vec<&'static EventDeclaration> {
+    Event::declarations().collect()
+}
+
+const MATRIX: &str = include_str!("../../reads.matrix");
+
+#[test]
+fn for_every_published_event_it_is_decided_which_read_models_read_it() {
+    let changes = to_change(MATRIX, &published(), ALL);
+    assert!(changes.is_empty(), "change projections/reads.matrix, or what a projector reads:\n{changes}");
+}
+
+#[test]
+fn an_event_that_is_new_and_a_read_model_that_reads_another_one_are_told_with_what_to_change() {
+    let events = published();
+    let line = |event: &str| MATRIX.lines().find(|line| line.starts_with(event)).unwrap();
+    let tagged = line("user.tagged v1");
+    let without = MATRIX.replace(&format!("{tagged}\n"), "");
+    assert_eq!(to_change(&without, &events, ALL), format!("+ {tagged}\n"));
+    let nobody = line("access.read v1");
+    let without = MATRIX.replace(&format!("{nobody}\n"), "");
+    assert!(to_change(&without, &events, ALL).starts_with("access.read v1 is new: "));
+    let fewer: Vec<_> = ALL.iter().copied().filter(|model| model.name() != "user_tags").collect();
+    let changes = to_change(MATRIX, &events, &fewer);
+    assert!(changes.contains("- user.tagged v1: user_tags\n+ user.tagged v1: nobody, since <why>\n"), "{changes}");
+    assert!(changes.contains("- user.forgotten v1: ") && changes.contains("+ user.forgotten v1: "), "{changes}");
+    let gone = format!("{MATRIX}user.teleported v1: user_tags\n");
+    assert!(to_change(&gone, &events, ALL).starts_with("no such event was published:\n- user.teleported v1"));
+}
+
+#[test]
+fn the_audit_trail_reads_every_event() {
+    let reads_every = |model: &&&dyn Projection| matches!(model.declared().reads, Reads::Every);
+    let every: Vec<_> = ALL.iter().filter(reads_every).map(|model| model.name()).collect();
+    assert_eq!(every, ["audit_trail"]);
+}
