@@ -191,7 +191,11 @@ async fn retry(data: &DataDir, models: &[&'static dyn Projection], stream: Optio
             Ok(ExitCode::SUCCESS)
         }
         _ if remain == 0 => {
-            say!("every event is applied; nodes that run restart to learn it, where `apps` or `deactivated_users` was retried");
+            say!("every event is applied");
+            // Nodes read these two at their start, and keep them in memory.
+            if models.iter().any(|model| matches!(model.name(), "apps" | "deactivated_users")) {
+                say!("if `apps` or `deactivated_users` is among them, restart the nodes that run");
+            }
             Ok(ExitCode::SUCCESS)
         }
         (tried, _) => Err(format!(
