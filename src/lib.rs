@@ -1,6 +1,6 @@
 //! Rollcall: event-sourced user management for chat and community apps.
 //!
-//! `cli → http → audit → engine → { domain | eventlog | privacy }`: see `ARCHITECTURE.md`.
+//! `cli → bench → wiring → http → audit → engine → { domain | eventlog | privacy }`: see `ARCHITECTURE.md`.
 
 pub mod audit;
 pub mod bench;
@@ -11,5 +11,7 @@ pub mod domain;
 pub mod engine;
 pub mod eventlog;
 pub mod http;
+pub(crate) mod out;
 pub mod privacy;
 pub mod supervision;
+pub mod wiring;

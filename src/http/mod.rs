@@ -39,6 +39,8 @@ const DRAIN_SECONDS: u64 = 15;
 pub struct Options {
     /// Threads that answer requests.
     pub workers: usize,
+    /// Whether the process is ready while streams are parked.
+    pub ready_with_parked: bool,
 }
 
 /// What every face works with.
@@ -46,6 +48,8 @@ struct Service {
     engine: Arc<Engine>,
     keeper: Arc<Keeper>,
     replays: Arc<Replays>,
+    parked: health::ParkedCount,
+    ready_with_parked: bool,
 }
 
 /// Serves every face on `listener`, until the handle of the returned server stops it. Signals are left to the caller.
@@ -59,7 +63,13 @@ pub fn run(
     listener: TcpListener,
     options: Options,
 ) -> std::io::Result<Server> {
-    let service = web::Data::new(Service { engine, keeper, replays });
+    let service = web::Data::new(Service {
+        engine,
+        keeper,
+        replays,
+        parked: health::ParkedCount::default(),
+        ready_with_parked: options.ready_with_parked,
+    });
     let server = HttpServer::new(move || App::new().app_data(service.clone()).default_service(web::to(answer)))
         .workers(options.workers.max(1))
         .keep_alive(KEEP_ALIVE)
@@ -77,7 +87,7 @@ async fn answer(service: web::Data<Service>, request: HttpRequest, payload: web:
     if let Some(rest) = path.strip_prefix("/api/v1/") {
         rest::answer(&service, &request, payload, rest).await
     } else if let Some(probe) = path.strip_prefix("/health/") {
-        health::answer(&service, probe)
+        health::answer(&service, probe).await
     } else if path == "/openapi.json" {
         HttpResponse::Ok().insert_header(("content-type", "application/json")).body(openapi())
     } else if let Some(response) = transparency::answer(&service, &path) {

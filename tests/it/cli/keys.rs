@@ -36,7 +36,13 @@ fn keys_are_shown_and_rotated_while_the_service_is_stopped_and_no_user_is_lost()
     service.stop();
     let data = service.data().to_owned();
     let shown = keys("show", &data, None);
-    for line in ["finality class: C", "root.cell, A/B slots in place", "generation:     1", "last rotation:  20"] {
+    for line in [
+        "finality class: C",
+        "local file, A/B slots in place",
+        path(&data.join("root.cell")),
+        "generation:     1",
+        "last rotation:  20",
+    ] {
         assert!(shown.contains(line), "{shown}");
     }
     let before = std::fs::read(data.join("root.cell")).unwrap();

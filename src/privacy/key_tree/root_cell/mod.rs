@@ -66,8 +66,13 @@ pub trait RootCell: Send + Sync {
     /// How final a destruction in this cell is.
     fn class(&self) -> Finality;
 
-    /// What it is, in a few words for a report; shows no secret.
+    /// What it is, in a few words for an operator; shows no secret.
     fn describe(&self) -> String;
+
+    /// What kind of cell it is, in a few words for a report: those it is handed to need not know a path of this machine.
+    fn kind(&self) -> String {
+        self.describe()
+    }
 }
 
 /// What whoever runs the service has accepted.

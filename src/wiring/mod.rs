@@ -22,6 +22,9 @@ use crate::eventlog::kurrentdb::{self, Kurrent};
 use crate::eventlog::postgres::{Mode, Postgres};
 use crate::eventlog::{self, EventLog};
 use crate::privacy::key_tree::KeyTree;
+mod directory;
+pub mod places;
+
 pub use crate::privacy::key_tree::{CellSpec, Options as KeyOptions};
 use crate::privacy::{self, Vault};
 
@@ -35,6 +38,18 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// It belongs to somebody else and everybody may get into it.
+    #[error(
+        "the data directory {path} has mode {mode:o} and belongs to another user, so that everybody on this machine can \
+         read the keys in it; take the rights of others away (chmod o-rwx), or name a directory inside it with \
+         --data-dir, such as {path}/rollcall, which is then made for this user alone"
+    )]
+    Exposed {
+        /// Which directory.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
     },
     /// Another process has it.
     #[error("the data directory {0} is in use by another rollcall process; stop it first or use another --data-dir")]
@@ -254,7 +269,7 @@ impl DataDir {
     /// It cannot be made, is in use, or is damaged.
     pub fn create(place: &Place) -> Result<Self, Error> {
         let path = place.dir.as_path();
-        let lock = lock(path)?;
+        let lock = directory::lock(path)?;
         if place.keys.database.is_some() && place.log.database().is_none() {
             return Err(Error::HalfShared);
         }
@@ -483,26 +498,7 @@ impl Copy {
 /// The directory is in use, there are other keys already, or something cannot be read or written; it may be repeated.
 pub fn move_keys(place: &Place, to: &KeyOptions) -> Result<(), Error> {
     place.must_exist()?;
-    let _lock = lock(&place.dir)?;
+    let _lock = directory::lock(&place.dir)?;
     KeyTree::open(&place.dir, &place.keys)?.move_to(&place.dir, to)?;
     Ok(())
-}
-
-/// Makes the data directory, if it is missing, and keeps other processes out of it.
-fn lock(path: &Path) -> Result<File, Error> {
-    let unusable = |source| Error::Unusable { path: path.into(), source };
-    std::fs::create_dir_all(path).map_err(unusable)?;
-    restrict(path).map_err(unusable)?;
-    let lock = File::create(path.join("lock")).map_err(unusable)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(Error::Locked(path.into())),
-        Err(TryLockError::Error(source)) => Err(unusable(source)),
-    }
-}
-
-/// Keeps other users of the machine out: the directory holds keys.
-fn restrict(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
 }
