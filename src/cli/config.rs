@@ -67,6 +67,8 @@ pub struct File {
     pub ready_with_parked: Option<bool>,
     /// Whether it may be on a file system where an overwritten root survives.
     pub allow_unsuitable_mount: Option<bool>,
+    /// Whether the root may be in a HashiCorp Vault to which the connection is not protected.
+    pub vault_insecure: Option<bool>,
     /// How often the keys are rotated; 0: never.
     pub rotate_keys_every_hours: Option<u32>,
 }

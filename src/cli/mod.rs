@@ -59,7 +59,7 @@ struct Data {
 
 impl Data {
     fn place(&self) -> Place {
-        let keys = self.keys.clone().over(None, None, None);
+        let keys = self.keys.clone().over(KeyOptions::default());
         Place { dir: self.data_dir.clone(), keys, log: self.servers.clone().over(None, None) }
     }
 
@@ -120,12 +120,12 @@ struct Keys {
 
 impl Keys {
     /// With what the configuration file says where nothing stronger does.
-    fn over(self, database: Option<Database>, cell: Option<CellSpec>, allow: Option<bool>) -> KeyOptions {
+    fn over(self, file: KeyOptions) -> KeyOptions {
         KeyOptions {
-            database: self.vault_database.or(self.vault_database_file).or(database),
-            cell: self.root_cell.or(cell).unwrap_or_default(),
-            allow_unsuitable_mount: self.allow_unsuitable_mount || allow.unwrap_or_default(),
-            allow_insecure_vault: self.vault_insecure,
+            database: self.vault_database.or(self.vault_database_file).or(file.database),
+            cell: self.root_cell.unwrap_or(file.cell),
+            allow_unsuitable_mount: self.allow_unsuitable_mount || file.allow_unsuitable_mount,
+            allow_insecure_vault: self.vault_insecure || file.allow_insecure_vault,
         }
     }
 }

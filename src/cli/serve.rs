@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::config::{AppSpec, FileCell, FileDatabase};
 use super::out::say;
-use super::wiring::{DataDir, Place};
+use super::wiring::{DataDir, KeyOptions, Place};
 use super::{Failure, ServeArgs, apps, config, places, runtime};
 use crate::engine::Engine;
 use crate::supervision::{self, fallible_task, task};
@@ -51,11 +51,12 @@ impl Settings {
             listen: args.listen.or(file.listen).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
             place: Place {
                 dir: args.data_dir.or(file.data_dir).unwrap_or_else(|| "./data".into()),
-                keys: args.keys.over(
-                    file.vault_database.map(|FileDatabase(database)| database),
-                    file.root_cell.map(|FileCell(cell)| cell),
-                    file.allow_unsuitable_mount,
-                ),
+                keys: args.keys.over(KeyOptions {
+                    database: file.vault_database.map(|FileDatabase(database)| database),
+                    cell: file.root_cell.map(|FileCell(cell)| cell).unwrap_or_default(),
+                    allow_unsuitable_mount: file.allow_unsuitable_mount.unwrap_or_default(),
+                    allow_insecure_vault: file.vault_insecure.unwrap_or_default(),
+                }),
                 log: args.servers.over(
                     file.database.map(|FileDatabase(database)| database),
                     file.kurrentdb.as_deref().map(places::kurrentdb).transpose()?,

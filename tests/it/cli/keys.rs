@@ -102,7 +102,7 @@ fn settings_of_the_keys_are_read_from_the_file_too() {
     let (data, cell, file) = (dir.path().join("data"), dir.path().join("the.cell"), dir.path().join("rollcall.toml"));
     let content = format!(
         "listen = \"127.0.0.1:0\"\ndata_dir = {:?}\nroot_cell = \"local:{}\"\nrotate_keys_every_hours = 720\n\
-         allow_unsuitable_mount = true\n",
+         allow_unsuitable_mount = true\nvault_insecure = true\n",
         path(&data),
         path(&cell)
     );
