@@ -3,6 +3,7 @@
 //! `cli → bench → wiring → http → audit → engine → { domain | eventlog | privacy }`: see `ARCHITECTURE.md`.
 
 pub mod audit;
+mod background;
 pub mod bench;
 pub mod cli;
 pub mod crash_point;

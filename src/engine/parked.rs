@@ -29,10 +29,7 @@ pub async fn retry(
     let mut applied = 0;
     loop {
         let positions = read.parked_positions(model.name(), stream, PAGE).await?;
-        let mut raw = Vec::with_capacity(positions.len());
-        for position in positions {
-            raw.extend(log.read_all(position.saturating_sub(1), 1).await?);
-        }
+        let raw = log.read_at(&positions).await?;
         let prepared = projector.prepare(&raw)?;
         let decoded = prepared.iter().map(Prepared::arrival).map_while(|arrival| match arrival {
             Arrival::Decoded(entry) => Some(entry),

@@ -55,17 +55,21 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("cli", &["bench", "wiring", "http", "audit", "engine", "domain", "eventlog", "privacy"]),
 ];
 
-/// Folders whose modules must not import each other in a circle.
+/// Folders whose modules must not import each other in a circle. Those of the domain do: a decision sees the states of
+/// other aggregates through its unit of work, which knows all of them.
 const WITHOUT_CIRCLES: &[&str] = &[
     "src/audit",
+    "src/audit/as_of",
     "src/bench",
     "src/cli",
-    "src/domain",
+    "src/engine",
     "src/eventlog",
+    "src/eventlog/embedded",
     "src/http",
     "src/privacy/key_tree",
     "src/wiring",
     "projections/store",
+    "projections/store/postgres",
     "projections/store/sqlite",
 ];
 
