@@ -81,6 +81,7 @@ pub(super) struct Accepted {
     /// A file system on which an overwritten root may survive.
     pub(super) unsuitable_mount: bool,
     /// A connection to HashiCorp Vault on which somebody may read the root.
+    #[cfg_attr(not(feature = "vault-transit"), allow(dead_code))]
     pub(super) insecure_vault: bool,
 }
 
@@ -117,6 +118,7 @@ impl CellSpec {
     }
 
     /// Opens the cell for one of many nodes.
+    #[cfg_attr(not(feature = "vault-transit"), allow(unused_variables))]
     pub(super) fn open_shared(&self, accepted: Accepted) -> Result<Box<dyn RootCell>, Error> {
         match self {
             #[cfg(feature = "vault-transit")]
