@@ -1,8 +1,9 @@
 //! Rollcall: event-sourced user management for chat and community apps.
 //!
-//! `cli → http → audit → engine → { domain | eventlog | privacy }`: see `ARCHITECTURE.md`.
+//! `cli → bench → wiring → http → audit → engine → { domain | eventlog | privacy }`: see `ARCHITECTURE.md`.
 
 pub mod audit;
+mod background;
 pub mod bench;
 pub mod cli;
 pub mod crash_point;
@@ -11,5 +12,7 @@ pub mod domain;
 pub mod engine;
 pub mod eventlog;
 pub mod http;
+pub(crate) mod out;
 pub mod privacy;
 pub mod supervision;
+pub mod wiring;

@@ -9,7 +9,7 @@ use std::sync::{PoisonError, RwLock};
 use deadpool_postgres::Pool;
 use rollcall_schemas::ids::EventId;
 
-use crate::{ALL, Arrival, Entry, Projection, Query, Value};
+use crate::{ALL, Arrival, Projection, Query, Value};
 
 mod digest;
 mod parking;
@@ -18,7 +18,7 @@ mod row;
 mod shares;
 mod sqlite;
 
-pub use parking::{ParkedKey, Retried};
+pub use parking::{ParkedKey, ParkingCursor, Retried, SkippedEvent};
 pub use postgres::{
     BuildLock, Claimed, Claims, Lease, LeaseHolder, Shadow, describe, drop_before, go_back, prepare_connection,
 };
@@ -272,48 +272,6 @@ impl ReadStore {
     pub async fn digest(&self, model: &str) -> Result<[u8; 32], Error> {
         self.checkpoint(model)?;
         with!(self, store => store.digest(model), store.digest(model))
-    }
-
-    /// The parked streams, the oldest first, at most `limit`.
-    ///
-    /// # Errors
-    /// The store is unavailable.
-    pub async fn parked(&self, limit: u32) -> Result<Vec<ParkedKey>, Error> {
-        self.rows(parking::first_of_each, &[limit.into()], parking::read).await
-    }
-
-    /// Positions of the parked events of a stream, in order, at most `limit`: what to read from the log for
-    /// [`ReadStore::retry_parked`].
-    ///
-    /// # Errors
-    /// The store is unavailable.
-    pub async fn parked_positions(&self, model: &str, stream: &str, limit: u32) -> Result<Vec<u64>, Error> {
-        self.rows(parking::positions, &[model.into(), stream.into(), limit.into()], |row| row.number(0)).await
-    }
-
-    /// Applies parked events again: the first ones of the stream, read again from the log. Stops at the first that
-    /// still cannot be applied; the stream is parked no longer once none remains.
-    ///
-    /// # Errors
-    /// The events are not the first parked ones of the stream, or the store is unavailable. Nothing was changed.
-    pub async fn retry_parked(
-        &self,
-        model: &dyn Projection,
-        stream: &str,
-        entries: &[Entry<'_>],
-    ) -> Result<Retried, Error> {
-        with!(self, store => store.retry_parked(model, stream, entries), store.retry_parked(model, stream, entries))
-    }
-
-    /// Gives up the parked events of a stream for one read model; events that come later are applied again.
-    /// Returns how many were given up.
-    ///
-    /// # Errors
-    /// The store is unavailable.
-    pub async fn resolve_parked(&self, model: &str, stream: &str) -> Result<u64, Error> {
-        let given_up = with!(self, store => store.resolve_parked(model, stream), store.resolve_parked(model, stream))?;
-        tracing::warn!(model, stream, given_up, "parked events were given up");
-        Ok(given_up)
     }
 
     /// The rows a statement finds.

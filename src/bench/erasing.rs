@@ -13,11 +13,11 @@ use crate::audit::erasure::advance_all;
 use crate::audit::report::issue;
 use crate::audit::report::verify::{Verdict, verify};
 use crate::audit::tree::{self, Keeper, leaf};
-use crate::cli::out::say;
-use crate::cli::wiring::DataDir;
 use crate::domain::erasure::{Erase, Request};
 use crate::domain::values::UserId;
 use crate::engine::{Caller, Engine};
+use crate::out::say;
+use crate::wiring::DataDir;
 
 /// Users erased together.
 const TOGETHER: usize = 1_000;

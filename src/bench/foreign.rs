@@ -9,11 +9,11 @@ use tokio::runtime::Runtime;
 use tokio_postgres::Client;
 
 use super::{Error, KEY, Options, create_app, register};
-use crate::cli::out::say;
-use crate::cli::wiring::{DataDir, LogPlace, Place};
 use crate::database::{self, Database};
 use crate::engine::Engine;
 use crate::engine::start::Service;
+use crate::out::say;
+use crate::wiring::{DataDir, LogPlace, Place};
 
 /// One that has written, and one that has looked: the first has a transaction id, the second a snapshot.
 const FOREIGN: [&str; 2] = [

@@ -15,14 +15,14 @@ use rollcall_schemas::plain::{Environment, Plan};
 use uuid::Uuid;
 
 use crate::audit::replays::Replays;
-use crate::cli::out::say;
-use crate::cli::wiring::{CellSpec, DataDir, KeyOptions, LogPlace, Place};
 use crate::database::Database;
 use crate::domain::values::{Name, UserId};
 use crate::domain::{app, user};
 use crate::engine::rebuild_live::Progress;
 use crate::engine::{Caller, Engine};
 use crate::http;
+use crate::out::say;
+use crate::wiring::{CellSpec, DataDir, KeyOptions, LogPlace, Place};
 
 mod ceilings;
 mod erasing;
@@ -57,7 +57,7 @@ pub struct Options {
     #[arg(long, value_name = "URL", requires = "database", requires = "root_cell")]
     vault_database: Option<Database>,
     /// Where the root of these keys is, such as transit:KEY
-    #[arg(long, value_name = "CELL", value_parser = crate::cli::config::root_cell)]
+    #[arg(long, value_name = "CELL", value_parser = crate::wiring::places::root_cell)]
     root_cell: Option<CellSpec>,
     /// A second empty database, in which foreign transactions stay open: measures what they cost, and nothing else
     #[arg(long, value_name = "URL", requires = "database")]
@@ -87,7 +87,7 @@ pub enum Error {
     Sqlite(#[from] rusqlite::Error),
     /// The service did not start.
     #[error(transparent)]
-    Wiring(#[from] crate::cli::wiring::Error),
+    Wiring(#[from] crate::wiring::Error),
     /// The service refused.
     #[error(transparent)]
     Engine(#[from] crate::engine::Error),
@@ -272,7 +272,10 @@ fn measure_service(options: &Options, runtime: &tokio::runtime::Runtime, ceiling
     let replays = Arc::new(Replays::start(runtime.handle().clone())?);
     let (address, server) = on_thread({
         let (engine, keeper) = (engine.clone(), keeper.clone());
-        move || Ok((address, http::run(engine, keeper, replays, listener, http::Options { workers })?))
+        move || {
+            let options = http::Options { workers, ready_with_parked: true };
+            Ok((address, http::run(engine, keeper, replays, listener, options)?))
+        }
     })?;
 
     let began = cpu_time()?;

@@ -9,10 +9,10 @@ use tokio::runtime::Runtime;
 use super::load::{Measured, Request};
 use super::{Error, KEY, Options, create_app, load, on_thread, registration, signed};
 use crate::audit::replays::Replays;
-use crate::cli::out::say;
-use crate::cli::wiring::{DataDir, KeyOptions, LogPlace, Place};
 use crate::engine::start::Service;
 use crate::http;
+use crate::out::say;
+use crate::wiring::{DataDir, KeyOptions, LogPlace, Place};
 
 /// How often one and two take turns.
 const ROUNDS: u64 = 3;
@@ -42,8 +42,9 @@ impl Node {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let (address, workers) = (listener.local_addr()?, usize::from(options.workers));
         let replays = Arc::new(Replays::start(runtime.handle().clone())?);
+        let options = http::Options { workers, ready_with_parked: true };
         let (address, server) =
-            on_thread(move || Ok((address, http::run(engine, keeper, replays, listener, http::Options { workers })?)))?;
+            on_thread(move || Ok((address, http::run(engine, keeper, replays, listener, options)?)))?;
         Ok(Self { data, service, server, address })
     }
 }

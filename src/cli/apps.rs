@@ -10,11 +10,12 @@ use rollcall_schemas::plain::{ApiKey, FriendPermission};
 use uuid::Uuid;
 
 use super::config::AppSpec;
-use super::out::say;
 use super::{AppsTask, Data, Failure, runtime};
 use crate::domain::app;
 use crate::domain::values::extension_name;
+use crate::engine::apps::App;
 use crate::engine::{Caller, Engine, secrets, start::Service};
+use crate::out::say;
 
 /// What can be set per app.
 #[derive(Args)]
@@ -28,7 +29,7 @@ pub(super) struct SettingsArgs {
     /// Who may befriend a user without a setting of its own: anyone, approval or nobody
     #[arg(long)]
     friend_permission: Option<FriendPermission>,
-    /// How long a requested erasure can be called off, in seconds; 0: it begins at once
+    /// How long a requested erasure can be cancelled, in seconds; 0: it begins at once
     #[arg(long)]
     erasure_grace_seconds: Option<u32>,
     /// Most erasures within a minute before they need an explicit override; 0: no limit
@@ -37,7 +38,7 @@ pub(super) struct SettingsArgs {
     /// Record who reads what personal data of whom: true or false
     #[arg(long)]
     record_reads: Option<bool>,
-    /// Where to POST that an erasure is done, as the platform does; empty: nowhere
+    /// URL that is told by POST when an erasure is done, in the form of the platform; empty: none
     #[arg(long, value_parser = callback)]
     erasure_callback_url: Option<String>,
     /// Accept a signed request only within so many seconds of its timestamp, and only once; 0: at any age, repeatedly
@@ -136,6 +137,21 @@ pub(super) async fn create(engine: &Engine, spec: &AppSpec) -> Result<(), Failur
     engine.vault().drop_secret(&spec.key, SecretId(1))?;
     engine.vault().put_secret(&spec.key, SecretId(1), &spec.secret)?;
     execute(engine, &spec.key, app::Command::Register(spec.environment, spec.plan)).await
+}
+
+/// Refuses a secret that the settings name for an app that has others: they create an app and never change it, and
+/// whoever changed the secret there must not believe that the old one is void.
+pub(super) fn must_know(app: &App, spec: &AppSpec) -> Result<(), Failure> {
+    if app.secrets.iter().any(|(_, secret)| secret.as_str() == spec.secret) {
+        return Ok(());
+    }
+    let key = &spec.key;
+    Err(format!(
+        "the secret that the settings name for the app {key} is none of its secrets, and settings do not change the \
+         secret of an app that exists: add one with `rollcall apps rotate-secret {key}` and name that, or take the app \
+         out of the settings"
+    )
+    .into())
 }
 
 async fn add_secret(engine: &Engine, key: &AppId) -> Result<(), Failure> {

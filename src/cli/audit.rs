@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::models::{progress_bar, show};
-use super::out::{self, say};
 use super::{Data, Failure, runtime};
 use crate::audit::proof::Proof;
 use crate::audit::tree;
 use crate::audit::tree::note::{Checkpoint, Verifier};
 use crate::audit::tree::verify::Verdict;
+use crate::out::{self, say};
 
 #[derive(Subcommand)]
 pub(super) enum Task {

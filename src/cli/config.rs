@@ -2,14 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
-use rollcall_schemas::ids::AppId;
-use rollcall_schemas::plain::{Environment, Plan};
 use serde::Deserialize;
 
-use super::wiring::{CellSpec, LogPlace};
+pub use super::app_spec::AppSpec;
+use super::secret_file;
 use crate::database::{self, Database};
+use crate::wiring::CellSpec;
+use crate::wiring::places::root_cell;
 
 /// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -32,121 +32,6 @@ pub enum Error {
     },
 }
 
-/// An app to serve, created if it does not exist: `KEY:SECRET[:development|production[:starter|pro]]`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct AppSpec {
-    /// Its key.
-    pub key: AppId,
-    /// Its first secret.
-    pub secret: String,
-    /// Development unless said otherwise.
-    pub environment: Environment,
-    /// Starter unless said otherwise.
-    pub plan: Plan,
-}
-
-// The secret must not be printed, not even by accident.
-impl std::fmt::Debug for AppSpec {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AppSpec").field("key", &self.key).finish_non_exhaustive()
-    }
-}
-
-impl FromStr for AppSpec {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        const FORM: &str = "expected KEY:SECRET[:development|production[:starter|pro]]";
-        let mut parts = text.split(':');
-        let key = parts
-            .next()
-            .unwrap_or_default()
-            .parse()
-            .map_err(|_| format!("an app key is 1 to 64 of A-Z a-z 0-9 _ -; {FORM}"))?;
-        let secret = parts.next().unwrap_or_default();
-        if secret.is_empty() || secret.len() > 128 || !secret.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(format!("an app secret is 1 to 128 printable ASCII characters without a colon; {FORM}"));
-        }
-        let environment = parts.next().map_or(Ok(Environment::Development), str::parse);
-        let environment = environment.map_err(|words| format!("the environment is {words}; {FORM}"))?;
-        let plan = parts.next().map_or(Ok(Plan::Starter), str::parse);
-        let plan = plan.map_err(|words| format!("the plan is {words}; {FORM}"))?;
-        if parts.next().is_some() {
-            return Err(format!("there is too much after the plan; {FORM}"));
-        }
-        Ok(Self { key, secret: secret.into(), environment, plan })
-    }
-}
-
-/// Reads which root cell is meant: `local`, `local:FILE`, `split:CELL,CELL` or `transit:KEY`.
-///
-/// # Errors
-/// It is none of these.
-pub fn root_cell(text: &str) -> Result<CellSpec, String> {
-    const FORM: &str = "expected local, local:FILE, split:CELL,CELL or transit:KEY";
-    match text.split_once(':') {
-        None if text == "local" => Ok(CellSpec::Local),
-        Some(("local", file)) if !file.is_empty() => Ok(CellSpec::File(file.into())),
-        #[cfg(feature = "vault-transit")]
-        Some(("transit", key))
-            if !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b)) =>
-        {
-            Ok(CellSpec::Transit(key.into()))
-        }
-        #[cfg(not(feature = "vault-transit"))]
-        Some(("transit", _)) => Err("this build has no transit cell; build it with `--features vault-transit`".into()),
-        Some(("split", cells)) => match cells.split(',').collect::<Vec<_>>().as_slice() {
-            [first, second] if ![first, second].iter().any(|cell| cell.starts_with("split")) => {
-                Ok(CellSpec::Split(Box::new(root_cell(first)?), Box::new(root_cell(second)?)))
-            }
-            _ => Err(format!("a root is split over two cells that are not split themselves; {FORM}")),
-        },
-        _ => Err(format!("there is no such root cell; {FORM}")),
-    }
-}
-
-/// Reads the address of a `KurrentDB`.
-///
-/// # Errors
-/// It is none, or this build has no `KurrentDB`.
-pub fn kurrentdb(text: &str) -> Result<String, String> {
-    if !["esdb://", "esdb+discover://", "kurrentdb://", "kurrentdb+discover://"]
-        .iter()
-        .any(|form| text.starts_with(form))
-    {
-        return Err("expected esdb://HOST:PORT?tls=true&discoveryInterval=10".into());
-    }
-    LogPlace::of(Some(text.into()), None).map(|_| text.into())
-}
-
-/// Reads where a log may be moved to.
-///
-/// # Errors
-/// It is none of the backends.
-pub fn target(text: &str) -> Result<LogPlace, String> {
-    if text == "embedded" {
-        return Ok(LogPlace::Embedded);
-    }
-    if text.starts_with("esdb") || text.starts_with("kurrentdb") {
-        return LogPlace::of(Some(kurrentdb(text)?), None);
-    }
-    LogPlace::of(None, Some(text.parse().map_err(|error: database::Error| error.to_string())?))
-}
-
-/// Where keys may be moved to: a database, or the data directory.
-#[derive(Debug, Clone)]
-pub struct VaultTarget(pub Option<Database>);
-
-/// Reads where keys may be moved to.
-///
-/// # Errors
-/// It is neither.
-pub fn vault_target(text: &str) -> Result<VaultTarget, String> {
-    if text == "embedded" {
-        return Ok(VaultTarget(None));
-    }
-    text.parse().map(|database| VaultTarget(Some(database))).map_err(|error: database::Error| error.to_string())
-}
-
 /// What a configuration file may say; unknown words are refused.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -158,6 +43,8 @@ pub struct File {
     /// Apps to serve.
     #[serde(default)]
     pub apps: Vec<FileSpec>,
+    /// A file that names more of them, one a line.
+    pub apps_file: Option<PathBuf>,
     /// HTTP worker threads.
     pub workers: Option<usize>,
     /// Where a copy of the signed checkpoint is kept.
@@ -166,12 +53,22 @@ pub struct File {
     pub root_cell: Option<FileCell>,
     /// The database for log and read models.
     pub database: Option<FileDatabase>,
+    /// A file that holds its address.
+    pub database_file: Option<PathBuf>,
     /// The database for the keys.
     pub vault_database: Option<FileDatabase>,
+    /// A file that holds its address.
+    pub vault_database_file: Option<PathBuf>,
     /// The KurrentDB for the log.
     pub kurrentdb: Option<String>,
+    /// A file that holds its address.
+    pub kurrentdb_file: Option<PathBuf>,
+    /// Whether it is ready while streams are parked.
+    pub ready_with_parked: Option<bool>,
     /// Whether it may be on a file system where an overwritten root survives.
     pub allow_unsuitable_mount: Option<bool>,
+    /// Whether the root may be in a HashiCorp Vault to which the connection is not protected.
+    pub vault_insecure: Option<bool>,
     /// How often the keys are rotated; 0: never.
     pub rotate_keys_every_hours: Option<u32>,
 }
@@ -212,13 +109,46 @@ impl TryFrom<String> for FileSpec {
     }
 }
 
-/// Reads a configuration file.
+impl File {
+    /// Takes the settings over that it says stand in other files.
+    fn with_secret_files(mut self) -> Result<Self, String> {
+        let database = |path: &str| secret_file::database(path).map(FileDatabase);
+        from_file(&mut self.database, self.database_file.take(), "database", database)?;
+        from_file(&mut self.vault_database, self.vault_database_file.take(), "vault_database", database)?;
+        from_file(&mut self.kurrentdb, self.kurrentdb_file.take(), "kurrentdb", secret_file::kurrentdb)?;
+        if let Some(path) = self.apps_file.take() {
+            let secret_file::Apps(named) = secret_file::apps(&path.to_string_lossy())?;
+            self.apps.extend(named.into_iter().map(FileSpec));
+        }
+        Ok(self)
+    }
+}
+
+fn from_file<T>(
+    setting: &mut Option<T>,
+    file: Option<PathBuf>,
+    name: &str,
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<(), String> {
+    match (&setting, file) {
+        (_, None) => {}
+        (Some(_), Some(_)) => return Err(format!("{name} and {name}_file are both set; keep one of them")),
+        (None, Some(file)) => *setting = Some(read(&file.to_string_lossy())?),
+    }
+    Ok(())
+}
+
+/// Reads a configuration file, and the files it names for secrets.
 ///
 /// # Errors
-/// It cannot be read, or says something unknown.
+/// One of them cannot be read, or says something unknown.
 pub fn read(path: &Path) -> Result<File, Error> {
     let text = std::fs::read_to_string(path).map_err(|source| Error::Unreadable { path: path.into(), source })?;
-    toml::from_str(&text).map_err(|error| Error::Invalid {
+    parse(path, &text)?.with_secret_files().map_err(|reason| Error::Invalid { path: path.into(), reason })
+}
+
+fn parse(path: &Path, text: &str) -> Result<File, Error> {
+    toml::from_str(text).map_err(|error| Error::Invalid {
         path: path.into(),
         // Only the message: the excerpt toml would add may show a secret.
         reason: match error.span() {
@@ -237,64 +167,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_app_is_for_development_on_the_starter_plan_unless_it_says_otherwise() {
-        let spec: AppSpec = "key:secret".parse().unwrap();
-        assert_eq!((spec.environment, spec.plan), (Environment::Development, Plan::Starter));
-        let spec: AppSpec = "key:secret:production:pro".parse().unwrap();
-        assert_eq!((spec.environment, spec.plan), (Environment::Production, Plan::Pro));
-    }
-
-    #[test]
-    fn a_bad_app_is_refused_with_the_form_it_should_have() {
-        for bad in [
-            "",
-            "key",
-            "key:",
-            ":secret",
-            "k y:secret",
-            "key:secret:test",
-            "key:secret:production:gold",
-            "k:s:production:pro:x",
-        ] {
-            let error = bad.parse::<AppSpec>().unwrap_err();
-            assert!(error.contains("KEY:SECRET"), "{bad}: {error}");
-        }
-    }
-
-    #[test]
-    fn a_debug_print_of_an_app_does_not_show_its_secret() {
-        let spec: AppSpec = "key:hunter2".parse().unwrap();
-        assert!(!format!("{spec:?}").contains("hunter2"));
-    }
-
-    #[test]
-    fn a_root_cell_is_local_elsewhere_or_split_over_two() {
-        let file = |path: &str| CellSpec::File(path.into());
-        let split = |first, second| CellSpec::Split(Box::new(first), Box::new(second));
-        for (text, cell) in [
-            ("local", CellSpec::Local),
-            ("local:/mnt/key/root.cell", file("/mnt/key/root.cell")),
-            ("local:C:odd", file("C:odd")),
-            ("split:local,local:/mnt/a", split(CellSpec::Local, file("/mnt/a"))),
-            ("split:local:/a,local:/b", split(file("/a"), file("/b"))),
-        ] {
-            assert_eq!(root_cell(text), Ok(cell), "{text}");
-        }
-        for bad in [
-            "",
-            "Local",
-            "local:",
-            "tpm",
-            "split",
-            "split:",
-            "split:local",
-            "split:local,",
-            "split:local,local:/a,local:/b",
-            "split:split:local,local:/a",
-        ] {
-            let refused = root_cell(bad).unwrap_err();
-            assert!(refused.contains("split:CELL,CELL"), "{bad}: {refused}");
-        }
+    fn a_file_may_name_the_files_that_hold_secrets_and_no_setting_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, address) = (dir.path().join("rollcall.toml"), dir.path().join("database"));
+        std::fs::write(&address, "postgres://ada:geheim@example.org/rollcall\n").unwrap();
+        std::fs::write(dir.path().join("apps"), "shop:short\n").unwrap();
+        let named = format!(
+            "database_file = {address:?}\napps_file = {:?}\napps = [\"forum:short\"]\n",
+            dir.path().join("apps")
+        );
+        std::fs::write(&path, &named).unwrap();
+        let file = read(&path).unwrap();
+        assert!(file.database.is_some() && file.apps.len() == 2);
+        std::fs::write(&path, format!("database = \"postgres://a@b/c\"\n{named}")).unwrap();
+        let twice = read(&path).unwrap_err().to_string();
+        assert!(twice.contains("database_file"), "{twice}");
     }
 
     #[test]

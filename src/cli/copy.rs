@@ -5,23 +5,29 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::models::{progress_bar, show};
-use super::out::{say, tell};
-use super::wiring::{self, CellSpec, KeyOptions, LogPlace, Place};
-use super::{Data, Failure, config, runtime};
+use super::{Data, Failure, places, runtime, secret_file};
 use crate::audit::moving;
 use crate::engine::rebuild;
+use crate::out::{say, tell};
+use crate::wiring::{self, CellSpec, KeyOptions, LogPlace, Place};
 
 #[derive(Args)]
 pub(super) struct Options {
     /// Where the log goes, and the read models: embedded, postgres://… or esdb://…
-    #[arg(long, value_name = "WHERE", value_parser = config::target, required_unless_present = "vault_to")]
+    #[arg(long, value_name = "WHERE", value_parser = places::target, required_unless_present_any = ["vault_to", "vault_to_file", "to_file"])]
     to: Option<LogPlace>,
-    /// Where the keys go: embedded (the data directory) or postgres://…; they are renewed there, and those here are
-    /// destroyed
-    #[arg(long, value_name = "WHERE", value_parser = config::vault_target)]
-    vault_to: Option<config::VaultTarget>,
+    /// File that holds the value of --to and nothing else
+    #[arg(long, value_name = "FILE", value_parser = secret_file::target, conflicts_with = "to")]
+    to_file: Option<LogPlace>,
+    /// Where the keys go: embedded (the data directory) or postgres://…; they are replaced by new ones there, and the old
+    /// ones are destroyed
+    #[arg(long, value_name = "WHERE", value_parser = places::vault_target, group = "where-the-keys-go")]
+    vault_to: Option<places::VaultTarget>,
+    /// File that holds the value of --vault-to and nothing else
+    #[arg(long, value_name = "FILE", value_parser = secret_file::vault_target, group = "where-the-keys-go")]
+    vault_to_file: Option<places::VaultTarget>,
     /// Where the root of the keys goes: local, local:FILE, split:CELL,CELL or transit:KEY
-    #[arg(long, value_name = "CELL", value_parser = config::root_cell, requires = "vault_to", default_value = "local")]
+    #[arg(long, value_name = "CELL", value_parser = places::root_cell, requires = "where-the-keys-go", default_value = "local")]
     root_cell_to: CellSpec,
     #[command(flatten)]
     data: Data,
@@ -29,10 +35,10 @@ pub(super) struct Options {
 
 pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let place = options.data.place();
-    if let Some(to) = &options.to {
+    if let Some(to) = options.to.as_ref().or(options.to_file.as_ref()) {
         copy_log(&place, to, &options.data)?;
     }
-    let Some(config::VaultTarget(database)) = &options.vault_to else {
+    let Some(places::VaultTarget(database)) = options.vault_to.as_ref().or(options.vault_to_file.as_ref()) else {
         say!(
             "keys stay in {}; start the service with the target, and never again with the source",
             place.dir.display()
@@ -41,16 +47,16 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     };
     let keys = KeyOptions { database: database.clone(), cell: options.root_cell_to.clone(), ..place.keys.clone() };
     if (&keys.database, &keys.cell) == (&place.keys.database, &place.keys.cell) {
-        return Err("the keys are there already".into());
+        return Err("the keys are there already; name another --vault-to or --root-cell-to".into());
     }
     wiring::move_keys(&place, &keys)?;
-    say!("the keys are moved and renewed; those of before open nothing any more. Start the service with the target");
+    say!("the keys are moved and replaced; the old ones open nothing any more. Start the service with the target");
     Ok(ExitCode::SUCCESS)
 }
 
 fn copy_log(place: &Place, to: &LogPlace, data: &Data) -> Result<(), Failure> {
     if place.log == *to {
-        return Err("source and target are the same".into());
+        return Err("source and target are the same; name another --to".into());
     }
     let from = data.open()?;
     let target = from.in_place(to.clone())?;
@@ -62,6 +68,7 @@ fn copy_log(place: &Place, to: &LogPlace, data: &Data) -> Result<(), Failure> {
     let (events, root) = runtime.block_on(moving::compare(from.log.as_ref(), target.log.as_ref(), &progress))?;
     // What the service had not applied when it stopped is no difference.
     let models = rollcall_projections::ALL;
+    runtime.block_on(target.read.skip_as(&from.read))?;
     runtime.block_on(rebuild::catch_up(&from.log, &from.vault, &from.read, models, &progress))?;
     runtime.block_on(rebuild::catch_up(&target.log, &from.vault, &target.read, models, &progress))?;
     bar.finish_and_clear();

@@ -2,52 +2,88 @@
 
 use std::process::ExitCode;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use rollcall_projections::store;
 
-use super::out::say;
-use super::{Failure, runtime};
+use super::{Failure, runtime, secret_file};
 use crate::database::Database;
 use crate::eventlog::postgres::{Mode, Postgres};
+use crate::out::say;
 use crate::privacy::key_tree;
 
 #[derive(Subcommand)]
 pub(super) enum Task {
-    /// Make the tables of the log and the place of the read models, and let a role use them that cannot rewrite history;
-    /// to be repeated with every new version
+    /// Create the tables of the log and the schemas of the read models, and grant a role what the service needs, which
+    /// does not include rewriting history; repeat it with every new version
     Prepare {
-        /// The database, as somebody who may make tables
-        #[arg(long, value_name = "URL", env = "ROLLCALL_OWNER_DATABASE", hide_env_values = true)]
-        database: Database,
+        #[command(flatten)]
+        owned: Owned,
         /// The role of the service; it must exist
         #[arg(long, value_parser = role_name)]
         role: String,
     },
-    /// Drop what was live before read models were built anew
+    /// Drop the tables that were live before read models were rebuilt
     DropBefore {
-        /// The database
-        #[arg(long, value_name = "URL", env = "ROLLCALL_DATABASE", hide_env_values = true)]
-        database: Database,
+        #[command(flatten)]
+        live: Live,
     },
-    /// Make what was live of a read model before it was built anew live again, and keep the one that is live now; while
-    /// no service runs
+    /// Switch a read model back to the tables that were live before its last rebuild, and keep the present ones; while no
+    /// service runs
     Back {
         /// Name of a read model
         model: String,
-        /// The database
-        #[arg(long, value_name = "URL", env = "ROLLCALL_DATABASE", hide_env_values = true)]
-        database: Database,
+        #[command(flatten)]
+        live: Live,
     },
-    /// Make the tables of the keys, best in a database of their own, and let a role of their own use them that cannot
-    /// delete what was destroyed; to be repeated with every new version
+    /// Create the tables of the keys, best in a database of their own, and grant a role of their own what the service
+    /// needs, which does not include deleting the ledger of destructions; repeat it with every new version
     PrepareVault {
-        /// The database, as somebody who may make tables
-        #[arg(long, value_name = "URL", env = "ROLLCALL_OWNER_VAULT_DATABASE", hide_env_values = true)]
-        database: Database,
+        #[command(flatten)]
+        owned: OwnedVault,
         /// The role of the service for its keys; it must exist
         #[arg(long, value_parser = role_name)]
         role: String,
     },
+}
+
+/// The database of log and read models, as somebody who may make tables.
+#[derive(Args)]
+#[group(id = "owned-database", required = true, multiple = false)]
+pub(super) struct Owned {
+    /// The database, as somebody who may make tables
+    #[arg(long, value_name = "URL", env = "ROLLCALL_OWNER_DATABASE", hide_env_values = true)]
+    database: Option<Database>,
+    /// File that holds the value of --database and nothing else
+    #[arg(long, value_name = "FILE", env = "ROLLCALL_OWNER_DATABASE_FILE", value_parser = secret_file::database)]
+    database_file: Option<Database>,
+}
+
+/// The database of the keys, as somebody who may make tables.
+#[derive(Args)]
+#[group(id = "owned-vault-database", required = true, multiple = false)]
+pub(super) struct OwnedVault {
+    /// The database, as somebody who may make tables
+    #[arg(long, value_name = "URL", env = "ROLLCALL_OWNER_VAULT_DATABASE", hide_env_values = true)]
+    database: Option<Database>,
+    /// File that holds the value of --database and nothing else
+    #[arg(long, value_name = "FILE", env = "ROLLCALL_OWNER_VAULT_DATABASE_FILE", value_parser = secret_file::database)]
+    database_file: Option<Database>,
+}
+
+/// The database of log and read models, as the service uses it.
+#[derive(Args)]
+#[group(id = "live-database", required = true, multiple = false)]
+pub(super) struct Live {
+    /// The database
+    #[arg(long, value_name = "URL", env = "ROLLCALL_DATABASE", hide_env_values = true)]
+    database: Option<Database>,
+    /// File that holds the value of --database and nothing else
+    #[arg(long, value_name = "FILE", env = "ROLLCALL_DATABASE_FILE", value_parser = secret_file::database)]
+    database_file: Option<Database>,
+}
+
+fn one_of(database: Option<Database>, in_file: Option<Database>) -> Result<Database, Failure> {
+    database.or(in_file).ok_or_else(|| "name the database with --database or --database-file".into())
 }
 
 /// What the service needs, and nothing more: it adds events and detaches ciphertexts.
@@ -85,20 +121,24 @@ fn role_name(text: &str) -> Result<String, String> {
 pub(super) fn run(task: Task) -> Result<ExitCode, Failure> {
     runtime()?.block_on(async {
         let (database, role, grants) = match task {
-            Task::Prepare { database, role } => {
+            Task::Prepare { owned, role } => {
+                let database = one_of(owned.database, owned.database_file)?;
                 drop(Postgres::open(&database, Mode::Append).await?);
                 (database, role, format!("{READ_SCHEMAS} {GRANTS}"))
             }
-            Task::PrepareVault { database, role } => {
+            Task::PrepareVault { owned, role } => {
+                let database = one_of(owned.database, owned.database_file)?;
                 key_tree::prepare(&database).await?;
                 (database, role, VAULT_GRANTS.into())
             }
-            Task::DropBefore { database } => {
+            Task::DropBefore { live } => {
+                let database = one_of(live.database, live.database_file)?;
                 let dropped = store::drop_before(&database.pool(1)?).await?;
                 say!("dropped {} tables: {}", dropped.len(), dropped.join(", "));
                 return Ok(ExitCode::SUCCESS);
             }
-            Task::Back { model, database } => {
+            Task::Back { model, live } => {
+                let database = one_of(live.database, live.database_file)?;
                 let (version, position) = store::go_back(&database.pool(1)?, &model).await?;
                 say!("version {version} of {model} is live again, with the events up to {position}");
                 return Ok(ExitCode::SUCCESS);

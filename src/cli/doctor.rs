@@ -1,7 +1,7 @@
 //! `rollcall doctor`: whether what the service stands on is as it must be.
 
 use std::fmt::Display;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -90,8 +90,17 @@ pub(super) fn run(data: &Data) -> Result<ExitCode, Failure> {
     };
     if let Some(database) = database {
         match database.connect_blocking() {
-            Ok(mut client) => server(&mut visit, &mut client)?,
+            Ok(mut client) => {
+                server(&mut visit, &mut client)?;
+                let parked = parked_on(&mut client).map_err(crate::database::Error::from)?;
+                tell_parked(&mut visit, parked);
+            }
             Err(error) => visit.say(Found::Bad, "database", error),
+        }
+    } else {
+        match parked_in(&place.dir.join("read.db")) {
+            Ok(parked) => tell_parked(&mut visit, parked),
+            Err(error) => visit.say(Found::Note, "parked streams", format!("they cannot be counted: {error}")),
         }
     }
     visit.of = "keys: ";
@@ -105,7 +114,7 @@ pub(super) fn run(data: &Data) -> Result<ExitCode, Failure> {
     match visit.bad {
         0 => Ok(ExitCode::SUCCESS),
         bad => {
-            tell!("rollcall: {bad} of these must be put right");
+            tell!("rollcall: {bad} of these must be corrected, each as its line says");
             Ok(ExitCode::FAILURE)
         }
     }
@@ -124,7 +133,13 @@ fn directory(visit: &mut Visit, dir: &Path) {
         return visit.say(Found::Note, "data directory", format!("{} does not exist yet", dir.display()));
     };
     let mode = metadata.permissions().mode() & 0o777;
-    visit.must(mode & 0o077 == 0, "data directory", format!("mode {mode:o}"), "it holds keys: chmod 700");
+    let is_ours = metadata.uid() == rustix::process::geteuid().as_raw();
+    if is_ours || mode & 0o007 != 0 {
+        visit.must(mode & 0o077 == 0, "data directory", format!("mode {mode:o}"), "it holds keys: chmod 700");
+    } else {
+        let is = format!("mode {mode:o}, of another owner");
+        visit.should(mode & 0o070 == 0, "data directory", is, "whoever is in its group can read the keys in it");
+    }
     match free(dir) {
         Some(free) => {
             let gib = free >> 30;
@@ -132,6 +147,33 @@ fn directory(visit: &mut Visit, dir: &Path) {
         }
         None => visit.say(Found::Note, "free space", "it cannot be asked"),
     }
+}
+
+const PARKED: &str = "select count(*) from (select distinct model, stream from store_parked) as p";
+
+/// How many streams are parked by read models on a server; nothing where there are no read models yet.
+fn parked_on(client: &mut Client) -> Result<Option<i64>, postgres::Error> {
+    let there = "select to_regclass('rollcall_read.store_parked') is not null";
+    if !client.query_typed_one(there, &[])?.try_get(0)? {
+        return Ok(None);
+    }
+    client.query_typed_one(&PARKED.replace("store_", "rollcall_read.store_"), &[])?.try_get(0).map(Some)
+}
+
+/// How many streams are parked by read models in a file, which a running service may be writing.
+fn parked_in(file: &Path) -> Result<Option<i64>, rusqlite::Error> {
+    if !file.is_file() {
+        return Ok(None);
+    }
+    let connection = rusqlite::Connection::open_with_flags(file, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.query_row(PARKED, [], |row| row.get(0)).map(Some)
+}
+
+/// No failure: a service that does not start for it would help nobody. Readiness says that it must be settled.
+fn tell_parked(visit: &mut Visit, parked: Option<i64>) {
+    let Some(parked) = parked else { return };
+    let advice = "read models leave their events out, and /health/ready fails; see `rollcall parked list`";
+    visit.should(parked == 0, "parked streams", parked, advice);
 }
 
 /// Bytes free to this user, as `df` says.
@@ -250,8 +292,9 @@ fn root(visit: &mut Visit, keys: &KeyOptions, dir: &Path) {
     }
     #[cfg(feature = "vault-transit")]
     if matches!(keys.cell, CellSpec::Transit(_)) {
+        let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         for name in ["VAULT_ADDR", "VAULT_TOKEN"] {
-            let set = std::env::var_os(name).is_some_and(|value| !value.is_empty());
+            let set = is_set(name) || name == "VAULT_TOKEN" && is_set("VAULT_TOKEN_FILE");
             visit.must(set, name, if set { "set" } else { "not set" }, "the root cell is in HashiCorp Vault");
         }
         return;

@@ -11,7 +11,6 @@ use rollcall_schemas::plain::Scope;
 use uuid::Uuid;
 
 use super::audit::trusted;
-use super::out::{say, tell};
 use super::{Data, Failure, runtime};
 use crate::audit::erasure;
 use crate::audit::report::verify::{Verdict, verify};
@@ -21,35 +20,36 @@ use crate::domain::erasure::{Cancel, Erase, Request};
 use crate::domain::user;
 use crate::domain::values::{Reason, UserId};
 use crate::engine::{Caller, Engine};
+use crate::out::{say, tell};
 
 #[derive(Subcommand)]
 pub(super) enum Task {
-    /// Check a report offline: exit 0 final, 3 valid but not final, 1 tampered, 2 undecidable
+    /// Verify a report offline: exit 0 final, 3 valid but not final, 1 tampered with, 2 cannot be decided
     Verify {
         /// The report
         report: PathBuf,
-        /// A public key of the service that issued it, or a file that holds some
+        /// A public key of the service that issued it, or a file with such keys
         #[arg(long, required = true)]
         key: Vec<String>,
     },
-    /// Erase a user and take the erasure to its end
+    /// Erase a user and wait until the erasure is finished
     Request {
         #[command(flatten)]
         who: Who,
-        /// Forget the userId as well
+        /// Erase the userId as well
         #[arg(long)]
         forget: bool,
         #[command(flatten)]
         data: Data,
     },
-    /// Erase a user that is made up for it and verify the report: exit 0 final, 3 not final yet, 1 and 2 as for verify
+    /// Erase a fictitious user and verify the report: exit 0 final, 3 not final yet, 1 and 2 as for verify
     Drill {
         /// The app
         app: AppId,
         #[command(flatten)]
         data: Data,
     },
-    /// Call an erasure off that has not begun
+    /// Cancel an erasure that has not begun
     Cancel {
         /// Its app
         app: AppId,
@@ -62,7 +62,7 @@ pub(super) enum Task {
     List {
         /// The app
         app: AppId,
-        /// How many
+        /// Most rows to print
         #[arg(long, default_value_t = 100)]
         limit: u32,
         #[command(flatten)]
@@ -74,23 +74,23 @@ pub(super) enum Task {
         app: AppId,
         /// The erasure
         erasure: Uuid,
-        /// As what
+        /// In which form
         #[arg(long, value_enum, default_value_t = Form::Report)]
         form: Form,
         #[command(flatten)]
         data: Data,
     },
-    /// Keep the data of a user for legal reasons: no erasure of it begins
+    /// Place a legal hold on a user: no erasure of the user begins while it lasts
     Hold {
         #[command(flatten)]
         who: Who,
-        /// Why; sealed like any personal data
+        /// Why; encrypted like any personal data
         #[arg(long)]
         reason: Option<String>,
         #[command(flatten)]
         data: Data,
     },
-    /// Let the erasures of a user go on
+    /// Release the legal hold: waiting erasures of the user continue
     Release {
         #[command(flatten)]
         who: Who,
@@ -185,7 +185,8 @@ fn drill(app: &AppId, data: &Data) -> Result<ExitCode, Failure> {
         }
         Ok(())
     })?;
-    let verdict = verdict.ok_or("the drill's erasure is not in the ledger")?;
+    let verdict =
+        verdict.ok_or("the erasure of the drill is not in the read model erasure_ledger; run `rollcall verify`")?;
     announce(&verdict);
     Ok(ExitCode::from(verdict.exit_code()))
 }

@@ -3,16 +3,17 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use super::out::say;
 use super::{Failure, KeysTask};
+use crate::out::say;
 use chrono::SecondsFormat;
 
 use crate::audit::tree;
 use crate::privacy::{Rotated, Vault};
+use crate::wiring::Place;
 
 pub(super) fn run(task: &KeysTask) -> Result<ExitCode, Failure> {
     match task {
-        KeysTask::Show { data } => show(data.open()?.vault.as_ref())?,
+        KeysTask::Show { data } => show(data.open()?.vault.as_ref(), &data.place())?,
         KeysTask::Rotate { data } => rotate(data.open()?.vault.as_ref())?,
         KeysTask::AddSigner { data } => {
             let data = data.open()?;
@@ -33,9 +34,12 @@ pub(super) fn run(task: &KeysTask) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(vault: &dyn Vault) -> Result<(), Failure> {
+fn show(vault: &dyn Vault, place: &Place) -> Result<(), Failure> {
     say!("finality class: {}", vault.finality().class().letter());
     say!("root cell:      {}", vault.cell());
+    for (file, _) in place.keys.cell.files(&place.dir) {
+        say!("  in            {}", file.display());
+    }
     say!("generation:     {}", vault.generation());
     say!("last rotation:  {}", vault.last_rotation()?.to_rfc3339_opts(SecondsFormat::Secs, true));
     for (signer, verifier) in vault.signers().iter().zip(tree::verifiers(vault)) {

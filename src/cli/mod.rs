@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::BoolishValueParser;
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
 use rollcall_schemas::ids::SecretId;
 use rollcall_schemas::plain::{ApiScope, Environment, Plan};
@@ -14,6 +15,7 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, fmt};
 
+mod app_spec;
 mod apps;
 mod audit;
 pub mod config;
@@ -21,18 +23,19 @@ mod copy;
 mod database;
 mod doctor;
 mod erasure;
+mod hardening;
 mod keys;
 mod models;
-pub(crate) mod out;
+mod parked;
 mod recover;
 mod replay;
+mod secret_file;
 mod serve;
-pub mod wiring;
 
 use crate::database::Database;
+use crate::out::{self, tell};
+use crate::wiring::{self, CellSpec, DataDir, KeyOptions, LogPlace, Place, places};
 use config::AppSpec;
-use out::tell;
-use wiring::{CellSpec, DataDir, KeyOptions, LogPlace, Place};
 
 /// Event-sourced user management for chat and community apps.
 #[derive(Parser)]
@@ -56,7 +59,7 @@ struct Data {
 
 impl Data {
     fn place(&self) -> Place {
-        let keys = self.keys.clone().over(None, None, None);
+        let keys = self.keys.clone().over(KeyOptions::default());
         Place { dir: self.data_dir.clone(), keys, log: self.servers.clone().over(None, None) }
     }
 
@@ -73,16 +76,23 @@ struct Servers {
     /// the data directory
     #[arg(long, value_name = "URL", env = "ROLLCALL_DATABASE", hide_env_values = true)]
     database: Option<Database>,
+    /// File that holds the value of --database and nothing else, such as a mounted secret
+    #[arg(long, value_name = "FILE", env = "ROLLCALL_DATABASE_FILE", value_parser = secret_file::database, conflicts_with = "database")]
+    database_file: Option<Database>,
     /// KurrentDB for the log, as esdb://host:2113?tls=true&discoveryInterval=10
-    #[arg(long, value_name = "URL", env = "ROLLCALL_KURRENTDB", hide_env_values = true, value_parser = config::kurrentdb)]
+    #[arg(long, value_name = "URL", env = "ROLLCALL_KURRENTDB", hide_env_values = true, value_parser = places::kurrentdb)]
     kurrentdb: Option<String>,
+    /// File that holds the value of --kurrentdb and nothing else
+    #[arg(long, value_name = "FILE", env = "ROLLCALL_KURRENTDB_FILE", value_parser = secret_file::kurrentdb, conflicts_with = "kurrentdb")]
+    kurrentdb_file: Option<String>,
 }
 
 impl Servers {
     /// With what the configuration file says where nothing stronger does.
     fn over(self, database: Option<Database>, kurrentdb: Option<String>) -> LogPlace {
         // Whether this build knows KurrentDB was checked where the address was read.
-        LogPlace::of(self.kurrentdb.or(kurrentdb), self.database.or(database)).unwrap_or_default()
+        let kurrentdb = self.kurrentdb.or(self.kurrentdb_file).or(kurrentdb);
+        LogPlace::of(kurrentdb, self.database.or(self.database_file).or(database)).unwrap_or_default()
     }
 }
 
@@ -94,8 +104,11 @@ struct Keys {
     /// without it, they are in the data directory of one node
     #[arg(long, value_name = "URL", env = "ROLLCALL_VAULT_DATABASE", hide_env_values = true)]
     vault_database: Option<Database>,
+    /// File that holds the value of --vault-database and nothing else
+    #[arg(long, value_name = "FILE", env = "ROLLCALL_VAULT_DATABASE_FILE", value_parser = secret_file::database, conflicts_with = "vault_database")]
+    vault_database_file: Option<Database>,
     /// Where the root key lives: local, local:FILE, split:CELL,CELL or transit:KEY [default: local]
-    #[arg(long, value_name = "CELL", env = "ROLLCALL_ROOT_CELL", value_parser = config::root_cell)]
+    #[arg(long, value_name = "CELL", env = "ROLLCALL_ROOT_CELL", value_parser = places::root_cell)]
     root_cell: Option<CellSpec>,
     /// Accept a file system on which an overwritten root key survives
     #[arg(long, env = "ROLLCALL_ALLOW_UNSUITABLE_MOUNT", value_parser = BoolishValueParser::new())]
@@ -107,12 +120,12 @@ struct Keys {
 
 impl Keys {
     /// With what the configuration file says where nothing stronger does.
-    fn over(self, database: Option<Database>, cell: Option<CellSpec>, allow: Option<bool>) -> KeyOptions {
+    fn over(self, file: KeyOptions) -> KeyOptions {
         KeyOptions {
-            database: self.vault_database.or(database),
-            cell: self.root_cell.or(cell).unwrap_or_default(),
-            allow_unsuitable_mount: self.allow_unsuitable_mount || allow.unwrap_or_default(),
-            allow_insecure_vault: self.vault_insecure,
+            database: self.vault_database.or(self.vault_database_file).or(file.database),
+            cell: self.root_cell.unwrap_or(file.cell),
+            allow_unsuitable_mount: self.allow_unsuitable_mount || file.allow_unsuitable_mount,
+            allow_insecure_vault: self.vault_insecure || file.allow_insecure_vault,
         }
     }
 }
@@ -121,50 +134,53 @@ impl Keys {
 enum Task {
     /// Run the service
     Serve(Box<ServeArgs>),
-    /// List, create and change apps of a stopped data directory
+    /// List, create and change apps, while the service is stopped
     #[command(subcommand)]
     Apps(AppsTask),
-    /// Show and rotate the keys of a stopped data directory
+    /// Show and rotate keys, while the service is stopped
     #[command(subcommand)]
     Keys(KeysTask),
-    /// Build read models anew from the log of a stopped data directory
+    /// Rebuild read models from the log, while the service is stopped
     Rebuild {
         /// Name of a read model, or `all`
         model: String,
         #[command(flatten)]
         data: Data,
     },
-    /// Compare every read model of a stopped data directory with a rebuild of it
+    /// Compare every read model with a rebuild of it, while the service is stopped
     Verify {
         #[command(flatten)]
         data: Data,
     },
-    /// Check a report offline, or work on the erasures of a stopped data directory
+    /// List streams with an event that a read model could not apply, apply them again, or skip them
+    #[command(subcommand)]
+    Parked(parked::Task),
+    /// Verify an erasure report offline, or manage erasures while the service is stopped
     #[command(subcommand)]
     Erasure(erasure::Task),
-    /// Prove that the log was not changed, of a stopped data directory or offline
+    /// Prove that the log was not changed, while the service is stopped or offline
     #[command(subcommand)]
     Audit(audit::Task),
-    /// Go on with a log that was put back to an earlier state: read models are built anew, and what was erased since is
-    /// erased in it too
+    /// Continue with a log that was restored to an earlier state: rebuild the read models and repeat the erasures that the
+    /// restored log does not know of
     Recover {
         #[command(flatten)]
         data: Data,
     },
-    /// Show users and lists of a stopped data directory as they were at a moment, or explain a refusal; prints JSON and
+    /// Show users and lists as they were at a moment, or explain a refusal, while the service is stopped; prints JSON and
     /// changes nothing
     Replay(replay::Options),
-    /// Move the log of a stopped service to another backend, and its keys. What was cut short goes on where it stopped
+    /// Copy the log, and the keys if asked, to another backend while the service is stopped; an interrupted copy continues
     Copy(Box<copy::Options>),
-    /// Prepare a PostgreSQL database for a service that does not own it
+    /// Prepare a PostgreSQL database for a service whose role does not own it
     #[command(subcommand)]
     Database(database::Task),
-    /// Check what the service stands on: directory, database, rights, settings; exit 1 if something must be put right
+    /// Check the data directory, databases, rights, settings and parked streams; exit 1 if something must be corrected
     Doctor {
         #[command(flatten)]
         data: Data,
     },
-    /// Measure this machine: ceilings, commands, queries, read models, and the ratios between them
+    /// Measure this machine and the service on it: limits, commands, queries, read models, and their ratios
     Bench(crate::bench::Options),
 }
 
@@ -182,8 +198,11 @@ struct ServeArgs {
     /// App to serve, created if absent: KEY:SECRET[:development|production[:starter|pro]]; may be repeated
     #[arg(long = "app", env = "ROLLCALL_APP", value_delimiter = ',', hide_env_values = true)]
     apps: Vec<AppSpec>,
-    /// Keep a copy of the log's signed checkpoint in this file, best on another machine: a log that is put back to an
-    /// earlier state, together with everything else in the data directory, is recognised by it
+    /// File that names apps as --app does, one a line, such as a mounted secret
+    #[arg(long, value_name = "FILE", env = "ROLLCALL_APP_FILE", value_parser = secret_file::apps)]
+    app_file: Option<secret_file::Apps>,
+    /// Keep a copy of the log's signed checkpoint in this file, best on another machine: it reveals when the whole data
+    /// directory was restored to an earlier state
     #[arg(long, env = "ROLLCALL_CHECKPOINT_COPY")]
     checkpoint_copy: Option<PathBuf>,
     /// HTTP worker threads [default: one per core]
@@ -193,29 +212,32 @@ struct ServeArgs {
     servers: Servers,
     #[command(flatten)]
     keys: Keys,
-    /// Give every key of the key tree a new one N hours after the last time, also over restarts; 0: never [default: 0]
+    /// Report ready (/health/ready) even while streams are parked, that is, while read models lack some events
+    #[arg(long, env = "ROLLCALL_READY_WITH_PARKED", value_parser = BoolishValueParser::new())]
+    ready_with_parked: bool,
+    /// Rotate all keys N hours after the last rotation, counted across restarts; 0: never [default: 0]
     #[arg(long, value_name = "N", env = "ROLLCALL_ROTATE_KEYS_EVERY_HOURS")]
     rotate_keys_every_hours: Option<u32>,
 }
 
 #[derive(Subcommand)]
 enum KeysTask {
-    /// Show the root's generation, its cell, and how final a destruction in it is
+    /// Show where the root key is stored, its generation, and how final the destruction of a key is there
     Show {
         #[command(flatten)]
         data: Data,
     },
-    /// Give the root and every key right under it a new one and destroy the old ones; no data changes
+    /// Replace the root key and every key directly under it, and destroy the old ones; no data changes
     Rotate {
         #[command(flatten)]
         data: Data,
     },
-    /// Add a key that signs checkpoints and reports, beside the others
+    /// Add another key that signs checkpoints and reports
     AddSigner {
         #[command(flatten)]
         data: Data,
     },
-    /// End a signing key, once everybody knows the new one; what it signed can still be checked
+    /// Stop signing with a key, once everybody has the new one; what it signed can still be verified
     RetireSigner {
         /// Its number
         number: u32,
@@ -255,7 +277,7 @@ enum AppsTask {
         #[command(flatten)]
         data: Data,
     },
-    /// Add an API key for the REST face and print it, once
+    /// Add an API key for the REST API and print it, once
     AddKey {
         /// The app
         key: rollcall_schemas::ids::AppId,
@@ -265,7 +287,7 @@ enum AppsTask {
         #[command(flatten)]
         data: Data,
     },
-    /// End an API key
+    /// Retire an API key: it is no longer accepted
     RetireKey {
         /// The app
         key: rollcall_schemas::ids::AppId,
@@ -274,7 +296,7 @@ enum AppsTask {
         #[command(flatten)]
         data: Data,
     },
-    /// Change settings and declared extension fields; what is not given stays
+    /// Change settings and declare extension fields; settings that are not given stay as they are
     Set {
         /// The app
         key: rollcall_schemas::ids::AppId,
@@ -292,10 +314,28 @@ fn secret(text: &str) -> Result<SecretId, String> {
 /// `EX_IOERR` of `sysexits.h`: no code by which a command tells what it found, such as 1 for a report that was tampered with.
 const UNPRINTED: u8 = 74;
 
+/// Options whose values no error shows: they hold secrets.
+const SECRETS: [&str; 6] = ["--app ", "--database ", "--vault-database ", "--kurrentdb ", "--to ", "--vault-to "];
+
+/// Reads the command line; what is wrong with it is told without a secret.
+fn parse() -> Cli {
+    Cli::try_parse().unwrap_or_else(|mut error| {
+        let of = error.get(ContextKind::InvalidArg).map(ToString::to_string).unwrap_or_default();
+        if SECRETS.iter().any(|secret| of.starts_with(secret)) {
+            error.insert(ContextKind::InvalidValue, ContextValue::String("(not shown)".into()));
+        }
+        error.exit()
+    })
+}
+
 /// Runs the command line; prints one sentence and answers failure when it cannot.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    if let Err(error) = hardening::no_core_dumps() {
+        tell!("rollcall: {error}");
+        return ExitCode::FAILURE;
+    }
+    let cli = parse();
     log_to_stderr();
     let result = match cli.command {
         Task::Serve(args) => serve::run(*args),
@@ -307,6 +347,7 @@ pub fn main() -> ExitCode {
         Task::Doctor { data } => doctor::run(&data),
         Task::Copy(options) => copy::run(&options),
         Task::Replay(options) => replay::run(&options),
+        Task::Parked(task) => parked::run(task),
         Task::Keys(task) => keys::run(&task),
         Task::Rebuild { model, data } => models::rebuild(&model, &data),
         Task::Verify { data } => models::verify(&data),

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use indicatif::{ProgressBar, ProgressStyle};
 use rollcall_projections::{ALL, Projection};
 
-use super::out::{say, tell};
 use super::{Data, Failure, runtime};
 use crate::engine::rebuild;
 use crate::engine::rebuild_live::Progress;
+use crate::out::{say, tell};
 
 pub(super) fn rebuild(model: &str, data: &Data) -> Result<ExitCode, Failure> {
     let models: Vec<&'static dyn Projection> = match model {

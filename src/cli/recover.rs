@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use rollcall_projections::ALL;
 
 use super::models::{progress_bar, show};
-use super::out::say;
 use super::{Data, Failure, runtime};
 use crate::audit::merkle;
 use crate::audit::{erasure, recovery};
 use crate::engine::rebuild;
+use crate::out::say;
 use crate::privacy::Witnessed;
 
 pub(super) fn run(data: &Data) -> Result<ExitCode, Failure> {

@@ -13,13 +13,13 @@ use rollcall_schemas::ids::AppId;
 use serde::Serialize;
 
 use super::models::{progress_bar, show};
-use super::out::say;
-use super::wiring::Copy;
 use super::{Data, Failure, runtime};
 use crate::audit::as_of::{
     self, Happened, Moment, Past, Range, When, Who, bans_at, deactivated_at, diff, explain, friends_at, history,
     user_at,
 };
+use crate::out::say;
+use crate::wiring::Copy;
 
 /// Which exit code tells of a refusal that was explained.
 const REFUSED: u8 = 3;

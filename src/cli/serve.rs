@@ -12,8 +12,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::config::{AppSpec, FileCell, FileDatabase};
 use super::out::say;
-use super::wiring::{DataDir, Place};
-use super::{Failure, ServeArgs, apps, config, runtime};
+use super::wiring::{DataDir, KeyOptions, Place};
+use super::{Failure, ServeArgs, apps, config, places, runtime};
 use crate::engine::Engine;
 use crate::supervision::{self, fallible_task, task};
 use crate::{audit, engine, http};
@@ -25,6 +25,7 @@ struct Settings {
     workers: usize,
     checkpoint_copy: Option<PathBuf>,
     rotate_keys_every: Option<Duration>,
+    ready_with_parked: bool,
 }
 
 impl Settings {
@@ -40,7 +41,8 @@ impl Settings {
         }
         // An app a flag names is stronger than the same app in the file.
         let mut apps = args.apps;
-        for config::FileSpec(spec) in file.apps {
+        let in_files = args.app_file.into_iter().flat_map(|file| file.0);
+        for spec in in_files.chain(file.apps.into_iter().map(|config::FileSpec(spec)| spec)) {
             if !apps.iter().any(|app| app.key == spec.key) {
                 apps.push(spec);
             }
@@ -49,18 +51,20 @@ impl Settings {
             listen: args.listen.or(file.listen).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
             place: Place {
                 dir: args.data_dir.or(file.data_dir).unwrap_or_else(|| "./data".into()),
-                keys: args.keys.over(
-                    file.vault_database.map(|FileDatabase(database)| database),
-                    file.root_cell.map(|FileCell(cell)| cell),
-                    file.allow_unsuitable_mount,
-                ),
+                keys: args.keys.over(KeyOptions {
+                    database: file.vault_database.map(|FileDatabase(database)| database),
+                    cell: file.root_cell.map(|FileCell(cell)| cell).unwrap_or_default(),
+                    allow_unsuitable_mount: file.allow_unsuitable_mount.unwrap_or_default(),
+                    allow_insecure_vault: file.vault_insecure.unwrap_or_default(),
+                }),
                 log: args.servers.over(
                     file.database.map(|FileDatabase(database)| database),
-                    file.kurrentdb.as_deref().map(config::kurrentdb).transpose()?,
+                    file.kurrentdb.as_deref().map(places::kurrentdb).transpose()?,
                 ),
             },
             apps,
             workers,
+            ready_with_parked: args.ready_with_parked || file.ready_with_parked.unwrap_or_default(),
             checkpoint_copy: args.checkpoint_copy.or(file.checkpoint_copy),
             rotate_keys_every: match args.rotate_keys_every_hours.or(file.rotate_keys_every_hours) {
                 None | Some(0) => None,
@@ -89,7 +93,7 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         runtime.spawn(fallible_task("tree-keeper", stop(), keeper.clone().run(stop()))),
     ];
     let replays = Arc::new(audit::replays::Replays::start(runtime.handle().clone())?);
-    let options = http::Options { workers: settings.workers };
+    let options = http::Options { workers: settings.workers, ready_with_parked: settings.ready_with_parked };
     let served = actix_web::rt::System::new().block_on(async {
         let server = http::run(service.engine.clone(), keeper.clone(), replays.clone(), listener, options)?;
         // Before it says that it listens: who then asks it to stop must be heard.
@@ -137,7 +141,9 @@ fn asked_to_stop() -> std::io::Result<impl Future<Output = bool>> {
 /// Creates the apps that are named and absent; where there is none at all, a development app.
 async fn prepare_apps(engine: &Arc<Engine>, specs: &[AppSpec], address: SocketAddr) -> Result<(), Failure> {
     for spec in specs {
-        if engine.app(spec.key.as_str()).is_none() {
+        if let Some(app) = engine.app(spec.key.as_str()) {
+            apps::must_know(&app, spec)?;
+        } else {
             apps::create(engine, spec).await?;
             say!("created app {} ({})", spec.key, spec.environment);
         }

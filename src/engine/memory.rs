@@ -4,19 +4,42 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rollcall_projections::store::ReadStore;
 use rollcall_schemas::ids::AppId;
 use rollcall_schemas::stream::Stream;
 use rollcall_schemas::{Event, user};
 use tokio::sync::Notify;
 
 use super::apps::Apps;
+use super::directory::Directory;
 use super::journal;
 use super::nodes::ForeignAppends;
-use super::projector::{Error, Projector};
 use super::restricted::Restricted;
+use crate::eventlog::{self, EventLog};
+use crate::privacy::Vault;
 
 /// Most events looked at together.
 const BATCH_MAX: usize = 10_000;
+
+/// Why memory cannot follow the log for now.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] eventlog::Error),
+    /// The apps cannot be read.
+    #[error(transparent)]
+    Apps(super::Error),
+}
+
+/// What is read to follow the log.
+pub(super) struct Sources<'s> {
+    pub(super) log: &'s dyn EventLog,
+    pub(super) read: &'s ReadStore,
+    pub(super) vault: &'s dyn Vault,
+    /// Told of userIds that another node has forgotten.
+    pub(super) directory: &'s Directory,
+}
 
 /// What is kept, and how far it is.
 #[derive(Default)]
@@ -40,14 +63,14 @@ impl Memory {
     }
 
     /// Follows the events up to a position that the read models have applied.
-    pub(super) async fn follow(&self, projector: &Projector, applied: u64) -> Result<(), Error> {
+    pub(super) async fn follow(&self, sources: &Sources<'_>, applied: u64) -> Result<(), Error> {
         loop {
             let followed = self.followed.load(Ordering::Acquire);
             let left = usize::try_from(applied.saturating_sub(followed)).unwrap_or(usize::MAX);
             if left == 0 {
                 break;
             }
-            let events = projector.log.read_all(followed, left.min(BATCH_MAX)).await?;
+            let events = sources.log.read_all(followed, left.min(BATCH_MAX)).await?;
             let Some(last) = events.last() else { break };
             for raw in &events {
                 if let Some(foreign_appends) = &self.foreign_appends {
@@ -58,7 +81,7 @@ impl Memory {
                         && let Ok(recorded) = journal::decode(raw)
                         && let Event::User(user::Event::Forgotten(e)) = recorded.event
                     {
-                        projector.directory.gone(e.subject);
+                        sources.directory.gone(e.subject);
                     }
                     if raw.name == "erasure.requested" {
                         self.erasures.notify_one();
@@ -77,7 +100,7 @@ impl Memory {
             }
             self.followed.store(last.position, Ordering::Release);
         }
-        self.read_changed_apps(projector).await
+        self.read_changed_apps(sources).await
     }
 
     fn changed_apps(&self) -> std::sync::MutexGuard<'_, BTreeSet<AppId>> {
@@ -85,10 +108,10 @@ impl Memory {
         self.changed_apps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn read_changed_apps(&self, projector: &Projector) -> Result<(), Error> {
+    async fn read_changed_apps(&self, sources: &Sources<'_>) -> Result<(), Error> {
         loop {
             let Some(app) = self.changed_apps().first().cloned() else { return Ok(()) };
-            self.apps.refresh(&projector.read, projector.vault.as_ref(), &app).await.map_err(Error::Apps)?;
+            self.apps.refresh(sources.read, sources.vault, &app).await.map_err(Error::Apps)?;
             self.changed_apps().remove(&app);
         }
     }

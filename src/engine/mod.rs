@@ -41,6 +41,7 @@ mod load;
 mod memory;
 mod nodes;
 pub mod opening;
+pub mod parked;
 mod positions;
 pub mod projector;
 pub mod reads;

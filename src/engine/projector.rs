@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::directory::Directory;
 use super::journal;
 use super::leadership::Leadership;
-use super::memory::Memory;
+use super::memory::{self, Memory};
 use crate::crash_point;
 use crate::eventlog::{self, EventLog, RawEvent};
 use crate::privacy::{self, Tag, Vault};
@@ -47,6 +47,15 @@ pub enum Error {
     /// The apps cannot be read.
     #[error(transparent)]
     Apps(super::Error),
+}
+
+impl From<memory::Error> for Error {
+    fn from(error: memory::Error) -> Self {
+        match error {
+            memory::Error::Log(error) => Self::Log(error),
+            memory::Error::Apps(error) => Self::Apps(error),
+        }
+    }
 }
 
 /// What a projector works with.
@@ -168,7 +177,9 @@ impl Projector {
 
     /// Tells everybody on this node how far the read models are.
     async fn announce(&self, applied: u64) -> Result<(), Error> {
-        self.memory.follow(self, applied).await?;
+        let (log, read, vault) = (self.log.as_ref(), self.read.as_ref(), self.vault.as_ref());
+        let sources = memory::Sources { log, read, vault, directory: self.directory.as_ref() };
+        self.memory.follow(&sources, applied).await?;
         self.applied.send_replace(applied);
         self.directory.settle(applied);
         Ok(())

@@ -83,7 +83,14 @@ pub(super) async fn fill(
     until: u64,
     progress: &dyn Fn(u64, u64),
 ) -> Result<(), Error> {
-    let projector = Projector {
+    let projector = offline(log, vault, read);
+    let prepare = move |raw: &[RawEvent]| projector.prepare(raw);
+    apply_all(log, read, models, projector::applied_of(read, models), until, prepare, progress).await
+}
+
+/// A projector that follows nothing: it prepares events for whoever applies them.
+pub(super) fn offline(log: &Arc<dyn EventLog>, vault: &Arc<dyn Vault>, read: &Arc<ReadStore>) -> Projector {
+    Projector {
         log: log.clone(),
         read: read.clone(),
         vault: vault.clone(),
@@ -92,9 +99,7 @@ pub(super) async fn fill(
         memory: Memory::default(),
         leadership: Leadership::default(),
         flush_hint: Arc::default(),
-    };
-    let prepare = move |raw: &[RawEvent]| projector.prepare(raw);
-    apply_all(log, read, models, projector::applied_of(read, models), until, prepare, progress).await
+    }
 }
 
 /// Applies the log up to a position to read models of a scratch store, each event prepared by `prepare`. `progress`
@@ -185,6 +190,7 @@ pub async fn verify(
     progress: &dyn Fn(u64, u64),
 ) -> Result<Vec<Verified>, Error> {
     let rebuilt = Arc::new(ReadStore::open(scratch)?);
+    rebuilt.skip_as(live).await?;
     fill(log, vault, &rebuilt, rollcall_projections::ALL, u64::MAX, progress).await?;
     let parked = live.parked(PARKED_MAX).await?;
     let mut verified = Vec::new();

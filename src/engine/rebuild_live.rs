@@ -114,6 +114,7 @@ pub async fn build(
     let empty: Vec<_> = models.iter().copied().filter(is_empty).collect();
     if until > 0 && !empty.is_empty() {
         let built = scratch.open(log, vault, &empty, until).await?;
+        built.skip_as(read).await?;
         fill(log, vault, &built, &empty, until, progress.events).await?;
         shadow.take_over(&built, &empty, progress.rows).await?;
     }

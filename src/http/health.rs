@@ -1,20 +1,83 @@
 //! Whether the process lives, and whether it should be given requests.
 
+use std::time::{Duration, Instant};
+
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use rollcall_projections::store::ReadStore;
+use tokio::sync::Mutex;
 
 use super::Service;
 use crate::supervision;
 
+/// How long a count of parked streams is taken for the current one: probes are frequent, and anybody may send them.
+const COUNTED_FOR: Duration = Duration::from_secs(1);
+/// How long the read store may take to count.
+const COUNT_MAX: Duration = Duration::from_millis(500);
+
+/// How many streams are parked, as it was counted a moment ago.
+#[derive(Default)]
+pub(super) struct ParkedCount(Mutex<Option<(Instant, u64)>>);
+
+impl ParkedCount {
+    /// A store that does not answer in time leaves the count as it was: whether the node can serve is another question.
+    async fn now(&self, read: &ReadStore) -> u64 {
+        let mut counted = self.0.lock().await;
+        let before = match *counted {
+            Some((at, count)) if at.elapsed() < COUNTED_FOR => return count,
+            Some((_, count)) => count,
+            None => 0,
+        };
+        let count = match tokio::time::timeout(COUNT_MAX, read.parked_count()).await {
+            Ok(Ok(count)) => count,
+            Ok(Err(_)) | Err(_) => before,
+        };
+        *counted = Some((Instant::now(), count));
+        count
+    }
+}
+
 /// Answers `/health/{probe}`.
-pub(super) fn answer(service: &Service, probe: &str) -> HttpResponse {
+pub(super) async fn answer(service: &Service, probe: &str) -> HttpResponse {
     let (status, body) = match probe {
-        "live" => (StatusCode::OK, r#"{"status":"live"}"#),
-        "ready" if supervision::ended().is_some() => (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"failed"}"#),
-        "ready" if service.engine.is_ready() && service.keeper.is_proven() => (StatusCode::OK, r#"{"status":"ready"}"#),
+        "live" => (StatusCode::OK, r#"{"status":"live"}"#.into()),
+        "ready" if supervision::ended().is_some() => (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"failed"}"#.into()),
+        "ready" if service.engine.is_ready() && service.keeper.is_proven() => {
+            readiness(service.parked.now(service.engine.read()).await, service.ready_with_parked)
+        }
         // Not ready until the read models and the tree have caught up, and not any more once a stop has begun.
-        "ready" => (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"catching up"}"#),
-        _ => (StatusCode::NOT_FOUND, r#"{"status":"no such probe"}"#),
+        "ready" => (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"catching up"}"#.into()),
+        _ => (StatusCode::NOT_FOUND, r#"{"status":"no such probe"}"#.into()),
     };
     HttpResponse::build(status).insert_header(("content-type", "application/json")).body(body)
+}
+
+/// Read models leave out what is parked: their answers are not whole.
+fn readiness(parked: u64, ready_with_parked: bool) -> (StatusCode, String) {
+    match parked {
+        0 => (StatusCode::OK, r#"{"status":"ready"}"#.into()),
+        parked if ready_with_parked => (StatusCode::OK, format!(r#"{{"status":"ready","parked":{parked}}}"#)),
+        parked => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!(
+                r#"{{"status":"parked","parked":{parked},"message":"read models could not apply events of {parked} streams and leave them out; see `rollcall parked list`, or serve with --ready-with-parked"}}"#
+            ),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn parked_streams_make_a_node_not_ready_unless_the_operator_says_otherwise() {
+        assert_eq!(readiness(0, false), (StatusCode::OK, r#"{"status":"ready"}"#.into()));
+        let (status, body) = readiness(2, false);
+        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!((status, &body["parked"]), (StatusCode::SERVICE_UNAVAILABLE, &2.into()));
+        assert!(body["message"].as_str().unwrap().contains("rollcall parked list"), "{body}");
+        assert_eq!(readiness(2, true), (StatusCode::OK, r#"{"status":"ready","parked":2}"#.into()));
+    }
 }

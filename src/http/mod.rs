@@ -51,6 +51,8 @@ const DRAIN_SECONDS: u64 = 15;
 pub struct Options {
     /// Threads that answer requests.
     pub workers: usize,
+    /// Whether the process is ready while streams are parked.
+    pub ready_with_parked: bool,
 }
 
 /// What every face works with.
@@ -61,6 +63,8 @@ struct Service {
     bodies: Bodies,
     /// Signatures that are not accepted again, of the apps that ask for it.
     replay_guard: ReplayGuard,
+    parked: health::ParkedCount,
+    ready_with_parked: bool,
 }
 
 /// Serves every face on `listener`, until the handle of the returned server stops it. Signals are left to the caller.
@@ -74,8 +78,15 @@ pub fn run(
     listener: TcpListener,
     options: Options,
 ) -> std::io::Result<Server> {
-    let (bodies, replay_guard) = (Bodies::default(), ReplayGuard::default());
-    let service = Service { engine, keeper, replays, bodies, replay_guard };
+    let service = Service {
+        engine,
+        keeper,
+        replays,
+        bodies: Bodies::default(),
+        replay_guard: ReplayGuard::default(),
+        parked: health::ParkedCount::default(),
+        ready_with_parked: options.ready_with_parked,
+    };
     let (service, address) = (web::Data::new(service), listener.local_addr()?);
     let workers = options.workers.max(1);
     let server = Server::build()
@@ -119,7 +130,7 @@ async fn dispatch(service: &Service, request: &HttpRequest, incoming: &mut Incom
     if let Some(rest) = path.strip_prefix("/api/v1/") {
         rest::answer(service, request, incoming, rest).await
     } else if let Some(probe) = path.strip_prefix("/health/") {
-        health::answer(service, probe)
+        health::answer(service, probe).await
     } else if path == "/openapi.json" {
         HttpResponse::Ok().insert_header(("content-type", "application/json")).body(openapi())
     } else if let Some(response) = transparency::answer(service, &path) {

@@ -8,13 +8,16 @@ use crate::support::{App, Service};
 
 mod apps;
 mod copy;
+mod directory;
 mod doctor;
 mod drill;
 mod first_start;
 mod keys;
+mod parked;
 mod reads;
 mod rebuild;
 mod replay;
+mod secrets;
 mod settings;
 
 /// The binary with none of its settings taken from where the tests run.
@@ -25,6 +28,9 @@ fn rollcall(args: &[&str]) -> Command {
         "DATA_DIR",
         "CONFIG",
         "APP",
+        "APP_FILE",
+        "DATABASE_FILE",
+        "READY_WITH_PARKED",
         "WORKERS",
         "LOG",
         "ROOT_CELL",

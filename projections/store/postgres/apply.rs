@@ -1,5 +1,7 @@
 //! Applying events: rows and checkpoints of read models in one transaction, its statements in pipeline together.
 
+use std::sync::Arc;
+
 use futures_util::future::join_all;
 use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
@@ -8,11 +10,12 @@ use super::claims;
 use super::connection::Writer;
 use super::deadline::{APPLY_MAX, within};
 use super::failure::Failure;
+use super::parking::parked_in;
 use super::pipeline::{Pipeline, check};
 use super::store::Postgres;
 use super::value::stored;
 use crate::changes::{Change, Changes};
-use crate::store::parking::{Keys, parked_at, stream_of};
+use crate::store::parking::{Fate, Keys, Skipped, parked_at, stream_of};
 use crate::store::shares::Share;
 use crate::store::{Checkpoint, Error, parking};
 use crate::{Arrival, Entry, Projection};
@@ -21,7 +24,8 @@ use crate::{Arrival, Entry, Projection};
 /// pass every place it ever was at.
 const move_checkpoints: &str = "UPDATE store_checkpoint AS c SET position = $1, event = $2
     FROM unnest($3::text[], $4::bigint[], $5::bigint[]) AS m (model, version, before)
-    WHERE c.model = m.model AND c.version = m.version AND c.position = m.before RETURNING c.model";
+    WHERE c.model = m.model AND c.version = m.version AND c.position = m.before
+    RETURNING c.model, EXISTS (SELECT 1 FROM store_parked AS p WHERE p.model = c.model)";
 
 impl Postgres {
     /// Writes the shares of a batch, in one transaction for each lane: all of a lane's or none. `moved` is told how far
@@ -49,8 +53,7 @@ impl Postgres {
         // The fast way is without a savepoint around each event; a poisoned one is found and parked the slow way.
         for parks in [false, true] {
             let mut writer = self.take(&mut slot).await?;
-            let mut parked = self.parked().clone();
-            let written = match write(&mut writer, shares, &mut parked, parks).await {
+            let written = match write(&mut writer, shares, self.skipped(), parks).await {
                 Err(Failure::Poison(_)) if !parks => writer.run("rollback").await.map(|()| false),
                 // Another one took the place of a read model, or another node is at it: the connection is as good as before.
                 Err(Failure::Store(moved @ Error::Moved(_))) => {
@@ -65,9 +68,6 @@ impl Postgres {
                 Ok(is_done) => {
                     *slot = Some(writer);
                     if is_done {
-                        for share in shares {
-                            self.parked().adopt(share.model.name(), &mut parked);
-                        }
                         return Ok(());
                     }
                 }
@@ -81,25 +81,31 @@ impl Postgres {
 }
 
 /// Writes shares in one transaction.
-async fn write(writer: &mut Writer, shares: &[&Share<'_, '_>], parked: &mut Keys, parks: bool) -> Result<(), Failure> {
+async fn write(
+    writer: &mut Writer,
+    shares: &[&Share<'_, '_>],
+    skipped: Arc<Skipped>,
+    parks: bool,
+) -> Result<(), Failure> {
     writer.run("begin").await?;
-    transact(writer, shares, parked, parks).await?;
+    transact(writer, shares, skipped, parks).await?;
     writer.run("commit").await
 }
 
 async fn transact(
     writer: &mut Writer,
     shares: &[&Share<'_, '_>],
-    parked: &mut Keys,
+    skipped: Arc<Skipped>,
     parks: bool,
 ) -> Result<(), Failure> {
     // First: whoever does not hold the read models any more must not do the work in vain.
-    move_all(writer, shares).await?;
+    let with_parked = move_all(writer, shares).await?;
+    let mut parked = parked_in(writer, &with_parked, shares, skipped).await?;
     for share in shares {
         if parks {
-            share_parking(writer, share, parked).await?;
+            share_parking(writer, share, &mut parked).await?;
         } else {
-            share_together(writer, share, parked).await?;
+            share_together(writer, share, &parked).await?;
         }
     }
     if let Some((sql, subjects)) = claims::settled(shares) {
@@ -109,9 +115,10 @@ async fn transact(
     Ok(())
 }
 
-/// Moves the checkpoints of a batch, all of them to the same place.
-async fn move_all(writer: &mut Writer, shares: &[&Share<'_, '_>]) -> Result<(), Failure> {
-    let Some(after) = shares.first().map(|share| &share.after) else { return Ok(()) };
+/// Moves the checkpoints of a batch, all of them to the same place, and locks them until the transaction ends. Answers
+/// which read models have parked streams.
+async fn move_all(writer: &mut Writer, shares: &[&Share<'_, '_>]) -> Result<Vec<&'static str>, Failure> {
+    let Some(after) = shares.first().map(|share| &share.after) else { return Ok(vec![]) };
     let statement = writer.statement(move_checkpoints).await?;
     let event = after.event.map(|event| event.0.as_bytes().to_vec());
     let models: Vec<_> = shares.iter().map(|share| share.after.model).collect();
@@ -120,11 +127,13 @@ async fn move_all(writer: &mut Writer, shares: &[&Share<'_, '_>]) -> Result<(), 
     let position = stored(after.position);
     let params: [&(dyn ToSql + Sync); 5] = [&position, &event, &models, &versions, &before];
     let moved = within(APPLY_MAX, writer.client.query(&statement, &params)).await??;
-    let moved: Vec<&str> = moved.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-    match models.into_iter().find(|model| !moved.contains(model)) {
-        Some(model) => Err(Error::Moved(model).into()),
-        None => Ok(()),
+    let moved: Vec<(&str, bool)> =
+        moved.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, tokio_postgres::Error>>()?;
+    let found = |model: &str| moved.iter().find(|(moved, _)| *moved == model);
+    if let Some(model) = models.iter().find(|model| found(model).is_none()) {
+        return Err(Error::Moved(model).into());
     }
+    Ok(models.into_iter().filter(|model| found(model).is_some_and(|(_, parks)| *parks)).collect())
 }
 
 async fn share_together(writer: &mut Writer, share: &Share<'_, '_>, parked: &Keys) -> Result<(), Failure> {
@@ -132,10 +141,14 @@ async fn share_together(writer: &mut Writer, share: &Share<'_, '_>, parked: &Key
     let mut pipeline = Pipeline::new(writer, model);
     let mut changes = Changes::default();
     for arrival in share.arrivals {
-        if let Some(stream) = parked.parked_stream(model.name(), arrival) {
-            pipeline.settle().await?;
-            park(pipeline.client(), model.name(), &stream, arrival, None).await?;
-            continue;
+        match parked.fate(model.name(), arrival) {
+            Fate::Applied => {}
+            Fate::Skipped => continue,
+            Fate::HeldBack(stream) => {
+                pipeline.settle().await?;
+                park(pipeline.client(), model.name(), &stream, arrival, None).await?;
+                continue;
+            }
         }
         let Arrival::Decoded(entry) = arrival else { return Err(Failure::Poison("it cannot be decoded".into())) };
         changes.clear();
@@ -150,9 +163,13 @@ async fn share_together(writer: &mut Writer, share: &Share<'_, '_>, parked: &Key
 async fn share_parking(writer: &mut Writer, share: &Share<'_, '_>, parked: &mut Keys) -> Result<(), Failure> {
     let model = share.model;
     for arrival in share.arrivals {
-        if let Some(stream) = parked.parked_stream(model.name(), arrival) {
-            park(&writer.client, model.name(), &stream, arrival, None).await?;
-            continue;
+        match parked.fate(model.name(), arrival) {
+            Fate::Applied => {}
+            Fate::Skipped => continue,
+            Fate::HeldBack(stream) => {
+                park(&writer.client, model.name(), &stream, arrival, None).await?;
+                continue;
+            }
         }
         let failure = match arrival {
             Arrival::Decoded(entry) => attempt(writer, model, entry).await.err(),

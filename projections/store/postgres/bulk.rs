@@ -12,13 +12,12 @@ use tokio_postgres::types::ToSql;
 use super::connection::open;
 use super::deadline::{QUERY_MAX, STEP_MAX, within};
 use super::failure::Failure;
-use super::parking;
 use super::schema::NEXT;
 use super::shadow::{LOCK_MAX, Shadow, lock};
 use super::value::stored;
 use crate::Projection;
 use crate::store::sqlite::Source;
-use crate::store::{Backend, Checkpoint, Error, ReadStore};
+use crate::store::{Checkpoint, Error, ReadStore};
 
 /// How many read models are copied at once: one is read and sent while the server makes the indexes of another.
 const AT_ONCE: usize = 2;
@@ -70,10 +69,6 @@ impl Shadow {
         let each = sized.iter().map(|(_, model)| self.take_over_one(built, *model, &copied));
         let taken: Vec<_> = futures_util::stream::iter(each).buffer_unordered(AT_ONCE).try_collect().await?;
         let taken: Vec<_> = taken.into_iter().flatten().collect();
-        if let Backend::Postgres(store) = &self.store.backend {
-            let client = open(&self.pool).await?;
-            *store.parked() = parking::load(&client, NEXT).await?;
-        }
         self.store.move_checkpoints(&taken);
         Ok(())
     }

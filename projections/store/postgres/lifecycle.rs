@@ -1,6 +1,6 @@
 //! Opening the store; creating and dropping read models.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use deadpool_postgres::Pool;
 use tokio_postgres::Transaction;
@@ -17,7 +17,7 @@ use super::schema::{BEFORE, qualified};
 use super::store::Postgres;
 use super::value::read_checkpoint;
 use crate::Projection;
-use crate::store::parking::Keys;
+use crate::store::parking::Skipped;
 use crate::store::{Checkpoint, Error};
 
 // A read model has one checkpoint; the position is in the key because it is found by it.
@@ -28,6 +28,9 @@ const tables: &str = "
     CREATE TABLE IF NOT EXISTS store_parked (
         model TEXT NOT NULL, stream TEXT NOT NULL, position BIGINT NOT NULL, event BYTEA NOT NULL, reason TEXT,
         first_at BIGINT NOT NULL, PRIMARY KEY (model, stream, position));
+    CREATE TABLE IF NOT EXISTS store_skipped (
+        model TEXT NOT NULL, stream TEXT NOT NULL, position BIGINT NOT NULL, event BYTEA NOT NULL, reason TEXT NOT NULL,
+        skipped_at BIGINT NOT NULL, PRIMARY KEY (model, event));
     CREATE TABLE IF NOT EXISTS store_lease (
         name TEXT NOT NULL PRIMARY KEY, holder UUID NOT NULL, until TIMESTAMPTZ NOT NULL);
     CREATE TABLE IF NOT EXISTS store_claim (
@@ -45,7 +48,7 @@ impl Postgres {
         schema: &'static str,
         models: &[&'static dyn Projection],
     ) -> Result<(Self, Vec<Checkpoint>), Error> {
-        let (checkpoints, parked) = within(TABLES_MAX, prepare(&pool, schema, models)).await??;
+        let (checkpoints, skipped) = within(TABLES_MAX, prepare(&pool, schema, models)).await??;
         let of_this_version = |(name, checkpoint): (&str, Checkpoint)| {
             let model = models.iter().find(|model| model.name() == name)?;
             (model.version() == checkpoint.version).then_some(checkpoint)
@@ -58,7 +61,7 @@ impl Postgres {
                 schema,
                 models: models.to_vec(),
                 lanes: Lanes::default(),
-                parked: Mutex::new(parked),
+                skipped: Mutex::new(Arc::new(skipped)),
                 readers: Readers::default(),
                 claiming: Claiming::default(),
                 lease: LeaseConnections::default(),
@@ -85,13 +88,11 @@ impl Postgres {
             create(transaction, model).await
         };
         let checkpoint = self.change_tables(created).await?;
-        self.parked().forget(model.name());
         Ok(checkpoint)
     }
 
     pub(in crate::store) async fn drop_model(&self, model: &str) -> Result<(), Error> {
         self.change_tables(async |transaction: &Transaction<'_>| drop_all(transaction, model).await).await?;
-        self.parked().forget(model);
         Ok(())
     }
 
@@ -112,12 +113,12 @@ impl Postgres {
     }
 }
 
-/// Makes what is missing of the tables. Tells how far each read model is, and what is parked.
+/// Makes what is missing of the tables. Tells how far each read model is, and what is skipped.
 async fn prepare(
     pool: &Pool,
     schema: &'static str,
     models: &[&'static dyn Projection],
-) -> Result<(Vec<(&'static str, Checkpoint)>, Keys), Error> {
+) -> Result<(Vec<(&'static str, Checkpoint)>, Skipped), Error> {
     let mut client = connection::open(pool).await?;
     let transaction = client.transaction().await?;
     // Two nodes that start at once do not make the tables twice.
@@ -126,7 +127,7 @@ async fn prepare(
         make_schema(&transaction, name).await?;
     }
     transaction.batch_execute(&format!("set local search_path = {schema}")).await?;
-    let there = transaction.query_typed_one("select to_regclass('store_claim') is not null", &[]).await?;
+    let there = transaction.query_typed_one("select to_regclass('store_skipped') is not null", &[]).await?;
     if !there.try_get::<_, bool>(0)? {
         transaction.batch_execute(&for_postgres(tables)).await?;
     }
@@ -137,8 +138,8 @@ async fn prepare(
         }
     }
     transaction.commit().await?;
-    let parked = parking::load(&client, schema).await?;
-    Ok((checkpoints, parked))
+    let skipped = parking::load_skipped(&client).await?;
+    Ok((checkpoints, skipped))
 }
 
 /// Makes a schema where it is missing: that needs a right which a running service need not have.

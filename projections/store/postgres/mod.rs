@@ -18,6 +18,7 @@ mod pipeline;
 mod query_coalescer;
 mod readers;
 mod reading;
+mod retrying;
 mod rows;
 mod schema;
 mod shadow;

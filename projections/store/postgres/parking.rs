@@ -1,74 +1,58 @@
-//! Applying parked events again, or giving them up.
+//! What is parked and what is skipped, as the projector has to know it.
+//!
+//! What is parked is looked up in the transaction that applies, behind its lock on the checkpoints: an operator may retry or
+//! skip while nodes run, and a node that takes the lease over has not seen what the one before it parked.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rollcall_schemas::ids::EventId;
 use tokio_postgres::Client;
-use tokio_postgres::types::ToSql;
+use uuid::Uuid;
 
-use super::apply::attempt;
-use super::connection::open;
+use super::connection::Writer;
 use super::deadline::{APPLY_MAX, QUERY_MAX, within};
 use super::failure::Failure;
-use super::schema::qualified;
-use super::store::Postgres;
-use super::value::stored;
+use super::schema::LIVE;
 use crate::store::Error;
-use crate::store::parking::{self, Keys, Retried, give_up, positions, remaining, still_parked, unpark};
-use crate::{Entry, Projection};
+use crate::store::parking::{Keys, Skipped, stream_of};
+use crate::store::shares::Share;
 
-/// The parked streams as they stand in the database.
-pub(super) async fn load(client: &Client, schema: &str) -> Result<Keys, Error> {
-    let mut found = Keys::default();
-    for row in within(QUERY_MAX, client.query_typed(&qualified(parking::keys, schema), &[])).await?? {
-        found.insert(row.try_get(0)?, row.try_get(1)?);
+/// Of these read models and streams, which of them are parked.
+const parked_of: &str =
+    "SELECT m.model, s.stream FROM unnest($1::text[]) AS m (model), unnest($2::text[]) AS s (stream)
+    WHERE EXISTS (SELECT 1 FROM store_parked AS p WHERE p.model = m.model AND p.stream = s.stream)";
+
+/// What the read models skip. It is kept beside the live ones, and holds for those that are built anew as well.
+pub(super) async fn load_skipped(client: &Client) -> Result<Skipped, Error> {
+    let mut found = Skipped::default();
+    let there = format!("select to_regclass('{LIVE}.store_skipped') is not null");
+    if within(QUERY_MAX, client.query_typed_one(&there, &[])).await??.try_get(0)? {
+        let sql = format!("SELECT model, event FROM {LIVE}.store_skipped");
+        for row in within(QUERY_MAX, client.query_typed(&sql, &[])).await?? {
+            let event = Uuid::from_slice(row.try_get(1)?).map_err(|_| Error::Column(1))?;
+            found.insert(row.try_get(0)?, EventId(event));
+        }
     }
     Ok(found)
 }
 
-impl Postgres {
-    pub(in crate::store) async fn retry_parked(
-        &self,
-        model: &dyn Projection,
-        stream: &str,
-        entries: &[Entry<'_>],
-    ) -> Result<Retried, Error> {
-        let mut slot = self.lanes.slot(self.lane_of(model.name())).lock().await;
-        let mut writer = self.take(&mut slot).await?;
-        let name = model.name();
-        // What it does no replay of the log would do again.
-        writer.run("begin; set local synchronous_commit = on").await?;
-        let count = i64::try_from(entries.len()).unwrap_or(i64::MAX);
-        let rows = within(APPLY_MAX, writer.client.query(positions, &[&name, &stream, &count])).await??;
-        let expected = rows.iter().map(|row| row.try_get::<_, i64>(0)).collect::<Result<Vec<_>, _>>()?;
-        if !expected.iter().copied().eq(entries.iter().map(|entry| stored(entry.recorded.position))) {
-            return Err(Error::NotTheParked { model: name, stream: stream.into() });
-        }
-        let mut applied = 0;
-        for entry in entries {
-            let position = stored(entry.recorded.position);
-            match attempt(&mut writer, model, entry).await {
-                Ok(()) => within(APPLY_MAX, writer.client.execute(unpark, &[&name, &stream, &position])).await??,
-                Err(Failure::Store(error)) => return Err(error),
-                Err(Failure::Poison(reason)) => {
-                    let params: [&(dyn ToSql + Sync); 4] = [&reason, &name, &stream, &position];
-                    within(APPLY_MAX, writer.client.execute(still_parked, &params)).await??;
-                    break;
-                }
-            };
-            applied += 1;
-        }
-        let left: i64 = within(APPLY_MAX, writer.client.query_one(remaining, &[&name, &stream])).await??.try_get(0)?;
-        writer.run("commit").await?;
-        *slot = Some(writer);
-        if left == 0 {
-            self.parked().remove(name, stream);
-        }
-        Ok(Retried { applied, parked: left.unsigned_abs() })
+/// Which of the streams of a batch are parked in these read models.
+pub(super) async fn parked_in(
+    writer: &mut Writer,
+    models: &[&str],
+    shares: &[&Share<'_, '_>],
+    skipped: Arc<Skipped>,
+) -> Result<Keys, Failure> {
+    let mut found = Keys::skipping(skipped);
+    if models.is_empty() {
+        return Ok(found);
     }
-
-    pub(in crate::store) async fn resolve_parked(&self, model: &str, stream: &str) -> Result<u64, Error> {
-        let client = open(&self.pool).await?;
-        let sql = qualified(give_up, self.schema);
-        let given_up = within(QUERY_MAX, client.execute(&sql, &[&model, &stream])).await??;
-        self.parked().remove(model, stream);
-        Ok(given_up)
+    let of_batch: BTreeSet<_> = shares.iter().flat_map(|share| share.arrivals).map(stream_of).collect();
+    let streams: Vec<_> = of_batch.into_iter().collect();
+    let statement = writer.statement(parked_of).await?;
+    for row in within(APPLY_MAX, writer.client.query(&statement, &[&models, &streams])).await?? {
+        found.insert(row.try_get(0)?, row.try_get(1)?);
     }
+    Ok(found)
 }

@@ -1,6 +1,6 @@
 //! The store, as a node has it open.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use deadpool_postgres::Pool;
 
@@ -12,7 +12,7 @@ use super::query_coalescer::QueryCoalescer;
 use super::readers::{Follower, Readers};
 use crate::Projection;
 use crate::store::Error;
-use crate::store::parking::Keys;
+use crate::store::parking::Skipped;
 
 /// The store.
 pub(in crate::store) struct Postgres {
@@ -20,7 +20,7 @@ pub(in crate::store) struct Postgres {
     pub(super) schema: &'static str,
     pub(super) models: Vec<&'static dyn Projection>,
     pub(in crate::store) lanes: Lanes,
-    pub(super) parked: Mutex<Keys>,
+    pub(super) skipped: Mutex<Arc<Skipped>>,
     pub(super) readers: Readers,
     pub(super) coalescer: QueryCoalescer,
     pub(in crate::store) claiming: Claiming,
@@ -37,8 +37,8 @@ impl Postgres {
         Lease { connections: &self.lease, pool: &self.pool }
     }
 
-    pub(super) fn parked(&self) -> MutexGuard<'_, Keys> {
-        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn skipped(&self) -> Arc<Skipped> {
+        self.skipped.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The lane in which a read model is applied.

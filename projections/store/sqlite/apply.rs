@@ -6,7 +6,7 @@ use rusqlite::{CachedStatement, Connection, ErrorCode, ToSql, TransactionBehavio
 use super::parking::park;
 use super::{Sqlite, Writer};
 use crate::changes::{Changes, Value};
-use crate::store::parking::{Keys, stream_of};
+use crate::store::parking::{Fate, Keys, stream_of};
 use crate::store::shares::Share;
 use crate::store::{Checkpoint, Error};
 use crate::{Arrival, Entry, Inconsistent, Projection};
@@ -97,9 +97,13 @@ fn apply_share(connection: &Connection, share: &Share<'_, '_>, parked: &Keys) ->
     let mut prepared = Prepared::new(connection);
     let mut changes = Changes::default();
     for arrival in share.arrivals {
-        if let Some(stream) = parked.parked_stream(model.name(), arrival) {
-            park(connection, model.name(), &stream, arrival, None)?;
-            continue;
+        match parked.fate(model.name(), arrival) {
+            Fate::Applied => {}
+            Fate::Skipped => continue,
+            Fate::HeldBack(stream) => {
+                park(connection, model.name(), &stream, arrival, None)?;
+                continue;
+            }
         }
         match arrival {
             Arrival::Decoded(entry) => prepared.project(model, entry, &mut changes)?,
@@ -114,9 +118,13 @@ fn apply_share_parking(connection: &Connection, share: &Share<'_, '_>, parked: &
     let mut prepared = Prepared::new(connection);
     let mut changes = Changes::default();
     for arrival in share.arrivals {
-        if let Some(stream) = parked.parked_stream(model.name(), arrival) {
-            park(connection, model.name(), &stream, arrival, None)?;
-            continue;
+        match parked.fate(model.name(), arrival) {
+            Fate::Applied => {}
+            Fate::Skipped => continue,
+            Fate::HeldBack(stream) => {
+                park(connection, model.name(), &stream, arrival, None)?;
+                continue;
+            }
         }
         let failure = match arrival {
             Arrival::Decoded(entry) => attempt(connection, &mut prepared, model, entry, &mut changes).err(),

@@ -24,7 +24,10 @@ const store_schema: &str = "
         PRIMARY KEY (model)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS store_parked (
         model TEXT NOT NULL, stream TEXT NOT NULL, position BIGINT NOT NULL, event BLOB NOT NULL, reason TEXT,
-        first_at BIGINT NOT NULL, PRIMARY KEY (model, stream, position)) WITHOUT ROWID;";
+        first_at BIGINT NOT NULL, PRIMARY KEY (model, stream, position)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS store_skipped (
+        model TEXT NOT NULL, stream TEXT NOT NULL, position BIGINT NOT NULL, event BLOB NOT NULL, reason TEXT NOT NULL,
+        skipped_at BIGINT NOT NULL, PRIMARY KEY (model, event)) WITHOUT ROWID;";
 const stored_checkpoint: &str = "SELECT version, position, event FROM store_checkpoint WHERE model = $1";
 pub(super) const stored_tables: &str = "SELECT tables FROM store_checkpoint WHERE model = $1";
 const begin_checkpoint: &str =

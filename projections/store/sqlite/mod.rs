@@ -18,6 +18,7 @@ mod digest;
 mod lifecycle;
 mod parking;
 mod reading;
+mod retrying;
 
 pub(super) use bulk::Source;
 

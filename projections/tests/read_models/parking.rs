@@ -61,7 +61,7 @@ async fn a_parked_stream_is_retried_in_order_and_stops_at_what_still_fails() {
     let retried = now(store.retry_parked(directory, &stream, &[log.entry(2), log.entry(4)])).unwrap();
     assert_eq!((retried.applied, retried.parked), (0, 2));
 
-    assert_eq!(now(store.resolve_parked("user_directory", &stream)).unwrap(), 2);
+    assert_eq!(now(store.resolve_parked("user_directory", &stream, "twice")).unwrap(), 2);
     assert_eq!(store.parked(10).await.unwrap(), []);
     let mut log = log;
     log.user(
@@ -104,4 +104,64 @@ async fn an_undecodable_event_parks_its_stream_everywhere_until_it_is_read() {
     let (_clean_files, clean) = self::store();
     now(clean.apply(&log.after(0), ALL)).unwrap();
     assert_eq!(digests(&store), digests(&clean));
+}
+
+#[tokio::test]
+async fn what_is_skipped_stays_skipped_when_a_read_model_is_built_anew_and_until_that_is_taken_back() {
+    let (files, store) = store();
+    let log = contradictory();
+    now(store.apply(&log.after(0), ALL)).unwrap();
+    let stream = format!("user-{}", subject(1));
+    assert_eq!(store.parked_count().await.unwrap(), 1);
+    assert_eq!(now(store.resolve_parked("user_directory", "user-nobody", "no such stream")).unwrap(), 0);
+    assert_eq!(now(store.resolve_parked("user_directory", &stream, "registered twice")).unwrap(), 2);
+    assert_eq!(store.parked_count().await.unwrap(), 0);
+    let live = digests(&store);
+    drop(store);
+
+    let store = rollcall_projections::store::ReadStore::open(&files.path().join("read.db")).unwrap();
+    let skipped = store.skipped_after((0, ""), 10).await.unwrap();
+    let of = |event: &rollcall_projections::store::SkippedEvent| (event.position, event.event, event.reason.clone());
+    let reason = || "registered twice".to_owned();
+    let expected = [(2, log.events[1].id, reason()), (4, log.events[3].id, reason())];
+    assert_eq!(skipped.iter().map(of).collect::<Vec<_>>(), expected);
+    let (_scratch_files, scratch) = self::store();
+    scratch.skip_as(&store).await.unwrap();
+    now(scratch.apply(&log.after(0), ALL)).unwrap();
+    assert_eq!(digests(&scratch), live);
+    store.create_model(&user_directory::UserDirectory).await.unwrap();
+    now(store.apply(&log.after(0), ALL)).unwrap();
+    assert_eq!((digests(&store), store.parked_count().await.unwrap()), (live, 0));
+
+    assert_eq!(now(store.stop_skipping("user_directory", &stream)).unwrap(), 2);
+    store.create_model(&user_directory::UserDirectory).await.unwrap();
+    now(store.apply(&log.after(0), ALL)).unwrap();
+    assert_eq!(store.parked_positions("user_directory", &stream, 10).await.unwrap(), [2, 4]);
+}
+
+#[tokio::test]
+async fn parked_streams_and_skipped_events_are_listed_page_by_page() {
+    let (_files, store) = store();
+    let mut log = Log::default();
+    for number in 0..5 {
+        log.register(subject(number));
+        log.register(subject(number));
+    }
+    now(store.apply(&log.after(0), ALL)).unwrap();
+    let mut seen = vec![];
+    let mut after = (0, String::new());
+    loop {
+        let page = store.parked_after((after.0, &after.1), 2).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = (last.position, last.model.clone());
+        seen.extend(page.iter().map(|key| key.position));
+    }
+    assert_eq!(seen, [2, 4, 6, 8, 10]);
+    for key in store.parked(10).await.unwrap() {
+        now(store.resolve_parked(&key.model, &key.stream, "registered twice")).unwrap();
+    }
+    let (first, rest) =
+        (store.skipped_after((0, ""), 3).await.unwrap(), store.skipped_after((6, "user_directory"), 3).await);
+    assert_eq!(first.iter().map(|event| event.position).collect::<Vec<_>>(), [2, 4, 6]);
+    assert_eq!(rest.unwrap().iter().map(|event| event.position).collect::<Vec<_>>(), [8, 10]);
 }

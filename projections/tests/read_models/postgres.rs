@@ -12,13 +12,14 @@ use rollcall_projections::store::{
 };
 use rollcall_projections::{ALL, Arrival, Poison, Projection, user_directory};
 use rollcall_schemas::ids::EventId;
+use rollcall_schemas::user;
 use tokio_postgres::NoTls;
 use uuid::Uuid;
 
 use crate::histories::history;
 use crate::portable_sql::cluster::Cluster;
 use crate::rebuilding;
-use crate::support::{Log, app, now, subject};
+use crate::support::{Log, app, now, profile, subject};
 
 pub fn pool(cluster: &Cluster, database: &str) -> Pool {
     let manager = Manager::new(cluster.address(database).parse().unwrap(), NoTls);
@@ -122,10 +123,50 @@ fn a_poisoned_stream_is_parked_in_both_and_goes_on_when_it_is_retried_or_given_u
         assert_eq!((again.applied, again.parked), (0, 1));
         let wrong = shared.retry_parked(directory, stream, &[log.entry(1)]).await;
         assert!(matches!(wrong, Err(Error::NotTheParked { .. })), "{wrong:?}");
-        assert_eq!(shared.resolve_parked("user_directory", stream).await.unwrap(), 1);
+        assert_eq!(shared.resolve_parked("user_directory", stream, "registered twice").await.unwrap(), 1);
         // Another node that opens it knows what is parked still.
         let other = ReadStore::connect(pool, ALL).await.unwrap();
         assert_eq!(other.parked(100).await.unwrap().len(), in_file.len() - 1);
+    });
+}
+
+#[test]
+fn a_node_that_takes_over_holds_back_what_the_one_before_it_parked_and_learns_what_an_operator_settled() {
+    let cluster = Cluster::start();
+    let mut log = Log::default();
+    log.register(subject(1));
+    log.register(subject(1));
+    for name in ["held back", "later", "again"] {
+        let name = Some(profile(subject(1), name));
+        log.user(subject(1), user::Modified { subject: subject(1), name, portrait: None });
+    }
+    let (events, stream) = (log.after(0), &log.events[0].stream.to_string());
+    run(async {
+        let pool = pool(&cluster, &cluster.database());
+        let first = ReadStore::connect(pool.clone(), ALL).await.unwrap();
+        let second = ReadStore::connect(pool.clone(), ALL).await.unwrap();
+        first.apply(&events[..2], ALL).await.unwrap();
+        // It was opened before anything was parked.
+        second.refresh().await.unwrap();
+        second.apply(&events[2..3], ALL).await.unwrap();
+        let parked = async || second.parked_positions("user_directory", stream, 10).await.unwrap();
+        assert_eq!(parked().await, [2, 3]);
+        // An operator's command, beside the nodes.
+        let operator = ReadStore::connect(pool.clone(), ALL).await.unwrap();
+        assert_eq!(operator.resolve_parked("user_directory", stream, "registered twice").await.unwrap(), 2);
+        second.apply(&events[3..4], ALL).await.unwrap();
+        assert_eq!((parked().await, second.parked_count().await.unwrap()), (vec![], 0));
+        let found = user_directory::by_subject(&second, &app("app-one"), subject(1)).await.unwrap().unwrap();
+        assert!(found.name.unwrap().ends_with(b"later"));
+
+        // Built anew beside the live one, it skips the same.
+        let before = second.digest("user_directory").await.unwrap();
+        let beside = shadow(&pool, &[&user_directory::UserDirectory]).await;
+        beside.store().apply(&events[..4], &[&user_directory::UserDirectory]).await.unwrap();
+        assert_eq!(beside.store().digest("user_directory").await.unwrap(), before);
+        assert_eq!(operator.stop_skipping("user_directory", stream).await.unwrap(), 2);
+        second.apply(&events[4..], ALL).await.unwrap();
+        assert_eq!(second.parked_count().await.unwrap(), 0);
     });
 }
 

@@ -77,7 +77,7 @@ fn a_server_that_falls_silent_makes_the_store_unavailable_and_is_used_again_when
             unanswered(claims.forget_old().await, round);
             unanswered(store.digest("user_directory").await, round);
             unanswered(store.parked(10).await, round);
-            unanswered(store.resolve_parked("user_directory", "user-nobody").await, round);
+            unanswered(store.resolve_parked("user_directory", "user-nobody", "it never will be").await, round);
             tokio::time::resume();
         }
 

@@ -87,6 +87,15 @@ fn class(class: Class) -> &'static str {
     }
 }
 
+/// The root cell without the path that was recorded with it before a cell described itself without one.
+fn root_cell(described: &str) -> String {
+    let without_path = |cell: &str| match (cell.find("local file /"), cell.rfind(", A/B slots")) {
+        (Some(at), Some(end)) if at < end => format!("{}local file{}", &cell[..at], &cell[end..]),
+        _ => cell.to_owned(),
+    };
+    described.split("; ").map(without_path).collect::<Vec<_>>().join("; ")
+}
+
 fn finality(method: &Method) -> &'static str {
     match method.finality {
         Finality::Immediate => "A: at once",
@@ -180,7 +189,7 @@ pub fn certificate(Issued { report, sha256, .. }: &Issued) -> String {
                     h2 { "Method" }
                     p { (method.algorithm) }
                     table {
-                        tr { th { "Root key" } td { (method.root_cell) "; finality " (finality(method)) } }
+                        tr { th { "Root key" } td { (root_cell(&method.root_cell)) "; finality " (finality(method)) } }
                         tr { th { "Generation" } td { (method.generation_before) " → " (method.generation_after) } }
                         tr { th { "Ciphertexts detached" } td { (method.values_detached) " from " (method.events_detached) " events" } }
                         @for key in &method.keys {
@@ -234,4 +243,24 @@ pub fn certificate(Issued { report, sha256, .. }: &Issued) -> String {
             p { "Check it offline: " code { "rollcall erasure verify REPORT --key KEY" } }
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::root_cell;
+
+    #[test]
+    fn a_certificate_names_the_kind_of_a_root_cell_and_no_path_of_the_disk() {
+        for (recorded, shown) in [
+            ("local file /var/lib/rollcall/root.cell, A/B slots in place", "local file, A/B slots in place"),
+            ("local file /odd, A/B slots/root.cell, A/B slots in place", "local file, A/B slots in place"),
+            ("local file, A/B slots in place", "local file, A/B slots in place"),
+            (
+                "split over two: local file /a/root.cell, A/B slots in place; local file /b, A/B slots in place",
+                "split over two: local file, A/B slots in place; local file, A/B slots in place",
+            ),
+        ] {
+            assert_eq!(root_cell(recorded), shown);
+        }
+    }
 }

@@ -305,7 +305,7 @@ impl Vault for KeyTree {
     }
 
     fn cell(&self) -> String {
-        self.inner.cell.describe()
+        self.inner.cell.kind()
     }
 
     fn generation(&self) -> u64 {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use rollcall::audit::as_of::{AsOf, Moment, Past, UserAt, When, Who, user_at};
 use rollcall::audit::erasure::advance_all;
-use rollcall::cli::wiring::DataDir;
 use rollcall::domain::ban::Ban;
 use rollcall::domain::blocklist::Block;
 use rollcall::domain::erasure::{Erase, Request};
@@ -16,6 +15,7 @@ use rollcall::domain::values::{BanMinutes, Name, Portrait, Reason, Remark as Tex
 use rollcall::domain::{DynCommand, Reply, app};
 use rollcall::engine::start::Service;
 use rollcall::engine::{Caller, Done, Engine, Error};
+use rollcall::wiring::DataDir;
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::{AppId, FieldName, SecretId, SubjectRef};
 use rollcall_schemas::plain::{Environment, Plan, Scope, Settings};

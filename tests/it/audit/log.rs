@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rollcall::audit::tree::{Error, Keeper};
-use rollcall::cli::wiring::DataDir;
+use rollcall::wiring::DataDir;
 use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
 

@@ -10,8 +10,8 @@ use rollcall::audit::report::dsse::{self, Envelope};
 use rollcall::audit::report::verify::{Verdict, verify};
 use rollcall::audit::tree::note::Verifier;
 use rollcall::audit::tree::verifiers;
-use rollcall::cli::wiring::DataDir;
 use rollcall::privacy::Vault;
+use rollcall::wiring::DataDir;
 use serde_json::{Value, json};
 
 use super::{APP, Service, succeeds, text, with_history};

@@ -36,7 +36,13 @@ fn keys_are_shown_and_rotated_while_the_service_is_stopped_and_no_user_is_lost()
     service.stop();
     let data = service.data().to_owned();
     let shown = keys("show", &data, None);
-    for line in ["finality class: C", "root.cell, A/B slots in place", "generation:     1", "last rotation:  20"] {
+    for line in [
+        "finality class: C",
+        "local file, A/B slots in place",
+        path(&data.join("root.cell")),
+        "generation:     1",
+        "last rotation:  20",
+    ] {
         assert!(shown.contains(line), "{shown}");
     }
     let before = std::fs::read(data.join("root.cell")).unwrap();
@@ -96,7 +102,7 @@ fn settings_of_the_keys_are_read_from_the_file_too() {
     let (data, cell, file) = (dir.path().join("data"), dir.path().join("the.cell"), dir.path().join("rollcall.toml"));
     let content = format!(
         "listen = \"127.0.0.1:0\"\ndata_dir = {:?}\nroot_cell = \"local:{}\"\nrotate_keys_every_hours = 720\n\
-         allow_unsuitable_mount = true\n",
+         allow_unsuitable_mount = true\nvault_insecure = true\n",
         path(&data),
         path(&cell)
     );

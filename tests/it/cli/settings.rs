@@ -55,7 +55,7 @@ fn has_data(dir: &Path) -> bool {
 fn a_bad_app_is_refused_with_the_form_it_should_have() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    for bad in ["key", "k y:hunter2", "key:hunter2:moon", "key:hunter2:production:gold"] {
+    for bad in ["key", "k y:hunter2", "key:hunter2:moon", "key:hunter2-hunter2-:production:gold"] {
         let serve = ["serve", "--listen", "127.0.0.1:0", "--data-dir", path(&data), "--app", bad];
         let output = rollcall(&serve).output().unwrap();
         assert!(!output.status.success(), "{bad}");
@@ -113,7 +113,7 @@ fn a_flag_is_stronger_than_the_environment_and_that_than_the_file() {
         let mut command = rollcall(args);
         command.env("ROLLCALL_CONFIG", &file).env("ROLLCALL_LISTEN", "127.0.0.3:0");
         command.env("ROLLCALL_DATA_DIR", of("of-the-environment"));
-        command.env("ROLLCALL_APP", "envkey:envsecret,second:envsecret:production");
+        command.env("ROLLCALL_APP", "envkey:envsecret,second:envsecret-and-more:production");
         command
     };
     let by_environment = started(&mut environment(&["serve"]));
@@ -125,8 +125,15 @@ fn a_flag_is_stronger_than_the_environment_and_that_than_the_file() {
     drop(by_environment);
 
     let data = of("of-the-flag");
-    let flags =
-        ["serve", "--listen", "127.0.0.4:0", "--data-dir", path(&data), "--app", "filekey:flagsecret:production"];
+    let flags = [
+        "serve",
+        "--listen",
+        "127.0.0.4:0",
+        "--data-dir",
+        path(&data),
+        "--app",
+        "filekey:flagsecret-and-more:production",
+    ];
     let by_flag = started(&mut environment(&flags));
     assert!(by_flag.says("listening on http://127.0.0.4:") && by_flag.says("created app filekey (production)"));
     assert!(!by_flag.says("envkey") && has_data(&data));

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rollcall::audit::erasure::advance_all;
-use rollcall::cli::wiring::DataDir;
 use rollcall::domain::user::{Change, ChangeUsers, Register};
 use rollcall::domain::values::{Name, UserId};
 use rollcall::domain::{
@@ -13,6 +12,7 @@ use rollcall::domain::{
 use rollcall::engine::start::{self, Ports, Service};
 use rollcall::engine::{Caller, Done, Engine, Error, IdempotencyKey, Limits, tokens};
 use rollcall::eventlog::{EventLog, RawEvent};
+use rollcall::wiring::DataDir;
 use rollcall_projections::user_directory;
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::{AppId, SecretId, SubjectRef};

@@ -271,13 +271,13 @@ fn the_data_map_names_every_field_and_the_estate_counts_every_erasure() {
 
 #[test]
 fn apps_never_see_each_others_erasures_and_events() {
-    let other = App { key: "otherkey", secret: "othersecret", ..APP };
+    let other = App::OTHER;
     let service = Service::start(&[APP, other]);
     service.register(APP, &["ada"]);
     service.register(other, &["ada"]);
     let (_, done) = erased(&service, &json!({"user_id": "ada", "scope": "deactivate"}));
     let path = format!("/api/v1/erasures/{}", done["id"].as_str().unwrap());
-    let others = |path: &str| call(&service, "otherkey:othersecret", "GET", path, "");
+    let others = |path: &str| call(&service, "otherkey:othersecret-of-production", "GET", path, "");
     for path in [path.clone(), format!("{path}/report"), format!("{path}/letter")] {
         problem(&others(&path), 404, "no-such-erasure");
     }
@@ -289,7 +289,7 @@ fn apps_never_see_each_others_erasures_and_events() {
         });
         proofs.collect::<Vec<_>>()
     };
-    let (mine, theirs) = (seen(&key_and_secret()), seen("otherkey:othersecret"));
+    let (mine, theirs) = (seen(&key_and_secret()), seen("otherkey:othersecret-of-production"));
     assert!(mine.iter().zip(&theirs).all(|(mine, theirs)| mine != theirs), "each event is of one app");
 }
 

@@ -94,6 +94,9 @@ const CAPTURED: [Captured; 6] = [
     },
 ];
 
+/// What the SDKs were given when they were captured; their signatures are of this secret.
+const CAPTURED_WITH: App = App { key: "testkey", secret: "testsecret", kind: "development" };
+
 /// Sends what was captured and reads one answer, whether or not the connection stays open.
 fn replay(service: &Service, captured: &Captured) -> Reply {
     use std::io::{Read, Write};
@@ -117,7 +120,7 @@ fn replay(service: &Service, captured: &Captured) -> Reply {
 #[test]
 fn the_signature_of_every_captured_request_is_recomputed_from_its_own_parts() {
     for captured in CAPTURED {
-        let computed = signature(App::PRODUCTION.secret, captured.nonce, captured.timestamp);
+        let computed = signature(CAPTURED_WITH.secret, captured.nonce, captured.timestamp);
         assert_eq!(computed, captured.signature, "{}", captured.sdk);
         assert!(captured.head.contains(captured.signature), "{}", captured.sdk);
         let length = format!("Content-Length: {}\r\n", captured.body.len());
@@ -127,12 +130,12 @@ fn the_signature_of_every_captured_request_is_recomputed_from_its_own_parts() {
 
 #[test]
 fn the_captured_registration_of_every_sdk_is_answered_and_understood() {
-    let service = Service::start(&[App::PRODUCTION]);
+    let service = Service::start(&[CAPTURED_WITH]);
     for captured in CAPTURED {
         let reply = replay(&service, &captured).ok();
         assert_eq!(reply.json()["userId"], "jlk456j5", "{}", captured.sdk);
         assert!(reply.json()["token"].is_string(), "{}", captured.sdk);
-        let info = service.post(App::PRODUCTION, "/user/info.json", &[("userId", "jlk456j5")]).ok();
+        let info = service.post(CAPTURED_WITH, "/user/info.json", &[("userId", "jlk456j5")]).ok();
         assert_eq!(info.json()["userName"], captured.name, "{}", captured.sdk);
     }
 }

@@ -8,9 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
-use rollcall::cli::config;
-use rollcall::cli::wiring::{KeyOptions, LogPlace, Place};
 use rollcall::database::Database;
+use rollcall::wiring::{KeyOptions, LogPlace, Place, places};
 use serde_json::Value;
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -25,8 +24,8 @@ pub struct App {
 
 impl App {
     pub const DEVELOPMENT: Self = Self { key: "devkey", secret: "devsecret", kind: "development" };
-    pub const PRODUCTION: Self = Self { key: "testkey", secret: "testsecret", kind: "production" };
-    pub const OTHER: Self = Self { key: "otherkey", secret: "othersecret", kind: "production" };
+    pub const PRODUCTION: Self = Self { key: "testkey", secret: "testsecret-of-production", kind: "production" };
+    pub const OTHER: Self = Self { key: "otherkey", secret: "othersecret-of-production", kind: "production" };
 
     pub fn flag(&self) -> String {
         format!("{}:{}:{}", self.key, self.secret, self.kind)
@@ -159,7 +158,7 @@ pub fn place(dir: &Path) -> Place {
     let database = |named: &str| {
         settings.iter().find(|(name, _)| *name == named).map(|(_, address)| address.parse::<Database>().unwrap())
     };
-    let cell = settings.iter().find(|(name, _)| *name == ROOT_CELL).map(|(_, cell)| config::root_cell(cell).unwrap());
+    let cell = settings.iter().find(|(name, _)| *name == ROOT_CELL).map(|(_, cell)| places::root_cell(cell).unwrap());
     let keys = KeyOptions { database: database(VAULT), cell: cell.unwrap_or_default(), ..KeyOptions::default() };
     Place { dir: dir.to_owned(), keys, log: LogPlace::of(None, database(DATABASE)).unwrap() }
 }
@@ -351,8 +350,14 @@ impl Service {
 
     /// Starts it again over the same data.
     pub fn restart(&mut self) {
+        self.restart_through(&[]);
+    }
+
+    /// Starts it again over the same data, through this command line.
+    pub fn restart_through(&mut self, wrapper: &[&str]) {
         self.kill();
-        let again = Self::start_in(&self.data, &self.apps.clone());
+        let again = Self::try_start(&self.data, &self.apps.clone(), wrapper);
+        let again = again.unwrap_or_else(|errors| panic!("the service did not start: {errors}"));
         let dir = self._dir.take();
         *self = again;
         self._dir = dir;

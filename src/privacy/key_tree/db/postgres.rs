@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Statement};
 
 use super::{Db, Hold, Row, Value};
+use crate::background::Background;
 use crate::database::{self, Database, Tables};
 use crate::privacy::Error;
 
@@ -57,24 +57,14 @@ pub async fn prepare(database: &Database) -> Result<(), Error> {
 #[derive(Clone)]
 pub(in crate::privacy::key_tree) struct Reach {
     database: Database,
-    runtime: Arc<Background>,
-}
-
-struct Background(Option<Runtime>);
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
+    background: Arc<Background>,
 }
 
 impl Reach {
     pub(in crate::privacy::key_tree) fn new(database: Database) -> Result<Self, Error> {
-        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("vault-database").enable_all().build();
-        let runtime = runtime.map_err(|error| Error::Unavailable(format!("its thread cannot be started: {error}")))?;
-        let reach = Self { database, runtime: Arc::new(Background(Some(runtime))) };
+        let background = Background::start("vault-database", 1)
+            .map_err(|error| Error::Unavailable(format!("its thread cannot be started: {error}")))?;
+        let reach = Self { database, background: Arc::new(background) };
         let database = reach.database.clone();
         reach.wait(WRITES_MAX, async move { prepare(&database).await })?;
         Ok(reach)
@@ -87,9 +77,8 @@ impl Reach {
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
         let silent = || Error::Unavailable("its database does not answer".into());
-        let runtime = self.runtime.0.as_ref().ok_or_else(silent)?;
         let (answer, answered) = std::sync::mpsc::sync_channel(1);
-        runtime.spawn(async move {
+        self.background.handle().spawn(async move {
             let done = tokio::time::timeout(at_most, work).await;
             // Who asked has given up, if at all, a moment before.
             let _ = answer.send(done.unwrap_or_else(|_| Err(silent())));

@@ -182,6 +182,10 @@ impl RootCell for LocalCell {
     fn describe(&self) -> String {
         format!("local file {}, A/B slots in place", self.path.display())
     }
+
+    fn kind(&self) -> String {
+        "local file, A/B slots in place".into()
+    }
 }
 
 #[cfg(test)]

@@ -66,8 +66,13 @@ pub trait RootCell: Send + Sync {
     /// How final a destruction in this cell is.
     fn class(&self) -> Finality;
 
-    /// What it is, in a few words for a report; shows no secret.
+    /// What it is, in a few words for an operator; shows no secret.
     fn describe(&self) -> String;
+
+    /// What kind of cell it is, in a few words for a report: those it is handed to need not know a path of this machine.
+    fn kind(&self) -> String {
+        self.describe()
+    }
 }
 
 /// What whoever runs the service has accepted.
@@ -76,6 +81,7 @@ pub(super) struct Accepted {
     /// A file system on which an overwritten root may survive.
     pub(super) unsuitable_mount: bool,
     /// A connection to HashiCorp Vault on which somebody may read the root.
+    #[cfg_attr(not(feature = "vault-transit"), allow(dead_code))]
     pub(super) insecure_vault: bool,
 }
 
@@ -112,6 +118,7 @@ impl CellSpec {
     }
 
     /// Opens the cell for one of many nodes.
+    #[cfg_attr(not(feature = "vault-transit"), allow(unused_variables))]
     pub(super) fn open_shared(&self, accepted: Accepted) -> Result<Box<dyn RootCell>, Error> {
         match self {
             #[cfg(feature = "vault-transit")]

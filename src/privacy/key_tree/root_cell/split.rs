@@ -88,4 +88,8 @@ impl RootCell for SplitCell {
     fn describe(&self) -> String {
         format!("split over two: {}; {}", self.first.describe(), self.second.describe())
     }
+
+    fn kind(&self) -> String {
+        format!("split over two: {}; {}", self.first.kind(), self.second.kind())
+    }
 }

@@ -6,6 +6,7 @@
 //! decrypt, then trims them: what is cut short is done again. A version that was made and never needed is trimmed with
 //! the next destruction.
 
+use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -39,8 +40,8 @@ pub(in crate::privacy::key_tree) struct Server {
 }
 
 impl Server {
-    /// As `VAULT_ADDR`, `VAULT_TOKEN` and `VAULT_NAMESPACE` say. A connection on which somebody could read the root is
-    /// refused unless it is allowed.
+    /// As `VAULT_ADDR`, `VAULT_TOKEN` (or the file that `VAULT_TOKEN_FILE` names) and `VAULT_NAMESPACE` say. A connection
+    /// on which somebody could read the root is refused unless it is allowed.
     pub(in crate::privacy::key_tree) fn from_environment(allow_insecure: bool) -> Result<Self, Error> {
         let needed = |name: &str| {
             let missing =
@@ -48,14 +49,29 @@ impl Server {
             std::env::var(name).ok().filter(|value| !value.is_empty()).ok_or_else(missing)
         };
         let namespace = std::env::var("VAULT_NAMESPACE").ok().filter(|value| !value.is_empty());
-        let server = Self { address: needed("VAULT_ADDR")?, token: needed("VAULT_TOKEN")?, namespace };
-        match weakness_of_environment() {
-            Some(weakness) if !allow_insecure => Err(Error::Unavailable(format!(
+        if let Some(weakness) = weakness_of_environment().filter(|_| !allow_insecure) {
+            return Err(Error::Unavailable(format!(
                 "{weakness}; use https with a certificate that this machine trusts (VAULT_CACERT), or accept that with \
                  --vault-insecure"
-            ))),
-            _ => Ok(server),
+            )));
         }
+        let token = match std::env::var_os("VAULT_TOKEN_FILE").filter(|path| !path.is_empty()) {
+            Some(path) => token_in(Path::new(&path))?,
+            None => needed("VAULT_TOKEN")?,
+        };
+        Ok(Self { address: needed("VAULT_ADDR")?, token, namespace })
+    }
+}
+
+/// The token that a file holds and nothing else.
+fn token_in(path: &Path) -> Result<String, Error> {
+    let failed = |why: &dyn std::fmt::Display| {
+        Error::Unavailable(format!("the token cannot be read from VAULT_TOKEN_FILE {}: {why}", path.display()))
+    };
+    let text = Zeroizing::new(std::fs::read_to_string(path).map_err(|error| failed(&error))?);
+    match text.trim() {
+        "" => Err(failed(&"it is empty")),
+        token => Ok(token.to_owned()),
     }
 }
 

@@ -12,12 +12,12 @@ pub(crate) fn print(text: Arguments<'_>) {
 }
 
 /// Says something beside what was asked for. If it cannot be said, nobody can be told so.
-pub(super) fn aside(text: Arguments<'_>) {
+pub(crate) fn aside(text: Arguments<'_>) {
     let _ = io::stderr().write_fmt(text);
 }
 
 /// Why something could not be printed, to a full disk for example.
-pub(super) fn unprinted() -> Option<&'static io::Error> {
+pub(crate) fn unprinted() -> Option<&'static io::Error> {
     note(io::stdout().flush());
     UNPRINTED.get()
 }
@@ -33,13 +33,13 @@ fn note(printed: io::Result<()>) {
 
 /// Prints a line.
 macro_rules! say {
-    ($($text:tt)*) => { $crate::cli::out::print(format_args!("{}\n", format_args!($($text)*))) };
+    ($($text:tt)*) => { $crate::out::print(format_args!("{}\n", format_args!($($text)*))) };
 }
 
 /// Says a line on standard error.
 macro_rules! tell {
-    ($($text:tt)*) => { $crate::cli::out::aside(format_args!("{}\n", format_args!($($text)*))) };
+    ($($text:tt)*) => { $crate::out::aside(format_args!("{}\n", format_args!($($text)*))) };
 }
 
 pub(crate) use say;
-pub(super) use tell;
+pub(crate) use tell;

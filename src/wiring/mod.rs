@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use rollcall_projections::Projection;
 use rollcall_projections::store::{BuildLock, ReadStore, Shadow};
-
-use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
 use crate::audit::tree::{self, Keeper};
+use crate::background::Background;
 use crate::database::{self, Database};
 use crate::engine::rebuild_live::{self, Progress, Scratch};
 use crate::engine::start::{self, Ports, Service};
@@ -25,6 +24,9 @@ use crate::privacy::key_tree::KeyTree;
 pub use crate::privacy::key_tree::{CellSpec, Options as KeyOptions};
 use crate::privacy::{self, Vault};
 
+mod directory;
+pub mod places;
+
 /// Why a data directory cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -35,6 +37,18 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// It belongs to somebody else and everybody may get into it.
+    #[error(
+        "the data directory {path} has mode {mode:o} and belongs to another user, so that everybody on this machine can \
+         read the keys in it; take the rights of others away (chmod o-rwx), or name a directory inside it with \
+         --data-dir, such as {path}/rollcall, which is then made for this user alone"
+    )]
+    Exposed {
+        /// Which directory.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
     },
     /// Another process has it.
     #[error("the data directory {0} is in use by another rollcall process; stop it first or use another --data-dir")]
@@ -130,26 +144,14 @@ const READERS_MAX: usize = 16;
 /// Connections that build read models anew.
 const SHADOW_MAX: usize = 4;
 
-/// Runs what the connections to a server need, for as long as they are used.
-struct Background(Option<Runtime>);
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        // What it still runs is of no use to anybody: the log has finished what it was asked.
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
 impl Place {
     /// Opens log and read models for the vault whose values they hold.
-    fn stores(&self, vault: [u8; 16], background: &Background) -> Result<Stores, Error> {
-        let Some(runtime) = &background.0 else {
+    fn stores(&self, vault: [u8; 16], background: Option<&Background>) -> Result<Stores, Error> {
+        let Some(background) = background else {
             let log = eventlog::embedded::Embedded::open(&self.dir.join("log.db"))?;
             return Ok((Arc::new(log), Arc::new(self.read_models_here()?)));
         };
-        runtime.block_on(async {
+        background.handle().block_on(async {
             let log = self.log(Mode::Append, &self.dir).await?;
             if let LogPlace::Postgres(database) = &self.log {
                 Postgres::claim(database, vault).await?;
@@ -203,10 +205,9 @@ impl Place {
         found
     }
 
-    fn background(&self) -> Result<Background, Error> {
-        let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let runtime = (self.log != LogPlace::Embedded).then(runtime).transpose();
-        Ok(Background(runtime.map_err(|source| Error::Unusable { path: self.dir.clone(), source })?))
+    fn background(&self) -> Result<Option<Background>, Error> {
+        let background = (self.log != LogPlace::Embedded).then(|| Background::start("servers", 2)).transpose();
+        background.map_err(|source| Error::Unusable { path: self.dir.clone(), source })
     }
 
     fn must_exist(&self) -> Result<(), Error> {
@@ -235,7 +236,7 @@ pub struct DataDir {
     keeper: OnceCell<Arc<Keeper>>,
     database: Option<Database>,
     // Dropped after the parts, which need it.
-    _background: Background,
+    _background: Option<Background>,
 }
 
 impl DataDir {
@@ -254,14 +255,14 @@ impl DataDir {
     /// It cannot be made, is in use, or is damaged.
     pub fn create(place: &Place) -> Result<Self, Error> {
         let path = place.dir.as_path();
-        let lock = lock(path)?;
+        let lock = directory::lock(path)?;
         if place.keys.database.is_some() && place.log.database().is_none() {
             return Err(Error::HalfShared);
         }
         place.weaknesses().iter().for_each(|weakness| tracing::warn!("{weakness}"));
         let vault = KeyTree::open(path, &place.keys)?;
         let background = place.background()?;
-        let (log, read) = place.stores(vault.id(), &background)?;
+        let (log, read) = place.stores(vault.id(), background.as_ref())?;
         Ok(Self {
             vault: Arc::new(vault),
             log,
@@ -341,7 +342,7 @@ impl DataDir {
     pub fn in_place(&self, log: LogPlace) -> Result<OtherStores, Error> {
         let place = Place { dir: self.path.clone(), keys: KeyOptions::default(), log };
         let background = place.background()?;
-        let (log, read) = place.stores(self.vault.id(), &background)?;
+        let (log, read) = place.stores(self.vault.id(), background.as_ref())?;
         Ok(OtherStores { log, read, _background: background })
     }
 
@@ -412,7 +413,7 @@ pub struct OtherStores {
     pub log: Arc<dyn EventLog>,
     /// The read models.
     pub read: Arc<ReadStore>,
-    _background: Background,
+    _background: Option<Background>,
 }
 
 /// A copy of a stopped data directory that goes away with it. The directory is only read; its read models are not
@@ -424,7 +425,7 @@ pub struct Copy {
     pub vault: Arc<dyn Vault>,
     /// Read models without a row.
     pub read: Arc<ReadStore>,
-    _background: Background,
+    _background: Option<Background>,
     // Dropped after the parts, whose files it removes.
     _scratch: tempfile::TempDir,
     _lock: Option<File>,
@@ -461,9 +462,9 @@ impl Copy {
             }
         }
         let background = place.background()?;
-        let log = match &background.0 {
+        let log = match &background {
             // Nothing in it changes by being read.
-            Some(runtime) => runtime.block_on(place.log(Mode::Read, to))?,
+            Some(background) => background.handle().block_on(place.log(Mode::Read, to))?,
             None => Arc::new(eventlog::embedded::Embedded::open(&to.join("log.db"))?),
         };
         Ok(Self {
@@ -483,26 +484,7 @@ impl Copy {
 /// The directory is in use, there are other keys already, or something cannot be read or written; it may be repeated.
 pub fn move_keys(place: &Place, to: &KeyOptions) -> Result<(), Error> {
     place.must_exist()?;
-    let _lock = lock(&place.dir)?;
+    let _lock = directory::lock(&place.dir)?;
     KeyTree::open(&place.dir, &place.keys)?.move_to(&place.dir, to)?;
     Ok(())
-}
-
-/// Makes the data directory, if it is missing, and keeps other processes out of it.
-fn lock(path: &Path) -> Result<File, Error> {
-    let unusable = |source| Error::Unusable { path: path.into(), source };
-    std::fs::create_dir_all(path).map_err(unusable)?;
-    restrict(path).map_err(unusable)?;
-    let lock = File::create(path.join("lock")).map_err(unusable)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(Error::Locked(path.into())),
-        Err(TryLockError::Error(source)) => Err(unusable(source)),
-    }
-}
-
-/// Keeps other users of the machine out: the directory holds keys.
-fn restrict(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
 }
