@@ -49,6 +49,7 @@ pub mod rebuild_live;
 mod resolve;
 mod restricted;
 pub mod rotation;
+mod snapshots;
 pub mod start;
 pub mod tokens;
 

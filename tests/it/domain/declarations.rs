@@ -135,7 +135,7 @@ impl Given {
 }
 
 /// What may have happened before.
-fn histories() -> Vec<Given> {
+pub(super) fn histories() -> Vec<Given> {
     let mut together = Given::users(&["ada", "bob"]);
     together.when(&block("ada", &["bob"])).unwrap();
     together.when(&allow("ada", &["bob"])).unwrap();
