@@ -144,6 +144,7 @@ pub(super) fn histories() -> Vec<Given> {
     together.when(&ban(&["ada"], 5)).unwrap();
     let settings = Settings { record_reads: true, ..Settings::default() };
     together.when(&app::Command::ChangeSettings(settings.clone())).unwrap();
+    together.when(&RecordReads(vec![(subject("ada"), [].into())])).unwrap();
     together.when(&Receive { who: person("ada"), kind: DataRequestKind::Access, due_at: None }).unwrap();
     let mut deactivated = together.clone();
     deactivated.when(&deactivate("ada")).unwrap();

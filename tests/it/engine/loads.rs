@@ -13,6 +13,7 @@ use rollcall::domain::token::Invalidate;
 use rollcall::domain::values::BanMinutes;
 use rollcall::engine::journal;
 use rollcall_schemas::plain::Scope;
+use tokio::runtime::Runtime;
 
 use super::failing::Failing;
 use super::*;
@@ -35,16 +36,16 @@ pub(crate) async fn every_snapshot_is_what_the_events_make(log: &dyn EventLog) -
 }
 
 /// An engine with nothing in memory, over a log that counts.
-async fn started(place: &Place) -> (Running, Arc<Failing>) {
+fn started(place: &Place, runtime: &Runtime) -> (Running, Arc<Failing>) {
     let data = DataDir::create(place).unwrap();
     let log = Failing::over(data.log.clone());
     let ports = Ports { log: log.clone(), vault: data.vault.clone(), read: data.read.clone() };
-    let service = start::start(ports, Limits::default()).await.unwrap();
+    let service = runtime.block_on(start::start(ports, Limits::default())).unwrap();
     (Running { data, service }, log)
 }
 
 /// How many events of streams each of a number of commands about this user reads, with nothing in memory before.
-async fn costs(place: &Place, who: &str) -> Vec<u64> {
+fn costs(place: &Place, runtime: &Runtime, who: &str) -> Vec<u64> {
     let reregister = register(who);
     let invalidate = Invalidate { who: vec![user_id(who)], before: chrono::Utc::now() };
     let ban = Ban { who: vec![user_id(who)], minutes: BanMinutes::new(5).unwrap(), reason: None };
@@ -53,34 +54,37 @@ async fn costs(place: &Place, who: &str) -> Vec<u64> {
     let commands: [&dyn domain::DynCommand; 5] = [&reregister, &invalidate, &ban, &block, &deactivate];
     let mut costs = vec![];
     for command in commands {
-        let (running, log) = started(place).await;
+        let (running, log) = started(place, runtime);
         log.events_read.store(0, Ordering::Relaxed);
-        running.engine().execute_any(&caller(), command).await.unwrap();
+        runtime.block_on(running.engine().execute_any(&caller(), command)).unwrap();
         costs.push(log.events_read.load(Ordering::Relaxed));
         running.stop();
     }
     costs
 }
 
-async fn a_user_of_many_logins_costs_what_a_new_one_costs(place: &Place) {
-    let (running, log) = started(place).await;
-    running.data.vault.put_secret(&app_id(), SecretId(1), "secret").unwrap();
-    running.operate(app::Command::Register(Environment::Development, Plan::Pro)).await;
-    for who in ["new", "other", "old"] {
-        running.register(who).await;
-    }
-    for _ in 0..150 {
-        running.register("old").await;
-        running.execute(Block { owner: user_id("old"), targets: vec![user_id("other")] }).await.unwrap();
-        running.execute(Unblock { owner: user_id("old"), targets: vec![user_id("other")] }).await.unwrap();
-    }
-    assert!(every_snapshot_is_what_the_events_make(log.as_ref()).await > 20);
+fn a_user_of_many_logins_costs_what_a_new_one_costs(place: &Place) {
+    let runtime = crate::eventlog_contract::runtime();
+    let (running, log) = started(place, &runtime);
+    runtime.block_on(async {
+        running.data.vault.put_secret(&app_id(), SecretId(1), "secret").unwrap();
+        running.operate(app::Command::Register(Environment::Development, Plan::Pro)).await;
+        for who in ["new", "other", "old"] {
+            running.register(who).await;
+        }
+        for _ in 0..150 {
+            running.register("old").await;
+            running.execute(Block { owner: user_id("old"), targets: vec![user_id("other")] }).await.unwrap();
+            running.execute(Unblock { owner: user_id("old"), targets: vec![user_id("other")] }).await.unwrap();
+        }
+        assert!(every_snapshot_is_what_the_events_make(log.as_ref()).await > 20);
+    });
     running.stop();
 
-    let (new, old) = (costs(place, "new").await, costs(place, "old").await);
+    let (new, old) = (costs(place, &runtime, "new"), costs(place, &runtime, "old"));
     // Of each of at most three streams with a past, a page instead of an event.
-    for (new, old) in new.iter().zip(&old) {
-        assert!(*old <= new + 3 * 16, "{old:?} events instead of {new:?}");
+    for (new_one, old_one) in new.iter().zip(&old) {
+        assert!(*old_one <= new_one + 3 * 16, "{old:?} events instead of {new:?}");
     }
 }
 
@@ -88,18 +92,18 @@ fn embedded(dir: &Path) -> Place {
     Place { dir: dir.to_owned(), ..Place::default() }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_user_of_many_logins_costs_what_a_new_one_costs_after_a_restart() {
+#[test]
+fn a_user_of_many_logins_costs_what_a_new_one_costs_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
-    a_user_of_many_logins_costs_what_a_new_one_costs(&embedded(dir.path())).await;
+    a_user_of_many_logins_costs_what_a_new_one_costs(&embedded(dir.path()));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_user_of_many_logins_costs_what_a_new_one_costs_also_in_postgresql() {
+#[test]
+fn a_user_of_many_logins_costs_what_a_new_one_costs_also_in_postgresql() {
     let (dir, cluster) = (tempfile::tempdir().unwrap(), Cluster::start());
     let database = cluster.address(&cluster.database()).parse().unwrap();
     let place = Place { log: LogPlace::of(None, Some(database)).unwrap(), ..embedded(dir.path()) };
-    a_user_of_many_logins_costs_what_a_new_one_costs(&place).await;
+    a_user_of_many_logins_costs_what_a_new_one_costs(&place);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
