@@ -1,5 +1,5 @@
-//! What a login costs a user with many logins behind it, compared with a new user: the first one after a restart, when nothing
-//! is in memory.
+//! What a login costs a user with many logins behind it, compared with a new user: the first one after a restart, when
+//! nothing is in memory.
 
 use std::time::{Duration, Instant};
 

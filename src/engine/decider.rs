@@ -239,16 +239,18 @@ impl Cache {
         self.states.put(stream, Cached { state, revision, since_snapshot });
     }
 
-    /// The state of a stream, if it is to be recorded with the next event.
+    /// The state of a stream, if it is to be recorded with the next event. `left`: how many entries of lists may still be
+    /// recorded with the command.
     ///
     /// A command in flight may still fail, and another node then append something else at the same revision: nothing may be
     /// recorded of a state that such a command made. Where none is in flight, every event that made the state stands in the
     /// log, and the append fails unless the stream still has that revision.
-    fn due_snapshot(&mut self, stream: &Stream, in_flight: &InFlight) -> Option<State> {
+    fn due_snapshot(&mut self, stream: &Stream, in_flight: &InFlight, left: &mut usize) -> Option<State> {
         let cached = self.states.get_mut(stream)?;
         let is_due = snapshots::is_due(&cached.state, cached.since_snapshot)
             && !in_flight.is_changing(&Belief::Stream(stream.clone()));
-        is_due.then(|| {
+        (is_due && cached.state.entries() <= *left).then(|| {
+            *left -= cached.state.entries();
             cached.since_snapshot = 0;
             cached.state.clone()
         })
@@ -407,13 +409,14 @@ fn outcome(
         domain::Error::Defect(defect) => Answer::Defect(defect),
     })?;
     let mut appends: Vec<StreamEvents> = vec![];
+    let mut left = snapshots::ENTRIES_MAX;
     let mut written: HashMap<Stream, usize> = HashMap::with_capacity(events.len());
     for (stream, event) in events {
         let index = *written.entry(stream).or_insert_with_key(|stream| {
             let expected = cache.states.peek(stream).map_or(0, |cached| cached.revision);
             // An erasure's stream is as new as its id: the decision writes it without having read it.
             cache.install(Loaded { revision: expected, ..Loaded::empty(stream.clone()) });
-            let snapshot = cache.due_snapshot(stream, in_flight);
+            let snapshot = cache.due_snapshot(stream, in_flight, &mut left);
             appends.push(StreamEvents { stream: stream.clone(), expected, snapshot, events: vec![] });
             appends.len() - 1
         });
@@ -427,3 +430,6 @@ fn outcome(
     let asserts = only_read.filter_map(revision).collect();
     Ok((appends, asserts, reply))
 }
+
+#[cfg(test)]
+mod tests;

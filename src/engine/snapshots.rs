@@ -1,21 +1,24 @@
 //! States recorded beside events, so that what it costs to load a stream does not grow with its age.
 //!
-//! Every login appends to the streams of a user. Every so many events the state of the stream is recorded in the envelope of
-//! the next one: the state *before* that event. Whoever loads the stream reads it from its end, up to the last snapshot,
-//! and lets the events from there on evolve it. A snapshot is part of the event: it is durable, copied and signed with it,
-//! and never wrong by itself. One that this version cannot use is ignored, and the stream is read further back.
+//! Every login appends to the streams of a user. After every so many events of a stream its state is recorded in the
+//! envelope of the next one: the state *before* that event. A load reads the stream from its end back to the last snapshot, and
+//! applies the events from there on to it. A snapshot is part of the event: it is durable, copied and signed with it. One
+//! that this version cannot use is ignored, and the stream is read further back (docs/decisions/0023).
 
 use rollcall_schemas::stream::Stream;
 
 use super::decider::Loaded;
 use super::{Error, journal};
-use crate::domain::State;
+use crate::domain::{LIST_MAX, State};
 use crate::eventlog::{self, EventLog, RawEvent};
 
 /// After how many events the state is recorded again.
 const EVERY: u64 = 16;
 /// A list is recorded as a whole: the longer it is, the later, so that an event costs no more bytes for it.
 const ENTRIES_PER_EVENT: u64 = 4;
+/// Most entries of lists that are recorded with one command: those of one full list. A log takes only so many bytes at
+/// once; what is left out is recorded with a later command.
+pub(super) const ENTRIES_MAX: usize = LIST_MAX;
 /// Sizes of the pages in which a stream is read back. Together they reach as far as a snapshot may be behind the end.
 const PAGES_BACK: [usize; 6] = [16, 32, 64, 128, 256, 512];
 /// Size of the pages in which a stream without a snapshot is read from its beginning.
@@ -26,6 +29,7 @@ pub(super) fn is_due(state: &State, since: u64) -> bool {
     since >= EVERY + state.entries() as u64 / ENTRIES_PER_EVENT
 }
 
+/// Applies the next events of a stream.
 fn evolve(loaded: &mut Loaded, events: &[RawEvent]) -> Result<(), Error> {
     for raw in events {
         if raw.revision != loaded.revision + 1 {

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{LIST_MAX, Snapshot};
+use crate::domain::Snapshot;
 use crate::eventlog::embedded::Embedded;
 use crate::eventlog::{Append, Item, NewEvent, Outcome};
 use crate::privacy::Vault as _;
@@ -43,7 +43,12 @@ impl EventLog for Counted {
     async fn read_stream(&self, stream: &str, after: u64, limit: usize) -> Result<Vec<RawEvent>, eventlog::Error> {
         Ok(self.count(self.inner.read_stream(stream, after, limit).await?))
     }
-    async fn read_stream_back(&self, stream: &str, before: u64, limit: usize) -> Result<Vec<RawEvent>, eventlog::Error> {
+    async fn read_stream_back(
+        &self,
+        stream: &str,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<RawEvent>, eventlog::Error> {
         Ok(self.count(self.inner.read_stream_back(stream, before, limit).await?))
     }
     async fn read_all(&self, after: u64, limit: usize) -> Result<Vec<RawEvent>, eventlog::Error> {

@@ -51,8 +51,8 @@ fn a_snapshot_of_another_version_or_of_another_shape_is_not_used() {
     }
 }
 
-/// The states of each kind as they are recorded: version, stream, the state without events, others. Whoever has to change a
-/// line raises the version of that aggregate's snapshots in `states!`: an optional field that is missing in a recorded state
+/// The states of each kind as they are recorded: version, stream, the state without events, others. Whoever has to change
+/// a line raises the version of that aggregate's snapshots in `states!`: an optional field that is missing in a recorded state
 /// would be taken for one that has no value.
 const SHAPES: [(u32, &str, &[&str]); 12] = [
     (

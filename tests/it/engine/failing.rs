@@ -158,7 +158,12 @@ impl EventLog for Failing {
         self.hold(stream).await;
         events
     }
-    async fn read_stream_back(&self, stream: &str, before: u64, limit: usize) -> Result<Vec<RawEvent>, eventlog::Error> {
+    async fn read_stream_back(
+        &self,
+        stream: &str,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<RawEvent>, eventlog::Error> {
         self.pages_read.fetch_add(1, Ordering::Relaxed);
         let events = self.inner.read_stream_back(stream, before, limit).await;
         self.events_read.fetch_add(events.as_ref().map_or(0, Vec::len) as u64, Ordering::Relaxed);
