@@ -28,6 +28,7 @@ mod ceilings;
 mod erasing;
 mod foreign;
 mod load;
+mod logins;
 mod nodes;
 
 use load::{Measured, Request};
@@ -328,7 +329,7 @@ fn measure_service(options: &Options, runtime: &tokio::runtime::Runtime, ceiling
     #[allow(clippy::cast_precision_loss)]
     let rate = events as f64 / took.as_secs_f64();
     say!("{:<44} {rate:>10.0} events/s  ({events} events, every read model, {took:.1?})", "rebuild");
-    Ok(())
+    logins::measure(&data, runtime, &app)
 }
 
 async fn create_app(engine: &Engine, app: &AppId) -> Result<(), Error> {

@@ -6,11 +6,12 @@ use chrono::{DateTime, Utc};
 use rollcall_schemas::access::{Event, Read};
 use rollcall_schemas::ids::{AppId, FieldName, SubjectRef};
 use rollcall_schemas::stream::Stream;
+use serde::{Deserialize, Serialize};
 
 use super::{Decide, Error, Reads, UnitOfWork};
 
 /// What later decisions know of reads: nothing.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State;
 
 /// What an event makes of the state.

@@ -6,13 +6,14 @@ use chrono::{DateTime, Utc};
 use rollcall_schemas::allowlist::{Allowed, Disabled, Disallowed, Emptied, Enabled, Event};
 use rollcall_schemas::ids::{AppId, SubjectRef};
 use rollcall_schemas::stream::Stream;
+use serde::{Deserialize, Serialize};
 
 use super::command::{Command, Decide, Found, Person};
 use super::values::UserId;
 use super::{Error, LIST_MAX, ListKind, Reads, Refusal, UnitOfWork, targets};
 
 /// Who is allowed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// Them.
     pub allowed: HashSet<SubjectRef>,

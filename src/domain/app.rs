@@ -9,6 +9,7 @@ use rollcall_schemas::app::{
 };
 use rollcall_schemas::ids::{AppId, FieldName, SecretId};
 use rollcall_schemas::plain::{ApiKey, ApiScope, Environment, Plan, Settings};
+use serde::{Deserialize, Serialize};
 
 use super::{Decide, Error, Reads, Refusal, UnitOfWork};
 
@@ -34,7 +35,7 @@ pub enum Command {
 }
 
 /// What an application is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// Environment and plan; `None`: there is no such application.
     pub registered: Option<(Environment, Plan)>,

@@ -5,13 +5,14 @@ use rollcall_schemas::ban::{Event, Expired, Imposed, Lifted, Replaced};
 use rollcall_schemas::ids::{AppId, SubjectRef};
 use rollcall_schemas::personal::Personal;
 use rollcall_schemas::stream::Stream;
+use serde::{Deserialize, Serialize};
 
 use super::command::{Command, Decide, Found, Person};
 use super::values::{BanMinutes, Reason, UserId};
 use super::{Error, Reads, UnitOfWork};
 
 /// Until when the user is banned.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// The end of the last ban that was not lifted; it may have passed.
     pub until: Option<DateTime<Utc>>,

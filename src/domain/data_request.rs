@@ -6,6 +6,7 @@ use rollcall_schemas::ids::{AppId, DataRequestId, SubjectRef};
 use rollcall_schemas::personal::Personal;
 use rollcall_schemas::plain::DataRequestKind;
 use rollcall_schemas::stream::Stream;
+use serde::{Deserialize, Serialize};
 
 use super::command::{Command, Decide, Found, Lookup, Person};
 use super::user::{self, Status};
@@ -17,7 +18,7 @@ const DUE_WITHIN: Months = Months::new(1);
 const EXTENDED_BY: Months = Months::new(2);
 
 /// How far it has come.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
     /// There is none.
     #[default]

@@ -5,6 +5,7 @@ use rollcall_schemas::erasure::{Begun, Cancelled, Event, Requested};
 use rollcall_schemas::ids::{ErasureId, OperationId, SubjectRef};
 use rollcall_schemas::personal::{Class, DestroyedKey};
 use rollcall_schemas::plain::{Finality, LegalBasis, OwnText, ReportStatus, Requester, Scope, StoreCount};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Refusal;
@@ -34,7 +35,7 @@ pub struct Request {
 }
 
 /// How far an erasure has come.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Progress {
     /// There is none.
     #[default]
@@ -60,7 +61,7 @@ pub enum Progress {
 }
 
 /// What is known of an erasure.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// How far it has come.
     pub progress: Progress,

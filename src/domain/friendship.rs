@@ -6,6 +6,7 @@ use rollcall_schemas::ids::{AppId, Pair, SubjectRef};
 use rollcall_schemas::personal::Personal;
 use rollcall_schemas::plain::{EndCause, FriendPermission};
 use rollcall_schemas::stream::Stream;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::command::{Command, Decide, Found, Lookup, Person};
@@ -21,7 +22,7 @@ pub use befriend::Befriend;
 pub const REQUEST_DAYS: i64 = 7;
 
 /// What two users are to each other.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
     /// Nothing.
     #[default]

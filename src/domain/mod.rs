@@ -30,5 +30,5 @@ mod work;
 pub use command::{Command, Decide, DynCommand, DynDecide, ErasureOwner, Found, Lookup, Person, ReplyOf};
 pub use refusal::{Defect, Error, LIST_MAX, ListKind, Refusal};
 pub use reply::{Befriended, IssuedToken, Registration, Reply, TypedReply};
-pub use state::{Aggregate, Misplaced, State, belongs};
+pub use state::{Aggregate, Misplaced, Snapshot, State, belongs};
 pub use work::{Context, Decision, Reads, UnitOfWork, World, decide};

@@ -7,13 +7,14 @@ use rollcall_schemas::ids::{AppId, SubjectRef};
 use rollcall_schemas::personal::Personal;
 use rollcall_schemas::remarks::{Emptied, Event, Remarked, Unremarked};
 use rollcall_schemas::stream::Stream;
+use serde::{Deserialize, Serialize};
 
 use super::command::{Command, Decide, Found, Person};
 use super::values::{Remark as Text, UserId};
 use super::{Error, LIST_MAX, ListKind, Reads, Refusal, UnitOfWork};
 
 /// About whom there is a remark.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     targets: HashSet<SubjectRef>,
 }

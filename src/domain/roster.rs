@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::{AppId, SubjectRef};
 use rollcall_schemas::roster::{Event, Seated, Vacated};
+use serde::{Deserialize, Serialize};
 
 use super::Refusal;
 
@@ -12,7 +13,7 @@ use super::Refusal;
 pub const SEATS_MAX: usize = 100;
 
 /// Who has a seat.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     seated: HashSet<SubjectRef>,
 }

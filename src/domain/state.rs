@@ -6,6 +6,8 @@ use chrono::{DateTime, Utc};
 use rollcall_schemas::Event;
 use rollcall_schemas::ids::{AppId, DataRequestId, ErasureId, Pair, SubjectRef};
 use rollcall_schemas::stream::Stream;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::{access, allowlist, app, ban, blocklist, data_request, erasure, friendship, remarks, roster, token, user};
 
@@ -36,8 +38,17 @@ pub struct Misplaced {
     pub aggregate: &'static str,
 }
 
+/// A state as it is recorded, so that a stream need not be read from its beginning. It holds no personal value.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Version of the aggregate's snapshots.
+    pub version: u32,
+    /// The state, as JSON.
+    pub state: Box<RawValue>,
+}
+
 macro_rules! states {
-    ($($variant:ident($id:ty): $module:ident),* $(,)?) => {
+    ($($variant:ident($id:ty): $module:ident, snapshot $version:literal;)*) => {
         /// The state of any aggregate.
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub enum State {
@@ -80,6 +91,28 @@ macro_rules! states {
                 }
                 Ok(())
             }
+
+            /// The state as it is recorded.
+            ///
+            /// # Errors
+            /// It has no JSON form.
+            pub fn snapshot(&self) -> serde_json::Result<Snapshot> {
+                let (version, state) = match self {
+                    $(Self::$variant(state) => ($version, serde_json::value::to_raw_value(state)?),)*
+                };
+                Ok(Snapshot { version, state })
+            }
+
+            /// The state that was recorded of a stream; `None`: by a version that makes other states of the same events.
+            #[must_use]
+            pub fn restore(stream: &Stream, snapshot: &Snapshot) -> Option<Self> {
+                match stream {
+                    $(Stream::$variant(_) => {
+                        let is_current = snapshot.version == $version;
+                        is_current.then(|| serde_json::from_str(snapshot.state.get()).ok())?.map(Self::$variant)
+                    })*
+                }
+            }
         }
 
         $(
@@ -103,27 +136,28 @@ macro_rules! states {
     };
 }
 
+// Raise the version of an aggregate's snapshots whenever its state has another shape, or its `evolve` makes another state
+// of events that are recorded already: those that stand in the log are ignored then.
 states! {
-    App(AppId): app,
-    Roster(AppId): roster,
-    User(SubjectRef): user,
-    Token(SubjectRef): token,
-    Ban(SubjectRef): ban,
-    Blocklist(SubjectRef): blocklist,
-    Allowlist(SubjectRef): allowlist,
-    Friendship(Pair): friendship,
-    Remarks(SubjectRef): remarks,
-    Erasure(ErasureId): erasure,
-    Access(SubjectRef): access,
-    DataRequest(DataRequestId): data_request,
+    App(AppId): app, snapshot 1;
+    Roster(AppId): roster, snapshot 1;
+    User(SubjectRef): user, snapshot 1;
+    Token(SubjectRef): token, snapshot 1;
+    Ban(SubjectRef): ban, snapshot 1;
+    Blocklist(SubjectRef): blocklist, snapshot 1;
+    Allowlist(SubjectRef): allowlist, snapshot 1;
+    Friendship(Pair): friendship, snapshot 1;
+    Remarks(SubjectRef): remarks, snapshot 1;
+    Erasure(ErasureId): erasure, snapshot 1;
+    Access(SubjectRef): access, snapshot 1;
+    DataRequest(DataRequestId): data_request, snapshot 1;
 }
 
 impl State {
-    /// About how many bytes it takes in memory.
+    /// How many entries its list has, or may have; 0: it has no list.
     #[must_use]
-    pub fn weight(&self) -> usize {
-        const ENTRY: usize = 24;
-        let entries = match self {
+    pub fn entries(&self) -> usize {
+        match self {
             Self::Blocklist(state) => state.blocked.len(),
             Self::Allowlist(state) => state.allowed.len(),
             Self::Remarks(state) => state.len(),
@@ -136,8 +170,14 @@ impl State {
             | Self::Erasure(_)
             | Self::Access(_)
             | Self::DataRequest(_) => 0,
-        };
-        size_of::<Self>() + entries * ENTRY
+        }
+    }
+
+    /// About how many bytes it takes in memory.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        const ENTRY: usize = 24;
+        size_of::<Self>() + self.entries() * ENTRY
     }
 }
 

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::{AppId, SubjectRef};
 use rollcall_schemas::stream::Stream;
 use rollcall_schemas::token::{Event, InvalidatedBefore};
+use serde::{Deserialize, Serialize};
 
 use super::command::{Command, Decide, Found, Person};
 use super::user::{self, Status};
@@ -11,7 +12,7 @@ use super::values::UserId;
 use super::{Error, Reads, Refusal, UnitOfWork};
 
 /// What is known of a user's tokens.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// Tokens issued before this are invalid.
     pub invalid_before: Option<DateTime<Utc>>,

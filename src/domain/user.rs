@@ -10,6 +10,7 @@ use rollcall_schemas::user::{
     HoldReleased, Modified, Named, ProfileCleaned, ProfileSet, PushQuieted, PushUnquieted, Restored, Restricted,
     Tagged,
 };
+use serde::{Deserialize, Serialize};
 
 use super::command::{Command, Decide, Found, Person};
 use super::values::{Name, Portrait, ProfileChanges, QuietHours, Reason, Tag, UserId};
@@ -45,7 +46,7 @@ pub enum Change {
 }
 
 /// How far a user has come.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
     /// Nothing is known.
     #[default]
@@ -66,7 +67,7 @@ pub enum Status {
 }
 
 /// What a user is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// How far the user has come.
     pub status: Status,

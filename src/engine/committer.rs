@@ -8,7 +8,7 @@ use rollcall_schemas::stream::Stream;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::apps::Apps;
-use super::decider::{Answer, Batch, Decided};
+use super::decider::{Answer, Batch, Decided, StreamEvents};
 use super::directory::{Directory, Hold};
 use super::in_flight::{Dependencies, InFlight, beliefs_of};
 use super::journal;
@@ -71,12 +71,14 @@ pub(super) fn seal_all(
 
 fn seal(vault: &dyn Vault, decided: &mut Decided) -> Result<Item, journal::SealError> {
     let mut item = Item::default();
-    for (stream, expected, events) in decided.appends.drain(..) {
+    for StreamEvents { stream, expected, snapshot, events } in decided.appends.drain(..) {
         let name = stream.to_string();
-        let events = events
-            .into_iter()
-            .map(|event| journal::encode(vault, &name, &decided.metadata, decided.now, event))
-            .collect::<Result<_, _>>()?;
+        let mut snapshot = snapshot.map(|state| state.snapshot()).transpose()?;
+        let encode = |event| {
+            let snapshot = snapshot.take();
+            journal::encode(vault, &name, &decided.metadata, decided.now, event, snapshot.as_ref())
+        };
+        let events = events.into_iter().map(encode).collect::<Result<_, _>>()?;
         item.appends.push(Append { stream: name, expected, events });
     }
     for (stream, expected) in &decided.asserts {

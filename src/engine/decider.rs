@@ -17,6 +17,7 @@ use super::clock::Clock;
 use super::directory::Hold;
 use super::in_flight::{Belief, Dependencies, InFlight, beliefs_of};
 use super::nodes::ForeignAppends;
+use super::snapshots;
 use crate::domain::{self, Context, Decision, Defect, DynDecide, Reads, Refusal, Reply, State, World};
 use crate::privacy::Tag;
 use crate::supervision;
@@ -29,6 +30,15 @@ pub(super) struct Loaded {
     pub state: State,
     /// The revision the state is of.
     pub revision: u64,
+    /// How many events stand in the stream since its state was last recorded.
+    pub since_snapshot: u64,
+}
+
+impl Loaded {
+    /// A stream without events.
+    pub(super) fn empty(stream: Stream) -> Self {
+        Self { state: State::of(&stream), revision: 0, since_snapshot: 0, stream }
+    }
 }
 
 /// The retry guard of a command.
@@ -87,14 +97,26 @@ pub(super) enum Answer {
     Unknown(String),
 }
 
+/// What a decision appends to one stream.
+pub(super) struct StreamEvents {
+    /// Which stream.
+    pub stream: Stream,
+    /// The revision it must have.
+    pub expected: u64,
+    /// Its state at that revision, where it is to be recorded with the first event.
+    pub snapshot: Option<State>,
+    /// The events.
+    pub events: Vec<Event>,
+}
+
 /// A decided command.
 pub(super) struct Decided {
     /// Who asked, and why.
     pub metadata: Metadata,
     /// Time of the decision.
     pub now: chrono::DateTime<chrono::Utc>,
-    /// Events by stream, with the revision each stream must have.
-    pub appends: Vec<(Stream, u64, Vec<Event>)>,
+    /// Events by stream.
+    pub appends: Vec<StreamEvents>,
     /// Streams that must not have changed.
     pub asserts: Vec<(Stream, u64)>,
     /// What to answer.
@@ -134,6 +156,7 @@ impl Default for Limits {
 struct Cached {
     state: State,
     revision: u64,
+    since_snapshot: u64,
 }
 
 /// The states the loop keeps.
@@ -212,7 +235,25 @@ impl Cache {
             None => {}
         }
         self.bytes += loaded.state.weight() + ENTRY_BYTES;
-        self.states.put(loaded.stream, Cached { state: loaded.state, revision: loaded.revision });
+        let Loaded { stream, state, revision, since_snapshot } = loaded;
+        self.states.put(stream, Cached { state, revision, since_snapshot });
+    }
+
+    /// The state of a stream, if it is to be recorded with the next event. `left`: how many entries of lists may still be
+    /// recorded with the command.
+    ///
+    /// A command in flight may still fail, and another node then append something else at the same revision: nothing may be
+    /// recorded of a state that such a command made. Where none is in flight, every event that made the state stands in the
+    /// log, and the append fails unless the stream still has that revision.
+    fn due_snapshot(&mut self, stream: &Stream, in_flight: &InFlight, left: &mut usize) -> Option<State> {
+        let cached = self.states.get_mut(stream)?;
+        let is_due = snapshots::is_due(&cached.state, cached.since_snapshot)
+            && !in_flight.is_changing(&Belief::Stream(stream.clone()));
+        (is_due && cached.state.entries() <= *left).then(|| {
+            *left -= cached.state.entries();
+            cached.since_snapshot = 0;
+            cached.state.clone()
+        })
     }
 
     /// Believes nothing of this any more.
@@ -260,6 +301,7 @@ impl Cache {
             return self.drop_state(stream);
         }
         cached.revision += 1;
+        cached.since_snapshot += 1;
         let are_friends = friends(&cached.state);
         self.bytes = (self.bytes + cached.state.weight()).saturating_sub(before);
         if let (
@@ -322,17 +364,17 @@ fn decide(cache: &mut Cache, in_flight: &InFlight, mut submitted: Submitted, clo
     let (loaded, counted) = (std::mem::take(&mut submitted.loaded), std::mem::take(&mut submitted.counted));
     cache.take_over(loaded, counted, submitted.loaded_at);
     submitted.context.now = clock.now();
-    match outcome(cache, &submitted) {
+    match outcome(cache, in_flight, &submitted) {
         Ok((appends, asserts, reply)) => {
             let Submitted { metadata, reads: declared, context, holds, forgets, guard, answer, .. } = submitted;
             // An erasure that waits leaves the userId taken.
             let is_forgotten = |subject: SubjectRef| {
-                let mut events = appends.iter().flat_map(|(_, _, events): &(_, _, Vec<Event>)| events);
+                let mut events = appends.iter().flat_map(|append: &StreamEvents| &append.events);
                 events.any(|event| matches!(event, Event::User(user::Event::Forgotten(e)) if e.subject == subject))
             };
             let forgets =
                 forgets.into_iter().filter(|(subject, _)| is_forgotten(*subject)).map(|(_, tag)| tag).collect();
-            let changes = appends.iter().flat_map(|(stream, ..)| beliefs_of(stream)).collect();
+            let changes = appends.iter().flat_map(|append| beliefs_of(&append.stream)).collect();
             let looked_at = asserts.iter().map(|(stream, _): &(Stream, _)| Belief::Stream(stream.clone()));
             let reads = looked_at.chain(declared.tallies().iter().copied().map(Belief::Friends)).collect();
             let (now, dependencies) = (context.now, in_flight.begin(changes, reads));
@@ -346,10 +388,13 @@ fn decide(cache: &mut Cache, in_flight: &InFlight, mut submitted: Submitted, clo
     }
 }
 
-type Appends = Vec<(Stream, u64, Vec<Event>)>;
 type Asserts = Vec<(Stream, u64)>;
 
-fn outcome(cache: &mut Cache, submitted: &Submitted) -> Result<(Appends, Asserts, Reply), Answer> {
+fn outcome(
+    cache: &mut Cache,
+    in_flight: &InFlight,
+    submitted: &Submitted,
+) -> Result<(Vec<StreamEvents>, Asserts, Reply), Answer> {
     let Submitted { metadata, command, reads, context, .. } = submitted;
     let missing: Vec<_> =
         reads.streams().iter().filter(|stream| cache.states.get(*stream).is_none()).cloned().collect();
@@ -363,19 +408,21 @@ fn outcome(cache: &mut Cache, submitted: &Submitted) -> Result<(Appends, Asserts
         domain::Error::Refused(refusal) => Answer::Refused(refusal),
         domain::Error::Defect(defect) => Answer::Defect(defect),
     })?;
-    let mut appends = Appends::new();
+    let mut appends: Vec<StreamEvents> = vec![];
+    let mut left = snapshots::ENTRIES_MAX;
     let mut written: HashMap<Stream, usize> = HashMap::with_capacity(events.len());
     for (stream, event) in events {
         let index = *written.entry(stream).or_insert_with_key(|stream| {
-            let revision = cache.states.peek(stream).map_or(0, |cached| cached.revision);
+            let expected = cache.states.peek(stream).map_or(0, |cached| cached.revision);
             // An erasure's stream is as new as its id: the decision writes it without having read it.
-            cache.install(Loaded { state: State::of(stream), revision, stream: stream.clone() });
-            appends.push((stream.clone(), revision, vec![]));
+            cache.install(Loaded { revision: expected, ..Loaded::empty(stream.clone()) });
+            let snapshot = cache.due_snapshot(stream, in_flight, &mut left);
+            appends.push(StreamEvents { stream: stream.clone(), expected, snapshot, events: vec![] });
             appends.len() - 1
         });
-        if let Some((stream, _, events)) = appends.get_mut(index) {
-            cache.apply(stream, &event, context.now);
-            events.push(event);
+        if let Some(append) = appends.get_mut(index) {
+            cache.apply(&append.stream, &event, context.now);
+            append.events.push(event);
         }
     }
     let only_read = reads.streams().iter().filter(|stream| !written.contains_key(*stream));
@@ -383,3 +430,6 @@ fn outcome(cache: &mut Cache, submitted: &Submitted) -> Result<(Appends, Asserts
     let asserts = only_read.filter_map(revision).collect();
     Ok((appends, asserts, reply))
 }
+
+#[cfg(test)]
+mod tests;

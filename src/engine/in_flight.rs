@@ -96,6 +96,11 @@ impl InFlight {
         Dependencies { number: inner.last, changes, reads }
     }
 
+    /// Whether a command in flight changes it.
+    pub(super) fn is_changing(&self, belief: &Belief) -> bool {
+        self.inner().changing.contains_key(belief)
+    }
+
     /// Whether a command was decided on what did not happen.
     pub(super) fn is_invalid(&self, Dependencies { number, changes, reads }: &Dependencies) -> bool {
         let inner = self.inner();
@@ -170,7 +175,7 @@ impl InFlight {
             tokio::pin!(ended);
             // Before looking: what ends meanwhile is not missed.
             ended.as_mut().enable();
-            if !beliefs.iter().any(|belief| self.inner().changing.contains_key(belief)) {
+            if !beliefs.iter().any(|belief| self.is_changing(belief)) {
                 return;
             }
             ended.await;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::domain::{self, Misplaced, State};
+use crate::domain::{self, Misplaced, Snapshot, State};
 use crate::eventlog::{NewEvent, RawEvent};
 use crate::privacy::{self, Vault};
 
@@ -69,7 +69,14 @@ struct Core<'c> {
     data: &'c RawValue,
 }
 
-/// Seals and encodes one event.
+/// What may stand in an envelope beside the event.
+#[derive(Deserialize)]
+struct Beside {
+    #[serde(default)]
+    snapshot: Option<Snapshot>,
+}
+
+/// Seals and encodes one event. `snapshot`: the state of its stream before it, where that is recorded with it.
 ///
 /// # Errors
 /// A key is gone or the vault is unavailable; nothing was recorded.
@@ -79,6 +86,7 @@ pub fn encode(
     metadata: &Metadata,
     recorded_at: chrono::DateTime<chrono::Utc>,
     mut event: Event,
+    snapshot: Option<&Snapshot>,
 ) -> Result<NewEvent, SealError> {
     let id = Uuid::now_v7();
     let declaration = event.declaration();
@@ -109,6 +117,10 @@ pub fn encode(
     core.extend_from_slice(&meta);
     core.extend_from_slice(b",\"data\":");
     core.extend_from_slice(&data);
+    if let Some(snapshot) = snapshot {
+        core.extend_from_slice(b",\"snapshot\":");
+        core.extend_from_slice(&serde_json::to_vec(snapshot)?);
+    }
     core.push(b'}');
     Ok(NewEvent {
         id,
@@ -152,6 +164,15 @@ pub fn decode(raw: &RawEvent) -> Result<Recorded<Event>, ReadError> {
         version: declaration.version,
         event,
     })
+}
+
+/// The state of its stream before an event, where it was recorded with it.
+///
+/// # Errors
+/// The bytes are not what this service writes.
+pub fn snapshot(raw: &RawEvent) -> Result<Option<Snapshot>, ReadError> {
+    let beside: Beside = serde_json::from_slice(&raw.core).map_err(|e| ReadError::Envelope(e.to_string()))?;
+    Ok(beside.snapshot)
 }
 
 /// The sealed values of an event, each with the header it was sealed under; what is still attached is attached.

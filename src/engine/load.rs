@@ -8,11 +8,9 @@ use rollcall_schemas::stream::Stream;
 
 use super::decider::Loaded;
 use super::in_flight::Belief;
-use super::{Engine, Error, journal};
-use crate::domain::State;
+use super::{Engine, Error, snapshots};
 use crate::eventlog::EventLog;
 
-const PAGE: usize = 512;
 /// Most streams of one command that are read at once.
 const AT_ONCE_MAX: usize = 8;
 /// How long it is waited for the commands in flight that change what is to be loaded.
@@ -46,27 +44,11 @@ pub(super) fn new_streams(streams: &[Stream], fresh: &[SubjectRef]) -> impl Iter
         Stream::Friendship(pair) => pair.both().iter().any(|subject| fresh.contains(subject)),
         Stream::App(_) | Stream::Roster(_) | Stream::Erasure(_) | Stream::Access(_) | Stream::DataRequest(_) => false,
     };
-    streams.iter().filter(is_new).map(|stream| Loaded { state: State::of(stream), revision: 0, stream: stream.clone() })
+    streams.iter().filter(is_new).map(|stream| Loaded::empty(stream.clone()))
 }
 
-/// Folds streams from the log, several at once.
+/// Reads the states of streams from the log, several at once.
 pub(super) async fn streams(log: &dyn EventLog, streams: &[Stream]) -> Result<Vec<Loaded>, Error> {
-    let folds: Vec<_> = streams.iter().map(|stream| fold(log, stream)).collect();
+    let folds: Vec<_> = streams.iter().map(|stream| snapshots::read(log, stream)).collect();
     stream::iter(folds).buffer_unordered(AT_ONCE_MAX).try_collect().await
-}
-
-async fn fold(log: &dyn EventLog, stream: &Stream) -> Result<Loaded, Error> {
-    let name = stream.to_string();
-    let (mut state, mut revision) = (State::of(stream), 0);
-    loop {
-        let page = log.read_stream(&name, revision, PAGE).await?;
-        for raw in &page {
-            let recorded = journal::decode(raw)?;
-            journal::evolve(&mut state, &recorded)?;
-            revision = raw.revision;
-        }
-        if page.len() < PAGE {
-            return Ok(Loaded { stream: stream.clone(), state, revision });
-        }
-    }
 }

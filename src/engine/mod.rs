@@ -51,6 +51,7 @@ mod resolve;
 mod restricted;
 pub mod rotation;
 pub mod secrets;
+mod snapshots;
 pub mod start;
 pub mod tokens;
 

@@ -170,6 +170,12 @@ pub trait EventLog: Send + Sync {
     /// The log cannot be read.
     async fn read_stream(&self, stream: &str, after: u64, limit: usize) -> Result<Vec<RawEvent>, Error>;
 
+    /// The last events of one stream with a revision below `before`, in order, at most `limit`.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    async fn read_stream_back(&self, stream: &str, before: u64, limit: usize) -> Result<Vec<RawEvent>, Error>;
+
     /// Events with a position above `after`, in order, at most `limit`. A hole is an error.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ use rollcall_schemas::{Event, friendship};
 use uuid::Uuid;
 
 mod declarations;
+mod snapshots;
 
 /// A world in memory: what the decider loop is, without its loop.
 #[derive(Clone)]

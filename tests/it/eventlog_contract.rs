@@ -216,6 +216,13 @@ async fn compare(log: &dyn EventLog, model: &Model) -> Result<(), TestCaseError>
             let expected: Vec<_> = of_stream.take(limit).cloned().collect();
             prop_assert_eq!(read, expected, "read_stream({}, {}, {})", name, after, limit);
         }
+        for (before, limit) in [(u64::MAX, 1_000), (u64::MAX, 1), (u64::MAX, 0), (3, 1), (3, 1_000), (1, 1), (0, 1)] {
+            let read = log.read_stream_back(&name, before, limit).await.unwrap();
+            let of_stream = model.events.iter().rev().filter(|e| e.stream == name && e.revision < before);
+            let mut expected: Vec<_> = of_stream.take(limit).cloned().collect();
+            expected.reverse();
+            prop_assert_eq!(read, expected, "read_stream_back({}, {}, {})", name, before, limit);
+        }
     }
     for number in 0..=KEYS {
         let expected = model.outcomes.get(&key(number)).map(|guard| (guard.fingerprint, guard.outcome.clone()));

@@ -11,7 +11,7 @@ use rollcall_schemas::user;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-use super::{Answer, Decided, InFlight, beliefs_of, seal_all};
+use super::{Answer, Decided, InFlight, StreamEvents, beliefs_of, seal_all};
 use crate::domain::Reply;
 use crate::privacy::{KeysToDestroy, Vault, key_tree::KeyTree};
 
@@ -22,10 +22,11 @@ fn app() -> AppId {
 fn tagged(subject: SubjectRef, in_flight: &InFlight) -> (Decided, oneshot::Receiver<Answer>) {
     let (answer, answered) = oneshot::channel();
     let event: user::Event = user::Tagged { subject, tags: Some(Personal::Present(vec!["a".into()])) }.into();
+    let stream = Stream::User(subject);
     let decided = Decided {
         metadata: Metadata { app: app(), actor: Actor::Server(SecretId(1)), correlation: Uuid::nil(), causation: None },
         now: chrono::DateTime::UNIX_EPOCH,
-        appends: vec![(Stream::User(subject), 1, vec![event.into()])],
+        appends: vec![StreamEvents { stream, expected: 1, snapshot: None, events: vec![event.into()] }],
         asserts: vec![],
         reply: Reply::Done,
         holds: Arc::default(),

@@ -113,7 +113,7 @@ fn raw(stream: &Stream, new: NewEvent) -> RawEvent {
 
 fn recorded(given: &Given, draft: &Draft) -> (Event, RawEvent) {
     let (stream, event) = event(given, draft);
-    let new = encode(&given.vault, &stream.to_string(), &metadata(), at(), event.clone()).unwrap();
+    let new = encode(&given.vault, &stream.to_string(), &metadata(), at(), event.clone(), None).unwrap();
     (event, raw(&stream, new))
 }
 
@@ -255,7 +255,7 @@ fn an_event_about_somebody_whose_keys_are_gone_is_not_recorded() {
         given.vault.destroy(&[keys_to_destroy]).unwrap();
         let event: user::Event = user::Tagged { subject: gone, tags: Some(Personal::Present(vec!["a".into()])) }.into();
         let stream = Stream::User(gone).to_string();
-        assert!(encode(&given.vault, &stream, &metadata(), at(), event.into()).is_err());
+        assert!(encode(&given.vault, &stream, &metadata(), at(), event.into(), None).is_err());
     });
 }
 
@@ -264,7 +264,7 @@ fn an_event_in_a_stream_of_another_aggregate_is_corruption() {
     GIVEN.with(|given| {
         let (_, event) = event(given, &Draft::Blocked);
         let stream = Stream::User(given.ada);
-        let new = encode(&given.vault, &stream.to_string(), &metadata(), at(), event).unwrap();
+        let new = encode(&given.vault, &stream.to_string(), &metadata(), at(), event, None).unwrap();
         let refused = decode(&raw(&stream, new)).unwrap_err();
         assert!(matches!(refused, ReadError::Misplaced { position: 7, revision: 3, .. }), "{refused}");
     });

@@ -39,6 +39,8 @@ const QUEUE_MAX: usize = 64;
 
 const OF_STREAM: &str = "select position, stream, revision, id, name, version, recorded_at, core, blobs from event
     where stream = ?1 and revision > ?2 order by revision limit ?3";
+const OF_STREAM_BACK: &str = "select position, stream, revision, id, name, version, recorded_at, core, blobs from event
+    where stream = ?1 and revision < ?2 order by revision desc limit ?3";
 const OF_ALL: &str = "select position, stream, revision, id, name, version, recorded_at, core, blobs from event
     where position > ?1 order by position limit ?2";
 const OF_POSITIONS: &str = "select position, stream, revision, id, name, version, recorded_at, core, blobs from event
@@ -152,6 +154,14 @@ impl EventLog for Embedded {
 
     async fn read_stream(&self, stream: &str, after: u64, limit: usize) -> Result<Vec<RawEvent>, Error> {
         self.select(OF_STREAM, params![stream, after, i64::try_from(limit).unwrap_or(i64::MAX)])
+    }
+
+    async fn read_stream_back(&self, stream: &str, before: u64, limit: usize) -> Result<Vec<RawEvent>, Error> {
+        let before = i64::try_from(before).unwrap_or(i64::MAX);
+        let mut events =
+            self.select(OF_STREAM_BACK, params![stream, before, i64::try_from(limit).unwrap_or(i64::MAX)])?;
+        events.reverse();
+        Ok(events)
     }
 
     async fn read_all(&self, after: u64, limit: usize) -> Result<Vec<RawEvent>, Error> {

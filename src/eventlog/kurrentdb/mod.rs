@@ -184,6 +184,11 @@ impl EventLog for Kurrent {
         self.shared.replica.log.read_stream(stream, after, limit).await
     }
 
+    async fn read_stream_back(&self, stream: &str, before: u64, limit: usize) -> Result<Vec<RawEvent>, Error> {
+        self.shared.whole()?;
+        self.shared.replica.log.read_stream_back(stream, before, limit).await
+    }
+
     async fn read_all(&self, after: u64, limit: usize) -> Result<Vec<RawEvent>, Error> {
         self.shared.whole()?;
         self.shared.replica.log.read_all(after, limit).await

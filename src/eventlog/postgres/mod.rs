@@ -44,6 +44,8 @@ const NEAR: u64 = 2_000;
 
 const OF_STREAM: &str = "select position, stream, revision, id, name, version, recorded_at, core, blobs
     from rollcall_log.event where stream = $1 and revision > $2 order by revision limit $3";
+const OF_STREAM_BACK: &str = "select position, stream, revision, id, name, version, recorded_at, core, blobs
+    from rollcall_log.event where stream = $1 and revision < $2 order by revision desc limit $3";
 const OF_ALL: &str = "select position, stream, revision, id, name, version, recorded_at, core, blobs
     from rollcall_log.event where position > $1 order by position limit $2";
 const OF_POSITIONS: &str = "select position, stream, revision, id, name, version, recorded_at, core, blobs
@@ -308,6 +310,14 @@ impl EventLog for Postgres {
     async fn read_stream(&self, stream: &str, after: u64, limit: usize) -> Result<Vec<RawEvent>, Error> {
         let (after, limit) = (stored(after), stored(limit as u64));
         self.select(OF_STREAM, &[(&stream, Type::TEXT), (&after, Type::INT8), (&limit, Type::INT8)]).await
+    }
+
+    async fn read_stream_back(&self, stream: &str, before: u64, limit: usize) -> Result<Vec<RawEvent>, Error> {
+        let (before, limit) = (stored(before), stored(limit as u64));
+        let of: [Param<'_>; 3] = [(&stream, Type::TEXT), (&before, Type::INT8), (&limit, Type::INT8)];
+        let mut events = self.select(OF_STREAM_BACK, &of).await?;
+        events.reverse();
+        Ok(events)
     }
 
     async fn read_all(&self, after: u64, limit: usize) -> Result<Vec<RawEvent>, Error> {

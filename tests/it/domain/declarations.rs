@@ -135,7 +135,7 @@ impl Given {
 }
 
 /// What may have happened before.
-fn histories() -> Vec<Given> {
+pub(super) fn histories() -> Vec<Given> {
     let mut together = Given::users(&["ada", "bob"]);
     together.when(&block("ada", &["bob"])).unwrap();
     together.when(&allow("ada", &["bob"])).unwrap();
@@ -144,6 +144,7 @@ fn histories() -> Vec<Given> {
     together.when(&ban(&["ada"], 5)).unwrap();
     let settings = Settings { record_reads: true, ..Settings::default() };
     together.when(&app::Command::ChangeSettings(settings.clone())).unwrap();
+    together.when(&RecordReads(vec![(subject("ada"), [].into())])).unwrap();
     together.when(&Receive { who: person("ada"), kind: DataRequestKind::Access, due_at: None }).unwrap();
     let mut deactivated = together.clone();
     deactivated.when(&deactivate("ada")).unwrap();

@@ -48,6 +48,8 @@ pub(super) struct Failing {
     pub(super) slow_reads_of: AtomicUsize,
     /// How many pages of streams were read.
     pub(super) pages_read: AtomicU64,
+    /// How many events of streams were read.
+    pub(super) events_read: AtomicU64,
     /// How many of the next appends fail.
     pub(super) next: AtomicU32,
     /// Every so many appends fail; 0: none.
@@ -67,6 +69,7 @@ impl Failing {
             late: tokio::sync::Mutex::default(),
             slow_reads_of: AtomicUsize::new(0),
             pages_read: AtomicU64::new(0),
+            events_read: AtomicU64::new(0),
             next: AtomicU32::new(0),
             every: AtomicU32::new(0),
             appends: AtomicU64::new(0),
@@ -97,6 +100,15 @@ impl Failing {
         *late = rest;
         for (_, batch) in arriving {
             self.inner.append(batch).await.unwrap();
+        }
+    }
+
+    /// Holds a read of a stream up, once it was made, if it is to be held up.
+    async fn hold(&self, stream: &str) {
+        let held = self.held.lock().unwrap().take_if(|(of, ..)| of == stream);
+        if let Some((_, reached, release)) = held {
+            reached.notify_one();
+            release.notified().await;
         }
     }
 
@@ -142,11 +154,20 @@ impl EventLog for Failing {
     async fn read_stream(&self, stream: &str, after: u64, limit: usize) -> Result<Vec<RawEvent>, eventlog::Error> {
         self.pages_read.fetch_add(1, Ordering::Relaxed);
         let events = self.inner.read_stream(stream, after, limit).await;
-        let held = self.held.lock().unwrap().take_if(|(of, ..)| of == stream);
-        if let Some((_, reached, release)) = held {
-            reached.notify_one();
-            release.notified().await;
-        }
+        self.events_read.fetch_add(events.as_ref().map_or(0, Vec::len) as u64, Ordering::Relaxed);
+        self.hold(stream).await;
+        events
+    }
+    async fn read_stream_back(
+        &self,
+        stream: &str,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<RawEvent>, eventlog::Error> {
+        self.pages_read.fetch_add(1, Ordering::Relaxed);
+        let events = self.inner.read_stream_back(stream, before, limit).await;
+        self.events_read.fetch_add(events.as_ref().map_or(0, Vec::len) as u64, Ordering::Relaxed);
+        self.hold(stream).await;
         events
     }
     async fn read_all(&self, after: u64, limit: usize) -> Result<Vec<RawEvent>, eventlog::Error> {

@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::failing::{Failing, failing};
+use super::loads::every_snapshot_is_what_the_events_make;
 use super::{Arc, Engine, Environment, Error, EventLog, Running, SubjectRef, at_once, caller, register, user_id};
 
 fn block(owner: &str, target: &str) -> Block {
@@ -219,6 +220,7 @@ async fn a_log_that_keeps_failing_loses_nothing_acknowledged_and_keeps_nothing_r
         }
         assert_eq!(events, pairs.iter().map(|pair| pair.recorded).sum::<u32>(), "every: {every}");
     }
+    assert!(every_snapshot_is_what_the_events_make(log.as_ref()).await > 0, "no state was recorded");
     running.stop();
 }
 

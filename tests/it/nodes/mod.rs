@@ -1,5 +1,6 @@
 //! Several nodes over one log, one store of read models and one vault.
 
+mod snapshots;
 mod stalled;
 
 use std::collections::BTreeSet;
