@@ -7,11 +7,14 @@ use rollcall_schemas::access::{Event, Read};
 use rollcall_schemas::ids::{AppId, FieldName, SubjectRef};
 use rollcall_schemas::stream::Stream;
 
+use super::state::Weigh;
 use super::{Decide, Error, Reads, UnitOfWork};
 
 /// What later decisions know of reads: nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct State;
+
+impl Weigh for State {}
 
 /// What an event makes of the state.
 pub fn evolve(_: &mut State, event: &Event, _: DateTime<Utc>) {

@@ -8,6 +8,7 @@ use rollcall_schemas::ids::{AppId, SubjectRef};
 use rollcall_schemas::stream::Stream;
 
 use super::command::{Command, Decide, Found, Person};
+use super::state::Weigh;
 use super::values::UserId;
 use super::{Error, LIST_MAX, ListKind, Reads, Refusal, UnitOfWork, targets};
 
@@ -53,6 +54,12 @@ pub fn set(state: &State, subject: SubjectRef, enabled: bool) -> Vec<Event> {
 #[must_use]
 pub fn empty(state: &State, subject: SubjectRef) -> Vec<Event> {
     if state.allowed.is_empty() && !state.enabled { vec![] } else { vec![Emptied { subject }.into()] }
+}
+
+impl Weigh for State {
+    fn entries(&self) -> usize {
+        self.allowed.len()
+    }
 }
 
 /// What an event makes of the state.

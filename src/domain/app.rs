@@ -10,6 +10,7 @@ use rollcall_schemas::app::{
 use rollcall_schemas::ids::{AppId, FieldName, SecretId};
 use rollcall_schemas::plain::{ApiKey, ApiScope, Environment, Plan, Settings};
 
+use super::state::Weigh;
 use super::{Decide, Error, Reads, Refusal, UnitOfWork};
 
 /// What an operator may ask of an application.
@@ -120,6 +121,8 @@ impl Decide for Command {
         Ok(work.record::<State>(work.app().clone(), decided)?)
     }
 }
+
+impl Weigh for State {}
 
 /// What an event makes of the state.
 pub fn evolve(state: &mut State, event: &Event, _: DateTime<Utc>) {

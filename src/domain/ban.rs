@@ -7,6 +7,7 @@ use rollcall_schemas::personal::Personal;
 use rollcall_schemas::stream::Stream;
 
 use super::command::{Command, Decide, Found, Person};
+use super::state::Weigh;
 use super::values::{BanMinutes, Reason, UserId};
 use super::{Error, Reads, UnitOfWork};
 
@@ -50,6 +51,8 @@ pub fn expire(state: &State, subject: SubjectRef, now: DateTime<Utc>) -> Vec<Eve
         Some(_) | None => vec![],
     }
 }
+
+impl Weigh for State {}
 
 /// What an event makes of the state.
 pub fn evolve(state: &mut State, event: &Event, _: DateTime<Utc>) {

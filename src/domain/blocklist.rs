@@ -8,6 +8,7 @@ use rollcall_schemas::ids::{AppId, SubjectRef};
 use rollcall_schemas::stream::Stream;
 
 use super::command::{Command, Decide, Found, Person};
+use super::state::Weigh;
 use super::values::UserId;
 use super::{Error, LIST_MAX, ListKind, Reads, Refusal, UnitOfWork, targets};
 
@@ -41,6 +42,12 @@ pub fn unblock(state: &State, subject: SubjectRef, targets: &[SubjectRef]) -> Ve
 #[must_use]
 pub fn empty(state: &State, subject: SubjectRef) -> Vec<Event> {
     if state.blocked.is_empty() { vec![] } else { vec![Emptied { subject }.into()] }
+}
+
+impl Weigh for State {
+    fn entries(&self) -> usize {
+        self.blocked.len()
+    }
 }
 
 /// What an event makes of the state.

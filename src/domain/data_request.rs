@@ -8,6 +8,7 @@ use rollcall_schemas::plain::DataRequestKind;
 use rollcall_schemas::stream::Stream;
 
 use super::command::{Command, Decide, Found, Lookup, Person};
+use super::state::Weigh;
 use super::user::{self, Status};
 use super::values::{Reason, UserId};
 use super::{Error, Reads, Refusal, UnitOfWork};
@@ -83,6 +84,8 @@ pub fn decide(
         }
     }])
 }
+
+impl Weigh for State {}
 
 /// What an event makes of the state.
 pub fn evolve(state: &mut State, event: &Event, _: DateTime<Utc>) {

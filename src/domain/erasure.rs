@@ -8,6 +8,7 @@ use rollcall_schemas::plain::{Finality, LegalBasis, OwnText, ReportStatus, Reque
 use uuid::Uuid;
 
 use super::Refusal;
+use super::state::Weigh;
 
 mod advance;
 mod cancel;
@@ -176,6 +177,8 @@ pub fn operation(fresh: Uuid) -> OperationId {
     let (a, b, c, d) = (&digits[0..4], &digits[4..8], &digits[8..12], &digits[12..16]);
     OperationId(format!("{a}-{b}-{c}-{d}"))
 }
+
+impl Weigh for State {}
 
 /// What an event makes of the state.
 pub fn evolve(state: &mut State, event: &Event, _: DateTime<Utc>) {

@@ -9,6 +9,7 @@ use rollcall_schemas::stream::Stream;
 use serde_json::Value;
 
 use super::command::{Command, Decide, Found, Lookup, Person};
+use super::state::Weigh;
 use super::user;
 use super::values::{ProfileChanges, Remark, RequestText, UserId};
 use super::{Error, Reads, Refusal, UnitOfWork, targets};
@@ -112,6 +113,8 @@ pub fn describe(
         .into(),
     ])
 }
+
+impl Weigh for State {}
 
 /// What an event makes of the state.
 pub fn evolve(state: &mut State, event: &Event, _: DateTime<Utc>) {

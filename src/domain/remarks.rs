@@ -9,6 +9,7 @@ use rollcall_schemas::remarks::{Emptied, Event, Remarked, Unremarked};
 use rollcall_schemas::stream::Stream;
 
 use super::command::{Command, Decide, Found, Person};
+use super::state::Weigh;
 use super::values::{Remark as Text, UserId};
 use super::{Error, LIST_MAX, ListKind, Reads, Refusal, UnitOfWork};
 
@@ -57,6 +58,12 @@ pub fn unremark(state: &State, owner: SubjectRef, target: SubjectRef) -> Vec<Eve
 #[must_use]
 pub fn empty(state: &State, owner: SubjectRef) -> Vec<Event> {
     if state.targets.is_empty() { vec![] } else { vec![Emptied { owner }.into()] }
+}
+
+impl Weigh for State {
+    fn entries(&self) -> usize {
+        self.len()
+    }
 }
 
 /// What an event makes of the state.

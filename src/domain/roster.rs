@@ -7,6 +7,7 @@ use rollcall_schemas::ids::{AppId, SubjectRef};
 use rollcall_schemas::roster::{Event, Seated, Vacated};
 
 use super::Refusal;
+use super::state::Weigh;
 
 /// Most registered users of a development application.
 pub const SEATS_MAX: usize = 100;
@@ -35,6 +36,12 @@ pub fn seat(state: &State, app: &AppId, subject: SubjectRef) -> Result<Vec<Event
 #[must_use]
 pub fn vacate(state: &State, app: &AppId, subject: SubjectRef) -> Vec<Event> {
     if state.seated.contains(&subject) { vec![Vacated { app: app.clone(), subject }.into()] } else { vec![] }
+}
+
+impl Weigh for State {
+    fn entries(&self) -> usize {
+        SEATS_MAX
+    }
 }
 
 /// What an event makes of the state.

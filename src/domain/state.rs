@@ -4,10 +4,7 @@ use std::fmt::Debug;
 
 use chrono::{DateTime, Utc};
 use rollcall_schemas::Event;
-use rollcall_schemas::ids::{AppId, DataRequestId, ErasureId, Pair, SubjectRef};
 use rollcall_schemas::stream::Stream;
-
-use super::{access, allowlist, app, ban, blocklist, data_request, erasure, friendship, remarks, roster, token, user};
 
 /// The state of one kind of aggregate.
 pub trait Aggregate: Clone + Debug + Default + PartialEq + 'static {
@@ -26,6 +23,14 @@ pub trait Aggregate: Clone + Debug + Default + PartialEq + 'static {
     fn evolve(&mut self, event: &Self::Event, at: DateTime<Utc>);
 }
 
+/// What a state needs in memory, so that all of them together can be bounded.
+pub(super) trait Weigh {
+    /// How many entries it holds beyond its own size; 0 where it holds no list.
+    fn entries(&self) -> usize {
+        0
+    }
+}
+
 /// An event stands in the stream of another aggregate: the log is corrupt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the event {event} stands in the stream of another aggregate ({aggregate})")]
@@ -37,13 +42,13 @@ pub struct Misplaced {
 }
 
 macro_rules! states {
-    ($($variant:ident($id:ty): $module:ident),* $(,)?) => {
+    ($($(#[$doc:meta])* $variant:ident($id:ident): $module:ident),* $(,)?) => {
         /// The state of any aggregate.
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub enum State {
             $(
                 #[doc = concat!("Of the aggregate `", stringify!($module), "`.")]
-                $variant($module::State),
+                $variant(super::$module::State),
             )*
         }
 
@@ -62,7 +67,7 @@ macro_rules! states {
             /// The state of a stream without events.
             #[must_use]
             pub fn of(stream: &Stream) -> Self {
-                match stream { $(Stream::$variant(_) => Self::$variant($module::State::default()),)* }
+                match stream { $(Stream::$variant(_) => Self::$variant(super::$module::State::default()),)* }
             }
 
             /// What an event, recorded at `at`, makes of the state.
@@ -80,11 +85,19 @@ macro_rules! states {
                 }
                 Ok(())
             }
+
+            /// About how many bytes it takes in memory.
+            #[must_use]
+            pub fn weight(&self) -> usize {
+                const ENTRY: usize = 24;
+                let entries = match self { $(Self::$variant(state) => state.entries(),)* };
+                size_of::<Self>() + entries * ENTRY
+            }
         }
 
         $(
-            impl Aggregate for $module::State {
-                type Id = $id;
+            impl Aggregate for super::$module::State {
+                type Id = rollcall_schemas::ids::$id;
                 type Event = rollcall_schemas::$module::Event;
 
                 fn stream(id: Self::Id) -> Stream {
@@ -96,55 +109,20 @@ macro_rules! states {
                 }
 
                 fn evolve(&mut self, event: &Self::Event, at: DateTime<Utc>) {
-                    $module::evolve(self, event, at);
+                    super::$module::evolve(self, event, at);
                 }
             }
         )*
     };
 }
 
-states! {
-    App(AppId): app,
-    Roster(AppId): roster,
-    User(SubjectRef): user,
-    Token(SubjectRef): token,
-    Ban(SubjectRef): ban,
-    Blocklist(SubjectRef): blocklist,
-    Allowlist(SubjectRef): allowlist,
-    Friendship(Pair): friendship,
-    Remarks(SubjectRef): remarks,
-    Erasure(ErasureId): erasure,
-    Access(SubjectRef): access,
-    DataRequest(DataRequestId): data_request,
-}
-
-impl State {
-    /// About how many bytes it takes in memory.
-    #[must_use]
-    pub fn weight(&self) -> usize {
-        const ENTRY: usize = 24;
-        let entries = match self {
-            Self::Blocklist(state) => state.blocked.len(),
-            Self::Allowlist(state) => state.allowed.len(),
-            Self::Remarks(state) => state.len(),
-            Self::Roster(_) => roster::SEATS_MAX,
-            Self::App(_)
-            | Self::User(_)
-            | Self::Token(_)
-            | Self::Ban(_)
-            | Self::Friendship(_)
-            | Self::Erasure(_)
-            | Self::Access(_)
-            | Self::DataRequest(_) => 0,
-        };
-        size_of::<Self>() + entries * ENTRY
-    }
-}
+rollcall_schemas::aggregates!(states);
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use rollcall_schemas::ban::Lifted;
+    use rollcall_schemas::ids::SubjectRef;
     use uuid::Uuid;
 
     use super::*;

@@ -6,6 +6,7 @@ use rollcall_schemas::stream::Stream;
 use rollcall_schemas::token::{Event, InvalidatedBefore};
 
 use super::command::{Command, Decide, Found, Person};
+use super::state::Weigh;
 use super::user::{self, Status};
 use super::values::UserId;
 use super::{Error, Reads, Refusal, UnitOfWork};
@@ -26,6 +27,8 @@ pub fn invalidate(state: &State, subject: SubjectRef, before: DateTime<Utc>) -> 
         vec![InvalidatedBefore { subject, before }.into()]
     }
 }
+
+impl Weigh for State {}
 
 /// What an event makes of the state.
 pub fn evolve(state: &mut State, event: &Event, _: DateTime<Utc>) {

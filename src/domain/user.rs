@@ -12,6 +12,7 @@ use rollcall_schemas::user::{
 };
 
 use super::command::{Command, Decide, Found, Person};
+use super::state::Weigh;
 use super::values::{Name, Portrait, ProfileChanges, QuietHours, Reason, Tag, UserId};
 use super::{Error, Reads, Refusal, UnitOfWork};
 
@@ -220,6 +221,8 @@ fn set_profile(subject: SubjectRef, changes: ProfileChanges) -> Vec<Event> {
         changes.into_iter().filter_map(|(key, value)| value.map(|value| (key, Personal::Present(value)))).collect();
     vec![ProfileSet { subject, fields, cleared }.into()]
 }
+
+impl Weigh for State {}
 
 /// What an event, recorded at `at`, makes of the state.
 pub fn evolve(state: &mut State, event: &Event, at: DateTime<Utc>) {
