@@ -165,6 +165,7 @@ aggregates!(sum_of_events);
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use uuid::Uuid;
 
     use super::*;
@@ -183,9 +184,10 @@ mod tests {
         let ended = friendship::Ended { by: subject(2), other: subject(1), cause: plain::EndCause::Removed };
         let ended: Event = friendship::Event::from(ended).into();
         assert_eq!(ended.about(), (Some(subject(2)), Some(subject(1))));
-        let expired: Event = ban::Event::from(ban::Lifted { subject: subject(3) }).into();
-        assert_eq!(expired.about(), (Some(subject(3)), None));
-        let retired: Event = app::Event::from(app::SecretRetired { secret: ids::SecretId(1) }).into();
+        let lifted: Event = ban::Event::from(ban::Lifted { subject: subject(3) }).into();
+        assert_eq!(lifted.about(), (Some(subject(3)), None));
+        let retired = app::SecretRetired { app: "app-one".parse().unwrap(), secret: ids::SecretId(1) };
+        let retired: Event = app::Event::from(retired).into();
         assert_eq!(retired.about(), (None, None));
     }
 
