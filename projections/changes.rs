@@ -1,7 +1,7 @@
 //! What a projector emits: statements with their parameters, executed by the store.
 
 use chrono::{DateTime, Utc};
-use rollcall_schemas::ids::{AppId, DataRequestId, ErasureId, EventId, FieldName, SecretId, SubjectRef, TokenId};
+use rollcall_schemas::ids::{self, AppId, FieldName, SecretId};
 use uuid::Uuid;
 
 use crate::Inconsistent;
@@ -82,15 +82,16 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 }
 
 macro_rules! from_id {
-    ($($id:ident),*) => {$(
-        impl From<$id> for Value {
-            fn from(id: $id) -> Self {
+    ($($(#[$doc:meta])* $id:ident),* $(,)?) => {$(
+        impl From<ids::$id> for Value {
+            fn from(id: ids::$id) -> Self {
                 id.0.into()
             }
         }
     )*};
 }
-from_id!(SubjectRef, EventId, TokenId, ErasureId, DataRequestId);
+from_id!(SubjectRef);
+rollcall_schemas::random_ids!(from_id);
 
 /// One statement with its parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

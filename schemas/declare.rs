@@ -90,6 +90,12 @@ macro_rules! events {
                     ),
                 };
 
+                fn about(&self) -> (Option<$crate::ids::SubjectRef>, Option<$crate::ids::SubjectRef>) {
+                    let named: &[Option<$crate::ids::SubjectRef>] = &[$( $crate::declare::named!(self $kind $field) ),*];
+                    let mut named = named.iter().copied().flatten();
+                    (named.next(), named.next())
+                }
+
                 #[allow(unused_variables, clippy::unnecessary_wraps)]
                 fn each_personal<E>(
                     &mut self,
@@ -123,6 +129,12 @@ macro_rules! events {
             #[must_use]
             pub fn declaration(&self) -> $crate::declare::EventDeclaration {
                 match self { $( Self::$event(_) => $event::DECLARATION, )* }
+            }
+
+            /// The subject whose doing or state it is, and the one other it concerns: the first two that its fields name.
+            #[must_use]
+            pub fn about(&self) -> (Option<$crate::ids::SubjectRef>, Option<$crate::ids::SubjectRef>) {
+                match self { $( Self::$event(event) => event.about(), )* }
             }
 
             pub(crate) fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
@@ -182,6 +194,15 @@ macro_rules! shape {
     }};
 }
 
+macro_rules! named {
+    ($self:ident plain $field:ident) => {
+        $crate::plain::Plain::subject(&$self.$field)
+    };
+    ($self:ident $class:ident $field:ident) => {
+        None
+    };
+}
+
 macro_rules! walk {
     ($self:ident $visit:ident plain $field:ident) => {};
     ($self:ident $visit:ident profile $field:ident $subject:ident) => {
@@ -203,4 +224,4 @@ macro_rules! walk {
     };
 }
 
-pub(crate) use {class, events, shape, walk};
+pub(crate) use {class, events, named, shape, walk};

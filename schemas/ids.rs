@@ -7,6 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::stream::StreamId;
+
 /// Why a text is not the identifier it was taken for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{value:?} is not {expected}")]
@@ -89,21 +91,49 @@ uuid_id! {
     /// The only name of a person in the log and the read models: a random UUIDv4 without any relation to the userId.
     SubjectRef
 }
-uuid_id! {
-    /// Identifies one recorded event (UUIDv7).
-    EventId
+/// Hands the identifiers that are random and nobody's name to another macro: each is a [`Uuid`] in its own type.
+#[macro_export]
+macro_rules! random_ids {
+    ($use:ident) => {
+        $use! {
+            /// Identifies one recorded event (UUIDv7).
+            EventId,
+            /// Identifies one issued access token; the token itself is never recorded.
+            TokenId,
+            /// Identifies one erasure, from its request to its end.
+            ErasureId,
+            /// Identifies one request of a person about their data.
+            DataRequestId,
+        }
+    };
 }
-uuid_id! {
-    /// Identifies one issued access token; the token itself is never recorded.
-    TokenId
+
+macro_rules! declared {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
+        uuid_id! { $(#[$doc])* $name }
+
+        impl StreamId for $name {
+            fn made_up(&self) -> Option<Uuid> {
+                Some(self.0)
+            }
+        }
+    )*};
 }
-uuid_id! {
-    /// Identifies one erasure, from its request to its end.
-    ErasureId
+
+crate::random_ids!(declared);
+
+impl StreamId for AppId {}
+
+impl StreamId for SubjectRef {
+    fn names(&self, subject: SubjectRef) -> bool {
+        *self == subject
+    }
 }
-uuid_id! {
-    /// Identifies one request of a person about their data.
-    DataRequestId
+
+impl StreamId for Pair {
+    fn names(&self, subject: SubjectRef) -> bool {
+        self.both().contains(&subject)
+    }
 }
 
 /// Number of an app's secret, counting from 1; the secret itself is sealed in the vault.

@@ -49,8 +49,43 @@ pub enum DecodeError {
     },
 }
 
+/// Hands the table of aggregates to another macro. A row is the variant that the aggregate has in every sum over all of
+/// them ([`Event`], [`stream::Stream`], the states of the domain), the type of its id, which names its stream, and its
+/// module.
+#[macro_export]
 macro_rules! aggregates {
-    ($($variant:ident($module:ident)),* $(,)?) => {
+    ($use:ident) => {
+        $use! {
+            /// One application.
+            App(AppId): app,
+            /// The seats of a development application (at most 100).
+            Roster(AppId): roster,
+            /// One user of one application.
+            User(SubjectRef): user,
+            /// The access tokens of one user.
+            Token(SubjectRef): token,
+            /// The ban of one user.
+            Ban(SubjectRef): ban,
+            /// Whom one user blocks.
+            Blocklist(SubjectRef): blocklist,
+            /// Whom one user allows, and whether that list is in force.
+            Allowlist(SubjectRef): allowlist,
+            /// The friendship of two users, requests included.
+            Friendship(Pair): friendship,
+            /// The remarks one user keeps about others.
+            Remarks(SubjectRef): remarks,
+            /// One erasure.
+            Erasure(ErasureId): erasure,
+            /// Who read what of one user.
+            Access(SubjectRef): access,
+            /// One request of a person about their data.
+            DataRequest(DataRequestId): data_request,
+        }
+    };
+}
+
+macro_rules! sum_of_events {
+    ($($(#[$doc:meta])* $variant:ident($id:ident): $module:ident),* $(,)?) => {
         /// Any event of any aggregate.
         #[derive(Debug, Clone, PartialEq, Eq)]
         #[allow(clippy::large_enum_variant)]
@@ -87,6 +122,12 @@ macro_rules! aggregates {
                 match self { $(Self::$variant(event) => event.declaration(),)* }
             }
 
+            /// The subject whose doing or state it is, and the one other it concerns.
+            #[must_use]
+            pub fn about(&self) -> (Option<ids::SubjectRef>, Option<ids::SubjectRef>) {
+                match self { $(Self::$variant(event) => event.about(),)* }
+            }
+
             /// The event as JSON; every personal value must be sealed.
             ///
             /// # Errors
@@ -120,17 +161,39 @@ macro_rules! aggregates {
     };
 }
 
-aggregates! {
-    App(app),
-    Roster(roster),
-    User(user),
-    Token(token),
-    Ban(ban),
-    Blocklist(blocklist),
-    Allowlist(allowlist),
-    Friendship(friendship),
-    Remarks(remarks),
-    Erasure(erasure),
-    Access(access),
-    DataRequest(data_request),
+aggregates!(sum_of_events);
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::ids::SubjectRef;
+
+    fn subject(number: u128) -> SubjectRef {
+        SubjectRef(Uuid::from_u128(number))
+    }
+
+    fn blocked(targets: Vec<SubjectRef>) -> Event {
+        blocklist::Event::from(blocklist::Blocked { subject: subject(1), targets }).into()
+    }
+
+    #[test]
+    fn an_event_is_about_the_subjects_it_names_in_the_order_of_its_fields() {
+        let ended = friendship::Ended { by: subject(2), other: subject(1), cause: plain::EndCause::Removed };
+        let ended: Event = friendship::Event::from(ended).into();
+        assert_eq!(ended.about(), (Some(subject(2)), Some(subject(1))));
+        let lifted: Event = ban::Event::from(ban::Lifted { subject: subject(3) }).into();
+        assert_eq!(lifted.about(), (Some(subject(3)), None));
+        let retired = app::SecretRetired { app: "app-one".parse().unwrap(), secret: ids::SecretId(1) };
+        let retired: Event = app::Event::from(retired).into();
+        assert_eq!(retired.about(), (None, None));
+    }
+
+    #[test]
+    fn an_event_that_names_many_others_is_about_none_of_them() {
+        assert_eq!(blocked(vec![subject(2)]).about(), (Some(subject(1)), Some(subject(2))));
+        assert_eq!(blocked(vec![subject(2), subject(3)]).about(), (Some(subject(1)), None));
+    }
 }

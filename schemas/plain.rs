@@ -7,12 +7,12 @@ use chrono::{DateTime, NaiveTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::ids::{AppId, DataRequestId, ErasureId, FieldName, OperationId, Pair, SecretId, SubjectRef, TokenId};
+use crate::ids::{self, AppId, FieldName, OperationId, Pair, SecretId, SubjectRef};
 use crate::personal::{Class, DestroyedKey, Personal};
 
+pub use crate::friendship::EndCause;
 pub use crate::words::{
-    ApiScope, DataRequestKind, EndCause, Environment, FriendPermission, LegalBasis, Plan, ReportStatus, Requester,
-    Scope,
+    ApiScope, DataRequestKind, Environment, FriendPermission, LegalBasis, Plan, ReportStatus, Requester, Scope,
 };
 
 /// The JSON Schema of a type as events write it.
@@ -24,7 +24,12 @@ pub trait Shape {
 }
 
 /// A value that says nothing about a person.
-pub trait Plain: Shape {}
+pub trait Plain: Shape {
+    /// The one subject it names; `None`: it names none, or many.
+    fn subject(&self) -> Option<SubjectRef> {
+        None
+    }
+}
 
 macro_rules! plain {
     ($($type:ty => $shape:tt),* $(,)?) => {$(
@@ -44,10 +49,6 @@ plain! {
     DateTime<Utc> => {"type": "string", "format": "date-time"},
     NaiveTime => {"type": "string", "pattern": "^[0-9]{2}:[0-9]{2}:[0-9]{2}$"},
     AppId => {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"},
-    SubjectRef => {"type": "string", "format": "uuid"},
-    TokenId => {"type": "string", "format": "uuid"},
-    ErasureId => {"type": "string", "format": "uuid"},
-    DataRequestId => {"type": "string", "format": "uuid"},
     SecretId => {"type": "integer", "minimum": 1},
     OperationId => {"type": "string"},
     FieldName => {"type": "string", "pattern": "^[A-Za-z0-9_]{1,32}$"},
@@ -79,8 +80,38 @@ plain! {
         "erasure_grace_seconds", "erasures_per_minute_max"]},
 }
 
-impl<T: Plain> Plain for Option<T> {}
-impl<T: Plain> Plain for Vec<T> {}
+macro_rules! plain_ids {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        plain! { $(ids::$name => {"type": "string", "format": "uuid"}),* }
+    };
+}
+
+crate::random_ids!(plain_ids);
+
+impl Shape for SubjectRef {
+    fn shape() -> Value {
+        json!({"type": "string", "format": "uuid"})
+    }
+}
+
+impl Plain for SubjectRef {
+    fn subject(&self) -> Option<SubjectRef> {
+        Some(*self)
+    }
+}
+
+impl<T: Plain> Plain for Option<T> {
+    fn subject(&self) -> Option<SubjectRef> {
+        self.as_ref().and_then(T::subject)
+    }
+}
+
+impl<T: Plain> Plain for Vec<T> {
+    fn subject(&self) -> Option<SubjectRef> {
+        if let [one] = self.as_slice() { one.subject() } else { None }
+    }
+}
+
 impl<T: Plain> Plain for BTreeSet<T> {}
 
 impl<T: Shape> Shape for Option<T> {

@@ -1,13 +1,5 @@
 //! Enumerations whose values are written as one word each: in events, in columns, in requests and on the command line.
 
-use std::borrow::Cow;
-
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Value, json};
-
-use crate::plain::{Plain, Shape};
-
 /// A word that is none of an enumeration's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownWord {
@@ -81,31 +73,33 @@ macro_rules! words {
     )*};
 }
 
-/// Lets enumerations of words be written in events.
+/// Lets enumerations of words be written in events. One that a single aggregate needs stands in the aggregate's module.
 macro_rules! recorded {
     ($($type:ident),* $(,)?) => {$(
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(self.as_str())
             }
         }
 
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let word = Cow::<'de, str>::deserialize(deserializer)?;
-                word.parse().map_err(|_| D::Error::unknown_variant(&word, Self::WORDS))
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let word = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
+                word.parse().map_err(|_| <D::Error as serde::de::Error>::unknown_variant(&word, Self::WORDS))
             }
         }
 
-        impl Shape for $type {
-            fn shape() -> Value {
-                json!({"enum": Self::WORDS})
+        impl $crate::plain::Shape for $type {
+            fn shape() -> serde_json::Value {
+                serde_json::json!({"enum": Self::WORDS})
             }
         }
 
-        impl Plain for $type {}
+        impl $crate::plain::Plain for $type {}
     )*};
 }
+
+pub(crate) use recorded;
 
 words! {
     /// What kind of personal data a value is, in the order of their numbers; each class of a subject has its own key.
@@ -235,19 +229,9 @@ words! {
         /// What overrides a safeguard.
         Operator = "operator",
     }
-
-    /// Why a friendship or a request ended.
-    EndCause {
-        /// One of the two removed the other.
-        Removed = "removed",
-        /// One of the two cleared the whole list.
-        Cleared = "cleared",
-        /// One of the two was deactivated.
-        Deactivated = "deactivated",
-    }
 }
 
 recorded! {
     Class, Environment, Plan, FriendPermission, Scope, LegalBasis, DataRequestKind, Requester,
-    ReportStatus, ApiScope, EndCause,
+    ReportStatus, ApiScope,
 }

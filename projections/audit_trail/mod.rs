@@ -2,7 +2,6 @@
 //!
 //! It keeps what is about a forgotten subject: a reference that resolves to nobody.
 
-mod about;
 mod projector;
 mod queries;
 

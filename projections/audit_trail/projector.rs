@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use rollcall_schemas::envelope::Actor;
 
-use super::about::about;
 use super::queries;
 use crate::{Changes, Entry, projection, statements};
 
@@ -21,7 +20,7 @@ projection! {
 
 fn record(entry: &Entry<'_>, changes: &mut Changes) {
     let recorded = entry.recorded;
-    let (subject, other) = about(&recorded.event);
+    let (subject, other) = recorded.event.about();
     changes.push(
         trace,
         [

@@ -7,7 +7,21 @@ use chrono::{DateTime, Utc};
 use crate::declare::events;
 use crate::ids::{FieldName, SubjectRef};
 use crate::personal::Personal;
-use crate::plain::EndCause;
+use crate::words::recorded;
+
+crate::words! {
+    /// Why a friendship or a request ended.
+    EndCause {
+        /// One of the two removed the other.
+        Removed = "removed",
+        /// One of the two cleared the whole list.
+        Cleared = "cleared",
+        /// One of the two was deactivated.
+        Deactivated = "deactivated",
+    }
+}
+
+recorded! { EndCause }
 
 events! { "friendship", "What happens to the friendship of two users.";
     /// One asked the other.

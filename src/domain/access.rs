@@ -8,11 +8,16 @@ use rollcall_schemas::ids::{AppId, FieldName, SubjectRef};
 use rollcall_schemas::stream::Stream;
 use serde::{Deserialize, Serialize};
 
+use super::state::Recorded;
 use super::{Decide, Error, Reads, UnitOfWork};
 
 /// What later decisions know of reads: nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State;
+
+impl Recorded for State {
+    const VERSION: u32 = 1;
+}
 
 /// What an event makes of the state.
 pub fn evolve(_: &mut State, event: &Event, _: DateTime<Utc>) {

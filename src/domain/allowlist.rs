@@ -9,6 +9,7 @@ use rollcall_schemas::stream::Stream;
 use serde::{Deserialize, Serialize};
 
 use super::command::{Command, Decide, Found, Person};
+use super::state::Recorded;
 use super::values::UserId;
 use super::{Error, LIST_MAX, ListKind, Reads, Refusal, UnitOfWork, targets};
 
@@ -54,6 +55,14 @@ pub fn set(state: &State, subject: SubjectRef, enabled: bool) -> Vec<Event> {
 #[must_use]
 pub fn empty(state: &State, subject: SubjectRef) -> Vec<Event> {
     if state.allowed.is_empty() && !state.enabled { vec![] } else { vec![Emptied { subject }.into()] }
+}
+
+impl Recorded for State {
+    const VERSION: u32 = 1;
+
+    fn entries(&self) -> usize {
+        self.allowed.len()
+    }
 }
 
 /// What an event makes of the state.

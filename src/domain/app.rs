@@ -11,6 +11,7 @@ use rollcall_schemas::ids::{AppId, FieldName, SecretId};
 use rollcall_schemas::plain::{ApiKey, ApiScope, Environment, Plan, Settings};
 use serde::{Deserialize, Serialize};
 
+use super::state::Recorded;
 use super::{Decide, Error, Reads, Refusal, UnitOfWork};
 
 /// What an operator may ask of an application.
@@ -120,6 +121,10 @@ impl Decide for Command {
         let decided = decide(work.application()?, work.app(), self.clone())?;
         Ok(work.record::<State>(work.app().clone(), decided)?)
     }
+}
+
+impl Recorded for State {
+    const VERSION: u32 = 1;
 }
 
 /// What an event makes of the state.

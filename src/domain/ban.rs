@@ -8,6 +8,7 @@ use rollcall_schemas::stream::Stream;
 use serde::{Deserialize, Serialize};
 
 use super::command::{Command, Decide, Found, Person};
+use super::state::Recorded;
 use super::values::{BanMinutes, Reason, UserId};
 use super::{Error, Reads, UnitOfWork};
 
@@ -50,6 +51,10 @@ pub fn expire(state: &State, subject: SubjectRef, now: DateTime<Utc>) -> Vec<Eve
         Some(until) if until <= now => vec![Expired { subject, until }.into()],
         Some(_) | None => vec![],
     }
+}
+
+impl Recorded for State {
+    const VERSION: u32 = 1;
 }
 
 /// What an event makes of the state.

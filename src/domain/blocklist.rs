@@ -9,6 +9,7 @@ use rollcall_schemas::stream::Stream;
 use serde::{Deserialize, Serialize};
 
 use super::command::{Command, Decide, Found, Person};
+use super::state::Recorded;
 use super::values::UserId;
 use super::{Error, LIST_MAX, ListKind, Reads, Refusal, UnitOfWork, targets};
 
@@ -42,6 +43,14 @@ pub fn unblock(state: &State, subject: SubjectRef, targets: &[SubjectRef]) -> Ve
 #[must_use]
 pub fn empty(state: &State, subject: SubjectRef) -> Vec<Event> {
     if state.blocked.is_empty() { vec![] } else { vec![Emptied { subject }.into()] }
+}
+
+impl Recorded for State {
+    const VERSION: u32 = 1;
+
+    fn entries(&self) -> usize {
+        self.blocked.len()
+    }
 }
 
 /// What an event makes of the state.

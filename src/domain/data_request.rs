@@ -9,6 +9,7 @@ use rollcall_schemas::stream::Stream;
 use serde::{Deserialize, Serialize};
 
 use super::command::{Command, Decide, Found, Lookup, Person};
+use super::state::Recorded;
 use super::user::{self, Status};
 use super::values::{Reason, UserId};
 use super::{Error, Reads, Refusal, UnitOfWork};
@@ -83,6 +84,10 @@ pub fn decide(
             Refused { request, subject, reason }.into()
         }
     }])
+}
+
+impl Recorded for State {
+    const VERSION: u32 = 1;
 }
 
 /// What an event makes of the state.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Refusal;
+use super::state::Recorded;
 
 mod advance;
 mod cancel;
@@ -176,6 +177,10 @@ pub fn operation(fresh: Uuid) -> OperationId {
     let digits = format!("{:016X}", fresh.as_u128() >> 64);
     let (a, b, c, d) = (&digits[0..4], &digits[4..8], &digits[8..12], &digits[12..16]);
     OperationId(format!("{a}-{b}-{c}-{d}"))
+}
+
+impl Recorded for State {
+    const VERSION: u32 = 1;
 }
 
 /// What an event makes of the state.

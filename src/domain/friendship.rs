@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::command::{Command, Decide, Found, Lookup, Person};
+use super::state::Recorded;
 use super::user;
 use super::values::{ProfileChanges, Remark, RequestText, UserId};
 use super::{Error, Reads, Refusal, UnitOfWork, targets};
@@ -112,6 +113,10 @@ pub fn describe(
         }
         .into(),
     ])
+}
+
+impl Recorded for State {
+    const VERSION: u32 = 1;
 }
 
 /// What an event makes of the state.

@@ -10,6 +10,7 @@ use rollcall_schemas::stream::Stream;
 use serde::{Deserialize, Serialize};
 
 use super::command::{Command, Decide, Found, Person};
+use super::state::Recorded;
 use super::values::{Remark as Text, UserId};
 use super::{Error, LIST_MAX, ListKind, Reads, Refusal, UnitOfWork};
 
@@ -58,6 +59,14 @@ pub fn unremark(state: &State, owner: SubjectRef, target: SubjectRef) -> Vec<Eve
 #[must_use]
 pub fn empty(state: &State, owner: SubjectRef) -> Vec<Event> {
     if state.targets.is_empty() { vec![] } else { vec![Emptied { owner }.into()] }
+}
+
+impl Recorded for State {
+    const VERSION: u32 = 1;
+
+    fn entries(&self) -> usize {
+        self.len()
+    }
 }
 
 /// What an event makes of the state.

@@ -1,26 +1,46 @@
 //! What a command answers: typed by the command, and in one recorded form for retries.
 
 use chrono::{DateTime, Utc};
-use rollcall_schemas::ids::{DataRequestId, OperationId, SecretId, SubjectRef, TokenId};
+use rollcall_schemas::ids::{self, SecretId, SubjectRef, TokenId};
 use serde::{Deserialize, Serialize};
 
-/// The reply of any command as it is recorded under its idempotency key. It holds no personal data. Replies of earlier
-/// versions must stay readable: fields are only added, with a default.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reply {
-    /// Done.
-    Done,
+macro_rules! replies {
+    ($($(#[$doc:meta])* $variant:ident($type:ty)),* $(,)?) => {
+        /// The reply of any command as it is recorded under its idempotency key. It holds no personal data. Replies of
+        /// earlier versions must stay readable: fields are only added, with a default.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Reply {
+            /// Done.
+            Done,
+            /// The two are friends now.
+            Friends,
+            /// The request waits for the target's answer.
+            Waiting,
+            $($(#[$doc])* $variant($type),)*
+        }
+
+        $(
+            impl TypedReply for $type {
+                fn into_reply(self) -> Reply {
+                    Reply::$variant(self)
+                }
+
+                fn from_reply(reply: Reply) -> Option<Self> {
+                    if let Reply::$variant(value) = reply { Some(value) } else { None }
+                }
+            }
+        )*
+    };
+}
+
+replies! {
     /// A user was registered and a token issued.
     Token(Registration),
     /// An operation was begun.
-    Operation(OperationId),
-    /// The two are friends now.
-    Friends,
-    /// The request waits for the target's answer.
-    Waiting,
+    Operation(ids::OperationId),
     /// A request about data was received.
-    DataRequest(DataRequestId),
+    DataRequest(ids::DataRequestId),
 }
 
 /// The reply of one command. A retry under the same idempotency key is answered with what was recorded.
@@ -54,16 +74,6 @@ pub struct Registration {
     pub is_new: bool,
 }
 
-impl TypedReply for Registration {
-    fn into_reply(self) -> Reply {
-        Reply::Token(self)
-    }
-
-    fn from_reply(reply: Reply) -> Option<Self> {
-        if let Reply::Token(registration) = reply { Some(registration) } else { None }
-    }
-}
-
 /// What an access token says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IssuedToken {
@@ -79,26 +89,6 @@ pub struct IssuedToken {
     pub issued_at: DateTime<Utc>,
     /// When it ends by itself.
     pub expires_at: Option<DateTime<Utc>>,
-}
-
-impl TypedReply for OperationId {
-    fn into_reply(self) -> Reply {
-        Reply::Operation(self)
-    }
-
-    fn from_reply(reply: Reply) -> Option<Self> {
-        if let Reply::Operation(operation) = reply { Some(operation) } else { None }
-    }
-}
-
-impl TypedReply for DataRequestId {
-    fn into_reply(self) -> Reply {
-        Reply::DataRequest(self)
-    }
-
-    fn from_reply(reply: Reply) -> Option<Self> {
-        if let Reply::DataRequest(request) = reply { Some(request) } else { None }
-    }
 }
 
 /// What befriending somebody came to.
@@ -119,17 +109,16 @@ impl TypedReply for Befriended {
     }
 
     fn from_reply(reply: Reply) -> Option<Self> {
-        match reply {
-            Reply::Friends => Some(Self::Friends),
-            Reply::Waiting => Some(Self::Waiting),
-            Reply::Done | Reply::Token(_) | Reply::Operation(_) | Reply::DataRequest(_) => None,
-        }
+        let is = |befriended: &Self| befriended.into_reply() == reply;
+        [Self::Friends, Self::Waiting].into_iter().find(is)
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use rollcall_schemas::ids::{DataRequestId, OperationId};
+
     use super::*;
 
     /// What the first version recorded.

@@ -8,6 +8,7 @@ use rollcall_schemas::roster::{Event, Seated, Vacated};
 use serde::{Deserialize, Serialize};
 
 use super::Refusal;
+use super::state::Recorded;
 
 /// Most registered users of a development application.
 pub const SEATS_MAX: usize = 100;
@@ -36,6 +37,14 @@ pub fn seat(state: &State, app: &AppId, subject: SubjectRef) -> Result<Vec<Event
 #[must_use]
 pub fn vacate(state: &State, app: &AppId, subject: SubjectRef) -> Vec<Event> {
     if state.seated.contains(&subject) { vec![Vacated { app: app.clone(), subject }.into()] } else { vec![] }
+}
+
+impl Recorded for State {
+    const VERSION: u32 = 1;
+
+    fn entries(&self) -> usize {
+        SEATS_MAX
+    }
 }
 
 /// What an event makes of the state.

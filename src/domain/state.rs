@@ -4,12 +4,9 @@ use std::fmt::Debug;
 
 use chrono::{DateTime, Utc};
 use rollcall_schemas::Event;
-use rollcall_schemas::ids::{AppId, DataRequestId, ErasureId, Pair, SubjectRef};
 use rollcall_schemas::stream::Stream;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-
-use super::{access, allowlist, app, ban, blocklist, data_request, erasure, friendship, remarks, roster, token, user};
 
 /// The state of one kind of aggregate.
 pub trait Aggregate: Clone + Debug + Default + PartialEq + 'static {
@@ -26,6 +23,18 @@ pub trait Aggregate: Clone + Debug + Default + PartialEq + 'static {
 
     /// What an event, recorded at `at`, makes of the state.
     fn evolve(&mut self, event: &Self::Event, at: DateTime<Utc>);
+}
+
+/// How a state is recorded as a snapshot, and how large it is.
+pub(super) trait Recorded {
+    /// Version of its snapshots. Raise it whenever the state has another shape, or `evolve` makes another state of events
+    /// that are recorded already: the snapshots that stand in the log are ignored then.
+    const VERSION: u32;
+
+    /// How many entries its list has, or may have; 0: it has no list.
+    fn entries(&self) -> usize {
+        0
+    }
 }
 
 /// An event stands in the stream of another aggregate: the log is corrupt.
@@ -48,13 +57,13 @@ pub struct Snapshot {
 }
 
 macro_rules! states {
-    ($($variant:ident($id:ty): $module:ident, snapshot $version:literal;)*) => {
+    ($($(#[$doc:meta])* $variant:ident($id:ident): $module:ident),* $(,)?) => {
         /// The state of any aggregate.
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub enum State {
             $(
                 #[doc = concat!("Of the aggregate `", stringify!($module), "`.")]
-                $variant($module::State),
+                $variant(super::$module::State),
             )*
         }
 
@@ -73,7 +82,7 @@ macro_rules! states {
             /// The state of a stream without events.
             #[must_use]
             pub fn of(stream: &Stream) -> Self {
-                match stream { $(Stream::$variant(_) => Self::$variant($module::State::default()),)* }
+                match stream { $(Stream::$variant(_) => Self::$variant(super::$module::State::default()),)* }
             }
 
             /// What an event, recorded at `at`, makes of the state.
@@ -98,7 +107,7 @@ macro_rules! states {
             /// It has no JSON form.
             pub fn snapshot(&self) -> serde_json::Result<Snapshot> {
                 let (version, state) = match self {
-                    $(Self::$variant(state) => ($version, serde_json::value::to_raw_value(state)?),)*
+                    $(Self::$variant(state) => (<super::$module::State as Recorded>::VERSION, serde_json::value::to_raw_value(state)?),)*
                 };
                 Ok(Snapshot { version, state })
             }
@@ -108,16 +117,29 @@ macro_rules! states {
             pub fn restore(stream: &Stream, snapshot: &Snapshot) -> Option<Self> {
                 match stream {
                     $(Stream::$variant(_) => {
-                        let is_current = snapshot.version == $version;
+                        let is_current = snapshot.version == <super::$module::State as Recorded>::VERSION;
                         is_current.then(|| serde_json::from_str(snapshot.state.get()).ok())?.map(Self::$variant)
                     })*
                 }
             }
+
+            /// How many entries its list has, or may have; 0: it has no list.
+            #[must_use]
+            pub fn entries(&self) -> usize {
+                match self { $(Self::$variant(state) => state.entries(),)* }
+            }
+
+            /// About how many bytes it takes in memory.
+            #[must_use]
+            pub fn weight(&self) -> usize {
+                const ENTRY: usize = 24;
+                size_of::<Self>() + self.entries() * ENTRY
+            }
         }
 
         $(
-            impl Aggregate for $module::State {
-                type Id = $id;
+            impl Aggregate for super::$module::State {
+                type Id = rollcall_schemas::ids::$id;
                 type Event = rollcall_schemas::$module::Event;
 
                 fn stream(id: Self::Id) -> Stream {
@@ -129,62 +151,20 @@ macro_rules! states {
                 }
 
                 fn evolve(&mut self, event: &Self::Event, at: DateTime<Utc>) {
-                    $module::evolve(self, event, at);
+                    super::$module::evolve(self, event, at);
                 }
             }
         )*
     };
 }
 
-// Raise the version of an aggregate's snapshots whenever its state has another shape, or its `evolve` makes another state
-// of events that are recorded already: those that stand in the log are ignored then.
-states! {
-    App(AppId): app, snapshot 1;
-    Roster(AppId): roster, snapshot 1;
-    User(SubjectRef): user, snapshot 1;
-    Token(SubjectRef): token, snapshot 1;
-    Ban(SubjectRef): ban, snapshot 1;
-    Blocklist(SubjectRef): blocklist, snapshot 1;
-    Allowlist(SubjectRef): allowlist, snapshot 1;
-    Friendship(Pair): friendship, snapshot 1;
-    Remarks(SubjectRef): remarks, snapshot 1;
-    Erasure(ErasureId): erasure, snapshot 1;
-    Access(SubjectRef): access, snapshot 1;
-    DataRequest(DataRequestId): data_request, snapshot 1;
-}
-
-impl State {
-    /// How many entries its list has, or may have; 0: it has no list.
-    #[must_use]
-    pub fn entries(&self) -> usize {
-        match self {
-            Self::Blocklist(state) => state.blocked.len(),
-            Self::Allowlist(state) => state.allowed.len(),
-            Self::Remarks(state) => state.len(),
-            Self::Roster(_) => roster::SEATS_MAX,
-            Self::App(_)
-            | Self::User(_)
-            | Self::Token(_)
-            | Self::Ban(_)
-            | Self::Friendship(_)
-            | Self::Erasure(_)
-            | Self::Access(_)
-            | Self::DataRequest(_) => 0,
-        }
-    }
-
-    /// About how many bytes it takes in memory.
-    #[must_use]
-    pub fn weight(&self) -> usize {
-        const ENTRY: usize = 24;
-        size_of::<Self>() + self.entries() * ENTRY
-    }
-}
+rollcall_schemas::aggregates!(states);
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use rollcall_schemas::ban::Lifted;
+    use rollcall_schemas::ids::SubjectRef;
     use uuid::Uuid;
 
     use super::*;

@@ -7,6 +7,7 @@ use rollcall_schemas::token::{Event, InvalidatedBefore};
 use serde::{Deserialize, Serialize};
 
 use super::command::{Command, Decide, Found, Person};
+use super::state::Recorded;
 use super::user::{self, Status};
 use super::values::UserId;
 use super::{Error, Reads, Refusal, UnitOfWork};
@@ -26,6 +27,10 @@ pub fn invalidate(state: &State, subject: SubjectRef, before: DateTime<Utc>) -> 
     } else {
         vec![InvalidatedBefore { subject, before }.into()]
     }
+}
+
+impl Recorded for State {
+    const VERSION: u32 = 1;
 }
 
 /// What an event makes of the state.

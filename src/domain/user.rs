@@ -13,6 +13,7 @@ use rollcall_schemas::user::{
 use serde::{Deserialize, Serialize};
 
 use super::command::{Command, Decide, Found, Person};
+use super::state::Recorded;
 use super::values::{Name, Portrait, ProfileChanges, QuietHours, Reason, Tag, UserId};
 use super::{Error, Reads, Refusal, UnitOfWork};
 
@@ -220,6 +221,10 @@ fn set_profile(subject: SubjectRef, changes: ProfileChanges) -> Vec<Event> {
     let fields =
         changes.into_iter().filter_map(|(key, value)| value.map(|value| (key, Personal::Present(value)))).collect();
     vec![ProfileSet { subject, fields, cleared }.into()]
+}
+
+impl Recorded for State {
+    const VERSION: u32 = 1;
 }
 
 /// What an event, recorded at `at`, makes of the state.

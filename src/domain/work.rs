@@ -197,20 +197,7 @@ impl<'w> UnitOfWork<'w> {
     /// Whether the stream is of an id that this decision made up: it cannot exist.
     fn is_fresh(&self, stream: &Stream) -> bool {
         let taken = self.context.fresh.get(..self.taken).unwrap_or_default();
-        match stream {
-            Stream::Erasure(id) => taken.contains(&id.0),
-            Stream::DataRequest(id) => taken.contains(&id.0),
-            Stream::App(_)
-            | Stream::Roster(_)
-            | Stream::User(_)
-            | Stream::Token(_)
-            | Stream::Ban(_)
-            | Stream::Blocklist(_)
-            | Stream::Allowlist(_)
-            | Stream::Friendship(_)
-            | Stream::Remarks(_)
-            | Stream::Access(_) => false,
-        }
+        stream.made_up().is_some_and(|id| taken.contains(&id))
     }
 
     /// Makes sure that the userId of `person` is known; refuses one behind the fence.

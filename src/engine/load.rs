@@ -34,16 +34,7 @@ impl Engine {
 
 /// Those of a command's streams that cannot exist yet, because they are of a subject that was allocated a moment ago.
 pub(super) fn new_streams(streams: &[Stream], fresh: &[SubjectRef]) -> impl Iterator<Item = Loaded> {
-    let is_new = |stream: &&Stream| match *stream {
-        Stream::User(subject)
-        | Stream::Token(subject)
-        | Stream::Ban(subject)
-        | Stream::Blocklist(subject)
-        | Stream::Allowlist(subject)
-        | Stream::Remarks(subject) => fresh.contains(subject),
-        Stream::Friendship(pair) => pair.both().iter().any(|subject| fresh.contains(subject)),
-        Stream::App(_) | Stream::Roster(_) | Stream::Erasure(_) | Stream::Access(_) | Stream::DataRequest(_) => false,
-    };
+    let is_new = |stream: &&Stream| fresh.iter().any(|subject| stream.names(*subject));
     streams.iter().filter(is_new).map(|stream| Loaded::empty(stream.clone()))
 }
 

@@ -244,6 +244,14 @@ impl EventLog for Counted {
     async fn read_stream(&self, stream: &str, after: u64, limit: usize) -> Result<Vec<RawEvent>, eventlog::Error> {
         self.inner.read_stream(stream, after, limit).await
     }
+    async fn read_stream_back(
+        &self,
+        stream: &str,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<RawEvent>, eventlog::Error> {
+        self.inner.read_stream_back(stream, before, limit).await
+    }
     async fn read_all(&self, after: u64, limit: usize) -> Result<Vec<RawEvent>, eventlog::Error> {
         self.reads.fetch_add(1, Ordering::Relaxed);
         self.inner.read_all(after, limit).await

@@ -234,6 +234,14 @@ impl EventLog for Damaged {
     async fn read_stream(&self, stream: &str, after: u64, limit: usize) -> Result<Vec<RawEvent>, eventlog::Error> {
         self.inner.read_stream(stream, after, limit).await
     }
+    async fn read_stream_back(
+        &self,
+        stream: &str,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<RawEvent>, eventlog::Error> {
+        self.inner.read_stream_back(stream, before, limit).await
+    }
     async fn read_all(&self, after: u64, limit: usize) -> Result<Vec<RawEvent>, eventlog::Error> {
         self.inner.read_all(after, limit).await
     }

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use rollcall::cli::wiring::{DataDir, LogPlace, Place};
 use rollcall::domain::State;
 use rollcall::domain::ban::Ban;
 use rollcall::domain::blocklist::{Block, Unblock};
@@ -12,6 +11,7 @@ use rollcall::domain::erasure::{Erase, Request};
 use rollcall::domain::token::Invalidate;
 use rollcall::domain::values::BanMinutes;
 use rollcall::engine::journal;
+use rollcall::wiring::{DataDir, LogPlace, Place};
 use rollcall_schemas::plain::Scope;
 use tokio::runtime::Runtime;
 
