@@ -11,6 +11,7 @@ pub mod database;
 pub mod domain;
 pub mod engine;
 pub mod eventlog;
+pub(crate) mod file_lock;
 pub mod http;
 pub(crate) mod out;
 pub mod privacy;

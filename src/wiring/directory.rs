@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::Error;
+use crate::file_lock;
 
 /// What the group may be granted in a directory of somebody else, and what the world never may.
 const WORLD: u32 = 0o007;
@@ -21,7 +22,7 @@ pub(super) fn lock(path: &Path) -> Result<File, Error> {
     fs::create_dir_all(path).map_err(unusable)?;
     close_to_others(path)?;
     let lock = File::create(path.join("lock")).map_err(unusable)?;
-    match lock.try_lock() {
+    match file_lock::take(&lock) {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(Error::Locked(path.into())),
         Err(TryLockError::Error(source)) => Err(unusable(source)),

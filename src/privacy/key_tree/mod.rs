@@ -154,7 +154,7 @@ impl KeyTree {
                     .iter()
                     .for_each(|revocation_watch| revocation_watch.keep_looking(|| inner.look()))
             };
-            vault.threads.push(thread("vault-revocation_watch", watch)?);
+            vault.threads.push(thread("vault-revocation-watch", watch)?);
         }
         Ok(vault)
     }

@@ -59,7 +59,7 @@ const SHAPES: [(u32, &str, &[&str]); 12] = [
         1,
         "app-app",
         &[
-            r#"{"registered":null,"secrets":[],"last_secret":0,"settings":{"reactivation_wait_seconds":3600,"token_lifetime_seconds":null,"friend_permission":"approval","erasure_grace_seconds":0,"erasures_per_minute_max":1000,"record_reads":false,"erasure_callback_url":null},"user_fields":[],"friend_fields":[],"api_keys":[],"last_api_key":0}"#,
+            r#"{"registered":null,"secrets":[],"last_secret":0,"settings":{"reactivation_wait_seconds":3600,"token_lifetime_seconds":null,"friend_permission":"approval","erasure_grace_seconds":0,"erasures_per_minute_max":1000,"record_reads":false,"erasure_callback_url":null},"user_fields":[],"friend_fields":[],"api_keys":[],"last_api_key":0,"signature_window_seconds":0}"#,
         ],
     ),
     (1, "roster-app", &[r#"{"seated":[]}"#, r#"{"seated":["61646100-0000-0000-0000-000000000000"]}"#]),

@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 
 use super::super::wrapping::random;
 use super::{Root, RootCell, mount};
-use crate::crash_point;
 use crate::privacy::{Error, Finality};
+use crate::{crash_point, file_lock};
 
 const SLOT: usize = 4_096;
 const MAGIC: &[u8; 8] = b"RLCROOT1";
@@ -64,7 +64,7 @@ impl LocalCell {
             .custom_flags(libc::O_DSYNC)
             .open(&path)
             .map_err(failed)?;
-        match file.try_lock() {
+        match file_lock::take(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(Error::Unavailable(in_use(&path))),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
