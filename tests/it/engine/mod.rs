@@ -21,6 +21,7 @@ use rollcall_schemas::stream::Stream;
 
 mod erasing;
 mod failing;
+mod foreign;
 mod overload;
 mod revocation;
 mod torture;
