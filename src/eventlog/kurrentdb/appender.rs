@@ -120,9 +120,9 @@ impl Appender {
             chunk.retain(|(batch, _)| told.get(*batch).is_some_and(Result::is_ok));
             let (of, items): (Vec<_>, Vec<_>) = chunk.into_iter().unzip();
             match self.commit(|replica| draft::append(replica, &items, &refused)).await {
-                Ok((_, (outcomes, refused_now))) => {
-                    refused = refused_now;
-                    of.iter().zip(outcomes).for_each(|(batch, outcome)| {
+                Ok((_, planned)) => {
+                    refused = planned.refused;
+                    of.iter().zip(planned.outcomes).for_each(|(batch, outcome)| {
                         if let Some(Ok(outcomes)) = told.get_mut(*batch) {
                             outcomes.push(outcome);
                         }

@@ -13,12 +13,15 @@ const APPEND_BYTES_MAX: usize = 900 * 1024;
 /// What the names around an event's bytes add, at most.
 const AROUND_EVENT: usize = 512;
 
-/// The steps that record items, what becomes of each item, and what was refused so far; `refused`: before these items.
-pub(super) fn append(
-    replica: &Embedded,
-    items: &[Item],
-    refused: &Refused,
-) -> Result<(Vec<Step>, (Vec<Outcome>, Refused)), Error> {
+/// What becomes of items.
+pub(super) struct Planned {
+    pub(super) outcomes: Vec<Outcome>,
+    /// What was refused, of these items and of those before them.
+    pub(super) refused: Refused,
+}
+
+/// The steps that record items, and what becomes of them; `refused`: what was refused of the items before them.
+pub(super) fn append(replica: &Embedded, items: &[Item], refused: &Refused) -> Result<(Vec<Step>, Planned), Error> {
     let mut plan = Plan { head: replica.head(), refused: refused.clone(), ..Plan::default() };
     for stream in plan::streams(items) {
         plan.revisions.insert(stream.to_owned(), replica.revision(stream)?);
@@ -38,7 +41,7 @@ pub(super) fn append(
         outcome
     });
     let outcomes = outcomes.collect();
-    Ok((steps, (outcomes, plan.refused)))
+    Ok((steps, Planned { outcomes, refused: plan.refused }))
 }
 
 /// The step that detaches blobs, if there are any to detach.

@@ -57,8 +57,8 @@ proptest! {
         for (number, stream) in (1_000..).zip(foreign) {
             log.entry(stream).or_default().push(number);
         }
-        let mut plan = Plan::default();
-        plan.revisions = log.iter().map(|(stream, events)| (stream.to_string(), events.len() as u64)).collect();
+        let revisions = log.iter().map(|(stream, events)| (stream.to_string(), events.len() as u64)).collect();
+        let mut plan = Plan { revisions, ..Plan::default() };
         plan.outcomes.insert(KEY, (KEY, vec![]));
         for (number, (streams, first, repeats)) in (100..).zip(items) {
             let mut streams: Vec<_> = streams.into_iter().collect();
