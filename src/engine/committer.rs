@@ -1,9 +1,9 @@
 //! From decided to durable: seals and encodes a batch, appends it, then answers. While one batch is being made
 //! durable the next is being sealed.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use futures_util::stream::{FuturesOrdered, StreamExt as _};
 use rollcall_schemas::stream::Stream;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -14,14 +14,13 @@ use super::in_flight::{Dependencies, InFlight, beliefs_of};
 use super::journal;
 use crate::crash_point;
 use crate::domain::Reply;
+use crate::eventlog::pipeline::Pipeline;
 use crate::eventlog::{self, Append, Assert, EventLog, Idempotency, Item, Outcome};
 use crate::privacy::{Tag, Vault};
 use crate::supervision;
 
 /// Most sealed batches appended together.
 const BATCHES_MAX: usize = 64;
-/// Most appends on their way at once.
-const IN_FLIGHT_MAX: usize = 2;
 
 /// A sealed command that waits to be durable.
 pub(super) struct Waiting {
@@ -104,39 +103,54 @@ pub(super) struct Answering {
 }
 
 /// Appends sealed batches until there are no more, and answers each command once it is durable. Whatever waits is appended
-/// together. While the log works on one append, the next one is sent once it is as large: smaller ones cost more than the
-/// log's waiting for them does.
+/// together. While the log works on one append, the next one is sent, if nothing in it rests on one that is in flight: of
+/// that it is not known yet whether it is kept, and another node's event in its place would have the revision that the next
+/// one expects.
 pub(super) async fn append_all(mut sealed: mpsc::Receiver<SealedBatch>, log: &dyn EventLog, answering: &Answering) {
     let mut waiting = Vec::with_capacity(BATCHES_MAX);
-    let (mut in_flight, mut last, mut is_open) = (FuturesOrdered::new(), 0, true);
-    while is_open || !in_flight.is_empty() || !waiting.is_empty() {
+    let (mut pipeline, mut is_open) = (Pipeline::new(), true);
+    // Numbers of the last commands that were answered and sent.
+    let (mut answered, mut sent) = (0, 0);
+    while is_open || !pipeline.is_empty() || !waiting.is_empty() {
         let room = BATCHES_MAX - waiting.len();
         tokio::select! {
             biased;
-            Some(completed) = in_flight.next() => answer(completed, answering),
+            Some((last, completed)) = pipeline.next() => {
+                answered = last;
+                answer(completed, answering);
+            }
             more = sealed.recv_many(&mut waiting, room), if is_open && room > 0 => is_open = more > 0,
             // All that was sealed waits already.
             else => {}
         }
         let size = waiting.iter().map(Vec::len).sum();
-        if in_flight.is_empty() || in_flight.len() < IN_FLIGHT_MAX && size >= last {
-            last = size;
+        if pipeline.takes(size) && (pipeline.is_empty() || !rests_on(&waiting, answered + 1..=sent)) {
+            let last = last_number(&waiting).unwrap_or(sent);
             let (items, whose) = still_valid(&mut waiting, &answering.in_flight);
             if !items.is_empty() {
+                sent = last;
                 supervision::reach("appender");
                 crash_point::reach("append.before");
-                in_flight.push_back(async move { (whose, log.append(items).await) });
+                pipeline.send(items.len(), async move { (last, (whose, log.append(items).await)) });
             }
         }
     }
 }
 
+fn last_number(batches: &[SealedBatch]) -> Option<u64> {
+    batches.iter().flatten().next_back().map(|(_, waiting)| waiting.dependencies.number)
+}
+
+/// Whether anything that waits was decided on one of these commands.
+fn rests_on(batches: &[SealedBatch], commands: RangeInclusive<u64>) -> bool {
+    batches.iter().flatten().any(|(_, waiting)| waiting.dependencies.rest_on(&commands))
+}
+
 /// What waits, without what was decided on a command that failed meanwhile: that is to be decided again.
 fn still_valid(batches: &mut Vec<SealedBatch>, in_flight: &InFlight) -> (Vec<Item>, Vec<Waiting>) {
     let (mut items, mut whose) = (vec![], vec![]);
-    let mut passed = None;
+    let passed = last_number(batches);
     for (item, waiting) in batches.drain(..).flatten() {
-        passed = Some(waiting.dependencies.number);
         if in_flight.is_invalid(&waiting.dependencies) {
             waiting.fail(Answer::Conflict, None, in_flight);
         } else {

@@ -5,13 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rollcall_schemas::envelope::Metadata;
-use rollcall_schemas::ids::AppId;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::decider::{Answer, RetryGuard, Submitted};
-use super::{Caller, Done, Engine, Error, IdempotencyKey, load, tokens};
-use crate::domain::{Command, Context, Defect, DynCommand, IssuedToken, Reply, ReplyOf, TypedReply as _};
+use super::{Caller, Done, Engine, Error, IdempotencyKey, load};
+use crate::domain::{Command, Context, Defect, DynCommand, Reply, ReplyOf, TypedReply as _};
 
 /// How often a command is decided again because the world changed under it, a state that had to be loaded included.
 const ATTEMPTS_MAX: usize = 64;
@@ -153,15 +152,6 @@ impl Engine {
         } else {
             Err(Error::KeyInUse)
         }
-    }
-
-    /// The text of an access token: the same text every time, so that a retried registration is answered as the first one
-    /// was.
-    ///
-    /// # Errors
-    /// The app's secret was retired, or the vault is unavailable.
-    pub fn token_text(&self, app: &AppId, token: &IssuedToken) -> Result<String, Error> {
-        Ok(tokens::write(self.vault.as_ref(), app, token)?)
     }
 }
 

@@ -3,9 +3,11 @@
 //!
 //! A command is decided on streams as earlier commands will have left them. Where one of those is not appended after all,
 //! whatever was decided on what it would have changed is decided again, and so on for what was decided on that. Everything
-//! else goes on. What reaches the log in spite of this is refused there by its revisions.
+//! else goes on. What reaches the log in spite of this is refused there, by its revisions or because it rests on an item
+//! of the same append that is refused; and no append is sent while one that it rests on is in flight.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rollcall_schemas::ids::SubjectRef;
@@ -39,6 +41,16 @@ pub(super) struct Dependencies {
     pub(super) changes: Vec<Belief>,
     /// What it only looked at.
     pub(super) reads: Vec<Belief>,
+    /// The commands that changed any of it last and had not come to an end, by their numbers. What those rest on in turn
+    /// is not repeated here.
+    rests_on: Vec<u64>,
+}
+
+impl Dependencies {
+    /// Whether it was decided directly on one of these commands, none of which had come to its end.
+    pub(super) fn rest_on(&self, commands: &RangeInclusive<u64>) -> bool {
+        self.rests_on.iter().any(|number| commands.contains(number))
+    }
 }
 
 /// Commands after `after` and before `before` that rest on it are to be decided again.
@@ -49,12 +61,19 @@ struct Invalid {
     before: Option<u64>,
 }
 
+/// Commands in flight that change one belief.
+#[derive(Debug, Default)]
+struct Changing {
+    count: u32,
+    /// Number of the last of them.
+    last: u64,
+}
+
 #[derive(Default)]
 struct Inner {
     /// Number of the last decision.
     last: u64,
-    /// How many commands in flight change it.
-    changing: HashMap<Belief, u32>,
+    changing: HashMap<Belief, Changing>,
     invalid: HashMap<Belief, Invalid>,
     /// What the decider has to drop.
     dropped: Vec<Belief>,
@@ -90,10 +109,15 @@ impl InFlight {
     pub(super) fn begin(&self, changes: Vec<Belief>, reads: Vec<Belief>) -> Dependencies {
         let mut inner = self.inner();
         inner.last += 1;
+        let number = inner.last;
+        let changing = changes.iter().chain(&reads).filter_map(|belief| inner.changing.get(belief));
+        let rests_on = changing.map(|changing| changing.last).collect();
         for belief in &changes {
-            *inner.changing.entry(belief.clone()).or_default() += 1;
+            let changing = inner.changing.entry(belief.clone()).or_default();
+            changing.count += 1;
+            changing.last = number;
         }
-        Dependencies { number: inner.last, changes, reads }
+        Dependencies { number, changes, reads, rests_on }
     }
 
     /// Whether a command in flight changes it.
@@ -102,7 +126,7 @@ impl InFlight {
     }
 
     /// Whether a command was decided on what did not happen.
-    pub(super) fn is_invalid(&self, Dependencies { number, changes, reads }: &Dependencies) -> bool {
+    pub(super) fn is_invalid(&self, Dependencies { number, changes, reads, .. }: &Dependencies) -> bool {
         let inner = self.inner();
         if inner.invalid.is_empty() {
             return false;
@@ -134,9 +158,9 @@ impl InFlight {
 
     fn end(&self, inner: &mut Inner, dependencies: &Dependencies) {
         for belief in &dependencies.changes {
-            if let Some(count) = inner.changing.get_mut(belief) {
-                *count -= 1;
-                if *count == 0 {
+            if let Some(changing) = inner.changing.get_mut(belief) {
+                changing.count -= 1;
+                if changing.count == 0 {
                     inner.changing.remove(belief);
                 }
             }

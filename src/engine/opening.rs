@@ -3,7 +3,7 @@
 //! A face gets a personal value only from [`Engine::disclose`], which records the read before the value is handed out,
 //! where the app asks for it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use rollcall_schemas::ids::{AppId, FieldName, SubjectRef};
 use serde::de::DeserializeOwned;
@@ -15,6 +15,8 @@ use crate::privacy;
 pub struct Opener<'e> {
     engine: &'e Engine,
     app: &'e AppId,
+    /// Whose keys are in memory.
+    announced: HashSet<SubjectRef>,
     opened: BTreeMap<SubjectRef, BTreeSet<FieldName>>,
 }
 
@@ -22,13 +24,18 @@ impl Opener<'_> {
     /// Opens a field of a subject that a read model stores; `None`: it is erased.
     ///
     /// # Errors
-    /// The vault is unavailable, or the value does not belong there.
+    /// The subject was not announced to [`Engine::disclose`], the vault is unavailable, or the value does not belong there.
     pub fn open<T: DeserializeOwned>(
         &mut self,
         subject: SubjectRef,
         field: &str,
         sealed: &[u8],
     ) -> Result<Option<T>, Error> {
+        if !self.announced.contains(&subject) {
+            // Its key may have to be read from the vault, for which a thread that serves requests must not wait.
+            debug_assert!(false, "a value is opened of a subject that was not announced");
+            return Err(Error::Unavailable("a value is opened of a subject that was not announced".into()));
+        }
         let value = self.engine.open_value(self.app, subject, sealed)?;
         if value.is_some() {
             self.opened.entry(subject).or_default().insert(FieldName(field.to_owned()));
@@ -38,17 +45,21 @@ impl Opener<'_> {
 }
 
 impl Engine {
-    /// Makes an answer of values that `answer` opens. When this returns, it is durably recorded who read them, where the
-    /// app wants its reads recorded.
+    /// Makes an answer of values that `answer` opens, all of them of `subjects`, whose keys are loaded first: then opening
+    /// does not block the thread. When this returns, it is durably recorded who read them, where the app wants its reads
+    /// recorded.
     ///
     /// # Errors
-    /// `answer` failed, or the read could not be recorded: then nothing must be answered.
+    /// The vault is unavailable, `answer` failed, or the read could not be recorded: then nothing must be answered.
     pub async fn disclose<T, E: From<Error>>(
         &self,
         caller: &Caller,
+        subjects: &[SubjectRef],
         answer: impl FnOnce(&mut Opener<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut opener = Opener { engine: self, app: &caller.app, opened: BTreeMap::new() };
+        self.vault.load(subjects).await.map_err(Error::from)?;
+        let announced = subjects.iter().copied().collect();
+        let mut opener = Opener { engine: self, app: &caller.app, announced, opened: BTreeMap::new() };
         let answer = answer(&mut opener)?;
         let opened = opener.opened;
         self.record_read(caller, || opened.into_iter().collect()).await?;
@@ -84,14 +95,6 @@ impl Engine {
             Err(privacy::Error::Erased) => Ok(None),
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// Has the keys of subjects in memory before what is sealed under them is opened on a thread that must not block.
-    ///
-    /// # Errors
-    /// The vault is unavailable.
-    pub async fn keys_at_hand(&self, subjects: &[SubjectRef]) -> Result<(), Error> {
-        Ok(self.vault.load(subjects).await?)
     }
 
     /// The userIds of subjects for the service's own use, in their order; `None`: forgotten. A face uses

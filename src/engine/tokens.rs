@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::{AppId, SecretId, SubjectRef, TokenId};
 use uuid::Uuid;
 
+use super::Engine;
 use crate::domain::IssuedToken;
 use crate::privacy::{self, Vault};
 
@@ -45,7 +46,7 @@ fn payload(token: &IssuedToken) -> Vec<u8> {
 ///
 /// # Errors
 /// The app's secret is gone or the vault is unavailable.
-pub fn write(vault: &dyn Vault, app: &AppId, token: &IssuedToken) -> Result<String, privacy::Error> {
+fn write(vault: &dyn Vault, app: &AppId, token: &IssuedToken) -> Result<String, privacy::Error> {
     let mut bytes = payload(token);
     let mac = vault.token_mac(app, token.secret, &bytes)?;
     bytes.extend_from_slice(&mac);
@@ -55,25 +56,66 @@ pub fn write(vault: &dyn Vault, app: &AppId, token: &IssuedToken) -> Result<Stri
     Ok(text)
 }
 
-/// Reads a token and checks that this service wrote it. Whether it is still good is its user's state to say.
-///
-/// # Errors
-/// It is not a token of this service, or its app's secret was retired.
-pub fn read(vault: &dyn Vault, text: &str) -> Result<(AppId, IssuedToken), Error> {
-    let (format, (encoded, app)) = FORMATS
-        .iter()
-        .find_map(|(format, separator)| Some((*format, text.split_once(*separator)?)))
-        .ok_or(Error::NotOurs)?;
-    let app: AppId = app.parse().map_err(|_| Error::NotOurs)?;
-    let bytes = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| Error::NotOurs)?;
-    let (payload, mac) = bytes.split_last_chunk::<32>().ok_or(Error::NotOurs)?;
-    let token = parse(format, payload).ok_or(Error::NotOurs)?;
-    let expected = vault.token_mac(&app, token.secret, payload).map_err(|error| match error {
-        privacy::Error::Erased => Error::SecretRetired,
-        other => Error::Vault(other),
-    })?;
-    aws_lc_rs::constant_time::verify_slices_are_equal(&expected, mac).map_err(|_| Error::NotOurs)?;
-    Ok((app, token))
+/// A text that has the form of a token. Nothing in it is to be believed before it is verified.
+pub(super) struct Unverified {
+    pub(super) app: AppId,
+    pub(super) token: IssuedToken,
+    payload: Vec<u8>,
+    mac: [u8; 32],
+}
+
+impl Unverified {
+    pub(super) fn parse(text: &str) -> Result<Self, Error> {
+        let (format, (encoded, app)) = FORMATS
+            .iter()
+            .find_map(|(format, separator)| Some((*format, text.split_once(*separator)?)))
+            .ok_or(Error::NotOurs)?;
+        let app: AppId = app.parse().map_err(|_| Error::NotOurs)?;
+        let bytes = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| Error::NotOurs)?;
+        let (payload, mac) = bytes.split_last_chunk::<32>().ok_or(Error::NotOurs)?;
+        let token = parse(format, payload).ok_or(Error::NotOurs)?;
+        Ok(Self { app, token, payload: payload.to_vec(), mac: *mac })
+    }
+
+    /// Checks that this service wrote it. The vault makes keys for an app it does not know, and reads its tables for a
+    /// secret it does not know: both must be known to the caller, or the thread one that may block.
+    pub(super) fn verify(self, vault: &dyn Vault) -> Result<(AppId, IssuedToken), Error> {
+        let expected = vault.token_mac(&self.app, self.token.secret, &self.payload).map_err(|error| match error {
+            privacy::Error::Erased => Error::SecretRetired,
+            other => Error::Vault(other),
+        })?;
+        aws_lc_rs::constant_time::verify_slices_are_equal(&expected, &self.mac).map_err(|_| Error::NotOurs)?;
+        Ok((self.app, self.token))
+    }
+}
+
+impl Engine {
+    /// The text of an access token: the same text every time, so that a retried registration is answered as the first one
+    /// was.
+    ///
+    /// # Errors
+    /// The app's secret was retired, or the vault is unavailable.
+    pub fn token_text(&self, app: &AppId, token: &IssuedToken) -> Result<String, super::Error> {
+        Ok(write(self.vault.as_ref(), app, token)?)
+    }
+
+    /// Reads a token and checks that this service wrote it. Whether it is still good is its user's state to say.
+    ///
+    /// # Errors
+    /// It is not a token of this service, its app's secret was retired, or the vault is unavailable.
+    pub async fn read_token(&self, text: &str) -> Result<(AppId, IssuedToken), Error> {
+        let unverified = Unverified::parse(text)?;
+        // Anybody can write a token that names an app: nothing is read or made for one that does not exist.
+        let app = self.app(unverified.app.as_str()).ok_or(Error::NotOurs)?;
+        self.vault.ready(&app.id).await.map_err(Error::Vault)?;
+        if app.secrets.iter().any(|(id, _)| *id == unverified.token.secret) {
+            return unverified.verify(self.vault.as_ref());
+        }
+        // Another node may have put the secret a moment ago: the vault is asked, off this thread.
+        let vault = self.vault.clone();
+        let verified = tokio::task::spawn_blocking(move || unverified.verify(vault.as_ref())).await;
+        verified.map_err(|error| Error::Vault(privacy::Error::Unavailable(error.to_string())))?
+    }
 }
 
 fn parse(format: u8, payload: &[u8]) -> Option<IssuedToken> {
@@ -126,10 +168,10 @@ mod tests {
         let new = write(&vault, &app, &token).unwrap();
         assert!(!new.contains('@'), "{new}");
         for text in [&old, &new] {
-            assert_eq!(read(&vault, text).unwrap(), (app.clone(), token.clone()));
+            assert_eq!(Unverified::parse(text).unwrap().verify(&vault).unwrap(), (app.clone(), token.clone()));
         }
         for changed in [old.replace('@', "."), new.replace('.', "@")] {
-            assert!(matches!(read(&vault, &changed), Err(Error::NotOurs)), "{changed}");
+            assert!(matches!(Unverified::parse(&changed), Err(Error::NotOurs)), "{changed}");
         }
     }
 }

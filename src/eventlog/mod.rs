@@ -18,9 +18,9 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 pub mod embedded;
-pub(crate) mod in_flight;
 #[cfg(feature = "kurrentdb")]
 pub mod kurrentdb;
+pub(crate) mod pipeline;
 mod plan;
 pub mod postgres;
 mod tail;
@@ -119,7 +119,8 @@ pub enum Outcome {
         /// Position of its last event.
         last: u64,
     },
-    /// A stream has another revision; nothing of the item was kept.
+    /// A stream has another revision, or has the expected one only because of an event that the item was not decided on;
+    /// nothing of the item was kept.
     Conflict {
         /// Which stream.
         stream: String,
@@ -159,6 +160,11 @@ pub enum Error {
 pub trait EventLog: Send + Sync {
     /// Appends a batch durably, items in order; a later item sees what earlier ones appended.
     /// Returns one outcome per item. When it returns, every appended event is durable and visible.
+    ///
+    /// An item may be decided on what earlier items of the batch append. Where one of those is not appended, whatever
+    /// expects a higher revision of its streams than it did is a conflict too, even if another node's event gives the
+    /// stream that revision. Between two calls nothing says what rests on what: an item that rests on an earlier call is
+    /// appended only once that call has returned.
     ///
     /// # Errors
     /// The whole batch failed and left no trace, unless it is [`Error::Ambiguous`].

@@ -1,4 +1,8 @@
 //! What becomes of the items of a batch, once it is known which revisions their streams have and which keys were used.
+//!
+//! An item may be decided on what an earlier item of the batch appends. If that one is refused, because another node was
+//! faster, its place in the stream may be taken by an event that nobody looked at when the later item was decided. Its
+//! revision is the expected one all the same, so the revision alone is no proof: see [`Refused`].
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,8 +21,28 @@ pub(super) struct Plan {
     pub(super) events: Vec<RawEvent>,
     /// Keys that are used now.
     pub(super) kept: Vec<Idempotency>,
+    /// What items that were refused would have appended to.
+    pub(super) refused: Refused,
     /// What became of each item so far, where a whole batch was planned.
     pub(super) outcomes_told: Vec<Outcome>,
+}
+
+/// Streams that refused items would have appended to, each with the lowest revision such an item expected. Whatever
+/// expects a higher one may rest on a refused item.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Refused(HashMap<String, u64>);
+
+impl Refused {
+    fn add(&mut self, item: &Item) {
+        for Append { stream, expected, .. } in &item.appends {
+            let lowest = self.0.entry(stream.clone()).or_insert(*expected);
+            *lowest = (*lowest).min(*expected);
+        }
+    }
+
+    fn may_underlie(&self, stream: &str, expected: u64) -> bool {
+        self.0.get(stream).is_some_and(|lowest| expected > *lowest)
+    }
 }
 
 /// Every stream a batch names.
@@ -51,7 +75,7 @@ impl Plan {
         let asserts = item.asserts.iter().map(|assert| (&assert.stream, assert.expected));
         for (stream, expected) in appends.chain(asserts) {
             let current = self.revision(stream);
-            if current != expected {
+            if current != expected || self.refused.may_underlie(stream, expected) {
                 return Some(Outcome::Conflict { stream: stream.clone(), current });
             }
         }
@@ -76,6 +100,7 @@ impl Plan {
     /// Adds an item, or tells why it is not appended.
     pub(super) fn add(&mut self, item: Item) -> Outcome {
         if let Some(objection) = self.objection(&item) {
+            self.refused.add(&item);
             return objection;
         }
         let first = self.head + 1;
@@ -105,3 +130,6 @@ impl Plan {
         Outcome::Appended { first, last: self.head }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,6 +53,8 @@ pub fn append(stream: &str, expected: u64, events: Vec<NewEvent>) -> Item {
 struct Model {
     events: Vec<RawEvent>,
     outcomes: HashMap<[u8; 32], Idempotency>,
+    /// What refused items of the append at hand would have appended to, and what they expected.
+    refused: Vec<(String, u64)>,
 }
 
 impl Model {
@@ -65,13 +67,22 @@ impl Model {
     }
 
     fn append(&mut self, item: &Item) -> Outcome {
+        let outcome = self.outcome(item);
+        if !matches!(outcome, Outcome::Appended { .. }) {
+            self.refused.extend(item.appends.iter().map(|append| (append.stream.clone(), append.expected)));
+        }
+        outcome
+    }
+
+    fn outcome(&mut self, item: &Item) -> Outcome {
         if let Some(first) = item.idempotency.as_ref().and_then(|guard| self.outcomes.get(&guard.key)) {
             return Outcome::Replayed { fingerprint: first.fingerprint, outcome: first.outcome.clone() };
         }
         let appends = item.appends.iter().map(|append| (&append.stream, append.expected));
         for (stream, expected) in appends.chain(item.asserts.iter().map(|assert| (&assert.stream, assert.expected))) {
             let current = self.revision(stream);
-            if current != expected {
+            let rests_on_refused = self.refused.iter().any(|(of, refused)| of == stream && expected > *refused);
+            if current != expected || rests_on_refused {
                 return Outcome::Conflict { stream: stream.clone(), current };
             }
         }
@@ -241,6 +252,7 @@ pub async fn behaves_like_the_model(
         match step {
             Step::Append(plans) => {
                 let (mut items, mut expected) = (vec![], vec![]);
+                model.refused.clear();
                 for plan in &plans {
                     let item = item(plan, &model, &mut next);
                     expected.push(model.append(&item));
@@ -292,6 +304,65 @@ fn the_log_in_postgresql_behaves_like_the_model() {
     if let Err(error) = checked {
         panic!("{error}");
     }
+}
+
+fn asserting(stream: &str, expected: u64, asserted: (&str, u64)) -> Item {
+    let (of, at) = asserted;
+    let asserts = vec![Assert { stream: of.into(), expected: at }];
+    Item { asserts, ..append(stream, expected, vec![event(100 + expected, None)]) }
+}
+
+/// `log` and `other` are two nodes' views of one log; without a second node they are the same.
+pub async fn refuses_what_rests_on_a_refused_item(log: &dyn EventLog, other: &dyn EventLog) {
+    let one = |stream: &str, expected: u64, number: u64| append(stream, expected, vec![event(number, None)]);
+    let appended = |at: u64| Outcome::Appended { first: at, last: at };
+    let conflict = |stream: &str, current: u64| Outcome::Conflict { stream: stream.into(), current };
+    assert_eq!(log.append(vec![one("s", 0, 1)]).await.unwrap(), [appended(1)]);
+    assert_eq!(other.append(vec![one("s", 1, 2)]).await.unwrap(), [appended(2)]);
+    let batch = vec![
+        one("s", 1, 3),
+        // Decided on the item before, whose place another node's event has.
+        one("s", 2, 4),
+        asserting("t", 0, ("s", 2)),
+        // And on that in turn.
+        asserting("u", 0, ("t", 1)),
+        one("v", 0, 5),
+        one("v", 1, 6),
+        one("t", 0, 7),
+    ];
+    let outcomes = log.append(batch).await.unwrap();
+    let expected = [
+        conflict("s", 2),
+        conflict("s", 2),
+        conflict("s", 2),
+        conflict("t", 0),
+        appended(3),
+        appended(4),
+        // It rests on nothing that was refused.
+        appended(5),
+    ];
+    assert_eq!(outcomes, expected);
+    assert_eq!(log.append(vec![one("s", 2, 8)]).await.unwrap(), [appended(6)], "it was decided anew");
+}
+
+#[test]
+fn what_rests_on_a_refused_item_is_refused_by_the_embedded_log() {
+    let dir = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let log = embedded(dir.path());
+        refuses_what_rests_on_a_refused_item(log.as_ref(), log.as_ref()).await;
+    });
+}
+
+#[test]
+fn what_rests_on_a_refused_item_is_refused_by_the_log_in_postgresql() {
+    let cluster = Cluster::start();
+    let database: Database = cluster.address(&cluster.database()).parse().unwrap();
+    runtime().block_on(async {
+        let open = async || Postgres::open(&database, Mode::Append).await.unwrap();
+        let (log, other) = (open().await, open().await);
+        refuses_what_rests_on_a_refused_item(&log, &other).await;
+    });
 }
 
 pub async fn appends_to_a_contended_stream(log: Arc<dyn EventLog>, task: u64) -> u64 {

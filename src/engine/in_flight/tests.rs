@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use proptest::collection::vec;
-use proptest::prelude::{Strategy, prop_assert, prop_oneof, proptest};
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_oneof, proptest};
 use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::stream::Stream;
 use uuid::Uuid;
@@ -81,16 +81,23 @@ async fn who_loads_waits_for_what_is_on_its_way_and_for_nothing_else() {
 enum Step {
     /// A command over these streams is decided; it changes the first and reads the others.
     Decide(Vec<u8>),
-    /// The oldest command in flight reaches the log, which keeps it or fails.
-    Append(bool),
+    /// Whatever waits is sent in one append, if it may be.
+    Send,
+    /// The oldest append in flight, or the one behind it, reaches the log, which keeps it or fails.
+    Reach { behind: bool, keeps: bool },
+    /// The oldest append in flight is answered, if it reached the log.
+    Answer,
     /// Another node appends to a stream.
     Foreign(u8),
 }
 
 fn step() -> impl Strategy<Value = Step> {
+    let reach = (any::<bool>(), proptest::bool::weighted(0.8));
     prop_oneof![
-        4 => vec(0..5_u8, 1..4).prop_map(Step::Decide),
-        3 => proptest::bool::weighted(0.7).prop_map(Step::Append),
+        6 => vec(0..5_u8, 1..4).prop_map(Step::Decide),
+        3 => Just(Step::Send),
+        3 => reach.prop_map(|(behind, keeps)| Step::Reach { behind, keeps }),
+        3 => Just(Step::Answer),
         1 => (0..5_u8).prop_map(Step::Foreign),
     ]
 }
@@ -98,13 +105,27 @@ fn step() -> impl Strategy<Value = Step> {
 /// Who wrote to a stream, in order.
 type History = Vec<u64>;
 
+/// A command, and what it was decided on; it changes the first of these streams.
+type Decided = (Dependencies, Vec<(u8, History)>);
+
+/// An append in flight.
+struct Sent {
+    items: Vec<Decided>,
+    last: u64,
+    /// Once it reached the log: whether each item was kept, or else the stream that was not as expected, if that is why.
+    outcomes: Option<Vec<Result<(), Option<u8>>>>,
+}
+
 /// A decider that believes, a log that checks nothing but lengths, and commands between them.
 #[derive(Default)]
 struct Model {
     in_flight: InFlight,
     log: HashMap<u8, History>,
     believed: HashMap<u8, History>,
-    queue: VecDeque<(Dependencies, Vec<(u8, History)>)>,
+    queue: Vec<Decided>,
+    sent: VecDeque<Sent>,
+    last_sent: u64,
+    last_answered: u64,
     foreign: u64,
     kept: usize,
 }
@@ -135,55 +156,111 @@ impl Model {
         let reads = streams[1..].iter().copied().map(Self::belief).collect();
         let dependencies = self.in_flight.begin(vec![Self::belief(streams[0])], reads);
         self.believed.entry(streams[0]).or_default().push(dependencies.number);
-        self.queue.push_back((dependencies, seen));
+        self.queue.push((dependencies, seen));
     }
 
-    fn append(&mut self, keeps: bool) {
-        let Some((dependencies, seen)) = self.queue.pop_front() else { return };
-        self.in_flight.passed(dependencies.number);
-        if self.in_flight.is_invalid(&dependencies) {
-            return self.in_flight.fail(&dependencies, []);
+    /// As the committer does it.
+    fn send(&mut self) {
+        let in_flight = self.last_answered + 1..=self.last_sent;
+        let rests_on_one = self.queue.iter().any(|(dependencies, _)| dependencies.rest_on(&in_flight));
+        if self.sent.len() == 2 || !self.sent.is_empty() && rests_on_one {
+            return;
         }
-        let log = |stream: &u8| self.log.get(stream).cloned().unwrap_or_default();
-        if let Some((stream, _)) = seen.iter().find(|(stream, seen)| seen.len() != log(stream).len()) {
-            return self.in_flight.fail(&dependencies, [Self::belief(*stream)]);
+        let Some(last) = self.queue.last().map(|(dependencies, _)| dependencies.number) else { return };
+        let mut items = vec![];
+        for decided in self.queue.drain(..) {
+            if self.in_flight.is_invalid(&decided.0) {
+                self.in_flight.fail(&decided.0, []);
+            } else {
+                items.push(decided);
+            }
         }
-        if !keeps {
-            return self.in_flight.fail(&dependencies, []);
+        self.in_flight.passed(last);
+        if !items.is_empty() {
+            self.last_sent = last;
+            self.sent.push_back(Sent { items, last, outcomes: None });
         }
-        for (stream, seen) in &seen {
-            assert_eq!(*seen, log(stream), "a wrong belief is recorded");
+    }
+
+    /// As every log does it: what expects more of a stream than an item that was refused is refused.
+    fn reach(&mut self, index: usize, keeps: bool) {
+        let Some(sent) = self.sent.get_mut(index).filter(|sent| sent.outcomes.is_none()) else { return };
+        let mut refused = HashMap::<u8, usize>::new();
+        let mut outcomes = vec![];
+        for (dependencies, seen) in &sent.items {
+            let differs = |(stream, seen): &&(u8, History)| {
+                let rests_on_refused = refused.get(stream).is_some_and(|expected| seen.len() > *expected);
+                rests_on_refused || seen.len() != self.log.get(stream).map_or(0, Vec::len)
+            };
+            let outcome = match seen.iter().find(differs) {
+                _ if !keeps => Err(None),
+                Some((stream, _)) => Err(Some(*stream)),
+                None => Ok(()),
+            };
+            outcomes.push(outcome);
+            let (changed, before) = &seen[0];
+            if outcome.is_err() {
+                let expected = refused.entry(*changed).or_insert(before.len());
+                *expected = before.len().min(*expected);
+                continue;
+            }
+            for (stream, seen) in seen {
+                let log = self.log.get(stream).cloned().unwrap_or_default();
+                assert_eq!(*seen, log, "a wrong belief is recorded");
+            }
+            self.log.entry(*changed).or_default().push(dependencies.number);
+            self.kept += 1;
         }
-        self.log.entry(seen[0].0).or_default().push(dependencies.number);
-        self.in_flight.succeed(&dependencies);
-        self.kept += 1;
+        sent.outcomes = Some(outcomes);
+    }
+
+    fn answer(&mut self) {
+        let Some(sent) = self.sent.pop_front_if(|sent| sent.outcomes.is_some()) else { return };
+        self.last_answered = sent.last;
+        for ((dependencies, _), outcome) in sent.items.iter().zip(sent.outcomes.unwrap_or_default()) {
+            match outcome {
+                Ok(()) => self.in_flight.succeed(dependencies),
+                Err(stream) => self.in_flight.fail(dependencies, stream.map(Self::belief)),
+            }
+        }
     }
 
     fn take(&mut self, step: &Step) {
         match step {
             Step::Decide(streams) => self.decide(streams),
-            Step::Append(keeps) => self.append(*keeps),
+            Step::Send => self.send(),
+            Step::Reach { behind, keeps } => self.reach(usize::from(*behind), *keeps),
+            Step::Answer => self.answer(),
             Step::Foreign(stream) => {
                 self.foreign += 1;
                 self.log.entry(*stream).or_default().push(1_000_000 + self.foreign);
             }
         }
     }
+
+    /// Until nothing is in flight.
+    fn finish(&mut self) {
+        while !self.queue.is_empty() || !self.sent.is_empty() {
+            self.send();
+            self.reach(0, true);
+            self.answer();
+        }
+    }
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn no_command_that_rests_on_what_did_not_happen_is_recorded_and_none_waits_for_ever(steps in vec(step(), 1..120)) {
         let mut model = Model::default();
         steps.iter().for_each(|step| model.take(step));
-        while !model.queue.is_empty() {
-            model.append(true);
-        }
+        model.finish();
         // Whatever happened, a command over all streams gets through: at most one attempt per stream that is not as believed.
         let kept = model.kept;
         for _ in 0..=5 {
             model.decide(&[0, 1, 2, 3, 4]);
-            model.append(true);
+            model.finish();
         }
         prop_assert!(model.kept > kept, "nothing is recorded any more");
         prop_assert!(model.in_flight.inner().changing.is_empty());

@@ -13,6 +13,7 @@ use super::server::{Failure, Page, Server};
 use super::{Shared, draft};
 use crate::eventlog::embedded::Embedded;
 use crate::eventlog::embedded::step::{Mark, Step};
+use crate::eventlog::plan::Refused;
 use crate::eventlog::{Error, EventLog as _, Item, Outcome};
 
 /// Most batches appended together: a call takes long however little is in it.
@@ -112,17 +113,21 @@ impl Appender {
     async fn append_batch(&mut self, batches: Vec<(Vec<Item>, Answer<Vec<Outcome>>)>) {
         let (batches, answers): (Vec<_>, Vec<_>) = batches.into_iter().unzip();
         let mut told: Vec<Result<Vec<Outcome>, Error>> = answers.iter().map(|_| Ok(vec![])).collect();
+        // A batch may be cut: what is refused in one chunk counts in the next.
+        let mut refused = Refused::default();
         for mut chunk in draft::chunks(batches) {
             // What follows in a batch that failed was decided on what was not kept.
             chunk.retain(|(batch, _)| told.get(*batch).is_some_and(Result::is_ok));
             let (of, items): (Vec<_>, Vec<_>) = chunk.into_iter().unzip();
-            let appended = self.commit(|replica| draft::append(replica, &items)).await.map(|(_, outcomes)| outcomes);
-            match appended {
-                Ok(outcomes) => of.iter().zip(outcomes).for_each(|(batch, outcome)| {
-                    if let Some(Ok(outcomes)) = told.get_mut(*batch) {
-                        outcomes.push(outcome);
-                    }
-                }),
+            match self.commit(|replica| draft::append(replica, &items, &refused)).await {
+                Ok((_, planned)) => {
+                    refused = planned.refused;
+                    of.iter().zip(planned.outcomes).for_each(|(batch, outcome)| {
+                        if let Some(Ok(outcomes)) = told.get_mut(*batch) {
+                            outcomes.push(outcome);
+                        }
+                    });
+                }
                 Err(error) => {
                     told.iter_mut().enumerate().filter(|(batch, _)| of.contains(batch)).for_each(|(_, told)| {
                         let kept = told.as_ref().is_ok_and(|outcomes| !outcomes.is_empty());

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 
 use crate::eventlog::embedded::Embedded;
 use crate::eventlog::embedded::step::Step;
-use crate::eventlog::plan::{self, Plan};
+use crate::eventlog::plan::{self, Plan, Refused};
 use crate::eventlog::{Error, EventLog as _, Item, Outcome};
 
 /// Most bytes of one append: the server takes 1 MiB, and counts some more than is counted here.
@@ -13,9 +13,16 @@ const APPEND_BYTES_MAX: usize = 900 * 1024;
 /// What the names around an event's bytes add, at most.
 const AROUND_EVENT: usize = 512;
 
-/// The steps that record items, and what becomes of each item.
-pub(super) fn append(replica: &Embedded, items: &[Item]) -> Result<(Vec<Step>, Vec<Outcome>), Error> {
-    let mut plan = Plan { head: replica.head(), ..Plan::default() };
+/// What becomes of items.
+pub(super) struct Planned {
+    pub(super) outcomes: Vec<Outcome>,
+    /// What was refused, of these items and of those before them.
+    pub(super) refused: Refused,
+}
+
+/// The steps that record items, and what becomes of them; `refused`: what was refused of the items before them.
+pub(super) fn append(replica: &Embedded, items: &[Item], refused: &Refused) -> Result<(Vec<Step>, Planned), Error> {
+    let mut plan = Plan { head: replica.head(), refused: refused.clone(), ..Plan::default() };
     for stream in plan::streams(items) {
         plan.revisions.insert(stream.to_owned(), replica.revision(stream)?);
     }
@@ -34,7 +41,7 @@ pub(super) fn append(replica: &Embedded, items: &[Item]) -> Result<(Vec<Step>, V
         outcome
     });
     let outcomes = outcomes.collect();
-    Ok((steps, outcomes))
+    Ok((steps, Planned { outcomes, refused: plan.refused }))
 }
 
 /// The step that detaches blobs, if there are any to detach.

@@ -17,7 +17,7 @@ use super::{AT, Error, Faults, REWOUND, Shared, fingerprint, number, stored};
 use crate::crash_point;
 use crate::database::Database;
 use crate::eventlog::plan::{self, Plan};
-use crate::eventlog::{Item, Outcome, in_flight};
+use crate::eventlog::{Item, Outcome, pipeline};
 
 /// Most batches committed together.
 const TASKS_MAX: usize = 64;
@@ -126,7 +126,7 @@ struct SentBatch {
     kept: Result<u64, Failure>,
 }
 
-type InFlight = in_flight::InFlight<'static, SentBatch>;
+type Pipeline = pipeline::Pipeline<'static, SentBatch>;
 
 pub(super) struct Appender {
     database: Database,
@@ -144,12 +144,12 @@ impl Appender {
     /// Runs until nobody can ask any more; what was asked before is done.
     pub(super) async fn run(mut self, mut tasks: mpsc::Receiver<Task>) {
         let (mut taken, mut waiting) = (Vec::with_capacity(TASKS_MAX), Batch::default());
-        let (mut in_flight, mut is_open) = (InFlight::new(), true);
-        while is_open || !in_flight.is_empty() || !waiting.is_empty() {
+        let (mut pipeline, mut is_open) = (Pipeline::new(), true);
+        while is_open || !pipeline.is_empty() || !waiting.is_empty() {
             let room = TASKS_MAX.saturating_sub(waiting.answers.len());
             tokio::select! {
                 biased;
-                Some(sent) = in_flight.next() => self.complete(sent, &mut in_flight).await,
+                Some(sent) = pipeline.next() => self.complete(sent, &mut pipeline).await,
                 more = tasks.recv_many(&mut taken, room), if is_open && room > 0 => is_open = more > 0,
                 // All that was asked waits already.
                 else => {}
@@ -158,12 +158,12 @@ impl Appender {
                 match task {
                     Task::Append(items, answer) => waiting.add(items, answer),
                     Task::Detach(remaining, answer) => {
-                        self.begin(std::mem::take(&mut waiting), &mut in_flight).await;
-                        self.complete_all(&mut in_flight).await;
+                        self.begin(std::mem::take(&mut waiting), &mut pipeline).await;
+                        self.complete_all(&mut pipeline).await;
                         let _ = answer.send(self.detach(&remaining).await);
                     }
                     Task::ExpireOutcomes(time, answer) => {
-                        self.complete_all(&mut in_flight).await;
+                        self.complete_all(&mut pipeline).await;
                         let time = time.timestamp_millis();
                         let _ = answer.send(self.execute(EXPIRE, &[(&time, Type::INT8)]).await);
                         if let Err(error) = self.execute(FORGET_SESSIONS, &[]).await {
@@ -172,14 +172,14 @@ impl Appender {
                     }
                 }
             }
-            if in_flight.takes(waiting.items.len()) {
-                self.begin(std::mem::take(&mut waiting), &mut in_flight).await;
+            if pipeline.takes(waiting.items.len()) {
+                self.begin(std::mem::take(&mut waiting), &mut pipeline).await;
             }
         }
     }
 
     /// Sends a batch that can be planned without asking; otherwise asks, and has it done when this returns.
-    async fn begin(&mut self, batch: Batch, in_flight: &mut InFlight) {
+    async fn begin(&mut self, batch: Batch, pipeline: &mut Pipeline) {
         if batch.is_empty() {
             return;
         }
@@ -188,33 +188,33 @@ impl Appender {
         }
         if !self.faults.stall_max.is_zero() {
             // Then it takes more than one statement, between which another batch's must not come.
-            self.complete_all(in_flight).await;
+            self.complete_all(pipeline).await;
         }
         let open = self.connection.clone().filter(|connection| !connection.client.is_closed());
         let Some((connection, presumed)) = open.zip(Presumed::of(&batch.items)) else {
-            self.complete_all(in_flight).await;
+            self.complete_all(pipeline).await;
             return answer_all(batch.answers, self.append(batch.items).await);
         };
         let (faults, shared) = (self.faults, self.shared.clone());
-        in_flight.send(batch.items.len(), async move {
+        pipeline.send(batch.items.len(), async move {
             let kept = tokio::time::timeout(BATCH_MAX, send(&connection, &shared, &faults, &presumed)).await;
             let kept = kept.unwrap_or_else(|_| Err(Failure::Unknown(no_answer())));
             SentBatch { batch, plan: presumed.plan, session: connection.session, kept }
         });
     }
 
-    async fn complete_all(&mut self, in_flight: &mut InFlight) {
-        while let Some(sent) = in_flight.next().await {
-            self.complete(sent, in_flight).await;
+    async fn complete_all(&mut self, pipeline: &mut Pipeline) {
+        while let Some(sent) = pipeline.next().await {
+            self.complete(sent, pipeline).await;
         }
     }
 
     /// Answers a batch that is durable. Where one is not, nothing is asked before all the others have come to their end: the
     /// connection hands out no answer before somebody takes those to them.
-    async fn complete(&mut self, sent: SentBatch, in_flight: &mut InFlight) {
+    async fn complete(&mut self, sent: SentBatch, pipeline: &mut Pipeline) {
         let mut completed = vec![sent];
         if completed.iter().any(|sent| sent.kept.is_err()) {
-            completed.extend(in_flight.all().await);
+            completed.extend(pipeline.all().await);
         }
         // In the order of the log: one that is asked for comes behind all that were kept.
         completed.sort_by_key(|sent| sent.kept.is_err());

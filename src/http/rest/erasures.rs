@@ -1,5 +1,7 @@
 //! Erasures: requested, watched, called off, reported.
 
+use std::sync::Arc;
+
 use actix_web::http::StatusCode;
 use chrono::{DateTime, Utc};
 use rollcall_projections::erasure_ledger::{self, Erasure};
@@ -19,6 +21,7 @@ use crate::audit::{data_map, erasure};
 use crate::domain::erasure::{Cancel, Erase, Request};
 use crate::domain::values::{Invalid, Reason, UserId};
 use crate::domain::{Refusal, user};
+use crate::engine;
 
 const DSSE: &str = "application/vnd.dsse.envelope.v1+json";
 const HTML: &str = "text/html; charset=utf-8";
@@ -270,7 +273,11 @@ pub(super) async fn preview(call: &Call<'_>) -> Result<Answer, Problem> {
     call.engine.caught_up(&call.app.id).await?;
     let id = user_id(call.parameter(0))?;
     let subject = call.engine.find(&call.app.id, &id).await?.ok_or(Refusal::NotRegistered)?;
-    let preview = erasure::preview(call.engine, subject, scope).await.map_err(|error| Problem::unavailable(&error))?;
+    // It reads all that was ever recorded of the user.
+    let engine = Arc::clone(call.engine);
+    let counted = call.replays.run(&call.app.id, async move || erasure::preview(&engine, subject, scope).await).await;
+    let counted = counted.map_err(|_| engine::Error::Busy)?;
+    let preview = counted.map_err(|error| Problem::unavailable(&error))?;
     let in_class = |(class, counted): (_, erasure::Counted)| InClass {
         class: data_map::of_class(class).0,
         events: counted.events,

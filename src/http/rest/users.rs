@@ -96,8 +96,8 @@ pub(super) async fn show(call: &Call<'_>) -> Result<Answer, Problem> {
     match directory_entry(call, &id).await? {
         Some(user) if user.deactivated => Err(Refusal::Deactivated.into()),
         Some(user) if user.is_active() => {
-            let shown = call.engine.disclose(&call.caller, |opener| shown(opener, id.as_str().to_owned(), &user));
-            Answer::query(&shown.await?)
+            let answer = |opener: &mut Opener<'_>| shown(opener, id.as_str().to_owned(), &user);
+            Answer::query(&call.engine.disclose(&call.caller, &[user.subject], answer).await?)
         }
         Some(_) | None => Err(Refusal::NotRegistered.into()),
     }
@@ -134,7 +134,8 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
     let mut rows =
         user_directory::registered_after(read, app, asked.cursor, asked.limit + 1, Order::OldestFirst).await?;
     let next = asked.cut(&mut rows, |user| user.registered_position);
-    let users = call.engine.disclose(&call.caller, |opener| {
+    let subjects: Vec<_> = rows.iter().map(|user| user.subject).collect();
+    let users = call.engine.disclose(&call.caller, &subjects, |opener| {
         let mut users = Vec::with_capacity(rows.len());
         for user in &rows {
             // Who was forgotten meanwhile has no userId any more.

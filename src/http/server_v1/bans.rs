@@ -49,7 +49,7 @@ pub(super) async fn query_banned(call: &Call<'_>) -> Result<Answer, Fault> {
     let bans = banned_users::banned_until(call.engine.read(), &call.app.id, call.engine.now(), page).await?;
     let subjects: Vec<_> = bans.iter().map(|ban| ban.subject).collect();
     let sealed = user_directory::user_ids(call.engine.read(), &call.app.id, &subjects).await?;
-    let users = call.disclose(|opener| {
+    let users = call.disclose(&subjects, |opener| {
         let mut users = Vec::with_capacity(bans.len());
         for (ban, sealed) in bans.iter().zip(sealed) {
             if let Some(user_id) = convert::user_id(opener, ban.subject, sealed.as_deref())? {

@@ -169,7 +169,7 @@ pub(super) async fn subjects(call: &Call<'_>, ids: &[UserId]) -> Result<Vec<Opti
 /// The read models or the vault are unavailable.
 pub(super) async fn user_ids(call: &Call<'_>, subjects: &[SubjectRef]) -> Result<Vec<String>, Fault> {
     let sealed = user_directory::user_ids(call.engine.read(), &call.app.id, subjects).await?;
-    call.disclose(|opener| {
+    call.disclose(subjects, |opener| {
         let mut ids = Vec::with_capacity(subjects.len());
         for (subject, sealed) in subjects.iter().zip(sealed) {
             ids.extend(user_id(opener, *subject, sealed.as_deref())?);

@@ -104,7 +104,7 @@ pub(super) async fn list_friends(call: &Call<'_>) -> Result<Answer, Fault> {
     let ids = user_directory::user_ids(read, app, &subjects).await?;
     let named = named(call, &subjects, users).await?;
     let descriptions = friend_graph::descriptions(read, owner, &subjects).await?;
-    let friend_list = call.disclose(|opener| {
+    let friend_list = call.disclose(&subjects, |opener| {
         let mut friend_list = Vec::with_capacity(rows.len());
         for (((row, id), named), description) in rows.iter().zip(ids).zip(named).zip(&descriptions) {
             let Some(user_id) = convert::user_id(opener, row.friend, id.as_deref())? else { continue };

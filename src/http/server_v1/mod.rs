@@ -7,7 +7,7 @@ use actix_web::http::Method;
 use actix_web::http::header::HeaderMap;
 use actix_web::{HttpRequest, HttpResponse};
 use rollcall_schemas::envelope::Actor;
-use rollcall_schemas::ids::{OperationId, SecretId};
+use rollcall_schemas::ids::{OperationId, SecretId, SubjectRef};
 
 use super::exchange::{Body, Incoming};
 use super::{Service, exchange};
@@ -136,9 +136,13 @@ impl Call<'_> {
         Ok(self.engine.execute(&self.caller(), command).await?)
     }
 
-    /// Makes an answer of personal values, whose read is recorded where the app asks for it.
-    async fn disclose<T>(&self, answer: impl FnOnce(&mut Opener<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
-        self.engine.disclose(&self.caller(), answer).await
+    /// Makes an answer of personal values of these subjects, whose read is recorded where the app asks for it.
+    async fn disclose<T>(
+        &self,
+        subjects: &[SubjectRef],
+        answer: impl FnOnce(&mut Opener<'_>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        self.engine.disclose(&self.caller(), subjects, answer).await
     }
 
     /// Executes a command whose caller is told that it is done, nothing else.

@@ -65,7 +65,7 @@ pub(super) async fn query_profiles(call: &Call<'_>) -> Result<Answer, Fault> {
     let known: Vec<_> = subjects.iter().copied().flatten().collect();
     let found = hosted_profiles::of_subjects(call.engine.read(), &call.app.id, &known).await?;
     let mut profiles = found.into_iter();
-    let user_list = call.disclose(|opener| {
+    let user_list = call.disclose(&known, |opener| {
         let mut user_list = vec![];
         for (user_id, subject) in who.iter().zip(subjects) {
             if let Some(profile) = subject.and_then(|_| profiles.next()).flatten() {
@@ -89,7 +89,7 @@ pub(super) async fn list_profiles(call: &Call<'_>) -> Result<Answer, Fault> {
     let profiles = hosted_profiles::page(call.engine.read(), app, page, order).await?;
     let subjects: Vec<_> = profiles.iter().map(|profile| profile.subject).collect();
     let ids = user_directory::user_ids(call.engine.read(), app, &subjects).await?;
-    let user_list = call.disclose(|opener| {
+    let user_list = call.disclose(&subjects, |opener| {
         let mut user_list = vec![];
         for (sealed, profile) in ids.into_iter().zip(&profiles) {
             if let Some(user_id) = convert::user_id(opener, profile.subject, sealed.as_deref())? {

@@ -97,7 +97,7 @@ pub(super) async fn query_remarks(call: &Call<'_>) -> Result<Answer, Fault> {
     let rows = remarks::page(read, owner, page).await?;
     let targets: Vec<_> = rows.iter().map(|row| row.target).collect();
     let ids = user_directory::user_ids(read, app, &targets).await?;
-    let users = call.disclose(|opener| {
+    let users = call.disclose(&targets, |opener| {
         let mut users = Vec::with_capacity(rows.len());
         for (row, id) in rows.iter().zip(ids) {
             let Some(id) = convert::user_id(opener, row.target, id.as_deref())? else { continue };

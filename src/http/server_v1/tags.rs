@@ -79,7 +79,7 @@ pub(super) async fn query_tags(call: &Call<'_>) -> Result<Answer, Fault> {
     let known: Vec<_> = subjects.iter().copied().flatten().collect();
     let found = user_tags::of_subjects(call.engine.read(), &call.app.id, &known).await?;
     let mut sealed = found.into_iter();
-    let result = call.disclose(|opener| {
+    let result = call.disclose(&known, |opener| {
         let mut result = Vec::with_capacity(who.len());
         for (user_id, subject) in who.iter().zip(subjects) {
             let tags = match subject.and_then(|subject| Some((subject, sealed.next()??))) {

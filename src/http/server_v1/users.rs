@@ -68,7 +68,8 @@ pub(super) async fn info(call: &Call<'_>) -> Result<Answer, Fault> {
     let tag = call.engine.tag(&call.app.id, &user_id)?;
     let user = user_directory::by_tag(call.engine.read(), &call.app.id, tag).await?;
     let user = user.filter(user_directory::User::is_active).ok_or(Refusal::NotRegistered)?;
-    let info = call.disclose(|opener| {
+    let subjects = [user.subject];
+    let info = call.disclose(&subjects, |opener| {
         Ok(Info {
             code: OK,
             user_name: convert::opened(opener, user.subject, "name", user.name.as_deref())?,
@@ -112,7 +113,8 @@ pub(super) async fn query_users(call: &Call<'_>) -> Result<Answer, Fault> {
     call.caught_up().await?;
     let (read, app) = (call.engine.read(), &call.app.id);
     let rows = user_directory::registered(read, app, page, order).await?;
-    let users = call.disclose(|opener| {
+    let subjects: Vec<_> = rows.iter().map(|user| user.subject).collect();
+    let users = call.disclose(&subjects, |opener| {
         let mut users = Vec::with_capacity(rows.len());
         for user in rows {
             // Who was forgotten since the rows were read has no userId any more.

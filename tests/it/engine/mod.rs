@@ -21,6 +21,7 @@ use rollcall_schemas::stream::Stream;
 
 mod erasing;
 mod failing;
+mod foreign;
 pub(crate) mod loads;
 mod overload;
 mod revocation;
@@ -260,7 +261,8 @@ async fn a_token_is_read_as_it_was_issued_and_not_with_a_byte_changed() {
     let token = running.engine().token_text(&app_id(), &issued).unwrap();
     assert!(!token.contains('@'), "web clients cut a token at an @");
     let vault = running.data.vault.clone();
-    let (app, read) = tokens::read(vault.as_ref(), &token).unwrap();
+    let engine = running.engine();
+    let (app, read) = engine.read_token(&token).await.unwrap();
     assert_eq!((app, &read), (app_id(), &issued));
     assert!(read.expires_at.is_some() && token.len() <= 256);
     for index in 0..token.len() {
@@ -268,14 +270,35 @@ async fn a_token_is_read_as_it_was_issued_and_not_with_a_byte_changed() {
             let mut changed = token.clone().into_bytes();
             changed[index] = u8::try_from(with).unwrap();
             let changed = String::from_utf8(changed).unwrap();
-            assert!(changed == token || tokens::read(vault.as_ref(), &changed).is_err(), "byte {index} as {with}");
+            assert!(changed == token || engine.read_token(&changed).await.is_err(), "byte {index} as {with}");
         }
-        assert!(tokens::read(vault.as_ref(), &token[..index]).is_err());
+        assert!(engine.read_token(&token[..index]).await.is_err());
     }
+    let (payload, _) = token.split_once('.').unwrap();
+    let of_nobody = engine.read_token(&format!("{payload}.nobody")).await;
+    assert!(matches!(of_nobody, Err(tokens::Error::NotOurs)), "no keys are made for an app that does not exist");
     vault.put_secret(&app_id(), SecretId(2), "second").unwrap();
     vault.drop_secret(&app_id(), SecretId(1)).unwrap();
-    assert!(matches!(tokens::read(vault.as_ref(), &token), Err(tokens::Error::SecretRetired)));
-    drop(vault);
+    assert!(matches!(engine.read_token(&token).await, Err(tokens::Error::SecretRetired)));
+    drop((vault, engine));
+    running.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_is_opened_only_of_a_subject_whose_keys_were_loaded_for_the_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::create(dir.path(), Environment::Production).await;
+    let ada = running.register("ada").await.subject;
+    let sealed = running.user(ada).await.unwrap().name.unwrap();
+    let disclose = |subjects: Vec<SubjectRef>| {
+        let (engine, sealed) = (running.engine(), sealed.clone());
+        tokio::spawn(async move {
+            engine.disclose(&caller(), &subjects, |opener| opener.open::<String>(ada, "name", &sealed)).await
+        })
+    };
+    assert_eq!(disclose(vec![ada]).await.unwrap().unwrap().as_deref(), Some("Somebody"));
+    // A build with assertions panics, so that a test notices; any other one answers an error.
+    assert!(!matches!(disclose(vec![]).await, Ok(Ok(_))), "its key may have to be waited for");
     running.stop();
 }
 

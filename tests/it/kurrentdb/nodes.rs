@@ -1,9 +1,12 @@
 //! Several nodes on one `KurrentDB`.
 
-use rollcall::eventlog::{Idempotency, Item, Outcome};
+use bytes::Bytes;
+use rollcall::eventlog::{Idempotency, Item, NewEvent, Outcome};
 
 use super::{Double, STREAM, all, connect};
-use crate::eventlog_contract::{append, appends_to_a_contended_stream, event, runtime};
+use crate::eventlog_contract::{
+    append, appends_to_a_contended_stream, event, refuses_what_rests_on_a_refused_item, runtime,
+};
 
 #[test]
 fn two_nodes_that_append_to_one_stream_lose_nothing_and_see_the_same() {
@@ -67,5 +70,22 @@ fn a_key_that_one_node_used_is_replayed_by_another_that_did_not_hear_of_it() {
         one.append(vec![append("a", 0, vec![event(5, None)])]).await.unwrap();
         let conflict = Outcome::Conflict { stream: "a".into(), current: 1 };
         assert_eq!(two.append(vec![append("a", 4, vec![event(6, None)])]).await.unwrap(), [conflict]);
+    });
+}
+
+#[test]
+fn what_rests_on_a_refused_item_is_refused_by_the_log_in_kurrentdb_also_where_a_batch_is_cut_between_them() {
+    let (double, dir) = (Double::start(), tempfile::tempdir().unwrap());
+    runtime().block_on(async {
+        let one = connect(&double.url(), STREAM, &dir.path().join("one.db")).await;
+        let two = connect(&double.url(), STREAM, &dir.path().join("two.db")).await;
+        refuses_what_rests_on_a_refused_item(one.as_ref(), two.as_ref()).await;
+
+        two.append(vec![append("large", 0, vec![event(20, None)])]).await.unwrap();
+        // Two of them do not fit into one append to the server.
+        let large = |number: u64| NewEvent { blobs: Some(Bytes::from(vec![0; 500 * 1024])), ..event(number, None) };
+        let batch = vec![append("large", 0, vec![large(21)]), append("large", 1, vec![large(22)])];
+        let conflict = Outcome::Conflict { stream: "large".into(), current: 1 };
+        assert_eq!(one.append(batch).await.unwrap(), [conflict.clone(), conflict]);
     });
 }

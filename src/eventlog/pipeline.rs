@@ -1,21 +1,21 @@
-//! Batches that are on their way to a log. The next one is sent before the one ahead of it is answered, so that whoever
-//! works on them never waits for the way there and back.
+//! Pipelining of batches: the next one is sent before the one ahead of it is answered, so that the receiver never waits for
+//! a round trip. The committer sends its appends to the log through one, the PostgreSQL adapter its statements.
 
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 
-/// Most batches on their way at once.
+/// Most batches in flight at once.
 const IN_FLIGHT_MAX: usize = 2;
 
-/// Batches on their way, answered in the order in which they were sent.
-pub(crate) struct InFlight<'f, T> {
+/// Batches in flight, answered in the order in which they were sent.
+pub(crate) struct Pipeline<'f, T> {
     sent: FuturesOrdered<BoxFuture<'f, T>>,
     /// Size of the batch that was sent last.
     last: usize,
 }
 
-impl<'f, T> InFlight<'f, T> {
+impl<'f, T> Pipeline<'f, T> {
     pub(crate) fn new() -> Self {
         Self { sent: FuturesOrdered::new(), last: 0 }
     }
@@ -36,12 +36,12 @@ impl<'f, T> InFlight<'f, T> {
         self.sent.push_back(Box::pin(batch));
     }
 
-    /// Waits for the oldest batch; `None`, at once, where there is none.
+    /// Waits for the oldest batch to be answered; `None`, at once, where there is none.
     pub(crate) async fn next(&mut self) -> Option<T> {
         self.sent.next().await
     }
 
-    /// Waits for all of them; answers them in the order in which they were sent.
+    /// Waits for all of them to be answered; in the order in which they were sent.
     pub(crate) async fn all(&mut self) -> Vec<T> {
         let mut completed = Vec::with_capacity(self.sent.len());
         while let Some(batch) = self.sent.next().await {
@@ -53,20 +53,20 @@ impl<'f, T> InFlight<'f, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::InFlight;
+    use super::Pipeline;
 
     #[tokio::test]
     async fn a_second_batch_is_sent_once_it_is_as_large_as_the_first_and_a_third_one_waits() {
-        let mut in_flight = InFlight::new();
-        assert!(in_flight.takes(0), "nothing is on its way");
-        in_flight.send(3, async { 'a' });
-        assert!(!in_flight.takes(2) && in_flight.takes(3));
-        in_flight.send(5, async { 'b' });
-        assert!(!in_flight.takes(100));
-        assert_eq!(in_flight.next().await, Some('a'));
-        assert!(!in_flight.takes(4) && in_flight.takes(5));
-        in_flight.send(5, async { 'c' });
-        assert_eq!(in_flight.all().await, ['b', 'c']);
-        assert!(in_flight.is_empty() && in_flight.next().await.is_none());
+        let mut pipeline = Pipeline::new();
+        assert!(pipeline.takes(0), "nothing is in flight");
+        pipeline.send(3, async { 'a' });
+        assert!(!pipeline.takes(2) && pipeline.takes(3));
+        pipeline.send(5, async { 'b' });
+        assert!(!pipeline.takes(100));
+        assert_eq!(pipeline.next().await, Some('a'));
+        assert!(!pipeline.takes(4) && pipeline.takes(5));
+        pipeline.send(5, async { 'c' });
+        assert_eq!(pipeline.all().await, ['b', 'c']);
+        assert!(pipeline.is_empty() && pipeline.next().await.is_none());
     }
 }
