@@ -40,7 +40,7 @@ pub(super) struct Shared {
 
 /// What was being committed when a flush failed.
 enum InDoubt {
-    Append(Plan),
+    Append(Box<Plan>),
     #[cfg(feature = "kurrentdb")]
     Mirror(Vec<Step>, Mark),
     /// Detachments and expiries: whoever asked repeats them.
@@ -166,7 +166,7 @@ impl Writer {
             }
             Err(Failure::Undone(error)) => Err(error),
             Err(Failure::InDoubt(error)) => {
-                self.distrust(InDoubt::Append(plan), &error);
+                self.distrust(InDoubt::Append(Box::new(plan)), &error);
                 match self.reopen() {
                     Ok(true) => Ok(outcomes),
                     Ok(false) => Err(error),
@@ -248,7 +248,7 @@ impl Writer {
         tracing::warn!(is_kept, "the log's file was opened anew after a flush that failed");
         self.store = Some(store);
         match self.in_doubt.take() {
-            Some(InDoubt::Append(plan)) if is_kept => self.publish(plan),
+            Some(InDoubt::Append(plan)) if is_kept => self.publish(*plan),
             #[cfg(feature = "kurrentdb")]
             Some(InDoubt::Mirror(steps, _)) if is_kept => self.publish_mirrored(steps, head),
             _ => {}
