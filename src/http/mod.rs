@@ -20,6 +20,7 @@ use crate::audit::tree::Keeper;
 use crate::engine::Engine;
 
 mod bodies;
+mod cursor;
 mod exchange;
 mod health;
 mod rest;

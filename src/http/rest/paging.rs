@@ -1,43 +1,8 @@
-//! Cursors of lists: opaque to the caller, bound to an order that does not change.
-
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-
-use chrono::DateTime;
-use rollcall_projections::data_requests::DueCursor;
+//! Pages of lists: a cursor and a limit in the query, `next` in the answer.
 
 use super::problem::Problem;
 use crate::domain::values::{self, Invalid};
-
-/// A place in the order of a list. Cursors of lists in different orders differ in length, so that none is taken for one of
-/// another list.
-pub(super) trait Cursor: Sized {
-    /// Its bytes.
-    fn bytes(&self) -> Vec<u8>;
-    /// The place that these bytes are; `None`: they are none.
-    fn read(bytes: &[u8]) -> Option<Self>;
-}
-
-/// A position in the log.
-impl Cursor for u64 {
-    fn bytes(&self) -> Vec<u8> {
-        self.to_be_bytes().to_vec()
-    }
-    fn read(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(Self::from_be_bytes)
-    }
-}
-
-impl Cursor for DueCursor {
-    fn bytes(&self) -> Vec<u8> {
-        [self.due_at.timestamp_millis().to_be_bytes(), self.received_position.to_be_bytes()].concat()
-    }
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let (due_at, position) = bytes.split_first_chunk()?;
-        let due_at = DateTime::from_timestamp_millis(i64::from_be_bytes(*due_at))?;
-        Some(Self { due_at, received_position: u64::read(position)? })
-    }
-}
+use crate::http::cursor::Cursor;
 
 /// What a list is asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,10 +19,8 @@ impl<C: Cursor> PageQuery<C> {
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match name.as_ref() {
                 "cursor" => {
-                    let bytes = BASE64_URL_SAFE_NO_PAD.decode(value.as_bytes()).ok();
                     let malformed = Invalid::malformed("cursor", "the `next` of an earlier answer");
-                    let cursor = bytes.and_then(|bytes| C::read(&bytes));
-                    asked.cursor = Some(cursor.ok_or(Problem::Invalid("?cursor", malformed))?);
+                    asked.cursor = Some(C::decode(&value).ok_or(Problem::Invalid("?cursor", malformed))?);
                 }
                 "limit" => {
                     let range = values::Problem::OutOfRange { min: 1, max: 500 };
@@ -76,20 +39,25 @@ impl<C: Cursor> PageQuery<C> {
         let more = rows.len() > limit;
         rows.truncate(limit);
         let last = rows.last().and_then(place).filter(|_| more);
-        last.map(|at| BASE64_URL_SAFE_NO_PAD.encode(at.bytes()))
+        last.map(|at| at.encode())
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use base64::Engine as _;
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+    use chrono::DateTime;
+    use rollcall_projections::data_requests::DueCursor;
+
     use super::*;
 
     #[test]
     fn a_list_is_bounded_and_continues_only_where_an_answer_ended() {
         type PageQuery = super::PageQuery<u64>;
         assert_eq!(PageQuery::read("").unwrap(), PageQuery { cursor: None, limit: 50 });
-        let query = format!("limit=500&cursor={}", BASE64_URL_SAFE_NO_PAD.encode(7_u64.to_be_bytes()));
+        let query = format!("limit=500&cursor={}", 7_u64.encode());
         assert_eq!(PageQuery::read(&query).unwrap(), PageQuery { cursor: Some(7), limit: 500 });
         for bad in ["limit=0", "limit=501", "limit=x", "limit=-1", "cursor=", "cursor=x"] {
             assert!(PageQuery::read(bad).is_err(), "{bad}");

@@ -1,7 +1,5 @@
 //! The translation between the platform's words and the domain's.
 
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use rollcall_projections::{NumberedPage, Order, user_directory};
 use rollcall_schemas::ids::{OperationId, SubjectRef};
@@ -13,6 +11,7 @@ use super::answer::Fault;
 use super::form::Form;
 use crate::domain::values::{Invalid, Problem, UserId};
 use crate::engine::opening::Opener;
+use crate::http::cursor::Cursor as _;
 
 /// The answer that names an operation.
 #[derive(Serialize)]
@@ -68,7 +67,7 @@ pub(super) fn order(form: &Form<'_>) -> Result<Order, Invalid> {
 
 /// An opaque page token.
 pub(super) fn page_token(cursor: u64) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(cursor.to_be_bytes())
+    cursor.encode()
 }
 
 /// The cursor of a page token; an empty token means the first page.
@@ -77,9 +76,7 @@ pub(super) fn page_token(cursor: u64) -> String {
 /// It is not a page token.
 pub(super) fn cursor(form: &Form<'_>) -> Result<Option<u64>, Invalid> {
     let Some(token) = form.text("pageToken") else { return Ok(None) };
-    let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
-    let bytes = bytes.ok_or(Invalid::malformed("pageToken", "the token of an earlier answer"))?;
-    Ok(Some(u64::from_be_bytes(bytes)))
+    u64::decode(token).map(Some).ok_or(Invalid::malformed("pageToken", "the token of an earlier answer"))
 }
 
 /// Who may become a friend, as the platform numbers it.

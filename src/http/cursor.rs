@@ -1,0 +1,46 @@
+//! Cursors of lists, as both faces write them: opaque to the caller, bound to an order that does not change.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use chrono::DateTime;
+use rollcall_projections::data_requests::DueCursor;
+
+/// A place in the order of a list. Cursors of lists in different orders differ in length, so that none is taken for one of
+/// another list.
+pub(super) trait Cursor: Sized {
+    /// Its bytes.
+    fn bytes(&self) -> Vec<u8>;
+    /// The place that these bytes are; `None`: they are none.
+    fn read(bytes: &[u8]) -> Option<Self>;
+
+    /// The text that a caller gives back for the next page.
+    fn encode(&self) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(self.bytes())
+    }
+
+    /// The place that such a text means; `None`: it is none of ours.
+    fn decode(text: &str) -> Option<Self> {
+        BASE64_URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| Self::read(&bytes))
+    }
+}
+
+/// A position in the log.
+impl Cursor for u64 {
+    fn bytes(&self) -> Vec<u8> {
+        self.to_be_bytes().to_vec()
+    }
+    fn read(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self::from_be_bytes)
+    }
+}
+
+impl Cursor for DueCursor {
+    fn bytes(&self) -> Vec<u8> {
+        [self.due_at.timestamp_millis().to_be_bytes(), self.received_position.to_be_bytes()].concat()
+    }
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (due_at, position) = bytes.split_first_chunk()?;
+        let due_at = DateTime::from_timestamp_millis(i64::from_be_bytes(*due_at))?;
+        Some(Self { due_at, received_position: u64::read(position)? })
+    }
+}
