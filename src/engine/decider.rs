@@ -2,44 +2,24 @@
 //! batch included, and hands whole batches on. Nothing here waits for a disk.
 
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use lru::LruCache;
 use rollcall_schemas::Event;
 use rollcall_schemas::envelope::Metadata;
 use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::stream::Stream;
-use rollcall_schemas::{friendship, user};
+use rollcall_schemas::user;
 use tokio::sync::{mpsc, oneshot};
 
+use super::cache::Cache;
 use super::clock::Clock;
 use super::directory::Hold;
 use super::in_flight::{Belief, Dependencies, InFlight, beliefs_of};
 use super::nodes::ForeignAppends;
-use super::snapshots;
-use crate::domain::{self, Context, Decision, Defect, DynDecide, Reads, Refusal, Reply, State, World};
+use super::snapshots::{self, Loaded};
+use crate::domain::{self, Context, Decision, Defect, DynDecide, Reads, Refusal, Reply, State};
 use crate::privacy::Tag;
 use crate::supervision;
-
-/// A stream's state as it was loaded.
-pub(super) struct Loaded {
-    /// Which stream.
-    pub stream: Stream,
-    /// Its state.
-    pub state: State,
-    /// The revision the state is of.
-    pub revision: u64,
-    /// How many events stand in the stream since its state was last recorded.
-    pub since_snapshot: u64,
-}
-
-impl Loaded {
-    /// A stream without events.
-    pub(super) fn empty(stream: Stream) -> Self {
-        Self { state: State::of(&stream), revision: 0, since_snapshot: 0, stream }
-    }
-}
 
 /// The retry guard of a command.
 #[derive(Debug, Clone, Copy)]
@@ -150,171 +130,6 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self { batch_max: 512, cache_bytes_max: 128 * 1024 * 1024, lag_max: 20_000 }
-    }
-}
-
-struct Cached {
-    state: State,
-    revision: u64,
-    since_snapshot: u64,
-}
-
-/// The states the loop keeps.
-struct Cache {
-    states: LruCache<Stream, Cached>,
-    friends: LruCache<SubjectRef, usize>,
-    bytes: usize,
-    dropped: Dropped,
-}
-
-/// What was dropped, and at which decision: what somebody began to load before may lack what was decided meanwhile.
-struct Dropped {
-    at: LruCache<Belief, u64>,
-    /// What is not remembered one by one any more was dropped by then.
-    all: u64,
-}
-
-const DROPPED_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add((1 << 16) - 1);
-
-impl Dropped {
-    fn new() -> Self {
-        Self { at: LruCache::new(DROPPED_MAX), all: 0 }
-    }
-
-    fn add(&mut self, belief: Belief, at: u64) {
-        if let Some((pushed, before)) = self.at.push(belief.clone(), at)
-            && pushed != belief
-        {
-            self.all = self.all.max(before);
-        }
-    }
-
-    /// Whether it was dropped after somebody began to load it.
-    fn is_since(&self, belief: &Belief, loaded_at: u64) -> bool {
-        self.at.peek(belief).copied().unwrap_or(self.all) > loaded_at
-    }
-}
-
-const FRIENDS_COUNTED_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add((1 << 16) - 1);
-const ENTRY_BYTES: usize = 96;
-
-impl World for Cache {
-    fn state(&self, stream: &Stream) -> Option<&State> {
-        self.states.peek(stream).map(|cached| &cached.state)
-    }
-    fn friends(&self, subject: SubjectRef) -> Option<usize> {
-        self.friends.peek(&subject).copied()
-    }
-}
-
-impl Cache {
-    fn new() -> Self {
-        let (states, friends) = (LruCache::unbounded(), LruCache::new(FRIENDS_COUNTED_MAX));
-        Self { states, friends, bytes: 0, dropped: Dropped::new() }
-    }
-
-    /// Takes over what a submitter loaded, unless it may lack what was decided since.
-    fn take_over(&mut self, loaded: Vec<Loaded>, counted: Vec<(SubjectRef, usize)>, loaded_at: u64) {
-        for loaded in loaded {
-            if !self.dropped.is_since(&Belief::Stream(loaded.stream.clone()), loaded_at) {
-                self.install(loaded);
-            }
-        }
-        for (subject, count) in counted {
-            if !self.friends.contains(&subject) && !self.dropped.is_since(&Belief::Friends(subject), loaded_at) {
-                self.friends.put(subject, count);
-            }
-        }
-    }
-
-    fn install(&mut self, loaded: Loaded) {
-        match self.states.peek(&loaded.stream) {
-            // What was decided since it was loaded counts; what another node appended meanwhile does too.
-            Some(cached) if cached.revision >= loaded.revision => return,
-            Some(_) => self.drop_state(&loaded.stream),
-            None => {}
-        }
-        self.bytes += loaded.state.weight() + ENTRY_BYTES;
-        let Loaded { stream, state, revision, since_snapshot } = loaded;
-        self.states.put(stream, Cached { state, revision, since_snapshot });
-    }
-
-    /// The state of a stream, if it is to be recorded with the next event. `left`: how many entries of lists may still be
-    /// recorded with the command.
-    ///
-    /// A command in flight may still fail, and another node then append something else at the same revision: nothing may be
-    /// recorded of a state that such a command made. Where none is in flight, every event that made the state stands in the
-    /// log, and the append fails unless the stream still has that revision.
-    fn due_snapshot(&mut self, stream: &Stream, in_flight: &InFlight, left: &mut usize) -> Option<State> {
-        let cached = self.states.get_mut(stream)?;
-        let is_due = snapshots::is_due(&cached.state, cached.since_snapshot)
-            && !in_flight.is_changing(&Belief::Stream(stream.clone()));
-        (is_due && cached.state.entries() <= *left).then(|| {
-            *left -= cached.state.entries();
-            cached.since_snapshot = 0;
-            cached.state.clone()
-        })
-    }
-
-    /// Believes nothing of this any more.
-    fn drop_belief(&mut self, belief: Belief, at: u64) {
-        match &belief {
-            Belief::Stream(stream) => self.drop_state(stream),
-            Belief::Friends(subject) => drop(self.friends.pop(subject)),
-        }
-        self.dropped.add(belief, at);
-    }
-
-    fn drop_state(&mut self, stream: &Stream) {
-        if let Some(cached) = self.states.pop(stream) {
-            self.bytes = self.bytes.saturating_sub(cached.state.weight() + ENTRY_BYTES);
-        }
-    }
-
-    /// The log holds an event of this stream at this revision, appended here or by another node.
-    fn learn(&mut self, stream: &Stream, revision: u64, at: u64) {
-        if self.states.peek(stream).is_none_or(|cached| cached.revision < revision) {
-            beliefs_of(stream).for_each(|belief| self.drop_belief(belief, at));
-        }
-    }
-
-    fn shrink(&mut self, bytes_max: usize, in_flight: &InFlight) {
-        if self.bytes <= bytes_max {
-            return;
-        }
-        let at = in_flight.next();
-        while self.bytes > bytes_max {
-            let Some((stream, cached)) = self.states.pop_lru() else { break };
-            self.bytes = self.bytes.saturating_sub(cached.state.weight() + ENTRY_BYTES);
-            self.dropped.add(Belief::Stream(stream), at);
-        }
-    }
-
-    fn apply(&mut self, stream: &Stream, event: &Event, at: chrono::DateTime<chrono::Utc>) {
-        let Some(cached) = self.states.get_mut(stream) else { return };
-        let before = cached.state.weight();
-        let friends = |state: &State| *state == State::Friendship(domain::friendship::State::Friends);
-        let were_friends = friends(&cached.state);
-        if let Err(misplaced) = cached.state.evolve(event, at) {
-            // A decision can only record events of the stream's own aggregate.
-            tracing::error!(%stream, %misplaced, "a decision has a defect; its state is loaded again");
-            return self.drop_state(stream);
-        }
-        cached.revision += 1;
-        cached.since_snapshot += 1;
-        let are_friends = friends(&cached.state);
-        self.bytes = (self.bytes + cached.state.weight()).saturating_sub(before);
-        if let (
-            Event::Friendship(friendship::Event::Befriended(_) | friendship::Event::Ended(_)),
-            Stream::Friendship(pair),
-        ) = (event, stream)
-        {
-            for subject in pair.both() {
-                if let Some(count) = self.friends.get_mut(&subject) {
-                    *count = (*count + usize::from(are_friends)).saturating_sub(usize::from(were_friends));
-                }
-            }
-        }
     }
 }
 

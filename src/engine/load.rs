@@ -6,9 +6,9 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::stream::Stream;
 
-use super::decider::Loaded;
 use super::in_flight::Belief;
-use super::{Engine, Error, snapshots};
+use super::snapshots::{self, Loaded};
+use super::{Engine, Error};
 use crate::eventlog::EventLog;
 
 /// Most streams of one command that are read at once.

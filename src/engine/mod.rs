@@ -25,6 +25,7 @@ use crate::privacy::{Tag, Vault};
 pub mod api_keys;
 pub mod apps;
 mod brake;
+mod cache;
 pub mod clock;
 mod committer;
 mod complete;

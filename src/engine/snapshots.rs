@@ -7,7 +7,6 @@
 
 use rollcall_schemas::stream::Stream;
 
-use super::decider::Loaded;
 use super::{Error, journal};
 use crate::domain::{LIST_MAX, State};
 use crate::eventlog::{self, EventLog, RawEvent};
@@ -23,6 +22,25 @@ pub(super) const ENTRIES_MAX: usize = LIST_MAX;
 const PAGES_BACK: [usize; 6] = [16, 32, 64, 128, 256, 512];
 /// Size of the pages in which a stream without a snapshot is read from its beginning.
 const PAGE: usize = 512;
+
+/// A stream's state as it was loaded.
+pub(super) struct Loaded {
+    /// Which stream.
+    pub stream: Stream,
+    /// Its state.
+    pub state: State,
+    /// The revision the state is of.
+    pub revision: u64,
+    /// How many events stand in the stream since its state was last recorded.
+    pub since_snapshot: u64,
+}
+
+impl Loaded {
+    /// A stream without events.
+    pub(super) fn empty(stream: Stream) -> Self {
+        Self { state: State::of(&stream), revision: 0, since_snapshot: 0, stream }
+    }
+}
 
 /// Whether a state is to be recorded with the next event of its stream; `since`: how many there are since the last one.
 pub(super) fn is_due(state: &State, since: u64) -> bool {
