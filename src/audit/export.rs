@@ -129,7 +129,7 @@ impl Export {
         let mut events = self.replay.apply(past).await?;
         let is_last = events.is_empty();
         let own = remove_withheld(&mut events, self.subject)?;
-        for mut event in as_of::told(past, &self.app, &events, true).await? {
+        for mut event in as_of::describe_events(past, &self.app, &events, true).await? {
             // What the person noted about others on a list of its own is the person's.
             if !own.contains(&event.position) {
                 without_others(&mut event, self.subject);

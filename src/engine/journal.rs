@@ -69,9 +69,9 @@ struct Core<'c> {
     data: &'c RawValue,
 }
 
-/// What may stand in an envelope beside the event.
+/// The snapshot that an envelope may carry.
 #[derive(Deserialize)]
-struct Beside {
+struct EnvelopeSnapshot {
     #[serde(default)]
     snapshot: Option<Snapshot>,
 }
@@ -171,8 +171,9 @@ pub fn decode(raw: &RawEvent) -> Result<Recorded<Event>, ReadError> {
 /// # Errors
 /// The bytes are not what this service writes.
 pub fn snapshot(raw: &RawEvent) -> Result<Option<Snapshot>, ReadError> {
-    let beside: Beside = serde_json::from_slice(&raw.core).map_err(|e| ReadError::Envelope(e.to_string()))?;
-    Ok(beside.snapshot)
+    let envelope: EnvelopeSnapshot =
+        serde_json::from_slice(&raw.core).map_err(|e| ReadError::Envelope(e.to_string()))?;
+    Ok(envelope.snapshot)
 }
 
 /// The sealed values of an event, each with the header it was sealed under; what is still attached is attached.

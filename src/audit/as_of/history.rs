@@ -110,26 +110,31 @@ pub async fn history(
     reveal: bool,
 ) -> Result<Vec<Happened>, Error> {
     let events = events_about(past, subject, range.after, range.until, range.limit).await?;
-    told(past, app, &events, reveal).await
+    describe_events(past, app, &events, reveal).await
 }
 
 /// What events of an app tell, those of other apps left out. A value is told only with `reveal`.
 ///
 /// # Errors
 /// A part is unavailable, or an event cannot be decoded.
-pub async fn told(past: Past<'_>, app: &AppId, events: &[RawEvent], reveal: bool) -> Result<Vec<Happened>, Error> {
+pub async fn describe_events(
+    past: Past<'_>,
+    app: &AppId,
+    events: &[RawEvent],
+    reveal: bool,
+) -> Result<Vec<Happened>, Error> {
     let mut opener = Opener::new(past, app);
     let mut happened = Vec::new();
     for raw in events {
         let recorded = journal::decode(raw)?;
         if recorded.metadata.app == *app {
-            happened.push(tell(recorded, &mut opener, reveal).await?);
+            happened.push(describe(recorded, &mut opener, reveal).await?);
         }
     }
     Ok(happened)
 }
 
-async fn tell(mut recorded: Recorded<Event>, opener: &mut Opener<'_>, reveal: bool) -> Result<Happened, Error> {
+async fn describe(mut recorded: Recorded<Event>, opener: &mut Opener<'_>, reveal: bool) -> Result<Happened, Error> {
     let value = |error: serde_json::Error| Error::Value(error.to_string());
     let mut plain: BTreeMap<String, Value> =
         serde_json::from_slice(&recorded.event.encode().map_err(value)?).map_err(value)?;

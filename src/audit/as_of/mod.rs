@@ -23,7 +23,7 @@ mod words;
 pub use diff::{Change, Diff, diff};
 pub use error::Error;
 pub use explain::{Explanation, explain};
-pub use history::{Happened, PersonalField, Range, Revealed, Told, history, told};
+pub use history::{Happened, PersonalField, Range, Revealed, Told, describe_events, history};
 pub use lists::{
     BannedUser, BansAt, DeactivatedAt, DeactivatedUser, Friend, FriendsAt, bans_at, deactivated_at, friends_at,
 };

@@ -193,7 +193,7 @@ impl KeyTree {
     }
 
     /// Does something that may wait for a disk or a network, without blocking this thread.
-    async fn elsewhere<T: Send + 'static>(
+    async fn off_thread<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Inner) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
@@ -224,7 +224,7 @@ impl Vault for KeyTree {
             return Ok(());
         }
         let app = app.clone();
-        self.elsewhere(move |inner| inner.app(&app).map(drop)).await
+        self.off_thread(move |inner| inner.app(&app).map(drop)).await
     }
 
     async fn load(&self, subjects: &[SubjectRef]) -> Result<(), Error> {
@@ -233,7 +233,7 @@ impl Vault for KeyTree {
         if missing.is_empty() {
             return Ok(());
         }
-        self.elsewhere(move |inner| inner.load(&missing)).await
+        self.off_thread(move |inner| inner.load(&missing)).await
     }
 
     fn epoch(&self, subject: SubjectRef) -> Result<Option<u32>, Error> {

@@ -78,7 +78,7 @@ pub async fn run(engine: Arc<Engine>, keeper: Arc<Keeper>, stop: CancellationTok
                     }
                     let schedule = schedules.remove(&app.id).unwrap_or_default();
                     let id = app.id.clone();
-                    let task = tasks.spawn(sender.clone().tell(app, url, schedule));
+                    let task = tasks.spawn(sender.clone().deliver(app, url, schedule));
                     running.insert(task.id(), id);
                 }
             }
@@ -89,7 +89,7 @@ pub async fn run(engine: Arc<Engine>, keeper: Arc<Keeper>, stop: CancellationTok
 
 impl Sender {
     /// Tells an app of erasures it was not told of, those that never failed first.
-    async fn tell(self: Arc<Self>, app: Arc<App>, url: String, mut schedule: Schedule) -> Schedule {
+    async fn deliver(self: Arc<Self>, app: Arc<App>, url: String, mut schedule: Schedule) -> Schedule {
         let due = match self.due(&app.id, &mut schedule).await {
             Ok(due) => due,
             Err(error) => {
