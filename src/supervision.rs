@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::sync::LazyLock;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -13,8 +14,19 @@ use tokio_util::sync::CancellationToken;
 /// Threads that a debug build can be told to let die: see `reach`.
 pub const THREADS: &[&str] = &["decider", "sealer", "appender", "projector", "log-writer", "vault-pages"];
 
-/// Why the first one ended.
-static ENDED: LazyLock<watch::Sender<Option<String>>> = LazyLock::new(|| watch::channel(None).0);
+/// How long the cause is waited for once something ended: what used a thread may end a moment before the thread that
+/// panicked has said so.
+const CAUSE_WITHIN: Duration = Duration::from_millis(200);
+
+/// What ended, and why.
+#[derive(Clone)]
+struct Ended {
+    what: String,
+    panicked: bool,
+}
+
+/// The first that ended, or the first that panicked.
+static ENDED: LazyLock<watch::Sender<Option<Ended>>> = LazyLock::new(|| watch::channel(None).0);
 
 /// Says why a thread or task ended, unless it was asked to.
 struct Watched {
@@ -30,14 +42,17 @@ impl Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        let panicked = std::thread::panicking().then(|| "it panicked".to_owned());
-        let Some(reason) = panicked.or_else(|| self.reason.take()) else { return };
-        let ended = format!("{} ended: {reason}; the service cannot go on without it", self.name);
-        tracing::error!("{ended}");
-        ENDED.send_if_modified(|first| {
-            let is_first = first.is_none();
-            first.get_or_insert(ended);
-            is_first
+        let panicked = std::thread::panicking();
+        let reason = if panicked { Some("it panicked".to_owned()) } else { self.reason.take() };
+        let Some(reason) = reason else { return };
+        let what = format!("{} ended: {reason}; the service cannot go on without it", self.name);
+        tracing::error!("{what}");
+        ENDED.send_if_modified(|told| {
+            let is_cause = told.as_ref().is_none_or(|told| panicked && !told.panicked);
+            if is_cause {
+                *told = Some(Ended { what, panicked });
+            }
+            is_cause
         });
     }
 }
@@ -85,15 +100,16 @@ pub(crate) async fn unpanicking<T>(name: &'static str, run: impl Future<Output =
     run.await
 }
 
-/// Why the first thread or task ended that the process cannot do without; `None`: all run.
+/// Why a thread or task ended that the process cannot do without; `None`: all run.
 pub(crate) fn ended() -> Option<String> {
-    ENDED.borrow().clone()
+    ENDED.borrow().as_ref().map(|ended| ended.what.clone())
 }
 
-/// Waits until one ends.
+/// Waits until one ends, and until the cause is known where another one ended because of it.
 pub(crate) async fn one_ended() {
     // The sender is never dropped.
     let _ = ENDED.subscribe().wait_for(Option::is_some).await;
+    tokio::time::sleep(CAUSE_WITHIN).await;
 }
 
 /// Panics here if a debug build was told to: `ROLLCALL_PANIC_AT=name` or `name:n` (the n-th time).
