@@ -12,6 +12,16 @@ pub struct FieldDeclaration {
     pub name: &'static str,
     /// Its class and the field that says whose value it is; `None`: plainly not personal.
     pub personal: Option<(Class, &'static str)>,
+    /// Whether its value names subjects.
+    pub names_subjects: bool,
+}
+
+impl EventDeclaration {
+    /// Whether several of its fields name subjects: whose event it is, and whom else it is about.
+    #[must_use]
+    pub fn names_others(&self) -> bool {
+        self.fields.iter().filter(|field| field.names_subjects).count() > 1
+    }
 }
 
 /// One published event.
@@ -78,6 +88,7 @@ macro_rules! events {
                     fields: &[$( $crate::declare::FieldDeclaration {
                         name: stringify!($field),
                         personal: $crate::declare::class!($kind $($subject)?),
+                        names_subjects: $crate::declare::names_subjects!($kind $type),
                     } ),*],
                     schema: || $crate::declare::schema(
                         concat!($aggregate, ".", $name),
@@ -194,6 +205,15 @@ macro_rules! shape {
     }};
 }
 
+macro_rules! names_subjects {
+    (plain $type:ty) => {
+        <$type as $crate::plain::Plain>::NAMES_SUBJECTS
+    };
+    ($class:ident $type:ty) => {
+        false
+    };
+}
+
 macro_rules! named {
     ($self:ident plain $field:ident) => {
         $crate::plain::Plain::subject(&$self.$field)
@@ -224,4 +244,4 @@ macro_rules! walk {
     };
 }
 
-pub(crate) use {class, events, named, shape, walk};
+pub(crate) use {class, events, named, names_subjects, shape, walk};

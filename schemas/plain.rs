@@ -25,6 +25,9 @@ pub trait Shape {
 
 /// A value that says nothing about a person.
 pub trait Plain: Shape {
+    /// Whether it may name subjects.
+    const NAMES_SUBJECTS: bool = false;
+
     /// The one subject it names; `None`: it names none, or many.
     fn subject(&self) -> Option<SubjectRef> {
         None
@@ -95,24 +98,32 @@ impl Shape for SubjectRef {
 }
 
 impl Plain for SubjectRef {
+    const NAMES_SUBJECTS: bool = true;
+
     fn subject(&self) -> Option<SubjectRef> {
         Some(*self)
     }
 }
 
 impl<T: Plain> Plain for Option<T> {
+    const NAMES_SUBJECTS: bool = T::NAMES_SUBJECTS;
+
     fn subject(&self) -> Option<SubjectRef> {
         self.as_ref().and_then(T::subject)
     }
 }
 
 impl<T: Plain> Plain for Vec<T> {
+    const NAMES_SUBJECTS: bool = T::NAMES_SUBJECTS;
+
     fn subject(&self) -> Option<SubjectRef> {
         if let [one] = self.as_slice() { one.subject() } else { None }
     }
 }
 
-impl<T: Plain> Plain for BTreeSet<T> {}
+impl<T: Plain> Plain for BTreeSet<T> {
+    const NAMES_SUBJECTS: bool = T::NAMES_SUBJECTS;
+}
 
 impl<T: Shape> Shape for Option<T> {
     fn shape() -> Value {

@@ -62,7 +62,7 @@ fn changes() -> Vec<Change> {
 }
 
 /// Every command, by the name of its type.
-fn every_command(given: &Given) -> Vec<(&'static str, Box<dyn DynDecide>)> {
+pub(super) fn every_command(given: &Given) -> Vec<(&'static str, Box<dyn DynDecide>)> {
     let mut all: Vec<(&'static str, Box<dyn DynDecide>)> = vec![
         ("Command", Box::new(app::Command::AddApiKey([ApiScope::Operator].into(), "00".into()))),
         ("Register", Box::new(register("ada"))),
