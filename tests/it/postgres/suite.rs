@@ -7,11 +7,16 @@ use crate::support::service::{SERVER, TWO_NODES};
 use crate::support::transit::{TOKEN, Transit};
 
 /// What is about files of the data directory, or runs as long as all the others.
-const ELSEWHERE: &[&str] =
-    &["http::callback::an_app_is_told", "http::rest::a_key_may_do_what_its_scopes_say_until_it_is_retired"];
+const OF_FILES: &[&str] = &[
+    "http::callback::an_app_is_told",
+    "http::callback::an_app_whose_server",
+    "http::callback::an_erasure_that_an_app",
+    "http::callback::a_redirect",
+    "http::rest::a_key_may_do_what_its_scopes_say_until_it_is_retired",
+];
 
 /// What is about the bytes of one connection, which a proxy changes.
-const OF_ONE_CONNECTION: &[&str] = &["http::hostile_connections"];
+const OF_ONE_CONNECTION: &[&str] = &["http::hostile_connections", "http::hostile_memory"];
 
 /// Runs the tests again with these settings.
 fn again(settings: &[(&str, &str)], skipped: &[&str]) {
@@ -31,7 +36,7 @@ fn again(settings: &[(&str, &str)], skipped: &[&str]) {
 #[test]
 fn what_holds_with_files_holds_with_a_server() {
     let cluster = Cluster::start_with("max_connections=400");
-    again(&[(SERVER, &cluster.path(""))], ELSEWHERE);
+    again(&[(SERVER, &cluster.path(""))], OF_FILES);
 }
 
 #[test]
@@ -39,5 +44,5 @@ fn what_holds_with_one_node_holds_with_two_behind_a_proxy() {
     let (cluster, transit) = (Cluster::start_with("max_connections=800"), Transit::start());
     let settings =
         [(SERVER, &*cluster.path("")), (TWO_NODES, "1"), ("VAULT_ADDR", &transit.address), ("VAULT_TOKEN", TOKEN)];
-    again(&settings, &[ELSEWHERE, OF_ONE_CONNECTION].concat());
+    again(&settings, &[OF_FILES, OF_ONE_CONNECTION].concat());
 }
