@@ -274,13 +274,17 @@ mod tests {
                 began.notified().await;
             }
         }
-        while replays.run(&app("slow"), async || ()).now_or_never() != Some(Err(Busy)) {
+        while replays.shared.state().queues.waiting(&app("slow")) < WAITING_MAX {
             tokio::task::yield_now().await;
         }
+        assert_eq!(replays.run(&app("slow"), async || ()).now_or_never(), Some(Err(Busy)));
         for _ in 0..100 {
             assert_eq!(replays.run(&app("quick"), async || 7).await, Ok(7));
         }
         long.iter().for_each(|task| task.abort());
+        for task in long {
+            assert!(task.await.unwrap_err().is_cancelled());
+        }
         // Whoever was first is gone, so the next one of the app runs: its place is free.
         ended.notified().await;
         assert_eq!(replays.run(&app("slow"), async || 8).await, Ok(8));

@@ -55,6 +55,12 @@ impl<W> Queues<W> {
         self.running.remove(app);
     }
 
+    /// How much of an app waits.
+    #[cfg(test)]
+    pub(super) fn waiting(&self, app: &AppId) -> usize {
+        self.waiting.get(app).map_or(0, VecDeque::len)
+    }
+
     /// Drops everything that waits.
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
