@@ -16,6 +16,7 @@ need npm npm
 need python3 python3
 need flock util-linux
 python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
+python3 -c 'import yaml' 2>/dev/null || missing+=(python3-yaml)
 command -v pgbouncer >/dev/null 2>&1 || [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)
 need openssl openssl
 command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)

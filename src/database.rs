@@ -17,28 +17,39 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
+use tokio_postgres::error::Severity;
 use tokio_postgres::{AsyncMessage, Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_util::sync::CancellationToken;
 
 pub use rollcall_projections::store::describe;
 
 mod address;
+mod probe;
+mod role;
 mod servers;
 mod tables;
 
 use address::Address;
-use servers::Servers;
+use servers::{Connected, Servers};
 pub use tables::Tables;
 
 /// How long a pooled connection may take to be made ready once it is open.
 const PREPARE_MAX: Duration = Duration::from_secs(3);
 /// How long whoever needs a pooled connection waits for a free one.
 const WAIT_MAX: Duration = Duration::from_secs(5);
-/// After how long without an acknowledgement the other side counts as gone.
-const SILENCE_MAX: Duration = Duration::from_secs(15);
 
-/// Who is told what notifications say.
-pub type Heard = Box<dyn Fn(&str) + Send + Sync>;
+/// What a server says without being asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unasked<'m> {
+    /// The text of a notification.
+    Notification(&'m str),
+    /// What it was told to do is done, but not as it should be.
+    Warning,
+}
+
+/// Who is told what a server says without being asked.
+pub type Heard = Box<dyn Fn(Unasked<'_>) + Send + Sync>;
 
 /// Why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -92,10 +103,15 @@ impl From<tokio_postgres::Error> for Error {
 /// `sslmode` is `disable`, `prefer` or `verify-full` (`require` and `verify-ca` mean the same): then the server's
 /// certificate must be valid, under `sslrootcert` (a PEM file) or under the machine's own roots. Without one it is
 /// `verify-full` for every server that is not on this host, and `prefer` for one that is.
+///
+/// It may name several servers, of which the one that takes writes is used. `connect_timeout` (seconds, 3) is how long one
+/// may take to open a connection, log-in included, `silence_timeout` (seconds, 3) how long one may leave a probe without
+/// an answer before its connections are closed.
 #[derive(Clone)]
 pub struct Database {
     config: Config,
     servers: Arc<Servers>,
+    silence_max: Duration,
     tls: MakeRustlsConnect,
 }
 
@@ -110,28 +126,53 @@ impl Connect for OnOneRuntime {
     fn connect(&self, _: &Config) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), tokio_postgres::Error>> {
         let (database, runtime) = (self.database.clone(), self.runtime.clone());
         Box::pin(async move {
-            let connecting = runtime.spawn({
-                let database = database.clone();
-                async move { database.open().await }
-            });
-            let opened = match connecting.await {
-                Ok(opened) => opened,
-                // That runtime has ended: this one will do for as long as it lasts.
-                Err(_) => database.open().await,
-            };
-            let (client, connection) = match opened {
-                Ok(opened) => opened,
-                Err(servers::Refused { said: Some(error), .. }) => return Err(error),
-                // No server has answered, and the driver has no error that says so: the pool ends this wait.
-                Err(_) => std::future::pending().await,
-            };
-            let driven = runtime.spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(error = describe(&error), "a connection to the database ended");
+            let mut primary = database.servers.watch_primary();
+            let opened = loop {
+                let opening = runtime.spawn({
+                    let database = database.clone();
+                    async move { database.open().await }
+                });
+                let opened = match opening.await {
+                    Ok(opened) => opened,
+                    // That runtime has ended: this one will do for as long as it lasts.
+                    Err(_) => database.open().await,
+                };
+                match opened {
+                    Ok(opened) => break opened,
+                    Err(servers::Refused { said: Some(error), .. }) => return Err(error),
+                    // No server has answered, and the driver has no error that says so: the pool ends this wait, unless a
+                    // primary is found before.
+                    Err(_) => drop(servers::found(&mut primary).await),
                 }
-            });
-            Ok((client, driven))
+            };
+            let Connected { client, connection, left, .. } = opened;
+            Ok((client, runtime.spawn(drive(connection, left, None))))
         })
+    }
+}
+
+/// Carries what is said on a connection, until it ends or its server is left.
+async fn drive(mut connection: servers::Opened, left: CancellationToken, heard: Option<Heard>) {
+    let say = |unasked: Unasked<'_>| heard.iter().for_each(|heard| heard(unasked));
+    let carried = async {
+        while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
+            match message? {
+                AsyncMessage::Notification(said) => say(Unasked::Notification(said.payload())),
+                AsyncMessage::Notice(said) if said.parsed_severity() == Some(Severity::Warning) => {
+                    say(Unasked::Warning);
+                }
+                _ => {}
+            }
+        }
+        Ok::<_, tokio_postgres::Error>(())
+    };
+    tokio::select! {
+        ended = carried => {
+            if let Err(error) = ended {
+                tracing::debug!(error = describe(&error), "a connection to the database ended");
+            }
+        }
+        () = left.cancelled() => tracing::debug!("a connection to a server that is left was closed"),
     }
 }
 
@@ -154,8 +195,8 @@ impl FromStr for Database {
 
     fn from_str(address: &str) -> Result<Self, Error> {
         let address = Address::parse(address)?;
-        let servers = Arc::new(Servers::new(address.servers()));
-        Ok(Self { servers, tls: tls(address.roots.as_deref())?, config: address.config })
+        let (servers, silence_max) = (Arc::new(Servers::new(address.servers())), address.silence_max);
+        Ok(Self { servers, silence_max, tls: tls(address.roots.as_deref())?, config: address.config })
     }
 }
 
@@ -186,8 +227,21 @@ fn tls(roots: Option<&str>) -> Result<MakeRustlsConnect, Error> {
 }
 
 impl Database {
-    async fn open(&self) -> Result<(Client, servers::Opened), servers::Refused> {
-        self.servers.connect(&self.tls).await.map(|(_, client, connection)| (client, connection))
+    async fn open(&self) -> Result<Connected, servers::Refused> {
+        self.servers.connect(&self.tls).await
+    }
+
+    /// Probes the servers until dropped: connections to one that hangs, or that is not the primary any more, are closed, and
+    /// the next primary is found within a moment. To be run once for an address, by a process that stays; what was cloned
+    /// of it shares what is found.
+    pub async fn probe(self) {
+        probe::run(self.servers, self.tls, self.silence_max).await;
+    }
+
+    /// Whether the address names several servers.
+    #[must_use]
+    pub fn has_several_servers(&self) -> bool {
+        self.servers.all().len() > 1
     }
 
     /// What somebody on the way to a server could read or change, one sentence each; empty where nobody could.
@@ -196,24 +250,14 @@ impl Database {
         self.servers.all().iter().filter_map(address::Server::weakness).collect()
     }
 
-    /// Opens a connection of its own. `heard` is told what every notification says.
+    /// Opens a connection of its own. `heard` is told what the server says without being asked, before whoever waits for
+    /// an answer that comes behind it.
     ///
     /// # Errors
     /// The server does not answer in time, or refuses.
     pub async fn connect(&self, heard: Option<Heard>) -> Result<Client, Error> {
-        let (client, mut connection) = self.open().await?;
-        tokio::spawn(async move {
-            while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
-                match message {
-                    Ok(AsyncMessage::Notification(said)) => heard.iter().for_each(|heard| heard(said.payload())),
-                    Ok(_) => {}
-                    Err(error) => {
-                        tracing::debug!(error = describe(&error), "a connection to the database ended");
-                        return;
-                    }
-                }
-            }
-        });
+        let Connected { client, connection, left, .. } = self.open().await?;
+        tokio::spawn(drive(connection, left, heard));
         Ok(client)
     }
 
@@ -225,7 +269,9 @@ impl Database {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error::Refused(format!("it cannot be waited for: {error}")))?;
         // The blocking client waits for a handshake without end: so only a server is asked that has just answered.
-        let (server, ..) = runtime.block_on(self.servers.connect(&self.tls))?;
+        let index = runtime.block_on(self.open())?.index;
+        let server =
+            self.servers.all().get(index).ok_or_else(|| Error::Refused("the address names no server".into()))?;
         Ok(postgres::Config::from(server.config.clone()).connect(self.tls.clone())?)
     }
 

@@ -274,7 +274,7 @@ fn measure_service(options: &Options, runtime: &tokio::runtime::Runtime, ceiling
     let (address, server) = on_thread({
         let (engine, keeper) = (engine.clone(), keeper.clone());
         move || {
-            let options = http::Options { workers, ready_with_parked: true };
+            let options = http::Options { workers, ready_with_parked: true, answer_max: http::ANSWER_MAX };
             Ok((address, http::run(engine, keeper, replays, listener, options)?))
         }
     })?;

@@ -42,7 +42,7 @@ impl Node {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let (address, workers) = (listener.local_addr()?, usize::from(options.workers));
         let replays = Arc::new(Replays::start(runtime.handle().clone())?);
-        let options = http::Options { workers, ready_with_parked: true };
+        let options = http::Options { workers, ready_with_parked: true, answer_max: http::ANSWER_MAX };
         let (address, server) =
             on_thread(move || Ok((address, http::run(engine, keeper, replays, listener, options)?)))?;
         Ok(Self { data, service, server, address })

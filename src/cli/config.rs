@@ -47,6 +47,8 @@ pub struct File {
     pub apps_file: Option<PathBuf>,
     /// HTTP worker threads.
     pub workers: Option<usize>,
+    /// How long a request may take to be answered.
+    pub request_timeout_seconds: Option<u64>,
     /// Where a copy of the signed checkpoint is kept.
     pub checkpoint_copy: Option<PathBuf>,
     /// Where the root of the keys lives.

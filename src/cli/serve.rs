@@ -26,6 +26,7 @@ struct Settings {
     checkpoint_copy: Option<PathBuf>,
     rotate_keys_every: Option<Duration>,
     ready_with_parked: bool,
+    answer_max: Duration,
 }
 
 impl Settings {
@@ -38,6 +39,11 @@ impl Settings {
         let workers = args.workers.or(file.workers).unwrap_or(cores);
         if !(1..=256).contains(&workers) {
             return Err("the number of workers must be from 1 to 256".into());
+        }
+        let seconds =
+            args.request_timeout_seconds.or(file.request_timeout_seconds).unwrap_or(http::ANSWER_MAX.as_secs());
+        if !(1..=600).contains(&seconds) {
+            return Err("the request timeout must be from 1 to 600 seconds".into());
         }
         // An app a flag names is stronger than the same app in the file.
         let mut apps = args.apps;
@@ -64,6 +70,7 @@ impl Settings {
             },
             apps,
             workers,
+            answer_max: Duration::from_secs(seconds),
             ready_with_parked: args.ready_with_parked || file.ready_with_parked.unwrap_or_default(),
             checkpoint_copy: args.checkpoint_copy.or(file.checkpoint_copy),
             rotate_keys_every: match args.rotate_keys_every_hours.or(file.rotate_keys_every_hours) {
@@ -93,7 +100,8 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         runtime.spawn(fallible_task("tree-keeper", stop(), keeper.clone().run(stop()))),
     ];
     let replays = Arc::new(audit::replays::Replays::start(runtime.handle().clone())?);
-    let options = http::Options { workers: settings.workers, ready_with_parked: settings.ready_with_parked };
+    let Settings { workers, ready_with_parked, answer_max, .. } = settings;
+    let options = http::Options { workers, ready_with_parked, answer_max };
     let served = actix_web::rt::System::new().block_on(async {
         let server = http::run(service.engine.clone(), keeper.clone(), replays.clone(), listener, options)?;
         // Before it says that it listens: who then asks it to stop must be heard.

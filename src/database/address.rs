@@ -1,18 +1,29 @@
 //! What the address of a database says, and what it means for each of its servers.
 
 use std::path::Path;
+use std::time::Duration;
 
 use tokio_postgres::Config;
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
-use super::{Error, SILENCE_MAX};
+use super::Error;
 
-/// How long one server may take to open a connection, its handshake and log-in included.
-pub(super) const SERVER_MAX: std::time::Duration = std::time::Duration::from_secs(3);
-/// How often a connection on which nothing is said asks whether the other side is there, once it starts to, and how often
-/// without an answer before the other side counts as gone.
-const PROBE_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
-const PROBES_MAX: u32 = 3;
+/// How long one server may take to open a connection, its handshake and log-in included, unless the address says otherwise
+/// (`connect_timeout`, in seconds).
+const CONNECT_MAX: Duration = Duration::from_secs(3);
+/// How long a server may leave a probe without an answer, unless the address says otherwise (`silence_timeout`).
+const SILENCE_MAX: Duration = Duration::from_secs(3);
+/// The longest `silence_timeout`, in seconds.
+const SILENCE_SECONDS_MAX: u64 = 600;
+/// After how long without an acknowledgement of what was sent the kernel ends a connection (`tcp_user_timeout`).
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(10);
+/// After how long without any traffic the kernel asks whether the other side is there, how often it asks, and how many
+/// questions without an answer end the connection (`keepalives_idle`, `keepalives_interval`, `keepalives_retries`).
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(5);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(2);
+const KEEPALIVES_MAX: u32 = 3;
+/// What the driver has where an address names no `keepalives_idle`.
+const KEEPALIVE_UNSAID: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// An address, taken apart.
 pub(super) struct Address {
@@ -20,6 +31,8 @@ pub(super) struct Address {
     pub(super) config: Config,
     /// A file of certificates to trust.
     pub(super) roots: Option<String>,
+    /// How long a server may leave a probe without an answer.
+    pub(super) silence_max: Duration,
     /// How the connection is to be protected, where it says so.
     mode: Option<SslMode>,
 }
@@ -28,15 +41,18 @@ pub(super) struct Address {
 pub(super) struct Server {
     /// The address with this server alone.
     pub(super) config: Config,
-    /// Its name and port, for messages.
-    name: String,
+    /// How long it may take to open a connection.
+    pub(super) connect_max: Duration,
+    /// Its name, for messages.
+    pub(super) name: String,
     is_here: bool,
     is_explicit: bool,
 }
 
 impl Address {
     pub(super) fn parse(address: &str) -> Result<Self, Error> {
-        let (address, [roots, mode]) = without(address, ["sslrootcert=", "sslmode="]);
+        let names_attributes = address.contains("target_session_attrs=");
+        let (address, [roots, mode, silence]) = without(address, ["sslrootcert=", "sslmode=", "silence_timeout="]);
         let mut config: Config = address.parse().map_err(|error: tokio_postgres::Error| {
             let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
             Error::Address(cause)
@@ -44,9 +60,27 @@ impl Address {
         if config.get_application_name().is_none() {
             config.application_name("rollcall");
         }
-        config.connect_timeout(SERVER_MAX).tcp_user_timeout(SILENCE_MAX);
-        config.keepalives_idle(SILENCE_MAX).keepalives_interval(PROBE_EVERY).keepalives_retries(PROBES_MAX);
-        Ok(Self { config, roots, mode: mode.as_deref().map(self::mode).transpose()? })
+        if config.get_connect_timeout().is_none_or(Duration::is_zero) {
+            config.connect_timeout(CONNECT_MAX);
+        }
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(UNACKNOWLEDGED_MAX);
+        }
+        if config.get_keepalives_idle() == KEEPALIVE_UNSAID {
+            config.keepalives_idle(KEEPALIVE_AFTER);
+        }
+        if config.get_keepalives_interval().is_none() {
+            config.keepalives_interval(KEEPALIVE_EVERY);
+        }
+        if config.get_keepalives_retries().is_none() {
+            config.keepalives_retries(KEEPALIVES_MAX);
+        }
+        if !names_attributes && config.get_hosts().len().max(config.get_hostaddrs().len()) > 1 {
+            // Of several servers one takes writes, and a service can do nothing with another one.
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
+        let silence_max = silence.as_deref().map_or(Ok(SILENCE_MAX), seconds)?;
+        Ok(Self { config, roots, silence_max, mode: mode.as_deref().map(self::mode).transpose()? })
     }
 
     /// Each server, in the order of the address.
@@ -57,7 +91,7 @@ impl Address {
         if count == 0 || !fits(hosts.len()) || !fits(addresses.len()) || ports.len() > 1 && ports.len() != count {
             // The driver says what is wrong with it.
             let (config, name) = (self.config.clone(), String::new());
-            return vec![Server { config, name, is_here: true, is_explicit: true }];
+            return vec![Server { config, connect_max: CONNECT_MAX, name, is_here: true, is_explicit: true }];
         }
         (0..count).map(|index| self.server(index)).collect()
     }
@@ -122,7 +156,8 @@ impl Address {
             (Some(Host::Unix(path)), _) => path.display().to_string(),
             (None, address) => address.map(ToString::to_string).unwrap_or_default(),
         };
-        Server { config, name, is_here, is_explicit: self.mode.is_some() }
+        let connect_max = whole.get_connect_timeout().copied().unwrap_or(CONNECT_MAX);
+        Server { config, connect_max, name, is_here, is_explicit: self.mode.is_some() }
     }
 }
 
@@ -147,6 +182,15 @@ fn mode(text: &str) -> Result<SslMode, Error> {
         "prefer" => Ok(SslMode::Prefer),
         "require" | "verify-ca" | "verify-full" => Ok(SslMode::Require),
         other => Err(Error::Address(format!("sslmode={other} is none of disable, prefer, require and verify-full"))),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, Error> {
+    match text.parse() {
+        Ok(seconds @ 1..=SILENCE_SECONDS_MAX) => Ok(Duration::from_secs(seconds)),
+        _ => Err(Error::Address(format!(
+            "silence_timeout={text} is no number of seconds from 1 to {SILENCE_SECONDS_MAX}"
+        ))),
     }
 }
 
@@ -205,6 +249,22 @@ impl Server {
     pub(super) fn silent(&self) -> String {
         format!("the database at {} does not answer", self.name)
     }
+
+    /// Why it is not used although it takes writes.
+    pub(super) fn former(&self, timeline: u32, newest: u32) -> String {
+        format!(
+            "the database at {} is on timeline {timeline}, and another server was on timeline {newest}: it was the primary \
+             before, and must be made a standby (pg_rewind) or be stopped",
+            self.name
+        )
+    }
+
+    /// The address with this server alone, as it is probed: also while it takes no writes.
+    pub(super) fn probed(&self) -> Config {
+        let mut config = self.config.clone();
+        config.target_session_attrs(TargetSessionAttrs::Any).application_name("rollcall-probe");
+        config
+    }
 }
 
 #[cfg(test)]
@@ -259,6 +319,32 @@ mod tests {
             assert_eq!((config.get_dbname(), config.get_options()), (whole.get_dbname(), whole.get_options()));
             assert_eq!(config.get_target_session_attrs(), whole.get_target_session_attrs());
         }
+    }
+
+    #[test]
+    fn an_address_may_say_how_long_a_server_may_be_silent() {
+        let parsed = |address: &str| Address::parse(address).map_err(|error| error.to_string());
+        let said = parsed("postgres://a@b/c?connect_timeout=7&tcp_user_timeout=8&silence_timeout=9&keepalives_idle=11");
+        let said = said.unwrap();
+        assert_eq!(said.silence_max, Duration::from_secs(9));
+        assert_eq!(said.servers()[0].connect_max, Duration::from_secs(7));
+        assert_eq!(said.config.get_keepalives_idle(), Duration::from_secs(11));
+        assert!(said.config.get_tcp_user_timeout().is_some_and(|limit| *limit != UNACKNOWLEDGED_MAX));
+        let unsaid = parsed("postgres://a@b/c").unwrap();
+        assert_eq!((unsaid.silence_max, unsaid.servers()[0].connect_max), (SILENCE_MAX, CONNECT_MAX));
+        assert_eq!(unsaid.config.get_keepalives_idle(), KEEPALIVE_AFTER);
+        for wrong in ["0", "601", "-1", "x", ""] {
+            let refused = parsed(&format!("host=b silence_timeout={wrong}")).err().unwrap();
+            assert!(refused.contains("from 1 to 600"), "{wrong}: {refused}");
+        }
+    }
+
+    #[test]
+    fn of_several_servers_one_that_takes_writes_is_meant_unless_the_address_says_otherwise() {
+        let attributes = |address: &str| Address::parse(address).unwrap().config.get_target_session_attrs();
+        assert_eq!(attributes("host=a"), TargetSessionAttrs::Any);
+        assert_eq!(attributes("postgres://u@a,b/c"), TargetSessionAttrs::ReadWrite);
+        assert_eq!(attributes("host=a,b target_session_attrs=any"), TargetSessionAttrs::Any);
     }
 
     #[test]

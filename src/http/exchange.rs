@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::BODY_WAIT;
 use super::bodies::{Bodies, Reserved};
+use crate::engine;
 
 /// Bytes a body may have.
 pub(super) const BODY_MAX: usize = 256 * 1024;
@@ -31,6 +32,8 @@ const GZIP_MIN: usize = 4 * 1024;
 const DISCARD_MAX: usize = 64 * 1024;
 /// How long a caller that was refused may take to send them.
 const DISCARD_WAIT: Duration = Duration::from_secs(2);
+/// How long an answer may take that reads the log from its beginning.
+pub(super) const REPLAY_MAX: Duration = Duration::from_secs(600);
 /// How long an answer may take to leave before its connection ends.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 
@@ -203,6 +206,16 @@ fn last_words(mut response: HttpResponse) -> HttpResponse {
         }
         Err(body) => body,
     })
+}
+
+/// An answer, if it is made in time. What was begun for it is given up; a command that was taken goes on by itself, and it
+/// is not known here whether it was recorded.
+///
+/// # Errors
+/// It was not made in time.
+pub(super) async fn in_time<T>(max: Duration, answer: impl Future<Output = T>) -> Result<T, engine::Error> {
+    let late = |_| engine::Error::Ambiguous(format!("the request was not answered within {} s", max.as_secs_f32()));
+    tokio::time::timeout(max, answer).await.map_err(late)
 }
 
 /// The caller's `X-Request-ID`, where it can be echoed: at most 36 printable characters.

@@ -39,6 +39,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(60);
 const HEAD_WAIT: Duration = Duration::from_secs(5);
 /// How long a client may take to send the body of a request.
 const BODY_WAIT: Duration = Duration::from_secs(10);
+/// How long a request may take to be answered, once its body is there, where an operator chooses nothing else.
+pub const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How long a client may take to close a connection.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// Connections the process holds at the same time; more wait in the backlog of the listener. The web server buffers up to
@@ -54,6 +56,8 @@ pub struct Options {
     pub workers: usize,
     /// Whether the process is ready while streams are parked.
     pub ready_with_parked: bool,
+    /// How long a request may take to be answered, once its body is there.
+    pub answer_max: Duration,
 }
 
 /// What every face works with.
@@ -66,6 +70,7 @@ struct Service {
     replay_guard: ReplayGuard,
     parked: health::ParkedCount,
     ready_with_parked: bool,
+    answer_max: Duration,
 }
 
 /// Serves every face on `listener`, until the handle of the returned server stops it. Signals are left to the caller.
@@ -87,6 +92,7 @@ pub fn run(
         replay_guard: ReplayGuard::default(),
         parked: health::ParkedCount::default(),
         ready_with_parked: options.ready_with_parked,
+        answer_max: options.answer_max,
     };
     let (service, address) = (web::Data::new(service), listener.local_addr()?);
     let workers = options.workers.max(1);

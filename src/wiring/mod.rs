@@ -23,6 +23,7 @@ use crate::eventlog::{self, EventLog};
 use crate::privacy::key_tree::KeyTree;
 pub use crate::privacy::key_tree::{CellSpec, Options as KeyOptions};
 use crate::privacy::{self, Vault};
+use crate::supervision;
 
 mod directory;
 pub mod places;
@@ -151,6 +152,9 @@ impl Place {
             let log = eventlog::embedded::Embedded::open(&self.dir.join("log.db"))?;
             return Ok((Arc::new(log), Arc::new(self.read_models_here()?)));
         };
+        if let Some(database) = self.log.database() {
+            background.handle().spawn(supervision::unpanicking("database-probe", database.clone().probe()));
+        }
         background.handle().block_on(async {
             let log = self.log(Mode::Append, &self.dir).await?;
             if let LogPlace::Postgres(database) = &self.log {

@@ -8,6 +8,7 @@ use crate::support::{App, Service};
 
 mod apps;
 mod copy;
+mod deploy;
 mod directory;
 mod doctor;
 mod drill;

@@ -2,7 +2,9 @@
 
 mod between;
 mod disk;
+mod failover;
 mod faults;
+mod hanging;
 mod history;
 mod silence;
 mod statements;

@@ -1,6 +1,7 @@
 //! The batcher of a node: takes what is queued, commits it in one transaction under the log's lock, then answers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +16,7 @@ use super::columns::{Columns, Guards, Param};
 use super::presumed::Presumed;
 use super::{AT, Error, Faults, REWOUND, Shared, fingerprint, number, stored};
 use crate::crash_point;
-use crate::database::Database;
+use crate::database::{Database, Unasked};
 use crate::eventlog::plan::{self, Plan};
 use crate::eventlog::{Item, Outcome, pipeline};
 
@@ -31,6 +32,8 @@ const RETRY_AFTER: Duration = Duration::from_millis(250);
 const BEGIN: &str = "begin isolation level read committed read write;
     set local lock_timeout = '10s'; set local idle_in_transaction_session_timeout = '10s';
     set local statement_timeout = '15s'; set local synchronous_commit = on";
+/// Makes a transaction one that writes, so that its commit waits for the standby and shows that all before it is there.
+pub(super) const BARRIER: &str = "select pg_logical_emit_message(true, 'rollcall', 'seen')";
 /// "RLLC", the lock of the log within its database.
 pub(super) const LOCK: &str = "select pg_advisory_xact_lock(1380731971)";
 const HEAD: &str = "select coalesce(max(position), 0) from rollcall_log.event";
@@ -82,9 +85,36 @@ impl<E: Into<Error>> From<E> for Failure {
 }
 
 /// A connection, and what tells it from others that this node had before.
-struct Connection {
-    client: Client,
+pub(super) struct Connection {
+    pub(super) client: Client,
     session: Uuid,
+    /// Whether the server warned. A commit whose wait for the standby is given up is answered like any other, behind a
+    /// warning: from then on no answer of this connection shows that anything was kept.
+    has_warned: Arc<AtomicBool>,
+}
+
+impl Connection {
+    pub(super) async fn open(database: &Database) -> Result<Self, Error> {
+        let has_warned = Arc::new(AtomicBool::new(false));
+        let noted = has_warned.clone();
+        let heard = move |unasked: Unasked<'_>| {
+            if unasked == Unasked::Warning {
+                noted.store(true, Ordering::Release);
+            }
+        };
+        let client = database.connect(Some(Box::new(heard))).await?;
+        Ok(Self { client, session: Uuid::new_v4(), has_warned })
+    }
+
+    /// What was answered to a commit, if it was kept wherever it must be.
+    fn kept<T>(&self, answer: Result<T, tokio_postgres::Error>) -> Result<T, Failure> {
+        match committed(answer) {
+            Ok(_) if self.has_warned.load(Ordering::Acquire) => Err(Failure::Unknown(Error::Unavailable(
+                "the database gave up waiting for its standby, or warned of something else".into(),
+            ))),
+            answer => answer,
+        }
+    }
 }
 
 /// What is appended together, and who is told what became of so many items of it.
@@ -136,9 +166,8 @@ pub(super) struct Appender {
 }
 
 impl Appender {
-    pub(super) fn new(database: Database, client: Client, shared: Arc<Shared>, faults: Faults) -> Self {
-        let connection = Some(Arc::new(Connection { client, session: Uuid::new_v4() }));
-        Self { database, connection, shared, faults }
+    pub(super) fn new(database: Database, connection: Connection, shared: Arc<Shared>, faults: Faults) -> Self {
+        Self { database, connection: Some(Arc::new(connection)), shared, faults }
     }
 
     /// Runs until nobody can ask any more; what was asked before is done.
@@ -239,7 +268,7 @@ impl Appender {
         self.shared.whole()?;
         let connection = self.connection().await?;
         let mut plan = Plan::default();
-        let committed = commit(&connection.client, &self.shared, &self.faults, items, &mut plan);
+        let committed = commit(&connection, &self.shared, &self.faults, items, &mut plan);
         let committed = match tokio::time::timeout(BATCH_MAX, committed).await {
             Ok(committed) => committed,
             // What is not planned yet nobody was asked to keep.
@@ -328,8 +357,13 @@ impl Appender {
         if !kept {
             client.execute_typed(END_SESSION, &[(&session, Type::UUID)]).await?;
         }
-        client.batch_execute("commit").await?;
-        Ok(kept)
+        // What was found counts only behind a commit of this transaction: a server that lost its standby, or is not the
+        // primary any more, holds what nobody else has.
+        client.batch_execute(&format!("{BARRIER}; commit")).await?;
+        match connection.kept(Ok(kept)) {
+            Ok(kept) => Ok(kept),
+            Err(Failure::Nothing(error) | Failure::Unknown(error)) => Err(error),
+        }
     }
 
     async fn detach(&mut self, remaining: &[(u64, Option<Bytes>)]) -> Result<u64, Error> {
@@ -348,7 +382,7 @@ impl Appender {
         self.shared.whole()?;
         let connection = self.connection().await?;
         let done = tokio::time::timeout(BATCH_MAX, connection.client.execute_typed(sql, params)).await;
-        let done = done.map_or_else(|_| Err(Failure::Unknown(no_answer())), committed);
+        let done = done.map_or_else(|_| Err(Failure::Unknown(no_answer())), |done| connection.kept(done));
         if done.is_err() {
             self.connection = None;
         }
@@ -362,19 +396,19 @@ impl Appender {
         if let Some(connection) = self.connection.clone().filter(|connection| !connection.client.is_closed()) {
             return Ok(connection);
         }
-        let client = self.database.connect(None).await?;
-        Ok(self.connection.insert(Arc::new(Connection { client, session: Uuid::new_v4() })).clone())
+        let connection = Connection::open(&self.database).await?;
+        Ok(self.connection.insert(Arc::new(connection)).clone())
     }
 }
 
 async fn commit(
-    client: &Client,
+    connection: &Connection,
     shared: &Shared,
     faults: &Faults,
     items: Vec<Item>,
     plan: &mut Plan,
 ) -> Result<(), Failure> {
-    let begin = begin(faults);
+    let (client, begin) = (&connection.client, begin(faults));
     let (known, id) = *shared.last.borrow();
     let known_stored = stored(known);
     let (streams, keys) = (plan::streams(&items), plan::keys(&items));
@@ -405,7 +439,7 @@ async fn commit(
     plan.outcomes_told = items.into_iter().map(|item| plan.add(item)).collect();
     faults.stall(plan.head).await;
     insert(client, shared, plan).await?;
-    committed(client.batch_execute("commit").await)
+    connection.kept(client.batch_execute("commit").await)
 }
 
 /// Of a commit that failed with an error nothing was kept. A server that gives up the connection, or itself, says so with
@@ -431,11 +465,12 @@ fn not_as_presumed() -> Failure {
 
 /// Appends in one statement what was planned without asking; answers behind which position.
 async fn send(
-    Connection { client, session }: &Connection,
+    connection: &Connection,
     shared: &Shared,
     faults: &Faults,
     Presumed { plan, seen, seen_at }: &Presumed,
 ) -> Result<u64, Failure> {
+    let Connection { client, session, .. } = connection;
     let (last, last_id) = *shared.last.borrow();
     let (last, columns, guards) = (stored(last), Columns::of(plan), Guards::of(plan));
     let mut params: Vec<Param<'_>> =
@@ -444,7 +479,7 @@ async fn send(
     params.extend(guards.params());
     params.extend([(&shared.node as &(dyn ToSql + Sync), Type::TEXT), (session, Type::UUID)]);
     if faults.stall_max.is_zero() {
-        let row = committed(client.query_typed_one(APPEND, &params).await)?;
+        let row = connection.kept(client.query_typed_one(APPEND, &params).await)?;
         return behind(&row).map_err(Failure::Unknown)?.ok_or_else(not_as_presumed);
     }
     // For a test: the same, with time between it and its commit.
@@ -458,7 +493,7 @@ async fn send(
         }
     };
     faults.stall(behind).await;
-    committed(client.batch_execute("commit").await)?;
+    connection.kept(client.batch_execute("commit").await)?;
     Ok(behind)
 }
 

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{AT, Error, Mode, REWOUND, Shared, in_time, last, stored};
-use crate::database::Database;
+use crate::database::{Database, Unasked};
 
 /// How long an append of another node stays unseen at most where no notification arrives.
 const POLL: Duration = Duration::from_millis(100);
@@ -39,8 +39,10 @@ async fn follow(database: &Database, shared: &Arc<Shared>, mode: Mode) -> Result
     let (told, mut notes) = watch::channel(None);
     let heard = {
         let shared = shared.clone();
-        move |note: &str| {
-            if !shared.is_own(note) {
+        move |unasked: Unasked<'_>| {
+            if let Unasked::Notification(note) = unasked
+                && !shared.is_own(note)
+            {
                 shared.tail.share();
                 told.send_replace(Shared::read_note(note));
             }

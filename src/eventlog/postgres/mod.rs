@@ -29,7 +29,7 @@ mod follower;
 mod prepare;
 mod presumed;
 
-use appender::{Appender, LOCK, Task};
+use appender::{Appender, BARRIER, Connection, LOCK, Task};
 use columns::Param;
 pub use faults::Faults;
 
@@ -76,7 +76,9 @@ impl From<deadpool_postgres::PoolError> for Error {
 }
 
 /// How long the fence waits for appends that are on their way; each may take 10 s.
-const FENCE: &str = "set local lock_timeout = '30s'";
+const FENCE: &str = "set local lock_timeout = '30s'; set local synchronous_commit = on";
+/// How long the fence may take, its commit included.
+const FENCE_MAX: Duration = Duration::from_secs(40);
 
 /// Whether a node may append, or only follows, as on a standby.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,10 +173,13 @@ impl Postgres {
     /// # Errors
     /// As [`Postgres::open`].
     pub async fn open_with(database: &Database, mode: Mode, faults: Faults) -> Result<Self, Error> {
-        let mut client = database.connect(None).await?;
-        prepare::prepare(&mut client, mode).await?;
+        let mut connection = Connection::open(database).await?;
+        prepare::prepare(&mut connection.client, mode).await?;
+        if mode == Mode::Append && database.has_several_servers() {
+            in_time(prepare::look_for_standby(&connection.client)).await?;
+        }
         let pool = database.pool(READERS_MAX)?;
-        let last = in_time(last(&client)).await?.unwrap_or_default();
+        let last = in_time(last(&connection.client)).await?.unwrap_or_default();
         let (head, watched) = watch::channel(last.0);
         let ((last, _), node) = (watch::channel(last), Uuid::new_v4().to_string());
         let shared = Arc::new(Shared { node, tail: Tail::default(), last, head, broken: OnceLock::new() });
@@ -183,7 +188,7 @@ impl Postgres {
         tokio::spawn(supervision::unpanicking("log-follower", follower));
         let tasks = (mode == Mode::Append).then(|| {
             let (tasks, queue) = mpsc::channel(QUEUE_MAX);
-            let appender = Appender::new(database.clone(), client, shared.clone(), faults);
+            let appender = Appender::new(database.clone(), connection, shared.clone(), faults);
             tokio::spawn(supervision::unpanicking("log-appender", appender.run(queue)));
             tasks
         });
@@ -364,13 +369,22 @@ impl EventLog for Postgres {
 
     async fn fence(&self) -> Result<u64, Error> {
         self.shared.whole()?;
-        let mut client = self.pool.get().await?;
-        let transaction = client.transaction().await?;
-        // Behind every transaction that holds the log's lock or waits for it.
-        transaction.batch_execute(FENCE).await?;
-        transaction.batch_execute(LOCK).await?;
-        transaction.commit().await?;
-        drop(client);
+        let fenced = tokio::time::timeout(FENCE_MAX, async {
+            let mut lent = Lent(Some(self.pool.get().await?));
+            if let Some(client) = &mut lent.0 {
+                let transaction = client.transaction().await?;
+                // Behind every transaction that holds the log's lock or waits for it.
+                transaction.batch_execute(&format!("{FENCE}; {LOCK}; {BARRIER}")).await?;
+                transaction.commit().await?;
+            }
+            // Answered: it goes back to the pool.
+            drop(lent.0.take());
+            Ok::<_, Error>(())
+        });
+        fenced.await.map_err(|_| {
+            let reason = "the database does not commit: it does not answer, or waits for a standby that is not there";
+            Error::Unavailable(reason.into())
+        })??;
         self.latest().await
     }
 

@@ -48,6 +48,19 @@ async fn note_origin(client: &Client) -> Result<(), Error> {
     Ok(())
 }
 
+/// Says so where the primary acknowledges what no standby has.
+pub(super) async fn look_for_standby(client: &Client) -> Result<(), Error> {
+    let names: String =
+        client.query_typed_one("select current_setting('synchronous_standby_names')", &[]).await?.try_get(0)?;
+    if names.trim().is_empty() {
+        tracing::warn!(
+            "the database has several servers, and its primary waits for no standby (synchronous_standby_names is empty): what \
+             was acknowledged last may be lost when a standby takes over"
+        );
+    }
+    Ok(())
+}
+
 pub(super) async fn claim(client: &Client, vault: [u8; 16]) -> Result<(), Error> {
     let vault = uuid::Uuid::from_bytes(vault);
     client.execute_typed(CLAIM, &[(&vault, Type::UUID)]).await?;

@@ -168,7 +168,8 @@ async fn serve(
     let (headers, query) = (request.headers(), request.query_string());
     let (keeper, replays) = (&*service.keeper, &service.replays);
     let call = Call { engine, keeper, replays, app, scopes, caller, headers, body, query, parameters };
-    (endpoint.handler)(&call).await
+    let max = if endpoint.replays() { exchange::REPLAY_MAX } else { service.answer_max };
+    exchange::in_time(max, (endpoint.handler)(&call)).await.map_err(|late| endpoint.late(late))?
 }
 
 #[cfg(test)]

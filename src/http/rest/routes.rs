@@ -10,6 +10,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{Answer, Problem};
 use super::{Call, compliance, credentials, erasures, export, past, requests, segment, users};
+use crate::engine;
 
 /// A schema with its name, and those it refers to.
 pub(super) type Named = Vec<(String, RefOr<Schema>)>;
@@ -34,6 +35,28 @@ pub(super) struct Endpoint {
     pub(super) answers: fn() -> Named,
     /// Answers it.
     pub(super) handler: for<'c> fn(&'c Call<'c>) -> LocalBoxFuture<'c, Result<Answer, Problem>>,
+}
+
+impl Endpoint {
+    /// Whether the log may have to be read from its beginning to answer it.
+    pub(super) fn replays(&self) -> bool {
+        const REPLAYS: &[&str] = &[
+            "getHistory",
+            "getUserAsOf",
+            "getFriendsAsOf",
+            "diffUser",
+            "exportUser",
+            "listBansAsOf",
+            "explainCommand",
+            "getEstate",
+        ];
+        REPLAYS.contains(&self.operation)
+    }
+
+    /// What a caller is told who was not answered in time. Whoever only asks need not hear of what was recorded.
+    pub(super) fn late(&self, late: engine::Error) -> Problem {
+        if self.method == "GET" { Problem::unavailable(&late) } else { late.into() }
+    }
 }
 
 /// An object whose members the documentation of the replay tells.
@@ -184,6 +207,12 @@ mod tests {
         assert!(matches!(find(&Method::DELETE, "users/a"), Err(Problem::Method(m)) if m == "GET, HEAD, PUT"));
         assert!(matches!(find(&Method::GET, "nothing"), Err(Problem::NoSuchEndpoint)));
         assert!(matches!(find(&Method::GET, "users/a/b/c"), Err(Problem::NoSuchEndpoint)));
+    }
+
+    #[test]
+    fn an_endpoint_that_replays_is_in_the_table() {
+        let replaying = ENDPOINTS.iter().filter(|endpoint| endpoint.replays());
+        assert_eq!(replaying.count(), 8);
     }
 
     #[test]

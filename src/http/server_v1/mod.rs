@@ -184,7 +184,8 @@ async fn serve(service: &Service, request: &HttpRequest, incoming: &mut Incoming
     let (app, secret) = signature::authenticate(engine, &service.replay_guard, request.headers())?;
     let body = incoming.read(&service.bodies, &app.id).await.map_err(Fault::Unread)?;
     tracing::debug!(?route, "call");
-    route.answer(&Call { engine, app, secret, headers: request.headers(), body }).await
+    let call = Call { engine, app, secret, headers: request.headers(), body };
+    exchange::in_time(service.answer_max, route.answer(&call)).await?
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 /// Where the server's programs are.
 fn programs() -> PathBuf {
@@ -32,6 +33,7 @@ pub struct Cluster {
     bin: PathBuf,
     directory: tempfile::TempDir,
     databases: AtomicU32,
+    frozen: AtomicBool,
 }
 
 impl Cluster {
@@ -74,7 +76,7 @@ impl Cluster {
         if is_root() {
             assert!(Command::new("chown").arg("postgres").arg(directory.path()).status().unwrap().success());
         }
-        Self { bin: programs(), directory, databases: AtomicU32::new(0) }
+        Self { bin: programs(), directory, databases: AtomicU32::new(0), frozen: AtomicBool::new(false) }
     }
 
     /// Adds settings, which hold from its next start on.
@@ -94,6 +96,48 @@ impl Cluster {
         std::fs::write(standby.path("setting"), "fsync=off").unwrap();
         standby.resume();
         standby
+    }
+
+    /// From now on, what this server commits waits for its standby.
+    #[allow(dead_code)]
+    pub fn wait_for_standby(&self) {
+        self.sql("postgres", "alter system set synchronous_standby_names = '*'");
+        self.sql("postgres", "select pg_reload_conf()");
+        let until = Instant::now() + Duration::from_secs(60);
+        while self.sql("postgres", "select count(*) from pg_stat_replication where sync_state = 'sync'") != "1" {
+            assert!(Instant::now() < until, "no standby follows");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Stops the server's processes as a machine that is paused does: those that serve connections first, and half a second
+    /// later all of them. Connections stay open, and the kernel takes new ones.
+    #[allow(dead_code)]
+    pub fn freeze(&self) {
+        self.frozen.store(true, Ordering::SeqCst);
+        signal("-STOP", &self.processes().1);
+        std::thread::sleep(Duration::from_millis(500));
+        // The first one, before it starts others.
+        let (first, _) = self.processes();
+        signal("-STOP", &[first]);
+        signal("-STOP", &self.processes().1);
+    }
+
+    /// Lets the processes go on.
+    #[allow(dead_code)]
+    pub fn thaw(&self) {
+        let (first, others) = self.processes();
+        signal("-CONT", &others);
+        signal("-CONT", &[first]);
+        self.frozen.store(false, Ordering::SeqCst);
+    }
+
+    /// Kills every process of the server.
+    #[allow(dead_code)]
+    pub fn kill(&self) {
+        let (first, others) = self.processes();
+        signal("-KILL", &[first]);
+        signal("-KILL", &others);
     }
 
     pub fn path(&self, name: &str) -> String {
@@ -208,8 +252,18 @@ impl Cluster {
     }
 }
 
+/// One that has ended meanwhile gets none.
+fn signal(name: &str, pids: &[u32]) {
+    if !pids.is_empty() {
+        let _ = Command::new("kill").arg(name).args(pids.iter().map(u32::to_string)).output().unwrap();
+    }
+}
+
 impl Drop for Cluster {
     fn drop(&mut self) {
+        if self.frozen.load(Ordering::SeqCst) {
+            self.thaw();
+        }
         run(&self.bin.join("pg_ctl"), &["-D", &self.path("data"), "-m", "immediate", "stop"]);
     }
 }

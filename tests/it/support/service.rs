@@ -392,8 +392,13 @@ impl Service {
 
     /// Registers a user with whoever is at this address, if anybody is; answers whether it was acknowledged.
     pub fn registers(address: SocketAddr, app: App, user: &str) -> bool {
-        let Ok(mut stream) = TcpStream::connect(address) else { return false };
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        Self::registers_within(DEADLINE, address, app, user)
+    }
+
+    /// The same by a caller that gives up after a time without an answer.
+    pub fn registers_within(limit: Duration, address: SocketAddr, app: App, user: &str) -> bool {
+        let Ok(mut stream) = TcpStream::connect_timeout(&address, limit) else { return false };
+        stream.set_read_timeout(Some(limit)).unwrap();
         let mut headers = app.headers();
         headers.push(("Content-Type".into(), "application/x-www-form-urlencoded".into()));
         let body =

@@ -15,6 +15,7 @@ use super::{Db, Hold, Row, Value};
 use crate::background::Background;
 use crate::database::{self, Database, Tables};
 use crate::privacy::Error;
+use crate::supervision;
 
 refinery::embed_migrations!("src/privacy/key_tree/db/migrations");
 
@@ -64,6 +65,7 @@ impl Reach {
     pub(in crate::privacy::key_tree) fn new(database: Database) -> Result<Self, Error> {
         let background = Background::start("vault-database", 1)
             .map_err(|error| Error::Unavailable(format!("its thread cannot be started: {error}")))?;
+        background.handle().spawn(supervision::unpanicking("database-probe", database.clone().probe()));
         let reach = Self { database, background: Arc::new(background) };
         let database = reach.database.clone();
         reach.wait(WRITES_MAX, async move { prepare(&database).await })?;
