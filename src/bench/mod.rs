@@ -27,6 +27,8 @@ use crate::wiring::{CellSpec, DataDir, KeyOptions, LogPlace, Place};
 mod ceilings;
 mod erasing;
 mod foreign;
+#[cfg(feature = "kurrentdb")]
+mod kurrentdb;
 mod load;
 mod logins;
 mod nodes;
@@ -66,6 +68,10 @@ pub struct Options {
     /// Seconds for which they stay open, half of them under load
     #[arg(long, default_value_t = 1_200, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     foreign_seconds: u64,
+    /// A KurrentDB, as esdb://host:2113?tls=true: measures the log there against the bare client of KurrentDB, and nothing
+    /// else, in streams that are deleted afterwards
+    #[arg(long, value_name = "URL", conflicts_with = "database", value_parser = crate::wiring::places::kurrentdb)]
+    kurrentdb: Option<String>,
     /// Directory for the throw-away data; deleted afterwards
     #[arg(long, default_value = "./bench-data")]
     dir: PathBuf,
@@ -113,6 +119,9 @@ pub enum Error {
     /// The log.
     #[error(transparent)]
     Log(#[from] crate::eventlog::Error),
+    /// The bare client of `KurrentDB`.
+    #[error("the bare client of KurrentDB failed: {0}")]
+    KurrentDb(String),
     /// A bad constant.
     #[error("{0}")]
     Constant(String),
@@ -128,7 +137,9 @@ pub fn run(options: &Options) -> Result<ExitCode, Error> {
     }
     std::fs::create_dir_all(&options.dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    if options.vault_database.is_some() {
+    if let Some(address) = &options.kurrentdb {
+        measure_kurrentdb(address, options, &runtime)?;
+    } else if options.vault_database.is_some() {
         let (database, cell) = (options.vault_database.clone(), options.root_cell.clone().unwrap_or_default());
         nodes::measure(options, &KeyOptions { database, cell, ..KeyOptions::default() }, &runtime)?;
     } else if let (Some(database), Some(foreign_in)) = (&options.database, &options.foreign_in) {
@@ -139,6 +150,17 @@ pub fn run(options: &Options) -> Result<ExitCode, Error> {
     }
     std::fs::remove_dir_all(&options.dir)?;
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(feature = "kurrentdb")]
+fn measure_kurrentdb(address: &str, options: &Options, runtime: &tokio::runtime::Runtime) -> Result<(), Error> {
+    runtime.block_on(kurrentdb::measure(address, &options.dir, Duration::from_secs(options.seconds)))
+}
+
+/// Such an address is not taken by a build without `KurrentDB`.
+#[cfg(not(feature = "kurrentdb"))]
+fn measure_kurrentdb(_: &str, _: &Options, _: &tokio::runtime::Runtime) -> Result<(), Error> {
+    Ok(())
 }
 
 struct Ceilings {

@@ -15,6 +15,9 @@ use super::wiring::{KeyOptions, LogPlace, Place};
 use super::{Data, Failure};
 use crate::privacy::key_tree::Doubt;
 
+#[cfg(feature = "kurrentdb")]
+mod kurrentdb;
+
 /// What was found.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Found {
@@ -79,12 +82,8 @@ pub(super) fn run(data: &Data) -> Result<ExitCode, Failure> {
         LogPlace::Embedded => None,
         LogPlace::Postgres(database) => Some(database.clone()),
         #[cfg(feature = "kurrentdb")]
-        LogPlace::Kurrent(_, database) => {
-            visit.say(
-                Found::Note,
-                "KurrentDB",
-                "its stream must have no $maxAge, $maxCount or $tb, and one writer: this",
-            );
+        LogPlace::Kurrent(address, database) => {
+            kurrentdb::visit(&mut visit, address)?;
             database.clone()
         }
     };

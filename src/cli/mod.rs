@@ -79,7 +79,7 @@ struct Servers {
     /// File that holds the value of --database and nothing else, such as a mounted secret
     #[arg(long, value_name = "FILE", env = "ROLLCALL_DATABASE_FILE", value_parser = secret_file::database, conflicts_with = "database")]
     database_file: Option<Database>,
-    /// KurrentDB for the log, as esdb://host:2113?tls=true&discoveryInterval=10
+    /// KurrentDB for the log, as esdb://USER:PASSWORD@HOST:2113?tls=true, several hosts with commas
     #[arg(long, value_name = "URL", env = "ROLLCALL_KURRENTDB", hide_env_values = true, value_parser = places::kurrentdb)]
     kurrentdb: Option<String>,
     /// File that holds the value of --kurrentdb and nothing else

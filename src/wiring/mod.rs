@@ -26,6 +26,8 @@ use crate::privacy::{self, Vault};
 use crate::supervision;
 
 mod directory;
+#[cfg(feature = "kurrentdb")]
+mod ownership;
 pub mod places;
 
 /// Why a data directory cannot be opened.
@@ -147,7 +149,7 @@ const SHADOW_MAX: usize = 4;
 
 impl Place {
     /// Opens log and read models for the vault whose values they hold.
-    fn stores(&self, vault: [u8; 16], background: Option<&Background>) -> Result<Stores, Error> {
+    fn stores(&self, vault: &dyn Vault, background: Option<&Background>) -> Result<Stores, Error> {
         let Some(background) = background else {
             let log = eventlog::embedded::Embedded::open(&self.dir.join("log.db"))?;
             return Ok((Arc::new(log), Arc::new(self.read_models_here()?)));
@@ -156,10 +158,7 @@ impl Place {
             background.handle().spawn(supervision::unpanicking("database-probe", database.clone().probe()));
         }
         background.handle().block_on(async {
-            let log = self.log(Mode::Append, &self.dir).await?;
-            if let LogPlace::Postgres(database) = &self.log {
-                Postgres::claim(database, vault).await?;
-            }
+            let log = self.claimed_log(vault).await?;
             let read = match self.log.database() {
                 Some(database) => {
                     let read = ReadStore::connect(database.pool(READERS_MAX)?, rollcall_projections::ALL).await?;
@@ -170,6 +169,24 @@ impl Place {
             };
             Ok((log, Arc::new(read)))
         })
+    }
+
+    /// Opens the log on its server, which must be that of this vault, or nobody's yet.
+    async fn claimed_log(&self, vault: &dyn Vault) -> Result<Arc<dyn EventLog>, Error> {
+        match &self.log {
+            LogPlace::Postgres(database) => {
+                let log = self.log(Mode::Append, &self.dir).await?;
+                Postgres::claim(database, vault.id()).await?;
+                Ok(log)
+            }
+            #[cfg(feature = "kurrentdb")]
+            LogPlace::Kurrent(address, _) => {
+                let log = Kurrent::connect(address, kurrentdb::STREAM, &self.dir.join("replica.db")).await?;
+                ownership::claim(&log, vault).await?;
+                Ok(Arc::new(log))
+            }
+            LogPlace::Embedded => self.log(Mode::Append, &self.dir).await,
+        }
     }
 
     fn read_models_here(&self) -> Result<ReadStore, Error> {
@@ -195,6 +212,15 @@ impl Place {
     /// It cannot be opened.
     pub async fn log_alone(&self) -> Result<Arc<dyn EventLog>, Error> {
         self.log(Mode::Append, &self.dir).await
+    }
+
+    /// Opens a log in another stream of `KurrentDB` than that of services, with its replica in a directory: to measure it.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    #[cfg(feature = "kurrentdb")]
+    pub async fn log_in_stream(address: &str, stream: &str, dir: &Path) -> Result<Arc<dyn EventLog>, Error> {
+        Ok(Arc::new(Kurrent::connect(address, stream, &dir.join("replica.db")).await?))
     }
 
     /// What somebody on the way to a server could read or change, one sentence each.
@@ -266,7 +292,7 @@ impl DataDir {
         place.weaknesses().iter().for_each(|weakness| tracing::warn!("{weakness}"));
         let vault = KeyTree::open(path, &place.keys)?;
         let background = place.background()?;
-        let (log, read) = place.stores(vault.id(), background.as_ref())?;
+        let (log, read) = place.stores(&vault, background.as_ref())?;
         Ok(Self {
             vault: Arc::new(vault),
             log,
@@ -346,7 +372,7 @@ impl DataDir {
     pub fn in_place(&self, log: LogPlace) -> Result<OtherStores, Error> {
         let place = Place { dir: self.path.clone(), keys: KeyOptions::default(), log };
         let background = place.background()?;
-        let (log, read) = place.stores(self.vault.id(), background.as_ref())?;
+        let (log, read) = place.stores(self.vault.as_ref(), background.as_ref())?;
         Ok(OtherStores { log, read, _background: background })
     }
 

@@ -39,7 +39,7 @@ pub fn kurrentdb(text: &str) -> Result<String, String> {
         .iter()
         .any(|form| text.starts_with(form))
     {
-        return Err("expected esdb://HOST:PORT?tls=true&discoveryInterval=10".into());
+        return Err("expected esdb://USER:PASSWORD@HOST:2113, several hosts with commas".into());
     }
     LogPlace::of(Some(text.into()), None).map(|_| text.into())
 }

@@ -22,7 +22,7 @@ mod secrets;
 mod settings;
 
 /// The binary with none of its settings taken from where the tests run.
-fn rollcall(args: &[&str]) -> Command {
+pub fn rollcall(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));
     for name in [
         "LISTEN",
@@ -44,7 +44,7 @@ fn rollcall(args: &[&str]) -> Command {
     command
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
@@ -59,7 +59,7 @@ fn one_sentence(output: &Output, says: &[&str]) -> String {
     said
 }
 
-fn path(path: &Path) -> &str {
+pub fn path(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 

@@ -2,7 +2,8 @@
 //! moves in the same transaction.
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use uuid::Uuid;
 
 use super::Embedded;
 use super::statements::{self, Stored};
@@ -16,7 +17,13 @@ const TABLE: &str = "create table if not exists mirrored (
     source   text    not null,
     revision integer not null,
     id       blob    not null
+);
+create table if not exists owner (
+    one   integer primary key check (one = 1),
+    vault blob    not null
 )";
+const OWN: &str = "insert into owner (one, vault) values (1, ?1) on conflict (one) do nothing";
+const OWNER: &str = "select vault from owner";
 const MOVE_MARK: &str = "insert into mirrored (one, source, revision, id) values (1, ?1, ?2, ?3)
     on conflict (one) do update set revision = excluded.revision, id = excluded.id";
 const DIFFERS: &str = "select exists (select 1 from event where position = ?1 and blobs is not ?2)";
@@ -47,6 +54,14 @@ impl Embedded {
     /// How far the other log was taken over; `None`: nothing was yet.
     pub(in crate::eventlog) fn mark(&self) -> Result<Option<Mark>, Error> {
         self.read(|connection| Ok(statements::mark(connection)?))
+    }
+
+    /// The vault whose values the other log holds; `None`: it does not say.
+    pub(in crate::eventlog) fn owner(&self) -> Result<Option<Uuid>, Error> {
+        self.read(|connection| {
+            let owner = connection.query_row(OWNER, [], |row| row.get::<_, [u8; 16]>(0)).optional()?;
+            Ok(owner.map(Uuid::from_bytes))
+        })
     }
 
     /// The revision of a stream; 0: it does not exist.
@@ -94,6 +109,8 @@ impl Store {
                     Step::Expire(time) => {
                         store.connection.prepare_cached(EXPIRE)?.execute([time.timestamp_millis()])? as u64
                     }
+                    Step::Own(vault) => store.connection.execute(OWN, [vault.as_bytes()])? as u64,
+                    Step::Fence => 0,
                 });
             }
             let id = mark.id.as_bytes();

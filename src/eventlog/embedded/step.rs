@@ -20,6 +20,10 @@ pub(in crate::eventlog) enum Step {
     Detach(Vec<(u64, Option<Bytes>)>),
     /// Keys recorded before were forgotten.
     Expire(DateTime<Utc>),
+    /// The log became that of a vault; only the first one counts.
+    Own(Uuid),
+    /// Nothing that was sent before can be appended any more.
+    Fence,
 }
 
 /// How far another log was taken over.

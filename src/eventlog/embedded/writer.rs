@@ -208,7 +208,7 @@ impl Writer {
                 Step::Detach(remaining) => {
                     remaining.iter().for_each(|(position, blobs)| tail.detach(*position, blobs.as_ref()));
                 }
-                Step::Expire(_) => {}
+                Step::Expire(_) | Step::Own(_) | Step::Fence => {}
             }
         }
         self.head.send_replace(head);

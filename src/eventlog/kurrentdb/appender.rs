@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
+use uuid::Uuid;
 
 use super::entry::{Encoder, Entry};
 use super::server::{Failure, Page, Server};
@@ -34,6 +35,8 @@ pub(super) enum Task {
     Detach(Vec<(u64, Option<Bytes>)>, Answer<u64>),
     ExpireOutcomes(DateTime<Utc>, Answer<u64>),
     Latest(Answer<u64>),
+    Claim(Uuid, Answer<()>),
+    Fence(Answer<u64>),
 }
 
 /// What became of entries that were written.
@@ -44,6 +47,7 @@ enum Written {
 }
 
 enum Next {
+    Inspect,
     Tasks(usize),
     Looked(Result<Page, Error>),
 }
@@ -58,11 +62,19 @@ pub(super) struct Appender {
     pub(super) mark_is_doubtful: bool,
     /// Whether the server did not answer when it was looked at last.
     pub(super) is_away: bool,
+    inspect_every: Duration,
 }
 
 impl Appender {
-    pub(super) fn new(server: Server, shared: Arc<Shared>, source: &str, mark: Option<Mark>) -> Self {
-        Self { server, shared, source: source.into(), mark, mark_is_doubtful: false, is_away: false }
+    pub(super) fn new(
+        server: Server,
+        shared: Arc<Shared>,
+        source: &str,
+        mark: Option<Mark>,
+        inspect_every: Duration,
+    ) -> Self {
+        let source = source.into();
+        Self { server, shared, source, mark, mark_is_doubtful: false, is_away: false, inspect_every }
     }
 
     pub(super) fn replica(&self) -> &Embedded {
@@ -72,13 +84,20 @@ impl Appender {
     /// Runs until nobody can ask any more; what was asked before is done.
     pub(super) async fn run(mut self, mut tasks: mpsc::Receiver<Task>) {
         let mut taken = Vec::with_capacity(TASKS_MAX);
+        let mut inspect_at = Instant::now() + self.inspect_every;
         loop {
             let next = tokio::select! {
                 biased;
+                // First: it may not wait for a pause.
+                () = sleep_until(inspect_at) => Next::Inspect,
                 count = tasks.recv_many(&mut taken, TASKS_MAX) => Next::Tasks(count),
                 page = self.look() => Next::Looked(page),
             };
             match next {
+                Next::Inspect => {
+                    self.inspect_again().await;
+                    inspect_at = Instant::now() + self.inspect_every;
+                }
                 Next::Tasks(0) => return,
                 Next::Tasks(_) => self.work(&mut taken).await,
                 Next::Looked(page) => self.follow_looked(page).await,
@@ -95,6 +114,15 @@ impl Appender {
                 Task::Detach(remaining, answer) => {
                     self.append_batch(std::mem::take(&mut appends)).await;
                     let _ = answer.send(self.detach(remaining).await);
+                }
+                Task::Claim(vault, answer) => {
+                    self.append_batch(std::mem::take(&mut appends)).await;
+                    let _ = answer.send(self.claim(vault).await);
+                }
+                Task::Fence(answer) => {
+                    self.append_batch(std::mem::take(&mut appends)).await;
+                    let fenced = self.commit(|_| Ok((vec![Step::Fence], ()))).await;
+                    let _ = answer.send(fenced.map(|_| self.replica().head()));
                 }
                 Task::ExpireOutcomes(time, answer) => {
                     self.append_batch(std::mem::take(&mut appends)).await;
@@ -149,6 +177,21 @@ impl Appender {
             changed += detached?.0.iter().sum::<u64>();
         }
         Ok(changed)
+    }
+
+    /// Makes the log that of a vault, if it is nobody's.
+    async fn claim(&mut self, vault: Uuid) -> Result<(), Error> {
+        if self.mark.is_none()
+            && let Some(user) = self.server.user().map(str::to_owned)
+            && let Err(failure) = self.server.restrict_to(&user).await
+        {
+            tracing::warn!(
+                ?failure,
+                "the stream in KurrentDB could not be closed to others: whoever may write to it can break the log; set its \
+                 $acl"
+            );
+        }
+        self.commit(|replica| Ok((draft::own(replica, vault)?, ()))).await.map(drop)
     }
 
     /// Records what a draft says: drafted on what the replica knows, appended where the replica ends, drafted again if

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use crate::eventlog::embedded::Embedded;
 use crate::eventlog::embedded::step::Step;
@@ -53,6 +54,11 @@ pub(super) fn detach(replica: &Embedded, remaining: &[(u64, Option<Bytes>)]) -> 
         }
     }
     Ok(if changing.is_empty() { vec![] } else { vec![Step::Detach(changing)] })
+}
+
+/// The step that makes the log that of a vault, if it is nobody's.
+pub(super) fn own(replica: &Embedded, vault: Uuid) -> Result<Vec<Step>, Error> {
+    Ok(if replica.owner()?.is_none() { vec![Step::Own(vault)] } else { vec![] })
 }
 
 /// The step that deletes the oldest of the keys recorded before a time, if there are any.

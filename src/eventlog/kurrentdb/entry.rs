@@ -19,6 +19,13 @@ const DETACHED: &str = "rollcall.detached";
 /// Type of the marker of forgotten retry guards.
 const EXPIRED: &str = "rollcall.outcomes-expired";
 
+/// Type of the marker that says whose values the log holds.
+const VAULT: &str = "rollcall.vault";
+/// Type of the marker that a process appends when it starts: whatever an earlier one had on its way names an entry before
+/// it, and cannot be appended any more.
+const FENCE: &str = "rollcall.fence";
+const MARKERS: [&str; 5] = [OUTCOME, DETACHED, EXPIRED, VAULT, FENCE];
+
 /// One event of the `KurrentDB` stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -72,6 +79,19 @@ struct OfExpired {
     after: Option<Uuid>,
     position: u64,
     before: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct OfVault {
+    after: Option<Uuid>,
+    position: u64,
+    vault: Uuid,
+}
+
+#[derive(Serialize, Deserialize)]
+struct OfFence {
+    after: Option<Uuid>,
+    position: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -146,6 +166,10 @@ impl Encoder {
                 let metadata = OfExpired { after, position, before: time.timestamp_millis() };
                 self.push(Uuid::new_v4(), EXPIRED, Bytes::new(), &metadata)
             }
+            Step::Own(vault) => {
+                self.push(Uuid::new_v4(), VAULT, Bytes::new(), &OfVault { after, position, vault: *vault })
+            }
+            Step::Fence => self.push(Uuid::new_v4(), FENCE, Bytes::new(), &OfFence { after, position }),
         }
     }
 
@@ -189,8 +213,7 @@ impl Assembler {
     }
 
     fn step(&mut self, entry: &Entry) -> Result<Option<Step>, Error> {
-        let is_event = ![OUTCOME, DETACHED, EXPIRED].contains(&entry.kind.as_str());
-        if is_event {
+        if !MARKERS.contains(&entry.kind.as_str()) {
             return self.event(entry);
         }
         if !self.begun.is_empty() {
@@ -208,6 +231,14 @@ impl Assembler {
                     Ok((at, blobs.map(Bytes::from)))
                 });
                 (after, position, Step::Detach(remaining.collect::<Result<_, Error>>()?))
+            }
+            VAULT => {
+                let OfVault { after, position, vault } = self.parse(entry)?;
+                (after, position, Step::Own(vault))
+            }
+            FENCE => {
+                let OfFence { after, position } = self.parse(entry)?;
+                (after, position, Step::Fence)
             }
             _ => {
                 let OfExpired { after, position, before } = self.parse(entry)?;

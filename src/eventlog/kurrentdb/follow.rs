@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::REWOUND;
 use super::appender::{Appender, RETRY_AFTER};
 use super::entry::Assembler;
+use super::metadata::Metadata;
 use super::server::Page;
 use crate::eventlog::embedded::step::{Mark, Step};
 use crate::eventlog::{Error, EventLog as _};
@@ -23,11 +24,47 @@ impl Appender {
     /// Takes over what the server holds, waiting a little for it.
     pub(super) async fn start(&mut self) -> Result<(), Error> {
         let by = Instant::now() + CONNECT_FOR;
-        loop {
-            match self.pull().await {
-                Err(Error::Unavailable(_)) if Instant::now() < by => sleep(RETRY_AFTER).await,
-                pulled => return pulled.map(drop),
+        while let Err(error) = self.pull().await {
+            if !matches!(error, Error::Unavailable(_)) {
+                return Err(error);
             }
+            if let Some(reason) = self.server.hopeless().await {
+                return Err(Error::Unavailable(reason));
+            }
+            if Instant::now() > by {
+                return Err(error);
+            }
+            sleep(RETRY_AFTER).await;
+        }
+        match self.metadata().await?.danger() {
+            Some(danger) => Err(Error::Unavailable(danger)),
+            None => Ok(()),
+        }
+    }
+
+    /// What is set of the stream. Who may not read that has to take it on trust.
+    async fn metadata(&mut self) -> Result<Metadata, Error> {
+        let metadata = self.server.metadata().await;
+        if metadata.is_err() && self.server.was_denied() {
+            tracing::warn!("the metadata of the stream in KurrentDB may not be read: give its user the right to ($mr)");
+            return Ok(Metadata::default());
+        }
+        metadata
+    }
+
+    /// Looks whether the server may forget entries by now: then the log must not be used any more.
+    pub(super) async fn inspect_again(&mut self) {
+        if self.shared.broken.get().is_some() {
+            return;
+        }
+        match self.metadata().await {
+            Ok(metadata) => {
+                let position = self.replica().head();
+                let danger = metadata.danger().map_or(Ok(()), |reason| Err(Error::Corrupt { position, reason }));
+                // What is wrong is said there.
+                let _ = self.shared.note(danger);
+            }
+            Err(error) => tracing::warn!(%error, "the metadata of the stream in KurrentDB cannot be read for now"),
         }
     }
 

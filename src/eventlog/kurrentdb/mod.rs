@@ -14,26 +14,36 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot, watch};
+use uuid::Uuid;
 
 use super::embedded::Embedded;
 use super::embedded::step::Mark;
 use super::{Error, EventLog, Item, Outcome, RawEvent};
 
+mod address;
 mod appender;
+mod connection;
+mod diagnosis;
 mod draft;
 mod entry;
 mod follow;
+mod metadata;
+mod nodelay;
 mod server;
 #[cfg(test)]
 mod tests;
 
+pub use address::weakness;
 use appender::{Appender, Task};
+pub use metadata::Metadata;
 use server::Server;
 
 /// The stream that holds the log where nothing else is said.
 pub const STREAM: &str = "rollcall-log";
 /// Most batches waiting for the appender; the engine in front bounds what is in them.
 const QUEUE_MAX: usize = 64;
+/// How often the metadata of the stream is read, unless a test says otherwise.
+const INSPECT_EVERY: Duration = Duration::from_secs(60);
 /// How long a replica may still be in use by a log that was just closed.
 const LOCK_FOR: Duration = Duration::from_secs(5);
 const LOCK_EVERY: Duration = Duration::from_millis(10);
@@ -81,17 +91,49 @@ impl Kurrent {
     /// is read before this returns.
     ///
     /// # Errors
-    /// The server is unavailable, the file is not a replica of this stream, or the stream lost what the replica holds.
+    /// The server is unavailable, the file is not a replica of this stream, the stream lost what the replica holds, or its
+    /// metadata lets the server forget entries.
     pub async fn connect(url: &str, stream: &str, replica: &Path) -> Result<Self, Error> {
+        Self::connect_and_inspect(url, stream, replica, INSPECT_EVERY).await
+    }
+
+    /// As [`Kurrent::connect`]; the metadata of the stream is read that often.
+    ///
+    /// # Errors
+    /// As [`Kurrent::connect`].
+    pub async fn connect_and_inspect(
+        url: &str,
+        stream: &str,
+        replica: &Path,
+        inspect_every: Duration,
+    ) -> Result<Self, Error> {
         let server = Server::new(url, stream)?;
         let lock = lock(replica).await?;
         let (log, mark) = open(replica, stream)?;
         let shared = Arc::new(Shared { replica: Replica { log, _lock: lock }, broken: OnceLock::new() });
-        let mut appender = Appender::new(server, shared.clone(), stream, mark);
+        let mut appender = Appender::new(server, shared.clone(), stream, mark, inspect_every);
         appender.start().await?;
         let (tasks, queue) = mpsc::channel(QUEUE_MAX);
         tokio::spawn(crate::supervision::unpanicking("log-appender", appender.run(queue)));
         Ok(Self { tasks, shared })
+    }
+
+    /// The vault whose values the log holds; `None`: it holds none yet, or is older than this was recorded.
+    ///
+    /// # Errors
+    /// The replica cannot be read.
+    pub fn owner(&self) -> Result<Option<[u8; 16]>, Error> {
+        Ok(self.shared.replica.log.owner()?.map(Uuid::into_bytes))
+    }
+
+    /// Makes the log that of a vault, unless it is one's already; answers whose it is. A new stream is closed to
+    /// others before anything is in it, where the address names a user.
+    ///
+    /// # Errors
+    /// As [`EventLog::append`].
+    pub async fn claim(&self, vault: [u8; 16]) -> Result<[u8; 16], Error> {
+        self.ask(|answer| Task::Claim(Uuid::from_bytes(vault), answer)).await?;
+        self.owner()?.ok_or_else(|| Error::Unavailable("the replica does not hold whose log it is".into()))
     }
 
     async fn ask<T>(&self, task: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Task) -> Result<T, Error> {
@@ -103,38 +145,31 @@ impl Kurrent {
     }
 }
 
-/// What somebody on the way to the server could read or change, as its address is; `None`: nothing.
-#[must_use]
-pub fn weakness(address: &str) -> Option<String> {
-    let (base, query) = address.split_once('?').unwrap_or((address, ""));
-    let authority = base.split_once("://").map_or(base, |(_, rest)| rest);
-    let hosts = authority.split('/').next().unwrap_or_default();
-    let hosts = hosts.rsplit('@').next().unwrap_or_default();
-    if hosts.split(',').all(is_here) {
-        return None;
+/// What is set of a stream, of whoever asks.
+///
+/// # Errors
+/// The server is unavailable.
+pub async fn metadata(url: &str, stream: &str) -> Result<Metadata, Error> {
+    let mut server = Server::new(url, stream)?;
+    match server.metadata().await {
+        Err(Error::Unavailable(reason)) => Err(Error::Unavailable(server.hopeless().await.unwrap_or(reason))),
+        metadata => metadata,
     }
-    let says_no = |name: &str| {
-        query
-            .split('&')
-            .filter_map(|pair| pair.split_once('='))
-            .any(|(parameter, value)| parameter.eq_ignore_ascii_case(name) && value.eq_ignore_ascii_case("false"))
-    };
-    if says_no("tls") {
-        return Some(format!("the connection to KurrentDB at {hosts} is not encrypted (tls=false)"));
-    }
-    let verifies = !says_no("tlsVerifyCert");
-    (!verifies).then(|| {
-        format!("anybody on the way may pass for KurrentDB at {hosts} (tlsVerifyCert=false); name its authority with tlsCaFile")
-    })
 }
 
-/// Whether `host` or `host:port` is on the machine this runs on.
-fn is_here(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+/// Has every connection of this process to the servers of this address send small messages at once: the client of
+/// `KurrentDB` does not.
+///
+/// # Errors
+/// The address is none, or the connections cannot be found.
+pub fn send_at_once(url: &str) -> Result<(), Error> {
+    Server::new(url, STREAM)?.send_at_once().map_err(|error| Error::Unavailable(error.to_string()))
+}
+
+/// Whether the address names a user.
+#[must_use]
+pub fn has_user(url: &str) -> bool {
+    address::user(url).is_some()
 }
 
 /// Takes the replica for this log alone: two that feed one file would feed it twice.
@@ -200,6 +235,12 @@ impl EventLog for Kurrent {
 
     async fn latest(&self) -> Result<u64, Error> {
         self.ask(Task::Latest).await
+    }
+
+    /// An entry of this process's own: whatever an earlier one has on its way names an entry before it as the last, so that
+    /// nothing of it can be appended any more.
+    async fn fence(&self) -> Result<u64, Error> {
+        self.ask(Task::Fence).await
     }
 
     fn watch(&self) -> watch::Receiver<u64> {

@@ -1,26 +1,39 @@
-//! The `KurrentDB` server, with what its client lacks: deadlines, a new start after a failed one, and a plain word on
-//! whether something was kept.
+//! The calls on `KurrentDB`, and what their failures mean: the appender above has to know whether something was kept.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use eventstore::{
     AppendToStreamOptions, Client, ClientSettings, Error as Told, EventData, ReadStreamOptions, RecordedEvent,
     StreamPosition, StreamState,
 };
-use tokio::task::JoinSet;
+use uuid::Uuid;
 
+use super::connection::{Connection, Trouble, in_time};
 use super::entry::Entry;
+use super::metadata::{self, Metadata};
+use super::nodelay::Connections;
+use super::{address, diagnosis};
 use crate::eventlog::Error;
 
-/// How long one call may take. The client has no deadline of its own for a server that went silent.
-const CALL_MAX: Duration = Duration::from_secs(6);
-/// How long the server may take over an append.
-const APPEND_MAX: Duration = Duration::from_secs(5);
+/// How long the server may take over an answer. A node that hangs is left after it, so that with the cluster's own time to
+/// elect another leader an append is answered within 12 s.
+const ANSWER_MAX: Duration = Duration::from_secs(3);
+/// How long the server goes on with an append that it could not finish.
+const APPEND_MAX: Duration = Duration::from_millis(2_500);
+/// How long a read of one page may take over all its answers.
+const READ_MAX: Duration = Duration::from_secs(30);
 /// Entries of a page, and bytes after which no more are read.
 const PAGE_MAX: usize = 1_000;
 const PAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// After how many failures in a row the client is made anew, for the first time; then after twice as many.
+/// After how many failures in a row the client is made anew that says itself that it works: it may keep to a node that is
+/// gone.
 const RENEW_AFTER: u32 = 4;
+/// How often connections are looked for that the client made by itself.
+const CONNECTIONS_EVERY: Duration = Duration::from_secs(10);
+
+const NO_USER: &str = "KurrentDB lets nobody in without a name and a password: put them into the address, as \
+    esdb://USER:PASSWORD@HOST:2113";
 
 /// Why an append was not acknowledged.
 #[derive(Debug)]
@@ -55,29 +68,18 @@ pub(super) struct Page {
     pub(super) more: bool,
 }
 
-/// Why a call came to no answer.
-enum Trouble {
-    Told(Told),
-    Silent,
-    Broke(String),
-}
-
-impl std::fmt::Display for Trouble {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Told(told) => write!(f, "KurrentDB: {told}"),
-            Self::Silent => f.write_str("KurrentDB does not answer"),
-            Self::Broke(reason) => write!(f, "the client of KurrentDB broke: {reason}"),
-        }
-    }
-}
-
 pub(super) struct Server {
     settings: ClientSettings,
     stream: String,
-    client: Option<Client>,
+    user: Option<String>,
+    connection: Option<Connection>,
+    connections: Arc<Mutex<Connections>>,
+    /// When connections are looked for next; `None`: after the next call that succeeds.
+    look_for_connections_at: Option<Instant>,
     failures: u32,
     is_doubtful: bool,
+    /// Why the last call failed, if that is of the address or the rights of its user.
+    denied: Option<String>,
 }
 
 impl Server {
@@ -85,12 +87,22 @@ impl Server {
     /// The address is none.
     pub(super) fn new(url: &str, stream: &str) -> Result<Self, Error> {
         // The address may hold a password, and so may what its parser says.
-        let settings = url.parse().map_err(|_| {
-            Error::Unavailable(
-                "the address of KurrentDB is not like `esdb://host:2113?tls=true&discoveryInterval=10`".into(),
-            )
+        let settings: ClientSettings = address::with_defaults(url).parse().map_err(|_| {
+            Error::Unavailable("the address of KurrentDB is not like `esdb://USER:PASSWORD@HOST:2113?tls=true`".into())
         })?;
-        Ok(Self { settings, stream: stream.into(), client: None, failures: 0, is_doubtful: true })
+        let ports = settings.hosts().iter().filter_map(|host| u16::try_from(host.port).ok());
+        let connections = Arc::new(Mutex::new(Connections::to(ports)));
+        Ok(Self {
+            settings,
+            stream: stream.into(),
+            user: address::user(url).map(str::to_owned),
+            connection: None,
+            connections,
+            look_for_connections_at: None,
+            failures: 0,
+            is_doubtful: true,
+            denied: None,
+        })
     }
 
     /// Whether a call failed since it was seen what the server holds: another node may be the leader, or it may have been
@@ -104,38 +116,76 @@ impl Server {
         self.is_doubtful = false;
     }
 
+    /// The user as whom the log is written.
+    pub(super) fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// Whether the last call failed because the user has no right to what it asks.
+    pub(super) fn was_denied(&self) -> bool {
+        self.denied.is_some()
+    }
+
+    /// Why calls will fail until somebody changes the address or the server; `None`: it may pass.
+    pub(super) async fn hopeless(&self) -> Option<String> {
+        match &self.denied {
+            Some(denied) => Some(denied.clone()),
+            None => diagnosis::of_address(&self.settings).await,
+        }
+    }
+
     /// Appends entries right after the one with this revision, all or none.
     pub(super) async fn append(&mut self, after: Option<u64>, entries: &[Entry]) -> Result<(), Failure> {
-        let client = self.client().await.map_err(Failure::Refused)?;
         let state = after.map_or(StreamState::NoStream, StreamState::StreamRevision);
+        self.append_to(self.stream.clone(), state, entries.iter().map(event).collect()).await
+    }
+
+    async fn append_to(&mut self, stream: String, state: StreamState, events: Vec<EventData>) -> Result<(), Failure> {
         let options = AppendToStreamOptions::default().stream_state(state).requires_leader(true).deadline(APPEND_MAX);
-        let events: Vec<_> = entries.iter().map(event).collect();
-        let stream = self.stream.clone();
-        let answered = guarded(async move { client.append_to_stream(stream, &options, events).await }).await;
-        match self.note(answered) {
+        let append = move |client: Client| async move {
+            in_time(ANSWER_MAX, client.append_to_stream(stream, &options, events)).await
+        };
+        match self.call(ANSWER_MAX, append).await {
             Ok(_) => Ok(()),
             Err(Trouble::Told(Told::WrongExpectedVersion { .. })) => Err(Failure::Conflict),
             Err(Trouble::Told(Told::ResourceDeleted)) => Err(Failure::Corrupt(deleted())),
-            Err(trouble) if was_rejected(&trouble) => Err(Failure::Rejected(trouble.to_string())),
-            Err(trouble) if was_refused(&trouble) => Err(Failure::Refused(trouble.to_string())),
+            Err(trouble) if trouble.was_rejected() => Err(Failure::Rejected(trouble.to_string())),
+            Err(trouble) if trouble.was_refused() => Err(Failure::Refused(trouble.to_string())),
             Err(trouble) => Err(Failure::Unknown(trouble.to_string())),
         }
     }
 
     /// Reads on from a revision, inclusive. It may be given up at any time.
     pub(super) async fn read(&mut self, from: u64) -> Result<Page, Error> {
-        let client = self.client().await.map_err(Error::Unavailable)?;
+        let options = ReadStreamOptions::default().forwards().position(StreamPosition::Position(from));
+        self.read_page(self.stream.clone(), options.max_count(PAGE_MAX)).await
+    }
+
+    /// What is set of the stream; the default where nothing is.
+    pub(super) async fn metadata(&mut self) -> Result<Metadata, Error> {
+        // Not with the client's own call, which panics where there is nothing to read.
+        let options = ReadStreamOptions::default().position(StreamPosition::End).max_count(1);
+        let page = self.read_page(metadata_of(&self.stream), options).await?;
+        Ok(page.entries.first().map(|(_, entry)| Metadata::parse(&entry.data)).unwrap_or_default())
+    }
+
+    /// Keeps everybody but this user and administrators from the stream, unless its metadata was set before.
+    pub(super) async fn restrict_to(&mut self, user: &str) -> Result<(), Failure> {
+        let only = EventData::json("$metadata", &metadata::only_for(user));
+        let only = vec![only.map_err(|error| Failure::Refused(error.to_string()))?.id(Uuid::new_v4())];
+        match self.append_to(metadata_of(&self.stream), StreamState::NoStream, only).await {
+            Err(Failure::Conflict) => Ok(()),
+            restricted => restricted,
+        }
+    }
+
+    async fn read_page(&mut self, stream: String, options: ReadStreamOptions) -> Result<Page, Error> {
         // Of the leader: a follower that lags behind looks like a log that was put back.
-        let options = ReadStreamOptions::default()
-            .forwards()
-            .position(StreamPosition::Position(from))
-            .max_count(PAGE_MAX)
-            .requires_leader(true);
-        let stream = self.stream.clone();
-        let answered = guarded(async move {
-            let mut read = client.read_stream(stream, &options).await?;
+        let options = options.requires_leader(true);
+        let read = move |client: Client| async move {
+            let mut read = in_time(ANSWER_MAX, client.read_stream(stream, &options)).await?;
             let (mut page, mut bytes) = (Page::default(), 0);
-            while let Some(event) = read.next().await? {
+            while let Some(event) = in_time(ANSWER_MAX, read.next()).await? {
                 let (revision, entry) = entry(event.get_original_event());
                 bytes += entry.size();
                 page.entries.push((revision, entry));
@@ -146,81 +196,101 @@ impl Server {
             }
             page.more |= page.entries.len() == PAGE_MAX;
             Ok(page)
-        });
-        match self.note(answered.await) {
+        };
+        match self.call(READ_MAX, read).await {
             Err(Trouble::Told(Told::ResourceNotFound)) => Ok(Page::default()),
             Err(Trouble::Told(Told::ResourceDeleted)) => Err(deleted()),
             answered => answered.map_err(|trouble| Error::Unavailable(trouble.to_string())),
         }
     }
 
-    async fn client(&mut self) -> Result<Client, String> {
-        if let Some(client) = &self.client {
-            return Ok(client.clone());
-        }
-        let (settings, runtime) = (self.settings.clone(), tokio::runtime::Handle::current());
-        // It reads the machine's certificates.
-        let made = tokio::task::spawn_blocking(move || Client::with_runtime_handle(runtime, settings));
-        let made = made.await.map_err(|error| format!("the client of KurrentDB cannot be made: {error}"))?;
-        let client = made.map_err(|error| format!("the client of KurrentDB cannot be made: {error}"))?;
-        Ok(self.client.insert(client).clone())
+    async fn call<T: Send + 'static, F>(
+        &mut self,
+        limit: Duration,
+        call: impl FnOnce(Client) -> F,
+    ) -> Result<T, Trouble>
+    where
+        F: Future<Output = Result<T, Trouble>> + Send + 'static,
+    {
+        let answered = match self.connection().await {
+            Ok(connection) => connection.call(limit, call).await,
+            Err(trouble) => Err(trouble),
+        };
+        self.note(answered)
     }
 
-    /// Gives a client up that will never work again, or that keeps to a node which is gone.
+    async fn connection(&mut self) -> Result<&Connection, Trouble> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => {
+                self.look_for_connections_at = None;
+                Connection::open(self.settings.clone()).await?
+            }
+        };
+        Ok(self.connection.insert(connection))
+    }
+
+    /// Gives a client up that will never work again, or that keeps to a node which is gone or does not answer.
     fn note<T>(&mut self, answered: Result<T, Trouble>) -> Result<T, Trouble> {
+        self.denied = None;
         match &answered {
-            Ok(_) | Err(Trouble::Told(Told::WrongExpectedVersion { .. } | Told::ResourceNotFound)) => self.failures = 0,
+            Ok(_) | Err(Trouble::Told(Told::WrongExpectedVersion { .. } | Told::ResourceNotFound)) => {
+                self.failures = 0;
+                self.look_for_connections();
+            }
             Err(trouble) => {
                 self.is_doubtful = true;
-                let is_dead = matches!(trouble, Trouble::Told(Told::ConnectionClosed | Told::GrpcConnectionError(_)));
                 self.failures += 1;
-                // Seldom: a client that is given up while it is connected leaves a task behind.
-                if is_dead || self.failures >= RENEW_AFTER && self.failures.is_power_of_two() {
-                    self.client = None;
+                self.look_for_connections_at = None;
+                match trouble {
+                    Trouble::Told(Told::NotLeaderException(leader)) => self.knows(leader.port),
+                    Trouble::Told(Told::AccessDenied) if self.user.is_none() => self.denied = Some(NO_USER.into()),
+                    Trouble::Told(Told::AccessDenied) | Trouble::Unmade(_) => self.denied = Some(trouble.to_string()),
+                    _ => {}
+                }
+                if trouble.is_of_the_client() || self.failures.is_multiple_of(RENEW_AFTER) {
+                    self.connection = None;
                 }
             }
         }
         answered
     }
+
+    fn knows(&self, port: u32) {
+        if let Ok(port) = u16::try_from(port) {
+            self.connections.lock().unwrap_or_else(PoisonError::into_inner).and_to(port);
+        }
+    }
+
+    /// Switches Nagle's algorithm off on the connections that there are now.
+    pub(super) fn send_at_once(&self) -> std::io::Result<()> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner).switch_nagle_off().map(drop)
+    }
+
+    /// Has small calls sent at once, where the client has connected meanwhile. Nobody waits for it.
+    fn look_for_connections(&mut self) {
+        let now = Instant::now();
+        if self.look_for_connections_at.is_some_and(|at| now < at) {
+            return;
+        }
+        self.look_for_connections_at = Some(now + CONNECTIONS_EVERY);
+        let connections = self.connections.clone();
+        tokio::task::spawn_blocking(move || {
+            let switched = connections.lock().unwrap_or_else(PoisonError::into_inner).switch_nagle_off();
+            if let Err(error) = switched {
+                tracing::debug!(%error, "connections to KurrentDB cannot be set to send small calls at once");
+            }
+        });
+    }
+}
+
+fn metadata_of(stream: &str) -> String {
+    format!("$${stream}")
 }
 
 fn deleted() -> Error {
     let reason = "the stream of the log was deleted in KurrentDB; restore it from a backup";
     Error::Corrupt { position: 0, reason: reason.into() }
-}
-
-/// Runs a call as a task of its own: it is ended when it takes too long or nobody waits for it, and a panic in the
-/// client is an error here.
-async fn guarded<T: Send + 'static>(
-    call: impl Future<Output = Result<T, Told>> + Send + 'static,
-) -> Result<T, Trouble> {
-    let mut calls = JoinSet::new();
-    calls.spawn(call);
-    match tokio::time::timeout(CALL_MAX, calls.join_next()).await {
-        Ok(Some(Ok(answered))) => answered.map_err(Trouble::Told),
-        Ok(Some(Err(error))) => Err(Trouble::Broke(error.to_string())),
-        Ok(None) | Err(_) => Err(Trouble::Silent),
-    }
-}
-
-/// Whether the server cannot have kept what it was sent: it never was sent, or turned away. In doubt, not.
-fn was_refused(trouble: &Trouble) -> bool {
-    match trouble {
-        Trouble::Told(Told::NotLeaderException(_) | Told::ConnectionClosed | Told::GrpcConnectionError(_)) => true,
-        // No connection could be made.
-        Trouble::Told(Told::ServerError(reason)) => reason.contains("(Connect)"),
-        _ => false,
-    }
-}
-
-/// Whether the server turned it away for what it is, such as an item above the server's limit of an append.
-fn was_rejected(trouble: &Trouble) -> bool {
-    match trouble {
-        Trouble::Told(Told::AccessDenied | Told::UnsupportedFeature) => true,
-        // The code's type is of a crate that is not named here.
-        Trouble::Told(Told::Grpc { code, .. }) => format!("{code:?}") == "InvalidArgument",
-        _ => false,
-    }
 }
 
 fn event(entry: &Entry) -> EventData {

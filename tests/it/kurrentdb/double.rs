@@ -3,23 +3,21 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
-use std::net::TcpListener;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::Stream;
-use tokio::runtime::Runtime;
 use tonic::codec::ProstCodec;
 use tonic::codegen::{Service, http};
-use tonic::server::{ClientStreamingService, Grpc, NamedService, ServerStreamingService};
-use tonic::transport::server::TcpIncoming;
+use tonic::metadata::MetadataMap;
+use tonic::server::{ClientStreamingService, Grpc, NamedService, ServerStreamingService, UnaryService};
 use tonic::{Request, Response, Status, Streaming, body::Body};
 
 use super::proto::{
-    AppendReq, AppendResp, Empty, NotFound, Proposed, ReadEvent, ReadReq, ReadResp, Recorded, Success,
-    WrongExpectedVersion,
+    AppendReq, AppendResp, ClusterInfo, DeleteReq, DeleteResp, Empty, Endpoint, Id, Member, NotFound, Proposed,
+    ReadEvent, ReadReq, ReadResp, Recorded, Success, WrongExpectedVersion,
 };
 
 const APPEND_BYTES_MAX: usize = 1024 * 1024;
@@ -35,7 +33,16 @@ pub enum Fault {
     NotKept,
     /// The answer is an error, and it is kept some time later.
     KeptLater(Duration),
+    /// There is no answer, and it arrives only with [`State::release`].
+    HeldBack,
 }
+
+/// An append that is held back: to which stream, behind which revision, and what.
+type Held = (Vec<u8>, Option<u64>, Vec<Proposed>);
+
+/// States of a node, as `gossip.proto` numbers them.
+const FOLLOWER: i32 = 6;
+const LEADER: i32 = 8;
 
 #[derive(Default)]
 pub struct State {
@@ -45,8 +52,21 @@ pub struct State {
     pub forgets_ids: bool,
     /// How many appends were asked for.
     pub appends: usize,
+    /// How many calls there were, let in or not.
+    pub asked: usize,
+    /// How many reads were asked for.
+    pub reads: usize,
     /// Bytes of the largest append that was kept.
     pub largest: usize,
+    /// Appends that were sent and did not arrive yet.
+    pub held: Vec<Held>,
+    /// The only user that is let in, as the header `authorization` has it.
+    pub authorization: Option<String>,
+    /// The ports of the nodes, and which of them leads.
+    pub ports: Vec<u16>,
+    pub leader: usize,
+    /// The node that the others take for dead.
+    pub dead: Option<usize>,
 }
 
 impl State {
@@ -72,20 +92,86 @@ impl State {
         log.truncate(log.len() - entries);
     }
 
+    /// Has the appends arrive that were held back; answers how many of them were kept.
+    pub fn release(&mut self) -> usize {
+        let held = std::mem::take(&mut self.held);
+        held.into_iter().filter_map(|(stream, expected, events)| self.append(&stream, expected, events).ok()).count()
+    }
+
+    /// Sets the metadata of a stream, as an administrator does.
+    pub fn set_metadata(&mut self, stream: &str, metadata: &str) {
+        let id = Some(Id { halves: None, string: Some(uuid::Uuid::new_v4().to_string()) });
+        let of_type = ("type".to_owned(), "$metadata".to_owned());
+        let set = Proposed { id, metadata: [of_type].into(), custom_metadata: vec![], data: metadata.into() };
+        self.streams.entry(format!("$${stream}").into_bytes()).or_default().push(set);
+    }
+
+    /// The metadata of a stream.
+    pub fn metadata(&self, stream: &str) -> Option<String> {
+        let set = self.streams.get(format!("$${stream}").as_bytes())?.last()?;
+        Some(String::from_utf8(set.data.clone()).unwrap())
+    }
+
+    /// How many streams there are, without their metadata.
+    pub fn streams(&self) -> usize {
+        self.streams.keys().filter(|name| !name.starts_with(b"$$")).count()
+    }
+
+    /// The types of the entries of a stream.
+    pub fn types(&self, stream: &str) -> Vec<String> {
+        let log = self.streams.get(stream.as_bytes()).into_iter().flatten();
+        log.map(|entry| entry.metadata.get("type").cloned().unwrap_or_default()).collect()
+    }
+
+    fn members(&self) -> ClusterInfo {
+        let members = self.ports.iter().enumerate().map(|(node, port)| Member {
+            state: if node == self.leader { LEADER } else { FOLLOWER },
+            is_alive: self.dead != Some(node),
+            endpoint: Some(Endpoint { address: "127.0.0.1".into(), port: (*port).into() }),
+        });
+        ClusterInfo { members: members.collect() }
+    }
+
     pub fn len(&self, stream: &str) -> usize {
         self.streams.get(stream.as_bytes()).map_or(0, Vec::len)
     }
 }
 
+/// What the nodes of a server hold together, as one of them answers for it.
 #[derive(Clone, Default)]
-struct Streams(Arc<Mutex<State>>);
+pub struct Streams {
+    pub state: Arc<Mutex<State>>,
+    pub node: usize,
+}
 
 impl Streams {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// Whether this node answers whoever asks so.
+    fn admits(&self, asked: &MetadataMap) -> Result<(), Status> {
+        let mut state = self.state();
+        state.asked += 1;
+        let authorization = asked.get("authorization").map(|header| header.to_str().unwrap());
+        if state.authorization.is_some() && state.authorization.as_deref() != authorization {
+            return Err(Status::unauthenticated("not authenticated"));
+        }
+        if state.leader != self.node && asked.contains_key("requires-leader") {
+            let mut status = Status::not_found("Leader info available");
+            let leader = state.ports[state.leader].to_string();
+            for (name, value) in
+                [("exception", "not-leader"), ("leader-endpoint-host", "127.0.0.1"), ("leader-endpoint-port", &leader)]
+            {
+                status.metadata_mut().insert(name, value.parse().unwrap());
+            }
+            return Err(status);
+        }
+        Ok(())
     }
 
     async fn append(self, request: Request<Streaming<AppendReq>>) -> Result<Response<AppendResp>, Status> {
+        self.admits(request.metadata())?;
         let mut messages = request.into_inner();
         let (mut options, mut events) = (None, Vec::new());
         while let Some(message) = messages.message().await? {
@@ -93,19 +179,25 @@ impl Streams {
             events.extend(message.proposed);
         }
         let options = options.ok_or_else(|| Status::invalid_argument("no options"))?;
-        if options.revision.is_none() && options.no_stream.is_none() {
-            return Err(Status::invalid_argument("the double only knows exact revisions"));
-        }
         if events.iter().map(|event| event.data.len() + event.custom_metadata.len()).sum::<usize>() > APPEND_BYTES_MAX {
             return Err(Status::invalid_argument("Maximum Append Size of 1048576 Exceeded."));
         }
-        let (stream, expected) = (options.stream.unwrap_or_default().name, options.revision);
+        let stream = options.stream.unwrap_or_default().name;
+        let expected = match (options.any, options.no_stream) {
+            (Some(_), _) => self.state().streams.get(&stream).and_then(|log| (log.len() as u64).checked_sub(1)),
+            (None, Some(_)) => None,
+            (None, None) => options.revision,
+        };
         let fault = {
             let mut state = self.state();
             state.appends += 1;
             state.faults.pop_front()
         };
         match fault {
+            Some(Fault::HeldBack) => {
+                self.state().held.push((stream, expected, events));
+                return std::future::pending().await;
+            }
             Some(Fault::NotKept) => return Err(Status::unavailable("not kept")),
             Some(Fault::KeptLater(after)) => {
                 tokio::spawn(async move {
@@ -139,15 +231,18 @@ impl Streams {
 
     fn read(&self, request: ReadReq) -> Vec<ReadResp> {
         let options = request.options.unwrap_or_default();
-        assert_eq!(options.direction, 0, "the double only reads forwards");
         let wanted = options.stream.unwrap_or_default();
         let stream = wanted.stream.clone().unwrap_or_default();
-        let state = self.state();
+        let mut state = self.state();
+        state.reads += 1;
         let Some(log) = state.streams.get(&stream.name).filter(|log| !log.is_empty()) else {
             return vec![ReadResp { not_found: Some(NotFound { stream: wanted.stream }), event: None }];
         };
-        let first = usize::try_from(wanted.revision.unwrap_or(0)).unwrap();
         let count = usize::try_from(options.count.unwrap_or(u64::MAX)).unwrap();
+        // Backwards it reads the last one only.
+        assert!(options.direction == 0 || wanted.end.is_some() && count == 1, "the double does not read so");
+        let forwards = usize::try_from(wanted.revision.unwrap_or(0)).unwrap();
+        let first = if options.direction == 0 { forwards } else { log.len() - 1 };
         let events = log.iter().cloned().enumerate().skip(first).take(count).map(|(at, event)| {
             let Proposed { id, metadata, custom_metadata, data } = event;
             let (stream, revision) = (Some(stream.clone()), at as u64);
@@ -176,8 +271,29 @@ impl ServerStreamingService<ReadReq> for Streams {
     type Future = Answer<Events>;
 
     fn call(&mut self, request: Request<ReadReq>) -> Self::Future {
-        let events = self.read(request.into_inner()).into_iter().map(Ok);
-        Box::pin(async { Ok(Response::new(Box::pin(futures_util::stream::iter(events)) as Events)) })
+        let read = self.admits(request.metadata()).map(|()| self.read(request.into_inner()).into_iter().map(Ok));
+        Box::pin(async { Ok(Response::new(Box::pin(futures_util::stream::iter(read?)) as Events)) })
+    }
+}
+
+impl UnaryService<Empty> for Streams {
+    type Response = ClusterInfo;
+    type Future = Answer<ClusterInfo>;
+
+    fn call(&mut self, _: Request<Empty>) -> Self::Future {
+        let members = self.state().members();
+        Box::pin(async { Ok(Response::new(members)) })
+    }
+}
+
+impl UnaryService<DeleteReq> for Streams {
+    type Response = DeleteResp;
+    type Future = Answer<DeleteResp>;
+
+    fn call(&mut self, request: Request<DeleteReq>) -> Self::Future {
+        let stream = request.into_inner().options.unwrap_or_default().stream.unwrap_or_default();
+        self.state().streams.remove(&stream.name);
+        Box::pin(async { Ok(Response::new(DeleteResp { no_position: Some(Empty {}) })) })
     }
 }
 
@@ -204,58 +320,14 @@ impl Service<http::Request<Body>> for Streams {
                 "/event_store.client.streams.Streams/Read" => {
                     Grpc::new(ProstCodec::default()).server_streaming(streams, request).await
                 }
+                "/event_store.client.streams.Streams/Delete" => {
+                    Grpc::new(ProstCodec::<DeleteResp, DeleteReq>::default()).unary(streams, request).await
+                }
+                "/event_store.client.gossip.Gossip/Read" => {
+                    Grpc::new(ProstCodec::<ClusterInfo, Empty>::default()).unary(streams, request).await
+                }
                 path => Status::unimplemented(path.to_owned()).into_http(),
             })
         })
-    }
-}
-
-/// A server on this machine that can be stopped and started again, and keeps what it has.
-pub struct Double {
-    streams: Streams,
-    port: u16,
-    runtime: Option<Runtime>,
-}
-
-impl Double {
-    pub fn start() -> Self {
-        let mut double = Self { streams: Streams::default(), port: 0, runtime: None };
-        double.start_again();
-        double
-    }
-
-    pub fn start_again(&mut self) {
-        let listener = TcpListener::bind(("127.0.0.1", self.port)).unwrap();
-        listener.set_nonblocking(true).unwrap();
-        self.port = listener.local_addr().unwrap().port();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let streams = self.streams.clone();
-        runtime.spawn(async move {
-            let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener).unwrap());
-            let server = tonic::transport::Server::builder().add_service(streams);
-            server.serve_with_incoming(incoming.with_nodelay(Some(true))).await.unwrap();
-        });
-        self.runtime = Some(runtime);
-    }
-
-    /// Goes away at once, with all its connections.
-    pub fn stop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
-
-    pub fn url(&self) -> String {
-        format!("esdb://127.0.0.1:{}?tls=false&discoveryInterval=10", self.port)
-    }
-
-    pub fn state(&self) -> MutexGuard<'_, State> {
-        self.streams.state()
-    }
-}
-
-impl Drop for Double {
-    fn drop(&mut self) {
-        self.stop();
     }
 }

@@ -11,13 +11,17 @@ use uuid::Uuid;
 
 use crate::eventlog_contract::{behaves_like_the_model, runtime, step};
 
-pub mod double;
+mod bench;
+mod cluster;
+mod double;
 mod faults;
 mod nodes;
 mod proto;
+mod rights;
 mod served;
+pub mod server;
 
-use double::Double;
+use server::Double;
 
 const STREAM: &str = "rollcall-log";
 

@@ -1,4 +1,4 @@
-//! The messages of `KurrentDB`'s `streams.proto` that the double speaks, by hand. A `oneof` is on the wire what optional
+//! The messages of `KurrentDB`'s `streams.proto` and `gossip.proto` that the double speaks, by hand. A `oneof` is on the wire what optional
 //! fields are.
 
 use std::collections::HashMap;
@@ -38,6 +38,8 @@ pub struct AppendOptions {
     pub revision: Option<u64>,
     #[prost(message, optional, tag = "3")]
     pub no_stream: Option<Empty>,
+    #[prost(message, optional, tag = "4")]
+    pub any: Option<Empty>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -58,6 +60,18 @@ pub struct AppendReq {
     pub options: Option<AppendOptions>,
     #[prost(message, optional, tag = "2")]
     pub proposed: Option<Proposed>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct DeleteReq {
+    #[prost(message, optional, tag = "1")]
+    pub options: Option<AppendOptions>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct DeleteResp {
+    #[prost(message, optional, tag = "2")]
+    pub no_position: Option<Empty>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -94,6 +108,8 @@ pub struct ReadStream {
     pub stream: Option<Stream>,
     #[prost(uint64, optional, tag = "2")]
     pub revision: Option<u64>,
+    #[prost(message, optional, tag = "4")]
+    pub end: Option<Empty>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -148,4 +164,28 @@ pub struct ReadResp {
     pub event: Option<ReadEvent>,
     #[prost(message, optional, tag = "4")]
     pub not_found: Option<NotFound>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Endpoint {
+    #[prost(string, tag = "1")]
+    pub address: String,
+    #[prost(uint32, tag = "2")]
+    pub port: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Member {
+    #[prost(int32, tag = "3")]
+    pub state: i32,
+    #[prost(bool, tag = "4")]
+    pub is_alive: bool,
+    #[prost(message, optional, tag = "5")]
+    pub endpoint: Option<Endpoint>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ClusterInfo {
+    #[prost(message, repeated, tag = "1")]
+    pub members: Vec<Member>,
 }

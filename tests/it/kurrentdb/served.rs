@@ -1,6 +1,6 @@
 //! The whole service with its log in KurrentDB.
 
-use super::double::Double;
+use super::server::Double;
 use crate::support::{App, Service};
 
 const APP: App = App::PRODUCTION;

@@ -530,7 +530,7 @@ fn a_role_for_the_keys_serves_and_cannot_make_a_destruction_unknown() {
 #[cfg(feature = "kurrentdb")]
 #[test]
 fn nodes_whose_log_is_in_kurrentdb_share_it_as_well() {
-    let (given, double) = (Given::nothing(), crate::kurrentdb::double::Double::start());
+    let (given, double) = (Given::nothing(), crate::kurrentdb::server::Double::start());
     let url = double.url();
     let (environment, mut settings) = (given.environment(), given.settings());
     settings.extend(["--kurrentdb".to_owned(), url]);
