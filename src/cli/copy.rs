@@ -54,9 +54,23 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Rewrites a log that an earlier version has written, in the place where it is.
+fn convert_log(place: &Place) -> Result<(), Failure> {
+    let same = || Failure::from("source and target are the same; name another --to");
+    if place.log != LogPlace::Embedded {
+        return Err(same());
+    }
+    let bar = progress_bar("events");
+    let converted = wiring::convert_log(place, &|done, all| show(&bar, done, all))?;
+    bar.finish_and_clear();
+    let events = converted.ok_or_else(same)?;
+    say!("{events} events, rewritten in the format of this version and compared one by one");
+    Ok(())
+}
+
 fn copy_log(place: &Place, to: &LogPlace, data: &Data) -> Result<(), Failure> {
     if place.log == *to {
-        return Err("source and target are the same; name another --to".into());
+        return convert_log(place);
     }
     let from = data.open()?;
     let target = from.in_place(to.clone())?;

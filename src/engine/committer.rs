@@ -10,8 +10,9 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::apps::Apps;
 use super::decider::{Answer, Batch, Decided, StreamEvents};
 use super::directory::{Directory, Hold};
+use super::handed_over::{HandedOver, Unplaced};
 use super::in_flight::{Dependencies, InFlight, beliefs_of};
-use super::journal;
+use super::journal::{self, Envelope};
 use crate::crash_point;
 use crate::domain::Reply;
 use crate::eventlog::pipeline::Pipeline;
@@ -30,6 +31,7 @@ pub(super) struct Waiting {
     forgets: Vec<Tag>,
     answer: oneshot::Sender<Answer>,
     dependencies: Dependencies,
+    events: Vec<Unplaced>,
 }
 
 /// Sealed commands, in the order in which they were decided.
@@ -55,7 +57,12 @@ pub(super) fn seal_all(
                 seal(vault, &mut decided).map_err(|error| Answer::Failed(error.to_string()))
             };
             let Decided { metadata, reply, holds, forgets, answer, dependencies, .. } = decided;
-            let waiting = Waiting { app: metadata.app, reply, holds, forgets, answer, dependencies };
+            let mut waiting =
+                Waiting { app: metadata.app, reply, holds, forgets, answer, dependencies, events: vec![] };
+            let item = item.map(|(item, events)| {
+                waiting.events = events;
+                item
+            });
             match item {
                 Ok(item) => out.push((item, waiting)),
                 Err(answer) => waiting.fail(answer, None, in_flight),
@@ -68,17 +75,21 @@ pub(super) fn seal_all(
     Ok(())
 }
 
-fn seal(vault: &dyn Vault, decided: &mut Decided) -> Result<Item, journal::SealError> {
-    let mut item = Item::default();
+/// Seals and encodes a command; answers its events as the projector takes them as well.
+fn seal(vault: &dyn Vault, decided: &mut Decided) -> Result<(Item, Vec<Unplaced>), journal::SealError> {
+    let (mut item, mut sealed) = (Item::default(), vec![]);
+    let envelope = Envelope::of(&decided.metadata)?;
     for StreamEvents { stream, expected, snapshot, events } in decided.appends.drain(..) {
         let name = stream.to_string();
         let mut snapshot = snapshot.map(|state| state.snapshot()).transpose()?;
-        let encode = |event| {
+        let mut encoded = Vec::with_capacity(events.len());
+        for (event, revision) in events.into_iter().zip(expected + 1..) {
             let snapshot = snapshot.take();
-            journal::encode(vault, &name, &decided.metadata, decided.now, event, snapshot.as_ref())
-        };
-        let events = events.into_iter().map(encode).collect::<Result<_, _>>()?;
-        item.appends.push(Append { stream: name, expected, events });
+            let (new, event) = journal::seal(vault, &name, &envelope, decided.now, event, snapshot.as_ref())?;
+            sealed.push(Unplaced::new(stream.clone(), revision, decided.metadata.clone(), event, &new));
+            encoded.push(new);
+        }
+        item.appends.push(Append { stream: name, expected, events: encoded });
     }
     for (stream, expected) in &decided.asserts {
         item.asserts.push(Assert { stream: stream.to_string(), expected: *expected });
@@ -88,7 +99,7 @@ fn seal(vault: &dyn Vault, decided: &mut Decided) -> Result<Item, journal::SealE
         item.idempotency =
             Some(Idempotency { key: guard.key, fingerprint: guard.fingerprint, outcome, recorded_at: decided.now });
     }
-    Ok(item)
+    Ok((item, sealed))
 }
 
 /// Commands whose append came to an end, and to which.
@@ -100,6 +111,7 @@ pub(super) struct Answering {
     pub(super) apps: Arc<Apps>,
     pub(super) in_flight: Arc<InFlight>,
     pub(super) erasures: Arc<Notify>,
+    pub(super) handed_over: Arc<HandedOver>,
 }
 
 /// Appends sealed batches until there are no more, and answers each command once it is durable. Whatever waits is appended
@@ -204,9 +216,11 @@ impl Waiting {
         let _ = self.answer.send(answer);
     }
 
-    fn settle(self, outcome: Outcome, Answering { directory, apps, in_flight, erasures }: &Answering) {
+    fn settle(mut self, outcome: Outcome, answering: &Answering) {
+        let Answering { directory, apps, in_flight, erasures, handed_over } = answering;
         match outcome {
-            Outcome::Appended { last, .. } => {
+            Outcome::Appended { first, last } => {
+                handed_over.put(first, std::mem::take(&mut self.events));
                 self.holds.iter().for_each(|hold| hold.recorded(last));
                 self.forgets.iter().for_each(|tag| directory.forgotten(*tag, last));
                 apps.acknowledged(&self.app, last);

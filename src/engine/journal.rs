@@ -76,6 +76,22 @@ struct EnvelopeSnapshot {
     snapshot: Option<Snapshot>,
 }
 
+/// What surrounds the events of one command, encoded once for all of them.
+pub struct Envelope<'m> {
+    metadata: &'m Metadata,
+    json: Vec<u8>,
+}
+
+impl<'m> Envelope<'m> {
+    /// Encodes metadata.
+    ///
+    /// # Errors
+    /// They have no JSON form.
+    pub fn of(metadata: &'m Metadata) -> Result<Self, SealError> {
+        Ok(Self { metadata, json: serde_json::to_vec(metadata)? })
+    }
+}
+
 /// Seals and encodes one event. `snapshot`: the state of its stream before it, where that is recorded with it.
 ///
 /// # Errors
@@ -85,36 +101,58 @@ pub fn encode(
     stream: &str,
     metadata: &Metadata,
     recorded_at: chrono::DateTime<chrono::Utc>,
-    mut event: Event,
+    event: Event,
     snapshot: Option<&Snapshot>,
 ) -> Result<NewEvent, SealError> {
+    seal(vault, stream, &Envelope::of(metadata)?, recorded_at, event, snapshot).map(|(new, _)| new)
+}
+
+/// As [`encode`]; answers the sealed event as well, which is what [`decode`] makes of the encoded one.
+///
+/// # Errors
+/// As [`encode`].
+pub fn seal(
+    vault: &dyn Vault,
+    stream: &str,
+    envelope: &Envelope<'_>,
+    recorded_at: chrono::DateTime<chrono::Utc>,
+    mut event: Event,
+    snapshot: Option<&Snapshot>,
+) -> Result<(NewEvent, Event), SealError> {
     let id = Uuid::now_v7();
     let declaration = event.declaration();
     let mut blobs = Vec::new();
+    let mut header: Option<Header> = None;
     event.each_personal::<SealError>(&mut |path, class, subject, slot| {
         let Some(plaintext) = slot.plaintext() else { return Ok(()) };
         let plaintext = zeroize::Zeroizing::new(plaintext?);
-        let header = Header {
-            app: metadata.app.clone(),
-            stream: stream.to_owned(),
-            event: EventId(id),
-            name: declaration.name.to_owned(),
-            version: declaration.version,
-            path: path.to_owned(),
-            subject,
-            class,
-            epoch: vault.epoch(subject)?.ok_or(privacy::Error::Erased)?,
+        let header = match &mut header {
+            Some(header) if header.subject == subject => {
+                path.clone_into(&mut header.path);
+                header.class = class;
+                header
+            }
+            header => header.insert(Header {
+                app: envelope.metadata.app.clone(),
+                stream: stream.to_owned(),
+                event: EventId(id),
+                name: declaration.name.to_owned(),
+                version: declaration.version,
+                path: path.to_owned(),
+                subject,
+                class,
+                epoch: vault.epoch(subject)?.ok_or(privacy::Error::Erased)?,
+            }),
         };
-        let sealed = vault.seal(&header, &plaintext)?;
+        let sealed = vault.seal(header, &plaintext)?;
         pack(&mut blobs, path, sealed.ciphertext.as_deref().unwrap_or_default());
         slot.seal(sealed);
         Ok(())
     })?;
     let data = event.encode()?;
-    let meta = serde_json::to_vec(metadata)?;
-    let mut core = Vec::with_capacity(meta.len() + data.len() + 20);
+    let mut core = Vec::with_capacity(envelope.json.len() + data.len() + 20);
     core.extend_from_slice(b"{\"meta\":");
-    core.extend_from_slice(&meta);
+    core.extend_from_slice(&envelope.json);
     core.extend_from_slice(b",\"data\":");
     core.extend_from_slice(&data);
     if let Some(snapshot) = snapshot {
@@ -122,14 +160,15 @@ pub fn encode(
         core.extend_from_slice(&serde_json::to_vec(snapshot)?);
     }
     core.push(b'}');
-    Ok(NewEvent {
+    let new = NewEvent {
         id,
         name: declaration.name,
         version: declaration.version,
         recorded_at,
         core: core.into(),
         blobs: (!blobs.is_empty()).then(|| blobs.into()),
-    })
+    };
+    Ok((new, event))
 }
 
 /// Decodes one event; what is still attached is attached, nothing is opened.

@@ -35,6 +35,7 @@ mod error;
 mod execute;
 pub mod expiry;
 mod freshness;
+mod handed_over;
 mod in_flight;
 pub mod journal;
 mod leadership;

@@ -16,6 +16,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::directory::Directory;
+use super::handed_over::HandedOver;
 use super::journal;
 use super::leadership::Leadership;
 use super::memory::{self, Memory};
@@ -76,6 +77,8 @@ pub struct Projector {
     pub(super) leadership: Leadership,
     /// Who waits for the read models.
     pub(super) flush_hint: Arc<FlushHint>,
+    /// What this node appended and need not be decoded.
+    pub(super) handed_over: Arc<HandedOver>,
 }
 
 /// Tells the projector that a query waits. While none does, it lets events gather for a moment: a transaction over
@@ -217,7 +220,8 @@ impl Projector {
     /// # Errors
     /// The vault is unavailable.
     pub fn prepare(&self, raw: &[RawEvent]) -> Result<Vec<Prepared>, Error> {
-        let decoded: Vec<_> = raw.iter().map(|raw| (raw, journal::decode(raw))).collect();
+        let decode = |raw| self.handed_over.take(raw).map_or_else(|| journal::decode(raw), Ok);
+        let decoded: Vec<_> = raw.iter().map(|raw| (raw, decode(raw))).collect();
         let introduced = |recorded: &Recorded<Event>| introduced(&recorded.event).map(|(_, subject)| subject);
         let unknown: Vec<_> = decoded
             .iter()

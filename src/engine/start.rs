@@ -16,6 +16,7 @@ use super::clock::Clock;
 use super::committer::Answering;
 use super::decider::{self, Limits};
 use super::directory::Directory;
+use super::handed_over::HandedOver;
 use super::in_flight::InFlight;
 use super::leadership::Leadership;
 use super::memory::Memory;
@@ -109,6 +110,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
     let directory = Arc::new(Directory::new(vault.clone()));
     let (applied_sender, applied) = watch::channel(applied);
     let flush_hint = Arc::new(FlushHint::default());
+    let handed_over = Arc::new(HandedOver::default());
     let (restricted, apps) = (Arc::new(Restricted::default()), Arc::new(Apps::default()));
     let (erasures, foreign_appends) = (Arc::new(Notify::new()), Arc::new(ForeignAppends::default()));
     let leadership = Leadership::default();
@@ -128,6 +130,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         },
         leadership: leadership.clone(),
         flush_hint: flush_hint.clone(),
+        handed_over: handed_over.clone(),
     };
     // What comes first is loaded, not followed.
     projector.memory.loaded(u64::MAX);
@@ -176,7 +179,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         })?,
         supervision::spawn("appender", {
             let runtime = runtime.clone();
-            let answering = Answering { directory, apps, in_flight, erasures };
+            let answering = Answering { directory, apps, in_flight, erasures, handed_over };
             move || {
                 runtime.block_on(committer::append_all(to_append, log.as_ref(), &answering));
                 Ok(())

@@ -55,6 +55,14 @@ pub(super) fn streams(batch: &[Item]) -> Vec<&str> {
     streams
 }
 
+/// Every stream a batch names, with whether this is an append that begins it; as often as it is named.
+pub(super) fn mentions(batch: &[Item]) -> impl Iterator<Item = (&str, bool)> {
+    batch.iter().flat_map(|item| {
+        let appends = item.appends.iter().map(|append| (append.stream.as_str(), append.expected == 0));
+        appends.chain(item.asserts.iter().map(|assert| (assert.stream.as_str(), false)))
+    })
+}
+
 /// Every key a batch names.
 pub(super) fn keys(batch: &[Item]) -> Vec<&[u8]> {
     batch.iter().filter_map(|item| item.idempotency.as_ref().map(|guard| &guard.key[..])).collect()
@@ -66,7 +74,7 @@ impl Plan {
     }
 
     /// The first reason not to append an item.
-    fn objection(&self, item: &Item) -> Option<Outcome> {
+    pub(super) fn objection(&self, item: &Item) -> Option<Outcome> {
         if let Some((fingerprint, outcome)) = item.idempotency.as_ref().and_then(|guard| self.outcomes.get(&guard.key))
         {
             return Some(Outcome::Replayed { fingerprint: *fingerprint, outcome: outcome.clone() });
@@ -98,14 +106,14 @@ impl Plan {
     }
 
     /// Adds an item, or tells why it is not appended.
-    pub(super) fn add(&mut self, item: Item) -> Outcome {
-        if let Some(objection) = self.objection(&item) {
-            self.refused.add(&item);
+    pub(super) fn add(&mut self, item: &Item) -> Outcome {
+        if let Some(objection) = self.objection(item) {
+            self.refused.add(item);
             return objection;
         }
         let first = self.head + 1;
-        for Append { stream, expected, events } in item.appends {
-            let mut revision = expected;
+        for Append { stream, expected, events } in &item.appends {
+            let mut revision = *expected;
             for event in events {
                 revision += 1;
                 self.head += 1;
@@ -117,15 +125,15 @@ impl Plan {
                     name: event.name.to_owned(),
                     version: event.version,
                     recorded_at: event.recorded_at,
-                    core: event.core,
-                    blobs: event.blobs,
+                    core: event.core.clone(),
+                    blobs: event.blobs.clone(),
                 });
             }
-            self.revisions.insert(stream, revision);
+            self.revisions.insert(stream.clone(), revision);
         }
-        if let Some(guard) = item.idempotency {
+        if let Some(guard) = &item.idempotency {
             self.outcomes.insert(guard.key, (guard.fingerprint, guard.outcome.clone()));
-            self.kept.push(guard);
+            self.kept.push(guard.clone());
         }
         Outcome::Appended { first, last: self.head }
     }

@@ -508,6 +508,17 @@ impl Copy {
     }
 }
 
+/// Rewrites an embedded log of an earlier format as this version writes it, and answers how many events it holds; `None`: it
+/// is of this format already.
+///
+/// # Errors
+/// The directory is in use, or the log cannot be read or written; it stays as it was.
+pub fn convert_log(place: &Place, progress: &dyn Fn(u64, u64)) -> Result<Option<u64>, Error> {
+    place.must_exist()?;
+    let _lock = directory::lock(&place.dir)?;
+    Ok(eventlog::embedded::Embedded::convert(&place.dir.join("log.db"), progress)?)
+}
+
 /// Moves the keys of a service that nobody runs to where `to` says.
 ///
 /// # Errors

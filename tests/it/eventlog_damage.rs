@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use chrono::DateTime;
 use rollcall::eventlog::embedded::Embedded;
-use rollcall::eventlog::{Append, Error, EventLog, Idempotency, Item, NewEvent, Outcome};
+use rollcall::eventlog::{Append, Error, EventLog, Idempotency, Item, NewEvent, Outcome, RawEvent};
 use rusqlite::Connection;
 use uuid::Uuid;
 
@@ -176,7 +176,149 @@ fn the_file_of_another_program_is_refused_and_left_alone() {
 async fn a_log_of_a_newer_format_is_refused_with_both_formats_named() {
     let dir = tempfile::tempdir().unwrap();
     log_of_five(dir.path()).await;
-    Connection::open(file(dir.path())).unwrap().execute_batch("pragma user_version = 2").unwrap();
+    Connection::open(file(dir.path())).unwrap().execute_batch("pragma user_version = 3").unwrap();
     let error = Embedded::open(&file(dir.path())).err().unwrap().to_string();
-    assert!(error.contains("format 2") && error.contains("format 1"), "{error}");
+    assert!(error.contains("format 3") && error.contains("format 2"), "{error}");
+}
+
+/// What the first format was.
+const FORMAT_1: &str = "
+    create table event_name (number integer primary key, name text not null unique);
+    create table event (
+        position integer primary key, stream text not null, revision integer not null, id blob not null,
+        name integer not null, version integer not null, recorded_at integer not null, core blob not null, blobs blob
+    );
+    create unique index event_of_stream on event (stream, revision);
+    create table outcome (
+        key blob not null primary key, fingerprint blob not null, outcome blob not null, recorded_at integer not null
+    ) without rowid;
+    create trigger event_core_is_immutable
+    before update of position, stream, revision, id, name, version, recorded_at, core on event
+    begin select raise(abort, 'an event is immutable'); end;
+    create trigger event_is_never_deleted
+    before delete on event begin select raise(abort, 'an event is never deleted'); end;
+    pragma application_id = 0x524c4c43; pragma user_version = 1;
+    insert into outcome values (x'0101010101010101010101010101010101010101010101010101010101010101',
+        x'0202020202020202020202020202020202020202020202020202020202020202', x'03', 1700000000000);";
+
+/// Writes a log as the first format holds it.
+pub fn write_format_1(path: &Path, events: &[RawEvent]) {
+    let mut raw = Connection::open(path).unwrap();
+    raw.execute_batch(FORMAT_1).unwrap();
+    let transaction = raw.transaction().unwrap();
+    for event in events {
+        let name = "insert into event_name (name) values (?1) on conflict do nothing";
+        transaction.execute(name, [&event.name]).unwrap();
+        let insert = "insert into event values (?1, ?2, ?3, ?4,
+            (select number from event_name where event_name.name = ?5), ?6, ?7, ?8, ?9)";
+        let id = event.id.as_bytes();
+        let (at, blobs) = (event.recorded_at.timestamp_millis(), event.blobs.as_deref());
+        let row =
+            (event.position, &event.stream, event.revision, id, &event.name, event.version, at, &event.core[..], blobs);
+        transaction.execute(insert, row).unwrap();
+    }
+    transaction.commit().unwrap();
+}
+
+#[tokio::test]
+async fn a_log_of_the_first_format_is_refused_until_it_is_rewritten_and_is_then_the_same_events() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let log = Embedded::open(&file(other.path())).unwrap();
+    let items = (0..5_000_u64).map(|number| {
+        let stream = format!("user-{}", Uuid::from_u128(u128::from(number % 900)));
+        let mut event = event(number + 1, 0);
+        let core = format!(r#"{{"meta":{{"correlation":"{}"}},"data":{{"n":{number}}}}}"#, Uuid::new_v4());
+        event.core = if number % 7 == 0 { Bytes::from(vec![7; 9]) } else { core.into() };
+        event.blobs = (number % 3 == 0).then(|| Bytes::from_static(b"\0\x04name\0\0\0\x03abc"));
+        append(&stream, number / 900, vec![event])
+    });
+    let outcomes = log.append(items.collect()).await.unwrap();
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Appended { .. })));
+    let events = log.read_all(0, 10_000).await.unwrap();
+    write_format_1(&file(dir.path()), &events);
+
+    let refused = Embedded::open(&file(dir.path())).err().unwrap().to_string();
+    assert!(refused.contains("format 1") && refused.contains("rollcall copy --to embedded"), "{refused}");
+    assert_eq!(Embedded::convert(&file(dir.path()), &|_, _| {}).unwrap(), Some(5_000));
+    assert_eq!(Embedded::convert(&file(dir.path()), &|_, _| {}).unwrap(), None, "once is enough");
+    let rewritten = Embedded::open(&file(dir.path())).unwrap();
+    assert_eq!(rewritten.read_all(0, 10_000).await.unwrap(), events);
+    assert_eq!(rewritten.stored_outcome([1; 32]).await.unwrap(), Some(([2; 32], vec![3])));
+    let stream = &events[4].stream;
+    assert_eq!(rewritten.read_stream(stream, 0, 99).await.unwrap(), log.read_stream(stream, 0, 99).await.unwrap());
+    assert_eq!(
+        rewritten.expire_outcomes(DateTime::from_timestamp_millis(1_800_000_000_000).unwrap()).await.unwrap(),
+        1
+    );
+    drop(rewritten);
+    log_is_whole(&file(dir.path()));
+}
+
+/// Fails unless the file holds nothing but the tables of this format.
+fn log_is_whole(path: &Path) {
+    let raw = Connection::open(path).unwrap();
+    let tables = "select count(*) from sqlite_master where name like '%\\_1' escape '\\'";
+    assert_eq!(raw.query_row(tables, [], |row| row.get::<_, u32>(0)).unwrap(), 0);
+    assert_eq!(raw.query_row("pragma integrity_check", [], |row| row.get::<_, String>(0)).unwrap(), "ok");
+    assert_eq!(
+        raw.query_row("pragma freelist_count", [], |row| row.get::<_, u32>(0)).unwrap(),
+        0,
+        "it keeps no old copy"
+    );
+}
+
+#[tokio::test]
+async fn a_log_of_the_first_format_with_a_hole_is_not_rewritten_and_stays_as_it_is() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    log_of_five(other.path()).await;
+    let mut events = Embedded::open(&file(other.path())).unwrap().read_all(0, 9).await.unwrap();
+    events.remove(2);
+    write_format_1(&file(dir.path()), &events);
+    for _ in 0..2 {
+        let error = Embedded::convert(&file(dir.path()), &|_, _| {}).unwrap_err();
+        assert!(matches!(error, Error::Corrupt { position: 3, .. }), "{error}");
+    }
+    let raw = Connection::open(file(dir.path())).unwrap();
+    assert_eq!(raw.query_row("select count(*) from event", [], |row| row.get::<_, u32>(0)).unwrap(), 4);
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_unpacked_is_corruption_at_its_position() {
+    for (sql, position) in [
+        ("update event set core = x'' where position = 3", 3),
+        ("update event set core = x'01ffff' where position = 2", 2),
+        ("update event set blobs = x'0105' where position = 4", 4),
+        ("update event set stream = x'09' where position = 5", 5),
+        ("update event set name = 77 where position = 1", 1),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        log_of_five(dir.path()).await;
+        let raw = Connection::open(file(dir.path())).unwrap();
+        raw.execute_batch("drop trigger event_core_is_immutable").unwrap();
+        assert_eq!(raw.execute(sql, []).unwrap(), 1);
+        drop(raw);
+        let log = Embedded::open(&file(dir.path())).unwrap();
+        let error = log.read_all(0, 100).await.unwrap_err();
+        assert!(matches!(error, Error::Corrupt { position: at, .. } if at == position), "{sql}: {error}");
+        assert_eq!(log.read_all(0, position as usize - 1).await.unwrap().len(), position as usize - 1);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_is_there_is_not_begun_again_whatever_else_is_appended_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let stream = |number: u128| format!("user-{}", Uuid::from_u128(number));
+    let log = Embedded::open(&file(dir.path())).unwrap();
+    log.append(vec![append(&stream(1), 0, vec![event(1, 10)])]).await.unwrap();
+    drop(log);
+    // Opened anew, it has no revision in memory: only the index tells that the stream is there.
+    let log = Embedded::open(&file(dir.path())).unwrap();
+    let begin = |number: u64| append(&stream(u128::from(number)), 0, vec![event(10 + number, 10)]);
+    let outcomes = log.append(vec![begin(2), begin(1), begin(3)]).await.unwrap();
+    let conflict = Outcome::Conflict { stream: stream(1), current: 1 };
+    let [second, third] = [2, 3].map(|at| Outcome::Appended { first: at, last: at });
+    assert_eq!(outcomes, [second, conflict, third]);
+    assert_eq!(log.read_all(0, 9).await.unwrap().len(), 3);
+    let outcomes = log.append(vec![append(&stream(1), 1, vec![event(20, 10)])]).await.unwrap();
+    assert_eq!(outcomes, [Outcome::Appended { first: 4, last: 4 }]);
 }

@@ -1,19 +1,21 @@
 //! The log's file: how it is opened, and the connections that read it.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use super::checkpoint::Checkpoints;
 use crate::eventlog::Error;
 
 /// "RLLC": tells a log from any other `SQLite` file.
-const APPLICATION_ID: i32 = 0x524c_4c43;
-const FORMAT: i32 = 1;
+pub(super) const APPLICATION_ID: i32 = 0x524c_4c43;
+pub(super) const FORMAT: i32 = 2;
+/// The format before, which [`super::format_1`] rewrites.
+pub(super) const EARLIER: i32 = 1;
 
-/// Keys are expired by their time. A file that was made before this index was is given it when it is opened.
-const INDEX_OUTCOMES: &str = "create index if not exists outcome_by_time on outcome (recorded_at)";
+pub(super) const SCHEMA: &str = include_str!("schema.sql");
 /// Moves what the write-ahead log holds to the database, flushed; whether a reader was in the way.
 const CHECKPOINT: &str = "pragma wal_checkpoint(truncate)";
 
@@ -23,11 +25,17 @@ type Prepare = Box<dyn Fn(&Connection) -> rusqlite::Result<()> + Send>;
 pub(super) struct LogFile {
     path: PathBuf,
     prepare: Prepare,
+    checkpoints: Arc<Checkpoints>,
 }
 
 impl LogFile {
     pub(super) fn new(path: &Path, prepare: impl Fn(&Connection) -> rusqlite::Result<()> + Send + 'static) -> Self {
-        Self { path: path.into(), prepare: Box::new(prepare) }
+        Self { path: path.into(), prepare: Box::new(prepare), checkpoints: Arc::default() }
+    }
+
+    /// What is told how long the write-ahead log is.
+    pub(super) fn checkpoints(&self) -> Arc<Checkpoints> {
+        self.checkpoints.clone()
     }
 
     /// Opens the file, making it if it does not exist.
@@ -48,15 +56,15 @@ impl LogFile {
     }
 
     fn connect(&self, flags: OpenFlags) -> Result<Connection, Error> {
-        let connection = Connection::open_with_flags(&self.path, flags)?;
+        let mut connection = Connection::open_with_flags(&self.path, flags)?;
         plan_once(&connection)?;
         connection.execute_batch(
             "pragma page_size = 4096; pragma journal_mode = wal; pragma synchronous = full;
-             pragma cache_size = -32768; pragma temp_store = memory; pragma wal_autocheckpoint = 4000;
+             pragma cache_size = -32768; pragma temp_store = memory; pragma wal_autocheckpoint = 0;
              pragma journal_size_limit = 67108864; pragma busy_timeout = 5000;",
         )?;
         check_format(&connection, &self.path)?;
-        connection.execute_batch(INDEX_OUTCOMES)?;
+        self.checkpoints.follow(&mut connection)?;
         (self.prepare)(&connection)?;
         Ok(connection)
     }
@@ -82,18 +90,27 @@ fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
-fn check_format(connection: &Connection, path: &Path) -> Result<(), Error> {
+/// How many tables a file has, whose it is, and its format.
+pub(super) fn format(connection: &Connection) -> rusqlite::Result<(u32, i32, i32)> {
     let pragma = |name: &str| connection.query_row(&format!("pragma {name}"), [], |row| row.get::<_, i32>(0));
     let tables: u32 = connection.query_row("select count(*) from sqlite_master", [], |row| row.get(0))?;
-    match (tables, pragma("application_id")?, pragma("user_version")?) {
+    Ok((tables, pragma("application_id")?, pragma("user_version")?))
+}
+
+fn check_format(connection: &Connection, path: &Path) -> Result<(), Error> {
+    match format(connection)? {
         (0, 0, 0) => {
             connection.execute_batch(&format!(
-                "begin immediate; {}; pragma application_id = {APPLICATION_ID}; pragma user_version = {FORMAT}; commit;",
-                include_str!("schema.sql")
+                "begin immediate; {SCHEMA}; pragma application_id = {APPLICATION_ID}; pragma user_version = {FORMAT}; commit;"
             ))?;
             Ok(())
         }
         (_, APPLICATION_ID, FORMAT) => Ok(()),
+        (_, APPLICATION_ID, EARLIER) => Err(Error::Unavailable(format!(
+            "{} is a log of format {EARLIER}, and this version uses format {FORMAT}; rewrite it with `rollcall copy --to \
+             embedded` while nobody uses it",
+            path.display()
+        ))),
         (_, APPLICATION_ID, newer) => Err(Error::Unavailable(format!(
             "{} is a log of format {newer}, and this version reads format {FORMAT}; use the version that wrote it",
             path.display()
@@ -117,6 +134,10 @@ pub(super) struct Readers {
 }
 
 impl Readers {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(super) fn new(path: &Path) -> Self {
         Self { path: path.into(), pool: Mutex::default(), returned: Condvar::new() }
     }
@@ -140,7 +161,8 @@ impl Readers {
         Ok(result)
     }
 
-    fn lend(&self) -> Result<Lent<'_>, Error> {
+    /// The right to a connection; [`Readers::close`] waits for it to be given back.
+    pub(super) fn lend(&self) -> Result<Lent<'_>, Error> {
         let mut pool = self.pool();
         if pool.is_closed {
             return Err(Error::Unavailable("its file is being opened anew after a failure of the disk".into()));
@@ -175,7 +197,7 @@ impl Readers {
 }
 
 /// A connection, or the right to open one, that is returned when this is dropped.
-struct Lent<'r> {
+pub(super) struct Lent<'r> {
     readers: &'r Readers,
     connection: Option<Connection>,
 }

@@ -26,7 +26,6 @@ const OWN: &str = "insert into owner (one, vault) values (1, ?1) on conflict (on
 const OWNER: &str = "select vault from owner";
 const MOVE_MARK: &str = "insert into mirrored (one, source, revision, id) values (1, ?1, ?2, ?3)
     on conflict (one) do update set revision = excluded.revision, id = excluded.id";
-const DIFFERS: &str = "select exists (select 1 from event where position = ?1 and blobs is not ?2)";
 const EXPIRE: &str = "delete from outcome where recorded_at < ?1";
 /// The times of the oldest keys, as many as are deleted together.
 const OLDEST: &str = "select max(recorded_at) from
@@ -66,7 +65,7 @@ impl Embedded {
 
     /// The revision of a stream; 0: it does not exist.
     pub(in crate::eventlog) fn revision(&self, stream: &str) -> Result<u64, Error> {
-        self.read(|connection| Ok(statements::revision(connection, stream)?))
+        self.read(|connection| Ok(statements::revision(connection, &self.shared.dictionary, stream)?))
     }
 
     /// Fingerprint and outcome of a key.
@@ -76,10 +75,8 @@ impl Embedded {
 
     /// Whether an event is there and has other blobs.
     pub(in crate::eventlog) fn differs(&self, position: u64, blobs: Option<&[u8]>) -> Result<bool, Error> {
-        self.read(|connection| {
-            let mut statement = connection.prepare_cached(DIFFERS)?;
-            Ok(statement.query_row(params![position, blobs], |row| row.get(0))?)
-        })
+        let held = self.read(|connection| statements::blobs(connection, &self.shared.dictionary, position))?;
+        Ok(held.is_some_and(|held| held.as_deref() != blobs))
     }
 
     /// Before which time the oldest of the keys were recorded that were recorded before `time`; `None`: there are none.
@@ -102,7 +99,9 @@ impl Store {
                 changed.push(match step {
                     Step::Append { events, kept } => {
                         events.iter().try_for_each(|event| store.take_over(event))?;
-                        kept.iter().try_for_each(|guard| statements::insert_outcome(&store.connection, guard))?;
+                        if let Some(guard) = kept {
+                            statements::insert_outcome(&store.connection, guard)?;
+                        }
                         events.len() as u64
                     }
                     Step::Detach(remaining) => store.replace_blobs(remaining)?,
@@ -129,7 +128,7 @@ impl Store {
             let reason = format!("its stream has revision {current}, and it says it is number {}", event.revision);
             return Err(corrupt(reason));
         }
-        statements::insert(&self.connection, &self.names, event)?;
+        statements::insert(&self.connection, &mut self.packer, event)?;
         self.head = event.position;
         self.heads.put(event.stream.clone(), event.revision);
         Ok(())

@@ -14,23 +14,30 @@ use super::tail::Tail;
 use super::{Error, EventLog, Item, Outcome, RawEvent, all_at};
 use crate::supervision;
 
+mod checkpoint;
+mod dictionary;
 mod faults;
 mod file;
+mod format_1;
 #[cfg(feature = "kurrentdb")]
 mod mirror;
-mod names;
+mod pack;
+mod packer;
 mod statements;
 #[cfg(feature = "kurrentdb")]
 pub(super) mod step;
 mod store;
+mod stream_key;
 mod task;
 #[cfg(test)]
 mod tests;
 mod writer;
 
+use checkpoint::Checkpoints;
+use dictionary::Dictionary;
 pub use faults::{FailedSync, Faults};
 use file::{LogFile, Readers};
-use names::Names;
+use stream_key::{Key, Name};
 use task::Task;
 use writer::{Shared, Writer};
 
@@ -50,6 +57,8 @@ const OF_POSITIONS: &str = "select position, stream, revision, id, name, version
 pub struct Embedded {
     tasks: Option<mpsc::Sender<Task>>,
     writer: Option<JoinHandle<()>>,
+    checkpoints: Arc<Checkpoints>,
+    checkpointing: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
     head: watch::Receiver<u64>,
 }
@@ -87,19 +96,37 @@ impl Embedded {
     fn start(path: &Path, file: LogFile, faults: Faults) -> Result<Self, Error> {
         let shared = Arc::new(Shared {
             readers: Readers::new(path),
-            names: Arc::new(Names::default()),
+            dictionary: Arc::new(Dictionary::default()),
             tail: Tail::default(),
             broken: OnceLock::new(),
         });
+        let checkpoints = file.checkpoints();
         let (writer, head) = Writer::new(file, faults, shared.clone())?;
         let (tasks, queue) = mpsc::channel(QUEUE_MAX);
         let run = move || {
             writer.run(queue);
             Ok(())
         };
-        let thread = supervision::spawn("log-writer", run)
-            .map_err(|error| Error::Unavailable(format!("the log's writer cannot be started: {error}")))?;
-        Ok(Self { tasks: Some(tasks), writer: Some(thread), shared, head })
+        let unavailable = |error| Error::Unavailable(format!("the log's threads cannot be started: {error}"));
+        let writer = supervision::spawn("log-writer", run).map_err(unavailable)?;
+        let mut log = Self { tasks: Some(tasks), writer: Some(writer), checkpoints, checkpointing: None, shared, head };
+        let (checkpoints, shared) = (log.checkpoints.clone(), log.shared.clone());
+        let run = move || {
+            checkpoints.run(&shared.readers);
+            Ok(())
+        };
+        log.checkpointing = Some(supervision::spawn("log-checkpoint", run).map_err(unavailable)?);
+        Ok(log)
+    }
+
+    /// Rewrites a log of an earlier format as this version writes it, all or nothing, and answers how many events it holds;
+    /// `None`: it is of this format already. `progress` is told events done and events in all. The file must be nobody's
+    /// meanwhile, and there must be room for it a second time.
+    ///
+    /// # Errors
+    /// The file is no log of a format that this version reads, or cannot be read or written; it stays as it was.
+    pub fn convert(path: &Path, progress: &dyn Fn(u64, u64)) -> Result<Option<u64>, Error> {
+        format_1::convert(path, progress)
     }
 
     async fn ask<T>(&self, task: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Task) -> Result<T, Error> {
@@ -116,21 +143,8 @@ impl Embedded {
         self.shared.readers.read(read)
     }
 
-    fn raw(&self, row: &rusqlite::Row<'_>) -> Result<RawEvent, Error> {
-        let position = row.get::<_, u64>(0)?;
-        let corrupt = |reason: &str| Error::Corrupt { position, reason: reason.into() };
-        let id: [u8; 16] = row.get(3).map_err(|_| corrupt("its id is not 16 bytes"))?;
-        Ok(RawEvent {
-            position,
-            stream: row.get(1)?,
-            revision: row.get(2)?,
-            id: uuid::Uuid::from_bytes(id),
-            name: self.shared.names.name(row.get(4)?).ok_or_else(|| corrupt("its name is unknown"))?.to_string(),
-            version: row.get(5)?,
-            recorded_at: DateTime::from_timestamp_millis(row.get(6)?).ok_or_else(|| corrupt("its time is none"))?,
-            core: row.get::<_, Vec<u8>>(7)?.into(),
-            blobs: row.get::<_, Option<Vec<u8>>>(8)?.map(Bytes::from),
-        })
+    fn key(&self, stream: &str) -> Key {
+        Name::of(stream).key(&self.shared.dictionary.read())
     }
 
     fn select(&self, sql: &str, params: impl rusqlite::Params) -> Result<Vec<RawEvent>, Error> {
@@ -139,7 +153,7 @@ impl Embedded {
             let mut rows = statement.query(params)?;
             let mut events = Vec::new();
             while let Some(row) = rows.next()? {
-                events.push(self.raw(row)?);
+                events.push(statements::event(&self.shared.dictionary, row)?);
             }
             Ok(events)
         })
@@ -153,13 +167,14 @@ impl EventLog for Embedded {
     }
 
     async fn read_stream(&self, stream: &str, after: u64, limit: usize) -> Result<Vec<RawEvent>, Error> {
+        let stream = self.key(stream);
         self.select(OF_STREAM, params![stream, after, i64::try_from(limit).unwrap_or(i64::MAX)])
     }
 
     async fn read_stream_back(&self, stream: &str, before: u64, limit: usize) -> Result<Vec<RawEvent>, Error> {
         let before = i64::try_from(before).unwrap_or(i64::MAX);
         let mut events =
-            self.select(OF_STREAM_BACK, params![stream, before, i64::try_from(limit).unwrap_or(i64::MAX)])?;
+            self.select(OF_STREAM_BACK, params![self.key(stream), before, i64::try_from(limit).unwrap_or(i64::MAX)])?;
         events.reverse();
         Ok(events)
     }
@@ -222,6 +237,11 @@ impl EventLog for Embedded {
 
 impl Drop for Embedded {
     fn drop(&mut self) {
+        // First, because the last one that closes the file empties the write-ahead log.
+        self.checkpoints.stop();
+        if let Some(checkpointing) = self.checkpointing.take() {
+            let _ = checkpointing.join();
+        }
         // The writer ends when nobody can ask it any more; what it was asked is finished first.
         self.tasks = None;
         if let Some(writer) = self.writer.take() {

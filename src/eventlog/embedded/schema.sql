@@ -1,10 +1,15 @@
-create table event_name (
-    number integer primary key,
-    name   text not null unique
-);
+-- What many events have in common: see dictionary.rs.
+create table term (
+    kind   integer not null,
+    number integer not null,
+    bytes  blob    not null,
+    primary key (kind, number)
+) without rowid;
+create view event_name as select number, cast(bytes as text) as name from term where kind = 1;
+-- Streams, cores and blobs are packed: see stream_key.rs and pack.rs.
 create table event (
     position    integer primary key,
-    stream      text    not null,
+    stream      blob    not null,
     revision    integer not null,
     id          blob    not null,
     name        integer not null,
@@ -27,3 +32,9 @@ begin select raise(abort, 'an event is immutable'); end;
 create trigger event_is_never_deleted
 before delete on event
 begin select raise(abort, 'an event is never deleted'); end;
+create trigger term_is_immutable
+before update on term
+begin select raise(abort, 'a term is immutable'); end;
+create trigger term_is_never_deleted
+before delete on term
+begin select raise(abort, 'a term is never deleted'); end;

@@ -1,13 +1,18 @@
 //! The statements that more than one part of this adapter runs, and what their failures mean.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use chrono::DateTime;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::names::Names;
+use super::dictionary::{Dictionary, Kind, Table};
+use super::pack::{self, Context};
+use super::packer::Packer;
 #[cfg(feature = "kurrentdb")]
 use super::step::Mark;
+use super::stream_key::{self, Name};
 use crate::eventlog::{Error, Idempotency, RawEvent};
 
 const REVISION: &str = "select coalesce(max(revision), 0) from event where stream = ?1";
+const BLOBS: &str = "select blobs from event where position = ?1";
 const OUTCOME: &str = "select fingerprint, outcome from outcome where key = ?1";
 const INSERT: &str = "insert into event (position, stream, revision, id, name, version, recorded_at, core, blobs)
     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
@@ -28,9 +33,36 @@ impl From<rusqlite::Error> for Error {
     }
 }
 
+/// The event of a row, which holds the columns of the table in their order.
+pub(super) fn event(dictionary: &Dictionary, row: &Row<'_>) -> Result<RawEvent, Error> {
+    let position = row.get::<_, u64>(0)?;
+    let corrupt = |reason: &str| Error::Corrupt { position, reason: reason.into() };
+    let table = dictionary.read();
+    let (stream, uuids) = stream_key::read(&table, row.get_ref(1)?)
+        .ok_or_else(|| corrupt("the name of its stream cannot be unpacked"))?;
+    let id: [u8; 16] = row.get(3).map_err(|_| corrupt("its id is not 16 bytes"))?;
+    let name = table.term(Kind::EventName, row.get(4)?).ok_or_else(|| corrupt("its name is unknown"))?;
+    let recorded_at = row.get(6)?;
+    let context = Context { uuids: &uuids, recorded_at };
+    let core = row.get_ref(7)?.as_blob().ok().and_then(|core| pack::unpack_core(&table, context, core));
+    let blobs = row.get_ref(8)?.as_blob_or_null().map_err(|_| corrupt("its ciphertexts are no bytes"))?;
+    Ok(RawEvent {
+        position,
+        stream,
+        revision: row.get(2)?,
+        id: uuid::Uuid::from_bytes(id),
+        name: String::from_utf8_lossy(name).into_owned(),
+        version: row.get(5)?,
+        recorded_at: DateTime::from_timestamp_millis(recorded_at).ok_or_else(|| corrupt("its time is none"))?,
+        core: core.ok_or_else(|| corrupt("its core cannot be unpacked"))?.into(),
+        blobs: blobs.map(|packed| unpack_blobs(&table, position, packed)).transpose()?.map(Into::into),
+    })
+}
+
 /// The revision of a stream; 0: it does not exist.
-pub(super) fn revision(connection: &Connection, stream: &str) -> rusqlite::Result<u64> {
-    connection.prepare_cached(REVISION)?.query_row([stream], |row| row.get(0))
+pub(super) fn revision(connection: &Connection, dictionary: &Dictionary, stream: &str) -> rusqlite::Result<u64> {
+    let key = Name::of(stream).key(&dictionary.read());
+    connection.prepare_cached(REVISION)?.query_row([key], |row| row.get(0))
 }
 
 /// What was stored under an idempotency key.
@@ -39,18 +71,26 @@ pub(super) fn outcome(connection: &Connection, key: &[u8; 32]) -> rusqlite::Resu
     statement.query_row([key], |row| Ok((row.get(0)?, row.get(1)?))).optional()
 }
 
-pub(super) fn insert(connection: &Connection, names: &Names, event: &RawEvent) -> rusqlite::Result<()> {
-    let name = names.number(connection, &event.name)?;
+/// Whether a statement failed because a stream has an event of that revision already.
+pub(super) fn is_taken(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE)
+}
+
+pub(super) fn insert(connection: &Connection, packer: &mut Packer, event: &RawEvent) -> rusqlite::Result<()> {
+    let Some(name) = packer.event_name(connection, &event.name)? else {
+        return Err(rusqlite::Error::ToSqlConversionFailure("there are too many names of events".into()));
+    };
+    let row = packer.row(connection, event)?;
     connection.prepare_cached(INSERT)?.execute(params![
         event.position,
-        event.stream,
+        row.stream,
         event.revision,
         event.id.as_bytes(),
         name,
         event.version,
         event.recorded_at.timestamp_millis(),
-        &event.core[..],
-        event.blobs.as_deref(),
+        row.core,
+        row.blobs,
     ])?;
     Ok(())
 }
@@ -60,6 +100,25 @@ pub(super) fn insert_outcome(connection: &Connection, guard: &Idempotency) -> ru
     let at = recorded_at.timestamp_millis();
     connection.prepare_cached(INSERT_OUTCOME)?.execute(params![key, fingerprint, outcome, at])?;
     Ok(())
+}
+
+/// The blobs of an event; `None`: there is no such event.
+pub(super) fn blobs(
+    connection: &Connection,
+    dictionary: &Dictionary,
+    position: u64,
+) -> Result<Option<Option<Vec<u8>>>, Error> {
+    let mut statement = connection.prepare_cached(BLOBS)?;
+    let packed = statement.query_row([position], |row| row.get::<_, Option<Vec<u8>>>(0)).optional()?;
+    packed
+        .map(|packed| packed.map(|packed| unpack_blobs(&dictionary.read(), position, &packed)).transpose())
+        .transpose()
+}
+
+/// The blobs of a row.
+pub(super) fn unpack_blobs(table: &Table, position: u64, packed: &[u8]) -> Result<Vec<u8>, Error> {
+    let corrupt = || Error::Corrupt { position, reason: "its ciphertexts cannot be unpacked".into() };
+    pack::unpack_blobs(table, packed).ok_or_else(corrupt)
 }
 
 /// How far the other log was taken over, as a file says; `None`: nothing was yet.

@@ -1,5 +1,6 @@
 //! The connection that writes, and what is known of the tables behind it.
 
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -8,27 +9,32 @@ use chrono::{DateTime, Utc};
 use lru::LruCache;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::dictionary::Dictionary;
 use super::faults::{FailedSync, Faults};
-use super::names::Names;
+use super::packer::Packer;
 use super::{file, statements};
 use crate::crash_point;
 use crate::eventlog::plan::{self, Plan};
-use crate::eventlog::{Error, Item};
+use crate::eventlog::{Append, Error, Item, Outcome};
 
 const HEADS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add((1 << 17) - 1);
 /// Most idempotency keys deleted in one transaction: appends wait for it.
 pub(super) const EXPIRED_TOGETHER: u32 = 1_000;
 
+const BEGIN: &str = "begin immediate";
+const COMMIT: &str = "commit";
 const HEAD: &str = "select coalesce(max(position), 0) from event";
 const ID_AT: &str = "select id from event where position = ?1";
 const EXPIRE: &str = "delete from outcome where key in
     (select key from outcome where recorded_at < ?1 order by recorded_at limit ?2)";
-const DETACH: &str = "update event set blobs = ?2 where position = ?1 and blobs is not ?2";
+const DETACH: &str = "update event set blobs = ?2 where position = ?1";
 
 /// Why a transaction did not come to its end.
 pub(super) enum Failure {
     /// It was undone: nothing of it was kept.
     Undone(Error),
+    /// It was undone: a stream that was presumed to be new is not.
+    NotNew,
     /// Whether it was kept is not known before the file was opened anew.
     InDoubt(Error),
 }
@@ -51,7 +57,7 @@ fn left_nothing(error: &rusqlite::Error) -> bool {
 /// The tables, as whoever writes alone knows them.
 pub(super) struct Store {
     pub(super) connection: Connection,
-    pub(super) names: Arc<Names>,
+    pub(super) packer: Packer,
     pub(super) head: u64,
     /// Revisions of streams that were used lately.
     pub(super) heads: LruCache<String, u64>,
@@ -59,11 +65,12 @@ pub(super) struct Store {
 }
 
 impl Store {
-    pub(super) fn new(connection: Connection, names: Arc<Names>, faults: Faults) -> Result<Self, Error> {
+    pub(super) fn new(connection: Connection, dictionary: Arc<Dictionary>, faults: Faults) -> Result<Self, Error> {
         connection.set_prepared_statement_cache_capacity(64);
-        names.reload(&connection)?;
+        dictionary.reload(&connection)?;
         let head = connection.query_row(HEAD, [], |row| row.get(0))?;
-        Ok(Self { connection, names, head, heads: LruCache::new(HEADS_MAX), faults })
+        let packer = Packer::new(dictionary);
+        Ok(Self { connection, packer, head, heads: LruCache::new(HEADS_MAX), faults })
     }
 
     /// Closes it after a failure that left doubts.
@@ -72,13 +79,16 @@ impl Store {
     }
 
     /// Does all of it, or nothing.
-    pub(super) fn transaction<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Failure> {
-        self.connection.execute_batch("begin immediate")?;
-        let done = work(self).map_err(Failure::Undone).and_then(|done| self.commit().map(|()| done));
+    pub(super) fn transaction<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, Failure>) -> Result<T, Failure> {
+        self.connection.prepare_cached(BEGIN)?.execute([])?;
+        let done = work(self).and_then(|done| self.commit().map(|()| done));
         match done {
-            Err(Failure::Undone(error)) => match self.undo() {
-                Ok(()) => Err(Failure::Undone(error)),
-                Err(undone) => Err(Failure::InDoubt(Error::Unavailable(format!("{error}; and then: {undone}")))),
+            Err(failure @ (Failure::Undone(_) | Failure::NotNew)) => match self.undo() {
+                Ok(()) => Err(failure),
+                Err(undone) => Err(Failure::InDoubt(Error::Unavailable(match failure {
+                    Failure::Undone(error) => format!("{error}; and then: {undone}"),
+                    Failure::NotNew | Failure::InDoubt(_) => undone.to_string(),
+                }))),
             },
             done => done,
         }
@@ -89,7 +99,8 @@ impl Store {
             self.connection.execute_batch(if failed == FailedSync::Kept { "commit" } else { "rollback" })?;
             return Err(Failure::InDoubt(Error::Unavailable("the disk could not be flushed".into())));
         }
-        self.connection.execute_batch("commit").map_err(|error| {
+        let committed = self.connection.prepare_cached(COMMIT).and_then(|mut commit| commit.execute([]));
+        committed.map(drop).map_err(|error| {
             if left_nothing(&error) { Failure::Undone(error.into()) } else { Failure::InDoubt(error.into()) }
         })
     }
@@ -101,20 +112,32 @@ impl Store {
         }
         self.heads.clear();
         self.head = self.connection.query_row(HEAD, [], |row| row.get(0))?;
-        Ok(self.names.reload(&self.connection)?)
+        self.packer.dictionary.reload(&self.connection)
     }
 
     pub(super) fn revision(&mut self, stream: &str) -> Result<u64, Error> {
         if let Some(revision) = self.heads.get(stream) {
             return Ok(*revision);
         }
-        Ok(statements::revision(&self.connection, stream)?)
+        Ok(statements::revision(&self.connection, &self.packer.dictionary, stream)?)
     }
 
-    /// Decides what becomes of items; nobody else writes before it is inserted.
-    pub(super) fn plan(&mut self, items: Vec<Item>) -> Result<Plan, Error> {
+    /// Decides what becomes of items; nobody else writes before it is inserted. With `presume`, a stream that is not in
+    /// memory and that one item begins is presumed to be new: if it is not, inserting it fails with
+    /// [`Failure::NotNew`].
+    pub(super) fn plan(&mut self, items: &[Item], presume: bool) -> Result<Plan, Error> {
         let mut plan = Plan { head: self.head, ..Plan::default() };
-        for stream in plan::streams(&items) {
+        let mut presumed = HashSet::new();
+        for (stream, begins) in plan::mentions(items) {
+            if plan.revisions.contains_key(stream) {
+                continue;
+            }
+            if presume && begins && !presumed.contains(stream) && !self.heads.contains(stream) {
+                presumed.insert(stream);
+                continue;
+            }
+            // Whatever else names it decides on its revision.
+            presumed.remove(stream);
             let revision = self.revision(stream)?;
             plan.revisions.insert(stream.to_owned(), revision);
         }
@@ -123,7 +146,20 @@ impl Store {
                 plan.outcomes.insert(guard.key, stored);
             }
         }
-        plan.outcomes_told = items.into_iter().map(|item| plan.add(item)).collect();
+        for item in items {
+            let mut outcome = plan.add(item);
+            if matches!(outcome, Outcome::Conflict { .. }) {
+                // Its streams are not inserted, so nothing else would tell which of them are not new.
+                for Append { stream, .. } in
+                    item.appends.iter().filter(|append| presumed.contains(append.stream.as_str()))
+                {
+                    let revision = self.revision(stream)?;
+                    plan.revisions.insert(stream.clone(), revision);
+                }
+                outcome = plan.objection(item).unwrap_or(outcome);
+            }
+            plan.outcomes_told.push(outcome);
+        }
         Ok(plan)
     }
 
@@ -132,8 +168,16 @@ impl Store {
         debug_assert_eq!(plan.head, self.head + plan.events.len() as u64);
         if !plan.events.is_empty() || !plan.kept.is_empty() {
             self.transaction(|store| {
-                plan.events.iter().try_for_each(|event| statements::insert(&store.connection, &store.names, event))?;
-                Ok(plan.kept.iter().try_for_each(|guard| statements::insert_outcome(&store.connection, guard))?)
+                for event in &plan.events {
+                    match statements::insert(&store.connection, &mut store.packer, event) {
+                        Err(error) if statements::is_taken(&error) => return Err(Failure::NotNew),
+                        inserted => inserted?,
+                    }
+                }
+                for guard in &plan.kept {
+                    statements::insert_outcome(&store.connection, guard)?;
+                }
+                Ok(())
             })?;
         }
         self.head = plan.head;
@@ -167,11 +211,16 @@ impl Store {
         Ok(changed)
     }
 
-    pub(super) fn replace_blobs(&self, remaining: &[(u64, Option<Bytes>)]) -> Result<u64, Error> {
-        let mut update = self.connection.prepare_cached(DETACH)?;
+    pub(super) fn replace_blobs(&mut self, remaining: &[(u64, Option<Bytes>)]) -> Result<u64, Error> {
         let mut changed = 0;
-        for (position, blobs) in remaining {
-            changed += update.execute(params![position, blobs.as_deref()])? as u64;
+        for (position, left) in remaining {
+            let held = statements::blobs(&self.connection, &self.packer.dictionary, *position)?;
+            // What is the same may be packed in two ways: it is compared unpacked.
+            if held.is_none_or(|held| held.as_deref() == left.as_deref()) {
+                continue;
+            }
+            let left = left.as_deref().map(|left| self.packer.blobs(&self.connection, left)).transpose()?;
+            changed += self.connection.prepare_cached(DETACH)?.execute(params![position, left])? as u64;
         }
         Ok(changed)
     }

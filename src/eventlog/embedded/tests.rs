@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::store::EXPIRED_TOGETHER;
@@ -191,19 +190,6 @@ async fn however_many_keys_are_old_all_of_them_expire_and_the_others_stay() {
     assert_eq!(given.log.stored_outcome(key(many - 1)).await.unwrap(), None);
     assert!(given.log.stored_outcome(key(many)).await.unwrap().is_some());
     assert_eq!(given.log.expire_outcomes(at(many.into())).await.unwrap(), 0);
-}
-
-#[tokio::test]
-async fn a_log_that_was_made_without_the_index_of_times_is_given_it() {
-    let given = Given::one_event().await;
-    let path = given.path();
-    drop(given.log);
-    Connection::open(&path).unwrap().execute_batch("drop index outcome_by_time").unwrap();
-    drop(Embedded::open(&path).unwrap());
-    let raw = Connection::open(&path).unwrap();
-    let plan = "explain query plan select key from outcome where recorded_at < 5 order by recorded_at limit 1000";
-    let plan: String = raw.query_row(plan, [], |row| row.get(3)).unwrap();
-    assert!(plan.contains("outcome_by_time"), "{plan}");
 }
 
 #[cfg(feature = "kurrentdb")]

@@ -10,9 +10,10 @@ use std::time::Duration;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, watch};
 
+use super::checkpoint::Checkpoints;
+use super::dictionary::Dictionary;
 use super::faults::Faults;
 use super::file::{self, LogFile, Readers};
-use super::names::Names;
 #[cfg(feature = "kurrentdb")]
 use super::statements;
 #[cfg(feature = "kurrentdb")]
@@ -32,7 +33,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(250);
 /// What the writer shares with those who read.
 pub(super) struct Shared {
     pub(super) readers: Readers,
-    pub(super) names: Arc<Names>,
+    pub(super) dictionary: Arc<Dictionary>,
     pub(super) tail: Tail,
     /// Why the log must not be used any more.
     pub(super) broken: OnceLock<Error>,
@@ -49,6 +50,7 @@ enum InDoubt {
 
 pub(super) struct Writer {
     file: LogFile,
+    checkpoints: Arc<Checkpoints>,
     faults: Faults,
     shared: Arc<Shared>,
     head: watch::Sender<u64>,
@@ -61,15 +63,21 @@ fn distrusted() -> Error {
     Error::Unavailable("the disk could not be flushed, and the log's file cannot be opened anew for now".into())
 }
 
+/// Where nothing was presumed.
+fn not_new() -> Error {
+    Error::Unavailable("the index of the streams contradicts itself; run `rollcall doctor`".into())
+}
+
 impl Writer {
     pub(super) fn new(
         file: LogFile,
         faults: Faults,
         shared: Arc<Shared>,
     ) -> Result<(Self, watch::Receiver<u64>), Error> {
-        let store = Store::new(file.open()?, shared.names.clone(), faults.clone())?;
+        let store = Store::new(file.open()?, shared.dictionary.clone(), faults.clone())?;
         let (head, watched) = watch::channel(store.head);
-        Ok((Self { file, faults, shared, head, store: Some(store), in_doubt: None }, watched))
+        let checkpoints = file.checkpoints();
+        Ok((Self { file, checkpoints, faults, shared, head, store: Some(store), in_doubt: None }, watched))
     }
 
     /// Runs until nobody can ask any more; what was asked before is done.
@@ -87,6 +95,7 @@ impl Writer {
             }
             supervision::reach("log-writer");
             self.work(&mut taken);
+            self.finish_checkpoint();
         }
         self.store.iter().for_each(|store| file::tidy(&store.connection));
     }
@@ -118,6 +127,14 @@ impl Writer {
         self.append_batch(appends);
     }
 
+    /// Moves the last pages of the write-ahead log, where the other thread asks for it: only between two transactions is
+    /// there a moment at which all of it is moved, and from then on it begins anew.
+    fn finish_checkpoint(&self) {
+        if let Some(store) = self.store.as_ref().filter(|_| self.checkpoints.is_asked_to_finish()) {
+            self.checkpoints.finish(&store.connection);
+        }
+    }
+
     /// Does something in a transaction of its own.
     fn with_store<T>(
         &mut self,
@@ -127,6 +144,7 @@ impl Writer {
         let store = self.store.as_mut().ok_or_else(distrusted)?;
         work(store).map_err(|failure| match failure {
             Failure::Undone(error) => error,
+            Failure::NotNew => not_new(),
             Failure::InDoubt(error) => {
                 self.distrust(doubtful, &error);
                 Error::Ambiguous(error.to_string())
@@ -144,7 +162,7 @@ impl Writer {
             answers.push((batch.len(), answer));
             items.extend(batch);
         }
-        match self.append(items) {
+        match self.append(&items) {
             Ok(outcomes) => {
                 let mut outcomes = outcomes.into_iter();
                 for (size, answer) in answers {
@@ -155,24 +173,37 @@ impl Writer {
         }
     }
 
-    fn append(&mut self, items: Vec<Item>) -> Result<Vec<Outcome>, Error> {
+    fn append(&mut self, items: &[Item]) -> Result<Vec<Outcome>, Error> {
+        match self.append_presuming(items, true) {
+            // Nobody else writes: what is asked now is so until it is inserted.
+            Err(Failure::NotNew) => self.append_presuming(items, false),
+            appended => appended,
+        }
+        .map_err(|failure| match failure {
+            Failure::Undone(error) | Failure::InDoubt(error) => error,
+            Failure::NotNew => not_new(),
+        })
+    }
+
+    /// `presume`: see [`Store::plan`]. What is in doubt is settled here, if the file can be opened anew.
+    fn append_presuming(&mut self, items: &[Item], presume: bool) -> Result<Vec<Outcome>, Failure> {
         let store = self.store.as_mut().ok_or_else(distrusted)?;
-        let mut plan = store.plan(items)?;
+        let mut plan = store.plan(items, presume)?;
         let outcomes = std::mem::take(&mut plan.outcomes_told);
         match store.insert(&plan) {
             Ok(()) => {
                 self.publish(plan);
                 Ok(outcomes)
             }
-            Err(Failure::Undone(error)) => Err(error),
             Err(Failure::InDoubt(error)) => {
                 self.distrust(InDoubt::Append(Box::new(plan)), &error);
                 match self.reopen() {
                     Ok(true) => Ok(outcomes),
-                    Ok(false) => Err(error),
-                    Err(_) => Err(Error::Ambiguous(error.to_string())),
+                    Ok(false) => Err(Failure::Undone(error)),
+                    Err(_) => Err(Failure::InDoubt(Error::Ambiguous(error.to_string()))),
                 }
             }
+            Err(undone) => Err(undone),
         }
     }
 
@@ -192,6 +223,7 @@ impl Writer {
                 Ok(changed)
             }
             Err(Failure::Undone(error)) => Err(error),
+            Err(Failure::NotNew) => Err(not_new()),
             Err(Failure::InDoubt(error)) => {
                 self.distrust(InDoubt::Mirror(steps, mark), &error);
                 Err(Error::Ambiguous(error.to_string()))
@@ -226,7 +258,7 @@ impl Writer {
     fn reopen(&mut self) -> Result<bool, Error> {
         self.shared.broken.get().map_or(Ok(()), |error| Err(error.clone()))?;
         let opened = self.file.reopen().and_then(|connection| {
-            let store = Store::new(connection, self.shared.names.clone(), self.faults.clone())?;
+            let store = Store::new(connection, self.shared.dictionary.clone(), self.faults.clone())?;
             let is_kept = match &self.in_doubt {
                 Some(InDoubt::Append(plan)) => store.holds(plan)?,
                 #[cfg(feature = "kurrentdb")]

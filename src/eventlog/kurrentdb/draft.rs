@@ -34,7 +34,7 @@ pub(super) fn append(replica: &Embedded, items: &[Item], refused: &Refused) -> R
     }
     let mut steps = Vec::new();
     let outcomes = items.iter().map(|item| {
-        let outcome = plan.add(item.clone());
+        let outcome = plan.add(item);
         let (events, kept) = (std::mem::take(&mut plan.events), plan.kept.pop());
         if !events.is_empty() || kept.is_some() {
             steps.push(Step::Append { events, kept });

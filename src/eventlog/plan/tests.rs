@@ -67,7 +67,7 @@ proptest! {
             let item = decided(number, &streams, &believed, repeats);
             let is_right = streams.iter().all(|stream| believed.get(stream) == log.get(stream));
             believed.entry(streams[0]).or_default().push(number);
-            let is_kept = matches!(plan.add(item), Outcome::Appended { .. });
+            let is_kept = matches!(plan.add(&item), Outcome::Appended { .. });
             prop_assert_eq!(is_kept, is_right && !repeats, "item {} over {:?}", number, streams);
             if is_kept {
                 log.entry(streams[0]).or_default().push(number);

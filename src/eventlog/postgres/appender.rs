@@ -436,7 +436,7 @@ async fn commit(
         let key = fingerprint(row.try_get(0)?)?;
         plan.outcomes.insert(key, (fingerprint(row.try_get(1)?)?, row.try_get(2)?));
     }
-    plan.outcomes_told = items.into_iter().map(|item| plan.add(item)).collect();
+    plan.outcomes_told = items.iter().map(|item| plan.add(item)).collect();
     faults.stall(plan.head).await;
     insert(client, shared, plan).await?;
     connection.kept(client.batch_execute("commit").await)

@@ -29,7 +29,7 @@ impl Presumed {
         }
         let revisions = expected.iter().map(|(stream, revision)| ((*stream).to_owned(), *revision)).collect();
         let mut plan = Plan { revisions, ..Plan::default() };
-        plan.outcomes_told = items.iter().map(|item| plan.add(item.clone())).collect();
+        plan.outcomes_told = items.iter().map(|item| plan.add(item)).collect();
         let appends = plan.outcomes_told.iter().all(|outcome| matches!(outcome, Outcome::Appended { .. }));
         if !appends || plan.events.is_empty() {
             return None;

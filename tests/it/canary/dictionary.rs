@@ -46,10 +46,11 @@ fn known_keys(dir: &Path) -> Vec<Vec<u8>> {
     let id: Vec<u8> = vault.query_row("select vault from vault", [], |row| row.get(0)).unwrap();
     let cell = std::fs::read(dir.join("root.cell")).unwrap();
     let log = rusqlite::Connection::open(dir.join("log.db")).unwrap();
-    let stream = "select stream from event where stream like 'user-%' order by position limit 1";
-    let stream: String = log.query_row(stream, [], |row| row.get(0)).unwrap();
-    let subject: uuid::Uuid = stream.strip_prefix("user-").unwrap().parse().unwrap();
-    let mut keys = vec![id, KEY.as_bytes().to_vec(), APP.secret.as_bytes().to_vec(), subject.as_bytes().to_vec()];
+    // A stream of a user is the subject's bytes and the number of its shape.
+    let subject = "select substr(stream, 1, 16) from event join event_name on event_name.number = event.name
+        where event_name.name like 'user.%' order by position limit 1";
+    let subject: [u8; 16] = log.query_row(subject, [], |row| row.get(0)).unwrap();
+    let mut keys = vec![id, KEY.as_bytes().to_vec(), APP.secret.as_bytes().to_vec(), subject.to_vec()];
     keys.extend(cell.chunks(4_096).map(|slot| slot[32..64].to_vec()));
     keys
 }

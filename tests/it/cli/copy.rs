@@ -2,8 +2,12 @@
 
 use std::path::Path;
 
+use rollcall::eventlog::EventLog as _;
+use rollcall::eventlog::embedded::Embedded;
+
 use super::{one_sentence, path, rollcall, text};
-use crate::support::soundness::recorded;
+use crate::eventlog_damage::write_format_1;
+use crate::support::soundness::{log_is_gapless, recorded};
 use crate::support::{App, Cluster, Service};
 
 const APP: App = App::PRODUCTION;
@@ -51,6 +55,36 @@ fn a_log_moves_to_a_server_and_back_goes_on_where_a_copy_was_cut_short_and_is_th
     copy(&data, &["--database", &server], "embedded").unwrap();
     let back = Service::start_in(&data, &[APP]);
     assert_eq!((name_of(&back, "cleo"), name_of(&back, "dora")), ("Name of cleo".into(), "Name of dora".into()));
+}
+
+#[test]
+fn a_log_of_the_first_format_is_rewritten_where_it_is_and_the_service_goes_on_with_it() {
+    let mut service = Service::start(&[APP]);
+    let data = service.data().to_owned();
+    service.register(APP, &["ada", "bob", "eve"]);
+    service.post(APP, "/user/deactivate.json", &[("userId", "eve")]).ok();
+    service.eventually("eve is erased", |service| recorded(service.data(), "erasure.finalised") == 1);
+    service.stop();
+    let same = copy(&data, &[], "embedded").unwrap_err();
+    assert!(same.contains("source and target are the same"), "{same}");
+
+    let file = data.join("log.db");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let events = runtime.block_on(Embedded::open(&file).unwrap().read_all(0, 10_000)).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    write_format_1(&file, &events);
+    let refused = Service::try_start_with(&data, &[APP], &[]).err().expect("it must not start");
+    assert!(refused.contains("rollcall copy --to embedded"), "{refused}");
+    let done = copy(&data, &[], "embedded").unwrap();
+    assert!(done.contains(&format!("{} events, rewritten", events.len())), "{done}");
+
+    let service = Service::start_in(&data, &[APP]);
+    assert_eq!(name_of(&service, "ada"), "Name of ada");
+    service.register(APP, &["dora"]);
+    drop(service);
+    let output = rollcall(&["audit", "verify", "--data-dir", path(&data)]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    log_is_gapless(&data);
 }
 
 #[test]
