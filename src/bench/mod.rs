@@ -275,7 +275,7 @@ fn measure_service(options: &Options, runtime: &tokio::runtime::Runtime, ceiling
         let (engine, keeper) = (engine.clone(), keeper.clone());
         move || {
             let options = http::Options { workers, ready_with_parked: true };
-            Ok((address, http::run(engine, keeper, replays, listener, options)?))
+            Ok((address, http::run(engine, keeper, replays, listener, options, &http::Drain::default())?))
         }
     })?;
 

@@ -264,13 +264,17 @@ impl Service {
             }
             None => Command::new(binary),
         };
-        command.arg("serve").args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(data);
-        command.args(args).envs(in_database(data));
+        command.arg("serve").arg("--data-dir").arg(data).args(args).envs(in_database(data));
+        if !args.contains(&"--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
         apps.iter().for_each(|app| {
             command.args(["--app", &app.flag()]);
         });
         let mut child = command
             .env("ROLLCALL_LOG", "warn")
+            // Nothing in front of it has to notice that it stops, unless a test says so with a flag.
+            .env("ROLLCALL_DRAIN_SECONDS", "0")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -330,20 +334,33 @@ impl Service {
 
     /// Waits until it has ended by itself; answers how, and all it wrote to its log.
     pub fn ended(&mut self) -> (std::process::ExitStatus, String) {
-        let status = self.child.take().unwrap().wait().unwrap();
+        let mut child = self.child.take().unwrap();
+        let until = Instant::now() + DEADLINE;
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            if Instant::now() > until {
+                child.kill().unwrap();
+                panic!("it does not end: {}", self.errors());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        };
         self.log_reader.take().unwrap().join().unwrap();
         (status, self.errors())
     }
 
+    /// Sends it a signal, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status().unwrap();
+        assert!(sent.success(), "{name}");
+    }
+
     /// Asks it to stop and waits until it has.
     pub fn stop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-            let until = Instant::now() + DEADLINE;
-            while child.try_wait().unwrap().is_none() {
-                assert!(Instant::now() < until, "it does not stop when asked");
-                std::thread::sleep(Duration::from_millis(20));
-            }
+        if self.child.is_some() {
+            self.signal("TERM");
+            self.ended();
         }
         self.second.iter_mut().for_each(|second| second.stop());
     }
