@@ -25,9 +25,7 @@ use super::{Root, RootCell};
 use crate::privacy::{Error, Finality};
 
 const MOUNT: &str = "transit";
-/// How long Vault may take to answer one request.
-const ANSWER_WAIT: Duration = Duration::from_secs(5);
-/// How long what a cell is asked may take, which is up to four requests.
+/// How long Vault may take for what a cell is asked, which is up to four requests.
 const ASK_WAIT: Duration = Duration::from_secs(10);
 
 /// Where Vault is and how it is spoken to.
@@ -157,7 +155,7 @@ impl TransitCell {
         let failed = |error: &dyn std::fmt::Display| Error::Unavailable(format!("Vault cannot be asked: {error}"));
         let run = || {
             let mut settings = VaultClientSettingsBuilder::default();
-            settings.address(&self.server.address).token(&self.server.token).timeout(Some(ANSWER_WAIT));
+            settings.address(&self.server.address).token(&self.server.token);
             settings.namespace(self.server.namespace.clone());
             let settings = settings.build().map_err(|error| failed(&error))?;
             let client = VaultClient::new(settings).map_err(|error| unavailable(&error))?;

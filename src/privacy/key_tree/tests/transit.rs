@@ -145,7 +145,9 @@ fn whatever_is_asked_of_a_vault_that_says_nothing_ends() {
 fn while_a_destruction_waits_for_a_vault_that_says_nothing_new_subjects_are_made() {
     let (transit, server) = double();
     let dir = tempfile::tempdir().unwrap();
-    let vault = open(&server, "rollcall", dir.path()).unwrap();
+    // Longer than anybody waits for a new subject.
+    let cell = TransitCell::new(server, "rollcall").waiting(Duration::from_secs(60));
+    let vault = super::over(dir.path(), Box::new(cell), Taken::Refuse).unwrap();
     let values = sealed(&vault, 2);
     transit.fall_silent("");
     std::thread::scope(|scope| {
