@@ -20,7 +20,7 @@ const COUNT_MAX: Duration = Duration::from_millis(500);
 pub(super) struct ParkedCount(Mutex<Option<(Instant, u64)>>);
 
 impl ParkedCount {
-    /// A store that does not answer in time leaves the count as it was: whether the node can serve is another question.
+    /// If the store does not answer in time, the last count is used: whether the node can serve is checked elsewhere.
     async fn now(&self, read: &ReadStore) -> u64 {
         let mut counted = self.0.lock().await;
         let before = match *counted {
@@ -53,7 +53,7 @@ pub(super) async fn answer(service: &Service, probe: &str) -> HttpResponse {
     HttpResponse::build(status).insert_header(("content-type", "application/json")).body(body)
 }
 
-/// Read models leave out what is parked: their answers are not whole.
+/// Parked events are missing in the answers of the read models, so a node with parked streams is not ready by default.
 fn readiness(parked: u64, ready_with_parked: bool) -> (StatusCode, String) {
     match parked {
         0 => (StatusCode::OK, r#"{"status":"ready"}"#.into()),

@@ -45,8 +45,8 @@ const HEAD_WAIT: Duration = Duration::from_secs(5);
 const BODY_WAIT: Duration = Duration::from_secs(10);
 /// How long a client may take to close a connection.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
-/// Connections the process holds at the same time; more wait in the backlog of the listener. The web server buffers up to
-/// 128 KiB of a head that has not ended, so this also bounds what strangers can make it hold.
+/// Connections that the process holds at the same time; more wait in the backlog of the listener. The web server buffers up
+/// to 128 KiB of an unfinished head, so this also limits the memory that unauthenticated callers can use.
 const CONNECTIONS_MAX: usize = 2_048;
 /// How long a stop waits for requests under way once it accepts no new ones, in seconds.
 const FINISH_SECONDS: u64 = 15;
