@@ -195,7 +195,7 @@ fn in_database(data: &Path) -> Vec<(&'static str, String)> {
     settings
 }
 
-/// What the data directory of the second node is called more.
+/// Suffix of the second node's data directory.
 const SECOND: &str = "-second";
 
 /// Forwards each connection to the next of these nodes in turn, or to the other one where that is gone.
@@ -464,7 +464,7 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // Asked before it is killed: that it had ended by itself, and how, is the first thing to know of a failure.
+        // Asked before it is killed: whether it had ended by itself is the first thing to know about a failure.
         let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
         self.kill();
         if std::thread::panicking() {

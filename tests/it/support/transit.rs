@@ -1,5 +1,5 @@
 //! A double of HashiCorp Vault's transit engine: keys with versions, as the documentation of its API describes them.
-//! It keeps what it "encrypted" itself and answers with a handle to it: who has the handle alone has nothing.
+//! It keeps what it "encrypts" in memory and answers with a handle, which is worth nothing without the double.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use serde_json::{Value, json};
 
-/// What it wants to be shown.
+/// The token that it accepts.
 pub(crate) const TOKEN: &str = "token";
 
 /// What one version of a key encrypted: associated data and plaintext.
@@ -16,7 +16,7 @@ type Encrypted = Vec<(String, String)>;
 
 #[derive(Default)]
 struct Key {
-    /// Those that were not trimmed.
+    /// The versions that were not trimmed.
     versions: HashMap<u64, Encrypted>,
     newest: u64,
     least: u64,
@@ -72,7 +72,7 @@ impl Transit {
         self.state.lock().unwrap()
     }
 
-    /// Fails from now on whatever has one of these words in its path.
+    /// Fails every request from now on whose path contains one of these words.
     #[allow(dead_code)]
     pub(crate) fn fail(&self, words: &[&'static str]) {
         self.state().fails = words.to_vec();

@@ -1,4 +1,4 @@
-//! A connection of its own to the service, for what an ordinary client would not send.
+//! A bare connection to the service, for requests that an ordinary client would not send.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::service::parse;
 use super::{App, Reply, Service};
 
-/// Longer than the service waits for anything a client owes it.
+/// Longer than any deadline of the service for a client.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A connection that may carry several requests.
