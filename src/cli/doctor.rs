@@ -344,7 +344,7 @@ fn settings(visit: &mut Visit, client: &mut Client, row: &Row, connections_max: 
     Ok(())
 }
 
-/// The value of a setting; `None` if the server does not have it.
+/// What a setting is; nothing where the server does not know it.
 fn setting(client: &mut Client, name: &str) -> Result<Option<String>, postgres::Error> {
     client.query_typed_one("select current_setting($1, true)", &[(&name, Type::TEXT)])?.try_get(0)
 }

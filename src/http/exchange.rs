@@ -31,7 +31,7 @@ const GZIP_MIN: usize = 4 * 1024;
 const DISCARD_MAX: usize = 64 * 1024;
 /// How long a caller that was refused may take to send them.
 const DISCARD_WAIT: Duration = Duration::from_secs(2);
-/// How long the answer may take to be sent before its connection is closed.
+/// How long an answer may take to leave before its connection ends.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

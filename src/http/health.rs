@@ -53,7 +53,7 @@ pub(super) async fn answer(service: &Service, probe: &str) -> HttpResponse {
     HttpResponse::build(status).insert_header(("content-type", "application/json")).body(body)
 }
 
-/// Parked events are missing in the answers of the read models, so a node with parked streams is not ready by default.
+/// Read models leave out what is parked: their answers are not whole.
 fn readiness(parked: u64, ready_with_parked: bool) -> (StatusCode, String) {
     match parked {
         0 => (StatusCode::OK, r#"{"status":"ready"}"#.into()),
