@@ -6,17 +6,17 @@ use super::queries;
 use crate::{Changes, Entry, projection, statements};
 
 statements! {
-    mute = "INSERT INTO mutes_v1 (subject, app, muted_position) VALUES ($1, $2, $3)";
-    count_in = "INSERT INTO mutes_count_v1 (app, users) VALUES ($1, 1)
-        ON CONFLICT (app) DO UPDATE SET users = mutes_count_v1.users + 1";
-    count_out = "UPDATE mutes_count_v1 SET users = users - 1
-        WHERE app = $1 AND EXISTS (SELECT 1 FROM mutes_v1 WHERE subject = $2)";
-    unmute = "DELETE FROM mutes_v1 WHERE subject = $1";
+    mute = "INSERT INTO mutes_v2 (subject, app, muted_position) VALUES ($1, $2, $3)";
+    count_in = "INSERT INTO mutes_count_v2 (app, users) VALUES ($1, 1)
+        ON CONFLICT (app) DO UPDATE SET users = mutes_count_v2.users + 1";
+    count_out = "UPDATE mutes_count_v2 SET users = users - 1
+        WHERE app = $1 AND EXISTS (SELECT 1 FROM mutes_v2 WHERE subject = $2)";
+    unmute = "DELETE FROM mutes_v2 WHERE subject = $1";
 }
 
 projection! {
     /// The users who may not send direct messages.
-    Mutes: "mutes" version 1, tables ["mutes_v1", "mutes_count_v1"];
+    Mutes: "mutes" version 2, tables ["mutes_v2", "mutes_count_v2"];
     reads(entry, changes) {
         user::DirectMessagesMuted(e) => {
             changes.push(mute, [e.subject.into(), entry.app(), entry.position()]);

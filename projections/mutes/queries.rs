@@ -6,9 +6,9 @@ use crate::store::{Error, ReadStore};
 use crate::{NumberedPage, queries};
 
 queries! {
-    page_of_app = "SELECT subject FROM mutes_v1 WHERE app = $1 ORDER BY muted_position LIMIT $2 OFFSET $3";
-    count_of_app: coalesced = "SELECT users FROM mutes_count_v1 WHERE app = $1";
-    of_subject: coalesced = "SELECT 1 FROM mutes_v1 WHERE subject = $1";
+    page_of_app = "SELECT subject FROM mutes_v2 WHERE app = $1 ORDER BY muted_position LIMIT $2 OFFSET $3";
+    count_of_app: coalesced = "SELECT users FROM mutes_count_v2 WHERE app = $1";
+    of_subject: coalesced = "SELECT 1 FROM mutes_v2 WHERE subject = $1";
 }
 
 /// A page of the muted users of an app, in the order of muting.

@@ -35,7 +35,7 @@ pub enum Error {
     },
 }
 
-/// Appends what the target lacks; a target that was filled in part is filled on. `progress` is told events done and events
+/// Appends the events that the target lacks, also to a target that has some of them. `progress` is told events done and events
 /// in all.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
-//! Going on with a log that was put back to an earlier state: what was erased since stays erased.
+//! Continues with a log that was put back to an earlier state, so that what was erased since stays erased.
 //!
-//! The vault keeps a ledger of the keys it destroyed. An erasure that the log does not know any more is recorded in it
-//! anew, under its own id, and then taken through its steps like any other.
+//! The vault keeps a ledger of the keys it destroyed. An erasure that is missing in the log is recorded there again under
+//! its old id, and then goes through its steps like any other.
 
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::personal::Class;

@@ -297,7 +297,7 @@ fn measure_service(options: &Options, runtime: &tokio::runtime::Runtime, ceiling
         let (engine, keeper) = (engine.clone(), keeper.clone());
         move || {
             let options = http::Options { workers, ready_with_parked: true, answer_max: http::ANSWER_MAX };
-            Ok((address, http::run(engine, keeper, replays, listener, options)?))
+            Ok((address, http::run(engine, keeper, replays, listener, options, &http::Drain::default())?))
         }
     })?;
 

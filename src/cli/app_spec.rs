@@ -5,7 +5,7 @@ use std::str::FromStr;
 use rollcall_schemas::ids::AppId;
 use rollcall_schemas::plain::{Environment, Plan};
 
-/// Characters that the secret of a production app has at least; one for development may be as short as a first try is.
+/// Least length of a production app's secret, in characters. A development app may have a shorter one.
 const SECRET_MIN: usize = 16;
 
 /// An app to serve, created if it does not exist: `KEY:SECRET[:development|production[:starter|pro]]`.

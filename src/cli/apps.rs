@@ -139,8 +139,8 @@ pub(super) async fn create(engine: &Engine, spec: &AppSpec) -> Result<(), Failur
     execute(engine, &spec.key, app::Command::Register(spec.environment, spec.plan)).await
 }
 
-/// Refuses a secret that the settings name for an app that has others: they create an app and never change it, and
-/// whoever changed the secret there must not believe that the old one is void.
+/// Refuses a secret in the settings that the app does not have. Settings create an app and never change it: whoever changed
+/// the secret there must not believe that the old one is void.
 pub(super) fn must_know(app: &App, spec: &AppSpec) -> Result<(), Failure> {
     if app.secrets.iter().any(|(_, secret)| secret.as_str() == spec.secret) {
         return Ok(());

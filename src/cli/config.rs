@@ -73,6 +73,8 @@ pub struct File {
     pub vault_insecure: Option<bool>,
     /// How often the keys are rotated; 0: never.
     pub rotate_keys_every_hours: Option<u32>,
+    /// How many seconds it still answers, not ready, once it is asked to stop.
+    pub drain_seconds: Option<f64>,
 }
 
 /// A database in a configuration file.

@@ -97,14 +97,14 @@ const GRANTS: &str = "
     grant select on rollcall_log_history to $role;
     grant usage, create on schema rollcall_read, rollcall_read_next, rollcall_read_before to $role;";
 
-/// Empty ones: the role makes the tables of the read models itself, for only who owns them can let one that was built anew
-/// take their place. They hold nothing that is not in the log.
+/// Creates empty schemas. The role creates the tables of the read models itself: only the owner of a table can replace it
+/// with one that was built anew. They hold nothing that is not in the log.
 const READ_SCHEMAS: &str = "
     create schema if not exists rollcall_read;
     create schema if not exists rollcall_read_next;
     create schema if not exists rollcall_read_before;";
 
-/// It adds and replaces keys; it deletes nothing but secrets, and the ledger of destructions only grows.
+/// The role adds and replaces keys. It deletes nothing but secrets, and cannot remove rows of the ledger of destructions.
 const VAULT_GRANTS: &str = "
     grant usage on schema rollcall_vault to $role;
     grant select, insert, update on rollcall_vault.vault, rollcall_vault.subject_key, rollcall_vault.app_key,

@@ -1,4 +1,4 @@
-//! `rollcall doctor`: whether what the service stands on is as it must be.
+//! `rollcall doctor`: checks the data directory, the databases and the settings that the service depends on.
 
 use std::fmt::Display;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -26,7 +26,7 @@ enum Found {
     Bad,
 }
 
-/// Collects what was found, and says it.
+/// Prints what was found, and counts what is bad.
 #[derive(Default)]
 struct Visit {
     bad: u32,
@@ -65,12 +65,12 @@ impl Visit {
     }
 }
 
-/// Less free space than that is soon none.
+/// Free space below this is reported, in bytes.
 const FREE_MIN: u64 = 1 << 30;
 /// Connections that a node opens at most: reading events, reading rows, projecting, and one each to append, follow and hold
 /// the lease.
 const CONNECTIONS_MAX: i64 = 8 + 16 + 4 + 3;
-/// For its keys: reading them, and one each to write and to look.
+/// Connections to the database of the keys: those that read, one that writes, and one that watches for revocations.
 const VAULT_CONNECTIONS_MAX: i64 = 4 + 2;
 
 pub(super) fn run(data: &Data) -> Result<ExitCode, Failure> {
@@ -168,7 +168,7 @@ fn parked_in(file: &Path) -> Result<Option<i64>, rusqlite::Error> {
     connection.query_row(PARKED, [], |row| row.get(0)).map(Some)
 }
 
-/// No failure: a service that does not start for it would help nobody. Readiness says that it must be settled.
+/// A note and not a failure, because a service that does not start would help nobody. Readiness reports it as well.
 fn tell_parked(visit: &mut Visit, parked: Option<i64>) {
     let Some(parked) = parked else { return };
     let advice = "read models leave their events out, and /health/ready fails; see `rollcall parked list`";
@@ -181,7 +181,7 @@ fn free(dir: &Path) -> Option<u64> {
     String::from_utf8(output.stdout).ok()?.lines().nth(1)?.trim().parse().ok()
 }
 
-/// What is asked of the server in one go.
+/// Reads the settings of the server in one statement.
 const ASKED: &str = "select current_setting('server_version_num')::int as number, current_setting('server_version') as version,
     current_setting('fsync') as fsync, current_setting('full_page_writes') as full_page_writes,
     current_setting('synchronous_commit') as synchronous_commit, current_setting('max_connections')::bigint as connections,
@@ -190,7 +190,7 @@ const ASKED: &str = "select current_setting('server_version_num')::int as number
     coalesce((select ssl from pg_stat_ssl where pid = pg_backend_pid()), false) as tls,
     to_regclass('rollcall_log.event') is not null as has_log";
 
-/// Settings that write statements, or the values in them, to the server's log: which values write nothing, and what others do.
+/// Settings that write statements or their values to the server's log: the values that write nothing, and what the others do.
 const LEAKS: [(&str, &[&str], &str); 7] = [
     ("log_statement", &["none", "ddl"], "statements of events go to the server's log; personal data in them is sealed"),
     ("log_min_duration_statement", &["-1"], "slow statements are logged, with 0 every one"),
@@ -201,7 +201,7 @@ const LEAKS: [(&str, &[&str], &str); 7] = [
     ("pgaudit.log", &["none", ""], "statements are logged; personal data in them is sealed"),
 ];
 
-/// Settings that end what takes long. Appends have limits of their own, which are shorter and hold for them alone.
+/// Settings that cancel what takes long, and what they would break. Appends set shorter limits of their own.
 const TIMEOUTS: [(&str, &str); 5] = [
     ("statement_timeout", "a rebuild takes long"),
     ("lock_timeout", "a rebuild waits for its turn, and so does a node that starts meanwhile"),
@@ -213,7 +213,7 @@ const TIMEOUTS: [(&str, &str); 5] = [
     ("transaction_timeout", "a rebuild copies each read model in one transaction"),
 ];
 
-/// What the role may do to events that it must not.
+/// Rights on events that the role has and must not have.
 const RIGHTS: &str = "select has_column_privilege('rollcall_log.event', 'core', 'update'),
     has_table_privilege('rollcall_log.event', 'delete'), has_table_privilege('rollcall_log.event', 'truncate'),
     pg_get_userbyid(c.relowner) = current_user,
@@ -241,7 +241,7 @@ fn server(visit: &mut Visit, client: &mut Client) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What the role may do to keys that it need not.
+/// Rights on keys that the role has and does not need.
 const VAULT_RIGHTS: &str = "select has_table_privilege('rollcall_vault.destruction', 'update'),
     has_table_privilege('rollcall_vault.destruction', 'delete'),
     has_table_privilege('rollcall_vault.subject_key', 'delete'),
@@ -279,7 +279,7 @@ fn keys(visit: &mut Visit, client: &mut Client) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether the root can be had, and forgotten.
+/// Whether the root of the keys can be read and destroyed.
 fn root(visit: &mut Visit, keys: &KeyOptions, dir: &Path) {
     for (path, doubt) in keys.cell.files(dir) {
         let (path, what) = (path.display(), "mount of the root cell");

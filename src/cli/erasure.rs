@@ -243,7 +243,7 @@ fn print(erasure: &Erasure) {
 }
 
 fn offline(path: &Path, keys: &[String]) -> Result<ExitCode, Failure> {
-    // What cannot be read decides nothing: it is not the 1 of a report that was tampered with.
+    // A file that cannot be read is undecided (2), not tampered with (1).
     let read = std::fs::read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()));
     let verdict = match read.map_err(Failure::from).and_then(|report| Ok((report, trusted(keys)?))) {
         Ok((report, trusted)) => verify(&report, &trusted),

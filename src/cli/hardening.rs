@@ -1,4 +1,4 @@
-//! What the process denies others about itself: its memory holds keys, tokens and names in the clear.
+//! Keeps other processes from reading this one's memory, which holds keys, tokens and names in the clear.
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 

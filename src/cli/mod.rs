@@ -31,6 +31,7 @@ mod recover;
 mod replay;
 mod secret_file;
 mod serve;
+mod signals;
 
 use crate::database::Database;
 use crate::out::{self, tell};
@@ -221,6 +222,11 @@ struct ServeArgs {
     /// Rotate all keys N hours after the last rotation, counted across restarts; 0: never [default: 0]
     #[arg(long, value_name = "N", env = "ROLLCALL_ROTATE_KEYS_EVERY_HOURS")]
     rotate_keys_every_hours: Option<u32>,
+    /// After SIGTERM, answer for N more seconds (such as 0.5 or 30) while /health/ready says 503, so that proxies send no
+    /// more requests here when connections are refused; longer than their health checks need to notice: 2 s with
+    /// deploy/haproxy.cfg, 4 s with deploy/kubernetes. A second signal ends the process at once [default: 5]
+    #[arg(long, value_name = "N", env = "ROLLCALL_DRAIN_SECONDS")]
+    drain_seconds: Option<f64>,
 }
 
 #[derive(Subcommand)]
@@ -314,13 +320,13 @@ fn secret(text: &str) -> Result<SecretId, String> {
     text.parse().map(SecretId).map_err(|_| "the number of a secret, as `rollcall apps list` shows it".into())
 }
 
-/// `EX_IOERR` of `sysexits.h`: no code by which a command tells what it found, such as 1 for a report that was tampered with.
+/// `EX_IOERR` of `sysexits.h`. Lower codes tell what a command found, such as 1 for a report that was tampered with.
 const UNPRINTED: u8 = 74;
 
-/// Options whose values no error shows: they hold secrets.
+/// Options whose values hold secrets and are left out of error messages.
 const SECRETS: [&str; 6] = ["--app ", "--database ", "--vault-database ", "--kurrentdb ", "--to ", "--vault-to "];
 
-/// Reads the command line; what is wrong with it is told without a secret.
+/// Parses the command line. Error messages show no secret.
 fn parse() -> Cli {
     Cli::try_parse().unwrap_or_else(|mut error| {
         let of = error.get(ContextKind::InvalidArg).map(ToString::to_string).unwrap_or_default();
@@ -374,8 +380,8 @@ pub fn main() -> ExitCode {
 /// Why a command ended badly: a sentence for a person.
 type Failure = Box<dyn std::error::Error>;
 
-/// Libraries that speak for themselves where this program says what it made of it: what strangers send that is not HTTP is
-/// no error of the service's, and what is said to the Vault of the root may hold the root.
+/// Libraries whose log messages are dropped: requests of strangers that are not HTTP are no errors of the service, and
+/// messages about calls of HashiCorp Vault could hold the root of the keys.
 const SILENT: &[&str] = &["actix_http", "rustify", "vaultrs"];
 
 fn log_to_stderr() {

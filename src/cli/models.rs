@@ -78,11 +78,11 @@ pub(super) fn show(bar: &ProgressBar, done: u64, all: u64) {
     bar.set_length(all);
     bar.set_position(done);
     if !is_begun || done < before {
-        // What was done by a process before this one, or for something else, says nothing about the rate.
+        // Work that an earlier process did is not counted in the rate.
         bar.reset_eta();
         return;
     }
-    // Without a terminal there is no bar: a plain line now and then.
+    // Without a terminal, a line is printed from time to time instead of a bar.
     if bar.is_hidden() && done != before && (done == all || done / EVERY != before / EVERY) {
         let of = bar.message();
         tell!("{done} of {all} {of}, {:.0}/s, {} s left", bar.per_sec(), bar.eta().as_secs());

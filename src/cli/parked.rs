@@ -174,7 +174,7 @@ async fn retry(data: &DataDir, models: &[&'static dyn Projection], stream: Optio
         after = (last.position, last.model.clone());
         for key in page.iter().filter(|key| stream.is_none_or(|stream| key.stream == stream)) {
             let Some(model) = models.iter().find(|model| model.name() == key.model) else { continue };
-            // One that got further stands in the list again, behind where it was.
+            // A stream that got further is in the list again, at a later place.
             if !tried.insert((key.model.clone(), key.stream.clone())) {
                 continue;
             }
@@ -192,7 +192,7 @@ async fn retry(data: &DataDir, models: &[&'static dyn Projection], stream: Optio
         }
         _ if remain == 0 => {
             say!("every event is applied");
-            // Nodes read these two at their start, and keep them in memory.
+            // Nodes load these two read models into memory at their start.
             if models.iter().any(|model| matches!(model.name(), "apps" | "deactivated_users")) {
                 say!("if `apps` or `deactivated_users` is among them, restart the nodes that run");
             }

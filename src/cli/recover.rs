@@ -24,7 +24,7 @@ pub(super) fn run(data: &Data) -> Result<ExitCode, Failure> {
     let service = runtime.block_on(data.start_unproven())?;
     let erased = runtime.block_on(async {
         let erased = recovery::reapply_erasures(&service.engine).await?;
-        // Only now is what was seen before forgotten: whoever is interrupted before has to begin again.
+        // What was seen of the log before is forgotten last: a recovery that is interrupted is begun again.
         set_aside(&data.tree())?;
         data.vault.witness(Witnessed { size: 0, root: merkle::empty() })?;
         let keeper = data.keeper().await?;

@@ -8,15 +8,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rollcall_schemas::plain::{Environment, Plan};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::config::{AppSpec, FileCell, FileDatabase};
 use super::out::say;
+use super::signals::{self, Stop};
 use super::wiring::{DataDir, KeyOptions, Place};
 use super::{Failure, ServeArgs, apps, config, places, runtime};
 use crate::engine::Engine;
 use crate::supervision::{self, fallible_task, task};
 use crate::{audit, engine, http};
+
+/// How long a service that was asked to stop still answers unless the operator says otherwise: the health checks of
+/// `deploy/haproxy.cfg` need 2 s, those of `deploy/kubernetes` 4 s.
+const DRAIN_DEFAULT: Duration = Duration::from_secs(5);
+const DRAIN_MAX: Duration = Duration::from_secs(600);
 
 struct Settings {
     listen: SocketAddr,
@@ -27,6 +32,7 @@ struct Settings {
     rotate_keys_every: Option<Duration>,
     ready_with_parked: bool,
     answer_max: Duration,
+    drain: Duration,
 }
 
 impl Settings {
@@ -45,6 +51,11 @@ impl Settings {
         if !(1..=600).contains(&seconds) {
             return Err("the request timeout must be from 1 to 600 seconds".into());
         }
+        let drain = match args.drain_seconds.or(file.drain_seconds).map(Duration::try_from_secs_f64) {
+            None => DRAIN_DEFAULT,
+            Some(Ok(drain)) if drain <= DRAIN_MAX => drain,
+            Some(_) => return Err("--drain-seconds must be from 0 to 600".into()),
+        };
         // An app a flag names is stronger than the same app in the file.
         let mut apps = args.apps;
         let in_files = args.app_file.into_iter().flat_map(|file| file.0);
@@ -71,6 +82,7 @@ impl Settings {
             apps,
             workers,
             answer_max: Duration::from_secs(seconds),
+            drain,
             ready_with_parked: args.ready_with_parked || file.ready_with_parked.unwrap_or_default(),
             checkpoint_copy: args.checkpoint_copy.or(file.checkpoint_copy),
             rotate_keys_every: match args.rotate_keys_every_hours.or(file.rotate_keys_every_hours) {
@@ -102,17 +114,23 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let replays = Arc::new(audit::replays::Replays::start(runtime.handle().clone())?);
     let Settings { workers, ready_with_parked, answer_max, .. } = settings;
     let options = http::Options { workers, ready_with_parked, answer_max };
+    // Before it says that it listens: who then asks it to stop must be heard.
+    let asked = signals::listen()?;
     let served = actix_web::rt::System::new().block_on(async {
-        let server = http::run(service.engine.clone(), keeper.clone(), replays.clone(), listener, options)?;
-        // Before it says that it listens: who then asks it to stop must be heard.
-        let asked = asked_to_stop()?;
+        let drain = http::Drain::default();
+        let server = http::run(service.engine.clone(), keeper.clone(), replays.clone(), listener, options, &drain)?;
         let handle = server.handle();
         actix_web::rt::spawn(async move {
-            let graceful = tokio::select! {
-                graceful = asked => graceful,
-                () = supervision::one_ended() => false,
+            let stop = async {
+                // Whoever is at a terminal waits; nobody's health checks do.
+                let wait = if asked.await == Ok(Stop::Terminal) { Duration::ZERO } else { settings.drain };
+                tracing::info!("asked to stop: not ready, answers for {wait:?} more; a second signal ends it at once");
+                drain.stop(&handle, wait).await;
             };
-            handle.stop(graceful).await;
+            tokio::select! {
+                () = stop => {}
+                () = supervision::one_ended() => handle.stop(false).await,
+            }
         });
         // Nobody may be reading; that is no reason not to serve.
         let _ = writeln!(std::io::stdout(), "listening on http://{address}");
@@ -132,18 +150,6 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     drop(data);
     served?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Waits for a signal to end; answers whether calls that run may finish: not where somebody at a terminal waits.
-fn asked_to_stop() -> std::io::Result<impl Future<Output = bool>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => true,
-            _ = interrupt.recv() => false,
-        }
-    })
 }
 
 /// Creates the apps that are named and absent; where there is none at all, a development app.

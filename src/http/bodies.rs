@@ -1,5 +1,5 @@
-//! How many bytes of request bodies the process holds: a bound over all calls, and one per app, so that an app cannot
-//! take the memory that the calls of others need.
+//! Limits the memory that request bodies take: one limit for the process and one per app, so that no app uses the memory
+//! that the calls of other apps need.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ const ALL_MAX: usize = 64 * 1024 * 1024;
 /// Bytes that the bodies of an app's calls may have together.
 const APP_MAX: usize = ALL_MAX / 4;
 
-/// Bytes held, in all and by app.
+/// The bytes that are reserved now, in all and by app.
 #[derive(Default)]
 struct Held {
     all: usize,
@@ -27,7 +27,7 @@ impl Bodies {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reserves bytes for a body of an app's call; `None`: the budget does not allow it at the moment.
+    /// Reserves memory for the body of an app's call; `None` while the limit of the process or of the app is reached.
     pub(super) fn reserve(&self, app: &AppId, bytes: usize) -> Option<Reserved> {
         let mut held = self.held();
         let of_app = held.by_app.get(app).copied().unwrap_or(0);
@@ -48,7 +48,7 @@ pub(super) struct Reserved {
 }
 
 impl Reserved {
-    /// Gives back what is not needed beyond so many bytes.
+    /// Releases all of it but `bytes`.
     pub(super) fn shrink_to(&mut self, bytes: usize) {
         let surplus = self.bytes.saturating_sub(bytes);
         self.bytes -= surplus;

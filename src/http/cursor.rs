@@ -5,12 +5,12 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::DateTime;
 use rollcall_projections::data_requests::DueCursor;
 
-/// A place in the order of a list. Cursors of lists in different orders differ in length, so that none is taken for one of
-/// another list.
+/// A place in the order of a list. Lists with different orders have cursors of different lengths, so that a cursor of one
+/// list is refused by another.
 pub(super) trait Cursor: Sized {
-    /// Its bytes.
+    /// Encodes the place.
     fn bytes(&self) -> Vec<u8>;
-    /// The place that these bytes are; `None`: they are none.
+    /// Decodes a place; `None` if the bytes are not one.
     fn read(bytes: &[u8]) -> Option<Self>;
 
     /// The text that a caller gives back for the next page.
@@ -18,7 +18,7 @@ pub(super) trait Cursor: Sized {
         BASE64_URL_SAFE_NO_PAD.encode(self.bytes())
     }
 
-    /// The place that such a text means; `None`: it is none of ours.
+    /// Decodes such a text; `None` if this service did not make it.
     fn decode(text: &str) -> Option<Self> {
         BASE64_URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| Self::read(&bytes))
     }

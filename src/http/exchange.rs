@@ -25,10 +25,10 @@ use crate::engine;
 /// Bytes a body may have.
 pub(super) const BODY_MAX: usize = 256 * 1024;
 
-/// Bytes from which on an answer is worth compressing.
+/// Shorter answers are not compressed.
 const GZIP_MIN: usize = 4 * 1024;
 
-/// Bytes of an unread body that are read and dropped, so that a caller that was refused can use its connection again.
+/// Longest unread body that is read and dropped, so that a caller that was refused can use its connection again.
 const DISCARD_MAX: usize = 64 * 1024;
 /// How long a caller that was refused may take to send them.
 const DISCARD_WAIT: Duration = Duration::from_secs(2);
@@ -39,7 +39,7 @@ const LAST_WORDS: Duration = Duration::from_millis(250);
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Why a body could not be read. Whatever is left of it is never read: the connection ends with the answer.
+/// Why a body could not be read. The rest of it is not read: the connection is closed after the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unread {
     /// It is longer than [`BODY_MAX`].
@@ -48,11 +48,11 @@ pub(super) enum Unread {
     Stalled,
     /// It broke off.
     Broken,
-    /// Other bodies take all the memory there is for them.
+    /// The bodies of other calls use all the memory that is allowed for bodies.
     NoSpace,
 }
 
-/// How long the head of a request says that its body is.
+/// The length of the body, as the head of the request announces it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Announced {
     Bytes(u64),
@@ -81,14 +81,14 @@ enum Progress {
     GivenUp,
 }
 
-/// The body of a request, which is read only once the head was found good.
+/// The body of a request. It is read only after the head was accepted.
 pub(super) struct Incoming {
     announced: Announced,
     payload: web::Payload,
     progress: Progress,
 }
 
-/// A body, and the memory it takes of the budget.
+/// A body, with the memory that is reserved for it.
 pub(super) struct Body {
     bytes: Bytes,
     _reserved: Reserved,
@@ -131,9 +131,9 @@ impl Incoming {
         Ok(Body { bytes, _reserved: reserved })
     }
 
-    /// Makes the connection ready for the next request where that is cheap, once an answer is made; else lets it end
-    /// with the answer. Clients with a pool of connections take a connection that ends for a failure, so a small body that
-    /// was not looked at is read and dropped.
+    /// Called with the answer before it is sent. A small body that was not read is read and dropped, so that the connection
+    /// can carry the next request; otherwise the connection is closed after the answer. Closing always would be simpler,
+    /// but clients with a connection pool report a closed connection as a failure.
     pub(super) async fn settle(mut self, mut response: HttpResponse) -> HttpResponse {
         if self.progress == Progress::Untouched {
             let small = !matches!(self.announced, Announced::Bytes(length) if length > DISCARD_MAX as u64);
@@ -144,7 +144,7 @@ impl Incoming {
         }
         match (self.progress, self.announced) {
             (Progress::Whole, _) => response,
-            // The web server would read on for as long as such a caller likes.
+            // The web server would go on reading for as long as the caller sends.
             (_, Announced::Chunks) => last_words(response),
             (_, Announced::Bytes(_)) => {
                 response.head_mut().set_connection_type(ConnectionType::Close);
@@ -190,8 +190,8 @@ async fn collect(payload: &mut web::Payload) -> Result<Bytes, Unread> {
     Ok(if rest.is_empty() { first } else { rest.freeze() })
 }
 
-/// An answer behind which the connection ends, even in the middle of a body: the web server would keep the socket of a
-/// caller that stalls inside a chunk for as long as the caller likes.
+/// Closes the connection after the answer, even if the request's body has not ended: the web server would keep the
+/// connection of a caller that stalls inside a chunk open for as long as the caller likes.
 fn last_words(mut response: HttpResponse) -> HttpResponse {
     response.head_mut().set_connection_type(ConnectionType::Close);
     response.map_body(|_, body| match body.try_into_bytes() {
@@ -238,7 +238,7 @@ pub(super) fn echo(response: &mut HttpResponseBuilder, request: &HttpRequest) {
     }
 }
 
-/// The body, compressed where the client takes gzip and it pays. Short answers, nearly all, are left as they are.
+/// Compresses the body if it is long enough and the client accepts gzip. Nearly all answers are too short.
 pub(super) fn compressed(response: &mut HttpResponseBuilder, request: &HttpRequest, body: Bytes) -> Bytes {
     if body.len() < GZIP_MIN {
         return body;

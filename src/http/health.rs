@@ -20,7 +20,7 @@ const COUNT_MAX: Duration = Duration::from_millis(500);
 pub(super) struct ParkedCount(Mutex<Option<(Instant, u64)>>);
 
 impl ParkedCount {
-    /// A store that does not answer in time leaves the count as it was: whether the node can serve is another question.
+    /// If the store does not answer in time, the last count is used: whether the node can serve is checked elsewhere.
     async fn now(&self, read: &ReadStore) -> u64 {
         let mut counted = self.0.lock().await;
         let before = match *counted {
@@ -42,10 +42,11 @@ pub(super) async fn answer(service: &Service, probe: &str) -> HttpResponse {
     let (status, body) = match probe {
         "live" => (StatusCode::OK, r#"{"status":"live"}"#.into()),
         "ready" if supervision::ended().is_some() => (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"failed"}"#.into()),
+        "ready" if service.drain.has_begun() => (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"stopping"}"#.into()),
         "ready" if service.engine.is_ready() && service.keeper.is_proven() => {
             readiness(service.parked.now(service.engine.read()).await, service.ready_with_parked)
         }
-        // Not ready until the read models and the tree have caught up, and not any more once a stop has begun.
+        // The read models or the tree have not caught up.
         "ready" => (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"catching up"}"#.into()),
         _ => (StatusCode::NOT_FOUND, r#"{"status":"no such probe"}"#.into()),
     };

@@ -4,6 +4,7 @@
 //! face's own JSON (also 404, 405 and 413), and because official SDKs ask for `//user/…`.
 
 use std::borrow::Cow;
+use std::future::ready;
 use std::net::TcpListener;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use actix_http::HttpService;
 use actix_server::Server;
 use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, fn_service, map_config};
 use actix_web::dev::AppConfig;
+use actix_web::http::ConnectionType;
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpRequest, HttpResponse, web};
 
@@ -21,6 +23,7 @@ use crate::engine::Engine;
 
 mod bodies;
 mod cursor;
+mod drain;
 mod exchange;
 mod health;
 mod rest;
@@ -29,6 +32,7 @@ mod transparency;
 mod write_deadline;
 
 use bodies::Bodies;
+pub use drain::Drain;
 use exchange::Incoming;
 use server_v1::ReplayGuard;
 use write_deadline::WriteDeadline;
@@ -43,11 +47,11 @@ const BODY_WAIT: Duration = Duration::from_secs(10);
 pub const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How long a client may take to close a connection.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
-/// Connections the process holds at the same time; more wait in the backlog of the listener. The web server buffers up to
-/// 128 KiB of a head that has not ended, so this also bounds what strangers can make it hold.
+/// Connections that the process holds at the same time; more wait in the backlog of the listener. The web server buffers up
+/// to 128 KiB of an unfinished head, so this also limits the memory that unauthenticated callers can use.
 const CONNECTIONS_MAX: usize = 2_048;
-/// How long a stop waits for requests under way, in seconds.
-const DRAIN_SECONDS: u64 = 15;
+/// How long a stop waits for requests under way once it accepts no new ones, in seconds.
+const FINISH_SECONDS: u64 = 15;
 
 /// What an operator can choose.
 #[derive(Debug, Clone)]
@@ -71,9 +75,10 @@ struct Service {
     parked: health::ParkedCount,
     ready_with_parked: bool,
     answer_max: Duration,
+    drain: Drain,
 }
 
-/// Serves every face on `listener`, until the handle of the returned server stops it. Signals are left to the caller.
+/// Serves every face on `listener`, until `drain` stops the returned server by its handle. Signals are left to the caller.
 ///
 /// # Errors
 /// The listener cannot be used.
@@ -83,6 +88,7 @@ pub fn run(
     replays: Arc<Replays>,
     listener: TcpListener,
     options: Options,
+    drain: &Drain,
 ) -> std::io::Result<Server> {
     let service = Service {
         engine,
@@ -93,33 +99,31 @@ pub fn run(
         parked: health::ParkedCount::default(),
         ready_with_parked: options.ready_with_parked,
         answer_max: options.answer_max,
+        drain: drain.clone(),
     };
     let (service, address) = (web::Data::new(service), listener.local_addr()?);
     let workers = options.workers.max(1);
     let server = Server::build()
         .workers(workers)
         .max_concurrent_connections((CONNECTIONS_MAX / workers).max(1))
-        .shutdown_timeout(DRAIN_SECONDS)
+        .shutdown_timeout(FINISH_SECONDS)
         .disable_signals();
-    let stopping = server.graceful_shutdown_signal();
-    // What `HttpServer` builds, over connections that have a deadline on writing.
+    let drain = drain.clone();
+    // What `HttpServer` builds, over connections of our own. They end by themselves when the server closes: the web server's
+    // own signal for it drops a request that has arrived and was not begun.
     let server = server.listen("http", listener, move || {
-        let stopping = stopping.clone();
+        let drain = drain.clone();
         let app = App::new().app_data(service.clone()).default_service(web::to(answer));
         let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
         let http = HttpService::build()
-            .graceful_shutdown_signal(move || {
-                let stopping = stopping.clone();
-                async move { stopping.notified().await }
-            })
             .keep_alive(KEEP_ALIVE)
             .client_request_timeout(HEAD_WAIT)
             .client_disconnect_timeout(CLOSE_WAIT)
             .local_addr(address)
             .h1(map_config(app, |()| AppConfig::default()));
-        fn_service(async |io: TcpStream| {
+        fn_service(move |io: TcpStream| {
             let peer = io.peer_addr().ok();
-            Ok((WriteDeadline::new(io), peer))
+            ready(Ok((WriteDeadline::new(drain.connection(io)), peer)))
         })
         .and_then(http)
     })?;
@@ -129,7 +133,11 @@ pub fn run(
 async fn answer(service: web::Data<Service>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let mut incoming = Incoming::new(&request, payload);
     let response = dispatch(&service, &request, &mut incoming).await;
-    incoming.settle(response).await
+    let mut response = incoming.settle(response).await;
+    if service.drain.has_begun() {
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    response
 }
 
 async fn dispatch(service: &Service, request: &HttpRequest, incoming: &mut Incoming) -> HttpResponse {

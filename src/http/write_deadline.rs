@@ -19,13 +19,13 @@ const PROGRESS_MIN: usize = 64 * 1024;
 pub(super) struct WriteDeadline<T> {
     io: T,
     wait: Duration,
-    /// Since the peer last kept the service waiting.
+    /// Set while the peer does not take what is written.
     blocked: Option<Blocked>,
 }
 
 struct Blocked {
     deadline: Pin<Box<Sleep>>,
-    /// Bytes taken meanwhile.
+    /// Bytes that the peer has taken since then.
     taken: usize,
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::Error;
 use crate::file_lock;
 
-/// What the group may be granted in a directory of somebody else, and what the world never may.
+/// The rights of all other users, none of which a data directory may grant. Its group may have some if another user owns it.
 const WORLD: u32 = 0o007;
 const OWNER_ONLY: u32 = 0o700;
 

@@ -142,7 +142,7 @@ pub struct Place {
     pub log: LogPlace,
 }
 
-/// Connections a node reads its read models on.
+/// Connections on which a node queries its read models.
 const READERS_MAX: usize = 16;
 /// Connections that build read models anew.
 const SHADOW_MAX: usize = 4;
@@ -265,7 +265,7 @@ pub struct DataDir {
     checkpoint_copy: Option<PathBuf>,
     keeper: OnceCell<Arc<Keeper>>,
     database: Option<Database>,
-    // Dropped after the parts, which need it.
+    // Dropped last: log, vault and read models need it until they are closed.
     _background: Option<Background>,
 }
 
@@ -306,8 +306,8 @@ impl DataDir {
         })
     }
 
-    /// Builds read models anew: where they are on a server, beside the live ones; then it answers for how long one of these
-    /// was held at most.
+    /// Builds read models anew. On a server they are built beside the live ones, which they then replace; the result is the
+    /// longest time for which a live one was locked meanwhile.
     ///
     /// # Errors
     /// A part is unavailable.
@@ -320,7 +320,8 @@ impl DataDir {
             rebuild::rebuild(&self.log, &self.vault, &self.read, models, progress.events).await?;
             return Ok(None);
         };
-        // What the service had not applied when it stopped: the new one takes the place of a live one that is as far.
+        // The live ones first apply what the service had not applied when it stopped: a new read model replaces a live one
+        // only at the same position.
         rebuild::catch_up(&self.log, &self.vault, &self.read, models, progress.events).await?;
         self.rebuild_live(build_lock, models, progress).await.map(Some)
     }
@@ -348,7 +349,8 @@ impl DataDir {
         rollcall_projections::ALL.iter().filter(is_outdated).copied().collect()
     }
 
-    /// Builds what another version of the program has left in another shape, unless another node does.
+    /// Builds the read models anew that another version of the program left in another shape, unless another node is
+    /// building them.
     async fn build_outdated(&self) -> Result<(), Error> {
         if !self.outdated().is_empty()
             && let Some(build_lock) = self.build_lock().await?
@@ -361,7 +363,7 @@ impl DataDir {
                 self.rebuild_live(build_lock, &outdated, Progress { events: &|_, _| {}, rows: &|_, _| {} }).await?;
             }
         }
-        // What is left is of a rebuild that was cut short and not taken up again.
+        // Removes the files of a rebuild that was interrupted and not continued.
         Ok(Scratch::of(&self.path).remove()?)
     }
 
@@ -383,7 +385,7 @@ impl DataDir {
         self
     }
 
-    /// The tree over the log, up to the end of the log.
+    /// Opens the tree over the log and brings it up to the end of the log.
     ///
     /// # Errors
     /// The log was put back to an earlier state or changed, or a part is unavailable.
@@ -393,7 +395,7 @@ impl DataDir {
         Ok(keeper)
     }
 
-    /// The tree over the log. Where it lacks much of the log, [`Keeper::run`] adds it later.
+    /// Opens the tree over the log. If much of the log is missing in it, [`Keeper::run`] adds that later.
     ///
     /// # Errors
     /// The log was put back to an earlier state or changed, or a part is unavailable.
@@ -446,7 +448,7 @@ pub struct OtherStores {
     _background: Option<Background>,
 }
 
-/// A copy of a stopped data directory that goes away with it. The directory is only read; its read models are not
+/// A copy of a stopped data directory, removed when this is dropped. The directory is only read; its read models are not
 /// copied, and its root key stays where it is: a copy of the keys is worth nothing without it.
 pub struct Copy {
     /// The log.
@@ -456,7 +458,7 @@ pub struct Copy {
     /// Read models without a row.
     pub read: Arc<ReadStore>,
     _background: Option<Background>,
-    // Dropped after the parts, whose files it removes.
+    // Dropped last, because it removes the files that the others have open.
     _scratch: tempfile::TempDir,
     _lock: Option<File>,
 }
@@ -472,7 +474,7 @@ impl Copy {
         let unusable = |source| Error::Unusable { path: path.into(), source };
         let lock = match File::open(path.join("lock")) {
             Ok(lock) => Some(lock),
-            // Whoever serves a directory makes its lock first.
+            // Without a lock file nobody serves the directory: the lock is made first.
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(unusable(error)),
         };
@@ -493,7 +495,7 @@ impl Copy {
         }
         let background = place.background()?;
         let log = match &background {
-            // Nothing in it changes by being read.
+            // A log on a server is read where it is; reading changes nothing.
             Some(background) => background.handle().block_on(place.log(Mode::Read, to))?,
             None => Arc::new(eventlog::embedded::Embedded::open(&to.join("log.db"))?),
         };

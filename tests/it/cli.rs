@@ -37,6 +37,7 @@ pub fn rollcall(args: &[&str]) -> Command {
         "ROOT_CELL",
         "ALLOW_UNSUITABLE_MOUNT",
         "ROTATE_KEYS_EVERY_HOURS",
+        "DRAIN_SECONDS",
     ] {
         command.env_remove(format!("ROLLCALL_{name}"));
     }

@@ -5,6 +5,7 @@ mod architecture;
 mod as_of;
 mod audit;
 mod canary;
+mod clean_stop;
 mod cli;
 mod crash;
 mod disk_full;

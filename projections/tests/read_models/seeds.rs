@@ -98,7 +98,7 @@ fn plain_row(model: &dyn Projection, table: &str, bytes: &str, app: &str) -> Str
 fn a_table_without_a_row_of_its_own_is_filled_by_the_types_of_its_columns() {
     let seeded = script(10, "BLOB");
     assert_eq!(seeded.matches("INSERT INTO ").count(), ALL.iter().map(|model| model.tables().len()).sum::<usize>());
-    let mutes = seeded.lines().find(|line| line.starts_with("INSERT INTO mutes_v1 ")).unwrap();
+    let mutes = seeded.lines().find(|line| line.starts_with("INSERT INTO mutes_v2 ")).unwrap();
     let row = "SELECT CAST(CAST(1000000000000000 + i AS TEXT) AS BLOB), \
                CASE WHEN i % 10 = 0 THEN 'app-two' ELSE 'app-one' END, i FROM n;";
     assert!(mutes.ends_with(row), "{mutes}");

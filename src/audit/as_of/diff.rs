@@ -15,11 +15,11 @@ use super::when::Moment;
 /// What changed about a user between two moments.
 #[derive(Debug, Clone, Serialize)]
 pub struct Diff {
-    /// Who.
+    /// The user.
     pub subject: SubjectRef,
-    /// The one moment.
+    /// The earlier side of the comparison.
     pub from: Moment,
-    /// The other.
+    /// The later side of the comparison.
     pub to: Moment,
     /// Every field that differs, by name. What was erased since is equal at both moments: nobody can tell.
     pub changes: Vec<Change>,
@@ -54,7 +54,7 @@ pub async fn diff(past: Past<'_>, app: &AppId, subject: SubjectRef, from: Moment
     Ok(Diff { subject, from, to, changes })
 }
 
-/// Each field that has a value, by a name that sorts it beside its likes.
+/// Each field that has a value, by its name; names of one list share a prefix, so that its entries sort together.
 fn fields(user: UserAt) -> Result<BTreeMap<String, Shown<Value>>, Error> {
     let mut fields = BTreeMap::new();
     let mut put = |field: String, value: Shown<Value>| drop(fields.insert(field, value));

@@ -36,7 +36,7 @@ pub struct Explanation {
     /// The events that made it so, in the order of the log. None where nothing recorded made it so: something is
     /// missing, such as a registration or a friendship.
     pub facts: Vec<Fact>,
-    /// Streams with more events than are tried: what is older was taken as it is.
+    /// Streams with more events than are tried. Their older events were not varied.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub only_latest_of: Vec<String>,
 }
@@ -86,7 +86,7 @@ pub async fn explain(past: Past<'_>, app: &AppId, asked: &Question, moment: Mome
     for track in &tracks {
         then.put(track.last());
     }
-    // Nothing is recorded, so that any ids will do.
+    // Nothing is recorded, so the ids do not matter.
     let fresh = (0..command.fresh_ids()).map(|number| Uuid::from_u128(number as u128)).collect();
     let context = Context { now: moment.at, fresh };
     let refused = |then: &Then| match domain::decide(app, then, &context, command.as_ref(), &reads) {
@@ -139,7 +139,7 @@ async fn resolve(past: Past<'_>, app: &AppId, asked: &Question) -> Result<Found,
         };
         let subject = match past.subject(app, &who).await {
             Ok(subject) => Some(subject),
-            // Nobody is shown what happens in another app.
+            // Events of another app are not shown.
             Err(Error::UnknownUser) if matches!(who, Who::Subject(_)) => return Err(Error::UnknownUser),
             Err(Error::UnknownUser) if introduces => {
                 strangers += 1;

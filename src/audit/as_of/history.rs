@@ -76,9 +76,9 @@ pub struct PersonalField {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Told {
-    /// It may still be known, and was not asked for: written `{"present": true}`.
+    /// It can be shown and was not asked for; serialised as `{"present": true}`.
     Present(bool),
-    /// It was asked for.
+    /// It can be shown and was asked for.
     Value(Revealed),
     /// It was erased.
     Erased(Erased),
@@ -97,8 +97,9 @@ impl std::fmt::Debug for Revealed {
     }
 }
 
-/// The events about a user in order: the user's own, and others' that concern the user alone. A list of many that
-/// somebody else blocked or allowed at once is in that one's history. A value is told only with `reveal`.
+/// The events about a user in order: those of the user's own streams, and those of others that concern this user alone. If
+/// somebody blocked or allowed many users at once, the event is in that person's history only. Personal values are shown
+/// only with `reveal`.
 ///
 /// # Errors
 /// A part is unavailable, or an event cannot be decoded.
@@ -113,7 +114,7 @@ pub async fn history(
     describe_events(past, app, &events, reveal).await
 }
 
-/// What events of an app tell, those of other apps left out. A value is told only with `reveal`.
+/// The content of events; those of other apps are left out. Personal values are shown only with `reveal`.
 ///
 /// # Errors
 /// A part is unavailable, or an event cannot be decoded.

@@ -21,7 +21,7 @@ const FRIENDS: &[&dyn Projection] = &[&friend_graph::FriendGraph];
 /// The bans of an app that had not ended.
 #[derive(Debug, Clone, Serialize)]
 pub struct BansAt {
-    /// They, the latest end first.
+    /// The bans, the latest end first.
     pub bans: Vec<BannedUser>,
 }
 
@@ -43,7 +43,7 @@ pub struct BannedUser {
 /// The deactivated users of an app.
 #[derive(Debug, Clone, Serialize)]
 pub struct DeactivatedAt {
-    /// They, the latest deactivation first.
+    /// The users, the latest deactivation first.
     pub deactivated: Vec<DeactivatedUser>,
 }
 
@@ -56,16 +56,16 @@ pub struct DeactivatedUser {
     pub user_id: Shown<String>,
     /// Since when.
     pub deactivated_at: DateTime<Utc>,
-    /// What the caller was told.
+    /// The id of the operation, as the caller was told.
     pub operation: String,
 }
 
 /// The friends of a user.
 #[derive(Debug, Clone, Serialize)]
 pub struct FriendsAt {
-    /// Whose.
+    /// The user whose friends they are.
     pub subject: SubjectRef,
-    /// They, the oldest friendship first.
+    /// The friends, the oldest friendship first.
     pub friends: Vec<Friend>,
 }
 

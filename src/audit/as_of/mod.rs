@@ -4,7 +4,7 @@
 //! What was erased since shows as erased, also for dates before the erasure. Nothing here appends an event, makes a
 //! key or writes the live read models.
 //!
-//! `error`, `when`, `past`, `shown` and `scratch` are what everything else here is made of; they know nothing of it.
+//! `error`, `when`, `past`, `shown` and `scratch` are used by the other modules and use none of them.
 
 mod diff;
 mod error;

@@ -19,7 +19,7 @@ use crate::privacy::Vault;
 pub struct Past<'p> {
     pub(super) log: &'p Arc<dyn EventLog>,
     pub(super) vault: &'p Arc<dyn Vault>,
-    /// What may still be known: userIds and the ledger of erasures.
+    /// The live read models, which say what may still be shown: userIds and the ledger of erasures.
     pub(super) live: &'p ReadStore,
 }
 

@@ -1,4 +1,4 @@
-//! Read models of the past, in a file that goes away with them.
+//! Read models of the past, in a temporary file.
 
 use rollcall_projections::store::ReadStore;
 use rollcall_projections::{PAGE_MAX, Projection, audit_trail};
@@ -45,12 +45,12 @@ pub struct Parked {
 /// Read models as they were at a moment; the directory they stand in is removed when this is dropped.
 pub(super) struct Scratch {
     pub(super) store: ReadStore,
-    /// When it is there.
+    /// The moment that they show once they are filled.
     pub(super) moment: Moment,
     models: &'static [&'static dyn Projection],
     /// The last event about a subject that was applied.
     applied: u64,
-    // Dropped after the store, whose files it removes.
+    // Dropped last, because it removes the files of the store.
     _dir: TempDir,
 }
 
@@ -77,7 +77,7 @@ impl Scratch {
     /// Applies the next page of the events about a subject; returns them. None: the read models are as they were at the
     /// moment, as far as they concern the subject.
     pub(super) async fn apply_about(&mut self, past: Past<'_>, subject: SubjectRef) -> Result<Vec<RawEvent>, Error> {
-        // A replay that nobody waits for any more ends here.
+        // A replay whose caller has gone is cancelled here.
         tokio::task::yield_now().await;
         let raw = events_about(past, subject, self.applied, self.moment.position, PAGE_MAX).await?;
         let prepared: Vec<_> = raw.iter().map(prepare).collect();

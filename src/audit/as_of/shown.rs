@@ -18,8 +18,8 @@ use super::past::Past;
 use crate::audit::erasure::classes;
 use crate::privacy;
 
-/// The erasure that took a value away, or waits to. Both are absent where the ledger knows of none, yet the key is
-/// gone.
+/// The erasure that erased a value or is going to. Both fields are absent if the key is gone and the ledger of erasures does
+/// not say why.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Erased {
     /// Which.
@@ -34,16 +34,16 @@ pub struct Erased {
 /// that nobody may read it because an erasure of it waits, written `{"restricted": {…}}`.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Shown<T> {
-    /// It may still be known.
+    /// It can be shown.
     Present(T),
-    /// It may not.
+    /// It was erased.
     Erased(Erased),
-    /// It may not while an erasure waits that may still be called off.
+    /// It is hidden while an erasure waits that can still be cancelled.
     Restricted(Erased),
 }
 
 impl<T> Shown<T> {
-    /// The value, where it may still be known.
+    /// The value, if it can be shown.
     pub fn present(&self) -> Option<&T> {
         match self {
             Self::Present(value) => Some(value),
@@ -107,7 +107,7 @@ impl Known {
             None
         };
         all.retain(|erasure| erasure.begun_at.is_some());
-        // They need not begin in the order in which they were requested: one may have waited.
+        // An erasure can begin after one that was requested later, because it had to wait.
         all.sort_by_key(|erasure| (erasure.begun_at, erasure.requested_position));
         Ok(Self { begun: all, waits })
     }
@@ -133,7 +133,7 @@ impl<'p> Opener<'p> {
         bytes: &[u8],
     ) -> Result<Shown<T>, Error> {
         let stored = Stored::from_bytes(bytes).map_err(|error| Error::Value(error.to_string()))?;
-        // The fence counts, not the end of the keys: what is asked to be erased is shown to nobody meanwhile.
+        // Values are hidden from the deactivation on, not only once their keys are destroyed.
         if let Some(erased) = self.erased(subject, stored.class, stored.epoch).await? {
             return Ok(Shown::Erased(erased));
         }

@@ -16,7 +16,7 @@ use crate::domain::{Misplaced, State};
 use crate::engine::journal;
 use crate::eventlog::RawEvent;
 
-/// Most events of one input that are tried; of a longer one the latest.
+/// Most events of one input that are tried. Of an input with more, the latest are tried.
 pub(super) const EVENTS_MAX: usize = 10_000;
 const PAGE: usize = 512;
 
@@ -69,7 +69,7 @@ pub(super) struct Track {
     events: VecDeque<(Event, Fact)>,
     /// Whether there were more events than are kept.
     cut: bool,
-    /// What happened before this event is no world to compare with.
+    /// Index of the first event whose absence is tried: without the creation of an app there is nothing to decide on.
     least: usize,
 }
 
@@ -85,7 +85,7 @@ impl Track {
         let mut track = Self::new(Input::State(stream.clone(), State::of(&stream)));
         let mut after = 0;
         loop {
-            // A replay that nobody waits for any more ends here.
+            // A replay whose caller has gone is cancelled here.
             tokio::task::yield_now().await;
             let page = past.log.read_stream(&name, after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(track) };
@@ -143,7 +143,7 @@ impl Track {
         self.cut
     }
 
-    /// What it is the track of.
+    /// The stream or the friends that it follows.
     pub(super) fn name(&self) -> String {
         match &self.first {
             Input::State(stream, _) => stream.to_string(),

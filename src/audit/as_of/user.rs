@@ -53,11 +53,11 @@ pub enum Status {
     Named,
     /// Registered.
     Registered,
-    /// Behind the fence while an erasure waited.
+    /// Deactivated, with an erasure that could still be cancelled or waited for a legal hold.
     Restricted,
-    /// Behind the fence.
+    /// Deactivated.
     Deactivated,
-    /// Unlinked.
+    /// Forgotten: the userId no longer leads to the person.
     Forgotten,
 }
 
@@ -76,7 +76,7 @@ pub struct UserAt {
     pub user_id: Option<Shown<String>>,
     /// When the user was first registered.
     pub registered_at: Option<DateTime<Utc>>,
-    /// Since when the user was behind the fence.
+    /// When the user was deactivated.
     pub deactivated_at: Option<DateTime<Utc>>,
     /// The name.
     pub name: Option<Shown<String>>,
@@ -139,7 +139,7 @@ pub struct Other {
     pub user_id: Shown<String>,
 }
 
-/// What the events of the user's own stream came to.
+/// The state that the events of the user's own stream make.
 #[derive(Default)]
 struct Fold {
     state: user::State,
@@ -283,7 +283,7 @@ async fn read(
     Ok(user)
 }
 
-/// Behind the fence the read models hold neither name nor, once forgotten, userId. There was one, and it was erased.
+/// The read models hold no name of a deactivated user and no userId of a forgotten one. There was one, and it was erased.
 async fn mark_erased(user: &mut UserAt, opener: &mut Opener<'_>, registered: bool) -> Result<(), Error> {
     let fenced = matches!(user.status, Status::Deactivated | Status::Forgotten);
     if fenced && registered && user.name.is_none() {

@@ -80,7 +80,7 @@ fn of_one(verb: &str, user_id: UserId) -> Result<Arc<dyn DynCommand>, NotAsked> 
     let changed = |change: Change| Arc::new(change.of(vec![user_id.clone()])) as Arc<dyn DynCommand>;
     let erased = |scope| Arc::new(Erase { who: who.clone(), scope, request: Request::default() });
     Ok(match verb {
-        // The platform issues a token by registering, be it again.
+        // On the platform, a token is issued by registering, also a user who is registered already.
         "register" | "issue-token" => Arc::new(Register { who: user_id, name: Name::parse("-")?, portrait: None }),
         "rename" => changed(Change::Modify(Some(Name::parse("-")?), None)),
         "tag" => changed(Change::Tag(vec![])),

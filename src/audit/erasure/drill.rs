@@ -1,4 +1,4 @@
-//! A drill: an erasure of a person that was made up for it, to see that the whole way is still open. It is recorded,
+//! A drill: the erasure of a fictitious person, which shows that every step of an erasure works. It is recorded,
 //! proven and reported like any other, and counted apart from them.
 
 use rollcall_schemas::ids::OperationId;

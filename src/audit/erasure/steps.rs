@@ -123,7 +123,7 @@ async fn verify(engine: &Engine, erasure: &Erasure, control_opened: bool) -> Res
     Ok(())
 }
 
-/// Issues the report. Two may make one for the same erasure, after a crash; the log takes one of them.
+/// Issues the report. After a crash two nodes may make one for the same erasure; the log accepts the first.
 async fn report(engine: &Engine, keeper: &Keeper, erasure: &Erasure) -> Result<(), Error> {
     let Issued { report, sha256, envelope } =
         issue(keeper, engine.vault().as_ref(), erasure.erasure, engine.now(), vec![]).await?;

@@ -1,8 +1,7 @@
-//! Replays of the past, off the threads that answer requests: one reads up to the whole log, which takes seconds.
+//! Runs replays of the past on threads of their own, because one reads up to the whole log, which takes seconds.
 //!
-//! A few threads of their own do the work. Each app's replays wait behind its own, the apps take turns, and one app has
-//! one replay running at most, so that no app keeps the others waiting. A replay ends early when nobody waits for its
-//! answer any more.
+//! Each app has a queue, the apps take turns, and at most one replay of an app runs at a time, so that no app keeps the
+//! others waiting. A replay is cancelled when its caller has gone.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -29,14 +28,14 @@ const EXPORTS_MAX: usize = 2;
 /// How long an answer is waited for, its time in the queue included.
 const ANSWER_WAIT: Duration = Duration::from_mins(5);
 
-/// So much of the app is waiting or running that no more is taken, or the service stops.
+/// The queue of the app is full, the answer took too long, or the service stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many replays of the app are waiting")]
 pub struct Busy;
 
 /// One replay that waits.
 struct Work {
-    /// Cancelled when nobody waits for it any more.
+    /// Cancelled when the caller has gone.
     unwanted: CancellationToken,
     run: Box<dyn FnOnce(&Handle) + Send>,
 }
@@ -104,7 +103,7 @@ impl Replays {
         let token = unwanted.clone();
         let run = Box::new(move |runtime: &Handle| {
             if let Some(done) = runtime.block_on(token.run_until_cancelled(work())) {
-                // Whoever asked may have gone away in this moment.
+                // The caller may have gone at this moment.
                 let _ = answer.send(done);
             }
         });
@@ -211,7 +210,7 @@ impl Shared {
                 }
             }
             self.state().queues.end(&app);
-            // An app of which something waits has no work running any more.
+            // The app whose turn it is has no work running.
             self.changed.notify_one();
         }
     }

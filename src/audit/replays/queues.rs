@@ -1,4 +1,4 @@
-//! Work that waits, app by app: each app's work stands behind its own, and the apps take turns.
+//! A queue of waiting work per app; the apps take turns.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -55,7 +55,7 @@ impl<W> Queues<W> {
         self.running.remove(app);
     }
 
-    /// How much of an app waits.
+    /// How much work of an app waits.
     #[cfg(test)]
     pub(super) fn waiting(&self, app: &AppId) -> usize {
         self.waiting.get(app).map_or(0, VecDeque::len)

@@ -31,7 +31,7 @@ pub enum Error {
          the newest log, or run `rollcall recover` to go on with this one"
     )]
     Rewound {
-        /// Who knows better.
+        /// Who has seen the later state.
         witness: String,
         /// How many events there were.
         seen: u64,
@@ -44,7 +44,7 @@ pub enum Error {
          Run `rollcall audit verify` to find where, and put back an unchanged log"
     )]
     Rewritten {
-        /// Who knows better.
+        /// Who has seen the later state.
         witness: String,
         /// How many events it has seen.
         seen: u64,

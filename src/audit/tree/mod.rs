@@ -62,7 +62,7 @@ pub struct Keeper {
     latest: RwLock<Option<Arc<Signed>>>,
     advancing: tokio::sync::Mutex<()>,
     signing: tokio::sync::Mutex<()>,
-    /// What the log was not compared with yet.
+    /// Earlier states of the log with which it was not compared yet.
     uncompared: tokio::sync::Mutex<Vec<Seen>>,
     /// Whether the tree held all of the log once, and the log is what was seen of it.
     proven: AtomicBool,
@@ -81,7 +81,7 @@ pub fn verifiers(vault: &dyn Vault) -> Vec<Verifier> {
     vault.signers().into_iter().map(|signer| Verifier { name: name.clone(), public: signer.public }).collect()
 }
 
-/// What somebody knows of an earlier state of the log.
+/// An earlier state of the log, as the vault or a checkpoint has seen it.
 struct Seen {
     witness: String,
     size: u64,
@@ -224,7 +224,7 @@ impl Keeper {
                 return Ok(self.tiles.truncate(0)?);
             }
         }
-        // The files hold what was signed: where the log says something else, they are the evidence and stay.
+        // The files hold what was signed. If the log differs, they are the evidence and must not be changed.
         let Some(last) = size.checked_sub(1) else { return Ok(()) };
         let events = self.log.read_all(last, 1).await?;
         let recorded = self.tiles.hashes(0, last, size)?;
@@ -285,7 +285,7 @@ impl Keeper {
         self.witness().await
     }
 
-    /// Adds what the log has more.
+    /// Adds the events that the tree lacks.
     async fn advance(&self) -> Result<(), Error> {
         let _one = self.advancing.lock().await;
         loop {
@@ -355,7 +355,7 @@ impl Keeper {
             }
             crash_point::reach("tree.kept");
             match vault.witnessed()? {
-                // Another node was further.
+                // Another node has had the vault remember a later state.
                 Some(seen) if seen.size > size => Ok(()),
                 _ => Ok::<_, Error>(vault.witness(Witnessed { size, root })?),
             }

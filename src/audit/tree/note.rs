@@ -141,7 +141,7 @@ impl Checkpoint {
         let root = BASE64_STANDARD.decode(root).ok().and_then(|root| root.try_into().ok()).ok_or(Error::Malformed)?;
         let parsed = size.parse().map_err(|_| Error::Malformed)?;
         let checkpoint = Self { origin: origin.into(), size: parsed, root };
-        // One way of writing it only: what was signed is what was read.
+        // Only one spelling is accepted, so that what is read is exactly what was signed.
         if checkpoint.text().strip_suffix('\n') != Some(text) || origin.is_empty() || below.is_empty() {
             return Err(Error::Malformed);
         }

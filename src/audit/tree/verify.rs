@@ -1,5 +1,5 @@
-//! Walking the whole log: every event is what its leaf says, every ciphertext what its event recorded, every checkpoint
-//! that was signed has the root of the events as they are now.
+//! Checks the whole log: every event against its leaf, every ciphertext against what its event recorded, every checkpoint
+//! that was signed against the root of the events as they are now.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -26,7 +26,7 @@ pub(super) async fn data_map(call: &Call<'_>) -> Result<Answer, Problem> {
     Answer::query(&DataMap { fields: data_map::data_map() })
 }
 
-/// The month `YYYY-MM`, from its first moment to before that of the next one.
+/// When the month `YYYY-MM` begins, and when the next one begins.
 fn month(text: &str) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
     let first = NaiveDate::parse_from_str(&format!("{text}-01"), "%Y-%m-%d").ok()?;
     let next = first.checked_add_months(Months::new(1))?;

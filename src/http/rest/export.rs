@@ -18,7 +18,7 @@ use crate::engine::{self, Engine};
 /// Pieces that wait for a slow reader.
 const PIECES_MAX: usize = 8;
 
-/// Everybody whose userId an export tells because the person listed them: blocked, allowed or befriended.
+/// The people whose userIds are in an export because the person blocked, allowed or befriended them.
 async fn listed(call: &Call<'_>, subject: SubjectRef) -> Result<Vec<SubjectRef>, Problem> {
     let (read, mut listed) = (call.engine.read(), vec![]);
     if !call.app.settings.record_reads {
@@ -64,14 +64,14 @@ pub(super) async fn export(call: &Call<'_>) -> Result<Answer, Problem> {
     actix_web::rt::spawn(async move {
         if let Err(reason) = write(engine, &place, export, &out).await {
             tracing::warn!(reason, "an export broke off");
-            // So that the reader does not take what it got for whole.
+            // The error cuts the answer short, so that the client sees that the ZIP is not complete.
             let _ = out.send(Err(io::ErrorKind::UnexpectedEof.into())).await;
         }
     });
     Ok(Answer::stream("application/zip", chunks))
 }
 
-/// Makes the pieces one by one, each when it is the app's turn. A slow reader holds no thread between them.
+/// Makes one piece after the other, each when it is the app's turn. No thread waits while the reader is slow.
 async fn write(
     engine: Arc<Engine>,
     place: &ExportPlace,

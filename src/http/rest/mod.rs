@@ -156,7 +156,7 @@ async fn serve(
     if !scopes.contains(&endpoint.scope) {
         return Err(Problem::Scope(endpoint.scope));
     }
-    // Only of who may call is a body kept in memory.
+    // The body is read only after authentication, so that strangers cannot make the service hold it in memory.
     let body = incoming.read(&service.bodies, &app.id).await.map_err(Problem::Unread)?;
     let caller = Caller {
         app: app.id.clone(),

@@ -33,7 +33,8 @@ impl<C: Cursor> PageQuery<C> {
         Ok(asked)
     }
 
-    /// Cuts what was read with one row too many to a page; answers the cursor of the next one, if there is one.
+    /// Takes rows that were read with one row more than the page has, cuts them to the page, and returns the cursor of the
+    /// next page if there is one.
     pub(super) fn cut<T>(&self, rows: &mut Vec<T>, place: impl Fn(&T) -> Option<C>) -> Option<String> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;

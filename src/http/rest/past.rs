@@ -34,7 +34,7 @@ impl From<as_of::Error> for Problem {
     }
 }
 
-/// Replays of the past for a call, when it is the app's turn; ends when the caller goes away.
+/// Runs a replay for a call when it is the app's turn. It is cancelled when the caller disconnects.
 pub(super) async fn replay<T: Send + 'static>(
     call: &Call<'_>,
     work: impl AsyncFnOnce(Past<'_>, AppId) -> Result<T, as_of::Error> + Send + 'static,
@@ -44,7 +44,7 @@ pub(super) async fn replay<T: Send + 'static>(
     Ok(replayed.map_err(|_| engine::Error::Busy)??)
 }
 
-/// The moment a parameter names; `None`: it is not given, and the newest is meant.
+/// The moment that a parameter names; `None` if it is not given, which means the newest.
 fn when(call: &Call<'_>, name: &'static str, at: &'static str) -> Result<Option<When>, Problem> {
     let Some(text) = call.value(name) else { return Ok(None) };
     let malformed = |_| Invalid::malformed(name, "a position, or a time such as 2026-01-31T12:00:00Z");
@@ -99,14 +99,14 @@ impl Reveals for Diff {
     }
 }
 
-/// What is read where a user is shown together with the userIds of others; each is named once.
+/// The reads to record for an answer that shows a user and the userIds of others; each person once.
 pub(super) fn read_of(user: SubjectRef, others: impl Iterator<Item = SubjectRef>) -> Vec<Read> {
     let others: BTreeSet<_> = others.filter(|other| *other != user).collect();
     let others = others.into_iter().map(|other| fields_of(other, [USER_ID]));
     std::iter::once(fields_of(user, FIELDS)).chain(others).collect()
 }
 
-/// Answers a view of the past, once it is recorded who reads it.
+/// Records who reads a view of the past, then answers with it.
 async fn reveal(call: &Call<'_>, view: impl Reveals) -> Result<Answer, Problem> {
     call.engine.record_read(&call.caller, || view.reads()).await?;
     Answer::query(&view)

@@ -28,7 +28,7 @@ static POSITION: HeaderName = HeaderName::from_static("rollcall-position");
 pub(super) struct Answer {
     status: StatusCode,
     body: Bytes,
-    /// What follows the body while it is made.
+    /// Further pieces of the body, sent as they are made.
     chunks: Option<mpsc::Receiver<io::Result<Bytes>>>,
     content_type: &'static str,
     location: Option<String>,
@@ -63,7 +63,7 @@ impl Answer {
         Self { status: StatusCode::NO_CONTENT, position, ..Self::of_type(JSON, Bytes::new()) }
     }
 
-    /// Says where what was made can be asked for.
+    /// Sets the address of what was created.
     pub(super) fn at(self, location: String) -> Self {
         Self { location: Some(location), ..self }
     }
@@ -95,7 +95,7 @@ pub(super) enum Problem {
     NoSuchEvent,
     /// The caller's key is of another app, or there is no such app.
     NoSuchApp,
-    /// An earlier call with the same idempotency key was told what is told only once.
+    /// An earlier call with the same idempotency key was given the secret, which is shown only once.
     ToldBefore,
     /// The idempotency key is not one.
     MalformedKey,
@@ -268,7 +268,7 @@ pub(super) fn respond(request: &HttpRequest, outcome: Result<Answer, Problem>) -
             }
             // Answers carry tokens and personal data.
             response.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")));
-            // A browser must not take a ZIP or a letter for something else than it is said to be.
+            // A browser must not guess another type than the one that is sent.
             response.insert_header((X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")));
             if let Some(position) = answer.position {
                 response.insert_header((POSITION.clone(), BASE64_URL_SAFE_NO_PAD.encode(position.to_be_bytes())));

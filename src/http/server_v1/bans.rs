@@ -19,7 +19,7 @@ pub(super) async fn ban(call: &Call<'_>) -> Result<Answer, Fault> {
     call.done(Ban { who, minutes, reason: None }).await
 }
 
-/// `unblock`: lift the bans of users; who is not banned stays so.
+/// `unblock`: lift the bans of users; users who are not banned are ignored.
 pub(super) async fn lift_ban(call: &Call<'_>) -> Result<Answer, Fault> {
     let who = call.form()?.user_ids("userId", 20)?;
     call.done(Lift { who }).await

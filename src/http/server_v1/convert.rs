@@ -49,7 +49,7 @@ pub(super) fn page(
     NumberedPage::new(page, size).map_err(|_too_deep| out_of_range)
 }
 
-/// A number that was bounded when it was read.
+/// Converts a number whose range was checked when it was read.
 pub(super) fn number(bounded: i64) -> u32 {
     u32::try_from(bounded).unwrap_or(u32::MAX)
 }

@@ -25,7 +25,7 @@ pub(super) async fn befriend(call: &Call<'_>) -> Result<Answer, Fault> {
     call.done(Befriend { who, target, direct, text }).await
 }
 
-/// `friend/delete`: end friendships; who is no friend stays so.
+/// `friend/delete`: end friendships; users who are not friends are ignored.
 pub(super) async fn unfriend(call: &Call<'_>) -> Result<Answer, Fault> {
     let form = call.form()?;
     let who = form.user_id("userId")?;
@@ -95,7 +95,7 @@ pub(super) async fn list_friends(call: &Call<'_>) -> Result<Answer, Fault> {
     rows.truncate(wanted);
     let page_token =
         rows.last().filter(|_| more).map(|row| convert::page_token(row.befriended_position)).unwrap_or_default();
-    // A friendship outlasts the fence of a friend for a moment, until the erasure ends it: nobody is shown meanwhile.
+    // After a friend is deactivated the friendship remains until the erasure ends it; the friend is not shown then.
     let friends: Vec<_> = rows.iter().map(|row| row.friend).collect();
     let users = user_directory::by_subjects(read, app, &friends).await?;
     let (rows, users): (Vec<_>, Vec<_>) = rows.into_iter().zip(users).filter(|(_, user)| !is_fenced(user)).unzip();
@@ -152,7 +152,7 @@ async fn named(call: &Call<'_>, subjects: &[SubjectRef], users: Vec<Option<User>
     let profiles = hosted_profiles::of_subjects(read, app, subjects).await?;
     let named = profiles.into_iter().zip(users).map(|(profile, user)| {
         let hosted = profile.and_then(|profile| profile.fields.into_iter().find(|(name, _)| name.0 == "name"));
-        // A friendship may outlast the fence of a friend for a moment; the name may not.
+        // The friendship remains for a moment after the friend is deactivated; the name must not be shown.
         let registered = user.filter(User::is_active).and_then(|user| user.name);
         Named { hosted: hosted.map(|(_, sealed)| sealed), registered }
     });

@@ -136,7 +136,7 @@ impl Call<'_> {
         Ok(self.engine.execute(&self.caller(), command).await?)
     }
 
-    /// Makes an answer of personal values of these subjects, whose read is recorded where the app asks for it.
+    /// Makes an answer from personal values of these subjects. The read is recorded if the app has that switched on.
     async fn disclose<T>(
         &self,
         subjects: &[SubjectRef],
@@ -157,7 +157,7 @@ impl Call<'_> {
         Answer::of(&convert::Operation { code: answer::OK, operation })
     }
 
-    /// Waits until a query sees every command of the app that was answered before it.
+    /// Waits until the read models hold every command of the app that was acknowledged before this call.
     async fn caught_up(&self) -> Result<(), Fault> {
         Ok(self.engine.caught_up(&self.app.id).await?)
     }
@@ -180,7 +180,7 @@ async fn serve(service: &Service, request: &HttpRequest, incoming: &mut Incoming
         return Err(Fault::NotPost);
     }
     let engine = service.engine.as_ref();
-    // Only of who may call is a body kept in memory.
+    // The body is read only after authentication, so that strangers cannot make the service hold it in memory.
     let (app, secret) = signature::authenticate(engine, &service.replay_guard, request.headers())?;
     let body = incoming.read(&service.bodies, &app.id).await.map_err(Fault::Unread)?;
     tracing::debug!(?route, "call");

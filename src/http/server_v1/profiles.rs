@@ -57,7 +57,7 @@ fn opened(opener: &mut Opener<'_>, user_id: String, profile: &hosted_profiles::P
     })
 }
 
-/// `profile/batch/query`: the hosted profiles of users; who has none is left out.
+/// `profile/batch/query`: the hosted profiles of users; users without one are left out.
 pub(super) async fn query_profiles(call: &Call<'_>) -> Result<Answer, Fault> {
     let who = call.form()?.user_ids("userId", 100)?;
     call.caught_up().await?;

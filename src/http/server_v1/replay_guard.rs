@@ -13,17 +13,17 @@ use rollcall_schemas::ids::AppId;
 /// Bytes of a SHA-1.
 pub(super) type Digest = [u8; 20];
 
-/// Most signatures remembered of an app, about 10 MB. Only requests that are signed rightly come into it.
+/// Most signatures that are remembered per app, about 10 MB. Only those of correctly signed requests are remembered.
 const SIGNATURES_MAX: usize = 200_000;
 
-/// How a request stands to the window of its app.
+/// The result of the check of a signed request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// It is within the window and was not seen before.
     Fresh,
-    /// Its timestamp is not one or outside of the window, or its signature was seen before.
+    /// Its timestamp is malformed or outside the window, or its signature was seen before.
     Stale,
-    /// So many were seen that no more can be remembered at the moment.
+    /// The memory for signatures is full.
     Full,
 }
 
@@ -31,8 +31,8 @@ pub(super) enum Verdict {
 #[derive(Default)]
 pub(in crate::http) struct ReplayGuard(Mutex<HashMap<AppId, Seen>>);
 
-/// What was seen of one app. A signature can be valid for twice the window: from one before its timestamp to one after.
-/// So each generation collects for that long and is then kept for as long again.
+/// The signatures that were seen of one app, in two generations. A signature is valid for twice the window, from one window
+/// before its timestamp to one after it. So a generation collects for that long and is then kept for as long again.
 struct Seen {
     since: DateTime<Utc>,
     recent: HashSet<Digest>,
@@ -40,7 +40,7 @@ struct Seen {
 }
 
 impl ReplayGuard {
-    /// Judges a request that is signed rightly, and remembers its signature where it is fresh.
+    /// Checks a correctly signed request, and remembers its signature if it is accepted.
     pub(super) fn judge(
         &self,
         app: &AppId,

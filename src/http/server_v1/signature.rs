@@ -18,7 +18,7 @@ use super::replay_guard::{Digest, ReplayGuard, Verdict};
 use crate::audit::outgoing::is_outgoing;
 use crate::engine::{self, App, Engine};
 
-/// A header under its plain name, and under the name that gets through proxies which strip the plain one.
+/// A header's plain name, and its name with a prefix, which gets through proxies that strip the plain one.
 struct Header {
     plain: HeaderName,
     prefixed: HeaderName,
@@ -74,7 +74,7 @@ impl<'h> Signed<'h> {
         Self::parse(nonce, timestamp, SIGNATURE.of(headers)?)
     }
 
-    /// `None`: the signature is no SHA-1 in hex, of either case, or of what only the service itself signs.
+    /// `None` if the signature is not a SHA-1 in hex of either case, or is over a nonce that only the service itself uses.
     fn parse(nonce: &'h [u8], timestamp: &'h [u8], hex: &[u8]) -> Option<Self> {
         let mut signature = Digest::default();
         hex::decode_to_slice(hex, &mut signature).ok()?;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -75,8 +76,14 @@ pub(super) struct Inner {
     signers: RwLock<Vec<Held>>,
     /// The number of the last destruction that nothing cached is older than.
     followed: Mutex<u64>,
+    /// Held while the tree of other nodes is fetched.
+    catching_up: Mutex<()>,
     pub(super) revocation_watch: Option<RevocationWatch>,
     pub(super) pages: Pages,
+}
+
+fn not_started(why: &dyn std::fmt::Display) -> Error {
+    Error::Unavailable(format!("the keys of other nodes cannot be fetched: {why}"))
 }
 
 // What these locks guard is whole between statements: a panic elsewhere does not make it wrong.
@@ -102,6 +109,7 @@ impl Inner {
             cache: Cache::new(),
             apps: RwLock::default(),
             followed: Mutex::new(followed),
+            catching_up: Mutex::new(()),
             revocation_watch: looker.map(RevocationWatch::new),
             pages: Pages::default(),
         };
@@ -143,9 +151,15 @@ impl Inner {
         self.revocation_watch.as_ref().map_or(Ok(()), RevocationWatch::fresh)
     }
 
-    /// Looks at what other nodes did to the tree, and does what follows from it here.
-    pub(super) fn look(&self) -> Result<(), Error> {
-        let Some(revocation_watch) = &self.revocation_watch else { return Ok(()) };
+    /// Looks at what other nodes did to the tree, and takes their tree where it has changed.
+    fn look(&self) -> Result<(), Error> {
+        if self.look_for_destroyed()? { self.catch_up() } else { Ok(()) }
+    }
+
+    /// Looks at what other nodes did to the tree, and drops from memory what they destroyed. Answers whether they have
+    /// another tree than this node. Asks the database alone.
+    fn look_for_destroyed(&self) -> Result<bool, Error> {
+        let Some(revocation_watch) = &self.revocation_watch else { return Ok(false) };
         let mut db = lock(&revocation_watch.looker);
         let started = Instant::now();
         let seen = Seen::by(db.as_mut())?;
@@ -155,7 +169,24 @@ impl Inner {
         }
         // From here on nothing in memory was destroyed before this look began, whether the new tree can be had or not.
         revocation_watch.saw(started);
-        if changed { self.reload(db.as_mut()) } else { Ok(()) }
+        Ok(changed)
+    }
+
+    /// Keeps looking until it is stopped. The root of another tree is fetched on a thread of its own: a cell on a server
+    /// that does not answer must not keep this node from seeing what is destroyed.
+    pub(super) fn watch(self: &Arc<Self>) {
+        let Some(revocation_watch) = &self.revocation_watch else { return };
+        let mut catching_up: Option<JoinHandle<Result<(), Error>>> = None;
+        revocation_watch.keep_looking(|| {
+            let ended = catching_up.take_if(|catching_up| catching_up.is_finished());
+            let done = ended.map_or(Ok(()), |ended| ended.join().unwrap_or_else(|_| Err(not_started(&"it panicked"))));
+            if self.look_for_destroyed()? && catching_up.is_none() {
+                let inner = self.clone();
+                let started = std::thread::Builder::new().name("vault-catch-up".into()).spawn(move || inner.catch_up());
+                catching_up = Some(started.map_err(|error| not_started(&error))?);
+            }
+            done
+        });
     }
 
     /// Drops from memory what was destroyed, by whichever node.
@@ -171,19 +202,38 @@ impl Inner {
         }
     }
 
+    /// Takes the tree that other nodes made. No connection is held while the cell is asked for its root.
+    fn catch_up(&self) -> Result<(), Error> {
+        let _one_at_a_time = lock(&self.catching_up);
+        let seen = Seen::by(self.reader(0).as_mut())?;
+        if seen.is_of(self.tree().generation, &self.signing()) {
+            return Ok(());
+        }
+        self.take(store::tree(|| store::needed(self.reader(0).as_mut()), self.cell.as_ref())?);
+        let held = {
+            // In this order: whoever reads keys holds the tree while it waits for the connection.
+            let tree = self.tree();
+            signers::load(self.reader(0).as_mut(), tree.apps())?
+        };
+        *self.signers.write().unwrap_or_else(PoisonError::into_inner) = held;
+        Ok(())
+    }
+
     /// Takes the tree that the tables have by now, with what hangs from its apps' key.
     fn reload(&self, db: &mut dyn Db) -> Result<(), Error> {
-        let newest = store::tree(db, self.cell.as_ref())?;
-        {
-            let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
-            if newest.generation > tree.generation {
-                *tree = newest;
-            }
-            self.apps.write().unwrap_or_else(PoisonError::into_inner).clear();
-        }
+        self.take(store::tree(|| store::needed(db), self.cell.as_ref())?);
         let held = signers::load(db, self.tree().apps())?;
         *self.signers.write().unwrap_or_else(PoisonError::into_inner) = held;
         Ok(())
+    }
+
+    /// Uses this tree from now on, unless there is a newer one.
+    fn take(&self, newest: Tree) {
+        let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
+        if newest.generation > tree.generation {
+            *tree = newest;
+        }
+        self.apps.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Reads under the tree; once more where another node has replaced it meanwhile.
@@ -406,6 +456,7 @@ impl Inner {
 
     /// Rotates in one slice.
     pub(super) fn rotate(&self, rotation: &Rotation<'_>) -> Result<(Vec<Destruction>, Rotated), Error> {
+        self.cell.reach()?;
         let mut writer = self.writer();
         // Keys whose destruction failed at its end are not in the tables any more, but their root may still be in the
         // cell: nothing is called destroyed before it is gone.

@@ -148,13 +148,7 @@ impl KeyTree {
     fn watching(inner: Arc<Inner>) -> Result<Self, Error> {
         let mut vault = Self { inner: inner.clone(), threads: vec![] };
         if inner.revocation_watch.is_some() {
-            let watch = move || {
-                inner
-                    .revocation_watch
-                    .iter()
-                    .for_each(|revocation_watch| revocation_watch.keep_looking(|| inner.look()))
-            };
-            vault.threads.push(thread("vault-revocation-watch", watch)?);
+            vault.threads.push(thread("vault-revocation-watch", move || inner.watch())?);
         }
         Ok(vault)
     }

@@ -131,7 +131,7 @@ impl RevocationWatch {
     }
 
     /// Looks until stopped.
-    pub(super) fn keep_looking(&self, look: impl Fn() -> Result<(), Error>) {
+    pub(super) fn keep_looking(&self, mut look: impl FnMut() -> Result<(), Error>) {
         let mut failed = false;
         loop {
             let looked = look();

@@ -62,14 +62,19 @@ pub(super) fn unlock(db: &mut dyn Db, cell: &dyn RootCell, taken: Taken) -> Resu
             _ => Ok(()),
         })?;
     }
-    let opened = open_tree(db, cell)?;
+    let opened = open_tree(|| needed(db), cell)?;
     settle(db, cell, !cell.is_shared())?;
     Ok(opened)
 }
 
-/// The tree as the tables have it now.
-pub(super) fn tree(db: &mut dyn Db, cell: &dyn RootCell) -> Result<Tree, Error> {
-    Ok(open_tree(db, cell)?.1)
+/// The tree as the tables have it now; `needed` asks them with [`needed`].
+pub(super) fn tree(needed: impl FnMut() -> Result<Header, Error>, cell: &dyn RootCell) -> Result<Tree, Error> {
+    Ok(open_tree(needed, cell)?.1)
+}
+
+/// What the tables need to be opened.
+pub(super) fn needed(db: &mut dyn Db) -> Result<Header, Error> {
+    header(db)?.ok_or_else(no_page)
 }
 
 /// Which root the tables need.
@@ -83,7 +88,7 @@ pub(super) fn rotated(db: &mut dyn Db) -> Result<i64, Error> {
 }
 
 /// The vault's one row.
-struct Header {
+pub(super) struct Header {
     vault: [u8; 16],
     /// Of its root.
     generation: u64,
@@ -113,13 +118,16 @@ fn no_page() -> Error {
     Error::Damaged("it holds keys but not their page; put back the whole vault".into())
 }
 
-fn open_tree(db: &mut dyn Db, cell: &dyn RootCell) -> Result<([u8; 16], Tree), Error> {
+fn open_tree(
+    mut needed: impl FnMut() -> Result<Header, Error>,
+    cell: &dyn RootCell,
+) -> Result<([u8; 16], Tree), Error> {
     loop {
-        let Header { vault, generation, page, kept, .. } = header(db)?.ok_or_else(no_page)?;
+        let Header { vault, generation, page, kept, .. } = needed()?;
         match cell.root(vault, generation, &kept)? {
             Some(root) => return Ok((vault, Tree::unwrap(&root, vault, generation, &page)?)),
             // Another node has replaced it, and destroyed this root, since the row was read.
-            None if self::generation(db)? != generation => {}
+            None if needed()?.generation != generation => {}
             None => {
                 return Err(Error::Damaged(format!(
                     "the root cell ({}) does not hold the root of generation {generation} that the vault needs. If the \

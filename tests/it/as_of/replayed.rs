@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use rollcall::audit::as_of::{Past, WholeLists, bans_at, deactivated_at, friends_at};
 use rollcall::domain::allowlist::{Allow, SetAllowlist};
@@ -13,7 +12,7 @@ use rollcall::domain::blocklist::Unblock;
 use rollcall::domain::token::Invalidate;
 use rollcall::domain::user::Change;
 use rollcall::domain::values::{QuietHours, Tag};
-use rollcall::eventlog::{self, EventLog, Item, Outcome, RawEvent};
+use rollcall::eventlog::{self, EventLog, RawEvent};
 use rollcall_projections::{
     NumberedPage, Order, access_tokens, allowlists, banned_users, blocklists, deactivated_users, friend_graph,
     hosted_profiles, mutes, user_directory, user_settings, user_tags,
@@ -21,11 +20,11 @@ use rollcall_projections::{
 use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::plain::FriendPermission;
 use serde_json::{Map, Value, json};
-use tokio::sync::watch;
 
 use super::{
     Asked, Given, app_id, befriend, block, change, deactivate, impose, profile, register, rename, unfriend, user_id,
 };
+use crate::support::log_layer::{Layer, Layered};
 
 const USERS: [&str; 5] = ["ada", "bob", "eve", "kim", "zoe"];
 const PAGE: NumberedPage = NumberedPage::first(1_000);
@@ -230,46 +229,17 @@ async fn a_ban_counts_until_its_end_and_not_after() {
     given.stop();
 }
 
-/// A log that counts how often it is read from front to back.
+/// Counts how often a log is read from front to back.
+#[derive(Default)]
 struct Counted {
-    inner: Arc<dyn EventLog>,
     reads: AtomicU64,
 }
 
 #[async_trait]
-impl EventLog for Counted {
-    async fn append(&self, batch: Vec<Item>) -> Result<Vec<Outcome>, eventlog::Error> {
-        self.inner.append(batch).await
-    }
-    async fn read_stream(&self, stream: &str, after: u64, limit: usize) -> Result<Vec<RawEvent>, eventlog::Error> {
-        self.inner.read_stream(stream, after, limit).await
-    }
-    async fn read_stream_back(
-        &self,
-        stream: &str,
-        before: u64,
-        limit: usize,
-    ) -> Result<Vec<RawEvent>, eventlog::Error> {
-        self.inner.read_stream_back(stream, before, limit).await
-    }
-    async fn read_all(&self, after: u64, limit: usize) -> Result<Vec<RawEvent>, eventlog::Error> {
+impl Layer for Counted {
+    async fn read_all(&self, log: &dyn EventLog, after: u64, limit: usize) -> Result<Vec<RawEvent>, eventlog::Error> {
         self.reads.fetch_add(1, Ordering::Relaxed);
-        self.inner.read_all(after, limit).await
-    }
-    fn head(&self) -> u64 {
-        self.inner.head()
-    }
-    fn watch(&self) -> watch::Receiver<u64> {
-        self.inner.watch()
-    }
-    async fn stored_outcome(&self, key: [u8; 32]) -> Result<Option<([u8; 32], Vec<u8>)>, eventlog::Error> {
-        self.inner.stored_outcome(key).await
-    }
-    async fn expire_outcomes(&self, time: DateTime<Utc>) -> Result<u64, eventlog::Error> {
-        self.inner.expire_outcomes(time).await
-    }
-    async fn detach(&self, remaining: Vec<(u64, Option<Bytes>)>) -> Result<u64, eventlog::Error> {
-        self.inner.detach(remaining).await
+        log.read_all(after, limit).await
     }
 }
 
@@ -283,7 +253,7 @@ async fn the_pages_of_a_list_of_the_past_need_one_replay_and_tell_what_was_erase
         given.does(impose(who, 10, "noise")).await;
     }
     let moment = given.moment(given.head()).await;
-    let counted = Arc::new(Counted { inner: given.log().clone(), reads: AtomicU64::new(0) });
+    let counted = Layered::over(given.log().clone(), Counted::default());
     let log: Arc<dyn EventLog> = counted.clone();
     let (vault, read) = (given.data.vault.clone(), given.data.read.clone());
     given.engine().applied_up_to(given.head()).await.unwrap();

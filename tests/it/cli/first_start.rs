@@ -9,7 +9,7 @@ use super::{path, rollcall};
 /// Starts the service, lets the caller use it while it runs, stops it with a signal; answers what it wrote to both
 /// streams.
 fn session(data: &Path, signal: &str, meanwhile: impl FnOnce(&[String])) -> String {
-    let serve = ["serve", "--listen", "127.0.0.1:0", "--data-dir", path(data)];
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--drain-seconds", "0", "--data-dir", path(data)];
     let mut child = rollcall(&serve).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     let mut printed = vec![];

@@ -1,12 +1,10 @@
 //! Forgetting and deactivating, to the end and cut short.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use rollcall::audit::erasure::{self, advance_all};
 use rollcall::domain::erasure::{Advance, Erase, Request, Step};
@@ -16,17 +14,17 @@ use rollcall::domain::user::Reactivate;
 use rollcall::domain::values::Remark as Text;
 use rollcall::domain::{Refusal, app};
 use rollcall::engine::{Error, journal};
-use rollcall::eventlog::{self, EventLog, Item, Outcome, RawEvent};
+use rollcall::eventlog::{self, EventLog, RawEvent};
 use rollcall::privacy::KeysToDestroy;
 use rollcall_projections::erasure_ledger::{self, Erasure};
 use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::personal::Class;
 use rollcall_schemas::plain::{Environment, Scope, Settings};
 use rollcall_schemas::stream::Stream;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Running, app_id, register, rename, user_id};
+use crate::support::log_layer::{Layer, Layered};
 
 fn reactivate(who: &str) -> Reactivate {
     Reactivate { who: vec![user_id(who)] }
@@ -220,53 +218,21 @@ async fn what_others_say_about_an_erased_user_is_refused_and_not_called_an_outag
     running.stop();
 }
 
-/// A log that cannot read the events about one user at a time, as where a block of the disk is damaged.
+/// Has a log that cannot read the events about one user at a time, as where a block of the disk is damaged.
+#[derive(Default)]
 struct Damaged {
-    inner: Arc<dyn EventLog>,
     unreadable: Mutex<HashSet<String>>,
 }
 
 #[async_trait]
-impl EventLog for Damaged {
-    async fn append(&self, batch: Vec<Item>) -> Result<Vec<Outcome>, eventlog::Error> {
-        self.inner.append(batch).await
-    }
-    async fn read_stream(&self, stream: &str, after: u64, limit: usize) -> Result<Vec<RawEvent>, eventlog::Error> {
-        self.inner.read_stream(stream, after, limit).await
-    }
-    async fn read_stream_back(
-        &self,
-        stream: &str,
-        before: u64,
-        limit: usize,
-    ) -> Result<Vec<RawEvent>, eventlog::Error> {
-        self.inner.read_stream_back(stream, before, limit).await
-    }
-    async fn read_all(&self, after: u64, limit: usize) -> Result<Vec<RawEvent>, eventlog::Error> {
-        self.inner.read_all(after, limit).await
-    }
-    async fn read_at(&self, positions: &[u64]) -> Result<Vec<RawEvent>, eventlog::Error> {
-        let events = self.inner.read_at(positions).await?;
+impl Layer for Damaged {
+    async fn read_at(&self, log: &dyn EventLog, positions: &[u64]) -> Result<Vec<RawEvent>, eventlog::Error> {
+        let events = log.read_at(positions).await?;
         let unreadable = self.unreadable.lock().unwrap();
         match events.iter().find(|event| unreadable.contains(&event.stream)) {
             None => Ok(events),
             Some(event) => Err(eventlog::Error::Corrupt { position: event.position, reason: "a torn row".into() }),
         }
-    }
-    fn head(&self) -> u64 {
-        self.inner.head()
-    }
-    fn watch(&self) -> watch::Receiver<u64> {
-        self.inner.watch()
-    }
-    async fn stored_outcome(&self, key: [u8; 32]) -> Result<Option<([u8; 32], Vec<u8>)>, eventlog::Error> {
-        self.inner.stored_outcome(key).await
-    }
-    async fn expire_outcomes(&self, time: DateTime<Utc>) -> Result<u64, eventlog::Error> {
-        self.inner.expire_outcomes(time).await
-    }
-    async fn detach(&self, remaining: Vec<(u64, Option<Bytes>)>) -> Result<u64, eventlog::Error> {
-        self.inner.detach(remaining).await
     }
 }
 
@@ -277,10 +243,8 @@ async fn erasures_that_cannot_go_on_hold_up_no_other_and_end_once_they_can() {
     let dir = tempfile::tempdir().unwrap();
     Running::create(dir.path(), Environment::Production).await.stop();
     let mut damaged = None;
-    let running = Running::open_with(dir.path(), |inner| {
-        damaged.insert(Arc::new(Damaged { inner, unreadable: Mutex::default() })).clone()
-    })
-    .await;
+    let running =
+        Running::open_with(dir.path(), |log| damaged.insert(Layered::over(log, Damaged::default())).clone()).await;
     let damaged = damaged.unwrap();
     running.operate(app::Command::ChangeSettings(Settings { erasures_per_minute_max: 0, ..Settings::default() })).await;
     let engine = running.engine();

@@ -1,6 +1,8 @@
-//! A leader that lives but gets nowhere.
+//! What lives and gets nowhere: a leader, the Vault of the root.
 
-use super::{APP, Given, name_of, token};
+use serde_json::json;
+
+use super::{APP, Given, Root, name_of, rest, token};
 use crate::support::Service;
 use crate::support::relay::Relay;
 
@@ -36,4 +38,33 @@ fn a_leader_whose_batch_gets_no_answer_loses_the_lease_and_another_node_goes_on(
     token(&stalled, APP, "after").ok();
     stalled.eventually("it leads again", |_| shows("after"));
     assert_eq!(holder(), leader);
+}
+
+#[test]
+fn a_vault_that_says_nothing_holds_up_erasures_and_nothing_else() {
+    let given = Given::nothing();
+    let Root::Double(transit) = &given.root else { panic!("a double was started") };
+    let node = given.node("one", &[APP]);
+    node.register(APP, &["ada", "bob"]);
+    transit.fall_silent("");
+    let forget = json!({"user_id": "ada", "scope": "forget"}).to_string();
+    let accepted = rest(&node, "POST", "/api/v1/erasures", None, &forget);
+    assert_eq!(accepted.status, 202, "{}", accepted.text);
+    node.eventually("the erasure waits for Vault", |_| transit.unanswered() > 0);
+    std::thread::scope(|scope| {
+        for caller in 0..8 {
+            let node = &node;
+            // More, in all, than keys were made ahead for.
+            scope.spawn(move || {
+                for number in 0..150 {
+                    token(node, APP, &format!("u{caller}-{number}")).ok();
+                    assert_eq!(node.request("GET", "/health/ready", &[], b"").status, 200);
+                }
+            });
+        }
+    });
+    assert_eq!(name_of(&node, "bob"), "Name of bob");
+    transit.speak();
+    let path = accepted.header("location").unwrap().to_owned();
+    node.eventually("the erasure is done", |node| rest(node, "GET", &path, None, "").json()["status"] == "finalised");
 }

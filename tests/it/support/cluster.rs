@@ -62,7 +62,7 @@ impl Cluster {
 
     fn made(setting: &str) -> Self {
         let cluster = Self::empty();
-        // In an order of words that is not that of bytes, as most servers have it.
+        // Most servers sort texts by a language and not by their bytes.
         let locale = ["--encoding=UTF8", "--locale-provider=icu", "--icu-locale=en-US"];
         let data = cluster.path("data");
         cluster.must("initdb", &[&["-D", &data, "-U", "rollcall", "--auth=trust", "--no-sync"], &locale[..]].concat());
@@ -86,7 +86,7 @@ impl Cluster {
         std::fs::write(file, before + settings).unwrap();
     }
 
-    /// Another server that streams everything this one commits.
+    /// A standby of this server, by streaming replication.
     #[allow(dead_code)]
     pub fn standby(&self) -> Self {
         let standby = Self::empty();
@@ -159,7 +159,7 @@ impl Cluster {
         self.must("pg_ctl", &["-D", &self.path("data"), "-w", "-l", &self.path("log"), "-o", &options, "start"]);
     }
 
-    /// Starts the server again if it has given up, as whoever supervises it does.
+    /// Starts the server again if it has ended, as a supervisor does.
     #[allow(dead_code)]
     pub fn supervise(&self) {
         if !run(&self.bin.join("pg_ctl"), &["-D", &self.path("data"), "status"]).status.success() {
@@ -182,8 +182,8 @@ impl Cluster {
         (first, listed.split_whitespace().map(|pid| pid.parse().unwrap()).collect())
     }
 
-    /// Sets how large the files of one of its processes may get, and those of all that it starts from then on. The soft
-    /// limit only, so that it can be raised again.
+    /// Limits the size of the files that one of its processes writes, and all processes that this one starts later. Only the
+    /// soft limit is set, so that it can be raised again.
     #[allow(dead_code)]
     pub fn limit_files(&self, pid: u32, bytes: &str) {
         let arguments = ["--pid", &pid.to_string(), &format!("--fsize={bytes}:")];
@@ -197,7 +197,7 @@ impl Cluster {
         self.must("pg_ctl", &["-D", &self.path("data"), "-w", "-m", mode, "stop"]);
     }
 
-    /// Ends the server as in a crash, if it has not given up already.
+    /// Ends the server as in a crash, if it has not ended already.
     #[allow(dead_code)]
     pub fn crash(&self) {
         run(&self.bin.join("pg_ctl"), &["-D", &self.path("data"), "-w", "-m", "immediate", "stop"]);
@@ -236,7 +236,7 @@ impl Cluster {
         name
     }
 
-    /// Which keys and indexes of ours are in the order of some language.
+    /// Our keys and indexes that are sorted by a language instead of by bytes.
     #[allow(dead_code)]
     pub fn keys_of_words(&self, database: &str) -> String {
         let sql =

@@ -1,4 +1,4 @@
-//! Directories.
+//! Copies of directories.
 
 use std::path::Path;
 

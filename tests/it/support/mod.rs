@@ -2,6 +2,8 @@
 
 pub mod cluster;
 pub mod files;
+pub mod haproxy;
+pub mod log_layer;
 pub mod openbao;
 pub mod relay;
 pub mod service;

@@ -16,15 +16,15 @@ pub struct Relay {
 struct Passed {
     /// Whether the relay is silent now.
     silent: Arc<AtomicBool>,
-    /// Whether it may fall silent: only once the node has said a certain text.
+    /// Whether it falls silent with the relay: once the node has sent a certain text on it.
     concerned: AtomicBool,
-    /// Something of it was swallowed: nothing passes on it any more.
+    /// Bytes of it were dropped, so that nothing more can be passed on.
     swallows: AtomicBool,
 }
 
 impl Relay {
-    /// In front of the server with this socket. Where it falls silent, only connections are on which the node has said
-    /// `text`; all of them, if it is empty.
+    /// Starts a relay in front of the server with this socket. When it falls silent, that holds for the connections on which
+    /// the node has sent `text` before; for all of them if `text` is empty.
     pub fn start(server: String, text: &'static str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(directory.path().join(".s.PGSQL.5432")).unwrap();
@@ -53,12 +53,12 @@ impl Relay {
         format!("host={} user=rollcall dbname={database}", self.directory.path().display())
     }
 
-    /// Swallows everything that is said from now on, and for good on the connections on which it was said.
+    /// Drops everything that is sent from now on. A connection on which something was dropped stays silent for good.
     pub fn fall_silent(&self) {
         self.silent.store(true, Ordering::SeqCst);
     }
 
-    /// Passes on what is said on new connections.
+    /// Passes on what is sent on new connections, and on those on which nothing was dropped.
     pub fn speak(&self) {
         self.silent.store(false, Ordering::SeqCst);
     }

@@ -195,7 +195,7 @@ fn in_database(data: &Path) -> Vec<(&'static str, String)> {
     settings
 }
 
-/// What the data directory of the second node is called more.
+/// Suffix of the second node's data directory.
 const SECOND: &str = "-second";
 
 /// Forwards each connection to the next of these nodes in turn, or to the other one where that is gone.
@@ -264,13 +264,17 @@ impl Service {
             }
             None => Command::new(binary),
         };
-        command.arg("serve").args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(data);
-        command.args(args).envs(in_database(data));
+        command.arg("serve").arg("--data-dir").arg(data).args(args).envs(in_database(data));
+        if !args.contains(&"--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
         apps.iter().for_each(|app| {
             command.args(["--app", &app.flag()]);
         });
         let mut child = command
             .env("ROLLCALL_LOG", "warn")
+            // Nothing in front of it has to notice that it stops, unless a test says so with a flag.
+            .env("ROLLCALL_DRAIN_SECONDS", "0")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -330,20 +334,33 @@ impl Service {
 
     /// Waits until it has ended by itself; answers how, and all it wrote to its log.
     pub fn ended(&mut self) -> (std::process::ExitStatus, String) {
-        let status = self.child.take().unwrap().wait().unwrap();
+        let mut child = self.child.take().unwrap();
+        let until = Instant::now() + DEADLINE;
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            if Instant::now() > until {
+                child.kill().unwrap();
+                panic!("it does not end: {}", self.errors());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        };
         self.log_reader.take().unwrap().join().unwrap();
         (status, self.errors())
     }
 
+    /// Sends it a signal, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status().unwrap();
+        assert!(sent.success(), "{name}");
+    }
+
     /// Asks it to stop and waits until it has.
     pub fn stop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-            let until = Instant::now() + DEADLINE;
-            while child.try_wait().unwrap().is_none() {
-                assert!(Instant::now() < until, "it does not stop when asked");
-                std::thread::sleep(Duration::from_millis(20));
-            }
+        if self.child.is_some() {
+            self.signal("TERM");
+            self.ended();
         }
         self.second.iter_mut().for_each(|second| second.stop());
     }
@@ -452,7 +469,7 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // Asked before it is killed: that it had ended by itself, and how, is the first thing to know of a failure.
+        // Asked before it is killed: whether it had ended by itself is the first thing to know about a failure.
         let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
         self.kill();
         if std::thread::panicking() {

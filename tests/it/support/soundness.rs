@@ -1,4 +1,4 @@
-//! What must hold of a data directory whatever happened to the process that wrote it.
+//! Checks of what must hold for a data directory, however the process that wrote it ended.
 
 use std::path::Path;
 

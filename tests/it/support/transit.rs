@@ -1,13 +1,14 @@
 //! A double of HashiCorp Vault's transit engine: keys with versions, as the documentation of its API describes them.
-//! It keeps what it "encrypted" itself and answers with a handle to it: who has the handle alone has nothing.
+//! It keeps what it "encrypts" in memory and answers with a handle, which is worth nothing without the double.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use serde_json::{Value, json};
 
-/// What it wants to be shown.
+/// The token that it accepts.
 pub(crate) const TOKEN: &str = "token";
 
 /// What one version of a key encrypted: associated data and plaintext.
@@ -15,7 +16,7 @@ type Encrypted = Vec<(String, String)>;
 
 #[derive(Default)]
 struct Key {
-    /// Those that were not trimmed.
+    /// The versions that were not trimmed.
     versions: HashMap<u64, Encrypted>,
     newest: u64,
     least: u64,
@@ -32,6 +33,10 @@ impl Key {
 struct State {
     keys: HashMap<String, Key>,
     fails: Vec<&'static str>,
+    /// A word in the path of what is not answered.
+    silent: Option<&'static str>,
+    /// Requests that were taken and are not answered.
+    unanswered: usize,
 }
 
 /// A double that runs until the process ends.
@@ -67,10 +72,28 @@ impl Transit {
         self.state.lock().unwrap()
     }
 
-    /// Fails from now on whatever has one of these words in its path.
+    /// Fails every request from now on whose path contains one of these words.
     #[allow(dead_code)]
     pub(crate) fn fail(&self, words: &[&'static str]) {
         self.state().fails = words.to_vec();
+    }
+
+    /// Takes requests with this word in their path from now on and says nothing, until it is told to speak again.
+    #[allow(dead_code)]
+    pub(crate) fn fall_silent(&self, word: &'static str) {
+        self.state().silent = Some(word);
+    }
+
+    /// Answers again, also what it was asked meanwhile.
+    #[allow(dead_code)]
+    pub(crate) fn speak(&self) {
+        self.state().silent = None;
+    }
+
+    /// How many requests wait for an answer.
+    #[allow(dead_code)]
+    pub(crate) fn unanswered(&self) -> usize {
+        self.state().unanswered
     }
 
     /// The versions of a key that were not trimmed, in order.
@@ -96,6 +119,11 @@ fn yes(data: &Value) -> HttpResponse {
 }
 
 async fn answer(state: web::Data<Arc<Mutex<State>>>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
+    state.lock().unwrap().unanswered += 1;
+    while state.lock().unwrap().silent.is_some_and(|word| request.path().contains(word)) {
+        actix_web::rt::time::sleep(Duration::from_millis(10)).await;
+    }
+    state.lock().unwrap().unanswered -= 1;
     let mut state = state.lock().unwrap();
     let path = request.path().trim_start_matches("/v1/transit/").to_owned();
     if request.headers().get("X-Vault-Token").is_none_or(|token| token != TOKEN) {

@@ -1,13 +1,13 @@
-//! A connection of its own to the service, for what an ordinary client would not send.
+//! A bare connection to the service, for requests that an ordinary client would not send.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::service::parse;
 use super::{App, Reply, Service};
 
-/// Longer than the service waits for anything a client owes it.
+/// Longer than any deadline of the service for a client.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A connection that may carry several requests.
@@ -18,7 +18,12 @@ pub struct Wire {
 
 impl Wire {
     pub fn open(service: &Service) -> Self {
-        let stream = TcpStream::connect(service.address).unwrap();
+        Self::to(service.address)
+    }
+
+    /// To whoever listens at this address.
+    pub fn to(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_write_timeout(Some(DEADLINE)).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -47,6 +52,20 @@ impl Wire {
                 Err(_) => return None,
             }
         }
+    }
+
+    /// Fails unless the next bytes that come are these.
+    #[track_caller]
+    pub fn arrives(&mut self, text: &str) {
+        let mut buffer = [0; 1024];
+        while self.unread.len() < text.len() {
+            match self.stream.read(&mut buffer) {
+                Ok(count @ 1..) => self.unread.extend_from_slice(&buffer[..count]),
+                end => panic!("{text:?} did not come: {end:?}, {:?}", String::from_utf8_lossy(&self.unread)),
+            }
+        }
+        let come: Vec<u8> = self.unread.drain(..text.len()).collect();
+        assert_eq!(String::from_utf8_lossy(&come), text);
     }
 
     /// Takes one answer of announced length from what was read.

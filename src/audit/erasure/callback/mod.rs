@@ -29,7 +29,7 @@ mod schedule;
 
 use schedule::Schedule;
 
-/// How often it is looked whether there is something to tell.
+/// How often finished erasures that no app was told of are looked for.
 const EVERY: Duration = Duration::from_secs(2);
 /// An erasure that ended longer ago is not told any more.
 const TOLD_WITHIN: TimeDelta = TimeDelta::days(7);
@@ -98,7 +98,7 @@ impl Sender {
             }
         };
         for erasure in due {
-            // Given to whoever waits longest: no app has two calls before another that waits has one.
+            // The semaphore is fair: an app that waits gets its call before another app gets its second one.
             let Some(Ok(_call)) = self.stop.run_until_cancelled(self.in_flight.acquire()).await else { break };
             if self.stop.is_cancelled() || !schedule.is_open(Instant::now()) {
                 break;
@@ -122,7 +122,7 @@ impl Sender {
         if !schedule.is_open(now) {
             return Ok(vec![]);
         }
-        // What was acknowledged a moment ago must be applied, or it is told twice.
+        // Acknowledgements must be applied first, or an app would be told twice.
         self.engine.all_applied().await?;
         let since = self.engine.now() - TOLD_WITHIN;
         let (mut due, mut untold, mut after) = (Vec::new(), HashSet::<ErasureId>::new(), (since, 0));

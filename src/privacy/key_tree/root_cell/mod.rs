@@ -28,6 +28,15 @@ pub type Root = Zeroizing<[u8; 32]>;
 /// [`RootCell::keep_only`]; it may be cut short anywhere, and what was done before may then be done again. What `put`
 /// answers is kept in the tables beside what the root wraps, and `kept` when the cell is asked for that root.
 pub trait RootCell: Send + Sync {
+    /// Fails where the cell is on a server that does not answer now. Asked before a rotation locks anything, so that one
+    /// that cannot be done holds up nobody.
+    ///
+    /// # Errors
+    /// It does not answer.
+    fn reach(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// The root of a generation of this vault; `None`: it is not here, or not whole.
     ///
     /// # Errors

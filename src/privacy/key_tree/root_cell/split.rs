@@ -45,6 +45,11 @@ fn apart(kept: &[u8]) -> (&[u8], &[u8]) {
 }
 
 impl RootCell for SplitCell {
+    fn reach(&self) -> Result<(), Error> {
+        self.first.reach()?;
+        self.second.reach()
+    }
+
     fn root(&self, vault: [u8; 16], generation: u64, kept: &[u8]) -> Result<Option<Root>, Error> {
         let (of_first, of_second) = apart(kept);
         let (first, second) =

@@ -25,8 +25,8 @@ use super::{Root, RootCell};
 use crate::privacy::{Error, Finality};
 
 const MOUNT: &str = "transit";
-/// How long Vault may take to answer.
-const ANSWER_WAIT: Duration = Duration::from_secs(10);
+/// How long Vault may take for what a cell is asked, which is up to four requests.
+const ASK_WAIT: Duration = Duration::from_secs(10);
 
 /// Where Vault is and how it is spoken to.
 #[derive(Clone)]
@@ -110,6 +110,7 @@ fn weakness(address: &str, skip_verify: &str) -> Option<String> {
 pub(in crate::privacy::key_tree) struct TransitCell {
     server: Server,
     key: String,
+    ask_wait: Duration,
 }
 
 /// The version of the key that made a ciphertext, which names it: `vault:v7:…`.
@@ -139,28 +140,37 @@ fn refused(error: &ClientError) -> bool {
 
 impl TransitCell {
     pub(in crate::privacy::key_tree) fn new(server: Server, key: &str) -> Self {
-        Self { server, key: key.into() }
+        Self { server, key: key.into(), ask_wait: ASK_WAIT }
     }
 
-    /// Talks to Vault on a thread of its own: a cell is asked from within runtimes and from without.
+    /// With another limit on what it is asked.
+    #[cfg(test)]
+    pub(in crate::privacy::key_tree) fn waiting(self, ask_wait: Duration) -> Self {
+        Self { ask_wait, ..self }
+    }
+
+    /// Talks to Vault on a thread of its own, because a cell is asked from within runtimes and from without. Ends within
+    /// `ask_wait`, also where Vault accepts the connection and says nothing.
     fn ask<T: Send>(&self, talk: impl AsyncFnOnce(&VaultClient) -> Result<T, Error> + Send) -> Result<T, Error> {
         let failed = |error: &dyn std::fmt::Display| Error::Unavailable(format!("Vault cannot be asked: {error}"));
         let run = || {
             let mut settings = VaultClientSettingsBuilder::default();
-            settings.address(&self.server.address).token(&self.server.token).timeout(Some(ANSWER_WAIT));
+            settings.address(&self.server.address).token(&self.server.token);
             settings.namespace(self.server.namespace.clone());
             let settings = settings.build().map_err(|error| failed(&error))?;
             let client = VaultClient::new(settings).map_err(|error| unavailable(&error))?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.map_err(|error| failed(&error))?.block_on(talk(&client))
+            let runtime = runtime.map_err(|error| failed(&error))?;
+            let answered = runtime.block_on(async { tokio::time::timeout(self.ask_wait, talk(&client)).await });
+            // A name that is being resolved is not waited for.
+            runtime.shutdown_background();
+            answered.unwrap_or_else(|_| Err(failed(&format_args!("it did not answer within {:?}", self.ask_wait))))
         };
         std::thread::scope(|scope| scope.spawn(run).join().unwrap_or_else(|_| Err(failed(&"its thread ended"))))
     }
 
     /// Makes a new version of the key, which exists from then on.
     async fn next_version(&self, client: &VaultClient) -> Result<(), Error> {
-        // A token that ends unless it is renewed lives on with each rotation; one that cannot be renewed need not be.
-        let _ = token::renew_self(client, None).await;
         match key::rotate(client, MOUNT, &self.key).await {
             // A key that does not exist cannot be rotated; creating one that does changes nothing.
             Err(ClientError::APIError { .. }) => {
@@ -192,6 +202,15 @@ impl TransitCell {
 }
 
 impl RootCell for TransitCell {
+    fn reach(&self) -> Result<(), Error> {
+        // A token that expires is renewed with each rotation. That Vault refuses to, because this one never expires, is an
+        // answer too.
+        self.ask(async |client| match token::renew_self(client, None).await {
+            Ok(_) | Err(ClientError::APIError { .. }) => Ok(()),
+            Err(error) => Err(unavailable(&error)),
+        })
+    }
+
     fn root(&self, vault: [u8; 16], generation: u64, kept: &[u8]) -> Result<Option<Root>, Error> {
         let Ok(ciphertext) = std::str::from_utf8(kept) else { return Ok(None) };
         if version_of(kept).is_none() {

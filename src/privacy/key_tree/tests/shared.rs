@@ -136,6 +136,26 @@ fn a_node_that_cannot_reach_the_keys_uses_none_and_goes_on_when_it_can() {
     assert_eq!(sealed(&node, 2_000).len(), 2_000);
 }
 
+/// Vault hangs where a node fetches the root that another one made.
+#[test]
+fn a_node_that_is_not_told_the_new_root_opens_what_it_knows_and_nothing_that_was_destroyed() {
+    let given = Given::a_database();
+    let (one, other) = (given.node(), given.node());
+    let values = sealed(&one, 3);
+    assert!(values.iter().all(|value| opens(&other, value)), "the control: it has the keys in memory");
+    given.transit.fall_silent("decrypt");
+    destroy_all(&one, &[&values[0]]);
+    while given.transit.unanswered() == 0 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::thread::sleep(2 * UNREADABLE_AFTER);
+    assert!(!opens(&other, &values[0]));
+    assert!(opens(&other, &values[1]) && opens(&other, &values[2]));
+    given.transit.speak();
+    assert_eq!(sealed(&other, 1_500).len(), 1_500, "under the new tree");
+    assert!(opens(&one, &values[1]));
+}
+
 #[test]
 fn a_destruction_that_its_node_could_not_end_is_not_called_done_by_another_before_it_is() {
     let given = Given::a_database();

@@ -2,6 +2,7 @@
 //! server of the same API.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::double::{TOKEN, Transit};
 use super::openbao::{OpenBao, ROOT_TOKEN};
@@ -116,4 +117,49 @@ fn a_ciphertext_is_bound_to_its_vault_and_generation() {
     cell.keep_only([1; 16], 8, &next).unwrap();
     assert!(cell.root([1; 16], 7, &kept).unwrap().is_none());
     assert!(cell.root([1; 16], 8, &next).unwrap().is_some() && !cell.is_empty().unwrap());
+}
+
+#[test]
+fn whatever_is_asked_of_a_vault_that_says_nothing_ends() {
+    let (transit, server) = double();
+    let (vault, root) = ([1; 16], Root::new([9; 32]));
+    let cell = TransitCell::new(server, "rollcall").waiting(Duration::from_millis(200));
+    let kept = cell.put(vault, 7, &root).unwrap();
+    transit.fall_silent("");
+    for (asked, answered) in [
+        ("reach", cell.reach()),
+        ("root", cell.root(vault, 7, &kept).map(drop)),
+        ("put", cell.put(vault, 8, &root).map(drop)),
+        ("keep_only", cell.keep_only(vault, 7, &kept)),
+        ("wipe", cell.wipe()),
+        ("is_empty", cell.is_empty().map(drop)),
+    ] {
+        let Err(Error::Unavailable(said)) = answered else { panic!("{asked}: {answered:?}") };
+        assert!(said.contains("did not answer within 200ms"), "{asked}: {said}");
+    }
+    transit.speak();
+    assert!(cell.reach().is_ok() && cell.root(vault, 7, &kept).unwrap().is_some());
+}
+
+#[test]
+fn while_a_destruction_waits_for_a_vault_that_says_nothing_new_subjects_are_made() {
+    let (transit, server) = double();
+    let dir = tempfile::tempdir().unwrap();
+    // Longer than anybody waits for a new subject.
+    let cell = TransitCell::new(server, "rollcall").waiting(Duration::from_secs(60));
+    let vault = super::over(dir.path(), Box::new(cell), Taken::Refuse).unwrap();
+    let values = sealed(&vault, 2);
+    transit.fall_silent("");
+    std::thread::scope(|scope| {
+        scope.spawn(|| vault.destroy(&[super::keys_to_destroy(values[0].0.subject, &super::Class::ALL)]));
+        while transit.unanswered() == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // More than were made ahead.
+        let later = sealed(&vault, 2_000);
+        assert!(values.iter().chain(&later).all(|value| opens(&vault, value)));
+        transit.speak();
+    });
+    destroy_all(&vault, &[&values[0]]);
+    assert!(!opens(&vault, &values[0]) && opens(&vault, &values[1]));
 }

@@ -1,0 +1,204 @@
+//! A stop that cuts off no request.
+//!
+//! While it drains, the service is not ready and still answers, each time with `Connection: close`: whoever is in front of
+//! it learns to send requests elsewhere. Then it accepts no new connection, and each open one ends once it has no request
+//! under way.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use actix_server::ServerHandle;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::watch;
+
+/// What the web server writes before a body that its caller holds back (`Expect: 100-continue`). It is no answer.
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Serving,
+    /// Not ready; every answer ends its connection.
+    Draining,
+    /// Idle connections end as well.
+    Closing,
+}
+
+/// How far the stop of a server has come.
+#[derive(Debug, Clone)]
+pub struct Drain(watch::Sender<Phase>);
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self(watch::Sender::new(Phase::Serving))
+    }
+}
+
+impl Drain {
+    /// Stops a server: it drains for `wait`, then closes its listener and answers the requests under way. Returns once all
+    /// connections have ended; those that have not after 15 s are cut off.
+    pub async fn stop(&self, server: &ServerHandle, wait: Duration) {
+        self.0.send_replace(Phase::Draining);
+        tokio::time::sleep(wait).await;
+        let stopped = server.stop(true);
+        self.0.send_replace(Phase::Closing);
+        stopped.await;
+    }
+
+    /// Whether a stop has begun.
+    pub(super) fn has_begun(&self) -> bool {
+        *self.0.borrow() >= Phase::Draining
+    }
+
+    /// A connection that ends by itself while the server closes.
+    pub(super) fn connection<T>(&self, io: T) -> Connection<T> {
+        let mut phase = self.0.subscribe();
+        let closing = async move {
+            // An error says that the server is gone.
+            let _ = phase.wait_for(|phase| *phase == Phase::Closing).await;
+        };
+        Connection { io, closing: Some(Box::pin(closing)), exchange: Exchange::UnderWay }
+    }
+}
+
+/// Where a connection stands between requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exchange {
+    /// A request is awaited on a new connection, or is not answered yet.
+    UnderWay,
+    /// An answer is written and not flushed.
+    Answered,
+    Idle,
+}
+
+/// A connection that looks closed by its caller once the server closes and no request is under way on it. What had arrived
+/// by then is read and answered. A new connection is given the time that the web server grants for a head.
+pub(super) struct Connection<T> {
+    io: T,
+    /// Ready once the server closes; then `None`.
+    closing: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    exchange: Exchange,
+}
+
+impl<T> Connection<T> {
+    fn is_closing(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.closing.as_mut().is_some_and(|closing| closing.as_mut().poll(cx).is_ready()) {
+            self.closing = None;
+        }
+        self.closing.is_none()
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Connection<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        if let Poll::Ready(read) = Pin::new(&mut self.io).poll_read(cx, buf) {
+            if buf.filled().len() > before {
+                self.exchange = Exchange::UnderWay;
+            }
+            return Poll::Ready(read);
+        }
+        // Asked in any case, so that this task is woken once the server closes.
+        let is_closing = self.is_closing(cx);
+        if is_closing && self.exchange == Exchange::Idle { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Connection<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        if written.is_ready() && buf != CONTINUE {
+            self.exchange = Exchange::Answered;
+        }
+        written
+    }
+
+    /// The web server also flushes where it has written nothing.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.exchange == Exchange::Answered {
+            self.exchange = Exchange::Idle;
+            // It has to read once more to learn that the connection ends.
+            if self.closing.is_none() {
+                cx.waker().wake_by_ref();
+            }
+        }
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use futures_util::FutureExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+
+    use super::*;
+
+    fn close(drain: &Drain) {
+        drain.0.send_replace(Phase::Closing);
+    }
+
+    fn connected() -> (Drain, Connection<DuplexStream>, DuplexStream) {
+        let (drain, (ours, theirs)) = (Drain::default(), duplex(1_024));
+        (drain.clone(), drain.connection(ours), theirs)
+    }
+
+    /// What arrives next; `None`: nothing yet.
+    fn next(connection: &mut Connection<DuplexStream>) -> Option<Vec<u8>> {
+        let mut buffer = [0; 64];
+        let read = connection.read(&mut buffer).now_or_never()?.unwrap();
+        Some(buffer[..read].to_vec())
+    }
+
+    async fn answer(connection: &mut Connection<DuplexStream>, with: &[u8]) {
+        connection.write_all(with).await.unwrap();
+        connection.flush().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_ends_when_the_server_closes_and_a_request_that_had_arrived_is_read_first() {
+        let (drain, mut connection, mut caller) = connected();
+        caller.write_all(b"one").await.unwrap();
+        assert_eq!(next(&mut connection).unwrap(), b"one");
+        answer(&mut connection, b"HTTP/1.1 200 OK\r\n\r\n").await;
+        assert_eq!(next(&mut connection), None, "the control: it is kept alive");
+        caller.write_all(b"two").await.unwrap();
+        close(&drain);
+        assert_eq!(next(&mut connection).unwrap(), b"two");
+        assert_eq!(next(&mut connection), None, "a request is under way");
+        answer(&mut connection, b"HTTP/1.1 200 OK\r\n\r\n").await;
+        assert_eq!(next(&mut connection).unwrap(), b"", "nothing is under way");
+    }
+
+    #[tokio::test]
+    async fn a_connection_does_not_end_before_its_first_request_nor_while_a_body_is_held_back() {
+        let (drain, mut connection, mut caller) = connected();
+        close(&drain);
+        assert_eq!(next(&mut connection), None, "its first request is awaited");
+        caller.write_all(b"head").await.unwrap();
+        assert_eq!(next(&mut connection).unwrap(), b"head");
+        connection.flush().await.unwrap();
+        assert_eq!(next(&mut connection), None, "a flush of nothing is no answer");
+        answer(&mut connection, CONTINUE).await;
+        assert_eq!(next(&mut connection), None, "the body is awaited");
+        caller.write_all(b"body").await.unwrap();
+        assert_eq!(next(&mut connection).unwrap(), b"body");
+        answer(&mut connection, b"HTTP/1.1 200 OK\r\n\r\n").await;
+        assert_eq!(next(&mut connection).unwrap(), b"");
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_the_next_request_is_woken_when_the_server_closes() {
+        let (drain, mut connection, _caller) = connected();
+        answer(&mut connection, b"HTTP/1.1 200 OK\r\n\r\n").await;
+        let waits = tokio::spawn(async move { connection.read(&mut [0; 64]).await.unwrap() });
+        tokio::task::yield_now().await;
+        close(&drain);
+        assert_eq!(waits.await.unwrap(), 0);
+    }
+}

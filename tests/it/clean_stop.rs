@@ -1,0 +1,187 @@
+//! A stop that was asked for cuts off no request.
+
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::support::haproxy::{Haproxy, free_address};
+use crate::support::wire::{Wire, signed_head};
+use crate::support::{App, Reply, Service};
+
+const APP: App = App::PRODUCTION;
+/// Longer than a test waits for a process to end.
+const FOR_EVER: &str = "600";
+
+fn started(data: &Path, args: &[&str]) -> Service {
+    Service::launch_node(data, &[APP], &[], args).unwrap_or_else(|said| panic!("it did not start: {said}"))
+}
+
+fn registration(user: &str) -> String {
+    let body = format!("userId={user}&name={user}");
+    signed_head(APP, "/user/getToken.json", body.len(), "") + &body
+}
+
+const READINESS: &str = "GET /health/ready HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/// Sends a request on an open connection.
+#[track_caller]
+fn ask(wire: &mut Wire, request: &str) -> Option<Reply> {
+    assert!(wire.send(request.as_bytes()), "the connection is closed");
+    wire.reply()
+}
+
+#[track_caller]
+fn ends_its_connection(reply: &Reply) {
+    assert_eq!(reply.header("connection"), Some("close"), "{reply:?}");
+}
+
+/// Calls until it is told to end, on a connection that it keeps as long as it may; answers what went wrong.
+fn calls(proxy: SocketAddr, caller: usize, answered: &AtomicUsize, end: &AtomicBool) -> Vec<String> {
+    let (mut wire, mut wrong) = (Wire::to(proxy), vec![]);
+    for number in 0.. {
+        if end.load(Ordering::SeqCst) {
+            break;
+        }
+        let request = match number % 4 {
+            0 => "GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n".into(),
+            _ => registration(&format!("u{caller}-{number}")),
+        };
+        let reply = wire.send(request.as_bytes()).then(|| wire.reply()).flatten();
+        match &reply {
+            Some(reply) if reply.status == 200 => _ = answered.fetch_add(1, Ordering::SeqCst),
+            other => wrong.push(format!("caller {caller}, call {number}: {other:?}")),
+        }
+        if reply.is_none_or(|reply| reply.header("connection") == Some("close")) {
+            wire = Wire::to(proxy);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    wrong
+}
+
+#[test]
+fn twenty_clean_stops_of_two_nodes_behind_the_shipped_proxy_cut_off_no_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let addresses = [free_address(), free_address()];
+    let start = |node: usize| {
+        let (data, listen) = (dir.path().join(format!("node-{node}")), addresses[node].to_string());
+        started(&data, &["--listen", &listen, "--drain-seconds", "0.4"])
+    };
+    let mut nodes = [start(0), start(1)];
+    let proxy = Haproxy::start(addresses);
+    let (answered, end) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let wrong: Vec<String> = std::thread::scope(|scope| {
+        let (proxy, answered, end) = (&proxy, &answered, &end);
+        let callers: Vec<_> =
+            (0..16).map(|caller| scope.spawn(move || calls(proxy.address, caller, answered, end))).collect();
+        for stop in 0..20 {
+            let before = answered.load(Ordering::SeqCst);
+            let node = &mut nodes[stop % 2];
+            node.signal("TERM");
+            let (status, said) = node.ended();
+            if !status.success() {
+                end.store(true, Ordering::SeqCst);
+                panic!("{status}: {said}");
+            }
+            *node = start(stop % 2);
+            proxy.until_both_are_up();
+            if answered.load(Ordering::SeqCst) == before {
+                end.store(true, Ordering::SeqCst);
+                panic!("nobody was answered during stop {stop}");
+            }
+        }
+        end.store(true, Ordering::SeqCst);
+        callers.into_iter().flat_map(|caller| caller.join().unwrap()).collect()
+    });
+    assert!(wrong.is_empty(), "{} of {} calls: {wrong:#?}", wrong.len(), answered.into_inner());
+}
+
+#[test]
+fn a_node_that_drains_is_not_ready_and_answers_until_a_second_signal_ends_it_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut node = started(&dir.path().join("data"), &["--drain-seconds", FOR_EVER]);
+    let mut kept = Wire::open(&node);
+    let before = ask(&mut kept, READINESS).unwrap();
+    assert_eq!((before.status, before.header("connection")), (200, None), "the control: {before:?}");
+    node.signal("TERM");
+    node.eventually("it is not ready", |node| node.request("GET", "/health/ready", &[], b"").status == 503);
+    let last = ask(&mut kept, READINESS).unwrap();
+    assert_eq!((last.status, &*last.text), (503, r#"{"status":"stopping"}"#));
+    ends_its_connection(&last);
+    kept.ends();
+    assert_eq!(node.request("GET", "/health/live", &[], b"").status, 200);
+    let answered = ask(&mut Wire::open(&node), &registration("ada")).unwrap().ok();
+    ends_its_connection(&answered);
+    node.signal("TERM");
+    assert_eq!(node.ended().0.code(), Some(128 + 15));
+    let again = started(node.data(), &[]);
+    again.post(APP, "/user/info.json", &[("userId", "ada")]).ok();
+}
+
+#[test]
+fn somebody_at_a_terminal_does_not_wait_for_health_checks_nor_for_idle_connections() {
+    let dir = tempfile::tempdir().unwrap();
+    for idle in [0, 3] {
+        let mut node = started(&dir.path().join("data"), &["--drain-seconds", FOR_EVER]);
+        let mut kept: Vec<_> = (0..idle).map(|_| Wire::open(&node)).collect();
+        kept.iter_mut().for_each(|wire| assert_eq!(ask(wire, READINESS).unwrap().status, 200));
+        node.signal("INT");
+        let (status, said) = node.ended();
+        assert!(status.success(), "{status}: {said}");
+        kept.iter_mut().for_each(Wire::ends);
+    }
+}
+
+/// The process stands still while a request and then the signal arrive: it finds both when it goes on.
+#[test]
+fn a_request_that_arrived_on_an_idle_connection_before_it_was_closed_is_answered() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut node = started(&dir.path().join("data"), &["--drain-seconds", "0"]);
+    let mut kept: Vec<_> = (0..50).map(|_| Wire::open(&node)).collect();
+    kept.iter_mut().for_each(|wire| assert_eq!(ask(wire, READINESS).unwrap().status, 200));
+    node.signal("STOP");
+    for (number, wire) in kept.iter_mut().enumerate() {
+        assert!(wire.send(registration(&format!("u{number}")).as_bytes()));
+    }
+    node.signal("TERM");
+    node.signal("CONT");
+    for (number, wire) in kept.iter_mut().enumerate() {
+        wire.reply().unwrap_or_else(|| panic!("connection {number} was closed without an answer")).ok();
+        wire.ends();
+    }
+    assert!(node.ended().0.success());
+}
+
+#[test]
+fn a_request_whose_body_is_still_on_its_way_when_connections_are_refused_is_answered() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut node = started(&dir.path().join("data"), &["--drain-seconds", "0"]);
+    let (request, expect) = (registration("ada"), "Expect: 100-continue\r\n");
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    let mut plain = Wire::open(&node);
+    assert_eq!(ask(&mut plain, READINESS).unwrap().status, 200);
+    assert!(plain.send(format!("{head}\r\n\r\n").as_bytes()));
+    let mut held_back = Wire::open(&node);
+    assert!(held_back.send(format!("{head}\r\n{expect}\r\n").as_bytes()));
+    held_back.arrives("HTTP/1.1 100 Continue\r\n\r\n");
+    node.signal("TERM");
+    node.eventually("it refuses connections", |node| TcpStream::connect(node.address).is_err());
+    for wire in [&mut plain, &mut held_back] {
+        let reply = ask(wire, body).expect("an answer").ok();
+        ends_its_connection(&reply);
+        wire.ends();
+    }
+    assert!(node.ended().0.success());
+}
+
+#[test]
+fn a_drain_that_is_no_time_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for bad in ["-1", "NaN", "601", "1e300"] {
+        let drain = format!("--drain-seconds={bad}");
+        let refused = Service::launch_node(&dir.path().join("data"), &[APP], &[], &[&drain]);
+        let said = refused.err().unwrap_or_else(|| panic!("{bad} is taken"));
+        assert!(said.contains("--drain-seconds must be from 0 to 600"), "{bad}: {said}");
+    }
+}
