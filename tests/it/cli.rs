@@ -21,7 +21,7 @@ mod secrets;
 mod settings;
 
 /// The binary with none of its settings taken from where the tests run.
-fn rollcall(args: &[&str]) -> Command {
+pub fn rollcall(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));
     for name in [
         "LISTEN",

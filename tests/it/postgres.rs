@@ -3,7 +3,7 @@
 mod between;
 mod disk;
 mod faults;
-mod history;
+pub mod history;
 mod silence;
 mod statements;
 mod suite;

@@ -7,7 +7,7 @@
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,9 +17,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::embedded::Embedded;
 use super::embedded::step::Mark;
-use super::{Error, EventLog, Item, Outcome, RawEvent};
+use super::integrity::Integrity;
+use super::{DamageRecorder, Error, EventLog, Item, Outcome, RawEvent, Reason, Seen};
 
+mod address;
 mod appender;
+mod damaged;
 mod draft;
 mod entry;
 mod follow;
@@ -27,7 +30,9 @@ mod server;
 #[cfg(test)]
 mod tests;
 
+pub use address::Address;
 use appender::{Appender, Task};
+pub use damaged::{Salvaged, inspect, set_aside};
 use server::Server;
 
 /// The stream that holds the log where nothing else is said.
@@ -39,8 +44,10 @@ const LOCK_FOR: Duration = Duration::from_secs(5);
 const LOCK_EVERY: Duration = Duration::from_millis(10);
 
 const REWOUND: &str = "KurrentDB does not hold the last entry any more that was seen: it was restored to an earlier \
-    state, or another node became leader without the last writes. Stop every node; bring the missing entries back. To \
-    accept that they are lost, delete the replica with its -wal and -shm files, and run `rollcall recover`";
+    state, or another node became leader without the last writes. Stop every node; bring the missing entries back, or copy \
+    what the replica of this node holds to another place (`rollcall copy`), or accept that they are lost (`rollcall recover`)";
+const DELETED: &str = "the stream of the log was deleted in KurrentDB. Stop every node; restore it from a backup, or copy \
+    what the replica of this node holds to another place (`rollcall copy`)";
 
 /// The replica's file, held by this log alone.
 struct Replica {
@@ -52,21 +59,20 @@ struct Replica {
 /// What every part of the log knows.
 struct Shared {
     replica: Replica,
-    broken: OnceLock<Error>,
+    integrity: Arc<Integrity>,
 }
 
 impl Shared {
     fn whole(&self) -> Result<(), Error> {
-        self.broken.get().map_or(Ok(()), |error| Err(error.clone()))
+        self.integrity.check()
     }
 
-    /// Remembers that the log must not be used any more, if that is what a result says.
-    fn note<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
-        if let Err(error @ Error::Corrupt { .. }) = &result {
-            tracing::error!(%error, "the log is not used any more");
-            let _ = self.broken.set(error.clone());
-        }
-        result
+    /// Stops the use of the log, if what a result says means that.
+    async fn note<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        let Err(Error::Corrupt { position, reason }) = result else { return result };
+        let last = self.replica.log.read_all(self.replica.log.head().saturating_sub(1), 1).await.unwrap_or_default();
+        let last = last.first().map(|event| Seen { position: event.position, event: event.id });
+        Err(self.integrity.condemn(position, reason.with(last, None)).await)
     }
 }
 
@@ -86,7 +92,7 @@ impl Kurrent {
         let server = Server::new(url, stream)?;
         let lock = lock(replica).await?;
         let (log, mark) = open(replica, stream)?;
-        let shared = Arc::new(Shared { replica: Replica { log, _lock: lock }, broken: OnceLock::new() });
+        let shared = Arc::new(Shared { replica: Replica { log, _lock: lock }, integrity: Arc::default() });
         let mut appender = Appender::new(server, shared.clone(), stream, mark);
         appender.start().await?;
         let (tasks, queue) = mpsc::channel(QUEUE_MAX);
@@ -207,7 +213,15 @@ impl EventLog for Kurrent {
     }
 
     fn broken(&self) -> Option<Error> {
-        self.shared.broken.get().cloned()
+        self.shared.integrity.broken()
+    }
+
+    async fn condemn(&self, position: u64, reason: Reason) -> Error {
+        self.shared.integrity.condemn(position, reason).await
+    }
+
+    fn record_damage_with(&self, recorder: Arc<dyn DamageRecorder>) {
+        self.shared.integrity.record_with(recorder);
     }
 
     async fn stored_outcome(&self, key: [u8; 32]) -> Result<Option<([u8; 32], Vec<u8>)>, Error> {

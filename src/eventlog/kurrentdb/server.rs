@@ -9,8 +9,9 @@ use eventstore::{
 };
 use tokio::task::JoinSet;
 
+use super::DELETED;
 use super::entry::Entry;
-use crate::eventlog::Error;
+use crate::eventlog::{Damage, Error};
 
 /// How long one call may take. The client has no deadline of its own for a server that went silent.
 const CALL_MAX: Duration = Duration::from_secs(6);
@@ -104,6 +105,11 @@ impl Server {
         self.is_doubtful = false;
     }
 
+    /// Goes on with another connection.
+    pub(super) fn reconnect(&mut self) {
+        self.client = None;
+    }
+
     /// Appends entries right after the one with this revision, all or none.
     pub(super) async fn append(&mut self, after: Option<u64>, entries: &[Entry]) -> Result<(), Failure> {
         let client = self.client().await.map_err(Failure::Refused)?;
@@ -185,8 +191,7 @@ impl Server {
 }
 
 fn deleted() -> Error {
-    let reason = "the stream of the log was deleted in KurrentDB; restore it from a backup";
-    Error::Corrupt { position: 0, reason: reason.into() }
+    Error::Corrupt { position: 0, reason: Damage::Deleted.because(DELETED) }
 }
 
 /// Runs a call as a task of its own: it is ended when it takes too long or nobody waits for it, and a panic in the
