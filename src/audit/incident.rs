@@ -56,6 +56,9 @@ impl Incident {
                  copy`; or run `rollcall recover`, which says what is lost and goes on without it"
             }
             Damage::ForeignEntry | Damage::Forked => "copy what is whole to another place with `rollcall copy`",
+            Damage::Retention => {
+                "take the limits off the stream and start again; if events are gone, run `rollcall copy`"
+            }
             Damage::Hole | Damage::Unreadable => {
                 "put back a log that is whole; `rollcall audit verify` tells what is not"
             }
@@ -76,7 +79,7 @@ impl Incident {
         };
         let is_readable = match self.damage {
             Damage::Hole | Damage::Unreadable => holds(self.position).await?.is_some(),
-            Damage::Rewound | Damage::Deleted | Damage::ForeignEntry | Damage::Forked => true,
+            Damage::Rewound | Damage::Deleted | Damage::ForeignEntry | Damage::Forked | Damage::Retention => true,
         };
         Ok(is_seen_there && is_readable)
     }

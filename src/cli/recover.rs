@@ -33,10 +33,10 @@ pub(super) fn run(data: &Data) -> Result<ExitCode, Failure> {
         // Only now is what was seen before forgotten: whoever is interrupted before has to begin again.
         set_aside(&data.tree())?;
         data.vault.witness(Witnessed { size: 0, root: merkle::empty() })?;
+        data.incidents.close()?;
         let keeper = data.keeper().await?;
         while erasure::advance_all(&service.engine, &keeper).await? > 0 {}
         keeper.close().await?;
-        data.incidents.close()?;
         Ok::<_, Failure>(erased)
     });
     service.stop();

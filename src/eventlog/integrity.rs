@@ -21,6 +21,8 @@ pub enum Damage {
     ForeignEntry,
     /// It goes on from an entry that it does not hold any more.
     Forked,
+    /// Its server may drop events, because of what is set of it.
+    Retention,
     /// An event is missing between two others.
     Hole,
     /// An event cannot be read.
@@ -36,6 +38,7 @@ impl Damage {
             Self::Deleted => "deleted",
             Self::ForeignEntry => "foreign-entry",
             Self::Forked => "forked",
+            Self::Retention => "retention",
             Self::Hole => "hole",
             Self::Unreadable => "unreadable",
         }
@@ -183,9 +186,15 @@ mod tests {
 
     #[test]
     fn every_code_is_what_the_record_of_an_incident_says() {
-        for damage in
-            [Damage::Rewound, Damage::Deleted, Damage::ForeignEntry, Damage::Forked, Damage::Hole, Damage::Unreadable]
-        {
+        for damage in [
+            Damage::Rewound,
+            Damage::Deleted,
+            Damage::ForeignEntry,
+            Damage::Forked,
+            Damage::Retention,
+            Damage::Hole,
+            Damage::Unreadable,
+        ] {
             assert_eq!(serde_json::to_value(damage).unwrap(), damage.code());
         }
     }

@@ -51,7 +51,7 @@ impl Place {
             ) if reason.damage == Damage::Rewound => {
                 // What is lost is known from it, once the replica is aside.
                 Incidents::of(&self.dir).record(position, &reason);
-                background.handle().block_on(kurrentdb::set_aside(&address.replica(&self.dir)))?;
+                background.handle().block_on(kurrentdb::set_aside(&kurrentdb::replica(address, &self.dir)))?;
                 self.stores(vault, Some(background))
             }
             (opened, ..) => opened,
@@ -61,8 +61,9 @@ impl Place {
     fn stores_to_copy(&self, vault: [u8; 16], background: Option<&Background>) -> Result<Stores, Error> {
         match (self.stores(vault, background), &self.log, background) {
             (Err(Error::Log(eventlog::Error::Corrupt { .. })), LogPlace::Kurrent(address, _), Some(background)) => {
-                let replica = address.replica(&self.dir);
-                let salvaged = background.handle().block_on(kurrentdb::Salvaged::open(&address.stream, &replica))?;
+                let replica = kurrentdb::replica(address, &self.dir);
+                let salvaged =
+                    background.handle().block_on(kurrentdb::Salvaged::open(kurrentdb::stream(address), &replica))?;
                 Ok((Arc::new(salvaged), background.handle().block_on(self.read_models())?))
             }
             (opened, ..) => opened,

@@ -103,7 +103,7 @@ pub enum LogPlace {
     Postgres(Box<Database>),
     /// In `KurrentDB`, at this address; read models are in the data directory, or in the database where one is named.
     #[cfg(feature = "kurrentdb")]
-    Kurrent(kurrentdb::Address, Option<Box<Database>>),
+    Kurrent(String, Option<Box<Database>>),
 }
 
 impl LogPlace {
@@ -115,7 +115,10 @@ impl LogPlace {
         let database = database.map(Box::new);
         match (kurrentdb, database) {
             #[cfg(feature = "kurrentdb")]
-            (Some(address), database) => Ok(Self::Kurrent(kurrentdb::Address::parse(&address)?, database)),
+            (Some(address), database) => {
+                kurrentdb::check_stream(&address)?;
+                Ok(Self::Kurrent(address, database))
+            }
             #[cfg(not(feature = "kurrentdb"))]
             (Some(_), _) => Err("this build has no KurrentDB; build it with `--features kurrentdb`".into()),
             (None, Some(database)) => Ok(Self::Postgres(database)),
@@ -184,9 +187,9 @@ impl Place {
             LogPlace::Embedded => Arc::new(eventlog::embedded::Embedded::open(&dir.join("log.db"))?),
             LogPlace::Postgres(database) => Arc::new(Postgres::open(database, mode).await?),
             #[cfg(feature = "kurrentdb")]
-            LogPlace::Kurrent(address, _) => {
-                Arc::new(Kurrent::connect(&address.server, &address.stream, &address.replica(dir)).await?)
-            }
+            LogPlace::Kurrent(address, _) => Arc::new(
+                Kurrent::connect(address, kurrentdb::stream(address), &kurrentdb::replica(address, dir)).await?,
+            ),
         })
     }
 
@@ -204,7 +207,7 @@ impl Place {
         let mut found = self.log.database().map(Database::weaknesses).unwrap_or_default();
         #[cfg(feature = "kurrentdb")]
         if let LogPlace::Kurrent(address, _) = &self.log {
-            found.extend(kurrentdb::weakness(&address.server));
+            found.extend(kurrentdb::weakness(address));
         }
         found.extend(self.keys.weaknesses());
         found

@@ -210,6 +210,8 @@ impl Keeper {
             match self.catch_up().await {
                 Ok(()) => return Ok(()),
                 Err(error @ (Error::Rewritten { .. } | Error::Rewound { .. })) => return Err(error),
+                // That was said, and why.
+                Err(_) if self.log.broken().is_some() => {}
                 Err(error) => tracing::warn!(%error, "the tree over the log cannot be built; it is tried again"),
             }
             tokio::time::sleep(SIGN_EVERY).await;

@@ -79,14 +79,14 @@ fn vault(dir: &Path) -> Option<uuid::Uuid> {
 
 /// The log in `KurrentDB`, against the replica in the data directory, which a running service may be writing.
 #[cfg(feature = "kurrentdb")]
-pub(super) fn kurrent(visit: &mut Visit, address: &kurrentdb::Address, dir: &Path) {
-    let replica = address.replica(dir);
+pub(super) fn kurrent(visit: &mut Visit, address: &str, dir: &Path) {
+    let (stream, replica) = (kurrentdb::stream(address), kurrentdb::replica(address, dir));
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return visit.say(Found::Bad, "KurrentDB", error),
     };
-    match runtime.block_on(kurrentdb::inspect(&address.server, &address.stream, &replica)) {
-        Ok(()) => visit.say(Found::Good, "stream", format!("{} holds what its replica knows", address.stream)),
+    match runtime.block_on(kurrentdb::inspect(address, stream, &replica)) {
+        Ok(()) => visit.say(Found::Good, "stream", format!("{stream} holds what its replica knows")),
         Err(eventlog::Error::Corrupt { position, reason }) => {
             let code = reason.damage.code();
             visit.say(Found::Bad, "stream", format!("{code} at position {position}: {reason}; {STEPS}"));

@@ -136,8 +136,12 @@ pub async fn set_aside(replica: &Path) -> Result<(), Error> {
     let beside = |number: u32| replica.with_added_extension(number.to_string());
     let Some(aside) = (1..).map(beside).find(|path| !path.exists()) else { return Ok(()) };
     for ending in ["-wal", "-shm", ""] {
-        let with = |path: &Path| Path::new(&format!("{}{ending}", path.display())).to_owned();
-        match std::fs::rename(with(replica), with(&aside)) {
+        let with_ending = |path: &Path| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(ending);
+            name
+        };
+        match std::fs::rename(with_ending(replica), with_ending(&aside)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
             Ok(()) | Err(_) => {}
         }

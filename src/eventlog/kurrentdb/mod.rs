@@ -20,20 +20,20 @@ use super::embedded::step::Mark;
 use super::integrity::Integrity;
 use super::{DamageRecorder, Error, EventLog, Item, Outcome, RawEvent, Reason, Seen};
 
-mod address;
 mod appender;
 mod damaged;
 mod draft;
 mod entry;
 mod follow;
 mod server;
+mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use address::Address;
 use appender::{Appender, Task};
 pub use damaged::{Salvaged, inspect, set_aside};
 use server::Server;
+pub use stream::{check_stream, replica, stream};
 
 /// The stream that holds the log where nothing else is said.
 pub const STREAM: &str = "rollcall-log";
@@ -70,8 +70,11 @@ impl Shared {
     /// Stops the use of the log, if what a result says means that.
     async fn note<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         let Err(Error::Corrupt { position, reason }) = result else { return result };
-        let last = self.replica.log.read_all(self.replica.log.head().saturating_sub(1), 1).await.unwrap_or_default();
+        let head = self.replica.log.head();
+        let last = self.replica.log.read_all(head.saturating_sub(1), 1).await.unwrap_or_default();
         let last = last.first().map(|event| Seen { position: event.position, event: event.id });
+        // What is wrong with the stream as a whole has no position.
+        let position = if position == 0 { head } else { position };
         Err(self.integrity.condemn(position, reason.with(last, None)).await)
     }
 }

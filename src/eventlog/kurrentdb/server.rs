@@ -86,7 +86,7 @@ impl Server {
     /// The address is none.
     pub(super) fn new(url: &str, stream: &str) -> Result<Self, Error> {
         // The address may hold a password, and so may what its parser says.
-        let settings = url.parse().map_err(|_| {
+        let settings = super::stream::server(url).parse().map_err(|_| {
             Error::Unavailable(
                 "the address of KurrentDB is not like `esdb://host:2113?tls=true&discoveryInterval=10`".into(),
             )

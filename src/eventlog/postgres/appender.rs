@@ -362,7 +362,7 @@ impl Appender {
         if let Some(connection) = self.connection.clone().filter(|connection| !connection.client.is_closed()) {
             return Ok(connection);
         }
-        let client = self.shared.connect(&self.database, None).await?;
+        let client = self.database.connect(None).await?;
         Ok(self.connection.insert(Arc::new(Connection { client, session: Uuid::new_v4() })).clone())
     }
 }

@@ -10,7 +10,7 @@ use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{AT, Error, Mode, Shared, in_time, last, lineage, stored};
+use super::{AT, Error, Mode, Shared, in_time, last, loss, stored};
 use crate::database::Database;
 
 /// How long an append of another node stays unseen at most where no notification arrives.
@@ -46,7 +46,7 @@ async fn follow(database: &Database, shared: &Arc<Shared>, mode: Mode) -> Result
             }
         }
     };
-    let client = shared.connect(database, Some(Box::new(heard))).await?;
+    let client = database.connect(Some(Box::new(heard))).await?;
     if mode == Mode::Append {
         in_time(async { Ok(client.batch_execute("listen rollcall_log").await?) }).await?;
     }
@@ -86,13 +86,12 @@ pub(super) async fn look(client: &Client, shared: &Shared) -> Result<(), Error> 
     // The older first: what is appended between the two only makes the second greater.
     let (seen_now, newest) = match tokio::try_join!(id_at(client, seen.0), last(client)) {
         Ok(answers) => answers,
-        Err(_) if seen.0 > 0 && lineage::is_gone(client).await => return Err(shared.missing(client, None).await),
+        Err(_) if seen.0 > 0 && loss::is_gone(client).await => return Err(shared.missing(client, None).await),
         Err(error) => return Err(error),
     };
     if seen_now.map_or(seen.0 > 0, |id| id != seen.1) {
         return Err(shared.missing(client, seen_now).await);
     }
-    shared.lineage.confirmed();
     if let Some((position, id)) = newest {
         shared.advance(position, id);
     }

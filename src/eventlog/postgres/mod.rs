@@ -27,14 +27,13 @@ mod appender;
 mod columns;
 mod faults;
 mod follower;
-mod lineage;
+mod loss;
 mod prepare;
 mod presumed;
 
 use appender::{Appender, LOCK, Task};
 use columns::Param;
 pub use faults::Faults;
-use lineage::Lineage;
 
 /// Connections that read.
 const READERS_MAX: usize = 8;
@@ -99,7 +98,6 @@ struct Shared {
     last: watch::Sender<(u64, Uuid)>,
     head: watch::Sender<u64>,
     integrity: Arc<Integrity>,
-    lineage: Lineage,
 }
 
 impl Shared {
@@ -171,9 +169,8 @@ impl Postgres {
         let last = in_time(last(&client)).await?.unwrap_or_default();
         let (head, watched) = watch::channel(last.0);
         let ((last, _), node) = (watch::channel(last), Uuid::new_v4().to_string());
-        let (tail, integrity, lineage) = (Tail::default(), Arc::default(), Lineage::default());
-        let shared = Arc::new(Shared { node, tail, last, head, integrity, lineage });
-        shared.reached(&client).await?;
+        let (tail, integrity) = (Tail::default(), Arc::default());
+        let shared = Arc::new(Shared { node, tail, last, head, integrity });
         let stop = CancellationToken::new();
         let follower = follower::run(database.clone(), shared.clone(), mode, stop.clone());
         tokio::spawn(supervision::unpanicking("log-follower", follower));
@@ -226,7 +223,7 @@ impl Postgres {
     /// is not the primary any more: another one is asked.
     async fn missing(&self, position: u64) -> Error {
         let asked = async {
-            let client = self.shared.connect(&self.database, None).await?;
+            let client = self.database.connect(None).await?;
             follower::look(&client, &self.shared).await?;
             follower::id_at(&client, position).await
         };

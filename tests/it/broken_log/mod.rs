@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::support::{App, Service};
 
 mod doctor;
+mod embedded;
 #[cfg(feature = "kurrentdb")]
 mod kurrentdb;
 mod postgres;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rollcall::database::Database;
 use rollcall::eventlog::postgres::{Mode, Postgres};
-use rollcall::eventlog::{Error, EventLog as _};
+use rollcall::eventlog::{Damage, Error, EventLog as _};
 
 use super::{APP, is_refused, known, said, says_that_it_is_broken, walk};
 use crate::cli::rollcall;
@@ -105,52 +105,63 @@ fn run<T>(test: impl Future<Output = T>) -> T {
 }
 
 #[test]
-fn a_former_primary_that_lacks_what_its_successor_recorded_is_no_broken_log() {
-    let former = Cluster::start();
-    let successor = former.standby();
-    let name = former.database();
-    let both = format!(
-        "host={},{} user=rollcall dbname={name} target_session_attrs=read-write",
-        former.path(""),
-        successor.path("")
-    );
+fn a_standby_that_has_not_received_the_last_events_is_no_broken_log() {
+    let primary = Cluster::start();
+    let standby = primary.standby();
+    let name = primary.database();
+    let both = format!("host={},{} user=rollcall dbname={name}", primary.path(""), standby.path(""));
     let both: Database = both.parse().unwrap();
     run(async {
         let log = Postgres::open(&both, Mode::Append).await.unwrap();
-        for revision in 0..10 {
-            append(&log, "s", revision).await;
-        }
-        while successor.try_sql(&name, "select count(*) from rollcall_log.event").as_deref() != Ok("10") {
+        append(&log, "s", 0).await;
+        while standby.try_sql(&name, "select count(*) from rollcall_log.event").as_deref() != Ok("1") {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        former.stop("fast");
-        successor.promote();
-        let appends = async |expected: u64| {
-            let until = Instant::now() + Duration::from_secs(60);
-            while let Err(error) = log.append(vec![item("s", expected, 1)]).await {
-                assert!(!matches!(error, Error::Corrupt { .. }) && Instant::now() < until, "{error}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        };
-        appends(10).await;
-        assert_eq!(log.head(), 11);
-        // The former primary comes back as if nothing had been, and is all that there is for a while.
-        successor.stop("fast");
-        former.resume();
-        let until = Instant::now() + Duration::from_secs(4);
-        let mut told = String::new();
-        while Instant::now() < until {
-            match log.append(vec![item("s", 11, 1)]).await {
-                Err(error @ Error::Unavailable(_)) => told += &error.to_string(),
-                other => panic!("{other:?}"),
-            }
+        standby.sql(&name, "select pg_wal_replay_pause()");
+        append(&log, "s", 1).await;
+        primary.stop("fast");
+        // What follows the log connects to the standby meanwhile, again and again.
+        let asked = "select count(*) from pg_stat_activity where application_name = 'rollcall'";
+        let until = Instant::now() + Duration::from_secs(60);
+        let mut seen = 0;
+        while seen < 3 {
+            seen += u32::from(standby.sql(&name, asked) != "0");
+            assert!(log.broken().is_none() && Instant::now() < until);
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        let refused = log.append(vec![item("s", 2, 1)]).await;
+        assert!(matches!(refused, Err(Error::Unavailable(_) | Error::Ambiguous(_))), "{refused:?}");
+        assert!(log.broken().is_none());
+        primary.resume();
+        standby.stop("fast");
+        let until = Instant::now() + Duration::from_secs(60);
+        while let Err(error) = log.append(vec![item("s", 2, 1)]).await {
+            assert!(!matches!(error, Error::Corrupt { .. }) && Instant::now() < until, "{error}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        assert!(told.contains("a former primary"), "{told}");
-        assert!(log.broken().is_none());
-        former.stop("fast");
-        successor.resume();
-        appends(11).await;
-        assert_eq!(log.read_all(0, 20).await.unwrap().len(), 12);
+        assert_eq!(log.read_all(0, 9).await.unwrap().len(), 3);
+    });
+}
+
+#[test]
+fn an_event_that_is_missing_before_the_last_one_is_a_hole_and_ends_the_use_of_the_log() {
+    let cluster = Cluster::start();
+    let name = cluster.database();
+    let database: Database = cluster.address(&name).parse().unwrap();
+    run(async {
+        let log = Postgres::open(&database, Mode::Append).await.unwrap();
+        for revision in 0..5 {
+            append(&log, "s", revision).await;
+        }
+        drop(log);
+        cluster.sql(
+            &name,
+            "alter table rollcall_log.event disable trigger all; delete from rollcall_log.event where position = 3",
+        );
+        let log = Postgres::open(&database, Mode::Append).await.unwrap();
+        assert_eq!(log.read_all(0, 2).await.unwrap().len(), 2);
+        let Err(Error::Corrupt { position: 3, reason }) = log.read_all(0, 5).await else { panic!("it must be told") };
+        assert_eq!((reason.damage, reason.last_seen.unwrap().position), (Damage::Hole, 5));
+        assert!(log.broken().is_some());
     });
 }
