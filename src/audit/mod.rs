@@ -6,6 +6,7 @@ pub mod data_map;
 pub mod erasure;
 pub mod estate;
 pub mod export;
+pub mod incident;
 pub mod merkle;
 pub mod moving;
 pub mod outgoing;

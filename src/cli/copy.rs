@@ -9,7 +9,7 @@ use super::{Data, Failure, places, runtime, secret_file};
 use crate::audit::moving;
 use crate::engine::rebuild;
 use crate::out::{say, tell};
-use crate::wiring::{self, CellSpec, KeyOptions, LogPlace, Place};
+use crate::wiring::{self, CellSpec, DataDir, KeyOptions, LogPlace, Place};
 
 #[derive(Args)]
 pub(super) struct Options {
@@ -72,7 +72,7 @@ fn copy_log(place: &Place, to: &LogPlace, data: &Data) -> Result<(), Failure> {
     if place.log == *to {
         return convert_log(place);
     }
-    let from = data.open()?;
+    let from = DataDir::open_to_copy(&data.place())?;
     let target = from.in_place(to.clone())?;
     let runtime = runtime()?;
     let bar = progress_bar("events");

@@ -5,18 +5,23 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::ExitCode;
 
-use postgres::types::Type;
-use postgres::{Client, Row};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
 
 use super::out::{say, tell};
 #[cfg(feature = "vault-transit")]
 use super::wiring::CellSpec;
 use super::wiring::{KeyOptions, LogPlace, Place};
 use super::{Data, Failure};
+use crate::database;
 use crate::privacy::key_tree::Doubt;
 
+mod client;
 #[cfg(feature = "kurrentdb")]
 mod kurrentdb;
+mod log;
+
+use client::Client;
 
 /// What was found.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -77,23 +82,31 @@ pub(super) fn run(data: &Data) -> Result<ExitCode, Failure> {
     let place = data.place();
     let mut visit = Visit::default();
     directory(&mut visit, &place.dir);
+    log::incident(&mut visit, &place.dir);
     ways(&mut visit, &place);
     let database = match &place.log {
-        LogPlace::Embedded => None,
+        LogPlace::Embedded => {
+            log::embedded(&mut visit, &place.dir);
+            None
+        }
         LogPlace::Postgres(database) => Some(database.clone()),
         #[cfg(feature = "kurrentdb")]
         LogPlace::Kurrent(address, database) => {
             kurrentdb::visit(&mut visit, address)?;
+            log::kurrent(&mut visit, address, &place.dir);
             database.clone()
         }
     };
     if let Some(database) = database {
-        match database.connect_blocking() {
-            Ok(mut client) => {
-                server(&mut visit, &mut client)?;
-                let parked = parked_on(&mut client).map_err(crate::database::Error::from)?;
-                tell_parked(&mut visit, parked);
+        let asked = Client::connect(&database).and_then(|mut client| {
+            let has_log = server(&mut visit, &mut client)?;
+            if has_log && matches!(place.log, LogPlace::Postgres(_)) {
+                log::postgres(&mut visit, &mut client, &place.dir)?;
             }
+            parked_on(&mut client)
+        });
+        match asked {
+            Ok(parked) => tell_parked(&mut visit, parked),
             Err(error) => visit.say(Found::Bad, "database", error),
         }
     } else {
@@ -105,9 +118,9 @@ pub(super) fn run(data: &Data) -> Result<ExitCode, Failure> {
     visit.of = "keys: ";
     root(&mut visit, &place.keys, &place.dir);
     if let Some(database) = &place.keys.database {
-        match database.connect_blocking() {
-            Ok(mut client) => keys(&mut visit, &mut client)?,
-            Err(error) => visit.say(Found::Bad, "database", error),
+        let asked = Client::connect(database).and_then(|mut client| keys(&mut visit, &mut client));
+        if let Err(error) = asked {
+            visit.say(Found::Bad, "database", error);
         }
     }
     match visit.bad {
@@ -151,12 +164,12 @@ fn directory(visit: &mut Visit, dir: &Path) {
 const PARKED: &str = "select count(*) from (select distinct model, stream from store_parked) as p";
 
 /// How many streams are parked by read models on a server; nothing where there are no read models yet.
-fn parked_on(client: &mut Client) -> Result<Option<i64>, postgres::Error> {
+fn parked_on(client: &mut Client) -> Result<Option<i64>, database::Error> {
     let there = "select to_regclass('rollcall_read.store_parked') is not null";
     if !client.query_typed_one(there, &[])?.try_get(0)? {
         return Ok(None);
     }
-    client.query_typed_one(&PARKED.replace("store_", "rollcall_read.store_"), &[])?.try_get(0).map(Some)
+    Ok(client.query_typed_one(&PARKED.replace("store_", "rollcall_read.store_"), &[])?.try_get(0).map(Some)?)
 }
 
 /// How many streams are parked by read models in a file, which a running service may be writing.
@@ -220,14 +233,15 @@ const RIGHTS: &str = "select has_column_privilege('rollcall_log.event', 'core', 
     (select count(*) from pg_trigger where tgrelid = c.oid and not tgisinternal and tgenabled in ('O', 'A'))
     from pg_class c where c.oid = 'rollcall_log.event'::regclass";
 
-fn server(visit: &mut Visit, client: &mut Client) -> Result<(), Failure> {
-    let row = client.query_typed_one(ASKED, &[]).map_err(crate::database::Error::from)?;
-    settings(visit, client, &row, CONNECTIONS_MAX).map_err(crate::database::Error::from)?;
+/// Whether it holds a log.
+fn server(visit: &mut Visit, client: &mut Client) -> Result<bool, database::Error> {
+    let row = client.query_typed_one(ASKED, &[])?;
+    settings(visit, client, &row, CONNECTIONS_MAX)?;
     if !row.get::<_, bool>("has_log") {
         visit.say(Found::Note, "log", "it is not there yet: `rollcall database prepare`, or the first start, makes it");
-        return Ok(());
+        return Ok(false);
     }
-    let rights = client.query_typed_one(RIGHTS, &[]).map_err(crate::database::Error::from)?;
+    let rights = client.query_typed_one(RIGHTS, &[])?;
     let may: [bool; 4] = std::array::from_fn(|at| rights.get(at));
     let is = if may.contains(&true) { "it may rewrite history" } else { "it may add to history and not rewrite it" };
     visit.should(
@@ -238,7 +252,7 @@ fn server(visit: &mut Visit, client: &mut Client) -> Result<(), Failure> {
     );
     let triggers: i64 = rights.get(4);
     visit.must(triggers == 3, "triggers", format!("{triggers} of 3"), "somebody took off what keeps events immutable");
-    Ok(())
+    Ok(true)
 }
 
 /// Rights on keys that the role has and does not need.
@@ -248,19 +262,18 @@ const VAULT_RIGHTS: &str = "select has_table_privilege('rollcall_vault.destructi
     pg_get_userbyid(c.relowner) = current_user, to_regclass('rollcall_log.event') is not null
     from pg_class c where c.oid = 'rollcall_vault.destruction'::regclass";
 
-fn keys(visit: &mut Visit, client: &mut Client) -> Result<(), Failure> {
-    let failed = crate::database::Error::from;
-    let row = client.query_typed_one(ASKED, &[]).map_err(failed)?;
-    settings(visit, client, &row, VAULT_CONNECTIONS_MAX).map_err(failed)?;
+fn keys(visit: &mut Visit, client: &mut Client) -> Result<(), database::Error> {
+    let row = client.query_typed_one(ASKED, &[])?;
+    settings(visit, client, &row, VAULT_CONNECTIONS_MAX)?;
     let flushes: &str = row.get("synchronous_commit");
     visit.must(flushes != "off", "flushed commits", flushes, "a lost key is lost data");
     let there = client.query_typed_one("select to_regclass('rollcall_vault.vault') is not null", &[]);
-    if !there.map_err(failed)?.get::<_, bool>(0) {
+    if !there?.get::<_, bool>(0) {
         let advice = "it is not there yet: `rollcall database prepare-vault`, or the first start, makes it";
         visit.say(Found::Note, "vault", advice);
         return Ok(());
     }
-    let rights = client.query_typed_one(VAULT_RIGHTS, &[]).map_err(failed)?;
+    let rights = client.query_typed_one(VAULT_RIGHTS, &[])?;
     let may = (0..4).any(|at| rights.get::<_, bool>(at));
     visit.should(
         !may,
@@ -306,7 +319,7 @@ fn root(visit: &mut Visit, keys: &KeyOptions, dir: &Path) {
     );
 }
 
-fn settings(visit: &mut Visit, client: &mut Client, row: &Row, connections_max: i64) -> Result<(), postgres::Error> {
+fn settings(visit: &mut Visit, client: &mut Client, row: &Row, connections_max: i64) -> Result<(), database::Error> {
     let text = |name: &str| row.try_get::<_, &str>(name);
     let number: i32 = row.try_get("number")?;
     visit.must(number >= 130_000, "version", text("version")?, "13 or later is needed");
@@ -344,6 +357,6 @@ fn settings(visit: &mut Visit, client: &mut Client, row: &Row, connections_max: 
 }
 
 /// What a setting is; nothing where the server does not know it.
-fn setting(client: &mut Client, name: &str) -> Result<Option<String>, postgres::Error> {
-    client.query_typed_one("select current_setting($1, true)", &[(&name, Type::TEXT)])?.try_get(0)
+fn setting(client: &mut Client, name: &str) -> Result<Option<String>, database::Error> {
+    Ok(client.query_typed_one("select current_setting($1, true)", &[(&name, Type::TEXT)])?.try_get(0)?)
 }

@@ -8,14 +8,20 @@ use rollcall_projections::ALL;
 use super::models::{progress_bar, show};
 use super::{Data, Failure, runtime};
 use crate::audit::merkle;
+use crate::audit::recovery::Lost;
 use crate::audit::{erasure, recovery};
 use crate::engine::rebuild;
 use crate::out::say;
 use crate::privacy::Witnessed;
+use crate::wiring::DataDir;
 
 pub(super) fn run(data: &Data) -> Result<ExitCode, Failure> {
-    let data = data.open()?;
+    let data = DataDir::open_to_recover(&data.place())?;
     let runtime = runtime()?;
+    let incident = data.incidents.open()?;
+    let tree = data.tree();
+    let lost = recovery::lost(&tree, data.log.as_ref(), data.vault.as_ref(), incident.as_ref());
+    let lost = runtime.block_on(lost)?;
     let found = data.log.head();
     let bar = progress_bar("events");
     let progress = |done, all| show(&bar, done, all);
@@ -27,6 +33,7 @@ pub(super) fn run(data: &Data) -> Result<ExitCode, Failure> {
         // What was seen of the log before is forgotten last: a recovery that is interrupted is begun again.
         set_aside(&data.tree())?;
         data.vault.witness(Witnessed { size: 0, root: merkle::empty() })?;
+        data.incidents.close()?;
         let keeper = data.keeper().await?;
         while erasure::advance_all(&service.engine, &keeper).await? > 0 {}
         keeper.close().await?;
@@ -34,7 +41,14 @@ pub(super) fn run(data: &Data) -> Result<ExitCode, Failure> {
     });
     service.stop();
     say!("recovered {found} events; {} were added, {} erasures hold", data.log.head() - found, erased?);
-    say!("what the log had more is lost; a checkpoint that was signed for it will not match this log");
+    match lost {
+        Some(lost) => {
+            let Lost { first, last } = lost;
+            say!("lost: the {} events at the positions {first} to {last}, which had been acknowledged", lost.count());
+            say!("a checkpoint that was signed for them will not match this log");
+        }
+        None => say!("nothing is lost of what is known of the log"),
+    }
     Ok(ExitCode::SUCCESS)
 }
 

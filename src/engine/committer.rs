@@ -193,7 +193,10 @@ fn answer((waiting, outcomes): Completed, answering: &Answering) {
             }
         }
         Err(error) => {
-            tracing::warn!(%error, "an append failed; its commands were answered so");
+            // Of a log that is broken it was said already.
+            if !matches!(error, eventlog::Error::Corrupt { .. }) {
+                tracing::warn!(%error, "an append failed; its commands were answered so");
+            }
             let is_ambiguous = matches!(error, eventlog::Error::Ambiguous(_));
             let answer = || match &error {
                 eventlog::Error::Ambiguous(reason) => Answer::Unknown(reason.clone()),

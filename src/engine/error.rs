@@ -4,6 +4,30 @@ use super::journal;
 use crate::domain::{self, Defect, Refusal};
 use crate::{eventlog, privacy};
 
+/// Why the log must not be used any more. Its text is for whoever runs the service.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the event log is broken ({code} at position {position}) and is not used any more: {reason}")]
+pub struct BrokenLog {
+    /// What is wrong, as a stable code.
+    pub code: &'static str,
+    /// Where.
+    pub position: u64,
+    /// What is wrong, and what to do.
+    pub reason: String,
+}
+
+impl BrokenLog {
+    /// What an error of the log means for its use; nothing where it is only unavailable.
+    pub(super) fn of(error: &eventlog::Error) -> Option<Self> {
+        match error {
+            eventlog::Error::Corrupt { position, reason } => {
+                Some(Self { code: reason.damage.code(), position: *position, reason: reason.to_string() })
+            }
+            eventlog::Error::Unavailable(_) | eventlog::Error::Ambiguous(_) => None,
+        }
+    }
+}
+
 /// Why a command or a query was not answered.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -22,6 +46,9 @@ pub enum Error {
     /// Log, vault or read store cannot at the moment, for example because the disk is full. Nothing was recorded.
     #[error("the service cannot do this at the moment, try again: {0}")]
     Unavailable(String),
+    /// The log must not be used any more. Nothing was recorded, and nothing will be before somebody acts.
+    #[error(transparent)]
+    LogBroken(#[from] BrokenLog),
     /// The log does not answer whether it kept the command. A retry with the same idempotency key settles it.
     #[error("it is not known whether the command was recorded; repeat it with the same Idempotency-Key: {0}")]
     Ambiguous(String),
@@ -39,6 +66,12 @@ pub enum Error {
     /// The idempotency key was used for another call.
     #[error("this Idempotency-Key was used for a different call")]
     KeyMismatch,
+}
+
+impl Error {
+    /// What strangers are told of a log that is broken.
+    pub const LOG_BROKEN: &str = "the event log is broken and is not used any more; trying again does not help before \
+        whoever runs the service has acted, see /health/ready";
 }
 
 impl From<domain::Error> for Error {

@@ -43,6 +43,11 @@ impl Engine {
     /// # Errors
     /// As for [`Engine::execute`].
     pub async fn execute_any(&self, caller: &Caller, command: &dyn DynCommand) -> Result<Done<Reply>, Error> {
+        self.check_log()?;
+        self.execute_once(caller, command).await.map_err(|error| self.or_broken(error))
+    }
+
+    async fn execute_once(&self, caller: &Caller, command: &dyn DynCommand) -> Result<Done<Reply>, Error> {
         self.vault.ready(&caller.app).await?;
         let guard = self.guard(caller)?;
         let running = match guard {

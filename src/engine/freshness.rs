@@ -17,6 +17,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Behind`] when that takes too long, or the log is unavailable.
     pub async fn all_applied(&self) -> Result<(), Error> {
+        self.check_log()?;
         self.applied_up_to(self.nodes.latest(&self.log).await?).await
     }
 
@@ -24,8 +25,9 @@ impl Engine {
     /// whichever node; and until the app's keys may be used.
     ///
     /// # Errors
-    /// [`Error::Behind`] when that takes too long, or the vault is unavailable.
+    /// [`Error::Behind`] when that takes too long, the log is broken, or the vault is unavailable.
     pub async fn caught_up(&self, app: &AppId) -> Result<(), Error> {
+        self.check_log()?;
         self.vault.ready(app).await?;
         if self.nodes.are_there {
             return self.all_applied().await;
@@ -48,7 +50,7 @@ impl Engine {
         let _waits = self.flush_hint.wait();
         match tokio::time::timeout(BEHIND_AFTER, applied.wait_for(|applied| *applied >= position)).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Error::Behind),
+            Ok(Err(_)) | Err(_) => Err(self.or_broken(Error::Behind)),
         }
     }
 

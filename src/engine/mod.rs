@@ -59,7 +59,7 @@ pub mod tokens;
 
 pub use apps::App;
 pub use decider::Limits;
-pub use error::Error;
+pub use error::{BrokenLog, Error};
 
 use apps::Apps;
 use brake::Brake;
@@ -189,10 +189,30 @@ impl Engine {
         self.ready.load(Ordering::Acquire) && self.log.broken().is_none()
     }
 
+    /// Why the log must not be used any more; `None`: it may.
+    #[must_use]
+    pub fn broken_log(&self) -> Option<BrokenLog> {
+        self.log.broken().as_ref().and_then(BrokenLog::of)
+    }
+
+    /// Refuses whatever needs a log that is broken.
+    fn check_log(&self) -> Result<(), Error> {
+        self.broken_log().map_or(Ok(()), |broken| Err(broken.into()))
+    }
+
+    /// What a caller is told: that the log is broken, where it broke meanwhile and nothing was recorded.
+    fn or_broken(&self, error: Error) -> Error {
+        match error {
+            Error::Unavailable(_) | Error::Busy | Error::Behind => self.broken_log().map_or(error, Error::LogBroken),
+            error => error,
+        }
+    }
+
     /// Whether this node does what one node does for all: whoever applies events also ends bans, erases and rotates keys.
+    /// Nobody does on a log that is broken.
     #[must_use]
     pub fn leads(&self) -> bool {
-        self.nodes.leadership.is_leader()
+        self.nodes.leadership.is_leader() && self.log.broken().is_none()
     }
 
     /// Told whenever an erasure may have something to do.

@@ -52,7 +52,7 @@ fn evolve(loaded: &mut Loaded, events: &[RawEvent]) -> Result<(), Error> {
     for raw in events {
         if raw.revision != loaded.revision + 1 {
             let reason = format!("{} has revision {} behind {}", raw.stream, raw.revision, loaded.revision);
-            return Err(eventlog::Error::Corrupt { position: raw.position, reason }.into());
+            return Err(eventlog::Error::Corrupt { position: raw.position, reason: reason.into() }.into());
         }
         journal::evolve(&mut loaded.state, &journal::decode(raw)?)?;
         loaded.revision = raw.revision;

@@ -24,7 +24,7 @@ use super::nodes::{ForeignAppends, Nodes};
 use super::projector::{FlushHint, Projector};
 use super::restricted::Restricted;
 use super::{Engine, QUEUE_MAX, committer, projector};
-use crate::eventlog::EventLog;
+use crate::eventlog::{self, EventLog};
 use crate::privacy::Vault;
 use crate::supervision;
 
@@ -190,8 +190,13 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
             move || {
                 // Of a corrupt log the service still says that it is; an end of the process would only repeat itself.
                 if let Err(error) = projector.run(&runtime, &stop) {
-                    tracing::error!(%error, "the read models stopped for good");
                     ready.store(false, Ordering::Release);
+                    match error {
+                        projector::Error::Log(eventlog::Error::Corrupt { position, reason }) => {
+                            drop(runtime.block_on(projector.log.condemn(position, reason)));
+                        }
+                        error => tracing::error!(%error, "the read models stopped for good"),
+                    }
                 }
                 Ok(())
             }

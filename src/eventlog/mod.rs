@@ -11,6 +11,8 @@
 //! An event is an immutable core and detachable blobs (the ciphertexts of its personal values). Only the blobs may
 //! ever change, and only by being detached.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -18,12 +20,15 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 pub mod embedded;
+mod integrity;
 #[cfg(feature = "kurrentdb")]
 pub mod kurrentdb;
 pub(crate) mod pipeline;
 mod plan;
 pub mod postgres;
 mod tail;
+
+pub use integrity::{Damage, DamageRecorder, Reason, Seen};
 
 /// An event on its way into the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,7 +156,7 @@ pub enum Error {
         /// Where.
         position: u64,
         /// What is wrong.
-        reason: String,
+        reason: Reason,
     },
 }
 
@@ -230,6 +235,16 @@ pub trait EventLog: Send + Sync {
     fn broken(&self) -> Option<Error> {
         None
     }
+
+    /// Stops the use of the log for good, because of what was found in it; answers what every call is refused with from
+    /// then on. It is recorded first, where [`EventLog::record_damage_with`] says.
+    async fn condemn(&self, position: u64, reason: Reason) -> Error {
+        Error::Corrupt { position, reason }
+    }
+
+    /// Has damage of the log recorded there before anybody is refused for it; what was found already is recorded before
+    /// this returns. Called once, when the log is opened.
+    fn record_damage_with(&self, _recorder: Arc<dyn DamageRecorder>) {}
 
     /// Fingerprint and outcome stored under an idempotency key.
     ///

@@ -8,6 +8,7 @@ use rollcall_projections::store::ReadStore;
 use tokio::sync::Mutex;
 
 use super::Service;
+use crate::engine::BrokenLog;
 use crate::supervision;
 
 /// How long a count of parked streams is taken for the current one: probes are frequent, and anybody may send them.
@@ -41,16 +42,34 @@ impl ParkedCount {
 pub(super) async fn answer(service: &Service, probe: &str) -> HttpResponse {
     let (status, body) = match probe {
         "live" => (StatusCode::OK, r#"{"status":"live"}"#.into()),
-        "ready" if supervision::ended().is_some() => (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"failed"}"#.into()),
-        "ready" if service.drain.has_begun() => (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"stopping"}"#.into()),
-        "ready" if service.engine.is_ready() && service.keeper.is_proven() => {
-            readiness(service.parked.now(service.engine.read()).await, service.ready_with_parked)
-        }
-        // The read models or the tree have not caught up.
-        "ready" => (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"catching up"}"#.into()),
+        "ready" => ready(service).await,
         _ => (StatusCode::NOT_FOUND, r#"{"status":"no such probe"}"#.into()),
     };
     HttpResponse::build(status).insert_header(("content-type", "application/json")).body(body)
+}
+
+async fn ready(service: &Service) -> (StatusCode, String) {
+    if supervision::ended().is_some() {
+        return (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"failed"}"#.into());
+    }
+    if let Some(broken) = service.engine.broken_log() {
+        return broken_log(&broken);
+    }
+    if service.drain.has_begun() {
+        return (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"stopping"}"#.into());
+    }
+    // The read models or the tree have not caught up.
+    if !service.engine.is_ready() || !service.keeper.is_proven() {
+        return (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"catching up"}"#.into());
+    }
+    readiness(service.parked.now(service.engine.read()).await, service.ready_with_parked)
+}
+
+/// Nothing is answered from a log that is broken; `reason` is a stable code.
+fn broken_log(broken: &BrokenLog) -> (StatusCode, String) {
+    let BrokenLog { code, position, reason } = broken;
+    let body = serde_json::json!({"status": "log broken", "reason": code, "position": position, "message": reason});
+    (StatusCode::SERVICE_UNAVAILABLE, body.to_string())
 }
 
 /// Read models leave out what is parked: their answers are not whole.

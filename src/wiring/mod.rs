@@ -10,6 +10,7 @@ use rollcall_projections::Projection;
 use rollcall_projections::store::{BuildLock, ReadStore, Shadow};
 use tokio::sync::OnceCell;
 
+use crate::audit::incident::{self, Incidents};
 use crate::audit::tree::{self, Keeper};
 use crate::background::Background;
 use crate::database::{self, Database};
@@ -19,12 +20,13 @@ use crate::engine::{Limits, projector, rebuild};
 #[cfg(feature = "kurrentdb")]
 use crate::eventlog::kurrentdb::{self, Kurrent};
 use crate::eventlog::postgres::{Mode, Postgres};
-use crate::eventlog::{self, EventLog};
+use crate::eventlog::{self, DamageRecorder as _, EventLog};
 use crate::privacy::key_tree::KeyTree;
 pub use crate::privacy::key_tree::{CellSpec, Options as KeyOptions};
 use crate::privacy::{self, Vault};
 use crate::supervision;
 
+mod damaged;
 mod directory;
 #[cfg(feature = "kurrentdb")]
 mod ownership;
@@ -80,6 +82,9 @@ pub enum Error {
     /// The read models.
     #[error(transparent)]
     Read(#[from] rollcall_projections::store::Error),
+    /// The log was found broken before.
+    #[error(transparent)]
+    Incident(#[from] incident::Error),
     /// The tree over the log.
     #[error(transparent)]
     Tree(#[from] tree::Error),
@@ -113,7 +118,10 @@ impl LogPlace {
         let database = database.map(Box::new);
         match (kurrentdb, database) {
             #[cfg(feature = "kurrentdb")]
-            (Some(address), database) => Ok(Self::Kurrent(address, database)),
+            (Some(address), database) => {
+                kurrentdb::check_stream(&address)?;
+                Ok(Self::Kurrent(address, database))
+            }
             #[cfg(not(feature = "kurrentdb"))]
             (Some(_), _) => Err("this build has no KurrentDB; build it with `--features kurrentdb`".into()),
             (None, Some(database)) => Ok(Self::Postgres(database)),
@@ -159,15 +167,7 @@ impl Place {
         }
         background.handle().block_on(async {
             let log = self.claimed_log(vault).await?;
-            let read = match self.log.database() {
-                Some(database) => {
-                    let read = ReadStore::connect(database.pool(READERS_MAX)?, rollcall_projections::ALL).await?;
-                    let log_is_there = matches!(self.log, LogPlace::Postgres(_));
-                    if log_is_there { read } else { read.with_flushed_claims() }
-                }
-                None => self.read_models_here()?,
-            };
-            Ok((log, Arc::new(read)))
+            Ok((log, self.read_models().await?))
         })
     }
 
@@ -181,12 +181,20 @@ impl Place {
             }
             #[cfg(feature = "kurrentdb")]
             LogPlace::Kurrent(address, _) => {
-                let log = Kurrent::connect(address, kurrentdb::STREAM, &self.dir.join("replica.db")).await?;
+                let log = kurrent(address, &self.dir).await?;
                 ownership::claim(&log, vault).await?;
                 Ok(Arc::new(log))
             }
             LogPlace::Embedded => self.log(Mode::Append, &self.dir).await,
         }
+    }
+
+    /// Opens the read models, beside a log on a server.
+    async fn read_models(&self) -> Result<Arc<ReadStore>, Error> {
+        let Some(database) = self.log.database() else { return Ok(Arc::new(self.read_models_here()?)) };
+        let read = ReadStore::connect(database.pool(READERS_MAX)?, rollcall_projections::ALL).await?;
+        let log_is_there = matches!(self.log, LogPlace::Postgres(_));
+        Ok(Arc::new(if log_is_there { read } else { read.with_flushed_claims() }))
     }
 
     fn read_models_here(&self) -> Result<ReadStore, Error> {
@@ -200,9 +208,7 @@ impl Place {
             LogPlace::Embedded => Arc::new(eventlog::embedded::Embedded::open(&dir.join("log.db"))?),
             LogPlace::Postgres(database) => Arc::new(Postgres::open(database, mode).await?),
             #[cfg(feature = "kurrentdb")]
-            LogPlace::Kurrent(address, _) => {
-                Arc::new(Kurrent::connect(address, kurrentdb::STREAM, &dir.join("replica.db")).await?)
-            }
+            LogPlace::Kurrent(address, _) => Arc::new(kurrent(address, dir).await?),
         })
     }
 
@@ -250,6 +256,12 @@ impl Place {
     }
 }
 
+/// Opens the log in the stream that an address names, with its replica in a directory.
+#[cfg(feature = "kurrentdb")]
+async fn kurrent(address: &str, dir: &Path) -> Result<Kurrent, eventlog::Error> {
+    Kurrent::connect(address, kurrentdb::stream(address), &kurrentdb::replica(address, dir)).await
+}
+
 type Stores = (Arc<dyn EventLog>, Arc<ReadStore>);
 
 /// An open data directory. Its lock is held until it is dropped.
@@ -262,6 +274,8 @@ pub struct DataDir {
     pub vault: Arc<dyn Vault>,
     /// The read models.
     pub read: Arc<ReadStore>,
+    /// What a node found wrong with the log.
+    pub incidents: Arc<Incidents>,
     checkpoint_copy: Option<PathBuf>,
     keeper: OnceCell<Arc<Keeper>>,
     database: Option<Database>,
@@ -284,6 +298,13 @@ impl DataDir {
     /// # Errors
     /// It cannot be made, is in use, or is damaged.
     pub fn create(place: &Place) -> Result<Self, Error> {
+        Self::create_with(place, Place::stores)
+    }
+
+    fn create_with(
+        place: &Place,
+        open: impl FnOnce(&Place, &dyn Vault, Option<&Background>) -> Result<Stores, Error>,
+    ) -> Result<Self, Error> {
         let path = place.dir.as_path();
         let lock = directory::lock(path)?;
         if place.keys.database.is_some() && place.log.database().is_none() {
@@ -292,11 +313,19 @@ impl DataDir {
         place.weaknesses().iter().for_each(|weakness| tracing::warn!("{weakness}"));
         let vault = KeyTree::open(path, &place.keys)?;
         let background = place.background()?;
-        let (log, read) = place.stores(&vault, background.as_ref())?;
+        let incidents = Arc::new(Incidents::of(path));
+        let opened = open(place, &vault, background.as_ref());
+        // What is found while it is opened must outlive the attempt as well.
+        if let Err(Error::Log(eventlog::Error::Corrupt { position, reason })) = &opened {
+            incidents.record(*position, reason);
+        }
+        let (log, read) = opened?;
+        log.record_damage_with(incidents.clone());
         Ok(Self {
             vault: Arc::new(vault),
             log,
             read,
+            incidents,
             path: path.into(),
             _lock: lock,
             checkpoint_copy: None,
@@ -374,7 +403,9 @@ impl DataDir {
     pub fn in_place(&self, log: LogPlace) -> Result<OtherStores, Error> {
         let place = Place { dir: self.path.clone(), keys: KeyOptions::default(), log };
         let background = place.background()?;
+        let has_read_models_here = place.log.database().is_none() && self.database.is_none();
         let (log, read) = place.stores(self.vault.as_ref(), background.as_ref())?;
+        let read = if has_read_models_here { self.read.clone() } else { read };
         Ok(OtherStores { log, read, _background: background })
     }
 
@@ -401,8 +432,9 @@ impl DataDir {
     /// The log was put back to an earlier state or changed, or a part is unavailable.
     pub async fn opened_keeper(&self) -> Result<Arc<Keeper>, Error> {
         let open = async || {
+            self.incidents.settle(self.log.as_ref()).await?;
             let (copy, log, vault) = (self.checkpoint_copy.clone(), self.log.clone(), self.vault.clone());
-            Keeper::open(&self.tree(), copy, log, vault).await.map(Arc::new)
+            Ok::<_, Error>(Arc::new(Keeper::open(&self.tree(), copy, log, vault).await?))
         };
         Ok(self.keeper.get_or_try_init(open).await?.clone())
     }

@@ -5,7 +5,7 @@ mod disk;
 mod failover;
 mod faults;
 mod hanging;
-mod history;
+pub mod history;
 mod silence;
 mod statements;
 mod suite;

@@ -27,7 +27,8 @@ pub mod verify;
 pub use error::Error;
 use history::History;
 use note::{Checkpoint, Verifier};
-use publish::{publish, remove_unpublished};
+pub(super) use publish::publish;
+use publish::remove_unpublished;
 use tiles::Tiles;
 
 /// Events read at once.
@@ -209,6 +210,8 @@ impl Keeper {
             match self.catch_up().await {
                 Ok(()) => return Ok(()),
                 Err(error @ (Error::Rewritten { .. } | Error::Rewound { .. })) => return Err(error),
+                // That was said, and why.
+                Err(_) if self.log.broken().is_some() => {}
                 Err(error) => tracing::warn!(%error, "the tree over the log cannot be built; it is tried again"),
             }
             tokio::time::sleep(SIGN_EVERY).await;
@@ -249,6 +252,10 @@ impl Keeper {
         let mut sign = tokio::time::interval(SIGN_EVERY);
         let mut witness = tokio::time::interval(WITNESS_EVERY);
         loop {
+            if self.log.broken().is_some() {
+                self.close_broken(&stop).await;
+                return Ok(());
+            }
             let done = tokio::select! {
                 changed = head.changed() => {
                     if changed.is_err() {
@@ -261,7 +268,9 @@ impl Keeper {
                 _ = witness.tick() => self.witness().await,
                 () = stop.cancelled() => break,
             };
-            if let Err(error) = done {
+            if let Err(error) = done
+                && self.log.broken().is_none()
+            {
                 tracing::warn!(%error, "the tree over the log falls behind; it is tried again");
                 tokio::time::sleep(SIGN_EVERY).await;
             }
@@ -270,6 +279,24 @@ impl Keeper {
             tracing::warn!(%error, "the last events are not in the signed checkpoint");
         }
         Ok(())
+    }
+
+    /// Signs and has the vault witness what was seen of a log that is broken, so that no node starts on less. Waits for
+    /// `stop` then: there is nothing more to follow.
+    async fn close_broken(&self, stop: &CancellationToken) {
+        let told = async {
+            while let Err(error) = async {
+                self.sign().await.map(drop)?;
+                self.witness().await
+            }
+            .await
+            {
+                tracing::debug!(%error, "the vault is not told yet what was seen of the log");
+                tokio::time::sleep(SIGN_EVERY).await;
+            }
+        };
+        let _ = stop.run_until_cancelled(told).await;
+        stop.cancelled().await;
     }
 
     /// Signs and has the vault witness all there is.

@@ -13,7 +13,7 @@ const SUFFIX: &str = ".new";
 
 /// Replaces a file as a whole, durably: whoever reads it, also after a crash, sees the old note or the new one. The new
 /// note is first written to a file with a name of its own, because several nodes may keep their copy at one path.
-pub(super) fn publish(path: &Path, note: &str) -> io::Result<()> {
+pub(in crate::audit) fn publish(path: &Path, note: &str) -> io::Result<()> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut beside = tempfile::Builder::new()
         .prefix(PREFIX)

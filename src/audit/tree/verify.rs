@@ -102,7 +102,7 @@ pub async fn verify(
             Ok(events) if events.is_empty() => break,
             Ok(events) => events,
             Err(eventlog::Error::Corrupt { position, reason }) => {
-                return Ok(Verdict::Broken { position, until: position, reason });
+                return Ok(Verdict::Broken { position, until: position, reason: reason.to_string() });
             }
             Err(error) => return Err(error.into()),
         };

@@ -4,7 +4,7 @@ use super::{Failure, Found, Visit};
 use crate::eventlog::kurrentdb;
 
 pub(super) fn visit(visit: &mut Visit, address: &str) -> Result<(), Failure> {
-    let metadata = crate::cli::runtime()?.block_on(kurrentdb::metadata(address, kurrentdb::STREAM));
+    let metadata = crate::cli::runtime()?.block_on(kurrentdb::metadata(address, kurrentdb::stream(address)));
     let metadata = match metadata {
         Ok(metadata) => metadata,
         Err(error) => {

@@ -119,7 +119,7 @@ impl Store {
     }
 
     fn take_over(&mut self, event: &RawEvent) -> Result<(), Error> {
-        let corrupt = |reason: String| Error::Corrupt { position: event.position, reason };
+        let corrupt = |reason: String| Error::Corrupt { position: event.position, reason: reason.into() };
         if event.position != self.head + 1 {
             return Err(corrupt(format!("the log has a hole: after {} comes {}", self.head, event.position)));
         }

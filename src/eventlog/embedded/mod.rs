@@ -1,7 +1,7 @@
 //! The log in one `SQLite` file of the data directory: one writer thread, group commit, readers beside it.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
@@ -10,8 +10,9 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::integrity::Integrity;
 use super::tail::Tail;
-use super::{Error, EventLog, Item, Outcome, RawEvent, all_at};
+use super::{Damage, DamageRecorder, Error, EventLog, Item, Outcome, RawEvent, Reason, all_at};
 use crate::supervision;
 
 mod checkpoint;
@@ -98,7 +99,7 @@ impl Embedded {
             readers: Readers::new(path),
             dictionary: Arc::new(Dictionary::default()),
             tail: Tail::default(),
-            broken: OnceLock::new(),
+            integrity: Arc::new(Integrity::default()),
         });
         let checkpoints = file.checkpoints();
         let (writer, head) = Writer::new(file, faults, shared.clone())?;
@@ -139,7 +140,7 @@ impl Embedded {
 
     /// Runs a query on a connection of its own; it takes microseconds, so it is not worth another thread.
     fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
-        self.shared.broken.get().map_or(Ok(()), |error| Err(error.clone()))?;
+        self.shared.integrity.check()?;
         self.shared.readers.read(read)
     }
 
@@ -189,11 +190,12 @@ impl EventLog for Embedded {
         for (expected, event) in (after + 1..).zip(&events) {
             if event.position != expected {
                 let reason = format!("the log has a hole: after {} comes {}", expected - 1, event.position);
-                return Err(Error::Corrupt { position: expected, reason });
+                return Err(Error::Corrupt { position: expected, reason: Damage::Hole.because(reason) });
             }
         }
         if events.is_empty() && after < head && limit > 0 {
-            return Err(Error::Corrupt { position: after + 1, reason: "the end of the log is missing".into() });
+            let reason = Damage::Rewound.because("the end of the log is missing");
+            return Err(Error::Corrupt { position: after + 1, reason });
         }
         Ok(events)
     }
@@ -212,7 +214,15 @@ impl EventLog for Embedded {
     }
 
     fn broken(&self) -> Option<Error> {
-        self.shared.broken.get().cloned()
+        self.shared.integrity.broken()
+    }
+
+    async fn condemn(&self, position: u64, reason: Reason) -> Error {
+        self.shared.integrity.condemn(position, reason).await
+    }
+
+    fn record_damage_with(&self, recorder: Arc<dyn DamageRecorder>) {
+        self.shared.integrity.record_with(recorder);
     }
 
     async fn stored_outcome(&self, key: [u8; 32]) -> Result<Option<([u8; 32], Vec<u8>)>, Error> {

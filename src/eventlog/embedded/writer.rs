@@ -4,7 +4,7 @@
 //! earlier one could not write. So the file is closed, opened anew and flushed before anything else is read from it or
 //! written to it, and what was in doubt is looked up in it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::error::TryRecvError;
@@ -20,9 +20,10 @@ use super::statements;
 use super::step::{Mark, Step};
 use super::store::{Failure, Store};
 use super::task::{Answer, Task};
+use crate::eventlog::integrity::Integrity;
 use crate::eventlog::plan::Plan;
 use crate::eventlog::tail::Tail;
-use crate::eventlog::{Error, Item, Outcome};
+use crate::eventlog::{Damage, Error, Item, Outcome};
 use crate::supervision;
 
 /// Most batches committed together.
@@ -35,8 +36,7 @@ pub(super) struct Shared {
     pub(super) readers: Readers,
     pub(super) dictionary: Arc<Dictionary>,
     pub(super) tail: Tail,
-    /// Why the log must not be used any more.
-    pub(super) broken: OnceLock<Error>,
+    pub(super) integrity: Arc<Integrity>,
 }
 
 /// What was being committed when a flush failed.
@@ -256,7 +256,7 @@ impl Writer {
 
     /// Opens the file anew, and finds out whether it holds what was in doubt.
     fn reopen(&mut self) -> Result<bool, Error> {
-        self.shared.broken.get().map_or(Ok(()), |error| Err(error.clone()))?;
+        self.shared.integrity.check()?;
         let opened = self.file.reopen().and_then(|connection| {
             let store = Store::new(connection, self.shared.dictionary.clone(), self.faults.clone())?;
             let is_kept = match &self.in_doubt {
@@ -273,9 +273,7 @@ impl Writer {
         let (known, head) = (*self.head.borrow(), store.head);
         if head < known {
             let reason = "the file does not hold this event any more, which was acknowledged: the disk lost it";
-            let error = Error::Corrupt { position: known, reason: reason.into() };
-            tracing::error!(%error, "the log is not used any more");
-            return Err(self.shared.broken.get_or_init(|| error).clone());
+            return Err(self.shared.integrity.condemn_blocking(known, Damage::Rewound.because(reason)));
         }
         tracing::warn!(is_kept, "the log's file was opened anew after a flush that failed");
         self.store = Some(store);

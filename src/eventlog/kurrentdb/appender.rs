@@ -258,7 +258,7 @@ impl Appender {
                 Err(Failure::Rejected(reason)) if unknown.is_none() => return Err(Error::Unavailable(reason)),
                 Err(Failure::Refused(reason) | Failure::Rejected(reason)) => reason,
                 Err(Failure::Unknown(reason)) => unknown.insert(reason).clone(),
-                Err(Failure::Corrupt(error)) => return self.shared.note(Err(error)),
+                Err(Failure::Corrupt(error)) => return self.shared.note(Err(error)).await,
             };
             match unknown {
                 Some(reason) if begun.elapsed() > SETTLE_FOR => return Err(Error::Ambiguous(reason)),
@@ -273,7 +273,7 @@ impl Appender {
     async fn append_entries(&mut self, entries: &[Entry]) -> Result<(), Failure> {
         if self.server.is_doubtful() {
             let page = self.server.read(self.from()).await.map_err(Failure::from)?;
-            self.check(&page)?;
+            self.check(&page).await?;
         }
         self.server.append(self.mark.as_ref().map(|mark| mark.revision), entries).await
     }

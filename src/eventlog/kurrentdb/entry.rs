@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::eventlog::embedded::step::Step;
-use crate::eventlog::{Error, Idempotency, RawEvent};
+use crate::eventlog::{Damage, Error, Idempotency, RawEvent};
 
 /// Type of the marker of an item that has a retry guard and no events.
 const OUTCOME: &str = "rollcall.outcome";
@@ -217,7 +217,7 @@ impl Assembler {
             return self.event(entry);
         }
         if !self.begun.is_empty() {
-            return Err(self.corrupt("an item is cut off"));
+            return Err(self.corrupt(Damage::Unreadable, "an item is cut off"));
         }
         let (after, position, step) = match entry.kind.as_str() {
             OUTCOME => {
@@ -247,7 +247,7 @@ impl Assembler {
         };
         self.follows(after)?;
         if position != self.head {
-            return Err(self.corrupt(&format!("a marker says it was made at {position}")));
+            return Err(self.corrupt(Damage::Unreadable, &format!("a marker says it was made at {position}")));
         }
         Ok(Some(step))
     }
@@ -257,10 +257,10 @@ impl Assembler {
         self.follows(metadata.after)?;
         if metadata.position != self.head + 1 {
             let reason = format!("the log has a hole: after {} comes {}", self.head, metadata.position);
-            return Err(self.corrupt(&reason));
+            return Err(self.corrupt(Damage::Hole, &reason));
         }
         if !self.begun.is_empty() && metadata.rest + 1 != self.rest {
-            return Err(self.corrupt("an item is cut off"));
+            return Err(self.corrupt(Damage::Unreadable, "an item is cut off"));
         }
         let event = RawEvent {
             position: metadata.position,
@@ -285,20 +285,25 @@ impl Assembler {
 
     fn follows(&self, after: Option<Uuid>) -> Result<(), Error> {
         let forked = "an entry was written after another one than it stands after: a node appended to a history that \
-            the server had lost. Stop every node, and find the last entry that is whole";
-        if after == self.after { Ok(()) } else { Err(self.corrupt(forked)) }
+            the server had lost. Stop every node, and copy what is whole to another place (`rollcall copy`)";
+        if after == self.after { Ok(()) } else { Err(self.corrupt(Damage::Forked, forked)) }
     }
 
     fn parse<T: for<'m> Deserialize<'m>>(&self, entry: &Entry) -> Result<T, Error> {
         serde_json::from_slice(&entry.metadata).map_err(|error| {
-            self.corrupt(&format!("{} is not of this log ({error}): who else writes to it?", entry.id))
+            let reason = format!(
+                "the entry {} is not of this log ({error}): somebody else writes to the stream. Stop every node and whoever \
+                 that is, and copy what is whole to another place (`rollcall copy`)",
+                entry.id
+            );
+            self.corrupt(Damage::ForeignEntry, &reason)
         })
     }
 
     fn guard(&self, guard: &Guard) -> Result<Idempotency, Error> {
         let hash = |encoded: &str| {
             let bytes = self.decoded(encoded)?;
-            <[u8; 32]>::try_from(bytes).map_err(|_| self.corrupt("a hash is not of 32 bytes"))
+            <[u8; 32]>::try_from(bytes).map_err(|_| self.corrupt(Damage::Unreadable, "a hash is not of 32 bytes"))
         };
         Ok(Idempotency {
             key: hash(&guard.key)?,
@@ -309,14 +314,16 @@ impl Assembler {
     }
 
     fn decoded(&self, encoded: &str) -> Result<Vec<u8>, Error> {
-        BASE64.decode(encoded).map_err(|_| self.corrupt("what should be base64 is not"))
+        BASE64.decode(encoded).map_err(|_| self.corrupt(Damage::Unreadable, "what should be base64 is not"))
     }
 
     fn time(&self, ms: i64) -> Result<DateTime<Utc>, Error> {
-        DateTime::from_timestamp_millis(ms).ok_or_else(|| self.corrupt("its time is none"))
+        DateTime::from_timestamp_millis(ms).ok_or_else(|| self.corrupt(Damage::Unreadable, "its time is none"))
     }
 
-    fn corrupt(&self, reason: &str) -> Error {
-        Error::Corrupt { position: self.head + 1, reason: format!("in the KurrentDB stream, {reason}") }
+    /// What is wrong with the next entry.
+    pub(super) fn corrupt(&self, damage: Damage, reason: &str) -> Error {
+        let reason = damage.because(format!("in the KurrentDB stream, {reason}"));
+        Error::Corrupt { position: self.head + 1, reason }
     }
 }

@@ -5,18 +5,20 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::REWOUND;
 use super::appender::{Appender, RETRY_AFTER};
-use super::entry::Assembler;
+use super::entry::{Assembler, Entry};
 use super::metadata::Metadata;
 use super::server::Page;
+use super::{DELETED, REWOUND};
 use crate::eventlog::embedded::step::{Mark, Step};
-use crate::eventlog::{Error, EventLog as _};
+use crate::eventlog::{Damage, Error, EventLog as _};
 
 /// How long what another node appended stays unseen at most, while nothing is appended here.
 const POLL: Duration = Duration::from_millis(200);
 /// The same while the server is away.
 const POLL_AWAY: Duration = Duration::from_secs(1);
+/// After how long the server is asked again where it seems to lack what it had.
+const CONFIRM_AFTER: Duration = Duration::from_millis(500);
 /// How long the server may be away at the start.
 const CONNECT_FOR: Duration = Duration::from_secs(10);
 
@@ -54,15 +56,15 @@ impl Appender {
 
     /// Looks whether the server may forget entries by now: then the log must not be used any more.
     pub(super) async fn inspect_again(&mut self) {
-        if self.shared.broken.get().is_some() {
+        if self.shared.integrity.broken().is_some() {
             return;
         }
         match self.metadata().await {
             Ok(metadata) => {
                 let position = self.replica().head();
-                let danger = metadata.danger().map_or(Ok(()), |reason| Err(Error::Corrupt { position, reason }));
-                // What is wrong is said there.
-                let _ = self.shared.note(danger);
+                if let Some(danger) = metadata.danger() {
+                    self.shared.note_damage(position, Damage::Retention.because(danger)).await;
+                }
             }
             Err(error) => tracing::warn!(%error, "the metadata of the stream in KurrentDB cannot be read for now"),
         }
@@ -71,7 +73,7 @@ impl Appender {
     /// Waits a little, then reads what is new. It may be given up at any time.
     pub(super) async fn look(&mut self) -> Result<Page, Error> {
         sleep(if self.is_away { POLL_AWAY } else { POLL }).await;
-        if self.shared.broken.get().is_some() {
+        if self.shared.integrity.broken().is_some() {
             std::future::pending::<()>().await;
         }
         self.settle_mark()?;
@@ -81,10 +83,12 @@ impl Appender {
     pub(super) async fn follow_looked(&mut self, page: Result<Page, Error>) {
         let followed = match page {
             Ok(page) => self.follow(page).await,
-            Err(error) => self.shared.note(Err(error)),
+            Err(error) => self.shared.note(Err(error)).await,
         };
         match followed {
             Ok(_) => self.is_away = false,
+            // That was said, and why.
+            Err(Error::Corrupt { .. }) => {}
             Err(error) if !self.is_away => {
                 tracing::warn!(%error, "the log cannot be followed for now; trying again");
                 self.is_away = true;
@@ -94,11 +98,20 @@ impl Appender {
     }
 
     /// Checks that a page read from [`Appender::from`] begins with the entry taken over last.
-    pub(super) fn check(&mut self, page: &Page) -> Result<(), Error> {
-        let first = page.entries.first().map(|(revision, entry)| (*revision, entry.id));
+    pub(super) async fn check(&mut self, page: &Page) -> Result<(), Error> {
+        let first = |page: &Page| page.entries.first().map(|(revision, entry)| (*revision, entry.id));
         let mark = self.mark.as_ref().map(|mark| (mark.revision, mark.id));
-        if mark.is_some() && first != mark {
-            return Err(Error::Corrupt { position: self.replica().head(), reason: REWOUND.into() });
+        if mark.is_some() && first(page) != mark {
+            // During a change of leaders the former one may still answer: another connection is asked before this counts.
+            self.server.reconnect();
+            sleep(CONFIRM_AFTER).await;
+            let confirmed = self.server.read(self.from()).await?;
+            if first(&confirmed) == mark {
+                return Err(Error::Unavailable("a node of KurrentDB lacks entries that its leader has".into()));
+            }
+            let is_empty = first(&confirmed).is_none() && self.server.read(0).await?.entries.is_empty();
+            let reason = if is_empty { Damage::Deleted.because(DELETED) } else { Damage::Rewound.because(REWOUND) };
+            return Err(Error::Corrupt { position: self.replica().head(), reason });
         }
         self.server.trust();
         Ok(())
@@ -108,18 +121,18 @@ impl Appender {
     pub(super) async fn pull(&mut self) -> Result<bool, Error> {
         self.settle_mark()?;
         let page = self.server.read(self.from()).await;
-        let page = self.shared.note(page)?;
+        let page = self.shared.note(page).await?;
         self.follow(page).await
     }
 
     /// Takes a page over that was read from [`Appender::from`], and what follows it.
     async fn follow(&mut self, page: Page) -> Result<bool, Error> {
         let followed = self.follow_on(page).await;
-        self.shared.note(followed)
+        self.shared.note(followed).await
     }
 
     async fn follow_on(&mut self, mut page: Page) -> Result<bool, Error> {
-        self.check(&page)?;
+        self.check(&page).await?;
         let mut assembler = Assembler::new(self.mark.as_ref().map(|mark| mark.id), self.replica().head());
         let mut expected = self.next();
         let mut moved = false;
@@ -127,21 +140,19 @@ impl Appender {
         let mut entries = page.entries.drain(..).skip(known).collect::<Vec<_>>();
         loop {
             let (mut steps, mut last) = (Vec::new(), None);
-            for (revision, entry) in entries {
-                if revision != expected {
-                    let reason = format!("entry {expected} of the KurrentDB stream is missing");
-                    return Err(Error::Corrupt { position: self.replica().head() + 1, reason });
-                }
-                expected += 1;
-                if let Some(step) = assembler.take(&entry)? {
+            let taken = entries.iter().try_for_each(|entry| {
+                if let Some(step) = take(&mut assembler, &mut expected, entry)? {
                     steps.push(step);
-                    last = Some((revision, entry.id));
+                    last = Some((entry.0, entry.1.id));
                 }
-            }
+                Ok::<_, Error>(())
+            });
+            // Also what comes before an entry that cannot be right: it can be copied elsewhere.
             if let Some((revision, id)) = last {
                 self.mirror(steps, revision, id).await?;
                 moved = true;
             }
+            taken?;
             if !page.more {
                 return Ok(moved);
             }
@@ -176,4 +187,17 @@ impl Appender {
         }
         Ok(())
     }
+}
+
+/// The step that the next entry completes, if it does.
+fn take(
+    assembler: &mut Assembler,
+    expected: &mut u64,
+    (revision, entry): &(u64, Entry),
+) -> Result<Option<Step>, Error> {
+    if revision != expected {
+        return Err(assembler.corrupt(Damage::Hole, &format!("entry {expected} is missing")));
+    }
+    *expected += 1;
+    assembler.take(entry)
 }

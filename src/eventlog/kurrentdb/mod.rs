@@ -7,7 +7,7 @@
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,11 +18,13 @@ use uuid::Uuid;
 
 use super::embedded::Embedded;
 use super::embedded::step::Mark;
-use super::{Error, EventLog, Item, Outcome, RawEvent};
+use super::integrity::Integrity;
+use super::{DamageRecorder, Error, EventLog, Item, Outcome, RawEvent, Reason, Seen};
 
 mod address;
 mod appender;
 mod connection;
+mod damaged;
 mod diagnosis;
 mod draft;
 mod entry;
@@ -30,13 +32,16 @@ mod follow;
 mod metadata;
 mod nodelay;
 mod server;
+mod stream;
 #[cfg(test)]
 mod tests;
 
 pub use address::weakness;
 use appender::{Appender, Task};
+pub use damaged::{Salvaged, inspect, set_aside};
 pub use metadata::Metadata;
 use server::Server;
+pub use stream::{check_stream, replica, stream};
 
 /// The stream that holds the log where nothing else is said.
 pub const STREAM: &str = "rollcall-log";
@@ -49,8 +54,10 @@ const LOCK_FOR: Duration = Duration::from_secs(5);
 const LOCK_EVERY: Duration = Duration::from_millis(10);
 
 const REWOUND: &str = "KurrentDB does not hold the last entry any more that was seen: it was restored to an earlier \
-    state, or another node became leader without the last writes. Stop every node; bring the missing entries back. To \
-    accept that they are lost, delete the replica with its -wal and -shm files, and run `rollcall recover`";
+    state, or another node became leader without the last writes. Stop every node; bring the missing entries back, or copy \
+    what the replica of this node holds to another place (`rollcall copy`), or accept that they are lost (`rollcall recover`)";
+const DELETED: &str = "the stream of the log was deleted in KurrentDB. Stop every node; restore it from a backup, or copy \
+    what the replica of this node holds to another place (`rollcall copy`)";
 
 /// The replica's file, held by this log alone.
 struct Replica {
@@ -62,21 +69,28 @@ struct Replica {
 /// What every part of the log knows.
 struct Shared {
     replica: Replica,
-    broken: OnceLock<Error>,
+    integrity: Arc<Integrity>,
 }
 
 impl Shared {
     fn whole(&self) -> Result<(), Error> {
-        self.broken.get().map_or(Ok(()), |error| Err(error.clone()))
+        self.integrity.check()
     }
 
-    /// Remembers that the log must not be used any more, if that is what a result says.
-    fn note<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
-        if let Err(error @ Error::Corrupt { .. }) = &result {
-            tracing::error!(%error, "the log is not used any more");
-            let _ = self.broken.set(error.clone());
-        }
-        result
+    /// Stops the use of the log, if what a result says means that.
+    async fn note<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        let Err(Error::Corrupt { position, reason }) = result else { return result };
+        Err(self.note_damage(position, reason).await)
+    }
+
+    /// Stops the use of the log; answers what every call is refused with from now on.
+    async fn note_damage(&self, position: u64, reason: Reason) -> Error {
+        let head = self.replica.log.head();
+        let last = self.replica.log.read_all(head.saturating_sub(1), 1).await.unwrap_or_default();
+        let last = last.first().map(|event| Seen { position: event.position, event: event.id });
+        // What is wrong with the stream as a whole has no position.
+        let position = if position == 0 { head } else { position };
+        self.integrity.condemn(position, reason.with(last, None)).await
     }
 }
 
@@ -110,7 +124,7 @@ impl Kurrent {
         let server = Server::new(url, stream)?;
         let lock = lock(replica).await?;
         let (log, mark) = open(replica, stream)?;
-        let shared = Arc::new(Shared { replica: Replica { log, _lock: lock }, broken: OnceLock::new() });
+        let shared = Arc::new(Shared { replica: Replica { log, _lock: lock }, integrity: Arc::default() });
         let mut appender = Appender::new(server, shared.clone(), stream, mark, inspect_every);
         appender.start().await?;
         let (tasks, queue) = mpsc::channel(QUEUE_MAX);
@@ -248,7 +262,15 @@ impl EventLog for Kurrent {
     }
 
     fn broken(&self) -> Option<Error> {
-        self.shared.broken.get().cloned()
+        self.shared.integrity.broken()
+    }
+
+    async fn condemn(&self, position: u64, reason: Reason) -> Error {
+        self.shared.integrity.condemn(position, reason).await
+    }
+
+    fn record_damage_with(&self, recorder: Arc<dyn DamageRecorder>) {
+        self.shared.integrity.record_with(recorder);
     }
 
     async fn stored_outcome(&self, key: [u8; 32]) -> Result<Option<([u8; 32], Vec<u8>)>, Error> {

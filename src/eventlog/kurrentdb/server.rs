@@ -13,8 +13,8 @@ use super::connection::{Connection, Trouble, in_time};
 use super::entry::Entry;
 use super::metadata::{self, Metadata};
 use super::nodelay::Connections;
-use super::{address, diagnosis};
-use crate::eventlog::Error;
+use super::{DELETED, address, diagnosis};
+use crate::eventlog::{Damage, Error};
 
 /// How long the server may take over an answer. A node that hangs is left after it, so that with the cluster's own time to
 /// elect another leader an append is answered within 12 s.
@@ -87,7 +87,7 @@ impl Server {
     /// The address is none.
     pub(super) fn new(url: &str, stream: &str) -> Result<Self, Error> {
         // The address may hold a password, and so may what its parser says.
-        let settings: ClientSettings = address::with_defaults(url).parse().map_err(|_| {
+        let settings: ClientSettings = address::with_defaults(&super::stream::server(url)).parse().map_err(|_| {
             Error::Unavailable("the address of KurrentDB is not like `esdb://USER:PASSWORD@HOST:2113?tls=true`".into())
         })?;
         let ports = settings.hosts().iter().filter_map(|host| u16::try_from(host.port).ok());
@@ -132,6 +132,11 @@ impl Server {
             Some(denied) => Some(denied.clone()),
             None => diagnosis::of_address(&self.settings).await,
         }
+    }
+
+    /// Goes on with another connection.
+    pub(super) fn reconnect(&mut self) {
+        self.connection = None;
     }
 
     /// Appends entries right after the one with this revision, all or none.
@@ -289,8 +294,7 @@ fn metadata_of(stream: &str) -> String {
 }
 
 fn deleted() -> Error {
-    let reason = "the stream of the log was deleted in KurrentDB; restore it from a backup";
-    Error::Corrupt { position: 0, reason: reason.into() }
+    Error::Corrupt { position: 0, reason: Damage::Deleted.because(DELETED) }
 }
 
 fn event(entry: &Entry) -> EventData {

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::columns::{Columns, Guards, Param};
 use super::presumed::Presumed;
-use super::{AT, Error, Faults, REWOUND, Shared, fingerprint, number, stored};
+use super::{AT, Error, Faults, Shared, fingerprint, number, stored};
 use crate::crash_point;
 use crate::database::{Database, Unasked};
 use crate::eventlog::plan::{self, Plan};
@@ -425,8 +425,9 @@ async fn commit(
     // The first that failed says why; behind it, everything fails.
     begun?;
     let (head, at, heads, used) = (head?, at?, heads?, used?);
-    if known > 0 && at.map(|row| row.try_get::<_, Uuid>(0)).transpose()? != Some(id) {
-        return Err(shared.break_off(known, REWOUND).into());
+    let at = at.map(|row| row.try_get::<_, Uuid>(0)).transpose()?;
+    if known > 0 && at != Some(id) {
+        return Err(shared.missing(client, at).await.into());
     }
     plan.head = number(head.try_get(0)?)?;
     for row in heads {

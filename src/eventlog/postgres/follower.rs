@@ -10,7 +10,7 @@ use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{AT, Error, Mode, REWOUND, Shared, in_time, last, stored};
+use super::{AT, Error, Mode, Shared, in_time, last, loss, stored};
 use crate::database::{Database, Unasked};
 
 /// How long an append of another node stays unseen at most where no notification arrives.
@@ -21,7 +21,7 @@ pub(super) async fn run(database: Database, shared: Arc<Shared>, mode: Mode, sto
     let following = async {
         loop {
             if let Err(error) = follow(&database, &shared, mode).await {
-                if shared.broken.get().is_some() {
+                if shared.integrity.broken().is_some() {
                     return;
                 }
                 tracing::warn!(%error, "the log cannot be followed for now; trying again");
@@ -75,19 +75,24 @@ async fn follow(database: &Database, shared: &Arc<Shared>, mode: Mode) -> Result
     }
 }
 
-async fn id_at(client: &Client, position: u64) -> Result<Option<Uuid>, Error> {
+/// The event at a position, if there is one.
+pub(super) async fn id_at(client: &Client, position: u64) -> Result<Option<Uuid>, Error> {
     let position = stored(position);
     let found = client.query_typed_opt(AT, &[(&position, Type::INT8)]).await?;
     Ok(found.map(|row| row.try_get(0)).transpose()?)
 }
 
 /// Tells how far the log is, if it still is the one that was seen before.
-async fn look(client: &Client, shared: &Shared) -> Result<(), Error> {
+pub(super) async fn look(client: &Client, shared: &Shared) -> Result<(), Error> {
     let seen = *shared.last.borrow();
     // The older first: what is appended between the two only makes the second greater.
-    let (seen_now, newest) = tokio::try_join!(id_at(client, seen.0), last(client))?;
+    let (seen_now, newest) = match tokio::try_join!(id_at(client, seen.0), last(client)) {
+        Ok(answers) => answers,
+        Err(_) if seen.0 > 0 && loss::is_gone(client).await => return Err(shared.missing(client, None).await),
+        Err(error) => return Err(error),
+    };
     if seen_now.map_or(seen.0 > 0, |id| id != seen.1) {
-        return Err(shared.break_off(seen.0, REWOUND));
+        return Err(shared.missing(client, seen_now).await);
     }
     if let Some((position, id)) = newest {
         shared.advance(position, id);

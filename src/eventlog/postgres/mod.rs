@@ -4,7 +4,7 @@
 //! only once the commit is visible. So position n + 1 is never handed out before n can be seen, whatever other
 //! transactions are open, and the primary key turns any mistake into an error instead of a skip.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,8 +17,9 @@ use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::integrity::Integrity;
 use super::tail::Tail;
-use super::{Error, EventLog, Item, Outcome, RawEvent, all_at};
+use super::{Damage, DamageRecorder, Error, EventLog, Item, Outcome, RawEvent, Reason, Seen, all_at};
 use crate::database::{self, Database};
 use crate::supervision;
 
@@ -26,6 +27,7 @@ mod appender;
 mod columns;
 mod faults;
 mod follower;
+mod loss;
 mod prepare;
 mod presumed;
 
@@ -97,7 +99,7 @@ struct Shared {
     /// The last event that was seen. A server that does not hold it any more has lost what was acknowledged.
     last: watch::Sender<(u64, Uuid)>,
     head: watch::Sender<u64>,
-    broken: OnceLock<Error>,
+    integrity: Arc<Integrity>,
 }
 
 impl Shared {
@@ -119,13 +121,6 @@ impl Shared {
         }
     }
 
-    /// The log cannot be what it was: it must not be used any more.
-    fn break_off(&self, position: u64, reason: &str) -> Error {
-        let error = Error::Corrupt { position, reason: reason.into() };
-        tracing::error!(%error, "the log is not used any more");
-        self.broken.get_or_init(|| error).clone()
-    }
-
     /// What this node tells the others when it has appended: up to which event. The same is in `rollcall_log.append`.
     fn note(&self, position: u64, id: Uuid) -> String {
         format!("{} {position} {id}", self.node)
@@ -141,16 +136,13 @@ impl Shared {
     }
 
     fn whole(&self) -> Result<(), Error> {
-        self.broken.get().map_or(Ok(()), |error| Err(error.clone()))
+        self.integrity.check()
     }
 }
 
-/// What a server says that does not hold an event any more which was there.
-const REWOUND: &str = "the database does not hold this event any more: it was restored to an earlier state, or a standby \
-    took over that had not received it. Stop every node; bring the missing events back, or run `rollcall recover`";
-
 /// A log on a `PostgreSQL` server.
 pub struct Postgres {
+    database: Database,
     pool: Pool,
     tasks: Option<mpsc::Sender<Task>>,
     shared: Arc<Shared>,
@@ -182,7 +174,8 @@ impl Postgres {
         let last = in_time(last(&connection.client)).await?.unwrap_or_default();
         let (head, watched) = watch::channel(last.0);
         let ((last, _), node) = (watch::channel(last), Uuid::new_v4().to_string());
-        let shared = Arc::new(Shared { node, tail: Tail::default(), last, head, broken: OnceLock::new() });
+        let (tail, integrity) = (Tail::default(), Arc::default());
+        let shared = Arc::new(Shared { node, tail, last, head, integrity });
         let stop = CancellationToken::new();
         let follower = follower::run(database.clone(), shared.clone(), mode, stop.clone());
         tokio::spawn(supervision::unpanicking("log-follower", follower));
@@ -192,7 +185,7 @@ impl Postgres {
             tokio::spawn(supervision::unpanicking("log-appender", appender.run(queue)));
             tasks
         });
-        Ok(Self { pool, tasks, shared, head: watched, reading: Mutex::default(), stop })
+        Ok(Self { database: database.clone(), pool, tasks, shared, head: watched, reading: Mutex::default(), stop })
     }
 
     /// Binds the log to the vault whose values it holds; with another vault nothing in it could be read.
@@ -229,6 +222,28 @@ impl Postgres {
             Ok(rows?)
         })
         .await
+    }
+
+    /// What it means that a read did not find the event at a position up to the head. Its connection may be to a server that
+    /// is not the primary any more: another one is asked.
+    async fn missing(&self, position: u64) -> Error {
+        let asked = async {
+            let client = self.database.connect(None).await?;
+            follower::look(&client, &self.shared).await?;
+            follower::id_at(&client, position).await
+        };
+        match in_time(asked).await {
+            Ok(None) => {
+                let reason = Damage::Hole.because("an event before the last one is missing in the database");
+                let (last, event) = *self.shared.last.borrow();
+                self.condemn(position, reason.with(Some(Seen { position: last, event }), None)).await
+            }
+            Ok(Some(_)) => {
+                self.pool.retain(|_, _| false);
+                Error::Unavailable("a connection was to a server that lacks what the primary holds; try again".into())
+            }
+            Err(error) => error,
+        }
     }
 
     /// Reads where somebody begins.
@@ -335,15 +350,10 @@ impl EventLog for Postgres {
         let until = head.min(after.saturating_add(limit as u64));
         let events =
             if head - after > NEAR { self.read_far(after, until).await? } else { self.read_near(after, until).await? };
-        for (expected, event) in (after + 1..).zip(&events) {
-            if event.position != expected {
-                let reason = format!("the log has a hole: after {} comes {}", expected - 1, event.position);
-                return Err(Error::Corrupt { position: expected, reason });
-            }
-        }
-        match after + events.len() as u64 {
-            last if last < until => Err(self.shared.break_off(last + 1, REWOUND)),
-            _ => Ok(events),
+        let mut found = events.iter().map(|event| event.position);
+        match (after + 1..=until).find(|expected| found.next() != Some(*expected)) {
+            Some(missing) => Err(self.missing(missing).await),
+            None => Ok(events),
         }
     }
 
@@ -393,7 +403,15 @@ impl EventLog for Postgres {
     }
 
     fn broken(&self) -> Option<Error> {
-        self.shared.broken.get().cloned()
+        self.shared.integrity.broken()
+    }
+
+    async fn condemn(&self, position: u64, reason: Reason) -> Error {
+        self.shared.integrity.condemn(position, reason).await
+    }
+
+    fn record_damage_with(&self, recorder: Arc<dyn DamageRecorder>) {
+        self.shared.integrity.record_with(recorder);
     }
 
     async fn stored_outcome(&self, key: [u8; 32]) -> Result<Option<([u8; 32], Vec<u8>)>, Error> {

@@ -166,6 +166,7 @@ fn kind(problem: &Problem) -> (StatusCode, &'static str) {
             engine::Error::Behind => (StatusCode::SERVICE_UNAVAILABLE, "behind"),
             engine::Error::Ambiguous(_) => (StatusCode::SERVICE_UNAVAILABLE, "outcome-unknown"),
             engine::Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            engine::Error::LogBroken(_) => (StatusCode::SERVICE_UNAVAILABLE, "log-broken"),
             engine::Error::Braked { .. } => (StatusCode::TOO_MANY_REQUESTS, "erasures-braked"),
             engine::Error::KeyInUse => (StatusCode::CONFLICT, "idempotency-key-in-use"),
             engine::Error::Defect(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
@@ -234,6 +235,7 @@ fn detail(problem: &Problem) -> Cow<'static, str> {
                 .into()
         }
         Problem::Engine(engine::Error::Unavailable(_)) => "the service cannot answer at the moment; try again".into(),
+        Problem::Engine(engine::Error::LogBroken(_)) => engine::Error::LOG_BROKEN.into(),
         Problem::Engine(engine::Error::Defect(_)) | Problem::Unwritable => "internal error".into(),
         Problem::Engine(error) => error.to_string().into(),
     }

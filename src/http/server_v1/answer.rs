@@ -115,6 +115,7 @@ fn codes(fault: &Fault, family: Family) -> (StatusCode, u16) {
             engine::Error::Busy
             | engine::Error::Behind
             | engine::Error::Unavailable(_)
+            | engine::Error::LogBroken(_)
             | engine::Error::Ambiguous(_) => (StatusCode::SERVICE_UNAVAILABLE, 1050),
             engine::Error::Braked { .. } => (StatusCode::TOO_MANY_REQUESTS, 1008),
             engine::Error::KeyInUse => (StatusCode::CONFLICT, 1000),
@@ -191,6 +192,7 @@ fn text(fault: &Fault) -> Cow<'static, str> {
         Fault::Engine(
             engine::Error::Busy | engine::Error::Behind | engine::Error::Unavailable(_) | engine::Error::Ambiguous(_),
         ) => "the service cannot answer at the moment; try again".into(),
+        Fault::Engine(engine::Error::LogBroken(_)) => engine::Error::LOG_BROKEN.into(),
         Fault::Engine(error @ engine::Error::Braked { .. }) => error.to_string().into(),
         Fault::Engine(engine::Error::KeyInUse) => "the same call is still running".into(),
         Fault::Engine(engine::Error::KeyMismatch) => "the idempotency key was used for another call".into(),

@@ -132,9 +132,40 @@ impl State {
         ClusterInfo { members: members.collect() }
     }
 
+    /// Appends an entry that nobody of ours wrote.
+    pub fn intrude(&mut self, stream: &str) {
+        let id = Id { halves: None, string: Some("6f3a1f6e-1d1c-4a57-9a39-0d6e7d2b8c11".into()) };
+        let metadata = HashMap::from([
+            ("type".to_owned(), "theirs".to_owned()),
+            ("content-type".to_owned(), "application/octet-stream".to_owned()),
+        ]);
+        let theirs = Proposed { id: Some(id), metadata, custom_metadata: b"{}".into(), data: b"{}".into() };
+        self.streams.get_mut(stream.as_bytes()).unwrap().push(theirs);
+    }
+
+    /// Takes the last appended item of a stream away.
+    pub fn lose_item(&mut self, stream: &str) {
+        let log = self.streams.get_mut(stream.as_bytes()).unwrap();
+        log.pop();
+        while log.last().is_some_and(|entry| says(entry, "rest").is_some_and(|rest| rest > 0)) {
+            log.pop();
+        }
+    }
+
+    /// Position of the last event in a stream.
+    pub fn head(&self, stream: &str) -> u64 {
+        let entries = self.streams.get(stream.as_bytes()).map(Vec::as_slice).unwrap_or_default();
+        entries.iter().filter_map(|entry| says(entry, "position")).max().unwrap_or(0)
+    }
+
     pub fn len(&self, stream: &str) -> usize {
         self.streams.get(stream.as_bytes()).map_or(0, Vec::len)
     }
+}
+
+/// A number in the metadata of an entry.
+fn says(entry: &Proposed, name: &str) -> Option<u64> {
+    serde_json::from_slice::<serde_json::Value>(&entry.custom_metadata).ok()?[name].as_u64()
 }
 
 /// What the nodes of a server hold together, as one of them answers for it.
