@@ -41,6 +41,24 @@ pub enum Error {
     KeyMismatch,
 }
 
+impl Error {
+    /// The kind of it in one word, for a metric.
+    #[must_use]
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            Self::Refused(_) => "refused",
+            Self::Defect(_) => "defect",
+            Self::Busy => "busy",
+            Self::Behind => "behind",
+            Self::Unavailable(_) => "unavailable",
+            Self::Ambiguous(_) => "ambiguous",
+            Self::Braked { .. } => "braked",
+            Self::KeyInUse => "key_in_use",
+            Self::KeyMismatch => "key_mismatch",
+        }
+    }
+}
+
 impl From<domain::Error> for Error {
     fn from(error: domain::Error) -> Self {
         match error {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rollcall_projections::store::{self, ReadStore};
 use rollcall_projections::{Arrival, Entry, Poison, Projection};
@@ -21,6 +21,7 @@ use super::leadership::Leadership;
 use super::memory::{self, Memory};
 use crate::crash_point;
 use crate::eventlog::{self, EventLog, RawEvent};
+use crate::metrics::Metrics;
 use crate::privacy::{self, Tag, Vault};
 use crate::supervision;
 
@@ -76,6 +77,7 @@ pub struct Projector {
     pub(super) leadership: Leadership,
     /// Who waits for the read models.
     pub(super) flush_hint: Arc<FlushHint>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// Tells the projector that a query waits. While none does, it lets events gather for a moment: a transaction over
@@ -203,12 +205,14 @@ impl Projector {
     }
 
     async fn apply(&self, raw: &[RawEvent]) -> Result<(), Error> {
+        let since = Instant::now();
         let prepared = self.prepare(raw)?;
         let arrivals: Vec<_> = prepared.iter().map(Prepared::arrival).collect();
         crash_point::reach("project.before");
         supervision::reach("projector");
         self.read.apply(&arrivals, rollcall_projections::ALL).await?;
         crash_point::reach("project.applied");
+        self.metrics.applied(raw.len(), since);
         Ok(())
     }
 

@@ -99,6 +99,7 @@ pub(super) fn offline(log: &Arc<dyn EventLog>, vault: &Arc<dyn Vault>, read: &Ar
         memory: Memory::default(),
         leadership: Leadership::default(),
         flush_hint: Arc::default(),
+        metrics: Arc::default(),
     }
 }
 

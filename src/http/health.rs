@@ -21,7 +21,7 @@ pub(super) struct ParkedCount(Mutex<Option<(Instant, u64)>>);
 
 impl ParkedCount {
     /// A store that does not answer in time leaves the count as it was: whether the node can serve is another question.
-    async fn now(&self, read: &ReadStore) -> u64 {
+    pub(super) async fn now(&self, read: &ReadStore) -> u64 {
         let mut counted = self.0.lock().await;
         let before = match *counted {
             Some((at, count)) if at.elapsed() < COUNTED_FOR => return count,
@@ -42,7 +42,7 @@ pub(super) async fn answer(service: &Service, probe: &str) -> HttpResponse {
     let (status, body) = match probe {
         "live" => (StatusCode::OK, r#"{"status":"live"}"#.into()),
         "ready" if supervision::ended().is_some() => (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"failed"}"#.into()),
-        "ready" if service.engine.is_ready() && service.keeper.is_proven() => {
+        "ready" if can_serve(service) => {
             readiness(service.parked.now(service.engine.read()).await, service.ready_with_parked)
         }
         // Not ready until the read models and the tree have caught up, and not any more once a stop has begun.
@@ -50,6 +50,16 @@ pub(super) async fn answer(service: &Service, probe: &str) -> HttpResponse {
         _ => (StatusCode::NOT_FOUND, r#"{"status":"no such probe"}"#.into()),
     };
     HttpResponse::build(status).insert_header(("content-type", "application/json")).body(body)
+}
+
+/// Whether the log can be used, and read models and tree have caught up.
+fn can_serve(service: &Service) -> bool {
+    supervision::ended().is_none() && service.engine.is_ready() && service.keeper.is_proven()
+}
+
+/// Whether `/health/ready` says so while that many streams are parked.
+pub(super) fn is_ready(service: &Service, parked: u64) -> bool {
+    can_serve(service) && readiness(parked, service.ready_with_parked).0 == StatusCode::OK
 }
 
 /// Read models leave out what is parked: their answers are not whole.

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::net::TcpListener;
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_http::HttpService;
 use actix_server::Server;
@@ -23,6 +23,7 @@ mod bodies;
 mod cursor;
 mod exchange;
 mod health;
+mod metrics;
 mod rest;
 mod server_v1;
 mod transparency;
@@ -122,7 +123,9 @@ pub fn run(
 
 async fn answer(service: web::Data<Service>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let mut incoming = Incoming::new(&request, payload);
+    let since = Instant::now();
     let response = dispatch(&service, &request, &mut incoming).await;
+    metrics::count(&service, &response, since.elapsed());
     incoming.settle(response).await
 }
 
@@ -134,6 +137,8 @@ async fn dispatch(service: &Service, request: &HttpRequest, incoming: &mut Incom
         health::answer(service, probe).await
     } else if path == "/openapi.json" {
         HttpResponse::Ok().insert_header(("content-type", "application/json")).body(openapi())
+    } else if path == "/metrics" {
+        metrics::answer(service, request).await
     } else if let Some(response) = transparency::answer(service, &path) {
         response
     } else {
