@@ -59,6 +59,7 @@ queries! {
     to_fenced = quantiles!("fenced_at");
     to_scrubbed = quantiles!("scrubbed_at");
     to_finalised = quantiles!("finalised_at");
+    open_tallied: coalesced = "SELECT step, COUNT(*), MIN(requested_at) FROM erasure_ledger_v2 WHERE ended = 0 GROUP BY step";
     counted_since: coalesced = "SELECT COUNT(*), MIN(requested_at) FROM erasure_ledger_v2 WHERE app = $1 AND requested_at > $2";
 }
 
@@ -293,6 +294,31 @@ impl Tally {
             stuck: row.number(7)?,
         })
     }
+}
+
+/// Erasures of any app that have not ended and stand at the same step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Open {
+    /// The last step that was recorded.
+    pub step: Step,
+    /// How many there are.
+    pub erasures: u64,
+    /// When the first of them was requested.
+    pub first_requested_at: DateTime<Utc>,
+}
+
+impl Open {
+    fn read(row: &Row<'_, '_>) -> Result<Self, Error> {
+        Ok(Self { step: row.word(0)?, erasures: row.number(1)?, first_requested_at: row.instant(2)? })
+    }
+}
+
+/// Counts the erasures that have not ended, of all apps. Reads those alone.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn open_by_step(store: &ReadStore) -> Result<Vec<Open>, Error> {
+    store.rows(open_tallied, &[], Open::read).await
 }
 
 /// How long something took after the request; zero where it has happened to none.

@@ -3,6 +3,7 @@
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rollcall_schemas::stream::Stream;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -17,6 +18,7 @@ use crate::crash_point;
 use crate::domain::Reply;
 use crate::eventlog::pipeline::Pipeline;
 use crate::eventlog::{self, Append, Assert, EventLog, Idempotency, Item, Outcome};
+use crate::metrics::Metrics;
 use crate::privacy::{Tag, Vault};
 use crate::supervision;
 
@@ -102,8 +104,8 @@ fn seal(vault: &dyn Vault, decided: &mut Decided) -> Result<(Item, Vec<Unplaced>
     Ok((item, sealed))
 }
 
-/// Commands whose append came to an end, and to which.
-type Completed = (Vec<Waiting>, Result<Vec<Outcome>, eventlog::Error>);
+/// Commands whose append came to an end, when it was sent, and to which end it came.
+type Completed = (Vec<Waiting>, Instant, Result<Vec<Outcome>, eventlog::Error>);
 
 /// Who is told what was appended, beside those who asked for it.
 pub(super) struct Answering {
@@ -112,6 +114,7 @@ pub(super) struct Answering {
     pub(super) in_flight: Arc<InFlight>,
     pub(super) erasures: Arc<Notify>,
     pub(super) handed_over: Arc<HandedOver>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// Appends sealed batches until there are no more, and answers each command once it is durable. Whatever waits is appended
@@ -143,7 +146,8 @@ pub(super) async fn append_all(mut sealed: mpsc::Receiver<SealedBatch>, log: &dy
                 sent = last;
                 supervision::reach("appender");
                 crash_point::reach("append.before");
-                pipeline.send(items.len(), async move { (last, (whose, log.append(items).await)) });
+                let since = Instant::now();
+                pipeline.send(items.len(), async move { (last, (whose, since, log.append(items).await)) });
             }
         }
     }
@@ -176,10 +180,11 @@ fn still_valid(batches: &mut Vec<SealedBatch>, in_flight: &InFlight) -> (Vec<Ite
     (items, whose)
 }
 
-fn answer((waiting, outcomes): Completed, answering: &Answering) {
+fn answer((waiting, since, outcomes): Completed, answering: &Answering) {
     match outcomes {
         Ok(outcomes) => {
             crash_point::reach("append.durable");
+            answering.metrics.appended(waiting.len(), since);
             let kept = outcomes.iter().filter_map(|outcome| match outcome {
                 Outcome::Appended { last, .. } => Some(*last),
                 Outcome::Conflict { .. } | Outcome::Replayed { .. } => None,
@@ -198,6 +203,7 @@ fn answer((waiting, outcomes): Completed, answering: &Answering) {
                 tracing::warn!(%error, "an append failed; its commands were answered so");
             }
             let is_ambiguous = matches!(error, eventlog::Error::Ambiguous(_));
+            answering.metrics.append_failed(is_ambiguous);
             let answer = || match &error {
                 eventlog::Error::Ambiguous(reason) => Answer::Unknown(reason.clone()),
                 error => Answer::Failed(error.to_string()),
@@ -220,7 +226,7 @@ impl Waiting {
     }
 
     fn settle(mut self, outcome: Outcome, answering: &Answering) {
-        let Answering { directory, apps, in_flight, erasures, handed_over } = answering;
+        let Answering { directory, apps, in_flight, erasures, handed_over, .. } = answering;
         match outcome {
             Outcome::Appended { first, last } => {
                 handed_over.put(first, std::mem::take(&mut self.events));

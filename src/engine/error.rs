@@ -72,6 +72,23 @@ impl Error {
     /// What strangers are told of a log that is broken.
     pub const LOG_BROKEN: &str = "the event log is broken and is not used any more; trying again does not help before \
         whoever runs the service has acted, see /health/ready";
+
+    /// The kind of it in one word, for a metric.
+    #[must_use]
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            Self::Refused(_) => "refused",
+            Self::Defect(_) => "defect",
+            Self::Busy => "busy",
+            Self::Behind => "behind",
+            Self::Unavailable(_) => "unavailable",
+            Self::LogBroken(_) => "log_broken",
+            Self::Ambiguous(_) => "ambiguous",
+            Self::Braked { .. } => "braked",
+            Self::KeyInUse => "key_in_use",
+            Self::KeyMismatch => "key_mismatch",
+        }
+    }
 }
 
 impl From<domain::Error> for Error {

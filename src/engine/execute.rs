@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rollcall_schemas::envelope::Metadata;
 use tokio::sync::oneshot;
@@ -44,7 +44,11 @@ impl Engine {
     /// As for [`Engine::execute`].
     pub async fn execute_any(&self, caller: &Caller, command: &dyn DynCommand) -> Result<Done<Reply>, Error> {
         self.check_log()?;
-        self.execute_once(caller, command).await.map_err(|error| self.or_broken(error))
+        let since = Instant::now();
+        let done = self.execute_once(caller, command).await.map_err(|error| self.or_broken(error));
+        let outcome = done.as_ref().map_or_else(Error::outcome, |_| "done");
+        self.metrics.command(command.name(), outcome, since.elapsed());
+        done
     }
 
     async fn execute_once(&self, caller: &Caller, command: &dyn DynCommand) -> Result<Done<Reply>, Error> {
@@ -127,6 +131,7 @@ impl Engine {
                     (counted, loaded_at) = (count, loaded_at.min(counted_at));
                 }
                 Ok(Answer::Conflict) => {
+                    self.metrics.conflict();
                     tokio::time::sleep(pause).await;
                     pause += CONFLICT_PAUSE;
                 }

@@ -20,6 +20,7 @@ use uuid::Uuid;
 use crate::domain::values::UserId;
 use crate::domain::{Reply, State};
 use crate::eventlog::EventLog;
+use crate::metrics::Metrics;
 use crate::privacy::{Tag, Vault};
 
 pub mod api_keys;
@@ -41,6 +42,7 @@ pub mod journal;
 mod leadership;
 mod load;
 mod memory;
+mod metered;
 mod nodes;
 pub mod opening;
 pub mod parked;
@@ -136,6 +138,7 @@ pub struct Engine {
     brake: Brake,
     restricted: Arc<Restricted>,
     nodes: Nodes,
+    metrics: Arc<Metrics>,
 }
 
 impl Engine {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rollcall_projections::store::{self, ReadStore};
 use rollcall_projections::{Arrival, Entry, Poison, Projection};
@@ -22,6 +22,7 @@ use super::leadership::Leadership;
 use super::memory::{self, Memory};
 use crate::crash_point;
 use crate::eventlog::{self, EventLog, RawEvent};
+use crate::metrics::Metrics;
 use crate::privacy::{self, Tag, Vault};
 use crate::supervision;
 
@@ -79,6 +80,7 @@ pub struct Projector {
     pub(super) flush_hint: Arc<FlushHint>,
     /// What this node appended and need not be decoded.
     pub(super) handed_over: Arc<HandedOver>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// Tells the projector that a query waits. While none does, it lets events gather for a moment: a transaction over
@@ -206,12 +208,14 @@ impl Projector {
     }
 
     async fn apply(&self, raw: &[RawEvent]) -> Result<(), Error> {
+        let since = Instant::now();
         let prepared = self.prepare(raw)?;
         let arrivals: Vec<_> = prepared.iter().map(Prepared::arrival).collect();
         crash_point::reach("project.before");
         supervision::reach("projector");
         self.read.apply(&arrivals, rollcall_projections::ALL).await?;
         crash_point::reach("project.applied");
+        self.metrics.applied(raw.len(), since);
         Ok(())
     }
 

@@ -100,6 +100,7 @@ pub(super) fn offline(log: &Arc<dyn EventLog>, vault: &Arc<dyn Vault>, read: &Ar
         leadership: Leadership::default(),
         flush_hint: Arc::default(),
         handed_over: Arc::default(),
+        metrics: Arc::default(),
     }
 }
 

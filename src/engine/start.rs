@@ -25,6 +25,7 @@ use super::projector::{FlushHint, Projector};
 use super::restricted::Restricted;
 use super::{Engine, QUEUE_MAX, committer, projector};
 use crate::eventlog::{self, EventLog};
+use crate::metrics::Metrics;
 use crate::privacy::Vault;
 use crate::supervision;
 
@@ -113,6 +114,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
     let handed_over = Arc::new(HandedOver::default());
     let (restricted, apps) = (Arc::new(Restricted::default()), Arc::new(Apps::default()));
     let (erasures, foreign_appends) = (Arc::new(Notify::new()), Arc::new(ForeignAppends::default()));
+    let metrics = Arc::new(Metrics::default());
     let leadership = Leadership::default();
     leadership.renew(&read).await;
     let projector = Projector {
@@ -131,6 +133,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         leadership: leadership.clone(),
         flush_hint: flush_hint.clone(),
         handed_over: handed_over.clone(),
+        metrics: metrics.clone(),
     };
     // What comes first is loaded, not followed.
     projector.memory.loaded(u64::MAX);
@@ -161,6 +164,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         brake: Brake::default(),
         restricted,
         nodes: Nodes::new(shared, leadership.clone()),
+        metrics: metrics.clone(),
     });
 
     let stop = CancellationToken::new();
@@ -179,7 +183,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         })?,
         supervision::spawn("appender", {
             let runtime = runtime.clone();
-            let answering = Answering { directory, apps, in_flight, erasures, handed_over };
+            let answering = Answering { directory, apps, in_flight, erasures, handed_over, metrics };
             move || {
                 runtime.block_on(committer::append_all(to_append, log.as_ref(), &answering));
                 Ok(())

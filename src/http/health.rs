@@ -22,7 +22,7 @@ pub(super) struct ParkedCount(Mutex<Option<(Instant, u64)>>);
 
 impl ParkedCount {
     /// If the store does not answer in time, the last count is used: whether the node can serve is checked elsewhere.
-    async fn now(&self, read: &ReadStore) -> u64 {
+    pub(super) async fn now(&self, read: &ReadStore) -> u64 {
         let mut counted = self.0.lock().await;
         let before = match *counted {
             Some((at, count)) if at.elapsed() < COUNTED_FOR => return count,
@@ -48,7 +48,7 @@ pub(super) async fn answer(service: &Service, probe: &str) -> HttpResponse {
     HttpResponse::build(status).insert_header(("content-type", "application/json")).body(body)
 }
 
-async fn ready(service: &Service) -> (StatusCode, String) {
+pub(super) async fn ready(service: &Service) -> (StatusCode, String) {
     if supervision::ended().is_some() {
         return (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"failed"}"#.into());
     }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::future::ready;
 use std::net::TcpListener;
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_http::HttpService;
 use actix_server::Server;
@@ -26,6 +26,7 @@ mod cursor;
 mod drain;
 mod exchange;
 mod health;
+mod metrics;
 mod rest;
 mod server_v1;
 mod transparency;
@@ -132,7 +133,9 @@ pub fn run(
 
 async fn answer(service: web::Data<Service>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let mut incoming = Incoming::new(&request, payload);
+    let since = Instant::now();
     let response = dispatch(&service, &request, &mut incoming).await;
+    metrics::count(&service, &response, since.elapsed());
     let mut response = incoming.settle(response).await;
     if service.drain.has_begun() {
         response.head_mut().set_connection_type(ConnectionType::Close);
@@ -148,6 +151,8 @@ async fn dispatch(service: &Service, request: &HttpRequest, incoming: &mut Incom
         health::answer(service, probe).await
     } else if path == "/openapi.json" {
         HttpResponse::Ok().insert_header(("content-type", "application/json")).body(openapi())
+    } else if path == "/metrics" {
+        metrics::answer(service, request).await
     } else if let Some(response) = transparency::answer(service, &path) {
         response
     } else {

@@ -14,6 +14,7 @@ use rollcall_schemas::plain::ApiScope;
 use serde::de::DeserializeOwned;
 
 use super::exchange::{Body, Incoming};
+use super::metrics::Served;
 use super::{Service, exchange};
 use crate::audit::replays::Replays;
 use crate::audit::tree::Keeper;
@@ -121,6 +122,11 @@ fn authenticate(engine: &Engine, headers: &HeaderMap) -> Result<Authenticated, P
     by_secret().ok_or(Problem::Unauthenticated)
 }
 
+/// Whether a caller shows an API key with the scope `operator`; `None`: it shows nothing that is known.
+pub(super) fn is_operator(engine: &Engine, headers: &HeaderMap) -> Option<bool> {
+    authenticate(engine, headers).ok().map(|(_, _, scopes)| scopes.contains(&ApiScope::Operator))
+}
+
 /// The `Idempotency-Key`, bare or quoted; bound to method, path and body of the call.
 fn idempotency(request: &HttpRequest, path: &str, body: &[u8]) -> Result<Option<IdempotencyKey>, Problem> {
     let Some(value) = request.headers().get(&IDEMPOTENCY_KEY) else { return Ok(None) };
@@ -141,7 +147,10 @@ pub(super) async fn answer(
     path: &str,
 ) -> HttpResponse {
     let outcome = serve(service, request, incoming, path).await;
-    problem::respond(request, outcome)
+    let mut response = problem::respond(request, outcome);
+    let route = routes::find(request.method(), path).ok().map(|(endpoint, _)| endpoint.operation);
+    Served { face: "rest", route }.note(&mut response);
+    response
 }
 
 async fn serve(

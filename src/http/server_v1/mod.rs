@@ -10,6 +10,7 @@ use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::{OperationId, SecretId, SubjectRef};
 
 use super::exchange::{Body, Incoming};
+use super::metrics::Served;
 use super::{Service, exchange};
 use crate::domain::{Command, Decide, ReplyOf};
 use crate::engine::opening::Opener;
@@ -49,6 +50,10 @@ macro_rules! routes {
                     $($path $(| $alias)* => Some(Self::$handler),)*
                     _ => None,
                 }
+            }
+
+            fn name(self) -> &'static str {
+                match self { $(Self::$handler => stringify!($handler),)* }
             }
 
             async fn answer(self, call: &Call<'_>) -> Result<Answer, Fault> {
@@ -171,7 +176,9 @@ pub(super) async fn answer(
     path: &str,
 ) -> HttpResponse {
     let outcome = serve(service, request, incoming, path).await;
-    answer::respond(request, path, outcome)
+    let mut response = answer::respond(request, path, outcome);
+    Served { face: "server_v1", route: Route::of(path).map(Route::name) }.note(&mut response);
+    response
 }
 
 async fn serve(service: &Service, request: &HttpRequest, incoming: &mut Incoming, path: &str) -> Result<Answer, Fault> {

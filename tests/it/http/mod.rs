@@ -9,6 +9,7 @@ mod callback;
 mod hostile;
 mod hostile_connections;
 mod hostile_memory;
+mod metrics;
 mod recorded_reads;
 mod rest;
 mod rest_credentials;

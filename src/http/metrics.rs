@@ -1,0 +1,98 @@
+//! `/metrics`, for whoever operates the service; and the count of what the faces answered.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, FORWARDED, HeaderMap, HeaderName, VIA};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::{Service, health, rest};
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Which endpoint made an answer. It travels with the answer to where answers are counted.
+pub(super) struct Served {
+    pub(super) face: &'static str,
+    /// `None`: there is no such endpoint.
+    pub(super) route: Option<&'static str>,
+}
+
+impl Served {
+    pub(super) fn note(self, response: &mut HttpResponse) {
+        response.extensions_mut().insert(self);
+    }
+}
+
+/// Counts an answer. What no face has made is of probes, documents and this page.
+pub(super) fn count(service: &Service, response: &HttpResponse, took: Duration) {
+    let (face, route) = response.extensions().get::<Served>().map_or(("operations", None), |s| (s.face, s.route));
+    service.engine.metrics().answered(face, route.unwrap_or("none"), response.status().as_u16(), took);
+}
+
+/// Answers `/metrics` to a caller on this machine, or to one who shows an API key with the scope `operator`.
+pub(super) async fn answer(service: &Service, request: &HttpRequest) -> HttpResponse {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return refused(StatusCode::METHOD_NOT_ALLOWED, "GET is the only method here\n");
+    }
+    if !is_local(request.peer_addr(), request.headers()) {
+        match rest::is_operator(&service.engine, request.headers()) {
+            Some(true) => {}
+            Some(false) => return refused(StatusCode::FORBIDDEN, "the key lacks the scope operator\n"),
+            None => {
+                return refused(
+                    StatusCode::UNAUTHORIZED,
+                    "from another machine an API key with the scope operator is needed\n",
+                );
+            }
+        }
+    }
+    let mut sampled = service.engine.sample().await;
+    sampled.parked = service.parked.now(service.engine.read()).await;
+    sampled.ready = health::ready(service).await.0 == StatusCode::OK;
+    match service.engine.metrics().text(&sampled) {
+        Ok(text) => HttpResponse::Ok()
+            .insert_header((CONTENT_TYPE, OPEN_METRICS))
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .body(text),
+        Err(_) => refused(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written\n"),
+    }
+}
+
+/// Whether a process on this machine asks for itself: what a proxy on this machine passes on comes from elsewhere.
+fn is_local(peer: Option<SocketAddr>, headers: &HeaderMap) -> bool {
+    let is_passed_on = [&X_FORWARDED_FOR, &FORWARDED, &VIA].into_iter().any(|name| headers.contains_key(name));
+    peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback()) && !is_passed_on
+}
+
+fn refused(status: StatusCode, text: &'static str) -> HttpResponse {
+    let mut response = HttpResponse::build(status);
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        response.insert_header((ALLOW, "GET, HEAD"));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        response.insert_header(("www-authenticate", "Bearer"));
+    }
+    response.insert_header((CONTENT_TYPE, "text/plain; charset=utf-8")).body(text)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use actix_web::http::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn what_a_proxy_passes_on_is_not_local() {
+        let peer = |text: &str| Some(text.parse().unwrap());
+        let mut headers = HeaderMap::new();
+        for local in ["127.0.0.1:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+            assert!(is_local(peer(local), &headers), "{local}");
+        }
+        assert!(!is_local(peer("10.0.0.1:1"), &headers) && !is_local(None, &headers));
+        headers.insert(X_FORWARDED_FOR.clone(), HeaderValue::from_static("127.0.0.1"));
+        assert!(!is_local(peer("127.0.0.1:1"), &headers));
+    }
+}

@@ -1,0 +1,298 @@
+//! What a running node counts and times, for `/metrics` (OpenMetrics 1.0). Each name is explained in `docs/metrics.md`.
+//!
+//! No label holds what a caller chose: no app, no user, no path that is not one of ours. So the number of series is bounded,
+//! and nothing of a person is in them.
+
+use std::time::{Duration, Instant};
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+/// An answer over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    face: &'static str,
+    status: u16,
+}
+
+/// An endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Endpoint {
+    face: &'static str,
+    route: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CommandName {
+    command: &'static str,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CommandEnd {
+    command: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FailureKind {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ErasureStep {
+    step: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Broken {
+    reason: &'static str,
+}
+
+/// 0.5 ms to 16 s.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.0005, 2.0, 16))
+}
+
+/// 1 to 16,384.
+fn sizes() -> Histogram {
+    Histogram::new(exponential_buckets(1.0, 4.0, 8))
+}
+
+/// Erasures that stand at the same step.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenErasures {
+    /// The last step that was recorded.
+    pub step: &'static str,
+    /// How many there are.
+    pub count: u64,
+    /// How long ago the first of them was requested.
+    pub oldest: Duration,
+}
+
+/// What is looked at when the metrics are asked for; the rest is counted as it happens.
+#[derive(Debug, Default)]
+pub struct Sampled {
+    /// Whether the node should be given requests.
+    pub ready: bool,
+    /// Whether this node applies events to the read models.
+    pub leads: bool,
+    /// Why the log must not be used any more, as a stable code.
+    pub log_broken: Option<&'static str>,
+    /// Commands that wait for their decision.
+    pub queued: u64,
+    /// Position of the last durable event.
+    pub head: u64,
+    /// Up to where every read model has applied the log.
+    pub applied: u64,
+    /// How long ago the first event was recorded that is not applied.
+    pub lag: Duration,
+    /// Streams that a read model leaves out.
+    pub parked: u64,
+    /// Erasures that have not ended.
+    pub erasures: Vec<OpenErasures>,
+}
+
+/// Gauges that are set when the metrics are asked for.
+#[derive(Default)]
+struct Gauges {
+    ready: Gauge,
+    leads: Gauge,
+    log_broken: Family<Broken, Gauge>,
+    queued: Gauge,
+    head: Gauge,
+    applied: Gauge,
+    lag_events: Gauge,
+    lag: Gauge<f64, std::sync::atomic::AtomicU64>,
+    parked: Gauge,
+    erasures: Family<ErasureStep, Gauge>,
+    oldest_erasure: Family<ErasureStep, Gauge<f64, std::sync::atomic::AtomicU64>>,
+}
+
+/// The metrics of one node.
+pub struct Metrics {
+    registry: Registry,
+    answers: Family<Answered, Counter>,
+    answered_in: Family<Endpoint, Histogram, fn() -> Histogram>,
+    commands: Family<CommandEnd, Counter>,
+    commands_took: Family<CommandName, Histogram, fn() -> Histogram>,
+    conflicts: Counter,
+    appends_took: Histogram,
+    append_sizes: Histogram,
+    failed_appends: Family<FailureKind, Counter>,
+    batches_took: Histogram,
+    batch_sizes: Histogram,
+    gauges: Gauges,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("rollcall"),
+            answers: Family::default(),
+            answered_in: Family::new_with_constructor(seconds),
+            commands: Family::default(),
+            commands_took: Family::new_with_constructor(seconds),
+            conflicts: Counter::default(),
+            appends_took: seconds(),
+            append_sizes: sizes(),
+            failed_appends: Family::default(),
+            batches_took: seconds(),
+            batch_sizes: sizes(),
+            gauges: Gauges::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("build", "The program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        registry.register("http_requests", "Answers over HTTP", self.answers.clone());
+        registry.register_with_unit(
+            "http_request_duration",
+            "From the head of a request to its answer, by endpoint",
+            Unit::Seconds,
+            self.answered_in.clone(),
+        );
+        registry.register("commands", "Commands that ended, by how", self.commands.clone());
+        registry.register_with_unit(
+            "command_duration",
+            "From the call of a command to its end; where it succeeded, its events are durable",
+            Unit::Seconds,
+            self.commands_took.clone(),
+        );
+        registry.register("conflicts", "Decisions that were made again on newer states", self.conflicts.clone());
+        registry.register_with_unit(
+            "append_duration",
+            "One append to the log, made durable",
+            Unit::Seconds,
+            self.appends_took.clone(),
+        );
+        registry.register("append_commands", "Commands of one append", self.append_sizes.clone());
+        registry.register("append_failures", "Appends that failed or are in doubt", self.failed_appends.clone());
+        registry.register_with_unit(
+            "apply_duration",
+            "One transaction of events into the read models",
+            Unit::Seconds,
+            self.batches_took.clone(),
+        );
+        registry.register("apply_events", "Events of one such transaction", self.batch_sizes.clone());
+        self.gauges.register(registry);
+    }
+
+    /// Counts an answer over HTTP. `route` is a name of ours, or `none`.
+    pub fn answered(&self, face: &'static str, route: &'static str, status: u16, took: Duration) {
+        self.answers.get_or_create(&Answered { face, status }).inc();
+        self.answered_in.get_or_create(&Endpoint { face, route }).observe(took.as_secs_f64());
+    }
+
+    /// Counts a command that ended.
+    pub fn command(&self, command: &'static str, outcome: &'static str, took: Duration) {
+        self.commands.get_or_create(&CommandEnd { command, outcome }).inc();
+        self.commands_took.get_or_create(&CommandName { command }).observe(took.as_secs_f64());
+    }
+
+    /// Counts a decision that is made again.
+    pub fn conflict(&self) {
+        self.conflicts.inc();
+    }
+
+    /// Counts an append that the log has kept.
+    pub fn appended(&self, commands: usize, since: Instant) {
+        self.appends_took.observe(since.elapsed().as_secs_f64());
+        self.append_sizes.observe(as_f64(commands));
+    }
+
+    /// Counts an append of which nothing was kept, or of which that is not known.
+    pub fn append_failed(&self, is_ambiguous: bool) {
+        let outcome = if is_ambiguous { "ambiguous" } else { "failed" };
+        self.failed_appends.get_or_create(&FailureKind { outcome }).inc();
+    }
+
+    /// Counts a transaction of events into the read models.
+    pub fn applied(&self, events: usize, since: Instant) {
+        self.batches_took.observe(since.elapsed().as_secs_f64());
+        self.batch_sizes.observe(as_f64(events));
+    }
+
+    /// Everything, in the text format of OpenMetrics 1.0.
+    ///
+    /// # Errors
+    /// Never, as the text is made in memory.
+    pub fn text(&self, sampled: &Sampled) -> Result<String, std::fmt::Error> {
+        self.gauges.set(sampled);
+        let mut out = String::new();
+        text::encode(&mut out, &self.registry)?;
+        Ok(out)
+    }
+}
+
+impl Gauges {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("ready", "Whether the node should be given requests", self.ready.clone());
+        registry.register("leader", "Whether this node applies events to the read models", self.leads.clone());
+        registry.register("log_broken", "Whether the log must not be used any more", self.log_broken.clone());
+        registry.register("queued_commands", "Commands that wait for their decision", self.queued.clone());
+        registry.register("log_position", "Position of the last durable event", self.head.clone());
+        registry.register("applied_position", "Up to where every read model is", self.applied.clone());
+        registry.register("lag_events", "Events that are not in every read model yet", self.lag_events.clone());
+        registry.register_with_unit(
+            "lag",
+            "Age of the first event that is not in every read model",
+            Unit::Seconds,
+            self.lag.clone(),
+        );
+        registry.register("parked_streams", "Streams that a read model leaves out", self.parked.clone());
+        registry.register("open_erasures", "Erasures that have not ended, by their last step", self.erasures.clone());
+        registry.register_with_unit(
+            "oldest_open_erasure",
+            "Time since the first of them was requested",
+            Unit::Seconds,
+            self.oldest_erasure.clone(),
+        );
+    }
+
+    fn set(&self, sampled: &Sampled) {
+        self.ready.set(sampled.ready.into());
+        self.leads.set(sampled.leads.into());
+        let lag = sampled.head.saturating_sub(sampled.applied);
+        let numbers = [
+            (&self.queued, sampled.queued),
+            (&self.head, sampled.head),
+            (&self.applied, sampled.applied),
+            (&self.lag_events, lag),
+            (&self.parked, sampled.parked),
+        ];
+        for (gauge, number) in numbers {
+            gauge.set(as_gauge(number));
+        }
+        self.lag.set(sampled.lag.as_secs_f64());
+        self.log_broken.clear();
+        let reason = sampled.log_broken.unwrap_or("none");
+        self.log_broken.get_or_create(&Broken { reason }).set(sampled.log_broken.is_some().into());
+        // A step at which no erasure stands any more is not told with an old number.
+        self.erasures.clear();
+        self.oldest_erasure.clear();
+        for OpenErasures { step, count, oldest } in &sampled.erasures {
+            self.erasures.get_or_create(&ErasureStep { step }).set(as_gauge(*count));
+            self.oldest_erasure.get_or_create(&ErasureStep { step }).set(oldest.as_secs_f64());
+        }
+    }
+}
+
+fn as_gauge(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A number of things that are in memory, which a float tells exactly.
+fn as_f64(number: usize) -> f64 {
+    u32::try_from(number).unwrap_or(u32::MAX).into()
+}
