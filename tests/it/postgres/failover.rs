@@ -14,6 +14,7 @@ use rollcall::eventlog::{EventLog as _, Outcome};
 
 use super::history::{append, item};
 use crate::support::relay::Relay;
+use crate::support::transit::{TOKEN, Transit};
 use crate::support::{App, Cluster, Service};
 
 const APP: App = App::PRODUCTION;
@@ -69,10 +70,11 @@ struct Callers {
 }
 
 impl Callers {
-    fn start(address: SocketAddr) -> Self {
+    /// Each asks one of these nodes.
+    fn start(nodes: &[SocketAddr]) -> Self {
         let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::<Mutex<Vec<_>>>::default());
         let threads = (0..CALLERS).map(|caller| {
-            let (stop, acknowledged) = (stop.clone(), acknowledged.clone());
+            let (stop, acknowledged, address) = (stop.clone(), acknowledged.clone(), nodes[caller % nodes.len()]);
             std::thread::spawn(move || {
                 for number in 0.. {
                     if stop.load(Ordering::SeqCst) {
@@ -130,7 +132,7 @@ fn print(what: &str, since: Duration) {
 fn a_primary_that_hangs_is_left_for_the_standby_that_was_promoted_and_is_not_gone_back_to() {
     let pair = Pair::start();
     let (service, _dir) = serve(&pair.address());
-    let callers = Callers::start(service.address);
+    let callers = Callers::start(&[service.address]);
     callers.go_on_after(Instant::now());
     std::thread::sleep(Duration::from_secs(1));
     pair.primary.freeze();
@@ -150,7 +152,7 @@ fn a_primary_that_hangs_is_left_for_the_standby_that_was_promoted_and_is_not_gon
 fn a_primary_that_hangs_for_a_moment_only_is_left_all_the_same_once_its_standby_was_promoted() {
     let pair = Pair::start();
     let (service, _dir) = serve(&pair.address());
-    let callers = Callers::start(service.address);
+    let callers = Callers::start(&[service.address]);
     callers.go_on_after(Instant::now());
     pair.primary.freeze();
     let before = Instant::now();
@@ -166,7 +168,7 @@ fn a_primary_that_hangs_for_a_moment_only_is_left_all_the_same_once_its_standby_
 fn a_primary_that_is_killed_is_left_for_the_standby_that_was_promoted() {
     let pair = Pair::start();
     let (service, _dir) = serve(&pair.address());
-    let callers = Callers::start(service.address);
+    let callers = Callers::start(&[service.address]);
     callers.go_on_after(Instant::now());
     std::thread::sleep(Duration::from_secs(1));
     pair.primary.kill();
@@ -183,10 +185,32 @@ fn a_primary_that_is_killed_is_left_for_the_standby_that_was_promoted() {
 }
 
 #[test]
+fn two_nodes_whose_keys_are_on_the_primary_too_go_on_with_the_standby_that_was_promoted() {
+    let pair = Pair::start();
+    let (transit, keys, dir) = (Transit::start(), pair.primary.database(), tempfile::tempdir().unwrap());
+    let (database, vault) = (pair.address(), pair.address().replace(&pair.name, &keys));
+    let settings = ["--database", &database, "--vault-database", &vault, "--root-cell", "transit:rollcall"];
+    let environment = [format!("VAULT_ADDR={}", transit.address), format!("VAULT_TOKEN={TOKEN}")];
+    let environment = ["env", &environment[0], &environment[1]];
+    let node = |name: &str| Service::launch_node(&dir.path().join(name), &[APP], &environment, &settings).unwrap();
+    let (one, two) = (node("one"), node("two"));
+    let callers = Callers::start(&[one.address, two.address]);
+    callers.go_on_after(Instant::now());
+    std::thread::sleep(Duration::from_secs(1));
+    pair.primary.freeze();
+    std::thread::sleep(Duration::from_secs(5));
+    let before = Instant::now();
+    pair.standby.promote();
+    print("promotion of the standby of a primary that hangs, two nodes, from its begin", callers.go_on_after(before));
+    callers.finish(&one, &pair.standby, &pair.name);
+    assert_eq!(pair.standby.sql(&keys, "select generation > 0 from rollcall_vault.vault"), "t");
+}
+
+#[test]
 fn after_a_switch_over_the_new_primary_is_used() {
     let pair = Pair::start();
     let (service, _dir) = serve(&pair.address());
-    let callers = Callers::start(service.address);
+    let callers = Callers::start(&[service.address]);
     callers.go_on_after(Instant::now());
     std::thread::sleep(Duration::from_secs(1));
     pair.primary.stop("fast");
@@ -202,7 +226,7 @@ fn connections_that_fell_silent_are_left_where_new_ones_would_be_answered() {
     let name = cluster.database();
     let relay = Relay::start(cluster.path(".s.PGSQL.5432"), "");
     let (service, _dir) = serve(&relay.address(&name));
-    let callers = Callers::start(service.address);
+    let callers = Callers::start(&[service.address]);
     callers.go_on_after(Instant::now());
     std::thread::sleep(Duration::from_secs(1));
     relay.fall_silent();
@@ -246,7 +270,7 @@ fn an_append_that_is_not_on_the_standby_is_not_acknowledged_whatever_cuts_its_wa
             let at = revision + 1;
             assert_eq!(outcomes, [Outcome::Appended { first: at, last: at }], "{cut}");
             // It has it, and shows it a moment later.
-            while pair.standby.sql(&pair.name, &there) != "1" {
+            while pair.standby.try_sql(&pair.name, &there).as_deref() != Ok("1") {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }

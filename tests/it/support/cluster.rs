@@ -132,12 +132,19 @@ impl Cluster {
         self.frozen.store(false, Ordering::SeqCst);
     }
 
-    /// Kills every process of the server.
+    /// Kills every process of the server, and waits until they are gone.
     #[allow(dead_code)]
     pub fn kill(&self) {
-        let (first, others) = self.processes();
+        let (first, _) = self.processes();
+        // So that it starts no others meanwhile.
+        signal("-STOP", &[first]);
+        let (_, others) = self.processes();
         signal("-KILL", &[first]);
         signal("-KILL", &others);
+        let lives = |pid: &u32| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty());
+        while lives(&first) || others.iter().any(lives) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     pub fn path(&self, name: &str) -> String {
