@@ -45,6 +45,7 @@ fn the_bench_prints_our_log_beside_the_bare_client_of_kurrentdb() {
     let output = rollcall(&["bench", "--kurrentdb", &url, "--seconds", "1", "--dir", path(&scratch)]).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     let said = text(&output.stdout);
+    println!("{said}");
     for callers in [1, 16, 64, 128] {
         let line = said.lines().find(|line| line.trim_start().starts_with(&format!("{callers} ")));
         let line = line.unwrap_or_else(|| panic!("{said}"));

@@ -27,7 +27,8 @@ fn a_stream_of_which_the_server_forgets_entries_is_refused_and_found_by_the_doct
     let (double, dir) = (Double::start(), tempfile::tempdir().unwrap());
     let doctor = || {
         let address = double.url();
-        let output = command(&["doctor", "--data-dir", path(dir.path()), "--kurrentdb", &address]).output().unwrap();
+        let data = dir.path().join("none");
+        let output = command(&["doctor", "--data-dir", path(&data), "--kurrentdb", &address]).output().unwrap();
         (output.status.success(), text(&output.stdout))
     };
     let (sound, said) = doctor();
