@@ -50,14 +50,6 @@ pub struct Lost {
     pub last: u64,
 }
 
-impl Lost {
-    /// How many they are.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.last - self.first + 1
-    }
-}
-
 /// What the log lacks of what the tree in `dir`, the vault and an incident know of it; nothing where it lacks nothing. To be
 /// asked before the tree is opened: it knows of events that no checkpoint was signed for.
 ///

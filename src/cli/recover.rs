@@ -21,7 +21,8 @@ pub(super) fn run(data: &Data) -> Result<ExitCode, Failure> {
     let incident = data.incidents.open()?;
     let tree = data.tree();
     let lost = recovery::lost(&tree, data.log.as_ref(), data.vault.as_ref(), incident.as_ref());
-    let lost = runtime.block_on(lost)?;
+    // First: whoever is interrupted has seen it, and is told again.
+    tell(runtime.block_on(lost)?);
     let found = data.log.head();
     let bar = progress_bar("events");
     let progress = |done, all| show(&bar, done, all);
@@ -41,15 +42,18 @@ pub(super) fn run(data: &Data) -> Result<ExitCode, Failure> {
     });
     service.stop();
     say!("recovered {found} events; {} were added, {} erasures hold", data.log.head() - found, erased?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tell(lost: Option<Lost>) {
     match lost {
-        Some(lost) => {
-            let Lost { first, last } = lost;
-            say!("lost: the {} events at the positions {first} to {last}, which had been acknowledged", lost.count());
+        Some(Lost { first, last }) => {
+            let count = last - first + 1;
+            say!("lost: the {count} events at the positions {first} to {last}, which had been acknowledged");
             say!("a checkpoint that was signed for them will not match this log");
         }
         None => say!("nothing is lost of what is known of the log"),
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Keeps the tree of the log that is lost, as evidence.
