@@ -65,7 +65,7 @@ fn distrusted() -> Error {
 
 /// Where nothing was presumed.
 fn not_new() -> Error {
-    Error::Unavailable("the index of the streams contradicts itself; run `rollcall doctor`".into())
+    Error::Unavailable("the index of the streams contradicts itself; run `rollcall audit verify`".into())
 }
 
 impl Writer {
