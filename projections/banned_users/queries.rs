@@ -8,11 +8,11 @@ use crate::store::{Error, ReadStore, Row};
 use crate::{NumberedPage, Query, paging, queries};
 
 queries! {
-    reasons_about: coalesced = "SELECT count(reason) FROM banned_users_v1 WHERE subject = $1";
-    page_of_app = "SELECT subject, app, banned_at, until_at, reason FROM banned_users_v1
+    reasons_about: coalesced = "SELECT count(reason) FROM banned_users_v2 WHERE subject = $1";
+    page_of_app = "SELECT subject, app, banned_at, until_at, reason FROM banned_users_v2
         WHERE app = $1 AND until_at > $2 ORDER BY until_at DESC, subject DESC LIMIT $3 OFFSET $4";
-    of_subject: coalesced = "SELECT subject, app, banned_at, until_at, reason FROM banned_users_v1 WHERE subject = $1";
-    over_at = "SELECT subject, app, banned_at, until_at, reason FROM banned_users_v1
+    of_subject: coalesced = "SELECT subject, app, banned_at, until_at, reason FROM banned_users_v2 WHERE subject = $1";
+    over_at = "SELECT subject, app, banned_at, until_at, reason FROM banned_users_v2
         WHERE until_at <= $1 ORDER BY until_at LIMIT $2";
 }
 

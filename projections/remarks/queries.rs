@@ -7,10 +7,10 @@ use crate::store::{Error, ReadStore, Row};
 use crate::{NumberedPage, Query, queries};
 
 queries! {
-    remarks_about: coalesced = "SELECT count(*) FROM remarks_v1 WHERE target = $1";
-    page_of_owner = "SELECT target, remark FROM remarks_v1 WHERE owner = $1
+    remarks_about: coalesced = "SELECT count(*) FROM remarks_v2 WHERE target = $1";
+    page_of_owner = "SELECT target, remark FROM remarks_v2 WHERE owner = $1
         ORDER BY remarked_position, target LIMIT $2 OFFSET $3";
-    count_of_owner: coalesced = "SELECT COUNT(*) FROM remarks_v1 WHERE owner = $1";
+    count_of_owner: coalesced = "SELECT COUNT(*) FROM remarks_v2 WHERE owner = $1";
 }
 
 /// Values about a subject that are still there, by class.
