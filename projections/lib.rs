@@ -149,7 +149,7 @@ pub trait Projection: Sync + Send {
     fn project(&self, entry: &Entry<'_>, changes: &mut Changes) -> Result<(), Inconsistent>;
 }
 
-/// Every read model.
+/// Every read model that is kept up with the log.
 pub static ALL: &[&dyn Projection] = &[
     &user_directory::UserDirectory,
     &hosted_profiles::HostedProfiles,
@@ -158,7 +158,6 @@ pub static ALL: &[&dyn Projection] = &[
     &blocklists::Blocklists,
     &allowlists::Allowlists,
     &friend_graph::FriendGraph,
-    &access_tokens::AccessTokens,
     &user_tags::UserTags,
     &mutes::Mutes,
     &user_settings::UserSettings,
@@ -168,6 +167,9 @@ pub static ALL: &[&dyn Projection] = &[
     &data_requests::DataRequests,
     &audit_trail::AuditTrail,
 ];
+
+/// Read models that nobody asks about the present: they are filled in a scratch store, for a look at the past.
+pub static PAST_ONLY: &[&dyn Projection] = &[&access_tokens::AccessTokens];
 
 /// How many values of these classes each read model holds about a subject; read models that never hold any are left out.
 ///

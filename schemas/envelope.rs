@@ -82,6 +82,6 @@ impl<E> Recorded<E> {
         let Personal::Sealed(sealed) = value else { return None };
         let ciphertext = sealed.ciphertext.as_deref()?;
         let header = self.header(path, sealed.class, sealed.subject, sealed.epoch);
-        Some(header.store(&sealed.commitment, ciphertext))
+        Some(header.store(ciphertext))
     }
 }

@@ -238,60 +238,94 @@ pub struct Header {
 pub struct Unreadable(&'static str);
 
 /// A sealed value taken from a read model; nothing of it is copied.
+///
+/// It holds what its row does not say: the app and the subject are those of the row, and whoever opens the value names them.
+/// The commitment to the key is left in the log, since the key follows from all of this and none is tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored<'b> {
-    /// The tenant.
-    pub app: &'b str,
     /// The event it was recorded with.
     pub event: EventId,
     /// Path of the field in that event.
     pub path: &'b str,
-    /// Whose key seals it.
-    pub subject: SubjectRef,
-    /// Class of that key.
+    /// Class of the key that seals it.
     pub class: Class,
     /// Epoch of that key.
     pub epoch: u32,
-    /// The header's bytes: the associated data.
-    pub associated: &'b [u8],
-    /// Commits to the key.
-    pub commitment: [u8; 32],
     /// Nonce and ciphertext.
     pub ciphertext: &'b [u8],
+    /// Name of the event.
+    name: &'b str,
+    /// Version of its shape.
+    version: u16,
+    /// The stream of the event; empty: the subject's own stream of the aggregate that the event's name begins with.
+    stream: &'b str,
 }
 
 const FORMAT: u8 = 1;
+/// Of a stored value.
+const STORED: u8 = 2;
 
 impl Header {
     /// The associated data: every member, each text with its length before it.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(160);
-        out.push(FORMAT);
-        for text in [self.app.as_str(), &self.stream, &self.name, &self.path] {
-            // Names, streams and paths are bounded far below 64 KiB by what declares them.
-            out.extend_from_slice(&u16::try_from(text.len()).unwrap_or(u16::MAX).to_be_bytes());
-            out.extend_from_slice(text.as_bytes());
-        }
-        out.extend_from_slice(self.event.0.as_bytes());
-        out.extend_from_slice(&self.version.to_be_bytes());
-        out.extend_from_slice(self.subject.0.as_bytes());
-        out.push(self.class.number());
-        out.extend_from_slice(&self.epoch.to_be_bytes());
-        out
+        let Self { app, stream, event, name, version, path, subject, class, epoch } = self;
+        let texts = [app.as_str(), stream, name, path];
+        associated(texts, *event, *version, *subject, (*class, *epoch))
     }
 
-    /// The sealed value as a read model stores it.
+    /// The sealed value as a read model stores it, in a row of this app and subject.
     #[must_use]
-    pub fn store(&self, commitment: &[u8; 32], ciphertext: &[u8]) -> Vec<u8> {
-        let header = self.to_bytes();
-        let mut out = Vec::with_capacity(2 + header.len() + 32 + ciphertext.len());
-        out.extend_from_slice(&u16::try_from(header.len()).unwrap_or(u16::MAX).to_be_bytes());
-        out.extend_from_slice(&header);
-        out.extend_from_slice(commitment);
+    pub fn store(&self, ciphertext: &[u8]) -> Vec<u8> {
+        let own = is_own(&self.stream, &self.name, self.subject);
+        let texts = [self.path.as_str(), &self.name, if own { "" } else { &self.stream }];
+        let mut out = Vec::with_capacity(28 + texts.iter().map(|text| text.len()).sum::<usize>() + ciphertext.len());
+        out.extend_from_slice(&[STORED, self.class.number()]);
+        out.extend_from_slice(&self.epoch.to_be_bytes());
+        out.extend_from_slice(self.event.0.as_bytes());
+        out.extend_from_slice(&self.version.to_be_bytes());
+        for text in texts {
+            // Names, streams and paths are bounded far below 256 bytes by what declares them.
+            out.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
+            out.extend_from_slice(text.as_bytes());
+        }
         out.extend_from_slice(ciphertext);
         out
     }
+}
+
+/// The bytes of a header: app, stream, name and path with their lengths, then the rest.
+fn associated(
+    texts: [&str; 4],
+    event: EventId,
+    version: u16,
+    subject: SubjectRef,
+    (class, epoch): (Class, u32),
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(160);
+    out.push(FORMAT);
+    for text in texts {
+        // Names, streams and paths are bounded far below 64 KiB by what declares them.
+        out.extend_from_slice(&u16::try_from(text.len()).unwrap_or(u16::MAX).to_be_bytes());
+        out.extend_from_slice(text.as_bytes());
+    }
+    out.extend_from_slice(event.0.as_bytes());
+    out.extend_from_slice(&version.to_be_bytes());
+    out.extend_from_slice(subject.0.as_bytes());
+    out.push(class.number());
+    out.extend_from_slice(&epoch.to_be_bytes());
+    out
+}
+
+/// The aggregate that an event's name begins with.
+fn aggregate(name: &str) -> &str {
+    name.split_once('.').map_or(name, |(aggregate, _)| aggregate)
+}
+
+/// Whether a stream is the subject's own one of the aggregate that an event's name begins with.
+fn is_own(stream: &str, name: &str, subject: SubjectRef) -> bool {
+    let id = stream.strip_prefix(aggregate(name)).and_then(|rest| rest.strip_prefix('-'));
+    id.is_some_and(|id| id == subject.0.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()))
 }
 
 impl<'b> Stored<'b> {
@@ -301,24 +335,29 @@ impl<'b> Stored<'b> {
     /// The bytes are cut short or of another format.
     pub fn from_bytes(bytes: &'b [u8]) -> Result<Self, Unreadable> {
         let mut rest = Rest(bytes);
-        let length = usize::from(u16::from_be_bytes(rest.array()?));
-        let associated = rest.take(length)?;
-        let mut header = Rest(associated);
-        if header.take(1)? != [FORMAT] {
+        let [format, class] = rest.array()?;
+        if format != STORED {
             return Err(Unreadable("unknown format"));
         }
-        let (app, _stream, _name, path) = (header.text()?, header.text()?, header.text()?, header.text()?);
-        let event = EventId(uuid::Uuid::from_bytes(header.array()?));
-        let _version = u16::from_be_bytes(header.array()?);
-        let subject = SubjectRef(uuid::Uuid::from_bytes(header.array()?));
-        let [class] = header.array()?;
         let class = Class::from_number(class).ok_or(Unreadable("class"))?;
-        let epoch = u32::from_be_bytes(header.array()?);
-        if !header.0.is_empty() {
-            return Err(Unreadable("trailing bytes"));
+        let epoch = u32::from_be_bytes(rest.array()?);
+        let event = EventId(uuid::Uuid::from_bytes(rest.array()?));
+        let version = u16::from_be_bytes(rest.array()?);
+        let (path, name, stream) = (rest.text()?, rest.text()?, rest.text()?);
+        Ok(Self { event, path, class, epoch, ciphertext: rest.0, name, version, stream })
+    }
+
+    /// The associated data of the seal, for a row of this app and subject.
+    #[must_use]
+    pub fn associated(&self, app: &AppId, subject: SubjectRef) -> Vec<u8> {
+        let of = |stream: &str| {
+            let texts = [app.as_str(), stream, self.name, self.path];
+            associated(texts, self.event, self.version, subject, (self.class, self.epoch))
+        };
+        match self.stream {
+            "" => of(&format!("{}-{subject}", aggregate(self.name))),
+            stream => of(stream),
         }
-        let commitment = rest.array()?;
-        Ok(Self { app, event, path, subject, class, epoch, associated, commitment, ciphertext: rest.0 })
     }
 }
 
@@ -334,8 +373,8 @@ impl<'b> Rest<'b> {
         self.take(N)?.try_into().map_err(|_| Unreadable("cut short"))
     }
     fn text(&mut self) -> Result<&'b str, Unreadable> {
-        let length = usize::from(u16::from_be_bytes(self.array()?));
-        std::str::from_utf8(self.take(length)?).map_err(|_| Unreadable("not UTF-8"))
+        let [length] = self.array()?;
+        std::str::from_utf8(self.take(usize::from(length))?).map_err(|_| Unreadable("not UTF-8"))
     }
 }
 

@@ -1,9 +1,10 @@
-//! What happened, when, and by whom? One row per event: references only, never a value.
+//! Which events concern a subject? Their positions, as the one an event is about or as the one other it concerns.
 //!
-//! It keeps what is about a forgotten subject: a reference that resolves to nobody.
+//! What such an event says, when and by whom, stands in the log. The positions of a forgotten subject stay: a reference that
+//! resolves to nobody.
 
 mod projector;
 mod queries;
 
 pub use projector::AuditTrail;
-pub use queries::{Trace, of_subject, page, positions_about};
+pub use queries::positions_about;

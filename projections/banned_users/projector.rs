@@ -9,15 +9,15 @@ use crate::{Changes, Entry, projection, statements};
 
 statements! {
     /// A replaced ban keeps when the user was first banned.
-    ban_user = "INSERT INTO banned_users_v1 (subject, app, banned_at, until_at, reason) VALUES ($1, $2, $3, $4, $5)
+    ban_user = "INSERT INTO banned_users_v2 (subject, app, banned_at, until_at, reason) VALUES ($1, $2, $3, $4, $5)
         ON CONFLICT (subject) DO UPDATE SET until_at = excluded.until_at, reason = excluded.reason";
-    end_ban = "DELETE FROM banned_users_v1 WHERE subject = $1";
-    scrub_reason = "UPDATE banned_users_v1 SET reason = NULL WHERE subject = $1";
+    end_ban = "DELETE FROM banned_users_v2 WHERE subject = $1";
+    scrub_reason = "UPDATE banned_users_v2 SET reason = NULL WHERE subject = $1";
 }
 
 projection! {
     /// The banned users.
-    BannedUsers: "banned_users" version 1, tables ["banned_users_v1"], remains queries::REMAINS;
+    BannedUsers: "banned_users" version 2, tables ["banned_users_v2"], remains queries::REMAINS;
     reads(entry, changes) {
         ban::Imposed(e) => ban(e.subject, e.until, e.reason.as_ref(), entry, changes),
         ban::Replaced(e) => ban(e.subject, e.until, e.reason.as_ref(), entry, changes),

@@ -1,4 +1,4 @@
-CREATE TABLE banned_users_v1 (
+CREATE TABLE banned_users_v2 (
     subject BYTEA NOT NULL,
     app TEXT NOT NULL,
     banned_at BIGINT NOT NULL,
@@ -6,5 +6,5 @@ CREATE TABLE banned_users_v1 (
     reason BYTEA,
     PRIMARY KEY (subject)
 );
-CREATE INDEX banned_users_v1_app_until ON banned_users_v1 (app, until_at, subject);
-CREATE INDEX banned_users_v1_until ON banned_users_v1 (until_at);
+CREATE INDEX banned_users_v2_app_until ON banned_users_v2 (app, until_at, subject);
+CREATE INDEX banned_users_v2_until ON banned_users_v2 (until_at);

@@ -7,25 +7,25 @@ use super::queries;
 use crate::{Changes, Entry, projection, statements};
 
 statements! {
-    register = "INSERT INTO hosted_profiles_v1 (subject, app, registered_position, changes, filled)
+    register = "INSERT INTO hosted_profiles_v2 (subject, app, registered_position, changes, filled)
         VALUES ($1, $2, $3, 0, 0)
         ON CONFLICT (subject) DO UPDATE SET registered_position = excluded.registered_position";
-    set_field = "INSERT INTO hosted_profiles_fields_v1 (subject, field, content) VALUES ($1, $2, $3)
+    set_field = "INSERT INTO hosted_profiles_fields_v2 (subject, field, content) VALUES ($1, $2, $3)
         ON CONFLICT (subject, field) DO UPDATE SET content = excluded.content";
-    clear_field = "DELETE FROM hosted_profiles_fields_v1 WHERE subject = $1 AND field = $2";
-    clear_fields = "DELETE FROM hosted_profiles_fields_v1 WHERE subject = $1";
-    count_change = "INSERT INTO hosted_profiles_v1 (subject, app, registered_position, changes, filled)
+    clear_field = "DELETE FROM hosted_profiles_fields_v2 WHERE subject = $1 AND field = $2";
+    clear_fields = "DELETE FROM hosted_profiles_fields_v2 WHERE subject = $1";
+    count_change = "INSERT INTO hosted_profiles_v2 (subject, app, registered_position, changes, filled)
         VALUES ($1, $2, $3, 1,
-            CASE WHEN EXISTS (SELECT 1 FROM hosted_profiles_fields_v1 f WHERE f.subject = $1) THEN 1 ELSE 0 END)
-        ON CONFLICT (subject) DO UPDATE SET changes = hosted_profiles_v1.changes + 1, filled = excluded.filled";
-    mark_empty = "UPDATE hosted_profiles_v1 SET filled = 0 WHERE subject = $1";
-    start_over = "UPDATE hosted_profiles_v1 SET filled = 0, changes = 0 WHERE subject = $1";
-    forget = "DELETE FROM hosted_profiles_v1 WHERE subject = $1";
+            CASE WHEN EXISTS (SELECT 1 FROM hosted_profiles_fields_v2 f WHERE f.subject = $1) THEN 1 ELSE 0 END)
+        ON CONFLICT (subject) DO UPDATE SET changes = hosted_profiles_v2.changes + 1, filled = excluded.filled";
+    mark_empty = "UPDATE hosted_profiles_v2 SET filled = 0 WHERE subject = $1";
+    start_over = "UPDATE hosted_profiles_v2 SET filled = 0, changes = 0 WHERE subject = $1";
+    forget = "DELETE FROM hosted_profiles_v2 WHERE subject = $1";
 }
 
 projection! {
     /// The hosted profile of each user.
-    HostedProfiles: "hosted_profiles" version 1, tables ["hosted_profiles_v1", "hosted_profiles_fields_v1"],
+    HostedProfiles: "hosted_profiles" version 2, tables ["hosted_profiles_v2", "hosted_profiles_fields_v2"],
         remains queries::REMAINS;
     reads(entry, changes) {
         user::Registered(e) => changes.push(register, [e.subject.into(), entry.app(), entry.position()]),

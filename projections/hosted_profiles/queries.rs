@@ -7,13 +7,13 @@ use crate::store::{Error, ReadStore, Row};
 use crate::{NumberedPage, Order, Query, Value, queries};
 
 queries! {
-    fields_of: coalesced = "SELECT count(*) FROM hosted_profiles_fields_v1 WHERE subject = $1";
+    fields_of: coalesced = "SELECT count(*) FROM hosted_profiles_fields_v2 WHERE subject = $1";
     profile_of = "SELECT p.subject, p.changes, f.field, f.content
-        FROM hosted_profiles_v1 p JOIN hosted_profiles_fields_v1 f ON f.subject = p.subject
+        FROM hosted_profiles_v2 p JOIN hosted_profiles_fields_v2 f ON f.subject = p.subject
         WHERE p.subject = $1 AND p.app = $2 ORDER BY f.field";
-    oldest_page = "SELECT subject FROM hosted_profiles_v1 WHERE app = $1 AND filled = 1
+    oldest_page = "SELECT subject FROM hosted_profiles_v2 WHERE app = $1 AND filled = 1
         ORDER BY registered_position LIMIT $2 OFFSET $3";
-    newest_page = "SELECT subject FROM hosted_profiles_v1 WHERE app = $1 AND filled = 1
+    newest_page = "SELECT subject FROM hosted_profiles_v2 WHERE app = $1 AND filled = 1
         ORDER BY registered_position DESC LIMIT $2 OFFSET $3";
 }
 

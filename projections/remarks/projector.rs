@@ -8,16 +8,16 @@ use crate::{Changes, Entry, projection, statements};
 
 statements! {
     /// A remark that is replaced keeps its place in the list.
-    make_remark = "INSERT INTO remarks_v1 (owner, target, remarked_position, remark) VALUES ($1, $2, $3, $4)
+    make_remark = "INSERT INTO remarks_v2 (owner, target, remarked_position, remark) VALUES ($1, $2, $3, $4)
         ON CONFLICT (owner, target) DO UPDATE SET remark = excluded.remark";
-    take_back = "DELETE FROM remarks_v1 WHERE owner = $1 AND target = $2";
-    empty = "DELETE FROM remarks_v1 WHERE owner = $1";
-    scrub_target = "DELETE FROM remarks_v1 WHERE target = $1";
+    take_back = "DELETE FROM remarks_v2 WHERE owner = $1 AND target = $2";
+    empty = "DELETE FROM remarks_v2 WHERE owner = $1";
+    scrub_target = "DELETE FROM remarks_v2 WHERE target = $1";
 }
 
 projection! {
     /// What users call others.
-    Remarks: "remarks" version 1, tables ["remarks_v1"], remains queries::REMAINS;
+    Remarks: "remarks" version 2, tables ["remarks_v2"], remains queries::REMAINS;
     reads(entry, changes) {
         remarks::Remarked(e) => set_remark(e, entry, changes),
         remarks::Unremarked(e) => changes.push(take_back, [e.owner.into(), e.target.into()]),

@@ -7,14 +7,14 @@ use crate::store::{Error, ReadStore, Row};
 use crate::{NumberedPage, Query, queries};
 
 queries! {
-    remarks_about: coalesced = "SELECT count(*) FROM remarks_v1 WHERE target = $1";
+    remarks_about: coalesced = "SELECT count(*) FROM remarks_v2 WHERE target = $1";
     // What is skipped is stepped over in the index; rows are read of the page alone.
     page_of_owner = "SELECT r.target, r.remark
-        FROM (SELECT owner, target FROM remarks_v1 WHERE owner = $1
+        FROM (SELECT owner, target FROM remarks_v2 WHERE owner = $1
             ORDER BY remarked_position, target LIMIT $2 OFFSET $3) AS page
-        JOIN remarks_v1 AS r ON r.owner = page.owner AND r.target = page.target
+        JOIN remarks_v2 AS r ON r.owner = page.owner AND r.target = page.target
         ORDER BY r.remarked_position, r.target";
-    count_of_owner: coalesced = "SELECT COUNT(*) FROM remarks_v1 WHERE owner = $1";
+    count_of_owner: coalesced = "SELECT COUNT(*) FROM remarks_v2 WHERE owner = $1";
 }
 
 /// Values about a subject that are still there, by class.

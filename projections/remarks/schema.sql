@@ -1,9 +1,9 @@
-CREATE TABLE remarks_v1 (
+CREATE TABLE remarks_v2 (
     owner BYTEA NOT NULL,
     target BYTEA NOT NULL,
     remarked_position BIGINT NOT NULL,
     remark BYTEA NOT NULL,
     PRIMARY KEY (owner, target)
 );
-CREATE INDEX remarks_v1_order ON remarks_v1 (owner, remarked_position, target);
-CREATE INDEX remarks_v1_target ON remarks_v1 (target, owner);
+CREATE INDEX remarks_v2_order ON remarks_v2 (owner, remarked_position, target);
+CREATE INDEX remarks_v2_target ON remarks_v2 (target, owner);

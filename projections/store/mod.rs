@@ -25,7 +25,7 @@ pub use postgres::{
 pub use row::Row;
 
 use postgres::{Lanes, Postgres};
-use sqlite::Sqlite;
+use sqlite::{Keeping, Sqlite};
 
 /// Why the read store did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -110,12 +110,25 @@ impl ReadStore {
     }
 
     /// Opens the store in a file with these read models: a missing one is created, and one that was stored by another
-    /// version is dropped and starts at position 0.
+    /// version is dropped and starts at position 0. So does every one where the machine went down, or the file was copied,
+    /// before the store was closed: nothing is flushed while it is used (docs/decisions/0028-read-models-unflushed.md).
     ///
     /// # Errors
     /// The file cannot be opened or written.
     pub fn open_with(path: &Path, models: &[&dyn Projection]) -> Result<Self, Error> {
-        let (store, checkpoints) = Sqlite::open(path, models)?;
+        Self::open_file(path, models, Keeping::Lasting)
+    }
+
+    /// Opens a store in a file that is thrown away: nothing of it is flushed, and no other process is to open it.
+    ///
+    /// # Errors
+    /// The file cannot be opened or written.
+    pub fn scratch(path: &Path, models: &[&dyn Projection]) -> Result<Self, Error> {
+        Self::open_file(path, models, Keeping::Scratch)
+    }
+
+    fn open_file(path: &Path, models: &[&dyn Projection], keeping: Keeping) -> Result<Self, Error> {
+        let (store, checkpoints) = Sqlite::open(path, models, keeping)?;
         Ok(Self { backend: Backend::Sqlite(store), checkpoints: RwLock::new(checkpoints) })
     }
 

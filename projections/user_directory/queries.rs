@@ -11,15 +11,15 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT subject, user_id, name, portrait, epoch, registered_at, registered_position, deactivated
-             FROM user_directory_v1 ",
+             FROM user_directory_v2 ",
             $rest
         )
     };
 }
 
 queries! {
-    profile_of: coalesced = "SELECT count(name) + count(portrait) FROM user_directory_v1 WHERE subject = $1";
-    identity_of: coalesced = "SELECT count(user_id) FROM user_directory_v1 WHERE subject = $1";
+    profile_of: coalesced = "SELECT count(name) + count(portrait) FROM user_directory_v2 WHERE subject = $1";
+    identity_of: coalesced = "SELECT count(user_id) FROM user_directory_v2 WHERE subject = $1";
     user_by_tag: coalesced = select!("WHERE tag = $1 AND app = $2");
     user_by_subject: coalesced = select!("WHERE subject = $1 AND app = $2");
     oldest_page = select!("WHERE app = $1 AND registered_position IS NOT NULL AND deactivated = 0
@@ -30,9 +30,9 @@ queries! {
         AND registered_position > $2 ORDER BY registered_position LIMIT $3");
     earlier_than = select!("WHERE app = $1 AND registered_position IS NOT NULL AND deactivated = 0
         AND registered_position < $2 ORDER BY registered_position DESC LIMIT $3");
-    subject_by_tag: coalesced = "SELECT subject FROM user_directory_v1 WHERE tag = $1 AND app = $2";
-    user_id_by_subject: coalesced = "SELECT user_id FROM user_directory_v1 WHERE subject = $1 AND app = $2";
-    count_of_app: coalesced = "SELECT registered FROM user_directory_count_v1 WHERE app = $1";
+    subject_by_tag: coalesced = "SELECT subject FROM user_directory_v2 WHERE tag = $1 AND app = $2";
+    user_id_by_subject: coalesced = "SELECT user_id FROM user_directory_v2 WHERE subject = $1 AND app = $2";
+    count_of_app: coalesced = "SELECT registered FROM user_directory_count_v2 WHERE app = $1";
 }
 
 /// Values about a subject that are still there, by class.

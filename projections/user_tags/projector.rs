@@ -7,14 +7,14 @@ use super::queries;
 use crate::{Changes, Entry, projection, statements};
 
 statements! {
-    tag = "INSERT INTO user_tags_v1 (subject, app, tags) VALUES ($1, $2, $3)
+    tag = "INSERT INTO user_tags_v2 (subject, app, tags) VALUES ($1, $2, $3)
         ON CONFLICT (subject) DO UPDATE SET tags = excluded.tags";
-    untag = "DELETE FROM user_tags_v1 WHERE subject = $1";
+    untag = "DELETE FROM user_tags_v2 WHERE subject = $1";
 }
 
 projection! {
     /// The tags of each user.
-    UserTags: "user_tags" version 1, tables ["user_tags_v1"], remains queries::REMAINS;
+    UserTags: "user_tags" version 2, tables ["user_tags_v2"], remains queries::REMAINS;
     reads(entry, changes) {
         user::Tagged(e) => set_tags(e, entry, changes),
         user::Deactivated(e) => changes.push(untag, [e.subject.into()]),

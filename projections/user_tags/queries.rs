@@ -7,8 +7,8 @@ use crate::store::{Error, ReadStore};
 use crate::{Query, Value, queries};
 
 queries! {
-    tags_of: coalesced = "SELECT count(*) FROM user_tags_v1 WHERE subject = $1";
-    of_subject: coalesced = "SELECT tags FROM user_tags_v1 WHERE subject = $1 AND app = $2";
+    tags_of: coalesced = "SELECT count(*) FROM user_tags_v2 WHERE subject = $1";
+    of_subject: coalesced = "SELECT tags FROM user_tags_v2 WHERE subject = $1 AND app = $2";
 }
 
 /// Values about a subject that are still there, by class.

@@ -1,4 +1,4 @@
-CREATE TABLE user_tags_v1 (
+CREATE TABLE user_tags_v2 (
     subject BYTEA NOT NULL,
     app TEXT NOT NULL,
     tags BYTEA NOT NULL,

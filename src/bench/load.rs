@@ -4,8 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::figures::{Figure, Unit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+
+/// Into how many slices of the time a run is divided, to see how much its figures vary by chance.
+const SLICES: usize = 20;
 
 /// What one run came to.
 #[derive(Debug, Clone)]
@@ -16,10 +20,80 @@ pub(super) struct Measured {
     pub(super) p50: Duration,
     /// All but one in a hundred were faster.
     pub(super) p99: Duration,
+    /// All but one in a thousand were faster.
+    pub(super) p999: Duration,
+    /// The longest.
+    pub(super) longest: Duration,
     /// Answers with another status.
     pub(super) failed: usize,
     /// How many answers there were.
     pub(super) answered: usize,
+    /// Answers per second, p50, p99 and p99.9 in microseconds, in each slice of the time.
+    slices: Vec<[f64; 4]>,
+}
+
+impl Measured {
+    /// Of answers that each connection noted: when they came, after the beginning, and how long each took.
+    fn of(mut answers: Vec<(Duration, Duration)>, failed: usize, elapsed: Duration) -> Self {
+        answers.sort_unstable();
+        let slice = elapsed / u32::try_from(SLICES).unwrap_or(1);
+        let mut slices = Vec::with_capacity(SLICES);
+        let mut rest = &answers[..];
+        for number in 1..=u32::try_from(SLICES).unwrap_or(1) {
+            let (these, later) = rest.split_at(rest.partition_point(|(came, _)| *came <= slice * number));
+            rest = later;
+            let mut latencies: Vec<_> = these.iter().map(|(_, took)| *took).collect();
+            latencies.sort_unstable();
+            let at = |share| micros(percentile(&latencies, share));
+            slices.push([per_second(these.len(), slice), at(0.5), at(0.99), at(0.999)]);
+        }
+        let mut latencies: Vec<_> = answers.into_iter().map(|(_, took)| took).collect();
+        latencies.sort_unstable();
+        Self {
+            rate: per_second(latencies.len() - failed, elapsed),
+            p50: percentile(&latencies, 0.5),
+            p99: percentile(&latencies, 0.99),
+            p999: percentile(&latencies, 0.999),
+            longest: latencies.last().copied().unwrap_or_default(),
+            failed,
+            answered: latencies.len(),
+            slices,
+        }
+    }
+
+    /// Answers per second.
+    pub(super) fn rate_figure(&self, unit: Unit) -> Figure {
+        Figure::sliced(self.rate, &self.sliced(0), unit)
+    }
+
+    /// p50, p99 and p99.9 with their names.
+    pub(super) fn latencies(&self) -> [(&'static str, Figure); 3] {
+        let of = |at, value| Figure::sliced(micros(value), &self.sliced(at), Unit::Micros);
+        [("p50", of(1, self.p50)), ("p99", of(2, self.p99)), ("p99.9", of(3, self.p999))]
+    }
+
+    fn sliced(&self, at: usize) -> Vec<f64> {
+        self.slices.iter().map(|slice| slice[at]).collect()
+    }
+}
+
+/// In microseconds.
+pub(super) fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1_000_000.0
+}
+
+fn per_second(count: usize, time: Duration) -> f64 {
+    #[allow(clippy::cast_precision_loss)]
+    let count = count as f64;
+    count / time.as_secs_f64()
+}
+
+/// That one of sorted latencies below which such a share of them lies.
+pub(super) fn percentile(sorted: &[Duration], share: f64) -> Duration {
+    // The index of a percentile: exactness beyond one place does not matter.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+    let index = ((sorted.len() as f64) * share) as usize;
+    sorted.get(index.min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
 }
 
 /// Writes the n-th request into a buffer.
@@ -39,41 +113,29 @@ pub(super) async fn run(
     let tasks: Vec<_> = (0..connections)
         .map(|connection| {
             let request = request.clone();
-            tokio::spawn(
-                async move { one(address, until, first + connection as u64, connections as u64, &*request).await },
-            )
+            let numbers = (first + connection as u64, connections as u64);
+            tokio::spawn(async move { one(address, (began, until), numbers, &*request).await })
         })
         .collect();
-    let (mut latencies, mut failed) = (Vec::new(), 0);
+    let (mut answers, mut failed) = (Vec::new(), 0);
     for task in tasks {
         let (more, bad) = task.await.map_err(std::io::Error::other)??;
-        latencies.extend(more);
+        answers.extend(more);
         failed += bad;
     }
-    let elapsed = began.elapsed();
-    latencies.sort_unstable();
-    let at = |share: f64| {
-        // The index of a percentile: exactness beyond one place does not matter.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
-        let index = ((latencies.len() as f64) * share) as usize;
-        latencies.get(index.min(latencies.len().saturating_sub(1))).copied().unwrap_or_default()
-    };
-    #[allow(clippy::cast_precision_loss)]
-    let rate = (latencies.len() - failed) as f64 / elapsed.as_secs_f64();
-    Ok(Measured { rate, p50: at(0.5), p99: at(0.99), failed, answered: latencies.len() })
+    Ok(Measured::of(answers, failed, began.elapsed()))
 }
 
 async fn one(
     address: SocketAddr,
-    until: Instant,
-    first: u64,
-    step: u64,
+    (start, until): (Instant, Instant),
+    (first, step): (u64, u64),
     request: &Request,
-) -> std::io::Result<(Vec<Duration>, usize)> {
+) -> std::io::Result<(Vec<(Duration, Duration)>, usize)> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let (mut out, mut buffer) = (Vec::with_capacity(1024), vec![0; 64 * 1024]);
-    let (mut latencies, mut failed, mut number) = (Vec::with_capacity(1 << 14), 0, first);
+    let (mut answers, mut failed, mut number) = (Vec::with_capacity(1 << 14), 0, first);
     while Instant::now() < until {
         out.clear();
         request(number, &mut out);
@@ -81,10 +143,10 @@ async fn one(
         let began = Instant::now();
         stream.write_all(&out).await?;
         let good = answer(&mut stream, &mut buffer).await?;
-        latencies.push(began.elapsed());
+        answers.push((start.elapsed(), began.elapsed()));
         failed += usize::from(!good);
     }
-    Ok((latencies, failed))
+    Ok((answers, failed))
 }
 
 /// Reads one answer; whether its status is 200.
@@ -110,5 +172,31 @@ async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result
         if filled >= head + 4 + length {
             return Ok(text.starts_with("HTTP/1.1 200"));
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stall_in_one_slice_is_seen_in_the_tail_and_in_the_noise_of_the_run() {
+        let ms = Duration::from_millis;
+        let mut answers: Vec<_> = (1..=10_000).map(|number| (ms(number), ms(1))).collect();
+        answers.iter_mut().skip(4_000).take(50).for_each(|(_, took)| *took = ms(300));
+        let measured = Measured::of(answers, 0, ms(10_000));
+        assert_eq!((measured.p50, measured.p99, measured.p999), (ms(1), ms(1), ms(300)));
+        assert_eq!((measured.longest, measured.answered), (ms(300), 10_000));
+        assert_eq!(measured.slices.len(), SLICES);
+        assert!((measured.rate - 1_000.0).abs() < 1e-6);
+        let [(_, p50), (_, p99), _] = measured.latencies();
+        assert!(p50.noise == 0.0 && p99.noise > 0.0, "{p50:?} {p99:?}");
+    }
+
+    #[test]
+    fn a_run_without_an_answer_has_figures_too() {
+        let measured = Measured::of(vec![], 0, Duration::from_secs(1));
+        assert_eq!((measured.p999, measured.answered), (Duration::ZERO, 0));
     }
 }

@@ -26,17 +26,22 @@ use crate::wiring::{CellSpec, DataDir, KeyOptions, LogPlace, Place};
 
 mod ceilings;
 mod erasing;
+mod figures;
 mod foreign;
 #[cfg(feature = "kurrentdb")]
 mod kurrentdb;
 mod load;
 mod logins;
 mod nodes;
+mod sizes;
 
-use load::{Measured, Request};
+use figures::{Figure, Figures, Settings, Unit};
+use load::{Measured, Request, micros, percentile};
 
 pub(crate) const SECRET: &str = "bench-secret";
 const KEY: &str = "bench";
+/// For how long registrations are measured: what is written back now and then has to happen meanwhile.
+const REGISTRATION_SECONDS: u64 = 60;
 
 /// What to measure.
 #[derive(Debug, Clone, Args)]
@@ -44,6 +49,15 @@ pub struct Options {
     /// Seconds per measurement
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
+    /// Measure registrations for no longer than the rest, which does not see what is written back now and then
+    #[arg(long)]
+    short: bool,
+    /// Keep the figures in a file, to compare later runs with
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["vault_database", "foreign_in"])]
+    save: Option<PathBuf>,
+    /// Compare the figures with those that an earlier run kept, and say what moved beyond noise
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["vault_database", "foreign_in"])]
+    against: Option<PathBuf>,
     /// Connections, each with one request in flight
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
     connections: u16,
@@ -77,12 +91,33 @@ pub struct Options {
     dir: PathBuf,
 }
 
+impl Options {
+    fn settings(&self) -> Settings {
+        let registration_seconds = if self.short { self.seconds } else { self.seconds.max(REGISTRATION_SECONDS) };
+        Settings {
+            seconds: self.seconds,
+            registration_seconds,
+            connections: self.connections,
+            workers: self.workers,
+            database: self.database.is_some(),
+        }
+    }
+}
+
 /// Why a measurement failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The directory holds something.
     #[error("{0} exists already; name a --dir that does not")]
     DirectoryExists(PathBuf),
+    /// The file of an earlier run is none, or of a run that cannot be compared.
+    #[error("{path} cannot be compared with: {why}")]
+    Kept {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// The database.
     #[error("the database cannot be used: {0}")]
     Database(#[from] crate::database::Error),
@@ -135,6 +170,13 @@ pub fn run(options: &Options) -> Result<ExitCode, Error> {
     if options.dir.exists() {
         return Err(Error::DirectoryExists(options.dir.clone()));
     }
+    let settings = options.settings();
+    let kept = options.against.as_deref().map(|path| {
+        let kept = Figures::load(path)?;
+        kept.comparable(path, &settings)?;
+        Ok::<_, Error>(kept)
+    });
+    let kept = kept.transpose()?;
     std::fs::create_dir_all(&options.dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     if let Some(address) = &options.kurrentdb {
@@ -145,8 +187,15 @@ pub fn run(options: &Options) -> Result<ExitCode, Error> {
     } else if let (Some(database), Some(foreign_in)) = (&options.database, &options.foreign_in) {
         foreign::measure(options, [database, foreign_in], &runtime)?;
     } else {
-        let ceilings = measure_ceilings(options, &runtime)?;
-        measure_service(options, &runtime, &ceilings)?;
+        let mut figures = Figures::new(settings);
+        let ceilings = measure_ceilings(options, &runtime, &mut figures)?;
+        measure_service(options, &runtime, &ceilings, &mut figures)?;
+        if let Some(path) = &options.save {
+            figures.save(path)?;
+        }
+        if let Some(kept) = &kept {
+            figures.compare(kept);
+        }
     }
     std::fs::remove_dir_all(&options.dir)?;
     Ok(ExitCode::SUCCESS)
@@ -164,9 +213,9 @@ fn measure_kurrentdb(_: &str, _: &Options, _: &tokio::runtime::Runtime) -> Resul
 }
 
 struct Ceilings {
-    hello: f64,
-    echo: f64,
-    group_commit: f64,
+    hello: Figure,
+    echo: Figure,
+    group_commit: Figure,
 }
 
 fn signed(method: &str, path: &str, body: &str, out: &mut Vec<u8>) {
@@ -210,7 +259,11 @@ fn on_thread(
     Ok(is_ready.recv().map_err(|_| Error::Constant("the server thread ended early".into()))??)
 }
 
-fn measure_ceilings(options: &Options, runtime: &tokio::runtime::Runtime) -> Result<Ceilings, Error> {
+fn measure_ceilings(
+    options: &Options,
+    runtime: &tokio::runtime::Runtime,
+    figures: &mut Figures,
+) -> Result<Ceilings, Error> {
     let workers = usize::from(options.workers);
     let (address, server) = on_thread(move || ceilings::bare_server(workers))?;
     let get: Arc<Request> = Arc::new(|_, out| out.extend_from_slice(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n"));
@@ -230,7 +283,13 @@ fn measure_ceilings(options: &Options, runtime: &tokio::runtime::Runtime) -> Res
     let log = log_alone(options, runtime, producers, time)?;
     let ratio = log / group_commit;
     say!("{:<44} {log:>10.0}/s  = {ratio:.2} × bare group commit", format!("log alone, {producers} producers"));
-    Ok(Ceilings { hello: hello.rate, echo: echo.rate, group_commit })
+    let group_commit = Figure::once(group_commit, Unit::Ceiling);
+    let (hello, echo) = (hello.rate_figure(Unit::Ceiling), echo.rate_figure(Unit::Ceiling));
+    figures.add("ceiling: hello", hello);
+    figures.add("ceiling: echo", echo);
+    figures.add("ceiling: group commit", group_commit);
+    figures.add("log alone, share of group commit", Figure::once(log, Unit::Rate).share_of(group_commit));
+    Ok(Ceilings { hello, echo, group_commit })
 }
 
 /// The log without the service, in the place where the service's will be, and gone afterwards.
@@ -264,13 +323,34 @@ fn measure(
     first: u64,
     request: Arc<Request>,
 ) -> Result<Measured, Error> {
-    let time = Duration::from_secs(options.seconds);
+    measure_for(options.seconds, options, runtime, address, first, request)
+}
+
+fn measure_for(
+    seconds: u64,
+    options: &Options,
+    runtime: &tokio::runtime::Runtime,
+    address: SocketAddr,
+    first: u64,
+    request: Arc<Request>,
+) -> Result<Measured, Error> {
+    let time = Duration::from_secs(seconds);
     Ok(runtime.block_on(load::run(address, usize::from(options.connections), time, first, request))?)
 }
 
-fn print(what: &str, measured: &Measured, ratio: Option<(&str, f64)>) {
+/// Prints a measurement with its share of a ceiling, and keeps the figures.
+fn note(figures: &mut Figures, what: &str, measured: &Measured, (of, ceiling): (&str, Figure)) {
+    let share = measured.rate_figure(Unit::Rate).share_of(ceiling);
+    print(what, measured, Some((of, share)));
+    figures.add(&format!("{what}, share of {of}"), share);
+    for (name, figure) in measured.latencies() {
+        figures.add(&format!("{what}, {name}"), figure);
+    }
+}
+
+fn print(what: &str, measured: &Measured, ratio: Option<(&str, Figure)>) {
     let Measured { rate, p50, p99, failed, .. } = measured;
-    let ratio = ratio.map_or_else(String::new, |(of, ratio)| format!("  = {ratio:.2} × {of}"));
+    let ratio = ratio.map_or_else(String::new, |(of, ratio)| format!("  = {:.2} × {of}", ratio.value));
     let failed = if *failed > 0 { format!("  ({failed} not answered 200)") } else { String::new() };
     say!("{what:<44} {rate:>10.0}/s  p50 {p50:>8.2?}  p99 {p99:>8.2?}{ratio}{failed}");
 }
@@ -281,7 +361,12 @@ fn place(options: &Options, dir: &std::path::Path) -> Result<Place, Error> {
     Ok(Place { dir: dir.into(), log, ..Place::default() })
 }
 
-fn measure_service(options: &Options, runtime: &tokio::runtime::Runtime, ceilings: &Ceilings) -> Result<(), Error> {
+fn measure_service(
+    options: &Options,
+    runtime: &tokio::runtime::Runtime,
+    ceilings: &Ceilings,
+    figures: &mut Figures,
+) -> Result<(), Error> {
     let data = DataDir::create(&place(options, &options.dir.join("data"))?)?;
     let service = runtime.block_on(data.start())?;
     let engine = service.engine.clone();
@@ -301,27 +386,23 @@ fn measure_service(options: &Options, runtime: &tokio::runtime::Runtime, ceiling
         }
     })?;
 
-    let began = cpu_time()?;
-    let post: Arc<Request> = Arc::new(|n, out| signed("POST", "/user/getToken.json", &registration(n), out));
-    let registered = measure(options, runtime, address, 0, post)?;
-    let cpu = cpu_time()?.saturating_sub(began);
-    print("register over v1", &registered, Some(("echo", registered.rate / ceilings.echo)));
-    say!(
-        "{:<44} {:>10.2?}  (service and load generator together)",
-        "  CPU per registration",
-        cpu / u32::try_from(registered.answered.max(1)).unwrap_or(u32::MAX)
-    );
-    say!("{:<44} {:>10.2} × bare group commit", "  against the bare database", registered.rate / ceilings.group_commit);
+    let (registered, cpu) = measure_registration(options, runtime, address, ceilings, figures)?;
+    if options.database.is_none() {
+        runtime.block_on(engine.all_applied())?;
+        sizes::measure(&options.dir.join("data"), registered, figures)?;
+    }
 
     let lag = runtime.block_on(measure_lag(&engine, &app, options))?;
     say!("{:<44} p50 {:>8.2?}  p99 {:>8.2?}", "acknowledged to visible, under load", lag.0, lag.1);
+    figures.add("acknowledged to visible, p50", Figure::once(micros(lag.0), Unit::Micros));
+    figures.add("acknowledged to visible, p99", Figure::once(micros(lag.1), Unit::Micros));
 
-    let users = u64::try_from(registered.answered).unwrap_or(1).max(1) / 2 + 1;
+    let users = registered / 2 + 1;
     let get: Arc<Request> = Arc::new(move |n, out| {
         signed("POST", "/user/info.json", &format!("userId=user{}", n.wrapping_mul(2_654_435_761) % users), out);
     });
     let info = measure(options, runtime, address, 0, get)?;
-    print("point query over v1", &info, Some(("hello", info.rate / ceilings.hello)));
+    note(figures, "point query over v1", &info, ("hello", ceilings.hello));
 
     for block in 0..10 {
         let targets: String = (0..20).map(|n| format!("&blackUserId=user{}", block * 20 + n + 1)).collect();
@@ -333,7 +414,7 @@ fn measure_service(options: &Options, runtime: &tokio::runtime::Runtime, ceiling
     let page: Arc<Request> =
         Arc::new(|_, out| signed("POST", "/user/blacklist/query.json", "userId=user0&size=50", out));
     let listed = measure(options, runtime, address, 0, page)?;
-    print("list page of 50 over v1", &listed, Some(("hello", listed.rate / ceilings.hello)));
+    note(figures, "list page of 50 over v1", &listed, ("hello", ceilings.hello));
 
     runtime.block_on(server.stop(false));
     runtime.block_on(measure_sealing(&engine, &app))?;
@@ -341,8 +422,7 @@ fn measure_service(options: &Options, runtime: &tokio::runtime::Runtime, ceiling
     drop(engine);
     service.stop();
     runtime.block_on(keeping).map_err(std::io::Error::other)??;
-    let registration = cpu / u32::try_from(registered.answered.max(1)).unwrap_or(u32::MAX);
-    runtime.block_on(erasing::measure_tree(&data, registration))?;
+    runtime.block_on(erasing::measure_tree(&data, cpu))?;
 
     let events = data.log.head();
     let began = Instant::now();
@@ -351,7 +431,39 @@ fn measure_service(options: &Options, runtime: &tokio::runtime::Runtime, ceiling
     #[allow(clippy::cast_precision_loss)]
     let rate = events as f64 / took.as_secs_f64();
     say!("{:<44} {rate:>10.0} events/s  ({events} events, every read model, {took:.1?})", "rebuild");
+    figures.add("rebuild", Figure::once(rate, Unit::Rate));
     logins::measure(&data, runtime, &app)
+}
+
+/// Registers users over HTTP; answers how many, and the CPU time of each.
+fn measure_registration(
+    options: &Options,
+    runtime: &tokio::runtime::Runtime,
+    address: SocketAddr,
+    ceilings: &Ceilings,
+    figures: &mut Figures,
+) -> Result<(u64, Duration), Error> {
+    const WHAT: &str = "register over v1";
+    let seconds = options.settings().registration_seconds;
+    let began = cpu_time()?;
+    let post: Arc<Request> = Arc::new(|n, out| signed("POST", "/user/getToken.json", &registration(n), out));
+    let registered = measure_for(seconds, options, runtime, address, 0, post)?;
+    let cpu = cpu_time()?.saturating_sub(began);
+    let cpu = cpu / u32::try_from(registered.answered.max(1)).unwrap_or(u32::MAX);
+    note(figures, WHAT, &registered, ("echo", ceilings.echo));
+    say!(
+        "{:<44} {:>10} p99.9 {:>7.2?}  longest {:>8.2?}, over {seconds} s",
+        "  the slowest of them",
+        "",
+        registered.p999,
+        registered.longest
+    );
+    say!("{:<44} {cpu:>10.2?}  (service and load generator together)", "  CPU per registration");
+    figures.add("register over v1, CPU", Figure::once(micros(cpu), Unit::Micros));
+    let share = registered.rate_figure(Unit::Rate).share_of(ceilings.group_commit);
+    say!("{:<44} {:>10.2} × bare group commit", "  against the bare database", share.value);
+    figures.add("register over v1, share of group commit", share);
+    Ok((u64::try_from(registered.answered).unwrap_or(1).max(1), cpu))
 }
 
 async fn create_app(engine: &Engine, app: &AppId) -> Result<(), Error> {
@@ -389,8 +501,7 @@ async fn measure_lag(engine: &Arc<Engine>, app: &AppId, options: &Options) -> Re
         lags.extend(task.await.map_err(std::io::Error::other)??);
     }
     lags.sort_unstable();
-    let at = |index: usize| lags.get(index).copied().unwrap_or_default();
-    Ok((at(lags.len() / 2), at(lags.len() * 99 / 100)))
+    Ok((percentile(&lags, 0.5), percentile(&lags, 0.99)))
 }
 
 async fn register(engine: &Engine, app: &AppId, user_id: &str) -> Result<u64, Error> {

@@ -191,7 +191,7 @@ pub async fn verify(
     scratch: &Path,
     progress: &dyn Fn(u64, u64),
 ) -> Result<Vec<Verified>, Error> {
-    let rebuilt = Arc::new(ReadStore::open(scratch)?);
+    let rebuilt = Arc::new(ReadStore::scratch(scratch, rollcall_projections::ALL)?);
     rebuilt.skip_as(live).await?;
     fill(log, vault, &rebuilt, rollcall_projections::ALL, u64::MAX, progress).await?;
     let parked = live.parked(PARKED_MAX).await?;

@@ -12,6 +12,7 @@ use crate::support::{App, Reply, Service};
 
 mod interrupted;
 mod matrix;
+mod power_loss;
 mod threads;
 
 const APP: App = App::PRODUCTION;

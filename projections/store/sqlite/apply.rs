@@ -12,6 +12,8 @@ use crate::store::{Checkpoint, Error};
 use crate::{Arrival, Entry, Inconsistent, Projection};
 
 const move_checkpoint: &str = "UPDATE store_checkpoint SET position = $1, event = $2 WHERE model = $3";
+const move_every_checkpoint: &str = "UPDATE store_checkpoint SET position = $1, event = $2";
+const count_checkpoints: &str = "SELECT COUNT(*) FROM store_checkpoint";
 
 /// Why an event could not be applied to one read model.
 pub(super) enum Failure {
@@ -76,20 +78,35 @@ impl Writer {
                 },
                 Some(parked) => apply_share_parking(&transaction, share, parked)?,
             }
-            let Checkpoint { model, position, event, .. } = share.after;
-            let position = i64::try_from(position).unwrap_or(i64::MAX);
-            transaction.prepare_cached(move_checkpoint)?.execute(params![
-                position,
-                event.map(|event| event.0.into_bytes()),
-                model
-            ])?;
         }
+        move_checkpoints(&transaction, shares)?;
         transaction.commit()?;
         if let Some(parked) = parked {
             self.parked = parked;
         }
         Ok(true)
     }
+}
+
+/// Moves the checkpoint of each share. Nearly always every read model there is has one, and all end with the same event:
+/// then one statement does.
+fn move_checkpoints(connection: &Connection, shares: &[Share<'_, '_>]) -> Result<(), Error> {
+    let place = |after: Checkpoint| {
+        (i64::try_from(after.position).unwrap_or(i64::MAX), after.event.map(|event| event.0.into_bytes()))
+    };
+    let Some(first) = shares.first().map(|share| share.after) else { return Ok(()) };
+    let alike = shares.iter().all(|share| place(share.after) == place(first));
+    let every = || connection.prepare_cached(count_checkpoints)?.query_row([], |row| row.get::<_, usize>(0));
+    if alike && every()? == shares.len() {
+        let (position, event) = place(first);
+        connection.prepare_cached(move_every_checkpoint)?.execute(params![position, event])?;
+        return Ok(());
+    }
+    for share in shares {
+        let (position, event) = place(share.after);
+        connection.prepare_cached(move_checkpoint)?.execute(params![position, event, share.after.model])?;
+    }
+    Ok(())
 }
 
 fn apply_share(connection: &Connection, share: &Share<'_, '_>, parked: &Keys) -> Result<(), Failure> {
@@ -110,7 +127,7 @@ fn apply_share(connection: &Connection, share: &Share<'_, '_>, parked: &Keys) ->
             Arrival::Undecodable(poison) => return Err(Failure::Poison(poison.reason.clone())),
         }
     }
-    Ok(())
+    prepared.add_up()
 }
 
 fn apply_share_parking(connection: &Connection, share: &Share<'_, '_>, parked: &mut Keys) -> Result<(), Error> {
@@ -154,7 +171,7 @@ pub(super) fn attempt(
     changes: &mut Changes,
 ) -> Result<(), Failure> {
     connection.prepare_cached("SAVEPOINT event")?.execute([])?;
-    let result = prepared.project(model, entry, changes);
+    let result = prepared.project(model, entry, changes).and_then(|()| prepared.add_up());
     if matches!(result, Err(Failure::Poison(_))) {
         connection.prepare_cached("ROLLBACK TO event")?.execute([])?;
     }
@@ -167,21 +184,58 @@ pub(super) fn attempt(
 pub(super) struct Prepared<'c> {
     connection: &'c Connection,
     statements: Vec<(*const u8, usize, CachedStatement<'c>)>,
+    /// What is to be added to a row and is not yet, at most one sum for each row.
+    sums: Vec<Sum>,
+}
+
+/// What is to be added to the row of a key.
+struct Sum {
+    sql: &'static str,
+    key: Vec<Value>,
+    number: i64,
+}
+
+/// The table that such a statement adds to.
+fn table_of(sql: &str) -> &str {
+    sql.split_whitespace().nth(2).unwrap_or_default()
 }
 
 impl<'c> Prepared<'c> {
     pub(super) fn new(connection: &'c Connection) -> Self {
-        Self { connection, statements: Vec::new() }
+        Self { connection, statements: Vec::new(), sums: Vec::new() }
     }
 
     fn project(&mut self, model: &dyn Projection, entry: &Entry<'_>, changes: &mut Changes) -> Result<(), Failure> {
         changes.clear();
         model.project(entry, changes)?;
         for change in changes.iter() {
+            if let (true, Some((Value::Int(number), key))) = (change.adds, change.params.split_last()) {
+                self.add(change.sql, key, *number);
+                continue;
+            }
+            if self.sums.iter().any(|sum| change.sql.contains(table_of(sum.sql))) {
+                self.add_up()?;
+            }
             let changed = self.statement(change.sql)?.execute(params_from_iter(change.params))?;
             if change.must_change && changed == 0 {
                 return Err(Inconsistent("it is about a row that does not exist").into());
             }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, sql: &'static str, key: &[Value], number: i64) {
+        match self.sums.iter_mut().find(|sum| std::ptr::eq(sum.sql, sql) && sum.key == key) {
+            Some(sum) => sum.number += number,
+            None => self.sums.push(Sum { sql, key: key.to_vec(), number }),
+        }
+    }
+
+    /// Writes what is to be added: before a statement that looks at one of those rows, and when the events are through.
+    fn add_up(&mut self) -> Result<(), Failure> {
+        for Sum { sql, mut key, number } in std::mem::take(&mut self.sums) {
+            key.push(Value::Int(number));
+            self.statement(sql)?.execute(params_from_iter(&key))?;
         }
         Ok(())
     }

@@ -1,22 +1,25 @@
 //! Opening the store; creating and dropping read models.
 
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use rollcall_schemas::ids::EventId;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use uuid::Uuid;
 
-use super::{Sqlite, Writer, parking};
+use super::unflushed::{self, Mark};
+use super::{Keeping, Sqlite, Writer, parking, skipped};
 use crate::Projection;
 use crate::store::{Checkpoint, Error};
 
-// NORMAL: a commit is not flushed, only a WAL checkpoint is; what a power cut takes back is projected again. The WAL
-// grows to 128 MB before that: references are random, so the same pages are written again and again, and a later
-// checkpoint writes each once (measured: twice the rate of the default of 4 MB).
-const pragmas: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -65536;
-    PRAGMA mmap_size = 1073741824; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 32768;";
+// A checkpoint of the WAL flushes nothing either, so it costs the projector no more than the copying of its pages: small ones
+// (16 MB, a few milliseconds) hold up nobody. The kernel writes the pages back when it has time, without anybody waiting.
+const pragmas: &str = "PRAGMA journal_mode = WAL; PRAGMA cache_size = -65536; PRAGMA mmap_size = 1073741824;
+    PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 4096;";
+const flush_nothing: &str = "PRAGMA synchronous = OFF";
+// For a system that does not tell one boot from the next: a checkpoint is flushed.
+const flush_checkpoints: &str = "PRAGMA synchronous = NORMAL";
 const reader_pragmas: &str = "PRAGMA query_only = ON; PRAGMA cache_size = -8192; PRAGMA mmap_size = 1073741824;";
 const store_schema: &str = "
     CREATE TABLE IF NOT EXISTS store_checkpoint (
@@ -25,9 +28,7 @@ const store_schema: &str = "
     CREATE TABLE IF NOT EXISTS store_parked (
         model TEXT NOT NULL, stream TEXT NOT NULL, position BIGINT NOT NULL, event BLOB NOT NULL, reason TEXT,
         first_at BIGINT NOT NULL, PRIMARY KEY (model, stream, position)) WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS store_skipped (
-        model TEXT NOT NULL, stream TEXT NOT NULL, position BIGINT NOT NULL, event BLOB NOT NULL, reason TEXT NOT NULL,
-        skipped_at BIGINT NOT NULL, PRIMARY KEY (model, event)) WITHOUT ROWID;";
+";
 const stored_checkpoint: &str = "SELECT version, position, event FROM store_checkpoint WHERE model = $1";
 pub(super) const stored_tables: &str = "SELECT tables FROM store_checkpoint WHERE model = $1";
 const begin_checkpoint: &str =
@@ -35,18 +36,37 @@ const begin_checkpoint: &str =
 const drop_checkpoint: &str = "DELETE FROM store_checkpoint WHERE model = $1";
 const drop_parked: &str = "DELETE FROM store_parked WHERE model = $1";
 
+/// How long the end waits for another process that reads the file.
+const FLUSH_WAITS: std::time::Duration = std::time::Duration::from_millis(500);
 /// More than the statements of all read models together, so that none is ever prepared twice.
 const STATEMENTS_CACHED: usize = 512;
 
 impl Sqlite {
     /// Opens the store with these read models, and tells how far each is.
-    pub(in crate::store) fn open(path: &Path, models: &[&dyn Projection]) -> Result<(Self, Vec<Checkpoint>), Error> {
+    pub(in crate::store) fn open(
+        path: &Path,
+        models: &[&dyn Projection],
+        keeping: Keeping,
+    ) -> Result<(Self, Vec<Checkpoint>), Error> {
+        let lasts = keeping == Keeping::Lasting;
+        if lasts {
+            unflushed::remove_if_torn(path).map_err(unusable)?;
+        }
+        let exists = path.exists();
         let mut connection = Connection::open(path)?;
         plan_once(&connection)?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
         connection.execute_batch(pragmas)?;
+        let mark = if lasts { Mark::set(path).map_err(unusable)? } else { None };
+        let flushing = if lasts && mark.is_none() { flush_checkpoints } else { flush_nothing };
+        connection.execute_batch(flushing)?;
         connection.execute_batch(store_schema)?;
+        connection.execute_batch(skipped::schema)?;
+        let skipped = lasts.then(|| skipped::beside(path));
+        if let Some(file) = &skipped {
+            skipped::reconcile(&mut connection, file, exists)?;
+        }
         let mut checkpoints = Vec::with_capacity(models.len());
         for model in models {
             let stored = stored_version(&connection, *model)?;
@@ -56,8 +76,8 @@ impl Sqlite {
             });
         }
         let parked = parking::load(&connection)?;
-        let writer = Mutex::new(Writer { connection, parked });
-        Ok((Self { path: path.to_owned(), writer, readers: Mutex::new(Vec::new()) }, checkpoints))
+        let writer = Mutex::new(Writer { connection, parked, skipped });
+        Ok((Self { path: path.to_owned(), writer, readers: Mutex::new(Vec::new()), mark }, checkpoints))
     }
 
     pub(in crate::store) fn create_model(&self, model: &dyn Projection) -> Result<Checkpoint, Error> {
@@ -85,6 +105,33 @@ impl Sqlite {
         connection.execute_batch(reader_pragmas)?;
         Ok(connection)
     }
+}
+
+impl Drop for Sqlite {
+    /// Flushes the store, so that it is trusted from here on whatever happens to the machine.
+    fn drop(&mut self) {
+        let Some(mark) = self.mark.take() else { return };
+        self.readers.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+        let writer = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner);
+        match flush(&writer.connection) {
+            Ok(true) => mark.clear(),
+            // The next process goes on where this one ended, and flushes when it ends.
+            Ok(false) => tracing::debug!("the read store is in use by another process and was not flushed"),
+            Err(error) => tracing::warn!(%error, "the read store was not flushed"),
+        }
+    }
+}
+
+/// Flushes whatever was ever written; `false`: somebody else uses the file.
+fn flush(connection: &Connection) -> Result<bool, rusqlite::Error> {
+    // A checkpoint flushes the file only where it has a page to write, so a page is written first.
+    connection.busy_timeout(FLUSH_WAITS)?;
+    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA user_version = 1;")?;
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| Ok(row.get::<_, i64>(0)? == 0))
+}
+
+fn unusable(error: std::io::Error) -> Error {
+    Error::Unavailable(error.to_string())
 }
 
 /// Keeps a prepared statement as it was planned. Without this, `SQLite` plans one anew whenever a parameter changes that

@@ -1,8 +1,9 @@
 //! Read models in one `SQLite` file of the data directory.
 //!
 //! One connection writes, behind a mutex that only the projector takes; queries run on read-only connections and
-//! wait for nobody. The file may be lost at any moment: a write is not flushed at each commit, since whatever a crash
-//! takes back is projected again from the log.
+//! wait for nobody. Nothing is flushed while the store is used: whatever is lost is projected again from the log, and a
+//! mark beside the file tells whether something may be lost ([`unflushed`]). What cannot be projected again, the decisions of
+//! an operator, is kept in a file of its own ([`skipped`]).
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,7 @@ use rusqlite::Connection;
 
 use super::Error;
 use super::parking::Keys;
+use unflushed::Mark;
 
 mod apply;
 mod bulk;
@@ -19,6 +21,8 @@ mod lifecycle;
 mod parking;
 mod reading;
 mod retrying;
+mod skipped;
+mod unflushed;
 
 pub(super) use bulk::Source;
 
@@ -28,16 +32,29 @@ impl From<rusqlite::Error> for Error {
     }
 }
 
+/// What a file is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keeping {
+    /// It is opened again, perhaps after the machine went down.
+    Lasting,
+    /// It is thrown away by whoever made it.
+    Scratch,
+}
+
 /// The store.
 pub(super) struct Sqlite {
     path: PathBuf,
     writer: Mutex<Writer>,
     readers: Mutex<Vec<Connection>>,
+    /// Says that the file was not flushed; `None`: it need not be trusted, or is flushed as it is written.
+    mark: Option<Mark>,
 }
 
 struct Writer {
     connection: Connection,
     parked: Keys,
+    /// Where the decisions of an operator are kept; `None`: nowhere, the file is thrown away.
+    skipped: Option<PathBuf>,
 }
 
 impl Sqlite {

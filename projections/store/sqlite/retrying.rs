@@ -3,8 +3,7 @@
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::apply::{Failure, Prepared, attempt};
-use super::parking::load_skipped;
-use super::{Sqlite, Writer};
+use super::{Sqlite, Writer, parking, skipped};
 use crate::changes::Changes;
 use crate::store::Error;
 use crate::store::parking::{
@@ -14,19 +13,17 @@ use crate::store::parking::{
 use crate::{Entry, Projection};
 
 impl Writer {
-    /// Runs a change that no replay of the log would make again: it is on the disk when this returns.
-    fn durably<T>(&mut self, change: impl FnOnce(&Transaction<'_>) -> Result<T, Error>) -> Result<T, Error> {
-        self.connection.pragma_update(None, "synchronous", "FULL")?;
-        let changed =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(Error::from).and_then(
-                |transaction| {
-                    let answer = change(&transaction)?;
-                    transaction.commit()?;
-                    Ok(answer)
-                },
-            );
-        self.connection.pragma_update(None, "synchronous", "NORMAL")?;
-        changed
+    /// Changes what is skipped, which no replay of the log would do again: it stands in a flushed file when this returns.
+    fn decide<T>(&mut self, change: impl FnOnce(&Transaction<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let answer = change(&transaction)?;
+        let decided = parking::load_skipped(&transaction)?;
+        if let Some(file) = &self.skipped {
+            skipped::keep(&transaction, file)?;
+        }
+        transaction.commit()?;
+        self.parked.skip(decided);
+        Ok(answer)
     }
 }
 
@@ -38,7 +35,9 @@ impl Sqlite {
         entries: &[Entry<'_>],
     ) -> Result<Retried, Error> {
         let mut writer = self.writer();
-        let retried = writer.durably(|transaction| retry(transaction, model, stream, entries))?;
+        let transaction = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let retried = retry(&transaction, model, stream, entries)?;
+        transaction.commit()?;
         if retried.parked == 0 {
             writer.parked.remove(model.name(), stream);
         }
@@ -47,38 +46,27 @@ impl Sqlite {
 
     pub(in crate::store) fn resolve_parked(&self, model: &str, stream: &str, reason: &str) -> Result<u64, Error> {
         let mut writer = self.writer();
-        let (events, skipped) = writer.durably(|transaction| {
+        let events = writer.decide(|transaction| {
             transaction.execute(skip_parked, params![model, stream, reason, parked_at()])?;
-            let events = transaction.execute(give_up, [model, stream])?;
-            Ok((events as u64, load_skipped(transaction)?))
+            Ok(transaction.execute(give_up, [model, stream])? as u64)
         })?;
-        writer.parked.skip(skipped);
         writer.parked.remove(model, stream);
         Ok(events)
     }
 
     pub(in crate::store) fn stop_skipping(&self, model: &str, stream: &str) -> Result<u64, Error> {
-        let mut writer = self.writer();
-        let (events, skipped) = writer.durably(|transaction| {
-            let events = transaction.execute(stop_skipping, [model, stream])?;
-            Ok((events as u64, load_skipped(transaction)?))
-        })?;
-        writer.parked.skip(skipped);
-        Ok(events)
+        self.writer().decide(|transaction| Ok(transaction.execute(stop_skipping, [model, stream])? as u64))
     }
 
     pub(in crate::store) fn skip(&self, events: &[SkippedEvent]) -> Result<(), Error> {
-        let mut writer = self.writer();
-        let skipped = writer.durably(|transaction| {
+        self.writer().decide(|transaction| {
             for SkippedEvent { model, stream, position, event, reason, skipped_at } in events {
                 let position = i64::try_from(*position).unwrap_or(i64::MAX);
                 let (event, at) = (event.0.as_bytes(), skipped_at.timestamp_millis());
                 transaction.execute(skip_event, params![model, stream, position, event, reason, at])?;
             }
-            load_skipped(transaction)
-        })?;
-        writer.parked.skip(skipped);
-        Ok(())
+            Ok(())
+        })
     }
 }
 

@@ -186,7 +186,7 @@ fn where_some_read_models_cannot_be_written_others_move_on_and_these_follow() {
             client.batch_execute(&format!("alter table rollcall_read.{from} rename to {to}")).await.unwrap();
         };
         let arrivals = log.after(0);
-        rename("audit_trail_v1", "away").await;
+        rename("audit_trail_v2", "away").await;
         let failed = shared.apply(&arrivals[..15], ALL).await;
         assert!(matches!(failed, Err(Error::Unavailable(_))), "{failed:?}");
         let at = |model: &str| shared.checkpoint(model).unwrap();
@@ -199,7 +199,7 @@ fn where_some_read_models_cannot_be_written_others_move_on_and_these_follow() {
             checkpoints
         };
         assert_eq!(sorted(&other), sorted(&shared));
-        rename("away", "audit_trail_v1").await;
+        rename("away", "audit_trail_v2").await;
         shared.apply(&arrivals, ALL).await.unwrap();
         now(file.apply(&arrivals, ALL)).unwrap();
         assert_eq!(digests(&shared).await, rebuilding::digests(&file));

@@ -151,7 +151,7 @@ async fn describe(mut recorded: Recorded<Event>, opener: &mut Opener<'_>, reveal
     let mut personal = BTreeMap::new();
     for (path, sealed) in sealed {
         let header = recorded.header(&path, sealed.class, sealed.subject, sealed.epoch);
-        let stored = header.store(&sealed.commitment, sealed.ciphertext.as_deref().unwrap_or_default());
+        let stored = header.store(sealed.ciphertext.as_deref().unwrap_or_default());
         let told = match opener.open::<Value>(sealed.subject, &stored).await? {
             Shown::Present(value) if reveal => Told::Value(Revealed(value)),
             Shown::Present(_) => Told::Present(true),

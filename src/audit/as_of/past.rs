@@ -4,13 +4,13 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use rollcall_projections::store::ReadStore;
-use rollcall_projections::{Projection, audit_trail, deactivated_users, erasure_ledger, user_directory};
+use rollcall_projections::{Projection, apps, audit_trail, deactivated_users, erasure_ledger, user_directory};
 use rollcall_schemas::ids::{AppId, SubjectRef};
 
 use super::error::Error;
 use super::when::{Moment, When, resolve};
 use crate::domain::values::{Invalid, UserId};
-use crate::engine::{Engine, projector, rebuild};
+use crate::engine::{Engine, journal, projector, rebuild};
 use crate::eventlog::EventLog;
 use crate::privacy::Vault;
 
@@ -48,6 +48,7 @@ const NOW: &[&dyn Projection] = &[
     &deactivated_users::DeactivatedUsers,
     &erasure_ledger::ErasureLedger,
     &audit_trail::AuditTrail,
+    &apps::Apps,
 ];
 
 impl<'p> Past<'p> {
@@ -92,8 +93,8 @@ impl<'p> Past<'p> {
     /// # Errors
     /// [`Error::NoSuchApp`], or the read models are unavailable.
     pub async fn has_app(&self, app: &AppId) -> Result<(), Error> {
-        let known = audit_trail::page(self.live, app, None, 1).await?;
-        if known.is_empty() { Err(Error::NoSuchApp(app.clone())) } else { Ok(()) }
+        let known = apps::of(self.live, app).await?;
+        known.map(drop).ok_or_else(|| Error::NoSuchApp(app.clone()))
     }
 
     /// The position and time that `when` means.
@@ -114,11 +115,17 @@ impl<'p> Past<'p> {
                 let tag = self.vault.tag(app, user_id.as_str())?;
                 user_directory::subject_of(self.live, app, tag).await?
             }
-            Who::Subject(subject) => {
-                let known = audit_trail::of_subject(self.live, app, *subject, None, 1).await?;
-                (!known.is_empty()).then_some(*subject)
-            }
+            Who::Subject(subject) => self.is_of(app, *subject).await?.then_some(*subject),
         };
         found.ok_or(Error::UnknownUser)
+    }
+
+    /// Whether a subject, forgotten or not, is of an app. A subject is of one app alone, so any event about it tells.
+    async fn is_of(&self, app: &AppId, subject: SubjectRef) -> Result<bool, Error> {
+        let positions = audit_trail::positions_about(self.live, subject, 0, 1).await?;
+        match self.log.read_at(&positions).await?.first() {
+            Some(event) => Ok(journal::decode(event)?.metadata.app == *app),
+            None => Ok(false),
+        }
     }
 }

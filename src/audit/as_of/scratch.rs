@@ -58,7 +58,7 @@ impl Scratch {
     /// Empty read models, to be filled up to a moment.
     pub(super) fn empty(models: &'static [&'static dyn Projection], moment: Moment) -> Result<Self, Error> {
         let dir = tempfile::Builder::new().prefix("rollcall-as-of-").tempdir()?;
-        let store = ReadStore::open_with(&dir.path().join("read.db"), models)?;
+        let store = ReadStore::scratch(&dir.path().join("read.db"), models)?;
         Ok(Self { store, moment, models, applied: 0, _dir: dir })
     }
 

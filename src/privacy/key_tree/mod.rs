@@ -262,12 +262,9 @@ impl Vault for KeyTree {
 
     fn open_stored(&self, app: &AppId, subject: SubjectRef, stored: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
         let stored = Stored::from_bytes(stored).map_err(|_| Error::Tampered("it is not a sealed value"))?;
-        if stored.app != app.as_str() || stored.subject != subject {
-            return Err(Error::Tampered("it is about somebody else"));
-        }
         let keys = self.inner.keys_with(subject, stored.epoch, stored.class)?.ok_or(Error::Erased)?;
         let key = keys.key(stored.epoch, stored.class).ok_or(Error::Erased)?;
-        sealing::open(key, (stored.event, stored.path), stored.associated, &stored.commitment, stored.ciphertext)
+        sealing::open_stored(key, (stored.event, stored.path), &stored.associated(app, subject), stored.ciphertext)
     }
 
     fn destroy(&self, keys_to_destroy: &[KeysToDestroy]) -> Result<Vec<Destruction>, Error> {

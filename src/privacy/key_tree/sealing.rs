@@ -93,7 +93,23 @@ pub(super) fn open(
     let (key, expected) = derive(subject_key, event, path)?;
     constant_time::verify_slices_are_equal(&expected, commitment)
         .map_err(|_| Error::Tampered("it was sealed under another key"))?;
-    wrapping::open(&key, associated, ciphertext)?
+    open_under(&key, associated, ciphertext)
+}
+
+/// Opens a value of a read model, which holds no commitment: subject, class, epoch, event and path name one key, and the
+/// seal covers them all.
+pub(super) fn open_stored(
+    subject_key: &[u8; 32],
+    (event, path): (EventId, &str),
+    associated: &[u8],
+    ciphertext: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let (key, _) = derive(subject_key, event, path)?;
+    open_under(&key, associated, ciphertext)
+}
+
+fn open_under(key: &wrapping::Key, associated: &[u8], ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+    wrapping::open(key, associated, ciphertext)?
         .and_then(unpad)
         .ok_or(Error::Tampered("it was changed or belongs elsewhere"))
 }

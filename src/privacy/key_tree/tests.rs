@@ -167,7 +167,7 @@ proptest! {
             let opened = vault.open(&header, &sealed).unwrap();
             prop_assert_eq!(opened.as_slice(), &value[..]);
             let ciphertext = sealed.ciphertext.clone().unwrap();
-            let stored = header.store(&sealed.commitment, &ciphertext);
+            let stored = header.store(&ciphertext);
             let opened = vault.open_stored(&app(), header.subject, &stored).unwrap();
             prop_assert_eq!(opened.as_slice(), &value[..]);
 
@@ -202,9 +202,13 @@ fn a_value_opens_nowhere_but_where_it_was_sealed() {
         let mut claimed = sealed.clone();
         claimed.class = changed.class;
         assert!(matches!(vault.open(&changed, &claimed), Err(Error::Tampered(_))), "change {number}");
-        let stored = changed.store(&sealed.commitment, sealed.ciphertext.as_ref().unwrap());
-        assert!(vault.open_stored(&app(), header.subject, &stored).is_err(), "stored, change {number}");
+        // The app is the row's: whoever opens the value says of which one it is.
+        let stored = changed.store(sealed.ciphertext.as_ref().unwrap());
+        assert!(vault.open_stored(&changed.app, header.subject, &stored).is_err(), "stored, change {number}");
     }
+    let stored = header.store(sealed.ciphertext.as_ref().unwrap());
+    assert!(vault.open_stored(&app(), other, &stored).is_err(), "in a row of somebody else");
+    assert!(vault.open_stored(&app(), header.subject, &stored).is_ok(), "in its own row");
     vault.renew(header.subject, 1).unwrap();
     for (subject, epoch) in [(other, 0), (header.subject, 1)] {
         let moved = Header { subject, epoch, ..header.clone() };
@@ -234,7 +238,7 @@ fn every_flipped_byte_of_ciphertext_commitment_and_digest_keeps_a_value_shut() {
         ciphertext[index] ^= 1;
         assert!(refused(&changed), "ciphertext byte {index}");
         // Whoever changes both is stopped by the seal itself.
-        let stored = header.store(&sealed.commitment, changed.ciphertext.as_ref().unwrap());
+        let stored = header.store(changed.ciphertext.as_ref().unwrap());
         assert!(matches!(vault.open_stored(&app(), header.subject, &stored), Err(Error::Tampered(_))));
     }
     let detached = Sealed { ciphertext: None, ..sealed.clone() };
@@ -415,8 +419,8 @@ fn nothing_that_holds_keys_can_be_printed() {
     const { assert!(!Probe::<super::apps::AppKeys>::PRINTS && !Probe::<super::root_cell::LocalCell>::PRINTS) };
     let (_dir, vault) = fresh();
     let (header, sealed) = sealed(&vault, 1).remove(0);
-    let stored = header.store(&sealed.commitment, sealed.ciphertext.as_ref().unwrap());
-    assert_eq!(Stored::from_bytes(&stored).unwrap().associated, header.to_bytes());
+    let stored = header.store(sealed.ciphertext.as_ref().unwrap());
+    assert_eq!(Stored::from_bytes(&stored).unwrap().associated(&header.app, header.subject), header.to_bytes());
     let printed = format!("{sealed:?}");
     let first = format!("{}, {}", sealed.commitment[0], sealed.commitment[1]);
     assert!(!printed.contains(&first), "{printed}");

@@ -1,8 +1,8 @@
 //! Reads are recorded in the log before anything is answered.
 
 use rollcall::domain::app;
-use rollcall::engine::Caller;
 use rollcall::engine::reads::fields_of;
+use rollcall::engine::{Caller, journal};
 use rollcall_projections::audit_trail;
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::SecretId;
@@ -26,9 +26,11 @@ async fn a_read_that_cannot_be_recorded_is_not_answered_and_nobody_asks_what_it_
     given.engine().record_read(&caller, || vec![fields_of(ada, ["name"])]).await.unwrap();
     assert_eq!(given.head(), head + 1, "it is durable when it is acknowledged");
     given.engine().applied_up_to(head + 1).await.unwrap();
-    let trace = audit_trail::of_subject(given.engine().read(), &app_id(), ada, None, 1).await.unwrap().remove(0);
-    assert_eq!((trace.name.as_str(), trace.actor.as_str()), ("access.read", "server:1"));
-    assert_eq!((trace.subject, trace.correlation), (Some(ada), caller.correlation));
+    let about = audit_trail::positions_about(given.engine().read(), ada, 0, 10).await.unwrap();
+    assert_eq!(about.last(), Some(&(head + 1)));
+    let recorded = journal::decode(&given.log().read_at(&[head + 1]).await.unwrap()[0]).unwrap();
+    assert_eq!((recorded.name, recorded.metadata.actor), ("access.read", Actor::Server(SecretId(1))));
+    assert_eq!((recorded.event.about().0, recorded.metadata.correlation), (Some(ada), caller.correlation));
 
     let engine = given.service.engine.clone();
     given.stop();

@@ -12,10 +12,12 @@ use rollcall::domain::blocklist::Unblock;
 use rollcall::domain::token::Invalidate;
 use rollcall::domain::user::Change;
 use rollcall::domain::values::{QuietHours, Tag};
+use rollcall::engine::rebuild;
 use rollcall::eventlog::{self, EventLog, RawEvent};
+use rollcall_projections::store::ReadStore;
 use rollcall_projections::{
-    NumberedPage, Order, access_tokens, allowlists, banned_users, blocklists, deactivated_users, friend_graph,
-    hosted_profiles, mutes, user_directory, user_settings, user_tags,
+    NumberedPage, Order, PAST_ONLY, access_tokens, allowlists, banned_users, blocklists, deactivated_users,
+    friend_graph, hosted_profiles, mutes, user_directory, user_settings, user_tags,
 };
 use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::plain::FriendPermission;
@@ -113,7 +115,7 @@ async fn observed(given: &Given, subject: SubjectRef) -> Value {
     for (shown, friend) in friend_list.iter_mut().zip(&friends) {
         shown["befriended_at"] = json!(friend.befriended_at);
     }
-    let tokens = access_tokens::of(read, subject).await.unwrap();
+    let tokens = tokens(given, subject).await;
     json!({
         "subject": subject, "status": status, "held": false, "epoch": row.as_ref().map_or(0, |row| row.epoch),
         "user_id": text(row.as_ref().and_then(|row| row.user_id.clone())),
@@ -131,6 +133,15 @@ async fn observed(given: &Given, subject: SubjectRef) -> Value {
         "tokens_issued": tokens.as_ref().map_or(0, |tokens| tokens.issued),
         "tokens_invalid_before": tokens.and_then(|tokens| tokens.invalid_before),
     })
+}
+
+/// The tokens of a user right now: nobody asks the service for them, so they are projected for this.
+async fn tokens(given: &Given, subject: SubjectRef) -> Option<access_tokens::Tokens> {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(ReadStore::scratch(&dir.path().join("read.db"), PAST_ONLY).unwrap());
+    let engine = given.engine();
+    rebuild::catch_up(engine.log(), engine.vault(), &store, PAST_ONLY, &|_, _| {}).await.unwrap();
+    access_tokens::of(&store, subject).await.unwrap()
 }
 
 /// The bans of the app right now.

@@ -28,11 +28,11 @@ fn a_read_model_is_rebuilt_beside_the_live_one_and_one_of_another_version_at_the
     service.register(APP, &["ada", "bob"]);
     service.stop();
     // Rows that no event made: a rebuild does not have them.
-    cluster.sql(&name, "update rollcall_read.user_directory_count_v1 set registered = 77");
+    cluster.sql(&name, "update rollcall_read.user_directory_count_v2 set registered = 77");
     let rebuilt =
         rollcall(&["rebuild", "all", "--data-dir", path(dir.path()), "--database", &address]).output().unwrap();
     assert!(rebuilt.status.success(), "{}", text(&rebuilt.stderr));
-    assert_eq!(cluster.sql(&name, "select registered from rollcall_read.user_directory_count_v1"), "2");
+    assert_eq!(cluster.sql(&name, "select registered from rollcall_read.user_directory_count_v2"), "2");
     let verify = || {
         let verified = rollcall(&["verify", "--data-dir", path(dir.path()), "--database", &address]).output().unwrap();
         assert!(verified.status.success(), "{}", text(&verified.stdout));
@@ -81,13 +81,13 @@ fn killed_in_the_middle(cluster: &Cluster, name: &str, dir: &Path) -> PathBuf {
     };
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let hold = "begin; lock table rollcall_read_next.audit_trail_v1 in access share mode; select pg_sleep(600)";
+            let hold = "begin; lock table rollcall_read_next.audit_trail_v2 in access share mode; select pg_sleep(600)";
             assert!(cluster.try_sql(name, hold).is_err(), "it is ended");
         });
         until("wait_event = 'PgSleep'");
         let mut rebuild =
             rollcall(&["rebuild", "all", "--data-dir", path(dir), "--database", &address]).spawn().unwrap();
-        until("wait_event_type = 'Lock' and query like '%audit_trail_v1%'");
+        until("wait_event_type = 'Lock' and query like '%audit_trail_v2%'");
         while cluster.sql(name, "select count(*) from rollcall_read_next.store_checkpoint where position = 0") != "1" {
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -105,7 +105,8 @@ fn a_rebuild_that_was_killed_goes_on_where_it_stopped_unless_the_file_is_of_anot
     let cluster = Cluster::start();
     let (dir, name) = stopped(&cluster, 20);
     let address = cluster.address(&name);
-    let marked = "select count(*) > 0 from rollcall_read.audit_trail_v1 where actor = 'marked'";
+    let marked = "select count(*) > 0 from rollcall_read.audit_trail_v2
+        where subject = '\\x00000000000000000000000000000000'";
     let rebuild = || {
         let rebuilt =
             rollcall(&["rebuild", "all", "--data-dir", path(dir.path()), "--database", &address]).output().unwrap();
@@ -116,7 +117,7 @@ fn a_rebuild_that_was_killed_goes_on_where_it_stopped_unless_the_file_is_of_anot
     for (change, goes_on) in [("", "t"), ("; update store_checkpoint set event = zeroblob(16)", "f")] {
         let file = killed_in_the_middle(&cluster, &name, dir.path());
         let scratch = rusqlite::Connection::open(&file).unwrap();
-        scratch.execute_batch(&format!("update audit_trail_v1 set actor = 'marked' {change}")).unwrap();
+        scratch.execute_batch(&format!("insert into audit_trail_v2 values (zeroblob(16), 1) {change}")).unwrap();
         drop(scratch);
         assert_eq!(rebuild(), goes_on);
     }
@@ -139,8 +140,8 @@ fn what_was_live_before_a_rebuild_is_kept_until_it_is_dropped_by_command() {
         let output = rollcall(&[args, &["--database", &address]].concat()).output().unwrap();
         (output.status.success(), text(&output.stdout) + &text(&output.stderr))
     };
-    let registered = || cluster.sql(&name, "select registered from rollcall_read.user_directory_count_v1");
-    cluster.sql(&name, "update rollcall_read.user_directory_count_v1 set registered = 77");
+    let registered = || cluster.sql(&name, "select registered from rollcall_read.user_directory_count_v2");
+    cluster.sql(&name, "update rollcall_read.user_directory_count_v2 set registered = 77");
     let (done, said) = run(&["rebuild", "user_directory", "--data-dir", path(dir.path())]);
     assert!(done, "{said}");
     assert_eq!(registered(), "1");
@@ -150,7 +151,7 @@ fn what_was_live_before_a_rebuild_is_kept_until_it_is_dropped_by_command() {
     assert!(run(&["database", "back", "user_directory"]).0);
     assert_eq!(registered(), "1");
     let (done, said) = run(&["database", "drop-before"]);
-    assert!(done && said.contains("dropped 2 tables: user_directory_count_v1, user_directory_v1"), "{said}");
+    assert!(done && said.contains("dropped 2 tables: user_directory_count_v2, user_directory_v2"), "{said}");
     let (done, said) = run(&["database", "back", "user_directory"]);
     assert!(!done && said.contains("no read model user_directory"), "{said}");
     let (done, said) = run(&["verify", "--data-dir", path(dir.path())]);
