@@ -287,6 +287,7 @@ fn a_service_whose_primary_waits_for_no_standby_says_so_when_it_starts() {
     service.eventually("the warning", |service| service.errors().contains(said));
     drop(service);
     pair.primary.wait_for_standby();
+    let pair = Pair { name: pair.primary.database(), ..pair };
     let (service, _dir) = serve(&pair.address());
     service.register(APP, &["ada"]);
     assert!(!service.errors().contains(said), "{}", service.errors());
