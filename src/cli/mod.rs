@@ -209,7 +209,7 @@ struct ServeArgs {
     /// HTTP worker threads [default: one per core]
     #[arg(long, env = "ROLLCALL_WORKERS")]
     workers: Option<usize>,
-    /// Answer 503 to a request that takes longer than N seconds, from 1 to 600 [default: 10]
+    /// Answer 503 to a request that takes longer than N seconds, from 1 to 600 [default: 20]
     #[arg(long, value_name = "N", env = "ROLLCALL_REQUEST_TIMEOUT_SECONDS")]
     request_timeout_seconds: Option<u64>,
     #[command(flatten)]

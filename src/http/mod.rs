@@ -45,7 +45,7 @@ const HEAD_WAIT: Duration = Duration::from_secs(5);
 /// How long a client may take to send the body of a request.
 const BODY_WAIT: Duration = Duration::from_secs(10);
 /// How long a request may take to be answered, once its body is there, where an operator chooses nothing else.
-pub const ANSWER_MAX: Duration = Duration::from_secs(10);
+pub const ANSWER_MAX: Duration = Duration::from_secs(20);
 /// How long a client may take to close a connection.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// Connections that the process holds at the same time; more wait in the backlog of the listener. The web server buffers up

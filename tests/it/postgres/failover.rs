@@ -278,6 +278,22 @@ fn an_append_that_is_not_on_the_standby_is_not_acknowledged_whatever_cuts_its_wa
 }
 
 #[test]
+fn a_service_whose_primary_waits_for_no_standby_says_so_when_it_starts() {
+    let primary = Cluster::start();
+    let standby = primary.standby();
+    let pair = Pair { name: primary.database(), primary, standby };
+    let said = "its primary waits for no standby (synchronous_standby_names is empty)";
+    let (service, _dir) = serve(&pair.address());
+    service.eventually("the warning", |service| service.errors().contains(said));
+    drop(service);
+    pair.primary.wait_for_standby();
+    let pair = Pair { name: pair.primary.database(), ..pair };
+    let (service, _dir) = serve(&pair.address());
+    service.register(APP, &["ada"]);
+    assert!(!service.errors().contains(said), "{}", service.errors());
+}
+
+#[test]
 fn a_process_that_starts_while_the_primary_before_takes_writes_uses_the_new_one() {
     let pair = Pair::start();
     pair.standby.promote();
