@@ -93,8 +93,12 @@ fn config(authorities: Option<&str>) -> Option<ClientConfig> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::ffi::OsStr;
     use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
+    use std::process::Command;
+
+    use rustls::pki_types::PrivateKeyDer;
 
     use super::*;
 
@@ -124,6 +128,41 @@ mod tests {
         assert_eq!(told_by(b"HTTP/1.1 400 Bad Request\r\n\r\n", "tls=false"), None);
         assert_eq!(told_by(ALERT, "tls=true"), None);
         assert_eq!(told_by(b"", "tls=true"), None, "a node that says nothing may be starting");
+    }
+
+    #[test]
+    fn a_certificate_that_does_not_hold_is_told_with_what_is_wrong_and_one_that_does_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (key, certificate) = (dir.path().join("key"), dir.path().join("certificate"));
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=node"])
+            .args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"])
+            .args([OsStr::new("-keyout"), key.as_os_str(), OsStr::new("-out"), certificate.as_os_str()])
+            .output();
+        assert!(made.unwrap().status.success());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config =
+            rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let chain = vec![CertificateDer::from_pem_file(&certificate).unwrap()];
+        let config = config.with_no_client_auth().with_single_cert(chain, PrivateKeyDer::from_pem_file(&key).unwrap());
+        let config = Arc::new(config.unwrap());
+        std::thread::spawn(move || {
+            for mut peer in listener.incoming().map_while(Result::ok) {
+                let mut tls = rustls::ServerConnection::new(config.clone()).unwrap();
+                while tls.is_handshaking() && tls.complete_io(&mut peer).is_ok() {}
+            }
+        });
+        let told = |query: &str| {
+            let settings = format!("esdb://127.0.0.1:{port}?{query}").parse().unwrap();
+            tokio::runtime::Runtime::new().unwrap().block_on(of_address(&settings))
+        };
+        let unknown = told("tls=true").unwrap();
+        assert!(unknown.contains("UnknownIssuer") && unknown.contains("tlsCaFile"), "{unknown}");
+        assert_eq!(told(&format!("tls=true&tlsCaFile={}", certificate.display())), None);
+        assert_eq!(told("tls=true&tlsVerifyCert=false"), None);
+        assert!(told("tls=false").unwrap().contains("take tls=false out"));
     }
 
     #[test]

@@ -181,12 +181,12 @@ impl Streams {
     }
 
     /// Whether this node answers whoever asks so.
-    fn admits(&self, asked: &MetadataMap) -> Result<(), Status> {
+    fn admits(&self, asked: &MetadataMap) -> Result<(), Box<Status>> {
         let mut state = self.state();
         state.asked += 1;
         let authorization = asked.get("authorization").map(|header| header.to_str().unwrap());
         if state.authorization.is_some() && state.authorization.as_deref() != authorization {
-            return Err(Status::unauthenticated("not authenticated"));
+            return Err(Box::new(Status::unauthenticated("not authenticated")));
         }
         if state.leader != self.node && asked.contains_key("requires-leader") {
             let mut status = Status::not_found("Leader info available");
@@ -196,13 +196,13 @@ impl Streams {
             {
                 status.metadata_mut().insert(name, value.parse().unwrap());
             }
-            return Err(status);
+            return Err(Box::new(status));
         }
         Ok(())
     }
 
     async fn append(self, request: Request<Streaming<AppendReq>>) -> Result<Response<AppendResp>, Status> {
-        self.admits(request.metadata())?;
+        self.admits(request.metadata()).map_err(|status| *status)?;
         let mut messages = request.into_inner();
         let (mut options, mut events) = (None, Vec::new());
         while let Some(message) = messages.message().await? {
@@ -302,7 +302,8 @@ impl ServerStreamingService<ReadReq> for Streams {
     type Future = Answer<Events>;
 
     fn call(&mut self, request: Request<ReadReq>) -> Self::Future {
-        let read = self.admits(request.metadata()).map(|()| self.read(request.into_inner()).into_iter().map(Ok));
+        let admitted = self.admits(request.metadata()).map_err(|status| *status);
+        let read = admitted.map(|()| self.read(request.into_inner()).into_iter().map(Ok));
         Box::pin(async { Ok(Response::new(Box::pin(futures_util::stream::iter(read?)) as Events)) })
     }
 }
