@@ -195,18 +195,23 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
                 // Of a corrupt log the service still says that it is; an end of the process would only repeat itself.
                 if let Err(error) = projector.run(&runtime, &stop) {
                     ready.store(false, Ordering::Release);
-                    match error {
-                        projector::Error::Log(eventlog::Error::Corrupt { position, reason }) => {
-                            drop(runtime.block_on(projector.log.condemn(position, reason)));
-                        }
-                        error => tracing::error!(%error, "the read models stopped for good"),
-                    }
+                    runtime.block_on(give_up(projector.log.as_ref(), error));
                 }
                 Ok(())
             }
         })?,
     ];
     Ok(Service { engine, stop, threads })
+}
+
+/// What becomes of a log that the read models cannot follow any further.
+async fn give_up(log: &dyn EventLog, error: projector::Error) {
+    match error {
+        projector::Error::Log(eventlog::Error::Corrupt { position, reason }) => {
+            drop(log.condemn(position, reason).await)
+        }
+        error => tracing::error!(%error, "the read models stopped for good"),
+    }
 }
 
 impl Service {
