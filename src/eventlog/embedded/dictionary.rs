@@ -136,7 +136,7 @@ impl Dictionary {
             let (kind, number) = (row.get::<_, usize>(0)?, row.get::<_, u32>(1)?);
             let damaged = || Error::Corrupt {
                 position: 0,
-                reason: format!("its dictionary has no term {number} of kind {kind}"),
+                reason: format!("its dictionary has no term {number} of kind {kind}").into(),
             };
             let kind = Kind::from_number(kind).ok_or_else(damaged)?;
             if table.add(kind, row.get_ref(2)?.as_blob().map_err(|_| damaged())?) != number {

@@ -1,18 +1,17 @@
 //! The log's file: how it is opened, and the connections that read it.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::checkpoint::Checkpoints;
 use crate::eventlog::Error;
 
 /// "RLLC": tells a log from any other `SQLite` file.
 pub(super) const APPLICATION_ID: i32 = 0x524c_4c43;
 pub(super) const FORMAT: i32 = 2;
-/// The format before, which [`super::format_1`] rewrites.
+/// The format before, which is only ever rewritten.
 pub(super) const EARLIER: i32 = 1;
 
 pub(super) const SCHEMA: &str = include_str!("schema.sql");
@@ -25,20 +24,14 @@ type Prepare = Box<dyn Fn(&Connection) -> rusqlite::Result<()> + Send>;
 pub(super) struct LogFile {
     path: PathBuf,
     prepare: Prepare,
-    checkpoints: Arc<Checkpoints>,
 }
 
 impl LogFile {
     pub(super) fn new(path: &Path, prepare: impl Fn(&Connection) -> rusqlite::Result<()> + Send + 'static) -> Self {
-        Self { path: path.into(), prepare: Box::new(prepare), checkpoints: Arc::default() }
+        Self { path: path.into(), prepare: Box::new(prepare) }
     }
 
-    /// What is told how long the write-ahead log is.
-    pub(super) fn checkpoints(&self) -> Arc<Checkpoints> {
-        self.checkpoints.clone()
-    }
-
-    /// Opens the file, making it if it does not exist.
+    /// Opens the file, making it if it does not exist. `SQLite` makes no checkpoint on this connection by itself.
     pub(super) fn open(&self) -> Result<Connection, Error> {
         self.connect(OpenFlags::default())
     }
@@ -56,7 +49,7 @@ impl LogFile {
     }
 
     fn connect(&self, flags: OpenFlags) -> Result<Connection, Error> {
-        let mut connection = Connection::open_with_flags(&self.path, flags)?;
+        let connection = Connection::open_with_flags(&self.path, flags)?;
         plan_once(&connection)?;
         connection.execute_batch(
             "pragma page_size = 4096; pragma journal_mode = wal; pragma synchronous = full;
@@ -64,7 +57,6 @@ impl LogFile {
              pragma journal_size_limit = 67108864; pragma busy_timeout = 5000;",
         )?;
         check_format(&connection, &self.path)?;
-        self.checkpoints.follow(&mut connection)?;
         (self.prepare)(&connection)?;
         Ok(connection)
     }

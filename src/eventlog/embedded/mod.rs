@@ -101,8 +101,8 @@ impl Embedded {
             tail: Tail::default(),
             integrity: Arc::new(Integrity::default()),
         });
-        let checkpoints = file.checkpoints();
-        let (writer, head) = Writer::new(file, faults, shared.clone())?;
+        let checkpoints = Arc::new(Checkpoints::default());
+        let (writer, head) = Writer::new(file, checkpoints.clone(), faults, shared.clone())?;
         let (tasks, queue) = mpsc::channel(QUEUE_MAX);
         let run = move || {
             writer.run(queue);

@@ -13,8 +13,6 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::dictionary::{Kind, Table};
 
 mod bytes;
-#[cfg(test)]
-mod tests;
 
 use bytes::{Reader, hex, push_hex, push_number, push_uuid};
 pub(super) use bytes::{UUID_TEXT, uuid};

@@ -80,3 +80,6 @@ impl Packer {
         false
     }
 }
+
+#[cfg(test)]
+mod tests;

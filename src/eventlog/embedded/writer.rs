@@ -71,12 +71,14 @@ fn not_new() -> Error {
 impl Writer {
     pub(super) fn new(
         file: LogFile,
+        checkpoints: Arc<Checkpoints>,
         faults: Faults,
         shared: Arc<Shared>,
     ) -> Result<(Self, watch::Receiver<u64>), Error> {
-        let store = Store::new(file.open()?, shared.dictionary.clone(), faults.clone())?;
+        let mut connection = file.open()?;
+        checkpoints.follow(&mut connection)?;
+        let store = Store::new(connection, shared.dictionary.clone(), faults.clone())?;
         let (head, watched) = watch::channel(store.head);
-        let checkpoints = file.checkpoints();
         Ok((Self { file, checkpoints, faults, shared, head, store: Some(store), in_doubt: None }, watched))
     }
 
@@ -257,7 +259,8 @@ impl Writer {
     /// Opens the file anew, and finds out whether it holds what was in doubt.
     fn reopen(&mut self) -> Result<bool, Error> {
         self.shared.integrity.check()?;
-        let opened = self.file.reopen().and_then(|connection| {
+        let opened = self.file.reopen().and_then(|mut connection| {
+            self.checkpoints.follow(&mut connection)?;
             let store = Store::new(connection, self.shared.dictionary.clone(), self.faults.clone())?;
             let is_kept = match &self.in_doubt {
                 Some(InDoubt::Append(plan)) => store.holds(plan)?,

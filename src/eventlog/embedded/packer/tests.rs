@@ -1,16 +1,12 @@
 //! What is unpacked is what was packed, and bytes that were never packed are refused.
 #![allow(clippy::unwrap_used)]
 
-use std::sync::Arc;
-
+use chrono::{DateTime, SecondsFormat};
 use proptest::prelude::*;
-use rusqlite::Connection;
 
-use super::super::dictionary::{Dictionary, Kind};
-use super::super::packer::Packer;
+use super::super::pack::{Context, unpack_blobs, unpack_core};
 use super::super::stream_key::{self, Key, Name};
 use super::*;
-use crate::eventlog::RawEvent;
 
 const AT: i64 = 1_700_000_000_123;
 
@@ -25,7 +21,7 @@ fn event(stream: &str, core: &[u8], blobs: Option<&[u8]>) -> RawEvent {
         position: 1,
         stream: stream.into(),
         revision: 1,
-        id: ::uuid::Uuid::nil(),
+        id: uuid::Uuid::nil(),
         name: "user.registered".into(),
         version: 1,
         recorded_at: DateTime::from_timestamp_millis(AT).unwrap(),
@@ -55,6 +51,10 @@ fn round_trips(connection: &Connection, packer: &mut Packer, event: &RawEvent) -
     })
 }
 
+fn time_text(at: i64) -> String {
+    format!("\"{}\"", DateTime::from_timestamp_millis(at).unwrap().to_rfc3339_opts(SecondsFormat::AutoSi, true))
+}
+
 /// Pieces of which cores are made, and of what looks nearly like them.
 fn piece() -> impl Strategy<Value = String> {
     let id = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}";
@@ -66,8 +66,7 @@ fn piece() -> impl Strategy<Value = String> {
         "\"[0-9A-F]{16,18}\"",
         "\"20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,9})?Z\"",
         Just("\"2026-11-29T12:00:60Z\"".to_owned()),
-        (0_i64..4_102_444_800_000)
-            .prop_map(|at| format!("\"{}\"", time_text(DateTime::from_timestamp_millis(at).unwrap()))),
+        (0_i64..4_102_444_800_000).prop_map(time_text),
         any::<u64>().prop_map(|number| number.to_string()),
         "-?[0-9]{0,25}(\\.[0-9]{1,3})?(e[0-9])?",
         "\"[a-zé漢\\\\\"/ ]{0,12}\"",
