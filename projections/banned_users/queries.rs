@@ -9,12 +9,14 @@ use crate::{NumberedPage, Query, paging, queries};
 
 queries! {
     reasons_about: coalesced = "SELECT count(reason) FROM banned_users_v2 WHERE subject = $1";
-    // What is skipped is stepped over in the index; rows are read of the page alone.
-    page_of_app = "SELECT b.subject, b.app, b.banned_at, b.until_at, b.reason
-        FROM (SELECT subject FROM banned_users_v2 WHERE app = $1 AND until_at > $2
+    // What is skipped is stepped over in the index alone. What is not in it is looked up for each row of the page: a join may
+    // be planned so that it reads the whole table.
+    page_of_app = "SELECT page.subject, page.app,
+            (SELECT b.banned_at FROM banned_users_v2 AS b WHERE b.subject = page.subject), page.until_at,
+            (SELECT b.reason FROM banned_users_v2 AS b WHERE b.subject = page.subject)
+        FROM (SELECT subject, app, until_at FROM banned_users_v2 WHERE app = $1 AND until_at > $2
             ORDER BY until_at DESC, subject DESC LIMIT $3 OFFSET $4) AS page
-        JOIN banned_users_v2 AS b ON b.subject = page.subject
-        ORDER BY b.until_at DESC, b.subject DESC";
+        ORDER BY page.until_at DESC, page.subject DESC";
     of_subject: coalesced = "SELECT subject, app, banned_at, until_at, reason FROM banned_users_v2 WHERE subject = $1";
     over_at = "SELECT subject, app, banned_at, until_at, reason FROM banned_users_v2
         WHERE until_at <= $1 ORDER BY until_at LIMIT $2";

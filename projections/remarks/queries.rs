@@ -8,12 +8,13 @@ use crate::{NumberedPage, Query, queries};
 
 queries! {
     remarks_about: coalesced = "SELECT count(*) FROM remarks_v2 WHERE target = $1";
-    // What is skipped is stepped over in the index; rows are read of the page alone.
-    page_of_owner = "SELECT r.target, r.remark
-        FROM (SELECT owner, target FROM remarks_v2 WHERE owner = $1
+    // What is skipped is stepped over in the index alone. The remarks of the page are looked up one by one: a join may be
+    // planned so that it reads the whole table.
+    page_of_owner = "SELECT page.target,
+            (SELECT r.remark FROM remarks_v2 AS r WHERE r.owner = page.owner AND r.target = page.target)
+        FROM (SELECT owner, target, remarked_position FROM remarks_v2 WHERE owner = $1
             ORDER BY remarked_position, target LIMIT $2 OFFSET $3) AS page
-        JOIN remarks_v2 AS r ON r.owner = page.owner AND r.target = page.target
-        ORDER BY r.remarked_position, r.target";
+        ORDER BY page.remarked_position, page.target";
     count_of_owner: coalesced = "SELECT COUNT(*) FROM remarks_v2 WHERE owner = $1";
 }
 

@@ -222,9 +222,9 @@ struct ServeArgs {
     /// Rotate all keys N hours after the last rotation, counted across restarts; 0: never [default: 0]
     #[arg(long, value_name = "N", env = "ROLLCALL_ROTATE_KEYS_EVERY_HOURS")]
     rotate_keys_every_hours: Option<u32>,
-    /// After SIGTERM, answer for N more seconds (such as 0.5 or 30) while /health/ready says 503, so that proxies send no
-    /// more requests here when connections are refused; longer than their health checks need to notice: 2 s with
-    /// deploy/haproxy.cfg, 4 s with deploy/kubernetes. A second signal ends the process at once [default: 5]
+    /// After SIGTERM, keep answering for N seconds (a fraction is allowed) while /health/ready says 503, so that proxies
+    /// stop sending requests before connections are refused. Must be longer than their health checks need to notice: 2 s
+    /// with deploy/haproxy.cfg, 4 s with deploy/kubernetes. A second signal ends the process at once [default: 5]
     #[arg(long, value_name = "N", env = "ROLLCALL_DRAIN_SECONDS")]
     drain_seconds: Option<f64>,
 }

@@ -123,7 +123,7 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         let handle = server.handle();
         actix_web::rt::spawn(async move {
             let stop = async {
-                // Whoever is at a terminal waits; nobody's health checks do.
+                // Somebody at a terminal waits for the end, and no proxy has to notice it first.
                 let wait = if asked.await == Ok(Stop::Terminal) { Duration::ZERO } else { settings.drain };
                 tracing::info!("asked to stop: not ready, answers for {wait:?} more; a second signal ends it at once");
                 drain.stop(&handle, wait).await;

@@ -19,7 +19,7 @@ pub(super) enum Stop {
 /// the process at once: what was acknowledged is durable, and requests under way are not answered.
 ///
 /// # Errors
-/// There is no such thread or handler to be had.
+/// The handlers or the thread cannot be set up.
 pub(super) fn listen() -> io::Result<oneshot::Receiver<Stop>> {
     let runtime = Builder::new_current_thread().enable_io().build()?;
     let (mut terminate, mut interrupt) = {

@@ -1,8 +1,7 @@
 //! A stop that cuts off no request.
 //!
-//! While it drains, the service is not ready and still answers, each time with `Connection: close`: whoever is in front of
-//! it learns to send requests elsewhere. Then it accepts no new connection, and each open one ends once it has no request
-//! under way.
+//! While it drains, the service is not ready and still answers, each time with `Connection: close`, so that proxies and
+//! callers use other nodes. Then it accepts no new connection, and closes each open one once no request is under way on it.
 
 use std::io;
 use std::pin::Pin;

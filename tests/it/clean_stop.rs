@@ -1,7 +1,9 @@
 //! A stop that was asked for cuts off no request.
 
-use std::net::{SocketAddr, TcpStream};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -183,5 +185,59 @@ fn a_drain_that_is_no_time_is_refused() {
         let refused = Service::launch_node(&dir.path().join("data"), &[APP], &[], &[&drain]);
         let said = refused.err().unwrap_or_else(|| panic!("{bad} is taken"));
         assert!(said.contains("--drain-seconds must be from 0 to 600"), "{bad}: {said}");
+    }
+}
+
+/// A node of which nothing but its health is real: it answers every request, or closes the connection on each. Answers where
+/// it is, and how many requests came.
+fn double(answers: bool) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, came) = (listener.local_addr().unwrap(), Arc::<AtomicUsize>::default());
+    let counted = came.clone();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let counted = counted.clone();
+            std::thread::spawn(move || {
+                let (mut head, mut byte) = (vec![], [0]);
+                while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
+                    head.push(byte[0]);
+                }
+                let is_check = head.starts_with(b"GET /health/ready");
+                if !is_check {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                }
+                if answers || is_check {
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+                }
+            });
+        }
+    });
+    (address, came)
+}
+
+#[test]
+fn the_shipped_proxy_repeats_what_got_no_answer_only_where_that_does_no_harm() {
+    const CALLS: usize = 4;
+    let ((mute, at_mute), (well, at_well)) = (double(false), double(true));
+    let proxy = Haproxy::start([mute, well]);
+    let key = "Idempotency-Key: 1\r\n";
+    for (line, more, is_repeated) in [
+        ("GET /api/v1/users", "", true),
+        ("GET /health/live", "", true),
+        ("POST /api/v1/erasures", key, true),
+        ("POST /api/v1/erasures", "", false),
+        ("POST /user/block.json", "", false),
+        ("POST /user/block.json", key, false),
+    ] {
+        let came = || (at_mute.load(Ordering::SeqCst), at_well.load(Ordering::SeqCst));
+        let before = came();
+        let request = format!("{line} HTTP/1.1\r\nHost: localhost\r\n{more}Content-Length: 0\r\n\r\n");
+        let answered = (0..CALLS)
+            .filter(|_| ask(&mut Wire::to(proxy.address), &request).is_some_and(|reply| reply.status == 200))
+            .count();
+        let (failed, done) = (came().0 - before.0, came().1 - before.1);
+        assert!(failed > 0, "the control: {line} came to the node that does not answer");
+        assert_eq!(answered, done, "{line} {more}");
+        assert_eq!(done, if is_repeated { CALLS } else { CALLS - failed }, "{line} {more}");
     }
 }

@@ -273,7 +273,7 @@ impl Service {
         });
         let mut child = command
             .env("ROLLCALL_LOG", "warn")
-            // Nothing in front of it has to notice that it stops, unless a test says so with a flag.
+            // No proxy has to notice that it stops. A test with one sets the flag, which is stronger.
             .env("ROLLCALL_DRAIN_SECONDS", "0")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
