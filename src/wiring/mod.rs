@@ -146,16 +146,20 @@ const SHADOW_MAX: usize = 4;
 
 impl Place {
     /// Opens log and read models for the vault whose values they hold.
-    fn stores(&self, vault: [u8; 16], background: Option<&Background>) -> Result<Stores, Error> {
+    fn stores(&self, vault: &dyn Vault, background: Option<&Background>) -> Result<Stores, Error> {
         let Some(background) = background else {
             let log = eventlog::embedded::Embedded::open(&self.dir.join("log.db"))?;
             return Ok((Arc::new(log), Arc::new(self.read_models_here()?)));
         };
         background.handle().block_on(async {
-            let log = self.log(Mode::Append, &self.dir).await?;
-            if let LogPlace::Postgres(database) = &self.log {
-                Postgres::claim(database, vault).await?;
-            }
+            let log: Arc<dyn EventLog> = match &self.log {
+                LogPlace::Postgres(database) => {
+                    let log = Postgres::open(database, Mode::Append).await?;
+                    Postgres::claim(database, vault.id()).await?;
+                    Arc::new(if vault.is_shared() { log } else { log.with_sole_writer() })
+                }
+                _ => self.log(Mode::Append, &self.dir).await?,
+            };
             let read = match self.log.database() {
                 Some(database) => {
                     let read = ReadStore::connect(database.pool(READERS_MAX)?, rollcall_projections::ALL).await?;
@@ -262,7 +266,7 @@ impl DataDir {
         place.weaknesses().iter().for_each(|weakness| tracing::warn!("{weakness}"));
         let vault = KeyTree::open(path, &place.keys)?;
         let background = place.background()?;
-        let (log, read) = place.stores(vault.id(), background.as_ref())?;
+        let (log, read) = place.stores(&vault, background.as_ref())?;
         Ok(Self {
             vault: Arc::new(vault),
             log,
@@ -342,7 +346,7 @@ impl DataDir {
     pub fn in_place(&self, log: LogPlace) -> Result<OtherStores, Error> {
         let place = Place { dir: self.path.clone(), keys: KeyOptions::default(), log };
         let background = place.background()?;
-        let (log, read) = place.stores(self.vault.id(), background.as_ref())?;
+        let (log, read) = place.stores(self.vault.as_ref(), background.as_ref())?;
         Ok(OtherStores { log, read, _background: background })
     }
 

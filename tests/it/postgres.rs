@@ -4,6 +4,7 @@ mod between;
 mod disk;
 mod faults;
 mod history;
+mod late;
 mod silence;
 mod statements;
 mod suite;
