@@ -31,6 +31,7 @@ mod recover;
 mod replay;
 mod secret_file;
 mod serve;
+mod several_subjects;
 
 use crate::database::Database;
 use crate::out::{self, tell};

@@ -121,7 +121,7 @@ mod tests {
             let model = ALL.iter().find(|found| found.name() == model).unwrap();
             model.statements().iter().any(|sql| sql.starts_with(start) && Insert::of(sql).is_some())
         };
-        assert!(can("user_directory", "INSERT INTO user_directory_v1"));
+        assert!(can("user_directory", "INSERT INTO user_directory_v2"));
         assert!(can("audit_trail", "INSERT INTO audit_trail_v1"));
         assert!(can("access_tokens", "INSERT INTO access_tokens_v1"));
     }

@@ -93,7 +93,7 @@ fn whatever_happened_what_is_taken_over_has_the_same_rows_and_indexes_and_goes_o
             Ok(())
         })?;
         let plain = definitions(&cluster, &database, "rollcall_read");
-        prop_assert!(plain.contains("user_directory_v1_tag") && plain.contains("PRIMARY KEY"), "{plain}");
+        prop_assert!(plain.contains("user_directory_v2_tag") && plain.contains("PRIMARY KEY"), "{plain}");
         prop_assert_eq!(definitions(&cluster, &database, "rollcall_read_next"), plain);
         Ok(())
     });
@@ -216,8 +216,8 @@ fn a_file_to_build_in_keeps_only_the_indexes_that_projectors_look_into() {
     let file = Connection::open(dir.path().join("built.db")).unwrap();
     let mut found = file.prepare("select name from sqlite_schema where type = 'index' and sql is not null").unwrap();
     let names: Vec<String> = found.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
-    assert!(names.contains(&"user_directory_v1_tag".into()), "a constraint: {names:?}");
-    for index in ["audit_trail_v1_subject", "audit_trail_v1_other", "user_directory_v1_registered"] {
+    assert!(names.contains(&"user_directory_v2_tag".into()), "a constraint: {names:?}");
+    for index in ["audit_trail_v1_subject", "audit_trail_v1_other", "user_directory_v2_registered"] {
         assert!(!names.contains(&index.into()), "{index}: {names:?}");
     }
 }
@@ -254,7 +254,7 @@ fn what_was_live_before_is_kept_comes_back_and_is_dropped_when_somebody_says_so(
         back.apply(&arrivals, ALL).await.unwrap();
         assert_eq!(back.digest(DIRECTORY.name()).await.unwrap(), after);
         assert_eq!(go_back(&pool, DIRECTORY.name()).await.unwrap(), (1, 20));
-        assert_eq!(drop_before(&pool).await.unwrap(), ["user_directory_count_v1", "user_directory_v1"]);
+        assert_eq!(drop_before(&pool).await.unwrap(), ["user_directory_count_v2", "user_directory_v2"]);
         assert_eq!(drop_before(&pool).await.unwrap(), [""; 0]);
         let none = go_back(&pool, DIRECTORY.name()).await;
         assert!(matches!(none, Err(Error::NoSuchModel(_))), "{none:?}");
@@ -275,7 +275,7 @@ fn one_at_a_time_builds_and_a_table_that_is_in_use_makes_nobody_wait() {
         let fill = async |_| beside.store().apply(&arrivals, &[DIRECTORY]).await;
         let mut reader = pool.get().await.unwrap();
         let reads = reader.transaction().await.unwrap();
-        reads.query("select 1 from rollcall_read.user_directory_v1", &[]).await.unwrap();
+        reads.query("select 1 from rollcall_read.user_directory_v2", &[]).await.unwrap();
         assert_eq!(beside.flip(DIRECTORY, fill).await.unwrap(), None);
         assert_eq!(
             live.digest(DIRECTORY.name()).await.unwrap(),

@@ -28,11 +28,11 @@ fn a_read_model_is_rebuilt_beside_the_live_one_and_one_of_another_version_at_the
     service.register(APP, &["ada", "bob"]);
     service.stop();
     // Rows that no event made: a rebuild does not have them.
-    cluster.sql(&name, "update rollcall_read.user_directory_count_v1 set registered = 77");
+    cluster.sql(&name, "update rollcall_read.user_directory_count_v2 set registered = 77");
     let rebuilt =
         rollcall(&["rebuild", "all", "--data-dir", path(dir.path()), "--database", &address]).output().unwrap();
     assert!(rebuilt.status.success(), "{}", text(&rebuilt.stderr));
-    assert_eq!(cluster.sql(&name, "select registered from rollcall_read.user_directory_count_v1"), "2");
+    assert_eq!(cluster.sql(&name, "select registered from rollcall_read.user_directory_count_v2"), "2");
     let verify = || {
         let verified = rollcall(&["verify", "--data-dir", path(dir.path()), "--database", &address]).output().unwrap();
         assert!(verified.status.success(), "{}", text(&verified.stdout));
@@ -49,7 +49,7 @@ fn a_read_model_is_rebuilt_beside_the_live_one_and_one_of_another_version_at_the
     verify();
     assert_eq!(
         cluster.sql(&name, "select version from rollcall_read.store_checkpoint where model = 'user_directory'"),
-        "1"
+        "2"
     );
     assert_ne!(cluster.sql(&name, "select count(*) from pg_tables where schemaname = 'rollcall_read_before'"), "0");
 }
@@ -139,18 +139,18 @@ fn what_was_live_before_a_rebuild_is_kept_until_it_is_dropped_by_command() {
         let output = rollcall(&[args, &["--database", &address]].concat()).output().unwrap();
         (output.status.success(), text(&output.stdout) + &text(&output.stderr))
     };
-    let registered = || cluster.sql(&name, "select registered from rollcall_read.user_directory_count_v1");
-    cluster.sql(&name, "update rollcall_read.user_directory_count_v1 set registered = 77");
+    let registered = || cluster.sql(&name, "select registered from rollcall_read.user_directory_count_v2");
+    cluster.sql(&name, "update rollcall_read.user_directory_count_v2 set registered = 77");
     let (done, said) = run(&["rebuild", "user_directory", "--data-dir", path(dir.path())]);
     assert!(done, "{said}");
     assert_eq!(registered(), "1");
     let (done, said) = run(&["database", "back", "user_directory"]);
-    assert!(done && said.contains("version 1 of user_directory is live again"), "{said}");
+    assert!(done && said.contains("version 2 of user_directory is live again"), "{said}");
     assert_eq!(registered(), "77");
     assert!(run(&["database", "back", "user_directory"]).0);
     assert_eq!(registered(), "1");
     let (done, said) = run(&["database", "drop-before"]);
-    assert!(done && said.contains("dropped 2 tables: user_directory_count_v1, user_directory_v1"), "{said}");
+    assert!(done && said.contains("dropped 2 tables: user_directory_count_v2, user_directory_v2"), "{said}");
     let (done, said) = run(&["database", "back", "user_directory"]);
     assert!(!done && said.contains("no read model user_directory"), "{said}");
     let (done, said) = run(&["verify", "--data-dir", path(dir.path())]);

@@ -4,6 +4,7 @@ pub mod cluster;
 pub mod files;
 pub mod openbao;
 pub mod relay;
+pub mod second_subject;
 pub mod service;
 pub mod shape;
 pub mod small_disk;
