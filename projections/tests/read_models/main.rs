@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
+mod claims;
 mod erasing;
 mod growth;
 mod histories;
@@ -16,6 +17,7 @@ mod postgres;
 mod projecting;
 mod rebuilding;
 mod seeds;
+mod several_subjects;
 mod shape;
 mod silence;
 mod support;

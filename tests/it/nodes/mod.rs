@@ -1,5 +1,6 @@
 //! Several nodes over one log, one store of read models and one vault.
 
+mod refused;
 mod snapshots;
 mod stalled;
 
@@ -90,7 +91,7 @@ impl Given {
 
     /// How many users the directory has.
     fn directory(&self) -> usize {
-        self.cluster.sql(&self.names[0], "select count(*) from rollcall_read.user_directory_v1").parse().unwrap()
+        self.cluster.sql(&self.names[0], "select count(*) from rollcall_read.user_directory_v2").parse().unwrap()
     }
 
     /// How many events of that name the log holds.
@@ -143,12 +144,12 @@ fn a_user_introduced_through_all_nodes_at_the_same_moment_is_one_user() {
             assert_eq!(name_of(node, &format!("u{user}")), format!("u{user}"));
         }
     }
-    let directory = "select count(*), count(distinct tag) from rollcall_read.user_directory_v1";
+    let directory = "select count(*), count(distinct tag) from rollcall_read.user_directory_v2";
     assert_eq!(given.cluster.sql(&given.names[0], directory), format!("{USERS}|{USERS}"));
     token(&nodes[0], APP, "alone").ok();
     assert_eq!(name_of(&nodes[1], "alone"), "alone");
-    let claims = "select count(*) from rollcall_read.store_claim join rollcall_read.user_directory_v1 using (subject)
-        where registered_position = (select max(registered_position) from rollcall_read.user_directory_v1)";
+    let claims = "select count(*) from rollcall_read.store_claim join rollcall_read.user_directory_v2 using (subject)
+        where registered_position = (select max(registered_position) from rollcall_read.user_directory_v2)";
     assert_eq!(given.cluster.sql(&given.names[0], claims), "0", "a claim goes when its user is in the directory");
 }
 
@@ -160,7 +161,7 @@ fn a_claim_that_came_too_late_does_not_keep_a_user_id_that_is_free_again() {
     token(&one, APP, "ada").ok();
     one.eventually("the directory has her", |_| given.directory() == 1);
     let late =
-        "insert into rollcall_read.store_claim (tag, subject) select tag, subject from rollcall_read.user_directory_v1";
+        "insert into rollcall_read.store_claim (tag, subject) select tag, subject from rollcall_read.user_directory_v2";
     given.cluster.sql(&given.names[0], late);
     let body = json!({"user_id": "ada", "scope": "forget"}).to_string();
     rest(&one, "POST", "/api/v1/erasures", None, &body);
@@ -235,8 +236,8 @@ fn a_table_of_users_is_never_read_whole_however_new_it_is() {
         assert_eq!(name_of(&nodes[(user / 2) % 2], &format!("user{user}")), format!("user{user}"));
     }
     let said = given.cluster.said().split_off(before);
-    assert!(said.contains("Index Scan using user_directory_v1_tag"), "the control: plans are written down");
-    for table in ["user_directory_v1", "access_tokens_v1", "hosted_profiles_v1", "audit_trail_v1", "store_claim"] {
+    assert!(said.contains("Index Scan using user_directory_v2_tag"), "the control: plans are written down");
+    for table in ["user_directory_v2", "access_tokens_v1", "hosted_profiles_v1", "audit_trail_v1", "store_claim"] {
         let whole = format!("Seq Scan on {table}");
         assert_eq!(said.lines().find(|line| line.contains(&whole)), None);
     }
@@ -332,7 +333,7 @@ fn nodes_that_are_killed_under_load_lose_nothing_and_another_takes_over_what_the
         assert_eq!(name_of(&nodes[number % 2], user), *user);
     }
     let doubled =
-        "select count(*) from (select tag from rollcall_read.user_directory_v1 group by tag having count(*) > 1) t";
+        "select count(*) from (select tag from rollcall_read.user_directory_v2 group by tag having count(*) > 1) t";
     assert_eq!(given.cluster.sql(&given.names[0], doubled), "0");
     nodes.iter_mut().for_each(Service::stop);
     let verified = given.command(&["verify"]);
@@ -546,7 +547,7 @@ fn nodes_whose_log_is_in_kurrentdb_share_it_as_well() {
             scope.spawn(move || (0..30).for_each(|user| drop(token(node, APP, &format!("u{user}")).ok())));
         }
     });
-    let directory = "select count(*), count(distinct tag) from rollcall_read.user_directory_v1";
+    let directory = "select count(*), count(distinct tag) from rollcall_read.user_directory_v2";
     nodes[0].post(APP, "/user/info.json", &[("userId", "u0")]).ok();
     assert_eq!(given.cluster.sql(&given.names[0], directory), "30|30");
     for round in 0..10 {
