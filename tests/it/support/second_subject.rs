@@ -23,7 +23,9 @@ pub async fn register(log: &dyn EventLog, vault: &dyn Vault, app: &AppId, user_i
     let metadata = Metadata { app: app.clone(), actor, correlation: Uuid::new_v4(), causation: None };
     let (user_id, name) = (Some(Personal::Present(user_id.into())), Personal::Present(name.into()));
     let event = user::Event::from(user::Registered { subject, user_id, name, portrait: None }).into();
-    let event = journal::encode(vault, &stream, &metadata, chrono::Utc::now(), event, None).unwrap();
+    // It was on its way when the last one was recorded.
+    let at = log.read_all(log.head() - 1, 1).await.unwrap()[0].recorded_at;
+    let event = journal::encode(vault, &stream, &metadata, at, event, None).unwrap();
     let appends = vec![Append { stream, expected: 0, events: vec![event] }];
     let outcomes = log.append(vec![Item { appends, ..Item::default() }]).await.unwrap();
     assert!(matches!(outcomes[..], [Outcome::Appended { .. }]), "{outcomes:?}");
