@@ -71,6 +71,10 @@ plain! {
         "required": ["id", "scopes", "digest"], "additionalProperties": false},
     StoreCount => {"type": "object", "properties": {"store": {"type": "string"}, "values": u32::shape()},
         "required": ["store", "values"], "additionalProperties": false},
+    // Subjects of the userId whose event it is, not of anybody else.
+    LinkedSubject => {"type": "object", "properties": {
+        "subject": SubjectRef::shape(), "erasure": Option::<ids::ErasureId>::shape()},
+        "required": ["subject", "erasure"], "additionalProperties": false},
     Settings => {"type": "object", "properties": {
         "reactivation_wait_seconds": {"type": "integer", "minimum": 0},
         "token_lifetime_seconds": {"type": ["integer", "null"], "minimum": 1},
@@ -212,6 +216,15 @@ pub struct StoreCount {
     pub store: String,
     /// Values of the erased classes that are still there.
     pub values: u32,
+}
+
+/// Another subject of the same userId.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkedSubject {
+    /// Which.
+    pub subject: SubjectRef,
+    /// The erasure of it that was requested together with this one; `None`: nothing of it was left to erase then.
+    pub erasure: Option<ids::ErasureId>,
 }
 
 /// What an operator can set per app.

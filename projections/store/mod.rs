@@ -20,7 +20,8 @@ mod sqlite;
 
 pub use parking::{ParkedKey, ParkingCursor, Retried, SkippedEvent};
 pub use postgres::{
-    BuildLock, Claimed, Claims, Lease, LeaseHolder, Shadow, describe, drop_before, go_back, prepare_connection,
+    BuildLock, ClaimVersion, Claimed, Claims, Lease, LeaseHolder, Shadow, UnusedClaim, describe, drop_before, go_back,
+    prepare_connection,
 };
 pub use row::Row;
 

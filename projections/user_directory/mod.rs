@@ -1,5 +1,8 @@
 //! Who is there? Every user of an app: found by the tag of the userId, listed by registration, counted.
 //!
+//! A userId names one person. A log may hold several subjects of one nevertheless (docs/decisions/0017-in-doubt.md): all of
+//! them have its tag, and it names the one that was introduced first.
+//!
 //! A deactivated user stays, without name and portrait; a forgotten one is deleted. During a rebuild a tag is NULL where
 //! the key that gives it is destroyed; the event that deletes the row comes later in the log.
 
@@ -8,6 +11,6 @@ mod queries;
 
 pub use projector::UserDirectory;
 pub use queries::{
-    User, by_subject, by_subjects, by_tag, registered, registered_after, registered_count, subject_of, subjects_of,
-    user_ids,
+    Introduced, User, all_subjects_of, ambiguous, by_subject, by_subjects, by_tag, registered, registered_after,
+    registered_count, subject_of, subjects_of, user_ids,
 };

@@ -7,11 +7,12 @@ use super::queries;
 use crate::{Changes, Entry, Value, projection, statements};
 
 statements! {
-    name_user = "INSERT INTO user_directory_v2 (subject, app, tag, user_id, epoch, deactivated)
-        VALUES ($1, $2, $3, $4, 0, 0)";
+    name_user = "INSERT INTO user_directory_v2 (subject, app, tag, user_id, introduced_position, epoch, deactivated)
+        VALUES ($1, $2, $3, $4, $5, 0, 0)";
     register_user = "INSERT INTO user_directory_v2
-        (subject, app, tag, user_id, name, portrait, registered_at, registered_position, epoch, deactivated)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, 0)";
+        (subject, app, tag, user_id, introduced_position, name, portrait, registered_at, registered_position, epoch,
+            deactivated)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $5, 0, 0)";
     register_named = "UPDATE user_directory_v2
         SET name = $1, portrait = $2, registered_at = $3, registered_position = $4
         WHERE subject = $5 AND registered_position IS NULL";
@@ -42,7 +43,7 @@ projection! {
     reads(entry, changes) {
         user::Named(e) => {
             let user_id = stored(entry, "user_id", Some(&e.user_id));
-            changes.push(name_user, [e.subject.into(), entry.app(), entry.tag.into(), user_id]);
+            changes.push(name_user, [e.subject.into(), entry.app(), entry.tag.into(), user_id, entry.position()]);
         },
         user::Registered(e) => register(e, entry, changes),
         user::Reregistered(e) => {
@@ -87,7 +88,7 @@ fn register(e: &user::Registered, entry: &Entry<'_>, changes: &mut Changes) {
     match &e.user_id {
         Some(user_id) => {
             let user_id = stored(entry, "user_id", Some(user_id));
-            changes.push(register_user, [subject, app, entry.tag.into(), user_id, name, portrait, at, position]);
+            changes.push(register_user, [subject, app, entry.tag.into(), user_id, position, name, portrait, at]);
         }
         None => changes.push_must_change(register_named, [name, portrait, at, position, subject]),
     }

@@ -10,7 +10,8 @@ use crate::{NumberedPage, Order, Query, Value, paging, queries};
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT subject, user_id, name, portrait, epoch, registered_at, registered_position, deactivated
+            "SELECT subject, user_id, name, portrait, epoch, registered_at, registered_position, deactivated,
+                introduced_position
              FROM user_directory_v2 ",
             $rest
         )
@@ -30,7 +31,10 @@ queries! {
         AND registered_position > $2 ORDER BY registered_position LIMIT $3");
     earlier_than = select!("WHERE app = $1 AND registered_position IS NOT NULL AND deactivated = 0
         AND registered_position < $2 ORDER BY registered_position DESC LIMIT $3");
-    subject_by_tag: coalesced = "SELECT subject FROM user_directory_v2 WHERE tag = $1 AND app = $2";
+    subjects_by_tag: coalesced = "SELECT introduced_position, subject FROM user_directory_v2 WHERE tag = $1 AND app = $2";
+    tags_of_several = "SELECT tag FROM user_directory_v2 WHERE tag > $1 GROUP BY tag HAVING COUNT(*) > 1
+        ORDER BY tag LIMIT $2";
+    introduced_by_tag: coalesced = "SELECT introduced_position, subject, app FROM user_directory_v2 WHERE tag = $1";
     user_id_by_subject: coalesced = "SELECT user_id FROM user_directory_v2 WHERE subject = $1 AND app = $2";
     count_of_app: coalesced = "SELECT registered FROM user_directory_count_v2 WHERE app = $1";
 }
@@ -57,6 +61,8 @@ pub struct User {
     pub registered_position: Option<u64>,
     /// Whether the user is deactivated.
     pub deactivated: bool,
+    /// Position of the event that introduced the userId with this subject.
+    pub introduced_position: u64,
 }
 
 impl User {
@@ -76,35 +82,87 @@ impl User {
             registered_at: row.optional_instant(5)?,
             registered_position: row.optional_number(6)?,
             deactivated: row.flag(7)?,
+            introduced_position: row.number(8)?,
         })
     }
 }
 
-/// The user whose userId has that tag.
+/// The user whose userId has that tag; of several, the one that was introduced first.
 ///
 /// # Errors
 /// The store is unavailable.
 pub async fn by_tag(store: &ReadStore, app: &AppId, tag: [u8; 16]) -> Result<Option<User>, Error> {
-    store.row(user_by_tag, &[tag.into(), app.into()], User::read).await
+    let found = store.rows(user_by_tag, &[tag.into(), app.into()], User::read).await?;
+    Ok(found.into_iter().min_by_key(|user| user.introduced_position))
 }
 
-/// The subject whose userId has that tag.
+fn introduced(row: &Row<'_, '_>) -> Result<(u64, SubjectRef), Error> {
+    Ok((row.number(0)?, SubjectRef(row.id(1)?)))
+}
+
+/// The subject whose userId has that tag; of several, the one that was introduced first.
 ///
 /// # Errors
 /// The store is unavailable.
 pub async fn subject_of(store: &ReadStore, app: &AppId, tag: [u8; 16]) -> Result<Option<SubjectRef>, Error> {
-    store.row(subject_by_tag, &[tag.into(), app.into()], |row| Ok(SubjectRef(row.id(0)?))).await
+    let found = store.rows(subjects_by_tag, &[tag.into(), app.into()], introduced).await?;
+    Ok(found.into_iter().min().map(|(_, subject)| subject))
 }
 
-/// The subjects whose userIds have those tags, in the order asked; `None` for a tag that no user of this app has. Asks
-/// once for all of them.
+/// All subjects of each of those userIds, named by their tags, in the order asked; of each, the one that was introduced
+/// first comes first. Asks once for all of them.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn all_subjects_of(store: &ReadStore, app: &AppId, tags: &[[u8; 16]]) -> Result<Vec<Vec<SubjectRef>>, Error> {
+    let asked = tags.iter().map(|tag| [Value::from(*tag), app.into()]);
+    let mut found = store.rows_of_each(subjects_by_tag, asked, introduced).await?;
+    found.iter_mut().for_each(|subjects| subjects.sort_unstable());
+    Ok(found.into_iter().map(|subjects| subjects.into_iter().map(|(_, subject)| subject).collect()).collect())
+}
+
+/// A subject of a userId that has several.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Introduced {
+    /// Position of the event that introduced the userId with this subject.
+    pub position: u64,
+    /// Which.
+    pub subject: SubjectRef,
+    /// Of which app.
+    pub app: AppId,
+}
+
+/// The tags of userIds that have several subjects, behind `after`, at most `limit`; and of each its subjects, the one that was
+/// introduced first first. Walks the index of the tags: for an operator, not for a request.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn ambiguous(
+    store: &ReadStore,
+    after: [u8; 16],
+    limit: u32,
+) -> Result<Vec<([u8; 16], Vec<Introduced>)>, Error> {
+    let tags = [after.into(), paging::limit(limit)];
+    let tags = store.rows(tags_of_several, &tags, |row| Ok(row.id(0)?.into_bytes())).await?;
+    let subjects = |row: &Row<'_, '_>| {
+        let (position, subject) = introduced(row)?;
+        Ok(Introduced { position, subject, app: row.parsed(2)? })
+    };
+    let asked = tags.iter().map(|tag| [Value::from(*tag)]);
+    let mut found = store.rows_of_each(introduced_by_tag, asked, subjects).await?;
+    found.iter_mut().for_each(|subjects| subjects.sort_unstable());
+    Ok(tags.into_iter().zip(found).collect())
+}
+
+/// The subjects whose userIds have those tags, in the order asked; `None` for a tag that no user of this app has. Of several
+/// it is the one that was introduced first. Asks once for all of them.
 ///
 /// # Errors
 /// The store is unavailable.
 pub async fn subjects_of(store: &ReadStore, app: &AppId, tags: &[[u8; 16]]) -> Result<Vec<Option<SubjectRef>>, Error> {
     let asked = tags.iter().map(|tag| [Value::from(*tag), app.into()]);
-    let found = store.rows_of_each(subject_by_tag, asked, |row| Ok(SubjectRef(row.id(0)?))).await?;
-    Ok(found.into_iter().map(|mut rows| rows.pop()).collect())
+    let found = store.rows_of_each(subjects_by_tag, asked, introduced).await?;
+    Ok(found.into_iter().map(|rows| rows.into_iter().min().map(|(_, subject)| subject)).collect())
 }
 
 /// The sealed userIds of subjects, in the order asked; `None` for one that is not of this app or was forgotten.

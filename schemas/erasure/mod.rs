@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use crate::declare::events;
 use crate::ids::{ErasureId, OperationId, SubjectRef};
 use crate::personal::{Class, DestroyedKey};
-use crate::plain::{Finality, LegalBasis, OwnText, ReportStatus, Requester, Scope, StoreCount};
+use crate::plain::{Finality, LegalBasis, LinkedSubject, OwnText, ReportStatus, Requester, Scope, StoreCount};
 
 events! { "erasure", "What happens to an erasure.";
     /// The erasure was requested, in one append with the fence of its subject.
@@ -30,6 +30,16 @@ events! { "erasure", "What happens to an erasure.";
         due_at: plain => DateTime<Utc>,
         /// Whether a legal hold keeps it waiting.
         held: plain => bool,
+    }
+    /// The userId has further subjects, because appends that were taken for lost were recorded nevertheless; what is left
+    /// of each is erased with it.
+    Linked = "linked" 1 {
+        /// Which.
+        erasure: plain => ErasureId,
+        /// Whose.
+        subject: plain => SubjectRef,
+        /// The further subjects.
+        further: plain => Vec<LinkedSubject>,
     }
     /// The erasure was called off within its grace period.
     Cancelled = "cancelled" 1 {

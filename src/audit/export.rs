@@ -1,10 +1,10 @@
 //! Everything the service holds about one person, for the person (GDPR, Articles 15 and 20): a ZIP of JSON that is
 //! written while it is read, so that it takes the same memory however long the history is.
 //!
-//! The events are read once, page by page: each page is written as history and applied to the read models that tell the
+//! Where the log has several subjects of a userId, each has files of its own. The events of each are read once, page by page: each page is written as history and applied to the read models that tell the
 //! user's state at the end.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -28,6 +28,8 @@ pub const FORMAT: &str = "rollcall.export/2";
 pub const SCHEMA: &str = include_str!("../../schemas/api/export.schema.json");
 /// The files beside `manifest.json`.
 const FILES: [&str; 5] = ["about.html", "schema.json", "history.jsonl", "user.json", "friends.json"];
+/// Those of them that are about one subject.
+const PER_SUBJECT: [&str; 3] = ["history.jsonl", "user.json", "friends.json"];
 
 /// Why an export broke off.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +48,20 @@ pub enum Error {
     Json(#[from] serde_json::Error),
 }
 
+/// The files about a further subject of the same userId: where a log has several, all of them are the person's.
+#[derive(Debug, Clone, Serialize)]
+struct Further {
+    subject: SubjectRef,
+    files: [String; 3],
+}
+
+impl Further {
+    /// `number`: from 2, for the userId names the first one.
+    fn of((number, subject): (usize, SubjectRef)) -> Self {
+        Self { subject, files: PER_SUBJECT.map(|file| format!("subject-{number}/{file}")) }
+    }
+}
+
 #[derive(Serialize)]
 struct Manifest<'m> {
     format: &'static str,
@@ -55,6 +71,8 @@ struct Manifest<'m> {
     /// The newest event of the log that counts.
     position: u64,
     files: [&'static str; 5],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    further_subjects: &'m [Further],
     withheld: &'static [Withheld],
 }
 
@@ -87,6 +105,10 @@ impl Write for Written {
 pub struct Export {
     app: AppId,
     subject: SubjectRef,
+    /// The files about that subject.
+    files: [String; 3],
+    /// Further subjects, of which nothing is written yet.
+    further: VecDeque<Further>,
     replay: UserReplay,
     written: Written,
     /// Absent once it is finished.
@@ -94,29 +116,36 @@ pub struct Export {
 }
 
 impl Export {
-    /// Begins the export of a subject.
+    /// Begins the export of a person: of all subjects of one userId, at least one.
     ///
     /// # Errors
-    /// Something could not be read or written.
+    /// There is no subject, or something could not be read or written.
     pub async fn begin(
         past: Past<'_>,
         app: &AppId,
-        subject: SubjectRef,
+        subjects: &[SubjectRef],
         made_at: DateTime<Utc>,
     ) -> Result<Self, Error> {
+        let (subject, further) = subjects.split_first().ok_or(as_of::Error::UnknownUser)?;
+        let subject = *subject;
+        let further: Vec<_> = (2..).zip(further.iter().copied()).map(Further::of).collect();
         let (written, options, now) = (Written::default(), SimpleFileOptions::default(), past.newest().await?);
         let mut zip = ZipWriter::new_stream(written.clone());
         let (position, withheld) = (now.position, WITHHELD);
-        let manifest = Manifest { format: FORMAT, app, subject, made_at, position, files: FILES, withheld };
+        let further_subjects = further.as_slice();
+        let manifest =
+            Manifest { format: FORMAT, app, subject, made_at, position, files: FILES, further_subjects, withheld };
         zip.start_file("manifest.json", options)?;
         serde_json::to_writer_pretty(&mut zip, &manifest)?;
         zip.start_file("about.html", options)?;
         zip.write_all(withheld::page(made_at).as_bytes())?;
         zip.start_file("schema.json", options)?;
         zip.write_all(SCHEMA.as_bytes())?;
-        zip.start_file("history.jsonl", options)?;
-        let replay = UserReplay::begin(subject, now)?;
-        Ok(Self { app: app.clone(), subject, replay, written, zip: Some(zip) })
+        let files = PER_SUBJECT.map(str::to_owned);
+        let [history, ..] = &files;
+        zip.start_file(history.as_str(), options)?;
+        let (replay, further) = (UserReplay::begin(subject, now)?, further.into());
+        Ok(Self { app: app.clone(), subject, files, further, replay, written, zip: Some(zip) })
     }
 
     /// Makes the next piece of the ZIP; `None`: there is none any more. A piece is a page of the history, so that its
@@ -143,14 +172,23 @@ impl Export {
         Ok(Some(self.written.take()))
     }
 
+    /// Writes what the history of the subject came to, and begins with the next subject or ends the ZIP.
     async fn finish(&mut self, past: Past<'_>) -> Result<(), Error> {
         let Some(mut zip) = self.zip.take() else { return Ok(()) };
         let options = SimpleFileOptions::default();
-        zip.start_file("user.json", options)?;
+        let [_, user, friends] = &self.files;
+        zip.start_file(user.as_str(), options)?;
         serde_json::to_writer_pretty(&mut zip, &self.replay.user(past, &self.app).await?)?;
-        zip.start_file("friends.json", options)?;
+        zip.start_file(friends.as_str(), options)?;
         serde_json::to_writer_pretty(&mut zip, &self.replay.friends(past, &self.app).await?)?;
-        zip.finish()?;
+        let Some(Further { subject, files }) = self.further.pop_front() else {
+            zip.finish()?;
+            return Ok(());
+        };
+        let [history, ..] = &files;
+        zip.start_file(history.as_str(), options)?;
+        self.replay = UserReplay::begin(subject, past.newest().await?)?;
+        (self.subject, self.files, self.zip) = (subject, files, Some(zip));
         Ok(())
     }
 }

@@ -62,6 +62,7 @@ impl Incident {
             Damage::Hole | Damage::Unreadable => {
                 "put back a log that is whole; `rollcall audit verify` tells what is not"
             }
+            Damage::Superseded => "stop the other process, and start again",
         }
     }
 
@@ -79,7 +80,12 @@ impl Incident {
         };
         let is_readable = match self.damage {
             Damage::Hole | Damage::Unreadable => holds(self.position).await?.is_some(),
-            Damage::Rewound | Damage::Deleted | Damage::ForeignEntry | Damage::Forked | Damage::Retention => true,
+            Damage::Rewound
+            | Damage::Deleted
+            | Damage::ForeignEntry
+            | Damage::Forked
+            | Damage::Retention
+            | Damage::Superseded => true,
         };
         Ok(is_seen_there && is_readable)
     }

@@ -42,7 +42,8 @@ pub enum Error {
 /// A log is unavailable, or the target is no copy of the source. What was copied stays.
 pub async fn copy(from: &dyn EventLog, to: &dyn EventLog, progress: &dyn Fn(u64, u64)) -> Result<(), Error> {
     let names: HashMap<&str, &'static str> = Event::declarations().map(|event| (event.name, event.name)).collect();
-    let mut done = to.head();
+    // What a copy that was cut short had sent is there by now, or never will be.
+    let mut done = to.fence().await?;
     if done > 0 {
         let (ours, theirs) = (from.read_all(done - 1, 1).await?, to.read_all(done - 1, 1).await?);
         if ours != theirs {

@@ -12,7 +12,7 @@ use super::out::{say, tell};
 #[cfg(feature = "vault-transit")]
 use super::wiring::CellSpec;
 use super::wiring::{KeyOptions, LogPlace, Place};
-use super::{Data, Failure};
+use super::{Data, Failure, several_subjects};
 use crate::database;
 use crate::privacy::key_tree::Doubt;
 
@@ -21,7 +21,7 @@ mod client;
 mod kurrentdb;
 mod log;
 
-use client::Client;
+pub(super) use client::Client;
 
 /// What was found.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -103,16 +103,23 @@ pub(super) fn run(data: &Data) -> Result<ExitCode, Failure> {
             if has_log && matches!(place.log, LogPlace::Postgres(_)) {
                 log::postgres(&mut visit, &mut client, &place.dir)?;
             }
-            parked_on(&mut client)
+            Ok((parked_on(&mut client)?, several_subjects::on_server(&mut client)?))
         });
         match asked {
-            Ok(parked) => tell_parked(&mut visit, parked),
+            Ok((parked, several)) => {
+                tell_parked(&mut visit, parked);
+                tell_several(&mut visit, &several);
+            }
             Err(error) => visit.say(Found::Bad, "database", error),
         }
     } else {
         match parked_in(&place.dir.join("read.db")) {
             Ok(parked) => tell_parked(&mut visit, parked),
             Err(error) => visit.say(Found::Note, "parked streams", format!("they cannot be counted: {error}")),
+        }
+        match several_subjects::in_file(&place.dir.join("read.db")) {
+            Ok(several) => tell_several(&mut visit, &several),
+            Err(error) => visit.say(Found::Note, "userIds", format!("they cannot be looked at: {error}")),
         }
     }
     visit.of = "keys: ";
@@ -186,6 +193,14 @@ fn tell_parked(visit: &mut Visit, parked: Option<i64>) {
     let Some(parked) = parked else { return };
     let advice = "read models leave their events out, and /health/ready fails; see `rollcall parked list`";
     visit.should(parked == 0, "parked streams", parked, advice);
+}
+
+/// No failure: whatever is done about such a userId covers all of it.
+fn tell_several(visit: &mut Visit, several: &[String]) {
+    for one in several {
+        let advice = "an erasure or an export covers all of them; `rollcall verify` names every such userId";
+        visit.say(Found::Note, "userId with several subjects", format!("{one}; {advice}"));
+    }
 }
 
 /// Bytes free to this user, as `df` says.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
+use rollcall_projections::PAGE_MAX;
 use rollcall_projections::erasure_ledger::{self, Erasure};
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::{AppId, ErasureId};
@@ -133,9 +134,9 @@ pub(super) fn run(task: Task) -> Result<ExitCode, Failure> {
                 let caller = Caller { overrides_brake: true, ..Caller::internal(who.app.clone(), Actor::Operator) };
                 let operation = engine.execute(&caller, command).await?.reply;
                 finish(engine, keeper).await?;
-                for erasure in erasure_ledger::of_operation(engine.read(), &who.app, &operation, 1).await? {
-                    print(&erasure);
-                }
+                // One, or one for each subject of the userId.
+                let all = erasure_ledger::of_operation(engine.read(), &who.app, &operation, PAGE_MAX).await?;
+                all.iter().for_each(print);
                 Ok(())
             })
         }

@@ -31,6 +31,7 @@ mod recover;
 mod replay;
 mod secret_file;
 mod serve;
+mod several_subjects;
 mod signals;
 
 use crate::database::Database;

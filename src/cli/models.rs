@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use indicatif::{ProgressBar, ProgressStyle};
 use rollcall_projections::{ALL, Projection};
 
-use super::{Data, Failure, runtime};
+use super::{Data, Failure, runtime, several_subjects};
 use crate::engine::rebuild;
 use crate::engine::rebuild_live::Progress;
 use crate::out::{say, tell};
@@ -48,6 +48,13 @@ pub(super) fn verify(data: &Data) -> Result<ExitCode, Failure> {
         runtime.block_on(rebuild::verify(&data.log, &data.vault, &data.read, &scratch.join("read.db"), &progress))?;
     bar.finish_and_clear();
     remove(&scratch)?;
+    // Nothing is wrong with the read models then, and only an erasure ends it.
+    let several = runtime.block_on(several_subjects::say_all(&data.read))?;
+    if several > 0 {
+        say!(
+            "{several} userIds have several subjects; deactivating, erasing or exporting one covers all of its subjects"
+        );
+    }
     let mut sound = true;
     for model in verified {
         let word = if model.equal { "equal" } else { "DIFFERENT" };

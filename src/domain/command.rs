@@ -20,6 +20,8 @@ pub struct Person {
     pub user_id: UserId,
     /// Its subject; `None`: the userId was never used, or is forgotten.
     pub subject: Option<SubjectRef>,
+    /// Further subjects of the userId: only for a command that says [`Command::covers_every_subject`].
+    pub further: Vec<SubjectRef>,
 }
 
 impl Person {
@@ -30,6 +32,11 @@ impl Person {
     pub(super) fn known(&self) -> Result<SubjectRef, Refusal> {
         self.subject.ok_or(Refusal::NotRegistered)
     }
+
+    /// All its subjects, that which the userId names first.
+    pub(super) fn subjects(&self) -> impl Iterator<Item = SubjectRef> {
+        self.subject.into_iter().chain(self.further.iter().copied())
+    }
 }
 
 /// What a command needs to know, beside the subjects of the userIds in it, that its streams do not tell.
@@ -39,7 +46,7 @@ pub enum Lookup {
     Nothing,
     /// With whom the users it names have friendships or requests: [`Found::relations`].
     Relations,
-    /// Whose this erasure is: [`Found::erasure`].
+    /// Whose this erasure is: [`Found::erasures`].
     Erasure(ErasureId),
     /// Whose this request is: [`Found::data_request`].
     DataRequest(DataRequestId),
@@ -50,6 +57,8 @@ pub enum Lookup {
 /// Whose an erasure is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ErasureOwner {
+    /// Which erasure.
+    pub erasure: ErasureId,
     /// Whose data it erases.
     pub subject: SubjectRef,
     /// Whether another erasure of the same subject waits.
@@ -60,10 +69,12 @@ pub struct ErasureOwner {
 #[derive(Debug, Default)]
 pub struct Found {
     subjects: HashMap<UserId, Option<SubjectRef>>,
+    further: HashMap<UserId, Vec<SubjectRef>>,
     /// With whom the users have friendships or requests.
     pub relations: Vec<SubjectRef>,
-    /// Whose the erasure is; `None`: there is none of that id.
-    pub erasure: Option<ErasureOwner>,
+    /// Whose the erasure is, and those that were requested with it of further subjects of the same userId; empty: there is
+    /// none of that id.
+    pub erasures: Vec<ErasureOwner>,
     /// Whose the request is; `None`: there is none of that id.
     pub data_request: Option<SubjectRef>,
 }
@@ -74,15 +85,21 @@ impl Found {
         self.subjects.insert(user_id, subject);
     }
 
+    /// Keeps further subjects of a userId, without the one that it names.
+    pub fn insert_further(&mut self, user_id: UserId, subjects: Vec<SubjectRef>) {
+        self.further.insert(user_id, subjects);
+    }
+
     /// Whether the userId was looked up.
     #[must_use]
     pub fn contains(&self, user_id: &UserId) -> bool {
         self.subjects.contains_key(user_id)
     }
 
-    /// The subjects that were found, each with its userId.
+    /// The subjects that were found, further ones too, each with its userId.
     pub fn subjects(&self) -> impl Iterator<Item = (&UserId, SubjectRef)> {
-        self.subjects.iter().filter_map(|(user_id, subject)| Some((user_id, (*subject)?)))
+        let further = self.further.iter().flat_map(|(user_id, all)| all.iter().map(move |subject| (user_id, *subject)));
+        self.subjects.iter().filter_map(|(user_id, subject)| Some((user_id, (*subject)?))).chain(further)
     }
 
     /// Who a userId is.
@@ -91,7 +108,8 @@ impl Found {
     /// The command does not name it.
     pub fn person(&self, user_id: &UserId) -> Result<Person, Defect> {
         let subject = *self.subjects.get(user_id).ok_or(Defect::UnnamedPerson)?;
-        Ok(Person { user_id: user_id.clone(), subject })
+        let further = self.further.get(user_id).cloned().unwrap_or_default();
+        Ok(Person { user_id: user_id.clone(), subject, further })
     }
 
     /// Who userIds are, in their order.
@@ -114,6 +132,12 @@ pub trait Command: Debug + Send + Sync + 'static {
     /// Whether a userId that was never used is known from this command on. The platform lets a back end block, ban, tag
     /// or befriend a userId it has not registered yet.
     fn introduces(&self) -> bool {
+        false
+    }
+
+    /// Whether it is about all subjects of a userId, where a log has several (docs/decisions/0024-one-user-id.md), and not
+    /// only about the one that the userId names.
+    fn covers_every_subject(&self) -> bool {
         false
     }
 
@@ -189,6 +213,8 @@ pub trait DynCommand: Debug + Send + Sync {
     fn user_ids(&self) -> Vec<&UserId>;
     /// See [`Command::introduces`].
     fn introduces(&self) -> bool;
+    /// See [`Command::covers_every_subject`].
+    fn covers_every_subject(&self) -> bool;
     /// See [`Command::lookup`].
     fn lookup(&self) -> Lookup;
     /// See [`Command::erasures`].
@@ -209,6 +235,9 @@ impl<C: Command> DynCommand for C {
     }
     fn introduces(&self) -> bool {
         Command::introduces(self)
+    }
+    fn covers_every_subject(&self) -> bool {
+        Command::covers_every_subject(self)
     }
     fn lookup(&self) -> Lookup {
         Command::lookup(self)

@@ -202,6 +202,7 @@ pub fn evolve(state: &mut State, event: &Event, _: DateTime<Utc>) {
             state.notified = true;
             state.progress
         }
+        Event::Linked(_) => state.progress,
     };
     // A later report of a finished erasure does not take it back.
     if state.progress != Progress::Finalised {

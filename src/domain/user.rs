@@ -287,6 +287,11 @@ impl Change {
         }
     }
 
+    /// Whether it decides about erasures, and so about every subject of a userId.
+    fn is_hold(&self) -> bool {
+        matches!(self, Self::PlaceHold(_) | Self::ReleaseHold)
+    }
+
     /// Whether the change is nothing for a userId that was never used, instead of refused.
     fn is_lenient(&self) -> bool {
         matches!(self, Self::Tag(_) | Self::MuteDirectMessages(_) | Self::QuietPushes(_))
@@ -302,6 +307,10 @@ impl Command for ChangeUsers {
 
     fn introduces(&self) -> bool {
         self.change.introduces()
+    }
+
+    fn covers_every_subject(&self) -> bool {
+        self.change.is_hold()
     }
 
     fn resolve(&self, found: &Found) -> Result<ChangeUsers<Person>, Error> {
@@ -334,6 +343,12 @@ impl Decide for ChangeUsers<Person> {
             if !changed.is_empty() {
                 work.mentioned(person)?;
                 work.record::<State>(subject, changed)?;
+            }
+            for further in &person.further {
+                let state = work.state::<State>(*further)?;
+                if state.status != Status::Forgotten {
+                    work.record::<State>(*further, change(state, *further, self.change.clone())?)?;
+                }
             }
         }
         Ok(())

@@ -47,7 +47,7 @@ impl Reads {
 
     /// Declares streams of a person; of one who was never named there are none.
     pub fn person(&mut self, person: &Person, kinds: &[fn(SubjectRef) -> Stream]) {
-        if let Some(subject) = person.subject {
+        for subject in person.subjects() {
             self.streams.extend(kinds.iter().map(|kind| kind(subject)));
         }
     }

@@ -1,7 +1,7 @@
 //! Looks up what a command must know from the read models and the vault before it is decided.
 
-use rollcall_projections::{data_requests, erasure_ledger, friend_graph};
-use rollcall_schemas::ids::{AppId, SubjectRef};
+use rollcall_projections::{data_requests, erasure_ledger, friend_graph, user_directory};
+use rollcall_schemas::ids::{AppId, ErasureId, SubjectRef};
 
 use super::{Engine, Error};
 use crate::domain::{ErasureOwner, Found, Lookup};
@@ -31,12 +31,7 @@ impl Engine {
                     self.renew_keys(app, subject).await?;
                 }
             }
-            Lookup::Erasure(erasure) => {
-                let Some(row) = erasure_ledger::by_id(&self.read, app, erasure).await? else { return Ok(()) };
-                let all = erasure_ledger::of(&self.read, row.subject, ERASURES_MAX).await?;
-                let others_wait = all.iter().any(|other| other.erasure != erasure && !other.is_ended());
-                found.erasure = Some(ErasureOwner { subject: row.subject, others_wait });
-            }
+            Lookup::Erasure(erasure) => found.erasures = self.owners_of(app, erasure).await?,
             Lookup::DataRequest(request) => {
                 let row = data_requests::by_id(&self.read, app, request).await?;
                 found.data_request = row.map(|row| row.subject);
@@ -45,10 +40,33 @@ impl Engine {
         Ok(())
     }
 
+    /// Whose an erasure is, and those of further subjects of the same userId that were requested with it; none where there is
+    /// no such erasure.
+    async fn owners_of(&self, app: &AppId, erasure: ErasureId) -> Result<Vec<ErasureOwner>, Error> {
+        let Some(row) = erasure_ledger::by_id(&self.read, app, erasure).await? else { return Ok(vec![]) };
+        let mut subjects = vec![row.subject];
+        // Once it has begun the userId may be erased; then it is not called off anyway.
+        if let Some(tag) = self.tag_of(app, row.subject).await? {
+            let all = user_directory::all_subjects_of(&self.read, app, &[tag]).await?;
+            subjects.extend(all.into_iter().flatten().filter(|subject| *subject != row.subject));
+        }
+        let mut owners = Vec::with_capacity(subjects.len());
+        for subject in subjects {
+            let all = erasure_ledger::of(&self.read, subject, ERASURES_MAX).await?;
+            let requested_together = |other: &&erasure_ledger::Erasure| {
+                other.erasure == erasure || subject != row.subject && other.operation == row.operation
+            };
+            let Some(this) = all.iter().find(requested_together).map(|this| this.erasure) else { continue };
+            let others_wait = all.iter().any(|other| other.erasure != this && !other.is_ended());
+            owners.push(ErasureOwner { erasure: this, subject, others_wait });
+        }
+        Ok(owners)
+    }
+
     /// Makes fresh keys for a deactivated subject whose waiting time is over, once its erasure is through: an erasure
     /// destroys the keys of every epoch.
     async fn renew_keys(&self, app: &AppId, subject: SubjectRef) -> Result<(), Error> {
-        let Some(row) = rollcall_projections::user_directory::by_subject(&self.read, app, subject).await? else {
+        let Some(row) = user_directory::by_subject(&self.read, app, subject).await? else {
             return Ok(());
         };
         let Some(deactivated) = rollcall_projections::deactivated_users::of(&self.read, subject).await? else {

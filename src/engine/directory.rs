@@ -12,7 +12,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rollcall_projections::store::{Claimed, ReadStore};
+use rollcall_projections::store::{ClaimVersion, Claimed, Claims, ReadStore, UnusedClaim};
 use rollcall_schemas::ids::{AppId, SubjectRef};
 
 use super::Error;
@@ -37,8 +37,19 @@ struct Pending {
     in_doubt: Option<Instant>,
     /// Position by which the read model holds all that may have come of the appends in doubt.
     decided_by: Option<u64>,
-    /// Whether the subject may be given to another userId once nobody needs it for this one.
-    reusable: bool,
+    /// What else the subject may be used for once nobody needs it for this userId.
+    unused: Unused,
+}
+
+/// What becomes of a reserved subject about which nothing was sent to the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unused {
+    /// Nothing: something may have been sent, or another node counts on it.
+    Nothing,
+    /// Another userId gets it.
+    Spare,
+    /// Another userId gets it once the claim is given back.
+    Claimed(ClaimVersion),
 }
 
 impl Pending {
@@ -61,7 +72,10 @@ struct Waiting {
     in_doubt: usize,
     /// Subjects that were allocated and about which nothing was recorded.
     spare: Vec<SubjectRef>,
-    /// Grows whenever an entry settles: tells that an answer of the read model may be older than this table.
+    /// Claims of such subjects that are to be given back first.
+    unused_claims: Vec<UnusedClaim>,
+    /// Grows whenever an entry settles or its claim is to be given back: tells that an answer of the read model may be older
+    /// than this table.
     generation: u64,
 }
 
@@ -73,10 +87,10 @@ impl Waiting {
         Some(pending)
     }
 
-    fn reserve(&mut self, tag: Tag, subject: SubjectRef, reusable: bool) {
+    fn reserve(&mut self, tag: Tag, subject: SubjectRef, unused: Unused) {
         self.remove(tag);
         let (recorded, in_doubt, decided_by) = (None, None, None);
-        self.pending.insert(tag, Pending { subject, holders: 1, recorded, in_doubt, decided_by, reusable });
+        self.pending.insert(tag, Pending { subject, holders: 1, recorded, in_doubt, decided_by, unused });
         self.tags.insert(subject, tag);
     }
 
@@ -125,10 +139,17 @@ impl Drop for Hold {
         }
         pending.holders = pending.holders.saturating_sub(1);
         if pending.holders == 0 && pending.recorded.is_none() && !pending.is_in_doubt() {
-            let reusable = pending.reusable;
+            let unused = pending.unused;
             waiting.remove(self.tag);
-            if reusable {
-                waiting.give_back(self.subject);
+            match unused {
+                Unused::Nothing => {}
+                Unused::Spare => waiting.give_back(self.subject),
+                Unused::Claimed(version) if waiting.unused_claims.len() < SPARE_MAX => {
+                    // Whoever was answered the same claim, and has not reserved its subject yet, has to claim again.
+                    waiting.generation += 1;
+                    waiting.unused_claims.push(UnusedClaim { tag: self.tag, subject: self.subject, version });
+                }
+                Unused::Claimed(_) => {}
             }
         }
     }
@@ -162,7 +183,7 @@ impl Hold {
             let was_in_doubt = pending.is_in_doubt();
             let was = pending.in_doubt.replace(pending.in_doubt.map_or(until, |was| was.max(until)));
             pending.decided_by = None;
-            pending.reusable = false;
+            pending.unused = Unused::Nothing;
             if was.is_none() {
                 waiting.doubts.push(Reverse((until, self.tag)));
             }
@@ -282,23 +303,28 @@ impl Directory {
             if !introduce {
                 return Ok(None);
             }
+            let claims = read.claims().filter(|_| self.vault.is_shared());
             let ours = match in_doubt {
                 Some(subject) => subject,
-                None => allocated.get().await?,
+                None => {
+                    if let Some(claims) = &claims {
+                        self.give_claims_back(claims).await;
+                    }
+                    allocated.get().await?
+                }
             };
-            let claims = read.claims().filter(|_| self.vault.is_shared());
-            let is_claimed = claims.is_some();
-            let subject = match claims {
+            let (subject, unused) = match claims {
                 Some(claims) => match claims.claim(tag, ours).await? {
-                    Claimed::By(subject) => subject,
+                    Claimed::By(subject, version) if subject == ours && in_doubt.is_none() => {
+                        // The claim outlives the command: no other userId may get the subject before it is given back.
+                        allocated.subject = None;
+                        (subject, Unused::Claimed(version))
+                    }
+                    Claimed::By(subject, _) => (subject, Unused::Nothing),
                     Claimed::Known(subject) => return Ok(Some(known(subject))),
                 },
-                None => ours,
+                None => (ours, Unused::Spare),
             };
-            if is_claimed && subject == ours {
-                // The claim outlives the command: no other userId may get the subject.
-                allocated.subject = None;
-            }
             let mut waiting = lock(&self.waiting);
             // What the read model said may be old by now: somebody reserved, or a reservation was recorded and settled.
             if waiting.generation != generation {
@@ -308,10 +334,10 @@ impl Directory {
                 Some(pending) if pending.subject == subject && pending.recorded.is_none() => pending.holders += 1,
                 // Other nodes decided otherwise once nothing could come of the append in doubt any more.
                 Some(pending) if in_doubt.is_some() && pending.recorded.is_none() && pending.is_in_doubt() => {
-                    waiting.reserve(tag, subject, false);
+                    waiting.reserve(tag, subject, Unused::Nothing);
                 }
                 Some(_) => continue,
-                None => waiting.reserve(tag, subject, !is_claimed),
+                None => waiting.reserve(tag, subject, unused),
             }
             let fresh = in_doubt.is_none() && subject == ours;
             if subject == ours {
@@ -319,6 +345,19 @@ impl Directory {
             }
             drop(waiting);
             return Ok(Some(Found { subject, hold: Some(self.hold(tag, subject)), fresh }));
+        }
+    }
+
+    /// Gives back the claims of commands that came to nothing, so that refused introductions do not fill the vault.
+    async fn give_claims_back(&self, claims: &Claims<'_>) {
+        let unused = std::mem::take(&mut lock(&self.waiting).unused_claims);
+        match claims.give_back(&unused).await {
+            Ok(subjects) => {
+                let mut waiting = lock(&self.waiting);
+                subjects.into_iter().for_each(|subject| waiting.give_back(subject));
+            }
+            // Then nobody gets their subjects: the claims end by themselves.
+            Err(error) => tracing::debug!(%error, "claims of new userIds are not given back"),
         }
     }
 

@@ -232,6 +232,19 @@ impl Engine {
         Ok(self.directory.find(&self.read, app, user_id, false).await?.map(|found| found.subject))
     }
 
+    /// All subjects of a userId, that which it names first; a log has several only where appends that were taken for lost were
+    /// recorded nevertheless. Empty: it was never used, or forgotten.
+    ///
+    /// # Errors
+    /// The vault or the read models are unavailable.
+    pub async fn find_every(&self, app: &AppId, user_id: &UserId) -> Result<Vec<SubjectRef>, Error> {
+        let Some(named) = self.find(app, user_id).await? else { return Ok(vec![]) };
+        let tags = [self.tag(app, user_id)?];
+        let all = rollcall_projections::user_directory::all_subjects_of(&self.read, app, &tags).await?;
+        let further = all.into_iter().flatten().filter(|subject| *subject != named);
+        Ok(std::iter::once(named).chain(further).collect())
+    }
+
     /// The subjects of userIds, in their order; `None`: the userId was never used, or forgotten. Asks the read models once,
     /// for what they hold: wait for [`Engine::caught_up`] first.
     ///

@@ -36,6 +36,9 @@ impl Engine {
                 fresh.push(person.subject);
             }
         }
+        if command.covers_every_subject() {
+            self.find_further(app, &mut found).await?;
+        }
         self.look_up(app, command.lookup(), &mut found).await?;
         let command = command.resolve(&found)?;
         let mut forgets = vec![];
@@ -50,8 +53,22 @@ impl Engine {
         Ok(Resolved { reads: command.reads(app), command, holds: Arc::new(holds), fresh, forgets })
     }
 
+    /// Finds further subjects of the userIds that were found, where the log has several of one.
+    async fn find_further(&self, app: &AppId, found: &mut Found) -> Result<(), Error> {
+        let named: Vec<_> = found.subjects().map(|(user_id, subject)| (user_id.clone(), subject)).collect();
+        let tags = named.iter().map(|(user_id, _)| self.tag(app, user_id)).collect::<Result<Vec<_>, _>>()?;
+        let all = rollcall_projections::user_directory::all_subjects_of(&self.read, app, &tags).await?;
+        for ((user_id, subject), mut further) in named.into_iter().zip(all) {
+            further.retain(|other| *other != subject);
+            if !further.is_empty() {
+                found.insert_further(user_id, further);
+            }
+        }
+        Ok(())
+    }
+
     /// The directory tag of a subject whose userId is still known.
-    async fn tag_of(&self, app: &AppId, subject: SubjectRef) -> Result<Option<Tag>, Error> {
+    pub(super) async fn tag_of(&self, app: &AppId, subject: SubjectRef) -> Result<Option<Tag>, Error> {
         let sealed = rollcall_projections::user_directory::user_ids(&self.read, app, &[subject]).await?;
         let Some(sealed) = sealed.into_iter().next().flatten() else { return Ok(None) };
         self.vault.load(&[subject]).await?;

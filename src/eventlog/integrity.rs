@@ -27,6 +27,8 @@ pub enum Damage {
     Hole,
     /// An event cannot be read.
     Unreadable,
+    /// Another process appends in the place of this one.
+    Superseded,
 }
 
 impl Damage {
@@ -41,7 +43,13 @@ impl Damage {
             Self::Retention => "retention",
             Self::Hole => "hole",
             Self::Unreadable => "unreadable",
+            Self::Superseded => "superseded",
         }
+    }
+
+    /// Whether it is of the log, and not of this process alone: then the next start must know of it.
+    const fn outlives_the_process(self) -> bool {
+        !matches!(self, Self::Superseded)
     }
 
     /// With what is said of it.
@@ -138,7 +146,9 @@ impl Integrity {
     /// Has damage recorded there, what was found already included.
     pub(super) fn record_with(&self, recorder: Arc<dyn DamageRecorder>) {
         let _one = self.recording();
-        if let Some(Error::Corrupt { position, reason }) = self.broken.get() {
+        if let Some(Error::Corrupt { position, reason }) = self.broken.get()
+            && reason.damage.outlives_the_process()
+        {
             recorder.record(*position, reason);
         }
         // The first one stays.
@@ -152,7 +162,9 @@ impl Integrity {
             return known.clone();
         }
         // Recorded first: what anybody does because of it must not be forgotten by a crash.
-        self.recorder.get().into_iter().for_each(|recorder| recorder.record(position, &reason));
+        if reason.damage.outlives_the_process() {
+            self.recorder.get().into_iter().for_each(|recorder| recorder.record(position, &reason));
+        }
         let code = reason.damage.code();
         let error = Error::Corrupt { position, reason };
         tracing::error!(code, %error, "the log is broken and is not used any more");
@@ -194,6 +206,7 @@ mod tests {
             Damage::Retention,
             Damage::Hole,
             Damage::Unreadable,
+            Damage::Superseded,
         ] {
             assert_eq!(serde_json::to_value(damage).unwrap(), damage.code());
         }

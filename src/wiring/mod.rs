@@ -175,9 +175,9 @@ impl Place {
     async fn claimed_log(&self, vault: &dyn Vault) -> Result<Arc<dyn EventLog>, Error> {
         match &self.log {
             LogPlace::Postgres(database) => {
-                let log = self.log(Mode::Append, &self.dir).await?;
+                let log = Postgres::open(database, Mode::Append).await?;
                 Postgres::claim(database, vault.id()).await?;
-                Ok(log)
+                Ok(Arc::new(if vault.is_shared() { log } else { log.with_sole_writer() }))
             }
             #[cfg(feature = "kurrentdb")]
             LogPlace::Kurrent(address, _) => {

@@ -12,7 +12,7 @@ mod dictionary;
 mod everywhere;
 mod memory;
 mod resurrection;
-mod scanner;
+pub mod scanner;
 
 use scanner::{Scanner, encodings};
 

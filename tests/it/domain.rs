@@ -62,7 +62,7 @@ fn user_ids(texts: &[&str]) -> Vec<UserId> {
 }
 
 fn person(text: &str) -> Person {
-    Person { user_id: user_id(text), subject: Some(subject(text)) }
+    Person { user_id: user_id(text), subject: Some(subject(text)), further: vec![] }
 }
 
 fn people(texts: &[&str]) -> Vec<Person> {
@@ -476,4 +476,33 @@ proptest! {
             prop_assert_eq!(given.when(last.as_ref()).unwrap(), [""; 0]);
         }
     }
+}
+
+/// A person whose userId is two subjects.
+fn twofold(text: &str, further: &str) -> Person {
+    Person { further: vec![subject(further)], ..person(text) }
+}
+
+#[test]
+fn whoever_is_two_subjects_is_erased_and_reactivated_as_both() {
+    let mut given = Given::users(&["ada", "ada-again"]);
+    given.when(&ban(&["only-named"], 5)).unwrap();
+    let both = || Erase { who: vec![twofold("ada", "ada-again")], ..deactivate("ada") };
+    let done = given.when(&both()).unwrap();
+    for event in ["erasure.requested", "erasure.linked", "user.deactivated", "erasure.begun"] {
+        assert_eq!(done.iter().filter(|name| **name == event).count(), 2, "{event}: {done:?}");
+    }
+    assert_eq!(given.when(&both()).unwrap(), [""; 0], "twice is once");
+    given.later(Duration::days(1));
+    let back = Reactivate { who: vec![twofold("ada", "ada-again")] };
+    assert_eq!(given.when(&back).unwrap(), ["user.reactivated"; 2]);
+    // One is erased already, or is only the target of a ban: what is left is erased.
+    given.when(&deactivate("ada")).unwrap();
+    let done = given.when(&both()).unwrap();
+    assert_eq!(done.iter().filter(|name| **name == "erasure.requested").count(), 1, "{done:?}");
+    let named = Erase { who: vec![twofold("ada-again", "only-named")], ..deactivate("ada") };
+    let done = given.when(&named).unwrap();
+    assert_eq!(done.iter().filter(|name| **name == "erasure.requested").count(), 1, "{done:?}");
+    let nobody = Erase { who: vec![twofold("nobody", "nobody-else")], ..deactivate("ada") };
+    assert_eq!(given.when(&nobody), Err(Refusal::NotRegistered));
 }

@@ -6,6 +6,7 @@ mod failover;
 mod faults;
 mod hanging;
 pub mod history;
+mod late;
 mod silence;
 mod statements;
 mod suite;

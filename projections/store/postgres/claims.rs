@@ -27,7 +27,11 @@ use crate::{Arrival, Projection as _};
 // In the order of the tags: two nodes that claim the same ones do not wait for each other in a circle.
 const claim_all: &str = "INSERT INTO store_claim AS c (tag, subject)
     SELECT * FROM unnest($1::bytea[], $2::bytea[]) AS a (tag, subject) ORDER BY tag
-    ON CONFLICT (tag) DO UPDATE SET tag = excluded.tag RETURNING c.tag, c.subject";
+    ON CONFLICT (tag) DO UPDATE SET tag = excluded.tag RETURNING c.tag, c.subject, c.xmin::text::bigint";
+// Whoever claimed the tag meanwhile has made another version of the row, and counts on its subject.
+const give_back: &str =
+    "DELETE FROM store_claim AS c USING unnest($1::bytea[], $2::bytea[], $3::bigint[]) AS a (tag, subject, version)
+    WHERE c.tag = a.tag AND c.subject = a.subject AND c.xmin::text::bigint = a.version RETURNING c.subject";
 const settle: &str = "DELETE FROM store_claim WHERE subject = ANY ($1)";
 const forget_old: &str = "DELETE FROM store_claim WHERE claimed_at < now() - interval '1 hour'";
 
@@ -39,7 +43,22 @@ pub enum Claimed {
     /// The directory holds the user by now.
     Known(SubjectRef),
     /// Whoever introduces the user does it with this subject.
-    By(SubjectRef),
+    By(SubjectRef, ClaimVersion),
+}
+
+/// Which of the calls that claimed a tag was the last one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClaimVersion(i64);
+
+/// A claim on which nothing was sent to the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnusedClaim {
+    /// The userId's tag.
+    pub tag: Tag,
+    /// The subject.
+    pub subject: SubjectRef,
+    /// The call that made it.
+    pub version: ClaimVersion,
 }
 
 /// The claims of a store.
@@ -124,7 +143,10 @@ impl Claims<'_> {
             }
             let claim = client.prepare(&qualified(claim_all, self.schema)).await?;
             let directory = UserDirectory.tables().first().copied().unwrap_or_default();
-            let look = client.prepare(&format!("SELECT tag, subject FROM {directory} WHERE tag = ANY ($1)")).await?;
+            // Where a userId has several subjects, it names the one that was introduced first: the last one told here.
+            let known =
+                format!("SELECT tag, subject FROM {directory} WHERE tag = ANY ($1) ORDER BY introduced_position DESC");
+            let look = client.prepare(&known).await?;
             *connection = Some(Connection { client, claim, look });
         }
         let Some(Connection { client, claim, look }) = connection.as_ref() else { return Ok(HashMap::new()) };
@@ -142,13 +164,34 @@ impl Claims<'_> {
         let mut answers = HashMap::with_capacity(claimed.len());
         for row in &claimed {
             let (tag, subject) = read(row)?;
-            answers.insert(tag, Claimed::By(subject));
+            answers.insert(tag, Claimed::By(subject, ClaimVersion(row.try_get(2)?)));
         }
         for row in &known {
             let (tag, subject) = read(row)?;
             answers.insert(tag, Claimed::Known(subject));
         }
         Ok(answers)
+    }
+
+    /// Gives claims back on which nothing was sent to the log, and answers whose subjects nobody counts on any more. A claim
+    /// that somebody else has found meanwhile stays. None is given back where the log is in another place than the claims:
+    /// a standby that takes over may bring back a claim whose subject the log has given to somebody else since.
+    ///
+    /// # Errors
+    /// The store is unavailable; some may be given back.
+    pub async fn give_back(&self, unused: &[UnusedClaim]) -> Result<Vec<SubjectRef>, Error> {
+        if self.claiming.flushed || unused.is_empty() {
+            return Ok(vec![]);
+        }
+        let tags: Vec<_> = unused.iter().map(|claim| &claim.tag[..]).collect();
+        let subjects: Vec<_> = unused.iter().map(|claim| &claim.subject.0.as_bytes()[..]).collect();
+        let versions: Vec<_> = unused.iter().map(|claim| claim.version.0).collect();
+        let given_back = async {
+            let client = open(self.pool).await?;
+            let rows = client.query(&qualified(give_back, self.schema), &[&tags, &subjects, &versions]).await?;
+            rows.iter().map(|row| subject_in(row, 0)).collect()
+        };
+        within(QUERY_MAX, given_back).await?
     }
 
     /// Forgets claims of users that never came: to be called only when everything the log holds was applied a moment
@@ -164,7 +207,11 @@ impl Claims<'_> {
 
 fn read(row: &Row) -> Result<(Tag, SubjectRef), Error> {
     let tag = row.try_get::<_, &[u8]>(0)?.try_into().map_err(|_| Error::Column(0))?;
-    Ok((tag, Uuid::from_slice(row.try_get(1)?).map(SubjectRef).map_err(|_| Error::Column(1))?))
+    Ok((tag, subject_in(row, 1)?))
+}
+
+fn subject_in(row: &Row, column: usize) -> Result<SubjectRef, Error> {
+    Uuid::from_slice(row.try_get(column)?).map(SubjectRef).map_err(|_| Error::Column(column))
 }
 
 /// The statement that ends claims, and whose claims end with these events: who is in the directory or not any more.

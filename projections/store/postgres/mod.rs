@@ -27,7 +27,7 @@ mod unnest;
 mod value;
 
 pub use before::{drop_before, go_back};
-pub use claims::{Claimed, Claims};
+pub use claims::{ClaimVersion, Claimed, Claims, UnusedClaim};
 pub use connection::prepare_connection;
 pub use failure::describe;
 pub(super) use lanes::Lanes;

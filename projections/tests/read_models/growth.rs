@@ -105,7 +105,7 @@ fn what_is_asked_of_one_costs_the_same_however_many_others_there_are() {
         (query("erasure_ledger", &["AS overdue"]), vec![at(100), at(90), app(), at(10), at(60)]),
         (query("erasure_ledger", &["scrubbed_at - requested_at"]), vec![app(), at(10), at(60)]),
         (query("audit_trail", &["WHERE subject = $1"]), vec![reference(7), 0_u32.into(), size()]),
-        (query("user_directory", &["SELECT subject FROM", "tag = $1"]), vec![reference(7), app()]),
+        (query("user_directory", &["SELECT introduced_position, subject FROM", "tag = $1"]), vec![reference(7), app()]),
         (query("friend_graph", &["befriended_position <"]), vec![reference(0), newest(), size()]),
         (query("blocklists", &["sequence <"]), vec![reference(0), newest(), size()]),
         (query("allowlists", &["sequence <"]), vec![reference(0), newest(), size()]),

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
+mod claims;
 mod erasing;
 mod flushing;
 mod growth;
@@ -17,6 +18,7 @@ mod postgres;
 mod projecting;
 mod rebuilding;
 mod seeds;
+mod several_subjects;
 mod shape;
 mod silence;
 mod support;

@@ -56,7 +56,7 @@ pub fn script(rows: u32, bytes: &str) -> String {
         ("hosted_profiles_fields_vN", format!("{of}, 'name', {content}")),
         ("mutes_count_vN", "'app-' || i, 1".into()),
         ("remarks_vN", format!("{owner}, {other}, i, {content}")),
-        ("user_directory_vN", format!("{of}, {app}, {of}, {content}, {content}, NULL, 0, {at}, i, 0")),
+        ("user_directory_vN", format!("{of}, {app}, {of}, {content}, i, {content}, NULL, 0, {at}, i, 0")),
         ("user_directory_count_vN", "'app-' || i, 1".into()),
         ("user_settings_vN", format!("{of}, {app}, NULL, NULL, NULL, NULL")),
         ("user_tags_vN", format!("{of}, {app}, {content}")),

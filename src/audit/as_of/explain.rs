@@ -137,8 +137,14 @@ async fn resolve(past: Past<'_>, app: &AppId, asked: &Question) -> Result<Found,
             Some(subject) => Who::Subject(*subject),
             None => Who::UserId(user_id.clone()),
         };
-        let subject = match past.subject(app, &who).await {
-            Ok(subject) => Some(subject),
+        let subject = match past.subjects(app, &who).await {
+            Ok(mut subjects) => {
+                let named = subjects.remove(0);
+                if asked.command.covers_every_subject() {
+                    found.insert_further(user_id.clone(), subjects);
+                }
+                Some(named)
+            }
             // Events of another app are not shown.
             Err(Error::UnknownUser) if matches!(who, Who::Subject(_)) => return Err(Error::UnknownUser),
             Err(Error::UnknownUser) if introduces => {

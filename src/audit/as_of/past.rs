@@ -110,14 +110,23 @@ impl<'p> Past<'p> {
     /// # Errors
     /// [`Error::UnknownUser`], or a part is unavailable.
     pub async fn subject(&self, app: &AppId, who: &Who) -> Result<SubjectRef, Error> {
-        let found = match who {
+        self.subjects(app, who).await?.first().copied().ok_or(Error::UnknownUser)
+    }
+
+    /// All subjects of a user of an app, that which the userId names first: a log may have several of one userId. Whoever is
+    /// named by a subject is that one alone.
+    ///
+    /// # Errors
+    /// [`Error::UnknownUser`], or a part is unavailable.
+    pub async fn subjects(&self, app: &AppId, who: &Who) -> Result<Vec<SubjectRef>, Error> {
+        let found: Vec<_> = match who {
             Who::UserId(user_id) => {
                 let tag = self.vault.tag(app, user_id.as_str())?;
-                user_directory::subject_of(self.live, app, tag).await?
+                user_directory::all_subjects_of(self.live, app, &[tag]).await?.into_iter().flatten().collect()
             }
-            Who::Subject(subject) => self.is_of(app, *subject).await?.then_some(*subject),
+            Who::Subject(subject) => self.is_of(app, *subject).await?.then_some(*subject).into_iter().collect(),
         };
-        found.ok_or(Error::UnknownUser)
+        if found.is_empty() { Err(Error::UnknownUser) } else { Ok(found) }
     }
 
     /// Whether a subject, forgotten or not, is of an app. A subject is of one app alone, so any event about it tells.

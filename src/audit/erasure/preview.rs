@@ -16,15 +16,27 @@ pub struct Preview {
     pub stores: Vec<StoreCount>,
 }
 
-/// Counts what an erasure of this scope would erase of a subject.
+/// Counts what an erasure of this scope would erase of the subjects of one userId.
 ///
 /// # Errors
 /// The log or the read models are unavailable.
-pub async fn preview(engine: &Engine, subject: SubjectRef, scope: Scope) -> Result<Preview, Error> {
-    let mut counted = Vec::new();
+pub async fn preview(engine: &Engine, subjects: &[SubjectRef], scope: Scope) -> Result<Preview, Error> {
+    let mut preview = Preview { classes: vec![], stores: vec![] };
     for class in classes(scope) {
-        counted.push((*class, sealed::count(engine, subject, *class).await?));
+        let mut all = sealed::Counted::default();
+        for subject in subjects {
+            let of_one = sealed::count(engine, *subject, *class).await?;
+            (all.events, all.values) = (all.events + of_one.events, all.values + of_one.values);
+        }
+        preview.classes.push((*class, all));
     }
-    let stores = rollcall_projections::remains(engine.read(), subject, classes(scope)).await?;
-    Ok(Preview { classes: counted, stores })
+    for subject in subjects {
+        for count in rollcall_projections::remains(engine.read(), *subject, classes(scope)).await? {
+            match preview.stores.iter_mut().find(|known| known.store == count.store) {
+                Some(known) => known.values += count.values,
+                None => preview.stores.push(count),
+            }
+        }
+    }
+    Ok(preview)
 }

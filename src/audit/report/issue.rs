@@ -16,7 +16,7 @@ use crate::engine::journal;
 use crate::eventlog::{self, RawEvent};
 use crate::privacy::{Finality, Vault};
 
-/// Most events of one erasure; it has ten, and one more per later report.
+/// Most events of one erasure; it has ten or eleven, and one more per later report.
 const EVENTS_MAX: usize = 1_000;
 
 /// Why no report is made.
@@ -149,6 +149,7 @@ fn report(told: &[Told], vault: &dyn Vault) -> Result<Report, Error> {
             requested_at: first.recorded.recorded_at,
             due_at: requested.due_at,
             commitment: requested.commitment.clone().map(|OwnText(commitment)| commitment),
+            further_subjects: vec![],
         },
         erased: vec![],
         retained: retained(requested.scope),
@@ -168,6 +169,7 @@ fn report(told: &[Told], vault: &dyn Vault) -> Result<Report, Error> {
     let mut destroyed_at = report.issued_at;
     for Told { recorded, .. } in told {
         match &recorded.event {
+            Event::Erasure(erasure::Event::Linked(e)) => report.erasure.further_subjects.clone_from(&e.further),
             Event::Erasure(erasure::Event::Scrubbed(e)) => {
                 report.status = ReportStatus::Scrubbed;
                 destroyed_at = recorded.recorded_at;

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::{AppId, ErasureId, OperationId, SubjectRef};
 use rollcall_schemas::personal::{Class, DestroyedKey};
-use rollcall_schemas::plain::{Finality, LegalBasis, ReportStatus, Requester, Scope, StoreCount};
+use rollcall_schemas::plain::{Finality, LegalBasis, LinkedSubject, ReportStatus, Requester, Scope, StoreCount};
 use serde::{Deserialize, Serialize};
 
 pub mod dsse;
@@ -77,6 +77,10 @@ pub struct About {
     pub due_at: DateTime<Utc>,
     /// SHA-256 of a random salt that only the requester was given, the app's key and the userId.
     pub commitment: Option<String>,
+    /// Further subjects of the same userId, where the log has several: each is erased by an erasure of its own, which has a
+    /// report of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further_subjects: Vec<LinkedSubject>,
 }
 
 /// One class of personal data that is erased.

@@ -6,7 +6,7 @@ use rollcall_schemas::personal::Class;
 use rollcall_schemas::plain::{Finality, LegalBasis, ReportStatus, Requester, Scope};
 
 use super::issue::Issued;
-use super::{Method, Report};
+use super::{About, Method, Report};
 
 const STYLE: &str = "
 @page { size: A4; margin: 22mm 20mm }
@@ -120,6 +120,12 @@ pub fn letter(Issued { report, sha256, .. }: &Issued) -> String {
                 (day(about.due_at)) "."
             }
             p { strong { (status(report)) } @if let Some(at) = report.final_at { " It is final on " (day(at)) "." } }
+            @if !about.further_subjects.is_empty() {
+                p {
+                    "Your account was recorded under more than one reference. This letter is about one of them; there is one "
+                    "for each of the others on which something was left to erase."
+                }
+            }
             @if !report.erased.is_empty() {
                 h2 { "What was erased" }
                 ul { @for erased in &report.erased { li { (class(erased.class)) } } }
@@ -146,6 +152,22 @@ pub fn letter(Issued { report, sha256, .. }: &Issued) -> String {
     )
 }
 
+/// A row for each further subject of the same userId.
+fn further_subjects(about: &About) -> Markup {
+    html! {
+        @for further in &about.further_subjects {
+            tr {
+                th { "Further subject of the userId" }
+                td {
+                    code { (further.subject.0) }
+                    @if let Some(erasure) = further.erasure { ", by erasure " code { (erasure.0) } }
+                    @else { ", nothing left to erase" }
+                }
+            }
+        }
+    }
+}
+
 /// The certificate for an auditor.
 #[must_use]
 pub fn certificate(Issued { report, sha256, .. }: &Issued) -> String {
@@ -162,6 +184,7 @@ pub fn certificate(Issued { report, sha256, .. }: &Issued) -> String {
                     tr { th { "Operation" } td { code { (about.operation.0) } } }
                     tr { th { "App" } td { code { (about.app) } } }
                     tr { th { "Subject (random reference)" } td { code { (about.subject.0) } } }
+                    (further_subjects(about))
                     tr { th { "Commitment to the userId" } td { code { (about.commitment.as_deref().unwrap_or("none")) } } }
                     tr { th { "Ground" } td { (basis(about.legal_basis)) } }
                     tr { th { "Requested by" } td { (requester(about.requester)) } }

@@ -78,7 +78,6 @@ fn check(payload: &[u8], trusted: &[Verifier]) -> Result<Report, String> {
 struct Leaf<'l> {
     position: u64,
     stream: &'l str,
-    #[allow(dead_code)] // Part of the form.
     revision: u64,
     #[allow(dead_code)] // Part of the form.
     id: &'l str,
@@ -118,14 +117,15 @@ fn proven(report: &Report, trusted: &[Verifier]) -> Result<Vec<erasure::Event>, 
         }
     }
     ensure(report.steps.is_sorted_by(|one, next| one.position < next.position), "the steps are not in order")?;
-    report.steps.iter().map(|step| event(report, step, &now)).collect()
+    (1..).zip(&report.steps).map(|(revision, step)| event(report, revision, step, &now)).collect()
 }
 
 fn hashes(encoded: &[String]) -> Result<Vec<Hash>, String> {
     decode(encoded).ok_or_else(|| "a proof is malformed".into())
 }
 
-fn event(report: &Report, step: &Step, now: &Checkpoint) -> Result<erasure::Event, String> {
+/// The event of a step. `revision`: its place in the stream of the erasure, so that no step between two is left out.
+fn event(report: &Report, revision: u64, step: &Step, now: &Checkpoint) -> Result<erasure::Event, String> {
     let hash = merkle::leaf(&[step.leaf.as_bytes()]);
     let index = step.position.checked_sub(1).ok_or("a step has no place in the log")?;
     let included = merkle::includes(&now.root, now.size, index, &hash, &hashes(&step.inclusion)?);
@@ -136,6 +136,7 @@ fn event(report: &Report, step: &Step, now: &Checkpoint) -> Result<erasure::Even
         && leaf.stream == Stream::Erasure(report.erasure.id).to_string()
         && leaf.core.meta.app == report.erasure.app;
     ensure(same, &format!("the step {} is not what its leaf says", step.event))?;
+    ensure(leaf.revision == revision, "a step is left out")?;
     match Event::decode(leaf.name, leaf.version, leaf.core.data.get().as_bytes()) {
         Ok(Event::Erasure(event)) => Ok(event),
         Ok(_) | Err(_) => Err(format!("the step {} is no step of an erasure", step.event)),
@@ -146,7 +147,7 @@ fn event(report: &Report, step: &Step, now: &Checkpoint) -> Result<erasure::Even
 fn says_what_the_log_says(report: &Report, events: &[erasure::Event]) -> Result<(), String> {
     use erasure::Event as E;
     let mut method = None;
-    let (mut stores, mut verification, mut last) = (vec![], None, 0);
+    let (mut stores, mut verification, mut further, mut last) = (vec![], None, vec![], 0);
     for (event, step) in events.iter().zip(&report.steps) {
         let (order, erasure, subject) = match event {
             E::Requested(e) => {
@@ -161,8 +162,18 @@ fn says_what_the_log_says(report: &Report, events: &[erasure::Event]) -> Result<
                     requested_at: step.recorded_at,
                     due_at: e.due_at,
                     commitment: e.commitment.clone().map(|OwnText(commitment)| commitment),
+                    // They stand in the next step.
+                    further_subjects: report.erasure.further_subjects.clone(),
                 };
                 ensure(report.erasure == about, "the erasure is not the one that was requested")?;
+                (1, e.erasure, e.subject)
+            }
+            E::Linked(e) => {
+                ensure(
+                    last == 1 && further.is_empty() && !e.further.is_empty(),
+                    "a step stands where it does not belong",
+                )?;
+                further.clone_from(&e.further);
                 (1, e.erasure, e.subject)
             }
             E::Begun(e) => (2, e.erasure, e.subject),
@@ -192,7 +203,8 @@ fn says_what_the_log_says(report: &Report, events: &[erasure::Event]) -> Result<
                 return Err("a step does not belong here".into());
             }
         };
-        ensure(order == last + 1, "a step is missing or stands twice")?;
+        let is_next = order == last + 1 || matches!(event, E::Linked(_));
+        ensure(is_next, "a step is missing or stands twice")?;
         ensure((erasure, subject) == (report.erasure.id, report.erasure.subject), "a step is of another erasure")?;
         last = order;
     }
@@ -202,6 +214,7 @@ fn says_what_the_log_says(report: &Report, events: &[erasure::Event]) -> Result<
         (keys, root_cell, (generation_before, generation_after), (events_detached, values_detached))
     });
     ensure(last > 0, "there is no step")?;
+    ensure(report.erasure.further_subjects == further, "the further subjects are not those that were recorded")?;
     ensure(reported == method, "the destruction is not the one that was recorded")?;
     ensure(report.stores == stores, "the read models are not as they were recorded")?;
     ensure(report.verification == verification, "the verification is not the one that was recorded")

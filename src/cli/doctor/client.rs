@@ -13,7 +13,7 @@ use crate::database::{Database, Error};
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// A connection.
-pub(super) struct Client {
+pub(in crate::cli) struct Client {
     client: tokio_postgres::Client,
     // What drives the connection.
     runtime: Runtime,
@@ -34,8 +34,23 @@ impl Client {
     ///
     /// # Errors
     /// The server does not answer in time, or not with one row.
-    pub(super) fn query_typed_one(&mut self, sql: &str, params: &[(&(dyn ToSql + Sync), Type)]) -> Result<Row, Error> {
-        let asked = self.client.query_typed_one(sql, params);
+    pub(in crate::cli) fn query_typed_one(
+        &mut self,
+        sql: &str,
+        params: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Row, Error> {
+        self.answer(self.client.query_typed_one(sql, params))
+    }
+
+    /// The rows of a statement.
+    ///
+    /// # Errors
+    /// The server does not answer in time.
+    pub(in crate::cli) fn query_typed(&mut self, sql: &str) -> Result<Vec<Row>, Error> {
+        self.answer(self.client.query_typed(sql, &[]))
+    }
+
+    fn answer<T>(&self, asked: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, Error> {
         let answered = self.runtime.block_on(async { tokio::time::timeout(ANSWER_MAX, asked).await });
         let seconds = ANSWER_MAX.as_secs();
         let silent = |_| Error::Refused(format!("the server takes connections and does not answer within {seconds} s"));

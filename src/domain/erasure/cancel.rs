@@ -27,32 +27,36 @@ impl Command for Cancel {
     }
 
     fn resolve(&self, found: &Found) -> Result<CancelOf, Error> {
-        Ok(CancelOf { erasure: self.erasure, owner: found.erasure.ok_or(Refusal::NoSuchErasure)? })
+        if found.erasures.is_empty() {
+            return Err(Refusal::NoSuchErasure.into());
+        }
+        Ok(CancelOf(found.erasures.clone()))
     }
 }
 
-/// [`Cancel`], with whose erasure it is.
+/// [`Cancel`], with whose erasure it is; with those of further subjects of the same userId it is all or nothing.
 #[derive(Debug)]
-pub struct CancelOf {
-    erasure: ErasureId,
-    owner: ErasureOwner,
-}
+pub struct CancelOf(Vec<ErasureOwner>);
 
 impl Decide for CancelOf {
     type Reply = ();
 
     fn reads(&self, _: &AppId, reads: &mut Reads) {
-        reads.stream(Stream::Erasure(self.erasure));
-        reads.stream(Stream::User(self.owner.subject));
+        for ErasureOwner { erasure, subject, .. } in &self.0 {
+            reads.stream(Stream::Erasure(*erasure));
+            reads.stream(Stream::User(*subject));
+        }
     }
 
     fn decide(&self, work: &mut UnitOfWork<'_>) -> Result<(), Error> {
-        let (erasure, ErasureOwner { subject, others_wait }) = (self.erasure, self.owner);
-        let cancelled = cancel(*work.state::<State>(erasure)?, erasure, subject)?;
-        if !cancelled.is_empty() && !others_wait {
-            let restored = user::restore(work.state(subject)?, subject, erasure);
-            work.record::<user::State>(subject, restored)?;
+        for ErasureOwner { erasure, subject, others_wait } in self.0.iter().copied() {
+            let cancelled = cancel(*work.state::<State>(erasure)?, erasure, subject)?;
+            if !cancelled.is_empty() && !others_wait {
+                let restored = user::restore(work.state(subject)?, subject, erasure);
+                work.record::<user::State>(subject, restored)?;
+            }
+            work.record::<State>(erasure, cancelled)?;
         }
-        Ok(work.record::<State>(erasure, cancelled)?)
+        Ok(())
     }
 }

@@ -3,14 +3,17 @@
 use std::collections::HashSet;
 
 use chrono::Duration;
+use rollcall_schemas::erasure::Linked;
 use rollcall_schemas::ids::{AppId, ErasureId, OperationId, SubjectRef};
-use rollcall_schemas::plain::Scope;
+use rollcall_schemas::plain::{LinkedSubject, Scope};
 use rollcall_schemas::stream::Stream;
+use rollcall_schemas::user::HoldPlaced;
 
 use super::{Request, State, begin, operation, request};
 use crate::domain::command::{Command, Decide, Found, Person};
+use crate::domain::user::Status;
 use crate::domain::values::UserId;
-use crate::domain::{Error, Reads, UnitOfWork, allowlist, blocklist, remarks, roster, targets, token, user};
+use crate::domain::{Error, Reads, UnitOfWork, allowlist, blocklist, remarks, roster, token, user};
 
 /// The streams of a subject that a fence changes.
 pub(super) const FENCED: [fn(SubjectRef) -> Stream; 5] =
@@ -35,6 +38,10 @@ impl Command for Erase {
         self.who.iter().collect()
     }
 
+    fn covers_every_subject(&self) -> bool {
+        true
+    }
+
     fn erasures(&self) -> usize {
         self.who.len()
     }
@@ -54,12 +61,12 @@ impl Decide for Erase<Person> {
 
     /// One names the operation, the others the erasures.
     fn fresh_ids(&self) -> usize {
-        1 + self.who.len()
+        1 + self.who.iter().flat_map(Person::subjects).count()
     }
 
     fn forgets(&self) -> Vec<SubjectRef> {
         match self.scope {
-            Scope::Forget => targets::known(&self.who),
+            Scope::Forget => self.who.iter().flat_map(Person::subjects).collect(),
             Scope::Deactivate => vec![],
         }
     }
@@ -68,9 +75,10 @@ impl Decide for Erase<Person> {
         let operation = operation(work.fresh()?);
         let mut named = HashSet::new();
         for person in &self.who {
-            let subject = person.known()?;
-            if user::may_erase(work.state(subject)?, self.scope)? && named.insert(subject) {
-                self.erase(work, subject, &operation)?;
+            let first = person.known()?;
+            let to_erase = self.to_erase(work, person)?;
+            if named.insert(first) && !to_erase.is_empty() {
+                self.erase_all(work, person, &to_erase, &operation)?;
             }
         }
         Ok(operation)
@@ -78,15 +86,78 @@ impl Decide for Erase<Person> {
 }
 
 impl Erase<Person> {
-    fn erase(&self, work: &mut UnitOfWork<'_>, subject: SubjectRef, operation: &OperationId) -> Result<(), Error> {
+    /// The subjects of a person of which there is something to erase.
+    ///
+    /// # Errors
+    /// There is nobody to erase.
+    fn to_erase(&self, work: &UnitOfWork<'_>, person: &Person) -> Result<Vec<SubjectRef>, Error> {
+        let (mut to_erase, mut only_named, mut is_erased, mut refused) = (vec![], vec![], false, None);
+        for subject in person.subjects() {
+            let state = work.state::<user::State>(subject)?;
+            match user::may_erase(state, self.scope) {
+                Ok(true) => to_erase.push(subject),
+                Ok(false) => is_erased = true,
+                Err(refusal) => {
+                    refused = refused.or(Some(refusal));
+                    only_named.extend((state.status == Status::Named).then_some(subject));
+                }
+            }
+        }
+        if let Some(refusal) = refused.filter(|_| to_erase.is_empty() && !is_erased) {
+            return Err(refusal.into());
+        }
+        // Whoever is somebody by one subject is erased with what the others were only named for.
+        to_erase.extend(only_named);
+        Ok(to_erase)
+    }
+
+    /// Erases subjects of one person, each by an erasure of its own; together they begin or wait.
+    fn erase_all(
+        &self,
+        work: &mut UnitOfWork<'_>,
+        person: &Person,
+        subjects: &[SubjectRef],
+        operation: &OperationId,
+    ) -> Result<(), Error> {
+        let (mut held, mut erasures) = (false, Vec::with_capacity(subjects.len()));
+        for subject in person.subjects() {
+            held |= work.state::<user::State>(subject)?.held;
+        }
+        for subject in subjects {
+            erasures.push((*subject, ErasureId(work.fresh()?)));
+        }
+        for (subject, erasure) in &erasures {
+            let linked = |further: SubjectRef| LinkedSubject {
+                subject: further,
+                erasure: erasures.iter().find(|(of, _)| *of == further).map(|(_, erasure)| *erasure),
+            };
+            let linked = person.subjects().filter(|further| further != subject).map(linked).collect();
+            self.erase(work, (*subject, *erasure, held), linked, operation)?;
+        }
+        Ok(())
+    }
+
+    fn erase(
+        &self,
+        work: &mut UnitOfWork<'_>,
+        (subject, erasure, held): (SubjectRef, ErasureId, bool),
+        linked: Vec<LinkedSubject>,
+        operation: &OperationId,
+    ) -> Result<(), Error> {
         let grace = work.application()?.settings.erasure_grace_seconds;
         let not_before = (grace > 0).then(|| work.now() + Duration::seconds(i64::from(grace)));
         let state = work.state::<user::State>(subject)?;
-        let erasure = ErasureId(work.fresh()?);
-        let waits = (not_before, state.held);
+        let waits = (not_before, held);
         let requested = request(erasure, subject, (self.scope, operation.clone()), &self.request, waits, work.now());
         work.record::<State>(erasure, [requested])?;
-        if not_before.is_some() || state.held {
+        if !linked.is_empty() {
+            work.record::<State>(erasure, [Linked { erasure, subject, further: linked }.into()])?;
+        }
+        if held && !state.held {
+            // A hold from before every subject was covered by it keeps the others too, and is released with it.
+            work.record::<user::State>(subject, [HoldPlaced { subject, reason: None }.into()])?;
+        }
+        if not_before.is_some() || held {
             work.record::<user::State>(subject, user::restrict(state, subject, erasure, operation))?;
             end_tokens(work, subject)
         } else {

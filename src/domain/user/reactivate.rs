@@ -25,6 +25,10 @@ impl Command for Reactivate {
         self.who.iter().collect()
     }
 
+    fn covers_every_subject(&self) -> bool {
+        true
+    }
+
     /// An erasure destroys the keys of every epoch.
     fn lookup(&self) -> Lookup {
         Lookup::NextKeys
@@ -50,19 +54,26 @@ impl Decide for Reactivate<Person> {
         let operation = operation(work.fresh()?);
         let wait = Duration::seconds(i64::from(work.application()?.settings.reactivation_wait_seconds));
         for person in &self.who {
-            let subject = person.known()?;
-            let state = work.state::<State>(subject)?;
-            match state.status {
-                Status::Unknown | Status::Named | Status::Forgotten => return Err(Refusal::NotRegistered.into()),
-                Status::Registered => {}
-                Status::Restricted => return Err(Refusal::ErasureWaits.into()),
-                Status::Deactivated { at } if work.now() < at + wait => {
-                    return Err(Refusal::ReactivationTooEarly { not_before: at + wait }.into());
+            person.known()?;
+            let (mut is_registered, mut deactivated) = (false, vec![]);
+            for subject in person.subjects() {
+                let state = work.state::<State>(subject)?;
+                match state.status {
+                    Status::Unknown | Status::Named | Status::Forgotten => {}
+                    Status::Registered => is_registered = true,
+                    Status::Restricted => return Err(Refusal::ErasureWaits.into()),
+                    Status::Deactivated { at } if work.now() < at + wait => {
+                        return Err(Refusal::ReactivationTooEarly { not_before: at + wait }.into());
+                    }
+                    Status::Deactivated { .. } => deactivated.push((subject, state.epoch + 1)),
                 }
-                Status::Deactivated { .. } => {
-                    let (epoch, operation) = (state.epoch + 1, operation.clone());
-                    work.record::<State>(subject, [Reactivated { subject, epoch, operation }.into()])?;
-                }
+            }
+            if deactivated.is_empty() && !is_registered {
+                return Err(Refusal::NotRegistered.into());
+            }
+            for (subject, epoch) in deactivated {
+                let operation = operation.clone();
+                work.record::<State>(subject, [Reactivated { subject, epoch, operation }.into()])?;
             }
         }
         Ok(operation)

@@ -14,11 +14,11 @@ use uuid::Uuid;
 
 use super::columns::{Columns, Guards, Param};
 use super::presumed::Presumed;
-use super::{AT, Error, Faults, Shared, fingerprint, number, stored};
+use super::{AT, Error, Faults, SUPERSEDED, Shared, fingerprint, number, stored};
 use crate::crash_point;
 use crate::database::{Database, Unasked};
 use crate::eventlog::plan::{self, Plan};
-use crate::eventlog::{Item, Outcome, pipeline};
+use crate::eventlog::{Damage, Item, Outcome, pipeline};
 
 /// Most batches committed together.
 const TASKS_MAX: usize = 64;
@@ -37,6 +37,8 @@ pub(super) const BARRIER: &str = "select pg_logical_emit_message(true, 'rollcall
 /// "RLLC", the lock of the log within its database.
 pub(super) const LOCK: &str = "select pg_advisory_xact_lock(1380731971)";
 const HEAD: &str = "select coalesce(max(position), 0) from rollcall_log.event";
+/// Whether another process alone may append; the same is asked in `rollcall_log.append`.
+const IS_SUPERSEDED: &str = "select exists (select from rollcall_log.epoch where writer <> $1)";
 /// The revision of each stream, 0 for one that does not exist: that of its last event, which the index finds at once.
 const HEADS: &str = "select s.stream, coalesce((select e.revision from rollcall_log.event e
     where e.stream = s.stream order by e.revision desc limit 1), 0) from unnest($1) as s (stream)";
@@ -415,19 +417,24 @@ async fn commit(
     let (at, heads, used): ([Param<'_>; 1], [Param<'_>; 1], [Param<'_>; 1]) =
         ([(&known_stored, Type::INT8)], [(&streams, Type::TEXT_ARRAY)], [(&keys, Type::BYTEA_ARRAY)]);
     // In one sent; the server does them in this order, each in a snapshot of its own.
-    let (begun, head, at, heads, used) = tokio::join!(
+    let node: [Param<'_>; 1] = [(&shared.node, Type::TEXT)];
+    let (begun, head, superseded, at, heads, used) = tokio::join!(
         client.batch_execute(&begin),
         client.query_typed_one(HEAD, &[]),
+        client.query_typed_one(IS_SUPERSEDED, &node),
         client.query_typed_opt(AT, &at),
         client.query_typed(HEADS, &heads),
         some(client, OUTCOMES, &used, keys.is_empty()),
     );
     // The first that failed says why; behind it, everything fails.
     begun?;
-    let (head, at, heads, used) = (head?, at?, heads?, used?);
+    let (head, superseded, at, heads, used) = (head?, superseded?, at?, heads?, used?);
     let at = at.map(|row| row.try_get::<_, Uuid>(0)).transpose()?;
     if known > 0 && at != Some(id) {
         return Err(shared.missing(client, at).await.into());
+    }
+    if superseded.try_get(0)? {
+        return Err(shared.integrity.condemn(known, Damage::Superseded.because(SUPERSEDED)).await.into());
     }
     plan.head = number(head.try_get(0)?)?;
     for row in heads {

@@ -81,6 +81,8 @@ impl From<deadpool_postgres::PoolError> for Error {
 const FENCE: &str = "set local lock_timeout = '30s'; set local synchronous_commit = on";
 /// How long the fence may take, its commit included.
 const FENCE_MAX: Duration = Duration::from_secs(40);
+/// From its commit on, whatever another process sent is refused; with null, every node may append.
+const SOLE_WRITER: &str = "update rollcall_log.epoch set writer = $1 where writer is distinct from $1";
 
 /// Whether a node may append, or only follows, as on a standby.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,6 +145,16 @@ impl Shared {
 /// A log on a `PostgreSQL` server.
 pub struct Postgres {
     database: Database,
+/// What a process is told whose place another one has taken.
+const SUPERSEDED: &str = "another process has opened this log with a copy of this data directory, and appends in the place \
+    of this one. Only one process may use keys that are in a data directory: stop one of the two; for several nodes keep \
+    the keys in a database";
+
+/// A log on a `PostgreSQL` server.
+pub struct Postgres {
+    database: Database,
+    /// Whether only one process may append at a time: the one that fenced the log last.
+    has_sole_writer: bool,
     pool: Pool,
     tasks: Option<mpsc::Sender<Task>>,
     shared: Arc<Shared>,
@@ -185,7 +197,17 @@ impl Postgres {
             tokio::spawn(supervision::unpanicking("log-appender", appender.run(queue)));
             tasks
         });
-        Ok(Self { database: database.clone(), pool, tasks, shared, head: watched, reading: Mutex::default(), stop })
+        let database = database.clone();
+        let reading = Mutex::default();
+        Ok(Self { database, has_sole_writer: false, pool, tasks, shared, head: watched, reading, stop })
+    }
+
+    /// For a log whose keys are in one data directory: once this process has fenced it, what any other process sends or had
+    /// sent is refused.
+    #[must_use]
+    pub fn with_sole_writer(mut self) -> Self {
+        self.has_sole_writer = true;
+        self
     }
 
     /// Binds the log to the vault whose values it holds; with another vault nothing in it could be read.
@@ -385,6 +407,8 @@ impl EventLog for Postgres {
                 let transaction = client.transaction().await?;
                 // Behind every transaction that holds the log's lock or waits for it.
                 transaction.batch_execute(&format!("{FENCE}; {LOCK}; {BARRIER}")).await?;
+                let writer = self.has_sole_writer.then_some(&self.shared.node);
+                transaction.execute_typed(SOLE_WRITER, &[(&writer, Type::TEXT)]).await?;
                 transaction.commit().await?;
             }
             // Answered: it goes back to the pool.

@@ -272,10 +272,17 @@ pub(super) async fn preview(call: &Call<'_>) -> Result<Answer, Problem> {
     let scope = scope.map_err(|_| Problem::Invalid("?scope", Invalid::malformed("scope", "deactivate or forget")))?;
     call.engine.caught_up(&call.app.id).await?;
     let id = user_id(call.parameter(0))?;
-    let subject = call.engine.find(&call.app.id, &id).await?.ok_or(Refusal::NotRegistered)?;
+    let subjects = call.engine.find_every(&call.app.id, &id).await?;
+    if subjects.is_empty() {
+        return Err(Refusal::NotRegistered.into());
+    }
+    let mut held = false;
+    for subject in &subjects {
+        held |= call.engine.is_held(*subject).await?;
+    }
     // It reads all that was ever recorded of the user.
     let engine = Arc::clone(call.engine);
-    let counted = call.replays.run(&call.app.id, async move || erasure::preview(&engine, subject, scope).await).await;
+    let counted = call.replays.run(&call.app.id, async move || erasure::preview(&engine, &subjects, scope).await).await;
     let counted = counted.map_err(|_| engine::Error::Busy)?;
     let preview = counted.map_err(|error| Problem::unavailable(&error))?;
     let in_class = |(class, counted): (_, erasure::Counted)| InClass {
@@ -284,7 +291,7 @@ pub(super) async fn preview(call: &Call<'_>) -> Result<Answer, Problem> {
         values: counted.values,
     };
     Answer::query(&Preview {
-        held: call.engine.is_held(subject).await?,
+        held,
         grace_seconds: call.app.settings.erasure_grace_seconds,
         classes: preview.classes.into_iter().map(in_class).collect(),
         read_models: preview.stores,

@@ -8,7 +8,7 @@ use rollcall_schemas::ids::SubjectRef;
 use tokio::sync::mpsc;
 
 use super::Call;
-use super::past::{read_of, replay, who};
+use super::past::{read_of_all, replay, who};
 use super::problem::{Answer, Problem};
 use crate::audit::as_of::Past;
 use crate::audit::export::{Error, Export};
@@ -51,13 +51,16 @@ async fn listed(call: &Call<'_>, subject: SubjectRef) -> Result<Vec<SubjectRef>,
 pub(super) async fn export(call: &Call<'_>) -> Result<Answer, Problem> {
     let who = who(call)?;
     let place = call.replays.export(&call.app.id).map_err(|_| engine::Error::Busy)?;
-    let subject = replay(call, async move |past: Past<'_>, app| past.subject(&app, &who).await).await?;
-    let others = listed(call, subject).await?;
-    call.engine.record_read(&call.caller, || read_of(subject, others.into_iter())).await?;
+    let subjects = replay(call, async move |past: Past<'_>, app| past.subjects(&app, &who).await).await?;
+    let mut others = vec![];
+    for subject in &subjects {
+        others.extend(listed(call, *subject).await?);
+    }
+    call.engine.record_read(&call.caller, || read_of_all(&subjects, others.into_iter())).await?;
     let (engine, app, now) = (Arc::clone(call.engine), call.app.id.clone(), call.engine.now());
     let begun = place.run({
         let engine = engine.clone();
-        async move || Export::begin(Past::of(&engine).await?, &app, subject, now).await
+        async move || Export::begin(Past::of(&engine).await?, &app, &subjects, now).await
     });
     let export = begun.await.map_err(|_| engine::Error::Busy)?.map_err(|error| Problem::unavailable(&error))?;
     let (out, chunks) = mpsc::channel(PIECES_MAX);

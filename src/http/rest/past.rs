@@ -99,11 +99,16 @@ impl Reveals for Diff {
     }
 }
 
-/// The reads to record for an answer that shows a user and the userIds of others; each person once.
-pub(super) fn read_of(user: SubjectRef, others: impl Iterator<Item = SubjectRef>) -> Vec<Read> {
-    let others: BTreeSet<_> = others.filter(|other| *other != user).collect();
+/// What is read where a user is shown together with the userIds of others; each is named once.
+fn read_of(user: SubjectRef, others: impl Iterator<Item = SubjectRef>) -> Vec<Read> {
+    read_of_all(&[user], others)
+}
+
+/// The same, of all subjects of a user.
+pub(super) fn read_of_all(user: &[SubjectRef], others: impl Iterator<Item = SubjectRef>) -> Vec<Read> {
+    let others: BTreeSet<_> = others.filter(|other| !user.contains(other)).collect();
     let others = others.into_iter().map(|other| fields_of(other, [USER_ID]));
-    std::iter::once(fields_of(user, FIELDS)).chain(others).collect()
+    user.iter().map(|subject| fields_of(*subject, FIELDS)).chain(others).collect()
 }
 
 /// Records who reads a view of the past, then answers with it.

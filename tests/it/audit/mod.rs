@@ -7,6 +7,7 @@ use crate::support::{App, Service, copy_dir, rollcall};
 
 mod log;
 mod reports;
+mod several_subjects;
 
 const APP: App = App::PRODUCTION;
 

@@ -244,7 +244,7 @@ fn forgeries(given: &Given, vault: &dyn Vault) -> Vec<(String, Vec<u8>)> {
 }
 
 /// What the verifier in Python makes of reports, one in each line.
-fn in_python(keys: &str, reports: &[&[u8]]) -> Vec<u8> {
+pub(super) fn in_python(keys: &str, reports: &[&[u8]]) -> Vec<u8> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/audit/verify_report.py");
     let mut python = Command::new("python3");
     python.args([script, "--each-line", "--key", keys]).stdin(Stdio::piped()).stdout(Stdio::piped());

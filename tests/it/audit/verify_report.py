@@ -263,10 +263,13 @@ def check(payload, keys):
         "format number supersedes issued_at status final_at erasure erased retained method stores recipients"
         " verification steps log not_covered",
     )
+    further = report["erasure"].get("further_subjects") if isinstance(report["erasure"], dict) else None
     about = members(
         report["erasure"],
-        "id app subject scope operation legal_basis requester requested_at due_at commitment",
+        "id app subject scope operation legal_basis requester requested_at due_at commitment"
+        + ("" if further is None else " further_subjects"),
     )
+    ensure(further is None or isinstance(further, list) and further, "further subjects")
     log = members(report["log"], "origin checkpoint_before checkpoint consistency")
     ensure(report["format"] == "rollcall.erasure-report/1", "another format")
     numbers(report, "number")
@@ -301,8 +304,10 @@ def check(payload, keys):
         ensure(extends(before, before_root, size, root, consistency), "the log was changed")
 
     method, stores, verification = None, [], None
-    ensure(len(steps) <= len(STEPS), "steps")
-    for step, name in zip(steps, STEPS):
+    names = STEPS[:1] + ["linked"] * (further is not None) + STEPS[1:]
+    ensure(len(steps) <= len(names), "steps")
+    ensure(further is None or len(steps) > 1, "further subjects that are not recorded")
+    for revision, (step, name) in enumerate(zip(steps, names), 1):
         leaf = hashlib.sha256(b"\x00" + step["leaf"].encode()).digest()
         ensure(step["position"] > 0, "position")
         ensure(includes(size, root, step["position"] - 1, leaf, hashes(step["inclusion"])), "not in the log")
@@ -310,6 +315,7 @@ def check(payload, keys):
         data, meta = leaf["core"]["data"], leaf["core"]["meta"]
         ensure(step["event"] == leaf["name"] == "erasure." + name, "a step is missing or stands twice")
         ensure(leaf["position"] == step["position"] and leaf["version"] == 1, "leaf")
+        ensure(leaf["revision"] == revision, "a step is left out")
         ensure(step["recorded_at"] == of_millis(leaf["recorded_at"]), "time of a step")
         ensure(meta["app"] == about["app"] and leaf["stream"].endswith(about["id"]), "another erasure")
         ensure((data["erasure"], data["subject"]) == (about["id"], about["subject"]), "another erasure")
@@ -318,6 +324,8 @@ def check(payload, keys):
             told = [data[n] for n in "scope operation basis requester due_at".split()] + [commitment, step["recorded_at"]]
             said = [about[n] for n in "scope operation legal_basis requester due_at commitment requested_at".split()]
             ensure(told == said, "another request")
+        elif name == "linked":
+            ensure(data["further"] == further, "other further subjects")
         elif name == "scrubbed":
             method = data
             ensure([erased["class"] for erased in report["erased"]] == data["classes"], "classes")

@@ -49,7 +49,7 @@ fn a_read_model_is_rebuilt_beside_the_live_one_and_one_of_another_version_at_the
     verify();
     assert_eq!(
         cluster.sql(&name, "select version from rollcall_read.store_checkpoint where model = 'user_directory'"),
-        "1"
+        "2"
     );
     assert_ne!(cluster.sql(&name, "select count(*) from pg_tables where schemaname = 'rollcall_read_before'"), "0");
 }
@@ -146,7 +146,7 @@ fn what_was_live_before_a_rebuild_is_kept_until_it_is_dropped_by_command() {
     assert!(done, "{said}");
     assert_eq!(registered(), "1");
     let (done, said) = run(&["database", "back", "user_directory"]);
-    assert!(done && said.contains("version 1 of user_directory is live again"), "{said}");
+    assert!(done && said.contains("version 2 of user_directory is live again"), "{said}");
     assert_eq!(registered(), "77");
     assert!(run(&["database", "back", "user_directory"]).0);
     assert_eq!(registered(), "1");

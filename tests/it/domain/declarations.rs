@@ -109,9 +109,9 @@ impl Given {
     }
 
     fn cancel(&self) -> <Cancel as Command>::Resolved {
-        let owner = ErasureOwner { subject: subject("ada"), others_wait: false };
+        let owner = ErasureOwner { erasure: self.erasure(), subject: subject("ada"), others_wait: false };
         let mut found = Found::default();
-        found.erasure = Some(owner);
+        found.erasures = vec![owner];
         Cancel { erasure: self.erasure() }.resolve(&found).unwrap()
     }
 

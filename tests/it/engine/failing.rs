@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use rollcall::eventlog::{self, Item, Outcome};
 use tokio::sync::{Notify, watch};
 
-use super::{Arc, Environment, EventLog, RawEvent, Running};
+use super::{Arc, Environment, EventLog, Limits, Place, RawEvent, Running};
 
 /// A stream, whom to tell that it was read, and who lets the answer go.
 pub(super) type Held = (String, Arc<Notify>, Arc<Notify>);
@@ -182,6 +182,12 @@ impl EventLog for Failing {
     fn head(&self) -> u64 {
         self.inner.head()
     }
+    async fn latest(&self) -> Result<u64, eventlog::Error> {
+        self.inner.latest().await
+    }
+    async fn fence(&self) -> Result<u64, eventlog::Error> {
+        self.inner.fence().await
+    }
     fn watch(&self) -> watch::Receiver<u64> {
         self.inner.watch()
     }
@@ -198,8 +204,18 @@ impl EventLog for Failing {
 
 /// A directory with an app, opened again over a log that can fail.
 pub(super) async fn failing(dir: &std::path::Path) -> (Running, Arc<Failing>) {
-    Running::create(dir, Environment::Production).await.stop();
+    failing_at(&crate::support::place(dir)).await
+}
+
+/// The same, at a place.
+pub(super) async fn failing_at(place: &Place) -> (Running, Arc<Failing>) {
+    Running::create_at(place, Environment::Production).await.stop();
+    another_failing_at(place).await
+}
+
+/// One more node at a place that has the app.
+pub(super) async fn another_failing_at(place: &Place) -> (Running, Arc<Failing>) {
     let mut failing = None;
-    let running = Running::open_with(dir, |log| failing.insert(Failing::over(log)).clone()).await;
+    let running = Running::open_at(place, Limits::default(), |log| failing.insert(Failing::over(log)).clone()).await;
     (running, failing.unwrap())
 }

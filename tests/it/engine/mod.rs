@@ -12,7 +12,7 @@ use rollcall::domain::{
 use rollcall::engine::start::{self, Ports, Service};
 use rollcall::engine::{Caller, Done, Engine, Error, IdempotencyKey, Limits, tokens};
 use rollcall::eventlog::{EventLog, RawEvent};
-use rollcall::wiring::DataDir;
+use rollcall::wiring::{DataDir, Place};
 use rollcall_projections::user_directory;
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::{AppId, SecretId, SubjectRef};
@@ -69,7 +69,11 @@ impl Running {
         limits: Limits,
         wrap: impl FnOnce(Arc<dyn EventLog>) -> Arc<dyn EventLog>,
     ) -> Self {
-        let data = DataDir::create(&crate::support::place(dir)).unwrap();
+        Self::open_at(&crate::support::place(dir), limits, wrap).await
+    }
+
+    async fn open_at(place: &Place, limits: Limits, wrap: impl FnOnce(Arc<dyn EventLog>) -> Arc<dyn EventLog>) -> Self {
+        let data = tokio::task::block_in_place(|| DataDir::create(place).unwrap());
         let ports = Ports { log: wrap(data.log.clone()), vault: data.vault.clone(), read: data.read.clone() };
         let service = start::start(ports, limits).await.unwrap();
         Self { data, service }
@@ -81,7 +85,12 @@ impl Running {
 
     /// A new directory with one app.
     async fn create(dir: &Path, environment: Environment) -> Self {
-        let running = Self::open(dir).await;
+        Self::create_at(&crate::support::place(dir), environment).await
+    }
+
+    /// The same, at a place.
+    async fn create_at(place: &Place, environment: Environment) -> Self {
+        let running = Self::open_at(place, Limits::default(), |log| log).await;
         running.data.vault.put_secret(&app_id(), SecretId(1), "secret").unwrap();
         running.operate(app::Command::Register(environment, Plan::Pro)).await;
         running
@@ -100,7 +109,10 @@ impl Running {
     }
 
     fn stop(self) {
-        tokio::task::block_in_place(|| self.service.stop());
+        tokio::task::block_in_place(|| {
+            self.service.stop();
+            drop(self.data);
+        });
     }
 
     async fn reopen(self, dir: &Path) -> Self {

@@ -1,5 +1,6 @@
 //! Several nodes over one log, one store of read models and one vault.
 
+mod refused;
 mod snapshots;
 mod stalled;
 

@@ -6,6 +6,7 @@ pub mod haproxy;
 pub mod log_layer;
 pub mod openbao;
 pub mod relay;
+pub mod second_subject;
 pub mod service;
 pub mod shape;
 pub mod small_disk;
