@@ -142,9 +142,6 @@ impl Shared {
     }
 }
 
-/// A log on a `PostgreSQL` server.
-pub struct Postgres {
-    database: Database,
 /// What a process is told whose place another one has taken.
 const SUPERSEDED: &str = "another process has opened this log with a copy of this data directory, and appends in the place \
     of this one. Only one process may use keys that are in a data directory: stop one of the two; for several nodes keep \

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{APP, is_refused, known, said, says_that_it_is_broken, walk};
 use crate::cli::rollcall;
-use crate::kurrentdb::double::Double;
+use crate::kurrentdb::server::Double;
 use crate::support::Service;
 
 const STREAM: &str = "rollcall-log";

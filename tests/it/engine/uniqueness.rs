@@ -124,7 +124,7 @@ async fn a_user_id_is_one_person_in_a_log_on_postgresql_too() {
 #[cfg(feature = "kurrentdb")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_id_is_one_person_in_a_log_in_kurrentdb_too() {
-    let (double, dir) = (crate::kurrentdb::double::Double::start(), tempfile::tempdir().unwrap());
+    let (double, dir) = (crate::kurrentdb::server::Double::start(), tempfile::tempdir().unwrap());
     let log = LogPlace::of(Some(double.url()), None).unwrap();
     let nodes = [failing_at(&Place { dir: dir.path().into(), log, ..Place::default() }).await];
     every_user_id_is_one_person(&nodes, 20);
