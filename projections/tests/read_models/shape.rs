@@ -102,8 +102,9 @@ fn no_statement_walks_a_whole_table_or_sorts_in_memory() {
                 if counts && (step.contains("subquery") || step.ends_with("ranked")) {
                     continue;
                 }
-                // A scan along an index stops at the LIMIT.
+                // A scan along an index stops at the LIMIT; a subquery that is named `page` has one of its own.
                 let walks = step.starts_with("SCAN")
+                    && step != "SCAN page"
                     && !step.contains("USING")
                     && !step.contains("CONSTANT")
                     && !step.contains("VALUES");

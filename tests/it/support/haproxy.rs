@@ -14,9 +14,12 @@ pub struct Haproxy {
     directory: tempfile::TempDir,
 }
 
-/// An address of this machine that nobody listens at.
+/// An address of this machine that nobody listens at, also while the process that does is restarted: no connection is made
+/// from it, unlike from 127.0.0.1.
 pub fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let here = SocketAddr::from(([127, 77, high, low.max(1)], 0));
+    TcpListener::bind(here).unwrap().local_addr().unwrap()
 }
 
 /// Replaces what must be there.
