@@ -19,6 +19,7 @@ mod rebuilding;
 mod seeds;
 mod shape;
 mod silence;
+mod stored;
 mod support;
 mod taking_over;
 mod tallying;
