@@ -152,6 +152,7 @@ pub trait Projection: Sync + Send {
 /// Every read model that is kept up with the log.
 pub static ALL: &[&dyn Projection] = &[
     &user_directory::UserDirectory,
+    &audit_trail::AuditTrail,
     &hosted_profiles::HostedProfiles,
     &deactivated_users::DeactivatedUsers,
     &banned_users::BannedUsers,
@@ -165,7 +166,6 @@ pub static ALL: &[&dyn Projection] = &[
     &apps::Apps,
     &erasure_ledger::ErasureLedger,
     &data_requests::DataRequests,
-    &audit_trail::AuditTrail,
 ];
 
 /// Read models that nobody asks about the present: they are filled in a scratch store, for a look at the past.

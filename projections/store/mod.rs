@@ -80,7 +80,7 @@ pub struct Checkpoint {
 }
 
 enum Backend {
-    Sqlite(Sqlite),
+    Sqlite(Box<Sqlite>),
     Postgres(Box<Postgres>),
 }
 
@@ -130,7 +130,7 @@ impl ReadStore {
 
     fn open_file(path: &Path, models: &[&dyn Projection], keeping: Keeping) -> Result<Self, Error> {
         let (store, checkpoints) = Sqlite::open(path, models, keeping)?;
-        Ok(Self { backend: Backend::Sqlite(store), checkpoints: RwLock::new(checkpoints) })
+        Ok(Self { backend: Backend::Sqlite(Box::new(store)), checkpoints: RwLock::new(checkpoints) })
     }
 
     /// Opens a store in a file to build these read models in, of which nothing is asked: [`Shadow::take_over`] is to take

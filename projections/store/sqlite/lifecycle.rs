@@ -27,8 +27,7 @@ const store_schema: &str = "
         PRIMARY KEY (model)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS store_parked (
         model TEXT NOT NULL, stream TEXT NOT NULL, position BIGINT NOT NULL, event BLOB NOT NULL, reason TEXT,
-        first_at BIGINT NOT NULL, PRIMARY KEY (model, stream, position)) WITHOUT ROWID;
-";
+        first_at BIGINT NOT NULL, PRIMARY KEY (model, stream, position)) WITHOUT ROWID;";
 const stored_checkpoint: &str = "SELECT version, position, event FROM store_checkpoint WHERE model = $1";
 pub(super) const stored_tables: &str = "SELECT tables FROM store_checkpoint WHERE model = $1";
 const begin_checkpoint: &str =
@@ -52,7 +51,6 @@ impl Sqlite {
         if lasts {
             unflushed::remove_if_torn(path).map_err(unusable)?;
         }
-        let exists = path.exists();
         let mut connection = Connection::open(path)?;
         plan_once(&connection)?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
@@ -62,10 +60,10 @@ impl Sqlite {
         let flushing = if lasts && mark.is_none() { flush_checkpoints } else { flush_nothing };
         connection.execute_batch(flushing)?;
         connection.execute_batch(store_schema)?;
-        connection.execute_batch(skipped::schema)?;
         let skipped = lasts.then(|| skipped::beside(path));
-        if let Some(file) = &skipped {
-            skipped::reconcile(&mut connection, file, exists)?;
+        match &skipped {
+            Some(file) => skipped::reconcile(&mut connection, file)?,
+            None => connection.execute_batch(skipped::schema)?,
         }
         let mut checkpoints = Vec::with_capacity(models.len());
         for model in models {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OpenFlags, params_from_iter};
+use rusqlite::{Connection, TransactionBehavior, params_from_iter};
 
 use super::unflushed;
 use crate::store::Error;
@@ -16,6 +16,7 @@ pub(super) const schema: &str = "
         skipped_at BIGINT NOT NULL, PRIMARY KEY (model, event)) WITHOUT ROWID;";
 const all: &str = "SELECT model, stream, position, event, reason, skipped_at FROM store_skipped";
 const forget_all: &str = "DELETE FROM store_skipped";
+const has_table: &str = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'store_skipped')";
 const any: &str = "SELECT EXISTS (SELECT 1 FROM store_skipped)";
 
 /// Columns of the table.
@@ -39,20 +40,19 @@ pub(super) fn keep(store: &Connection, file: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// At the start: a store that is new skips what is kept; one that was there has the last word, since it may have been
+/// At the start: a store that is new skips what is kept. One that was there has the last word, since it may have been
 /// interrupted between the two.
-pub(super) fn reconcile(store: &mut Connection, file: &Path, was_there: bool) -> Result<(), Error> {
-    if was_there {
-        let skips: bool = store.query_row(any, [], |row| row.get(0))?;
-        return if skips || file.exists() { keep(store, file) } else { Ok(()) };
+pub(super) fn reconcile(store: &mut Connection, file: &Path) -> Result<(), Error> {
+    // The table and its rows come in one transaction, so a store that has the table has the rows.
+    let transaction = store.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let is_new = !transaction.query_row(has_table, [], |row| row.get::<_, bool>(0))?;
+    transaction.execute_batch(schema)?;
+    if is_new && file.exists() {
+        copy(&Connection::open(file)?, &transaction)?;
     }
-    if file.exists() {
-        let kept = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        let transaction = store.transaction()?;
-        copy(&kept, &transaction)?;
-        transaction.commit()?;
-    }
-    Ok(())
+    transaction.commit()?;
+    let skips: bool = store.query_row(any, [], |row| row.get(0))?;
+    if !is_new && (skips || file.exists()) { keep(store, file) } else { Ok(()) }
 }
 
 fn copy(from: &Connection, to: &Connection) -> Result<(), Error> {

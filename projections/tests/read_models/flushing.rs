@@ -121,6 +121,15 @@ async fn what_an_operator_had_skipped_outlives_a_store_that_is_built_anew() {
     assert_eq!(store.parked_positions("user_directory", &stream, 10).await.unwrap(), Vec::<u64>::new());
     assert_eq!(store.parked_positions("apps", &stream, 10).await.unwrap(), [1, 2], "the control");
 
+    // So it does where the next process was killed when it had just made the file.
+    killed(store);
+    for file in [path.clone(), beside(&path, "-wal"), beside(&path, "-shm")] {
+        std::fs::remove_file(file).unwrap();
+    }
+    Connection::open(&path).unwrap().execute_batch("PRAGMA journal_mode = WAL; PRAGMA user_version = 1;").unwrap();
+    let store = ReadStore::open(&path).unwrap();
+    assert_eq!(store.skipped_after((0, ""), 10).await.unwrap(), skipped);
+
     // What is taken back stays taken back.
     assert_eq!(store.stop_skipping("user_directory", &stream).await.unwrap(), 2);
     killed(store);

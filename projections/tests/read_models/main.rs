@@ -21,6 +21,7 @@ mod seeds;
 mod several_subjects;
 mod shape;
 mod silence;
+mod stored;
 mod support;
 mod taking_over;
 mod tallying;
