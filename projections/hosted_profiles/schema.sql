@@ -7,7 +7,7 @@ CREATE TABLE hosted_profiles_v2 (
     filled BIGINT NOT NULL,
     PRIMARY KEY (subject)
 ) /*clustered*/;
-CREATE INDEX hosted_profiles_v2_filled ON hosted_profiles_v2 (app, registered_position) WHERE filled = 1;
+CREATE INDEX hosted_profiles_v2_filled ON hosted_profiles_v2 (app, registered_position, subject) WHERE filled = 1;
 CREATE TABLE hosted_profiles_fields_v2 (
     subject BYTEA NOT NULL,
     field TEXT NOT NULL,
