@@ -215,6 +215,9 @@ pub(super) fn settle(db: &mut dyn Db, cell: &dyn RootCell, certainly: bool) -> R
     }
     db.transaction(Hold::Alone, |db| {
         let Some(header) = header(db)?.filter(unsettled) else { return Ok(()) };
+        // The end of a rotation may have been seen on a server that is lost with it: another one, without it, needs the root
+        // of before.
+        db.keep_what_was_read()?;
         cell.keep_only(header.vault, header.generation, &header.kept)?;
         db.execute(SETTLED, &[])
     })

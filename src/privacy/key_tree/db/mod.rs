@@ -140,6 +140,11 @@ pub(super) trait Db: Send {
 
     fn commit(&mut self) -> Result<(), Error>;
 
+    /// Returns once all that was read before is kept wherever it must be: where commits wait for a standby, there as well.
+    fn keep_what_was_read(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Undoes what was begun, if anything was.
     fn roll_back(&mut self);
 

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
@@ -13,7 +14,7 @@ use tokio_postgres::{Client, Statement};
 
 use super::{Db, Hold, Row, Value};
 use crate::background::Background;
-use crate::database::{self, Database, Tables};
+use crate::database::{self, Database, Heard, Tables, Unasked};
 use crate::privacy::Error;
 use crate::supervision;
 
@@ -34,6 +35,20 @@ const ROWS_MAX: usize = 1_000;
 const LIMITS: &str = "set search_path = rollcall_vault; set lock_timeout = '20s'; set statement_timeout = '24s';
     set idle_in_transaction_session_timeout = '30s'; set synchronous_commit = on;
     set default_transaction_isolation = 'read committed'";
+
+const KEEP: &str = "set synchronous_commit = on; select pg_logical_emit_message(true, 'rollcall', 'seen')";
+
+fn note_warnings(has_warned: Arc<AtomicBool>) -> Heard {
+    Box::new(move |unasked| {
+        if unasked == Unasked::Warning {
+            has_warned.store(true, Ordering::Release);
+        }
+    })
+}
+
+fn given_up() -> Error {
+    Error::Unavailable("its database gave up waiting for its standby".into())
+}
 
 fn failed(error: &tokio_postgres::Error) -> Error {
     Error::Unavailable(format!("its database: {}", database::describe(error)))
@@ -91,7 +106,8 @@ impl Reach {
     /// A connection whose answers are waited for so long at most.
     pub(in crate::privacy::key_tree) fn connection(&self, answer_max: Duration) -> Box<dyn Db> {
         let (reach, statements) = (self.clone(), HashMap::new());
-        Box::new(Postgres { reach, answer_max, open: None, statements, in_transaction: false })
+        let has_warned = Arc::new(AtomicBool::new(false));
+        Box::new(Postgres { reach, answer_max, open: None, statements, in_transaction: false, has_warned })
     }
 }
 
@@ -102,6 +118,9 @@ struct Postgres {
     open: Option<Arc<Client>>,
     statements: HashMap<&'static str, Statement>,
     in_transaction: bool,
+    /// Whether the server warned since the transaction was begun: a commit whose wait for the standby is given up is answered
+    /// like any other, behind a warning.
+    has_warned: Arc<AtomicBool>,
 }
 
 impl Postgres {
@@ -110,9 +129,9 @@ impl Postgres {
             return Ok(client.clone());
         }
         self.forget();
-        let database = self.reach.database.clone();
+        let (database, has_warned) = (self.reach.database.clone(), self.has_warned.clone());
         let client = self.reach.wait(self.answer_max, async move {
-            let client = database.connect(None).await?;
+            let client = database.connect(Some(note_warnings(has_warned))).await?;
             client.batch_execute(LIMITS).await.map_err(|error| failed(&error))?;
             Ok(client)
         })?;
@@ -195,6 +214,7 @@ impl Db for Postgres {
     }
 
     fn begin(&mut self, hold: Hold) -> Result<(), Error> {
+        self.has_warned.store(false, Ordering::Release);
         let begun = self.run(match hold {
             Hold::Shared => "begin; lock table rollcall_vault.vault in row share mode",
             Hold::Alone => "begin; lock table rollcall_vault.vault in exclusive mode",
@@ -209,7 +229,21 @@ impl Db for Postgres {
     fn commit(&mut self) -> Result<(), Error> {
         self.run("commit")?;
         self.in_transaction = false;
+        if self.has_warned.load(Ordering::Acquire) {
+            self.forget();
+            return Err(given_up());
+        }
         Ok(())
+    }
+
+    fn keep_what_was_read(&mut self) -> Result<(), Error> {
+        let (database, has_warned) = (self.reach.database.clone(), Arc::new(AtomicBool::new(false)));
+        self.reach.wait(self.answer_max, async move {
+            // On another connection, which writes: its commit waits for the standby, which then has all before it.
+            let client = database.connect(Some(note_warnings(has_warned.clone()))).await?;
+            client.batch_execute(KEEP).await.map_err(|error| failed(&error))?;
+            if has_warned.load(Ordering::Acquire) { Err(given_up()) } else { Ok(()) }
+        })
     }
 
     fn roll_back(&mut self) {

@@ -245,3 +245,37 @@ fn a_root_in_a_file_of_one_machine_is_refused_where_there_may_be_many() {
         assert!(refused.contains("serves one node"), "{refused}");
     }
 }
+
+/// The primary says that a rotation is done, because somebody cut its wait for the standby short; and it is lost then.
+#[test]
+fn the_root_of_before_outlives_a_rotation_that_only_a_lost_primary_has_seen() {
+    let primary = Cluster::start();
+    let standby = primary.standby();
+    primary.wait_for_standby();
+    let name = primary.database();
+    let servers = format!("host={},{} user=rollcall dbname={name}", primary.path(""), standby.path(""));
+    let given = Given { cluster: primary, name, transit: Transit::start(), database: servers.parse().unwrap() };
+    let node = given.node();
+    let values = sealed(&node, 2);
+    standby.stop("fast");
+    std::thread::scope(|scope| {
+        let destroy = [keys_to_destroy(values[0].0.subject, &Class::ALL)];
+        let node = &node;
+        let destroying = scope.spawn(move || node.destroy(&destroy));
+        while !destroying.is_finished() {
+            let cut = "select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'";
+            given.cluster.sql(&given.name, cut);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let refused = destroying.join().unwrap();
+        assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
+    });
+    drop(node);
+    given.cluster.kill();
+    standby.resume();
+    standby.promote();
+    let node = given.node();
+    assert!(values.iter().all(|value| opens(&node, value)));
+    assert_eq!(destroy_all(&node, &[&values[0]]).len(), 1);
+    assert!(!opens(&node, &values[0]) && opens(&node, &values[1]));
+}
