@@ -146,7 +146,7 @@ fn what_was_live_before_a_rebuild_is_kept_until_it_is_dropped_by_command() {
     assert!(done, "{said}");
     assert_eq!(registered(), "1");
     let (done, said) = run(&["database", "back", "user_directory"]);
-    assert!(done && said.contains("version 1 of user_directory is live again"), "{said}");
+    assert!(done && said.contains("version 2 of user_directory is live again"), "{said}");
     assert_eq!(registered(), "77");
     assert!(run(&["database", "back", "user_directory"]).0);
     assert_eq!(registered(), "1");
