@@ -245,7 +245,7 @@ fn what_was_live_before_is_kept_comes_back_and_is_dropped_when_somebody_says_so(
         live.refresh().await.unwrap();
         live.apply(&arrivals[10..], ALL).await.unwrap();
         let after = live.digest(DIRECTORY.name()).await.unwrap();
-        assert_eq!(go_back(&pool, DIRECTORY.name()).await.unwrap(), (2, 10));
+        assert_eq!(go_back(&pool, DIRECTORY.name()).await.unwrap(), (DIRECTORY.version(), 10));
         let back = ReadStore::connect(pool.clone(), ALL).await.unwrap();
         assert_eq!(back.checkpoint(DIRECTORY.name()).unwrap(), 10);
         assert_eq!(back.digest(DIRECTORY.name()).await.unwrap(), before);
@@ -253,7 +253,7 @@ fn what_was_live_before_is_kept_comes_back_and_is_dropped_when_somebody_says_so(
         // It goes on from where it was kept, and the way back has a way back.
         back.apply(&arrivals, ALL).await.unwrap();
         assert_eq!(back.digest(DIRECTORY.name()).await.unwrap(), after);
-        assert_eq!(go_back(&pool, DIRECTORY.name()).await.unwrap(), (2, 20));
+        assert_eq!(go_back(&pool, DIRECTORY.name()).await.unwrap(), (DIRECTORY.version(), 20));
         assert_eq!(drop_before(&pool).await.unwrap(), ["user_directory_count_v2", "user_directory_v2"]);
         assert_eq!(drop_before(&pool).await.unwrap(), [""; 0]);
         let none = go_back(&pool, DIRECTORY.name()).await;
