@@ -54,6 +54,9 @@ struct Broken {
     reason: &'static str,
 }
 
+const FAILED: &str = "failed";
+const AMBIGUOUS: &str = "ambiguous";
+
 /// 0.5 ms to 16 s.
 fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.0005, 2.0, 16))
@@ -147,6 +150,10 @@ impl Default for Metrics {
             gauges: Gauges::default(),
         };
         metrics.register();
+        // So that the first failure is a step up from zero, which a rate sees.
+        for outcome in [FAILED, AMBIGUOUS] {
+            drop(metrics.failed_appends.get_or_create(&FailureKind { outcome }));
+        }
         metrics
     }
 }
@@ -213,7 +220,7 @@ impl Metrics {
 
     /// Counts an append of which nothing was kept, or of which that is not known.
     pub fn append_failed(&self, is_ambiguous: bool) {
-        let outcome = if is_ambiguous { "ambiguous" } else { "failed" };
+        let outcome = if is_ambiguous { AMBIGUOUS } else { FAILED };
         self.failed_appends.get_or_create(&FailureKind { outcome }).inc();
     }
 

@@ -59,7 +59,7 @@ queries! {
     to_fenced = quantiles!("fenced_at");
     to_scrubbed = quantiles!("scrubbed_at");
     to_finalised = quantiles!("finalised_at");
-    open_tallied: coalesced = "SELECT step, COUNT(*), MIN(requested_at) FROM erasure_ledger_v2 WHERE ended = 0 GROUP BY step";
+    open_tallied = "SELECT step, COUNT(*), MIN(requested_at) FROM erasure_ledger_v2 WHERE ended = 0 GROUP BY step";
     counted_since: coalesced = "SELECT COUNT(*), MIN(requested_at) FROM erasure_ledger_v2 WHERE app = $1 AND requested_at > $2";
 }
 
@@ -85,6 +85,14 @@ words! {
         Reported = "reported",
         /// Every step is done.
         Finalised = "finalised",
+    }
+}
+
+impl Step {
+    /// Whether nothing is left to do behind it.
+    #[must_use]
+    pub fn is_end(self) -> bool {
+        matches!(self, Self::Cancelled | Self::Finalised)
     }
 }
 
@@ -148,7 +156,7 @@ impl Erasure {
     /// Whether nothing is left to do.
     #[must_use]
     pub fn is_ended(&self) -> bool {
-        matches!(self.step, Step::Cancelled | Step::Finalised)
+        self.step.is_end()
     }
 
     fn read(row: &Row<'_, '_>) -> Result<Self, Error> {

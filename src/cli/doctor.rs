@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::database_client::Client;
 use super::out::{say, tell};
 #[cfg(feature = "vault-transit")]
 use super::wiring::CellSpec;
@@ -16,12 +17,9 @@ use super::{Data, Failure, several_subjects};
 use crate::database;
 use crate::privacy::key_tree::Doubt;
 
-mod client;
 #[cfg(feature = "kurrentdb")]
 mod kurrentdb;
 mod log;
-
-pub(super) use client::Client;
 
 /// What was found.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -21,6 +21,7 @@ mod audit;
 pub mod config;
 mod copy;
 mod database;
+mod database_client;
 mod doctor;
 mod erasure;
 mod hardening;

@@ -12,7 +12,7 @@ use rollcall_schemas::ids::SubjectRef;
 use uuid::Uuid;
 
 use super::Failure;
-use super::doctor::Client;
+use super::database_client::Client;
 use crate::database;
 use crate::out::say;
 

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::decider::{Answer, RetryGuard, Submitted};
-use super::{Caller, Done, Engine, Error, IdempotencyKey, load};
+use super::{Caller, Done, Engine, Error, IdempotencyKey, load, metered};
 use crate::domain::{Command, Context, Defect, DynCommand, Reply, ReplyOf, TypedReply as _};
 
 /// How often a command is decided again because the world changed under it, a state that had to be loaded included.
@@ -47,7 +47,7 @@ impl Engine {
         let since = Instant::now();
         let done = self.execute_once(caller, command).await.map_err(|error| self.or_broken(error));
         let outcome = done.as_ref().map_or_else(Error::outcome, |_| "done");
-        self.metrics.command(command.name(), outcome, since.elapsed());
+        self.metrics.command(metered::name(command), outcome, since.elapsed());
         done
     }
 

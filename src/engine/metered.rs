@@ -4,9 +4,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use rollcall_projections::erasure_ledger;
+use rollcall_projections::erasure_ledger::{self, Step};
 
 use super::{Engine, Error, QUEUE_MAX, journal};
+use crate::domain::DynCommand;
 use crate::metrics::{Metrics, OpenErasures, Sampled};
 
 /// How long the log and the read models may take to answer one question.
@@ -35,10 +36,13 @@ impl Engine {
         let (lag, erasures) =
             futures_util::join!(tokio::time::timeout(ANSWER_MAX, lag), tokio::time::timeout(ANSWER_MAX, erasures));
         let now = self.now();
-        let open = |found: erasure_ledger::Open| OpenErasures {
-            step: found.step.as_str(),
-            count: found.erasures,
-            oldest: positive(now - found.first_requested_at),
+        let open = |step: Step, found: &[erasure_ledger::Open]| {
+            let there = found.iter().find(|open| open.step == step);
+            OpenErasures {
+                step: step.as_str(),
+                count: there.map_or(0, |open| open.erasures),
+                oldest: there.map_or(Duration::ZERO, |open| positive(now - open.first_requested_at)),
+            }
         };
         Sampled {
             ready: self.ready.load(Ordering::Acquire),
@@ -49,9 +53,17 @@ impl Engine {
             applied,
             lag: lag.ok().and_then(Result::ok).unwrap_or_default(),
             parked: 0,
-            erasures: erasures.ok().and_then(Result::ok).unwrap_or_default().into_iter().map(open).collect(),
+            erasures: erasures.ok().and_then(Result::ok).map_or_else(Vec::new, |found| {
+                Step::ALL.into_iter().filter(|step| !step.is_end()).map(|step| open(step, &found)).collect()
+            }),
         }
     }
+}
+
+/// What a command is called in a metric: its place in the domain.
+pub(super) fn name(command: &dyn DynCommand) -> &'static str {
+    let name = command.name();
+    name.split_once("domain::").map_or(name, |(_, place)| place)
 }
 
 /// Clocks of nodes differ a little: what lies ahead has no age.

@@ -89,14 +89,9 @@ pub struct Ports {
     pub read: Arc<ReadStore>,
 }
 
-/// Catches the read models up, reads the apps and starts the loops. Must be called on a Tokio runtime of several
-/// threads.
-///
-/// # Errors
-/// The log is corrupt or rewound, a port is unavailable, or a thread cannot be started.
-pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
-    let Ports { log, vault, read } = ports;
-    let (applied, head) = (projector::applied(&read), log.fence().await?);
+/// How far the read models are, all of them with events that the log holds.
+async fn applied_of_this_log(log: &dyn EventLog, read: &ReadStore) -> Result<u64, Error> {
+    let (applied, head) = (projector::applied(read), log.fence().await?);
     if applied > head {
         return Err(Error::Rewound { applied, head });
     }
@@ -107,6 +102,17 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
             return Err(Error::OtherPast { model, position });
         }
     }
+    Ok(applied)
+}
+
+/// Catches the read models up, reads the apps and starts the loops. Must be called on a Tokio runtime of several
+/// threads.
+///
+/// # Errors
+/// The log is corrupt or rewound, a port is unavailable, or a thread cannot be started.
+pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
+    let Ports { log, vault, read } = ports;
+    let applied = applied_of_this_log(log.as_ref(), &read).await?;
     let shared = vault.is_shared();
     let directory = Arc::new(Directory::new(vault.clone()));
     let (applied_sender, applied) = watch::channel(applied);

@@ -1,7 +1,6 @@
-//! `/metrics`, for whoever operates the service; and the count of what the faces answered.
+//! `/metrics`, for whoever operates the service.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, FORWARDED, HeaderMap, HeaderName, VIA};
 use actix_web::http::{Method, StatusCode};
@@ -11,25 +10,6 @@ use super::{Service, health, rest};
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-
-/// Which endpoint made an answer. It travels with the answer to where answers are counted.
-pub(super) struct Served {
-    pub(super) face: &'static str,
-    /// `None`: there is no such endpoint.
-    pub(super) route: Option<&'static str>,
-}
-
-impl Served {
-    pub(super) fn note(self, response: &mut HttpResponse) {
-        response.extensions_mut().insert(self);
-    }
-}
-
-/// Counts an answer. What no face has made is of probes, documents and this page.
-pub(super) fn count(service: &Service, response: &HttpResponse, took: Duration) {
-    let (face, route) = response.extensions().get::<Served>().map_or(("operations", None), |s| (s.face, s.route));
-    service.engine.metrics().answered(face, route.unwrap_or("none"), response.status().as_u16(), took);
-}
 
 /// Answers `/metrics` to a caller on this machine, or to one who shows an API key with the scope `operator`.
 pub(super) async fn answer(service: &Service, request: &HttpRequest) -> HttpResponse {

@@ -28,6 +28,7 @@ mod exchange;
 mod health;
 mod metrics;
 mod rest;
+mod served;
 mod server_v1;
 mod transparency;
 mod write_deadline;
@@ -135,7 +136,7 @@ async fn answer(service: web::Data<Service>, request: HttpRequest, payload: web:
     let mut incoming = Incoming::new(&request, payload);
     let since = Instant::now();
     let response = dispatch(&service, &request, &mut incoming).await;
-    metrics::count(&service, &response, since.elapsed());
+    served::count(service.engine.metrics(), &response, since.elapsed());
     let mut response = incoming.settle(response).await;
     if service.drain.has_begun() {
         response.head_mut().set_connection_type(ConnectionType::Close);

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
-use super::client::Client;
 use super::{Found, Visit};
 use crate::audit::incident::{Error, Incidents};
+use crate::cli::database_client::Client;
 #[cfg(feature = "kurrentdb")]
 use crate::eventlog::{self, kurrentdb};
 

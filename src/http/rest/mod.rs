@@ -14,7 +14,7 @@ use rollcall_schemas::plain::ApiScope;
 use serde::de::DeserializeOwned;
 
 use super::exchange::{Body, Incoming};
-use super::metrics::Served;
+use super::served::Served;
 use super::{Service, exchange};
 use crate::audit::replays::Replays;
 use crate::audit::tree::Keeper;

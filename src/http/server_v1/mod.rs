@@ -10,7 +10,7 @@ use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::{OperationId, SecretId, SubjectRef};
 
 use super::exchange::{Body, Incoming};
-use super::metrics::Served;
+use super::served::Served;
 use super::{Service, exchange};
 use crate::domain::{Command, Decide, ReplyOf};
 use crate::engine::opening::Opener;

@@ -120,13 +120,9 @@ fn a_standby_that_has_not_received_the_last_events_is_no_broken_log() {
         standby.sql(&name, "select pg_wal_replay_pause()");
         append(&log, "s", 1).await;
         primary.stop("fast");
-        // What follows the log connects to the standby meanwhile, again and again.
-        let asked = "select count(*) from pg_stat_activity where application_name = 'rollcall'";
-        let until = Instant::now() + Duration::from_secs(60);
-        let mut seen = 0;
-        while seen < 3 {
-            seen += u32::from(standby.sql(&name, asked) != "0");
-            assert!(log.broken().is_none() && Instant::now() < until);
+        // What follows the log looks for a server several times meanwhile, and finds the standby alone.
+        for _ in 0..10 {
+            assert!(log.broken().is_none());
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
         let refused = log.append(vec![item("s", 2, 1)]).await;

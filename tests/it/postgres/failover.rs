@@ -115,7 +115,7 @@ impl Callers {
         let registered = "select count(distinct stream) from rollcall_log.event where name = 'user.registered'";
         assert_eq!(count(registered), users.len(), "one userId is one person");
         service.eventually("the read models hold everybody", |_| {
-            count("select count(*) from rollcall_read.user_directory_v1") == users.len()
+            count("select count(*) from rollcall_read.user_directory_v2") == users.len()
         });
         assert_eq!(count("select count(*) from rollcall_read.store_parked"), 0);
         for user in users.iter().step_by(users.len() / 20 + 1) {

@@ -13,7 +13,7 @@ use crate::database::{Database, Error};
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// A connection.
-pub(in crate::cli) struct Client {
+pub(super) struct Client {
     client: tokio_postgres::Client,
     // What drives the connection.
     runtime: Runtime,
@@ -34,11 +34,7 @@ impl Client {
     ///
     /// # Errors
     /// The server does not answer in time, or not with one row.
-    pub(in crate::cli) fn query_typed_one(
-        &mut self,
-        sql: &str,
-        params: &[(&(dyn ToSql + Sync), Type)],
-    ) -> Result<Row, Error> {
+    pub(super) fn query_typed_one(&mut self, sql: &str, params: &[(&(dyn ToSql + Sync), Type)]) -> Result<Row, Error> {
         self.answer(self.client.query_typed_one(sql, params))
     }
 
@@ -46,7 +42,7 @@ impl Client {
     ///
     /// # Errors
     /// The server does not answer in time.
-    pub(in crate::cli) fn query_typed(&mut self, sql: &str) -> Result<Vec<Row>, Error> {
+    pub(super) fn query_typed(&mut self, sql: &str) -> Result<Vec<Row>, Error> {
         self.answer(self.client.query_typed(sql, &[]))
     }
 
