@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rollcall::database::Database;
 use rollcall::eventlog::postgres::{Faults, Mode, Postgres};
-use rollcall::eventlog::{EventLog, Outcome};
+use rollcall::eventlog::{self, EventLog, Outcome};
 
 use super::history::{Reader, item};
 use crate::support::Cluster;
