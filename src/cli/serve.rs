@@ -125,7 +125,10 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
             let stop = async {
                 // Somebody at a terminal waits for the end, and no proxy has to notice it first.
                 let wait = if asked.await == Ok(Stop::Terminal) { Duration::ZERO } else { settings.drain };
-                tracing::info!("asked to stop: not ready, answers for {wait:?} more; a second signal ends it at once");
+                let seconds = wait.as_secs_f64();
+                tracing::info!(
+                    "asked to stop; not ready, and answers for {seconds} s more; a second signal ends it at once"
+                );
                 drain.stop(&handle, wait).await;
             };
             tokio::select! {

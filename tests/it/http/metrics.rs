@@ -49,7 +49,11 @@ fn what_was_done_is_counted_without_a_word_of_a_caller() {
     service.post(APP, "/user/deactivate.json", &[("userId", "canary-bob")]).ok();
     service.post(APP, "/user/getToken.json", &[("userId", "canary-bob"), ("name", "canary")]).refused(403, 31029);
     service.request("GET", "/canary/path", &[], b"");
-    let text = read(&service, &[]).1;
+    let mut text = String::new();
+    service.eventually("the erasure is applied", |service| {
+        text = read(service, &[]).1;
+        text.contains("rollcall_lag_events 0") && !text.contains(r#"rollcall_open_erasures{step="requested"} 1"#)
+    });
     for line in [
         r#"rollcall_commands_total{command="user::register::Register",outcome="done"} 2"#,
         r#"rollcall_http_request_duration_seconds_count{face="server_v1",route="register"} 3"#,
