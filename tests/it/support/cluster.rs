@@ -146,7 +146,9 @@ impl Cluster {
             std::thread::sleep(Duration::from_millis(10));
         }
         // Where nobody has collected the first one yet, its number is still taken, and the next one would not start.
-        let _ = std::fs::remove_file(self.path("data/postmaster.pid"));
+        for lock in ["data/postmaster.pid", ".s.PGSQL.5432.lock"] {
+            let _ = std::fs::remove_file(self.path(lock));
+        }
     }
 
     pub fn path(&self, name: &str) -> String {
