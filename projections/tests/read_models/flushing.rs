@@ -20,7 +20,7 @@ fn registrations(users: u32) -> Log {
     log
 }
 
-fn beside(store: &Path, suffix: &str) -> PathBuf {
+fn with_suffix(store: &Path, suffix: &str) -> PathBuf {
     format!("{}{suffix}", store.display()).into()
 }
 
@@ -31,14 +31,14 @@ fn killed(store: ReadStore) {
 
 /// What a power cut leaves: the mark of the last boot, and some of the pages.
 fn cut(path: &Path) {
-    let mark = beside(path, "-unflushed");
+    let mark = with_suffix(path, "-unflushed");
     let marked = std::fs::read_to_string(&mark).unwrap();
     let (_, inode) = marked.split_once(' ').unwrap();
     std::fs::write(mark, format!("4e4f1d0c-0000-4000-8000-000000000000 {inode}")).unwrap();
     let mut pages = std::fs::read(path).unwrap();
     pages.chunks_mut(4096).skip(1).step_by(2).for_each(|page| page.fill(0));
     std::fs::write(path, pages).unwrap();
-    std::fs::write(beside(path, "-wal"), b"").unwrap();
+    std::fs::write(with_suffix(path, "-wal"), b"").unwrap();
 }
 
 #[test]
@@ -74,9 +74,9 @@ fn a_store_that_was_closed_is_whole_in_its_file_alone_and_bears_no_mark() {
     let log = registrations(10);
     now(store.apply(&log.after(0), ALL)).unwrap();
     let before = digests(&store);
-    assert!(beside(&path, "-unflushed").exists(), "the control: it bears one while it is used");
+    assert!(with_suffix(&path, "-unflushed").exists(), "the control: it bears one while it is used");
     drop(store);
-    assert!(!beside(&path, "-unflushed").exists());
+    assert!(!with_suffix(&path, "-unflushed").exists());
     let elsewhere = tempfile::tempdir().unwrap();
     let copied = elsewhere.path().join("read.db");
     std::fs::copy(&path, &copied).unwrap();
@@ -93,10 +93,10 @@ fn a_store_that_another_process_reads_when_it_is_closed_stays_marked() {
     reader.execute_batch("BEGIN; SELECT count(*) FROM store_checkpoint;").unwrap();
     now(store.apply(&registrations(12).after(10), ALL)).unwrap();
     drop(store);
-    assert!(beside(&path, "-unflushed").exists());
+    assert!(with_suffix(&path, "-unflushed").exists());
     drop(reader);
     drop(ReadStore::open(&path).unwrap());
-    assert!(!beside(&path, "-unflushed").exists());
+    assert!(!with_suffix(&path, "-unflushed").exists());
 }
 
 #[tokio::test]
@@ -123,7 +123,7 @@ async fn what_an_operator_had_skipped_outlives_a_store_that_is_built_anew() {
 
     // So it does where the next process was killed when it had just made the file.
     killed(store);
-    for file in [path.clone(), beside(&path, "-wal"), beside(&path, "-shm")] {
+    for file in [path.clone(), with_suffix(&path, "-wal"), with_suffix(&path, "-shm")] {
         std::fs::remove_file(file).unwrap();
     }
     Connection::open(&path).unwrap().execute_batch("PRAGMA journal_mode = WAL; PRAGMA user_version = 1;").unwrap();
@@ -144,7 +144,7 @@ fn a_scratch_store_leaves_no_mark_and_is_never_flushed() {
     let path = dir.path().join("read.db");
     let store = ReadStore::scratch(&path, ALL).unwrap();
     now(store.apply(&registrations(3).after(0), ALL)).unwrap();
-    assert!(!beside(&path, "-unflushed").exists() && !beside(&path, "-skipped").exists());
+    assert!(!with_suffix(&path, "-unflushed").exists() && !with_suffix(&path, "-skipped").exists());
     drop(store);
-    assert!(!beside(&path, "-unflushed").exists());
+    assert!(!with_suffix(&path, "-unflushed").exists());
 }

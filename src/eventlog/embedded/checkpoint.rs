@@ -92,7 +92,7 @@ impl Checkpoints {
             if due.unwrap_or_else(PoisonError::into_inner).is_stopping {
                 return;
             }
-            match beside(readers) {
+            match move_pages(readers) {
                 Ok(Pass { pages, moved }) => {
                     let mut state = self.state();
                     state.moved = moved;
@@ -131,7 +131,7 @@ impl Checkpoints {
 }
 
 /// One checkpoint on a connection of its own, which is closed before the file is.
-fn beside(readers: &Readers) -> Result<Pass, Error> {
+fn move_pages(readers: &Readers) -> Result<Pass, Error> {
     let _lent = readers.lend()?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(readers.path(), flags)?;

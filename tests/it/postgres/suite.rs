@@ -15,8 +15,8 @@ const OF_FILES: &[&str] = &[
     "http::rest::a_key_may_do_what_its_scopes_say_until_it_is_retired",
 ];
 
-/// What is about the bytes of one connection, which a proxy changes.
-const OF_ONE_CONNECTION: &[&str] = &["http::hostile_connections", "http::hostile_memory"];
+/// What is about one process: the bytes of its connections, which a proxy changes, and what it counts.
+const OF_ONE_PROCESS: &[&str] = &["http::hostile_connections", "http::hostile_memory", "http::metrics"];
 
 /// Runs the tests again with these settings.
 fn again(settings: &[(&str, &str)], skipped: &[&str]) {
@@ -44,5 +44,5 @@ fn what_holds_with_one_node_holds_with_two_behind_a_proxy() {
     let (cluster, transit) = (Cluster::start_with("max_connections=800"), Transit::start());
     let settings =
         [(SERVER, &*cluster.path("")), (TWO_NODES, "1"), ("VAULT_ADDR", &transit.address), ("VAULT_TOKEN", TOKEN)];
-    again(&settings, &[OF_FILES, OF_ONE_CONNECTION].concat());
+    again(&settings, &[OF_FILES, OF_ONE_PROCESS].concat());
 }
