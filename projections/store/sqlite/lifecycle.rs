@@ -60,7 +60,7 @@ impl Sqlite {
         let flushing = if lasts && mark.is_none() { flush_checkpoints } else { flush_nothing };
         connection.execute_batch(flushing)?;
         connection.execute_batch(store_schema)?;
-        let skipped = lasts.then(|| skipped::beside(path));
+        let skipped = lasts.then(|| skipped::path_of(path));
         match &skipped {
             Some(file) => skipped::reconcile(&mut connection, file)?,
             None => connection.execute_batch(skipped::schema)?,

@@ -23,8 +23,8 @@ const any: &str = "SELECT EXISTS (SELECT 1 FROM store_skipped)";
 const COLUMNS: usize = 6;
 
 /// The file beside a store.
-pub(super) fn beside(store: &Path) -> PathBuf {
-    unflushed::beside(store, "-skipped")
+pub(super) fn path_of(store: &Path) -> PathBuf {
+    unflushed::with_suffix(store, "-skipped")
 }
 
 /// Keeps what a store skips. When this returns, it is on the disk.

@@ -20,14 +20,14 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 pub(super) struct Mark(PathBuf);
 
 /// The file of that name with this behind it.
-pub(super) fn beside(store: &Path, suffix: &str) -> PathBuf {
+pub(super) fn with_suffix(store: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(store);
     name.push(suffix);
     name.into()
 }
 
 fn mark_of(store: &Path) -> PathBuf {
-    beside(store, "-unflushed")
+    with_suffix(store, "-unflushed")
 }
 
 /// What the mark of a store says as long as it is whole; `None`: this system does not tell one boot from the next.
@@ -62,7 +62,7 @@ pub(super) fn remove_if_torn(store: &Path) -> io::Result<()> {
         "the machine went down, or the file was copied, before the read models were flushed: they are built anew"
     );
     // The mark goes last: whoever is interrupted here begins again.
-    for file in [beside(store, "-wal"), beside(store, "-shm"), store.to_owned()] {
+    for file in [with_suffix(store, "-wal"), with_suffix(store, "-shm"), store.to_owned()] {
         absent_as_none(fs::remove_file(file))?;
     }
     flush_directory(store)
@@ -82,7 +82,7 @@ impl Mark {
     pub(super) fn set(store: &Path) -> io::Result<Option<Self>> {
         let (path, Some(content)) = (mark_of(store), content(store)?) else { return Ok(None) };
         if absent_as_none(fs::read(&path))?.is_none_or(|marked| marked != content.as_bytes()) {
-            let new = beside(store, "-unflushed.new");
+            let new = with_suffix(store, "-unflushed.new");
             let mut file = File::create(&new)?;
             file.write_all(content.as_bytes())?;
             file.sync_all()?;
@@ -108,7 +108,7 @@ mod tests {
     /// A file as a store that is in use.
     fn marked(dir: &Path) -> PathBuf {
         let store = dir.join("read.db");
-        for file in [store.clone(), beside(&store, "-wal"), beside(&store, "-shm")] {
+        for file in [store.clone(), with_suffix(&store, "-wal"), with_suffix(&store, "-shm")] {
             fs::write(file, "pages").unwrap();
         }
         Mark::set(&store).unwrap().unwrap();
