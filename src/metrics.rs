@@ -93,8 +93,8 @@ pub struct Sampled {
     pub head: u64,
     /// Up to where every read model has applied the log.
     pub applied: u64,
-    /// How long ago the first event was recorded that is not applied.
-    pub lag: Duration,
+    /// How long ago the first event was recorded that is not applied; `None`: the log does not tell.
+    pub lag: Option<Duration>,
     /// Streams that a read model leaves out.
     pub parked: u64,
     /// Erasures that have not ended.
@@ -281,7 +281,7 @@ impl Gauges {
         for (gauge, number) in numbers {
             gauge.set(as_gauge(number));
         }
-        self.lag.set(sampled.lag.as_secs_f64());
+        self.lag.set(sampled.lag.map_or(f64::NAN, |lag| lag.as_secs_f64()));
         self.log_broken.clear();
         let reason = sampled.log_broken.unwrap_or("none");
         self.log_broken.get_or_create(&Broken { reason }).set(sampled.log_broken.is_some().into());

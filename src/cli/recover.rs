@@ -22,7 +22,7 @@ pub(super) fn run(data: &Data) -> Result<ExitCode, Failure> {
     let tree = data.tree();
     let lost = recovery::lost(&tree, data.log.as_ref(), data.vault.as_ref(), incident.as_ref());
     // First: whoever is interrupted has seen it, and is told again.
-    tell(runtime.block_on(lost)?);
+    report_loss(runtime.block_on(lost)?);
     let found = data.log.head();
     let bar = progress_bar("events");
     let progress = |done, all| show(&bar, done, all);
@@ -45,7 +45,7 @@ pub(super) fn run(data: &Data) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn tell(lost: Option<Lost>) {
+fn report_loss(lost: Option<Lost>) {
     match lost {
         Some(Lost { first, last }) => {
             let count = last - first + 1;

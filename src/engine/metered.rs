@@ -20,7 +20,7 @@ impl Engine {
         &self.metrics
     }
 
-    /// Looks at what is not counted as it happens. What cannot be asked within half a second is left at zero: the age of the
+    /// Looks at what is not counted as it happens. What is not answered within half a second is left out: the age of the
     /// lag, and the erasures.
     pub async fn sample(&self) -> Sampled {
         let (applied, head) = (*self.applied.borrow(), self.log.head());
@@ -51,7 +51,7 @@ impl Engine {
             queued: u64::try_from(QUEUE_MAX - self.commands.capacity()).unwrap_or_default(),
             head,
             applied,
-            lag: lag.ok().and_then(Result::ok).unwrap_or_default(),
+            lag: lag.ok().and_then(Result::ok),
             parked: 0,
             erasures: erasures.ok().and_then(Result::ok).map_or_else(Vec::new, |found| {
                 Step::ALL.into_iter().filter(|step| !step.is_end()).map(|step| open(step, &found)).collect()
