@@ -122,7 +122,7 @@ fn what_is_asked_of_one_costs_the_same_however_many_others_there_are() {
 #[test]
 fn what_was_requested_lately_is_counted_without_what_was_requested_before() {
     let counted = [SMALL, LARGE].map(|rows| {
-        let sql = query("erasure_ledger", &["MIN(requested_at)"]);
+        let sql = query("erasure_ledger", &["MIN(requested_at)", "requested_at > $2"]);
         Tables::with(rows).ask(sql, &[app(), at(rows - 100)])
     });
     assert_eq!(counted[0], counted[1]);
