@@ -149,7 +149,10 @@ macro_rules! events {
             }
 
             pub(crate) fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
-                match self { $( Self::$event(event) => serde_json::to_vec(event), )* }
+                // What most events need: to grow copies.
+                let mut json = Vec::with_capacity(1_024);
+                match self { $( Self::$event(event) => serde_json::to_writer(&mut json, event)?, )* }
+                Ok(json)
             }
 
             pub(crate) fn from_json(name: &str, version: u16, json: &[u8]) -> Option<Result<Self, serde_json::Error>> {

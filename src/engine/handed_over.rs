@@ -19,14 +19,15 @@ const EVENTS_MAX: usize = 8_192;
 
 /// A sealed event and the bytes that it was encoded to; its place in the log is not known yet.
 pub(super) struct Unplaced {
-    recorded: Recorded<Event>,
+    /// Boxed: it is moved often, and is large.
+    recorded: Box<Recorded<Event>>,
     core: Bytes,
     blobs: Option<Bytes>,
 }
 
 impl Unplaced {
     pub(super) fn new(stream: Stream, revision: u64, metadata: Metadata, event: Event, new: &NewEvent) -> Self {
-        let recorded = Recorded {
+        let recorded = Box::new(Recorded {
             position: 0,
             stream,
             revision,
@@ -36,7 +37,7 @@ impl Unplaced {
             name: new.name,
             version: new.version,
             event,
-        };
+        });
         Self { recorded, core: new.core.clone(), blobs: new.blobs.clone() }
     }
 }
@@ -65,7 +66,7 @@ impl HandedOver {
 
     /// Takes an event, if it was handed over as it is in the log. Whoever follows the log takes them in its order: what was
     /// before it is not kept.
-    pub(super) fn take(&self, raw: &RawEvent) -> Option<Recorded<Event>> {
+    pub(super) fn take(&self, raw: &RawEvent) -> Option<Box<Recorded<Event>>> {
         let mut events = self.events();
         while events.first_key_value().is_some_and(|(position, _)| *position < raw.position) {
             events.pop_first();
@@ -140,7 +141,7 @@ mod tests {
         let (_, last) = event(EVENTS_MAX as u64 + 10);
         let (unplaced, _) = event(1);
         let again =
-            |recorded: &Recorded<Event>| Unplaced { recorded: recorded.clone(), core: Bytes::new(), blobs: None };
+            |recorded: &Recorded<Event>| Unplaced { recorded: Box::new(recorded.clone()), core: Bytes::new(), blobs: None };
         (1..=last.position).for_each(|position| handed_over.put(position, vec![again(&unplaced.recorded)]));
         assert_eq!(handed_over.events().len(), EVENTS_MAX);
         assert!(handed_over.take(&last).is_none(), "it is another one");

@@ -224,19 +224,19 @@ impl Projector {
     /// # Errors
     /// The vault is unavailable.
     pub fn prepare(&self, raw: &[RawEvent]) -> Result<Vec<Prepared>, Error> {
-        let decode = |raw| self.handed_over.take(raw).map_or_else(|| journal::decode(raw), Ok);
+        let decode = |raw| self.handed_over.take(raw).map_or_else(|| journal::decode(raw).map(Box::new), Ok);
         let decoded: Vec<_> = raw.iter().map(|raw| (raw, decode(raw))).collect();
         let introduced = |recorded: &Recorded<Event>| introduced(&recorded.event).map(|(_, subject)| subject);
         let unknown: Vec<_> = decoded
             .iter()
-            .filter_map(|(_, decoded)| decoded.as_ref().ok().and_then(introduced))
+            .filter_map(|(_, decoded)| decoded.as_deref().ok().and_then(introduced))
             .filter(|subject| self.directory.tag_of(*subject).is_none())
             .collect();
         self.vault.fetch(&unknown)?;
         decoded
             .into_iter()
             .map(|(raw, decoded)| match decoded {
-                Ok(recorded) => Ok(Prepared::Event { tag: self.tag(&recorded)?, recorded: Box::new(recorded) }),
+                Ok(recorded) => Ok(Prepared::Event { tag: self.tag(&recorded)?, recorded }),
                 Err(error) => Ok(Prepared::poison(raw, &error)),
             })
             .collect()

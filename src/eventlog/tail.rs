@@ -72,7 +72,9 @@ impl Tail {
     pub(super) fn after(&self, position: u64, limit: usize) -> Option<Vec<RawEvent>> {
         let window = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let (last, _) = window.events.last_key_value()?;
-        let held: Vec<_> = window.events.range(position + 1..).take(limit).map(|(_, event)| event.clone()).collect();
+        let behind = usize::try_from(last.saturating_sub(position)).unwrap_or(usize::MAX);
+        let mut held = Vec::with_capacity(limit.min(behind).min(window.events.len()));
+        held.extend(window.events.range(position + 1..).take(limit).map(|(_, event)| event.clone()));
         let is_whole = match held.last() {
             Some(last) => last.position - position == held.len() as u64,
             None => limit == 0 || position >= *last,

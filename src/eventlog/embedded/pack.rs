@@ -60,7 +60,8 @@ pub(super) struct Packed {
 
 /// Packs a core.
 pub(super) fn core(table: &Table, context: Context<'_>, core: &[u8]) -> Packed {
-    let mut split = Split { table, context, skeleton: vec![], values: vec![], unknown: vec![] };
+    let (skeleton, values) = (Vec::with_capacity(core.len()), Vec::with_capacity(core.len()));
+    let mut split = Split { table, context, skeleton, values, unknown: vec![] };
     if !core.starts_with(b"{") || split.take(core).is_none() {
         return raw(core);
     }

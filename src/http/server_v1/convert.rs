@@ -1,6 +1,8 @@
 //! The translation between the platform's words and the domain's.
 
-use chrono::{DateTime, Utc};
+use std::fmt::Write as _;
+
+use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
 use rollcall_projections::{NumberedPage, Order, user_directory};
 use rollcall_schemas::ids::{OperationId, SubjectRef};
 use rollcall_schemas::plain::FriendPermission;
@@ -30,7 +32,20 @@ pub(super) struct Users {
 
 /// A time as the platform writes it, in UTC.
 pub(super) fn time(at: DateTime<Utc>) -> String {
-    at.format("%Y-%m-%d %H:%M:%S").to_string()
+    let (date, time) = (at.date_naive(), at.time());
+    let mut text = String::with_capacity(19);
+    // Writing to a string cannot fail. A format that is parsed for each value takes ten times as long.
+    let _ = write!(
+        text,
+        "{:04}-{:02}-{:02} {:02}:{:02}:{:02}",
+        date.year(),
+        date.month(),
+        date.day(),
+        time.hour(),
+        time.minute(),
+        time.second()
+    );
+    text
 }
 
 /// The page that number and size name: `page` counts from 1.

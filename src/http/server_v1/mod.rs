@@ -6,6 +6,7 @@ use std::sync::Arc;
 use actix_web::http::Method;
 use actix_web::http::header::HeaderMap;
 use actix_web::{HttpRequest, HttpResponse};
+use futures_util::future::LocalBoxFuture;
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::{OperationId, SecretId, SubjectRef};
 
@@ -56,8 +57,10 @@ macro_rules! routes {
                 match self { $(Self::$handler => stringify!($handler),)* }
             }
 
-            async fn answer(self, call: &Call<'_>) -> Result<Answer, Fault> {
-                match self { $(Self::$handler => $group::$handler(call).await,)* }
+            /// Boxed: the future of a call would else be as large as that of the largest handler, and is moved several
+            /// times.
+            fn answer<'c>(self, call: &'c Call<'c>) -> LocalBoxFuture<'c, Result<Answer, Fault>> {
+                match self { $(Self::$handler => Box::pin($group::$handler(call)),)* }
             }
         }
     };

@@ -1,5 +1,7 @@
 //! One key under another, and the randomness they are made of.
 
+use std::cell::RefCell;
+
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use zeroize::Zeroizing;
 
@@ -15,6 +17,27 @@ pub(super) fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, Error> {
     Ok(bytes)
 }
 
+/// Bytes that are drawn together: to draw them for each nonce costs more than to seal a name.
+const DRAWN: usize = 64 * NONCE_LEN;
+
+thread_local! {
+    /// Random bytes, and how many of them were used.
+    static NONCES: RefCell<([u8; DRAWN], usize)> = const { RefCell::new(([0; DRAWN], DRAWN)) };
+}
+
+/// A random nonce. Nonces are no secret: they stand beside what they seal.
+fn nonce() -> Result<[u8; NONCE_LEN], Error> {
+    NONCES.with_borrow_mut(|(drawn, used)| {
+        if *used >= DRAWN {
+            *drawn = *random()?;
+            *used = 0;
+        }
+        let nonce = drawn.get(*used..).and_then(|unused| unused.first_chunk()).copied();
+        *used += NONCE_LEN;
+        nonce.ok_or_else(|| Error::Unavailable("no random number was left".into()))
+    })
+}
+
 /// A key that is made ready once to wrap many others: that takes longer than wrapping one.
 pub(super) struct Wrapper(LessSafeKey);
 
@@ -26,7 +49,7 @@ impl Wrapper {
 
     /// Seals bytes: a random nonce, then the ciphertext with its tag.
     pub(super) fn seal(&self, associated: &[u8], mut plaintext: Zeroizing<Vec<u8>>) -> Result<Vec<u8>, Error> {
-        let nonce: [u8; NONCE_LEN] = *random()?;
+        let nonce = nonce()?;
         let tag = self
             .0
             .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(associated), &mut plaintext)

@@ -6,6 +6,10 @@ use super::{Double, STREAM, connect};
 use crate::cli::{path, rollcall, text};
 use crate::eventlog_contract::{append, event, runtime};
 
+/// How long one append takes a server with a disk: 1.9 ms were measured of the bare client on EventStoreDB 23.10.7, of which
+/// the double needs some by itself.
+const APPEND_TAKES: Duration = Duration::from_millis(1);
+
 /// How long so many appends one after the other take, with the client as it is.
 async fn bare(double: &Double, appends: usize) -> Duration {
     let client = eventstore::Client::new(double.url().parse().unwrap()).unwrap();
@@ -41,6 +45,7 @@ fn a_small_append_does_not_wait_for_an_acknowledgement_of_tcp() {
 #[test]
 fn the_bench_prints_our_log_beside_the_bare_client_of_kurrentdb() {
     let (double, dir) = (Double::start(), tempfile::tempdir().unwrap());
+    double.state().appends_take = APPEND_TAKES;
     let (url, scratch) = (double.url(), dir.path().join("bench"));
     let output = rollcall(&["bench", "--kurrentdb", &url, "--seconds", "1", "--dir", path(&scratch)]).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));

@@ -67,6 +67,8 @@ pub struct State {
     pub leader: usize,
     /// The node that the others take for dead.
     pub dead: Option<usize>,
+    /// How long an append takes to be kept, beside others.
+    pub appends_take: Duration,
 }
 
 impl State {
@@ -238,6 +240,10 @@ impl Streams {
                 return Err(Status::unavailable("kept later"));
             }
             _ => {}
+        }
+        let takes = self.state().appends_take;
+        if !takes.is_zero() {
+            tokio::time::sleep(takes).await;
         }
         let appended = self.state().append(&stream, expected, events);
         match fault {
