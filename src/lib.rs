@@ -13,6 +13,7 @@ pub mod engine;
 pub mod eventlog;
 pub(crate) mod file_lock;
 pub mod http;
+pub mod live;
 pub mod metrics;
 pub(crate) mod out;
 pub mod privacy;
