@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 use lru::LruCache;
 use rollcall_projections::store::ReadStore;
-use rollcall_projections::{access_tokens, banned_users, user_directory};
+use rollcall_projections::{banned_users, invalidated_tokens, user_directory};
 use rollcall_schemas::ids::{AppId, SubjectRef};
 use rollcall_schemas::stream::Stream;
 
@@ -92,12 +92,12 @@ impl Standing {
     pub(super) async fn read(read: &ReadStore, app: &AppId, subject: SubjectRef) -> Result<Option<Self>, Error> {
         let Some(user) = user_directory::by_subject(read, app, subject).await? else { return Ok(None) };
         let ban = banned_users::of(read, subject).await?;
-        let tokens = access_tokens::of(read, subject).await?;
+        let invalid_before = invalidated_tokens::before(read, subject).await?;
         Ok(user.registered_at.map(|_| Self {
             epoch: user.epoch,
             deactivated: user.deactivated,
             banned_until: ban.map(|ban| ban.until),
-            invalid_before: tokens.and_then(|tokens| tokens.invalid_before),
+            invalid_before,
         }))
     }
 }

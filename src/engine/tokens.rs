@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::standing::{Standing, TokenRefusal};
 use super::{App, Engine};
 use crate::domain::IssuedToken;
+use crate::domain::values::UserId;
 use crate::privacy::{self, Vault};
 
 /// Format 1 had an `@` between payload and app, where web clients of the platform cut a token; it stays valid.
@@ -185,18 +186,31 @@ impl Engine {
         }
         // What is remembered may be older than the token: it is refused only over what the log holds now.
         self.caught_up(&app.id).await?;
-        self.recheck_token(app, token).await
+        let standing = self.standing(&app.id, token.subject).await?.ok_or(TokenRefusal::NotValid)?;
+        Ok(standing.admits(token, self.now())?)
     }
 
-    /// As [`Engine::check_token`], over what the read models hold and not over what is remembered.
+    /// What the tokens of a subject depend on, as the read models say it now; `None`: it was forgotten, or never registered.
     ///
     /// # Errors
-    /// As [`Engine::check_token`].
-    pub async fn recheck_token(&self, app: &App, token: &IssuedToken) -> Result<(), Unadmitted> {
+    /// The read models are unavailable.
+    pub async fn standing(&self, app: &AppId, subject: SubjectRef) -> Result<Option<Standing>, super::Error> {
         let changes = self.standings.changes();
-        let standing = Standing::read(&self.read, &app.id, token.subject).await?.ok_or(TokenRefusal::NotValid)?;
-        self.standings.remember(token.subject, standing, changes);
-        Ok(standing.admits(token, self.now())?)
+        let standing = Standing::read(&self.read, app, subject).await?;
+        if let Some(standing) = standing {
+            self.standings.remember(subject, standing, changes);
+        }
+        Ok(standing)
+    }
+
+    /// The userId of the bearer of a token, to act in its name; `None`: it was forgotten meanwhile.
+    ///
+    /// # Errors
+    /// The vault or the read models are unavailable.
+    pub async fn id_of_bearer(&self, bearer: &Bearer) -> Result<Option<UserId>, super::Error> {
+        let (app, subject) = (&bearer.app.id, bearer.token.subject);
+        let found = self.user_ids(app, &[subject]).await?;
+        Ok(found.into_iter().flatten().next().and_then(|text| UserId::parse("user_id", &text).ok()))
     }
 }
 
