@@ -131,7 +131,8 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let asked = signals::listen()?;
     let served = actix_web::rt::System::new().block_on(async {
         let drain = http::Drain::default();
-        let server = http::run(service.engine.clone(), keeper.clone(), replays.clone(), live, listener, options, &drain)?;
+        let server =
+            http::run(service.engine.clone(), keeper.clone(), replays.clone(), live, listener, options, &drain)?;
         let handle = server.handle();
         actix_web::rt::spawn(async move {
             let stop = async {

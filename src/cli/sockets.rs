@@ -54,9 +54,7 @@ impl SocketArgs {
             client_connections: self.client_connections.or(file.client_connections),
             client_connections_per_app: self.client_connections_per_app.or(file.client_connections_per_app),
             client_connections_per_user: self.client_connections_per_user.or(file.client_connections_per_user),
-            client_connections_per_address: self
-                .client_connections_per_address
-                .or(file.client_connections_per_address),
+            client_connections_per_address: self.client_connections_per_address.or(file.client_connections_per_address),
             client_heartbeat_seconds: self.client_heartbeat_seconds.or(file.client_heartbeat_seconds),
             client_connect_seconds: self.client_connect_seconds.or(file.client_connect_seconds),
             client_requests_per_second: self.client_requests_per_second.or(file.client_requests_per_second),

@@ -126,8 +126,7 @@ fn operation(method: &Method) -> Value {
         let schema = json!({
             "type": "object", "properties": members, "required": names, "additionalProperties": false
         });
-        operation["requestBody"] =
-            json!({"required": true, "content": {"application/json": {"schema": schema}}});
+        operation["requestBody"] = json!({"required": true, "content": {"application/json": {"schema": schema}}});
     }
     operation
 }
@@ -187,7 +186,8 @@ pub(in crate::http) fn asyncapi() -> Value {
     }
     for (name, params, summary) in NOTIFICATIONS {
         let params = params();
-        messages.insert((*name).to_owned(), json!({"name": name, "summary": summary, "payload": request(name, &params)}));
+        messages
+            .insert((*name).to_owned(), json!({"name": name, "summary": summary, "payload": request(name, &params)}));
         let send = json!({"action": "send", "channel": channel, "summary": summary, "messages": [in_channel(name)]});
         operations.insert((*name).to_owned(), send);
         shapes.push(params);

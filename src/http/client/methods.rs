@@ -174,7 +174,10 @@ fn segment(text: &str) -> Result<String, Problem> {
 
 /// What kind of value each parameter of each method is.
 static KINDS: LazyLock<HashMap<&'static str, HashMap<String, Kind>>> = LazyLock::new(|| {
-    METHODS.iter().map(|method| (method.name, properties(&(method.takes)()).map(|(n, v)| (n, Kind::of(&v))).collect())).collect()
+    METHODS
+        .iter()
+        .map(|method| (method.name, properties(&(method.takes)()).map(|(n, v)| (n, Kind::of(&v))).collect()))
+        .collect()
 });
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,12 +213,7 @@ pub(super) fn properties(named: &Named) -> impl Iterator<Item = (String, Value)>
 
 /// The parameters of a REST call: members of the body, then the query, then the path. A parameter of the query that the
 /// method does not have is ignored.
-pub(super) fn params(
-    method: &Method,
-    path: Map<String, Value>,
-    query: &str,
-    body: &[u8],
-) -> Result<Value, Problem> {
+pub(super) fn params(method: &Method, path: Map<String, Value>, query: &str, body: &[u8]) -> Result<Value, Problem> {
     let mut params = match body {
         [] => Map::new(),
         body => serde_json::from_slice::<Map<String, Value>>(body)

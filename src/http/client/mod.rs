@@ -8,9 +8,9 @@ use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::SubjectRef;
 use uuid::Uuid;
 
+use super::Service;
 use super::exchange::{self, Incoming};
 use super::served::Served;
-use super::Service;
 use crate::audit::replays::Replays;
 use crate::domain::values::UserId;
 use crate::engine::tokens::Bearer;

@@ -149,10 +149,7 @@ async fn first(wire: &mut Wire) -> Result<String, Option<Close>> {
     }
 }
 
-async fn admit(
-    service: &web::Data<Service>,
-    params: Value,
-) -> Result<(Client, Connected, Vec<Notice>), Refused> {
+async fn admit(service: &web::Data<Service>, params: Value) -> Result<(Client, Connected, Vec<Notice>), Refused> {
     let malformed = |problem| Refused(problem, Close::MALFORMED_CONNECT);
     let asked: ConnectParams = serde_json::from_value(params)
         .map_err(|error| malformed(Problem::Params(error.to_string().chars().take(200).collect())))?;
@@ -175,9 +172,7 @@ async fn admit(
     engine.check_token(&bearer.app, &bearer.token).await?;
     let position = *engine.watch_applied().borrow();
     let missed = match asked.since {
-        Some(since) => {
-            gap::between(engine, &bearer.app.id, bearer.token.subject, since, position).await?
-        }
+        Some(since) => gap::between(engine, &bearer.app.id, bearer.token.subject, since, position).await?,
         None => None,
     };
     let connected = Connected {
