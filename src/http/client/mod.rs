@@ -126,7 +126,7 @@ async fn serve(
     let caller = caller(&bearer, correlation, idempotency);
     let call = Call { engine, replays: &service.replays, app: bearer.app, caller, subject, me };
     let max = if method.on_socket { service.answer_max } else { exchange::REPLAY_MAX };
-    Ok(exchange::in_time(max, (method.handler)(&call, params)).await??)
+    exchange::in_time(max, (method.handler)(&call, params)).await?
 }
 
 /// Makes a WebSocket of the connection.
