@@ -56,6 +56,7 @@ mod restricted;
 pub mod rotation;
 pub mod secrets;
 mod snapshots;
+pub mod standing;
 pub mod start;
 pub mod tokens;
 
@@ -72,6 +73,7 @@ use in_flight::InFlight;
 use nodes::Nodes;
 use projector::FlushHint;
 use restricted::Restricted;
+use standing::Standings;
 
 /// Most commands waiting for the decider loop; more are answered busy.
 pub const QUEUE_MAX: usize = 8_192;
@@ -137,6 +139,7 @@ pub struct Engine {
     ready: Arc<AtomicBool>,
     brake: Brake,
     restricted: Arc<Restricted>,
+    standings: Arc<Standings>,
     nodes: Nodes,
     metrics: Arc<Metrics>,
 }
@@ -178,6 +181,12 @@ impl Engine {
     #[must_use]
     pub fn vault(&self) -> &Arc<dyn Vault> {
         &self.vault
+    }
+
+    /// Follows how far the read models have applied the log.
+    #[must_use]
+    pub fn watch_applied(&self) -> watch::Receiver<u64> {
+        self.applied.clone()
     }
 
     /// The time.

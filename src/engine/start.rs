@@ -23,6 +23,7 @@ use super::memory::Memory;
 use super::nodes::{ForeignAppends, Nodes};
 use super::projector::{FlushHint, Projector};
 use super::restricted::Restricted;
+use super::standing::Standings;
 use super::{Engine, QUEUE_MAX, committer, projector};
 use crate::eventlog::{self, EventLog};
 use crate::metrics::Metrics;
@@ -119,6 +120,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
     let flush_hint = Arc::new(FlushHint::default());
     let handed_over = Arc::new(HandedOver::default());
     let (restricted, apps) = (Arc::new(Restricted::default()), Arc::new(Apps::default()));
+    let standings = Arc::new(Standings::default());
     let (erasures, foreign_appends) = (Arc::new(Notify::new()), Arc::new(ForeignAppends::default()));
     let metrics = Arc::new(Metrics::default());
     let leadership = Leadership::default();
@@ -131,6 +133,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         applied: applied_sender,
         memory: Memory {
             restricted: restricted.clone(),
+            standings: standings.clone(),
             apps: apps.clone(),
             foreign_appends: shared.then(|| foreign_appends.clone()),
             erasures: erasures.clone(),
@@ -169,6 +172,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         ready: ready.clone(),
         brake: Brake::default(),
         restricted,
+        standings,
         nodes: Nodes::new(shared, leadership.clone()),
         metrics: metrics.clone(),
     });
