@@ -12,8 +12,8 @@ use crate::personal::{Class, DestroyedKey, Personal};
 
 pub use crate::friendship::EndCause;
 pub use crate::words::{
-    ApiScope, DataRequestKind, DeviceRule, Environment, FriendPermission, LegalBasis, Plan, ReportStatus, Requester, Scope,
-    Visibility,
+    ApiScope, DataRequestKind, DeviceRule, Environment, FriendPermission, LegalBasis, Plan, ReportStatus, Requester,
+    Scope, Visibility,
 };
 
 /// The JSON Schema of a type as events write it.

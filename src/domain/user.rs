@@ -159,7 +159,9 @@ fn change(state: &State, subject: SubjectRef, change: Change) -> Result<Vec<Even
             Ok(state.quiet.then(|| PushUnquieted { subject }.into()).into_iter().collect())
         }
         (_, Change::SetVisibility(visibility)) if state.visibility == Some(visibility) => Ok(vec![]),
-        (Status::Registered, Change::SetVisibility(visibility)) => Ok(vec![VisibilitySet { subject, visibility }.into()]),
+        (Status::Registered, Change::SetVisibility(visibility)) => {
+            Ok(vec![VisibilitySet { subject, visibility }.into()])
+        }
         (_, Change::PermitFriends(permission)) if state.permission == Some(permission) => Ok(vec![]),
         (_, Change::PermitFriends(permission)) => Ok(vec![FriendPermissionSet { subject, permission }.into()]),
 

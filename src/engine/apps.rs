@@ -112,7 +112,12 @@ impl Apps {
         Ok(())
     }
 
-    fn complete(&self, row: rollcall_projections::apps::App, client: ClientRules, vault: &dyn Vault) -> Result<App, Error> {
+    fn complete(
+        &self,
+        row: rollcall_projections::apps::App,
+        client: ClientRules,
+        vault: &dyn Vault,
+    ) -> Result<App, Error> {
         let acknowledged = self.get(row.app.as_str()).map_or_else(Arc::default, |app| app.acknowledged.clone());
         let mut secrets = vault.secrets(&row.app)?;
         // The vault keeps a new secret before the log knows it, and an old one until it has been retired.

@@ -152,8 +152,7 @@ impl Standings {
                     | "user.reactivated"
                     | "user.forgotten"
             );
-        if changes
-            && let Ok(Stream::Ban(subject) | Stream::Token(subject) | Stream::User(subject)) = raw.stream.parse()
+        if changes && let Ok(Stream::Ban(subject) | Stream::Token(subject) | Stream::User(subject)) = raw.stream.parse()
         {
             let mut known = self.known();
             known.changes += 1;

@@ -122,15 +122,11 @@ fn of_friendship(subject: SubjectRef, event: &friendship::Event) -> Option<Chang
             sent: subject == e.from,
             expires_at: e.expires_at,
         }),
-        friendship::Event::Befriended(e) => {
-            other_of(subject, e.from, e.to).map(|other| Change::FriendAdded { other })
-        }
+        friendship::Event::Befriended(e) => other_of(subject, e.from, e.to).map(|other| Change::FriendAdded { other }),
         friendship::Event::Ended(e) => {
             other_of(subject, e.by, e.other).map(|other| Change::FriendRemoved { other, cause: e.cause })
         }
-        friendship::Event::Described(e) => {
-            (e.owner == subject).then_some(Change::FriendRemarked { other: e.about })
-        }
+        friendship::Event::Described(e) => (e.owner == subject).then_some(Change::FriendRemarked { other: e.about }),
     }
 }
 
@@ -218,10 +214,8 @@ mod tests {
 
     #[test]
     fn nobody_is_told_by_whom_it_is_blocked_allowed_or_described() {
-        let blocked: blocklist::Event =
-            blocklist::Blocked { subject: subject(1), targets: vec![subject(2)] }.into();
-        let allowed: allowlist::Event =
-            allowlist::Allowed { subject: subject(1), targets: vec![subject(2)] }.into();
+        let blocked: blocklist::Event = blocklist::Blocked { subject: subject(1), targets: vec![subject(2)] }.into();
+        let allowed: allowlist::Event = allowlist::Allowed { subject: subject(1), targets: vec![subject(2)] }.into();
         let described: friendship::Event = friendship::Described {
             owner: subject(1),
             about: subject(2),

@@ -89,9 +89,9 @@ fn follow_one(live: &Live, raw: &RawEvent) {
     for subject in concerned {
         match &recorded.event {
             Event::Ban(ban::Event::Imposed(_) | ban::Event::Replaced(_)) => live.cut(subject, Close::BANNED_NOW),
-            Event::User(
-                user::Event::Deactivated(_) | user::Event::Restricted(_) | user::Event::Forgotten(_),
-            ) => live.cut(subject, Close::DEACTIVATED),
+            Event::User(user::Event::Deactivated(_) | user::Event::Restricted(_) | user::Event::Forgotten(_)) => {
+                live.cut(subject, Close::DEACTIVATED)
+            }
             Event::Token(token::Event::InvalidatedBefore(e)) => live.invalidated(subject, e.before),
             _ => {
                 if let Some(notice) = Notice::of(subject, &recorded) {

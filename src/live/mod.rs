@@ -18,10 +18,13 @@ pub mod close;
 pub mod follower;
 pub mod gap;
 pub mod presence;
+mod reach;
 pub mod registry;
+pub mod store;
 
 use close::Close;
 use presence::Presence;
+pub use reach::prepare as prepare_database;
 use registry::{Entered, Newcomer, Registry};
 
 /// Who is connected to this node.

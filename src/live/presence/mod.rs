@@ -25,7 +25,7 @@ mod memory;
 mod postgres;
 
 pub use memory::Memory;
-pub use postgres::{Postgres, Timing, prepare as prepare_database};
+pub use postgres::{Postgres, Timing};
 
 /// Names one connection, in all the cluster and for all time: it is random and never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -19,19 +19,11 @@ use uuid::Uuid;
 use super::local::{CHANGES_MAX, Local, in_order};
 use super::{Change, Connection, ConnectionId, Device, Error, Presence, Sockets};
 use crate::database::{self, Database};
+use crate::live::reach::Reach;
 
 mod tables;
 
 use tables::{Batch, NodeEpoch, Tables};
-
-refinery::embed_migrations!("src/live/presence/postgres/migrations");
-
-const TABLES: database::Tables = database::Tables {
-    what: "connections",
-    history: "rollcall_live_history",
-    migrations: migrations::runner,
-    command: "prepare",
-};
 
 /// Connections to the database: for beats, for batches, for questions.
 const POOL_MAX: usize = 6;
@@ -50,14 +42,6 @@ impl From<database::Error> for Error {
     fn from(error: database::Error) -> Self {
         Self::Unavailable(error.to_string())
     }
-}
-
-/// Makes the tables where they are missing, which needs the right to make them.
-///
-/// # Errors
-/// The database is unavailable, the role may not make tables, or they are of a newer version.
-pub async fn prepare(database: &Database) -> Result<(), database::Error> {
-    TABLES.prepare(&mut database.connect(None).await?).await
 }
 
 /// How long a node is believed to live.
@@ -180,9 +164,8 @@ impl Postgres {
     /// # Errors
     /// The database is unavailable, or the tables cannot be made.
     pub async fn open(database: &Database, timing: Timing) -> Result<Self, Error> {
-        prepare(database).await?;
         Ok(Self {
-            tables: Tables { pool: database.pool(POOL_MAX)?, answer_max: timing.answer_max() },
+            tables: Tables(Reach::open(database, POOL_MAX, timing.answer_max()).await?),
             timing,
             local: Local::default(),
             writing: Mutex::new(Writing {

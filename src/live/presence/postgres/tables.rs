@@ -1,18 +1,15 @@
-//! The statements over the tables that the nodes share. Every one has an end, and a connection that was left in the middle
-//! of one is not used again.
+//! The statements over the tables that the nodes share.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-use deadpool_postgres::{Object, Pool};
 use rollcall_schemas::ids::SubjectRef;
-use tokio::time::timeout;
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
-use crate::database;
 use crate::live::presence::{Change, Connection, ConnectionId, Device, Error, Platform};
+use crate::live::reach::{self, Params, Reach};
 
 /// A node for as long as it runs, in one of its epochs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,18 +56,15 @@ const REMOVE: &str = "delete from rollcall_live.node where node = $1 and epoch =
 /// Rows that one statement deletes at most.
 const SWEEP_MAX: i64 = 10_000;
 
-impl From<tokio_postgres::Error> for Error {
-    fn from(error: tokio_postgres::Error) -> Self {
-        Self::Unavailable(database::describe(&error))
+impl From<reach::Error> for Error {
+    fn from(error: reach::Error) -> Self {
+        Self::Unavailable(error.to_string())
     }
 }
 
-impl From<deadpool_postgres::PoolError> for Error {
-    fn from(error: deadpool_postgres::PoolError) -> Self {
-        match error {
-            deadpool_postgres::PoolError::Backend(error) => error.into(),
-            error => Self::Unavailable(format!("no connection to the database is free: {error}")),
-        }
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        reach::Error::from(error).into()
     }
 }
 
@@ -90,33 +84,8 @@ pub(super) struct Changes {
     pub(super) settled: Option<i64>,
 }
 
-/// The tables, behind a pool.
-pub(super) struct Tables {
-    pub(super) pool: Pool,
-    /// How long a statement may take, the wait for a connection included.
-    pub(super) answer_max: Duration,
-}
-
-/// A connection from the pool that goes back to it only after its statement was answered.
-struct Borrowed(Option<Object>);
-
-impl Borrowed {
-    fn client(&self) -> Result<&Client, Error> {
-        self.0.as_ref().map(|object| &***object).ok_or_else(|| Error::Unavailable("no connection".into()))
-    }
-
-    fn give_back(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Borrowed {
-    fn drop(&mut self) {
-        if let Some(object) = self.0.take() {
-            drop(Object::take(object));
-        }
-    }
-}
+/// The tables.
+pub(super) struct Tables(pub(super) Reach);
 
 fn array(of: &Type) -> Type {
     match *of {
@@ -126,57 +95,29 @@ fn array(of: &Type) -> Type {
     }
 }
 
-fn silent<T>(_: T) -> Error {
-    Error::Unavailable("it does not answer in time".into())
-}
-
 fn time(millis: i64) -> Result<chrono::DateTime<chrono::Utc>, Error> {
     chrono::DateTime::from_timestamp_millis(millis).ok_or_else(|| Error::Damaged(format!("the time {millis}")))
 }
 
 impl Tables {
-    async fn borrow(&self) -> Result<Borrowed, Error> {
-        Ok(Borrowed(Some(timeout(self.answer_max, self.pool.get()).await.map_err(silent)??)))
-    }
-
-    async fn query(&self, sql: &str, params: &[(&(dyn ToSql + Sync), Type)]) -> Result<Vec<Row>, Error> {
-        let borrowed = self.borrow().await?;
-        let rows = timeout(self.answer_max, borrowed.client()?.query_typed(sql, params)).await.map_err(silent)??;
-        borrowed.give_back();
-        Ok(rows)
-    }
-
-    async fn number(&self, sql: &str, params: &[(&(dyn ToSql + Sync), Type)]) -> Result<i64, Error> {
-        let rows = self.query(sql, params).await?;
-        Ok(rows.first().ok_or_else(|| Error::Damaged("a number is missing".into()))?.try_get(0)?)
-    }
-
-    async fn execute(&self, sql: &str, params: &[(&(dyn ToSql + Sync), Type)]) -> Result<u64, Error> {
-        let borrowed = self.borrow().await?;
-        let done = timeout(self.answer_max, borrowed.client()?.execute_typed(sql, params)).await.map_err(silent)??;
-        borrowed.give_back();
-        Ok(done)
-    }
-
     /// Renews a lease; `false`: there is none any more.
     pub(super) async fn renew(&self, of: NodeEpoch, lease: Duration) -> Result<bool, Error> {
         let seconds = lease.as_secs_f64();
-        let params: [(&(dyn ToSql + Sync), Type); 3] =
-            [(&of.node, Type::UUID), (&of.epoch, Type::INT8), (&seconds, Type::FLOAT8)];
-        Ok(self.execute(RENEW, &params).await? > 0)
+        let params: Params<'_> = &[(&of.node, Type::UUID), (&of.epoch, Type::INT8), (&seconds, Type::FLOAT8)];
+        Ok(self.0.execute(RENEW, params).await? > 0)
     }
 
     /// Begins an epoch of a node that is later than `before`.
     pub(super) async fn begin(&self, before: NodeEpoch, lease: Duration) -> Result<NodeEpoch, Error> {
         let seconds = lease.as_secs_f64();
-        let params: [(&(dyn ToSql + Sync), Type); 3] =
-            [(&before.node, Type::UUID), (&seconds, Type::FLOAT8), (&before.epoch, Type::INT8)];
-        Ok(NodeEpoch { node: before.node, epoch: self.number(BEGIN, &params).await? })
+        let params: Params<'_> = &[(&before.node, Type::UUID), (&seconds, Type::FLOAT8), (&before.epoch, Type::INT8)];
+        Ok(NodeEpoch { node: before.node, epoch: self.0.number(BEGIN, params).await? })
     }
 
     /// Ends the epochs of a node before this one.
     pub(super) async fn end_before(&self, epoch: NodeEpoch) -> Result<(), Error> {
-        self.execute(END, &[(&epoch.node, Type::UUID), (&epoch.epoch, Type::INT8)]).await.map(drop)
+        self.0.execute(END, &[(&epoch.node, Type::UUID), (&epoch.epoch, Type::INT8)]).await?;
+        Ok(())
     }
 
     /// Writes what a node has to say; `false`: its lease has ended, and nothing was added.
@@ -188,7 +129,7 @@ impl Tables {
         let removed: Vec<Uuid> = batch.removed.iter().map(|id| id.0).collect();
         let changed: Vec<Uuid> = batch.changes.iter().map(|change| change.subject.0).collect();
         let told: Vec<Option<Uuid>> = batch.changes.iter().map(|change| change.to.map(|to| to.0)).collect();
-        let params: [(&(dyn ToSql + Sync), Type); 9] = [
+        let params: Params<'_> = &[
             (&of.node, Type::UUID),
             (&of.epoch, Type::INT8),
             (&connections, array(&Type::UUID)),
@@ -199,7 +140,7 @@ impl Tables {
             (&changed, array(&Type::UUID)),
             (&told, array(&Type::UUID)),
         ];
-        Ok(self.number(WRITE, &params).await? > 0)
+        Ok(self.0.number(WRITE, params).await? > 0)
     }
 
     /// The connections of subjects on other nodes.
@@ -209,7 +150,7 @@ impl Tables {
         subjects: &[SubjectRef],
     ) -> Result<Vec<(SubjectRef, ConnectionId, Device)>, Error> {
         let subjects: Vec<Uuid> = subjects.iter().map(|subject| subject.0).collect();
-        let rows = self.query(DEVICES, &[(&subjects, Type::UUID_ARRAY), (&node, Type::UUID)]).await?;
+        let rows = self.0.query(DEVICES, &[(&subjects, Type::UUID_ARRAY), (&node, Type::UUID)]).await?;
         let device = |row: &Row| {
             let number: i16 = row.try_get(2)?;
             let platform =
@@ -222,7 +163,7 @@ impl Tables {
 
     /// The other nodes whose lease lives.
     pub(super) async fn living(&self, node: Uuid) -> Result<HashSet<NodeEpoch>, Error> {
-        let rows = self.query(LIVING, &[(&node, Type::UUID)]).await?;
+        let rows = self.0.query(LIVING, &[(&node, Type::UUID)]).await?;
         rows.iter().map(|row| Ok(NodeEpoch { node: row.try_get(0)?, epoch: row.try_get(1)? })).collect()
     }
 
@@ -233,20 +174,20 @@ impl Tables {
         after: Uuid,
         limit: i64,
     ) -> Result<Vec<(Uuid, SubjectRef)>, Error> {
-        let params: [(&(dyn ToSql + Sync), Type); 4] =
-            [(&of.node, Type::UUID), (&of.epoch, Type::INT8), (&after, Type::UUID), (&limit, Type::INT8)];
-        let rows = self.query(OF_NODE, &params).await?;
+        let params: Params<'_> =
+            &[(&of.node, Type::UUID), (&of.epoch, Type::INT8), (&after, Type::UUID), (&limit, Type::INT8)];
+        let rows = self.0.query(OF_NODE, params).await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, SubjectRef(row.try_get(1)?)))).collect()
     }
 
     /// The number of the last change.
     pub(super) async fn last_change(&self) -> Result<i64, Error> {
-        self.number(LAST_CHANGE, &[]).await
+        Ok(self.0.number(LAST_CHANGE, &[]).await?)
     }
 
     /// The changes after a number.
     pub(super) async fn changes(&self, after: i64, limit: i64) -> Result<Changes, Error> {
-        let rows = self.query(CHANGES, &[(&after, Type::INT8), (&limit, Type::INT8)]).await?;
+        let rows = self.0.query(CHANGES, &[(&after, Type::INT8), (&limit, Type::INT8)]).await?;
         let mut changes = Changes { found: Vec::with_capacity(rows.len()), settled: None };
         for row in &rows {
             let (seq, to): (i64, Option<Uuid>) = (row.try_get(0)?, row.try_get(3)?);
@@ -262,10 +203,9 @@ impl Tables {
     /// Deletes what nodes left behind that ended a minute ago, and changes that are as old. Any node does, the others pass
     /// over what one is at.
     pub(super) async fn sweep(&self) -> Result<(), Error> {
-        self.execute(FORGET_CHANGES, &[]).await?;
-        let mut borrowed = self.borrow().await?;
-        let Some(object) = borrowed.0.as_mut() else { return Ok(()) };
-        timeout(self.answer_max, sweep_ended(object)).await.map_err(silent)??;
+        self.0.execute(FORGET_CHANGES, &[]).await?;
+        let mut borrowed = self.0.borrow().await?;
+        self.0.in_time(sweep_ended(borrowed.client()?)).await?;
         borrowed.give_back();
         Ok(())
     }
@@ -275,9 +215,8 @@ async fn sweep_ended(client: &mut Client) -> Result<(), tokio_postgres::Error> {
     let transaction = client.transaction().await?;
     if let Some(row) = transaction.query_typed_opt(ENDED, &[]).await? {
         let (node, epoch): (Uuid, i64) = (row.try_get(0)?, row.try_get(1)?);
-        let params: [(&(dyn ToSql + Sync), Type); 3] =
-            [(&node, Type::UUID), (&epoch, Type::INT8), (&SWEEP_MAX, Type::INT8)];
-        let swept = transaction.execute_typed(SWEEP, &params).await?;
+        let params: Params<'_> = &[(&node, Type::UUID), (&epoch, Type::INT8), (&SWEEP_MAX, Type::INT8)];
+        let swept = transaction.execute_typed(SWEEP, params).await?;
         if i64::try_from(swept).is_ok_and(|swept| swept < SWEEP_MAX) {
             transaction.execute_typed(REMOVE, &[(&node, Type::UUID), (&epoch, Type::INT8)]).await?;
         }
