@@ -17,10 +17,13 @@ pub mod check;
 pub mod close;
 pub mod follower;
 pub mod gap;
+pub mod last_seen;
 pub mod presence;
+pub mod pushes;
 mod reach;
 pub mod registry;
 pub mod store;
+pub mod subscriptions;
 
 use close::Close;
 use presence::Presence;

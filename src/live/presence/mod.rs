@@ -20,6 +20,8 @@ use rollcall_schemas::ids::SubjectRef;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::engine;
+
 mod local;
 mod memory;
 mod postgres;
@@ -125,6 +127,12 @@ pub enum Error {
     /// It holds what no version of this program has written.
     #[error("what the database says about who is online is not understood: {0}")]
     Damaged(String),
+}
+
+impl From<Error> for engine::Error {
+    fn from(error: Error) -> Self {
+        Self::Unavailable(error.to_string())
+    }
 }
 
 /// A user whose connections changed.

@@ -8,6 +8,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::SubjectRef;
 
+use crate::engine;
+use crate::engine::beside::KeptBeside;
+
 mod postgres;
 mod sqlite;
 
@@ -193,4 +196,28 @@ fn seconds(number: i64) -> Result<u32, Error> {
 fn in_order(subjects: &[SubjectRef], found: Vec<(SubjectRef, Vec<u8>)>) -> Vec<Option<Vec<u8>>> {
     let mut found: std::collections::HashMap<_, _> = found.into_iter().collect();
     subjects.iter().map(|subject| found.remove(subject)).collect()
+}
+
+/// What an erasure has to reach.
+pub struct Kept(pub std::sync::Arc<dyn Store>);
+
+#[async_trait]
+impl KeptBeside for Kept {
+    fn name(&self) -> &'static str {
+        "subscriptions"
+    }
+
+    async fn forget(&self, subject: SubjectRef) -> Result<(), engine::Error> {
+        Ok(self.0.forget(subject).await?)
+    }
+
+    async fn remains(&self, subject: SubjectRef) -> Result<u32, engine::Error> {
+        Ok(self.0.remains(subject).await?)
+    }
+}
+
+impl From<Error> for engine::Error {
+    fn from(error: Error) -> Self {
+        Self::Unavailable(error.to_string())
+    }
 }
