@@ -381,8 +381,9 @@ fn measure_service(
     let (address, server) = on_thread({
         let (engine, keeper) = (engine.clone(), keeper.clone());
         move || {
-            let options = http::Options { workers, ready_with_parked: true, answer_max: http::ANSWER_MAX };
-            Ok((address, http::run(engine, keeper, replays, listener, options, &http::Drain::default())?))
+            let options = http::Options { workers, ready_with_parked: true, answer_max: http::ANSWER_MAX, sockets: http::SocketOptions::default() };
+            let live = Arc::new(crate::live::Live::without_presence(engine.clone()));
+            Ok((address, http::run(engine, keeper, replays, live, listener, options, &http::Drain::default())?))
         }
     })?;
 

@@ -42,9 +42,10 @@ impl Node {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let (address, workers) = (listener.local_addr()?, usize::from(options.workers));
         let replays = Arc::new(Replays::start(runtime.handle().clone())?);
-        let options = http::Options { workers, ready_with_parked: true, answer_max: http::ANSWER_MAX };
+        let options = http::Options { workers, ready_with_parked: true, answer_max: http::ANSWER_MAX, sockets: http::SocketOptions::default() };
+            let live = Arc::new(crate::live::Live::without_presence(engine.clone()));
         let (address, server) = on_thread(move || {
-            Ok((address, http::run(engine, keeper, replays, listener, options, &http::Drain::default())?))
+            Ok((address, http::run(engine, keeper, replays, live, listener, options, &http::Drain::default())?))
         })?;
         Ok(Self { data, service, server, address })
     }

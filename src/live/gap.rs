@@ -2,17 +2,14 @@
 
 use std::sync::Arc;
 
-use rollcall_projections::audit_trail;
+use rollcall_projections::{PAGE_MAX, audit_trail};
 use rollcall_schemas::ids::{AppId, SubjectRef};
 
 use super::change::Notice;
 use crate::engine::{Engine, Error, journal};
 
-/// Most events about a user that are looked through.
-const EVENTS_MAX: u32 = 1_000;
-
-/// What changed for a subject above the position `since` and up to `until`, in order; `None`: more than is looked through, or
-/// the log has never been at `since`.
+/// What changed for a subject above the position `since` and up to `until`, in order; `None`: as much happened to the user as a
+/// page holds, or the log has never been at `since`.
 ///
 /// # Errors
 /// The log or the read models are unavailable.
@@ -26,11 +23,12 @@ pub async fn between(
     if since > until {
         return Ok(None);
     }
-    let mut positions = audit_trail::positions_about(engine.read(), subject, since, EVENTS_MAX + 1).await?;
-    positions.retain(|position| *position <= until);
-    if positions.len() > usize::try_from(EVENTS_MAX).unwrap_or(usize::MAX) {
+    let mut positions = audit_trail::positions_about(engine.read(), subject, since, PAGE_MAX).await?;
+    let is_full = positions.len() >= usize::try_from(PAGE_MAX).unwrap_or(usize::MAX);
+    if is_full && positions.last().is_some_and(|last| *last <= until) {
         return Ok(None);
     }
+    positions.retain(|position| *position <= until);
     if positions.is_empty() {
         return Ok(Some(vec![]));
     }

@@ -73,6 +73,12 @@ impl Live {
         Self { engine, registry, presence }
     }
 
+    /// Over a node of its own, whose users nobody asks about.
+    #[must_use]
+    pub fn without_presence(engine: Arc<Engine>) -> Self {
+        Self::new(engine, Arc::default(), None)
+    }
+
     /// Lets a client in and says that it is online.
     ///
     /// # Errors

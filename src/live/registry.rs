@@ -187,6 +187,12 @@ impl Registry {
         Self { limits, ..Self::default() }
     }
 
+    /// How many connections there may be.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // It is whole whenever the lock is free: a panic elsewhere does not make it wrong.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
