@@ -131,7 +131,8 @@ impl Incoming {
             },
         };
         let mut reserved = bodies.reserve(app, length).ok_or(Unread::NoSpace)?;
-        let read = tokio::time::timeout(BODY_WAIT, collect(self.payload.as_mut())).await.unwrap_or(Err(Unread::Stalled));
+        let read =
+            tokio::time::timeout(BODY_WAIT, collect(self.payload.as_mut())).await.unwrap_or(Err(Unread::Stalled));
         self.progress = if read.is_ok() { Progress::Whole } else { Progress::GivenUp };
         let bytes = read?;
         reserved.shrink_to(bytes.len());

@@ -13,6 +13,7 @@ use rollcall_schemas::personal::{Class, Header};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::online;
 use super::store::{self, Store};
 use crate::engine::{App, Engine};
 use crate::privacy;
@@ -65,6 +66,31 @@ impl LastSeen {
         }
     }
 
+    /// When users were last seen, in their order; nothing where the app keeps no such times.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn of(&self, app: &App, subjects: &[SubjectRef]) -> Result<Vec<online::LastSeen>, store::Error> {
+        if app.client.without_last_seen || subjects.is_empty() {
+            return Ok(vec![online::LastSeen::Unknown; subjects.len()]);
+        }
+        // What is written meanwhile is in one of the two.
+        let noted: Vec<_> = {
+            let noted = self.noted();
+            subjects.iter().map(|subject| noted.get(subject).map(|(_, at)| *at)).collect()
+        };
+        let stored = self.store.last_seen(subjects.to_vec()).await?;
+        Ok(noted
+            .into_iter()
+            .zip(stored)
+            .map(|(noted, stored)| match (noted, stored) {
+                (Some(at), _) => online::LastSeen::At(at),
+                (None, Some(sealed)) => online::LastSeen::Sealed(sealed),
+                (None, None) => online::LastSeen::Unknown,
+            })
+            .collect())
+    }
+
     /// Writes what is noted until `stop`, and the rest then.
     pub async fn run(&self, stop: CancellationToken) {
         loop {
@@ -73,7 +99,9 @@ impl LastSeen {
                 if let Err(error) = self.write(&batch).await {
                     tracing::warn!(%error, "when users were last seen cannot be written for now");
                     let mut noted = self.noted();
-                    batch.into_iter().for_each(|(subject, seen)| drop(noted.entry(subject).or_insert(seen)));
+                    for (subject, seen) in batch {
+                        noted.entry(subject).or_insert(seen);
+                    }
                     break;
                 }
             }

@@ -188,7 +188,9 @@ impl Pushes {
                 Some((change.subject, Seen { devices, followers: vec![follower], app }))
             });
             self.push(newcomers.collect()).await?;
-            some.iter().for_each(|change| drop(memory.left.remove(change)));
+            for change in some {
+                memory.left.remove(change);
+            }
         }
         Ok(())
     }
@@ -232,14 +234,12 @@ impl Pushes {
             followers.iter().for_each(|follower| self.registry.push(*follower, "subscription.changed", &params));
         }
         let mut profiles = self.profiles.lock().unwrap_or_else(PoisonError::into_inner);
-        // What changed again meanwhile is told again.
-        changed
-            .iter()
-            .filter(|(subject, position)| profiles.get(subject) == Some(position))
-            .map(|(s, _)| *s)
-            .collect::<Vec<_>>()
-            .iter()
-            .for_each(|subject| drop(profiles.remove(subject)));
+        for (subject, position) in changed {
+            // What changed again meanwhile is told again.
+            if profiles.get(&subject) == Some(&position) {
+                profiles.remove(&subject);
+            }
+        }
         Ok(())
     }
 }

@@ -74,8 +74,7 @@ pub(super) async fn list(call: &Call<'_>, asked: ListParams) -> Result<Answer, P
     }
     call.engine.caught_up(&call.app.id).await?;
     let looked_at = if asked.q.is_some() { SEARCHED_MAX } else { limit };
-    let mut rows =
-        friend_graph::page(call.engine.read(), call.subject, cursor, looked_at + 1, order).await?;
+    let mut rows = friend_graph::page(call.engine.read(), call.subject, cursor, looked_at + 1, order).await?;
     let mut next = people::cut(&mut rows, looked_at, |row| row.befriended_position);
     let mut friends = described(call, &rows).await?;
     if let Some(q) = asked.q.map(|q| q.to_lowercase()) {

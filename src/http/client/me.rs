@@ -170,8 +170,7 @@ pub(super) async fn erase(call: &Call<'_>, _: Nothing) -> Result<Answer, Problem
     if !call.app.client.erasure {
         return Err(Problem::NotAllowed);
     }
-    let request =
-        Request { requester: Requester::Subject, basis: LegalBasis::ConsentWithdrawn, ..Request::default() };
+    let request = Request { requester: Requester::Subject, basis: LegalBasis::ConsentWithdrawn, ..Request::default() };
     let command = Erase { who: vec![call.me.clone()], scope: Scope::Forget, request };
     let done = call.engine.execute(&call.caller, command).await?;
     Answer::command(StatusCode::ACCEPTED, &Erasure { operation: done.reply }, done.position)

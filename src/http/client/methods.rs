@@ -13,7 +13,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{Answer, Problem};
-use super::{Call, changes, export, friends, lists, me, people, users};
+use super::{Call, changes, export, friends, lists, me, people, subscriptions, users};
 
 /// A schema with its name, and those it refers to.
 pub(super) type Named = Vec<(String, RefOr<Schema>)>;
@@ -112,6 +112,12 @@ methods! {
         "Change what the user calls a friend and wrote about it (JSON merge patch).";
     "friends.remove": "DELETE" "friends/{user_id}", people::Target => (), friends::remove,
         "End a friendship; harmless where there is none.";
+    "subscriptions.list": "GET" "subscriptions", subscriptions::SubscriptionsParams => subscriptions::Subscriptions,
+        subscriptions::list, "Whom the user follows, and who of them is online.";
+    "subscriptions.add": "PUT" "subscriptions", subscriptions::Subscribe => subscriptions::Subscribed,
+        subscriptions::add, "Follow up to 200 users for a while, or renew that.";
+    "subscriptions.remove": "DELETE" "subscriptions", subscriptions::Unsubscribe => (), subscriptions::remove,
+        "Follow up to 200 users no more; takes a body.";
     "changes.get": "GET" "changes", changes::Since => changes::ChangesShape, changes::since,
         "What has changed about the user, its lists and its friends since a position: all of it, or that it is too much.";
 }
@@ -174,7 +180,10 @@ fn segment(text: &str) -> Result<String, Problem> {
 
 /// What kind of value each parameter of each method is.
 static KINDS: LazyLock<HashMap<&'static str, HashMap<String, Kind>>> = LazyLock::new(|| {
-    METHODS.iter().map(|method| (method.name, properties(&(method.takes)()).map(|(n, v)| (n, Kind::of(&v))).collect())).collect()
+    METHODS
+        .iter()
+        .map(|method| (method.name, properties(&(method.takes)()).map(|(n, v)| (n, Kind::of(&v))).collect()))
+        .collect()
 });
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,12 +219,7 @@ pub(super) fn properties(named: &Named) -> impl Iterator<Item = (String, Value)>
 
 /// The parameters of a REST call: members of the body, then the query, then the path. A parameter of the query that the
 /// method does not have is ignored.
-pub(super) fn params(
-    method: &Method,
-    path: Map<String, Value>,
-    query: &str,
-    body: &[u8],
-) -> Result<Value, Problem> {
+pub(super) fn params(method: &Method, path: Map<String, Value>, query: &str, body: &[u8]) -> Result<Value, Problem> {
     let mut params = match body {
         [] => Map::new(),
         body => serde_json::from_slice::<Map<String, Value>>(body)

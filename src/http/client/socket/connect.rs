@@ -70,6 +70,7 @@ impl Client {
         Call {
             engine: &self.service.engine,
             replays: &self.service.replays,
+            live: &self.service.live,
             app: self.bearer.app.clone(),
             caller: caller(&self.bearer, Uuid::new_v4(), None),
             subject: self.bearer.token.subject,
@@ -149,10 +150,7 @@ async fn first(wire: &mut Wire) -> Result<String, Option<Close>> {
     }
 }
 
-async fn admit(
-    service: &web::Data<Service>,
-    params: Value,
-) -> Result<(Client, Connected, Vec<Notice>), Refused> {
+async fn admit(service: &web::Data<Service>, params: Value) -> Result<(Client, Connected, Vec<Notice>), Refused> {
     let malformed = |problem| Refused(problem, Close::MALFORMED_CONNECT);
     let asked: ConnectParams = serde_json::from_value(params)
         .map_err(|error| malformed(Problem::Params(error.to_string().chars().take(200).collect())))?;
@@ -175,9 +173,7 @@ async fn admit(
     engine.check_token(&bearer.app, &bearer.token).await?;
     let position = *engine.watch_applied().borrow();
     let missed = match asked.since {
-        Some(since) => {
-            gap::between(engine, &bearer.app.id, bearer.token.subject, since, position).await?
-        }
+        Some(since) => gap::between(engine, &bearer.app.id, bearer.token.subject, since, position).await?,
         None => None,
     };
     let connected = Connected {

@@ -163,7 +163,7 @@ impl Postgres {
     ///
     /// # Errors
     /// The database is unavailable, or the tables cannot be made.
-    pub async fn open(database: &Database, timing: Timing) -> Result<Self, Error> {
+    pub async fn open(database: &Database, timing: Timing) -> Result<Self, database::Error> {
         Ok(Self {
             tables: Tables(Reach::open(database, POOL_MAX, timing.answer_max()).await?),
             timing,
