@@ -8,6 +8,7 @@ mod broken_log;
 mod canary;
 mod clean_stop;
 mod cli;
+mod client;
 mod crash;
 mod disk_full;
 mod domain;
