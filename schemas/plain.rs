@@ -243,6 +243,8 @@ pub struct ClientRules {
     pub invalidation_cuts: bool,
     /// Whether users may erase themselves.
     pub erasure: bool,
+    /// Whether it is not kept when users were last seen.
+    pub without_last_seen: bool,
 }
 
 /// What an operator can set per app.

@@ -7,11 +7,16 @@ use crate::queries;
 use crate::store::{Error, ReadStore, Row};
 
 queries! {
-    of_app: coalesced = "SELECT devices, invalidation_cuts, erasure FROM client_rules_v1 WHERE app = $1";
+    of_app: coalesced = "SELECT devices, invalidation_cuts, erasure, without_last_seen FROM client_rules_v1 WHERE app = $1";
 }
 
 fn rules(row: &Row<'_, '_>) -> Result<ClientRules, Error> {
-    Ok(ClientRules { devices: row.word(0)?, invalidation_cuts: row.flag(1)?, erasure: row.flag(2)? })
+    Ok(ClientRules {
+        devices: row.word(0)?,
+        invalidation_cuts: row.flag(1)?,
+        erasure: row.flag(2)?,
+        without_last_seen: row.flag(3)?,
+    })
 }
 
 /// The rules of an app.

@@ -21,6 +21,8 @@ use crate::domain::{app, user};
 use crate::engine::rebuild_live::Progress;
 use crate::engine::{Caller, Engine};
 use crate::http;
+use crate::live::presence::Timing;
+use crate::live::registry::Registry;
 use crate::out::say;
 use crate::wiring::{CellSpec, DataDir, KeyOptions, LogPlace, Place};
 
@@ -378,6 +380,7 @@ fn measure_service(
     let address = listener.local_addr()?;
     let workers = usize::from(options.workers);
     let replays = Arc::new(Replays::start(runtime.handle().clone())?);
+    let live = data.live(engine.clone(), Registry::default(), Timing::DEFAULT)?;
     let (address, server) = on_thread({
         let (engine, keeper) = (engine.clone(), keeper.clone());
         move || {
@@ -387,7 +390,6 @@ fn measure_service(
                 answer_max: http::ANSWER_MAX,
                 sockets: http::SocketOptions::default(),
             };
-            let live = Arc::new(crate::live::Live::without_presence(engine.clone()));
             Ok((address, http::run(engine, keeper, replays, live, listener, options, &http::Drain::default())?))
         }
     })?;

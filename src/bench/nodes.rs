@@ -11,6 +11,8 @@ use super::{Error, KEY, Options, create_app, load, on_thread, registration, sign
 use crate::audit::replays::Replays;
 use crate::engine::start::Service;
 use crate::http;
+use crate::live::presence::Timing;
+use crate::live::registry::Registry;
 use crate::out::say;
 use crate::wiring::{DataDir, KeyOptions, LogPlace, Place};
 
@@ -48,7 +50,7 @@ impl Node {
             answer_max: http::ANSWER_MAX,
             sockets: http::SocketOptions::default(),
         };
-        let live = Arc::new(crate::live::Live::without_presence(engine.clone()));
+        let live = data.live(engine.clone(), Registry::default(), Timing::DEFAULT)?;
         let (address, server) = on_thread(move || {
             Ok((address, http::run(engine, keeper, replays, live, listener, options, &http::Drain::default())?))
         })?;

@@ -55,6 +55,9 @@ pub(super) struct SettingsArgs {
     /// Let users erase themselves: true or false
     #[arg(long)]
     client_erasure: Option<bool>,
+    /// Keep when users were last seen: true or false; times that were kept before are hidden, not deleted
+    #[arg(long)]
+    client_last_seen: Option<bool>,
     /// Declare an extension field of hosted profiles (`ext_…`); may be repeated
     #[arg(long = "user-field", value_parser = field)]
     user_fields: Vec<FieldName>,
@@ -217,6 +220,7 @@ async fn set(engine: &Engine, key: &AppId, args: SettingsArgs) -> Result<(), Fai
         devices: args.client_devices.unwrap_or(before.devices),
         invalidation_cuts: args.client_invalidation_cuts.unwrap_or(before.invalidation_cuts),
         erasure: args.client_erasure.unwrap_or(before.erasure),
+        without_last_seen: args.client_last_seen.map_or(before.without_last_seen, |kept| !kept),
     };
     if rules != before {
         execute(engine, key, app::Command::SetClientRules(rules)).await?;

@@ -91,6 +91,8 @@ pub struct File {
     pub client_connect_seconds: Option<f64>,
     /// Requests of a client in a second.
     pub client_requests_per_second: Option<u32>,
+    /// How long a node is believed to live that says nothing.
+    pub presence_lease_seconds: Option<f64>,
     /// Proxies whose X-Forwarded-For is believed.
     #[serde(default)]
     pub trusted_proxy: Vec<FileNet>,
@@ -155,6 +157,7 @@ impl File {
             client_heartbeat_seconds: self.client_heartbeat_seconds,
             client_connect_seconds: self.client_connect_seconds,
             client_requests_per_second: self.client_requests_per_second,
+            presence_lease_seconds: self.presence_lease_seconds,
             trusted_proxies: self.trusted_proxy.iter().map(|FileNet(net)| *net).collect(),
         }
     }

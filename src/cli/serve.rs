@@ -15,8 +15,9 @@ use super::signals::{self, Stop};
 use super::wiring::{DataDir, KeyOptions, Place};
 use super::{Failure, ServeArgs, apps, config, places, runtime, sockets};
 use crate::engine::Engine;
+use crate::live;
+use crate::live::presence::Timing;
 use crate::live::registry::{Limits, Registry};
-use crate::live::{self, Live};
 use crate::supervision::{self, fallible_task, task};
 use crate::{audit, engine, http};
 
@@ -36,6 +37,7 @@ struct Settings {
     answer_max: Duration,
     drain: Duration,
     limits: Limits,
+    presence: Timing,
     sockets: http::SocketOptions,
 }
 
@@ -60,7 +62,8 @@ impl Settings {
             Some(Ok(drain)) if drain <= DRAIN_MAX => drain,
             Some(_) => return Err("--drain-seconds must be from 0 to 600".into()),
         };
-        let (limits, sockets) = args.sockets.over(file.sockets()).read()?;
+        let sockets = args.sockets.over(file.sockets());
+        let (presence, (limits, sockets)) = (sockets.timing()?, sockets.read()?);
         // An app a flag names is stronger than the same app in the file.
         let mut apps = args.apps;
         let in_files = args.app_file.into_iter().flat_map(|file| file.0);
@@ -89,6 +92,7 @@ impl Settings {
             answer_max: Duration::from_secs(seconds),
             drain,
             limits,
+            presence,
             sockets,
             ready_with_parked: args.ready_with_parked || file.ready_with_parked.unwrap_or_default(),
             checkpoint_copy: args.checkpoint_copy.or(file.checkpoint_copy),
@@ -111,8 +115,7 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let service = runtime.block_on(data.start())?;
     runtime.block_on(prepare_apps(&service.engine, &settings.apps, address))?;
     sockets::raise_file_limit(settings.limits);
-    let registry = Arc::new(Registry::new(settings.limits));
-    let live = Arc::new(Live::new(service.engine.clone(), registry, None));
+    let live = data.live(service.engine.clone(), Registry::new(settings.limits), settings.presence)?;
     let (engine, stop) = (|| service.engine.clone(), || service.stopping());
     let background = [
         runtime.spawn(task("expiry", stop(), engine::expiry::run(engine(), stop()))),
@@ -121,6 +124,9 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         runtime.spawn(task("rotation", stop(), engine::rotation::run(engine(), settings.rotate_keys_every, stop()))),
         runtime.spawn(fallible_task("tree-keeper", stop(), keeper.clone().run(stop()))),
         runtime.spawn(task("live-follower", stop(), live::follower::run(live.clone(), stop()))),
+        runtime.spawn(task("presence", stop(), live.clone().keep_presence(stop()))),
+        runtime.spawn(task("last-seen", stop(), live.clone().keep_last_seen(stop()))),
+        runtime.spawn(task("presence-pushes", stop(), live.clone().push_changes(stop()))),
         runtime.spawn(task("live-check", stop(), live::check::run(live.clone(), stop()))),
         runtime.spawn(task("incidents", stop(), audit::incident::watch(engine(), data.incidents.clone(), stop()))),
     ];

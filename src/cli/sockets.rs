@@ -8,6 +8,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::Failure;
 use crate::http::SocketOptions;
+use crate::live::presence::Timing;
 use crate::live::registry::Limits;
 
 /// Files that the process has open beside its clients' connections: databases, other connections, read models.
@@ -37,6 +38,10 @@ pub(super) struct SocketArgs {
     /// Requests that a WebSocket may carry in a second on average, from 1 to 10,000; twice as many at once [default: 20]
     #[arg(long, value_name = "N", env = "ROLLCALL_CLIENT_REQUESTS_PER_SECOND")]
     pub(super) client_requests_per_second: Option<u32>,
+    /// A node that was killed or cut off keeps its users online for N seconds, from 2 to 60, and closes their WebSockets after three
+    /// quarters of that; for all nodes the same [default: 12]
+    #[arg(long, value_name = "N", env = "ROLLCALL_PRESENCE_LEASE_SECONDS")]
+    pub(super) presence_lease_seconds: Option<f64>,
     /// Believe the X-Forwarded-For of a proxy in this range of addresses, such as 10.0.0.0/8; may be repeated
     #[arg(long = "trusted-proxy", value_name = "RANGE", env = "ROLLCALL_TRUSTED_PROXY", value_delimiter = ',')]
     pub(super) trusted_proxies: Vec<IpNet>,
@@ -58,8 +63,19 @@ impl SocketArgs {
             client_heartbeat_seconds: self.client_heartbeat_seconds.or(file.client_heartbeat_seconds),
             client_connect_seconds: self.client_connect_seconds.or(file.client_connect_seconds),
             client_requests_per_second: self.client_requests_per_second.or(file.client_requests_per_second),
+            presence_lease_seconds: self.presence_lease_seconds.or(file.presence_lease_seconds),
             trusted_proxies: trusted,
         }
+    }
+
+    /// How long a node is believed to live.
+    ///
+    /// # Errors
+    /// It is out of its range.
+    pub(super) fn timing(&self) -> Result<Timing, Failure> {
+        let seconds = self.presence_lease_seconds.unwrap_or(Timing::DEFAULT.lease.as_secs_f64());
+        let seconds = within("--presence-lease-seconds", seconds, 2.0, 60.0)?;
+        Ok(Timing { lease: Duration::from_secs_f64(seconds) })
     }
 
     /// What they mean.

@@ -25,6 +25,7 @@ use crate::privacy::{Tag, Vault};
 
 pub mod api_keys;
 pub mod apps;
+pub mod beside;
 mod brake;
 mod cache;
 pub mod clock;
@@ -142,6 +143,7 @@ pub struct Engine {
     standings: Arc<Standings>,
     nodes: Nodes,
     metrics: Arc<Metrics>,
+    kept_beside: Vec<Arc<dyn beside::KeptBeside>>,
 }
 
 impl Engine {

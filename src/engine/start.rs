@@ -11,6 +11,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::apps::Apps;
+use super::beside::KeptBeside;
 use super::brake::Brake;
 use super::clock::Clock;
 use super::committer::Answering;
@@ -88,6 +89,8 @@ pub struct Ports {
     pub vault: Arc<dyn Vault>,
     /// The read models.
     pub read: Arc<ReadStore>,
+    /// What else is kept about persons.
+    pub kept_beside: Vec<Arc<dyn KeptBeside>>,
 }
 
 /// How far the read models are, all of them with events that the log holds.
@@ -112,7 +115,7 @@ async fn applied_of_this_log(log: &dyn EventLog, read: &ReadStore) -> Result<u64
 /// # Errors
 /// The log is corrupt or rewound, a port is unavailable, or a thread cannot be started.
 pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
-    let Ports { log, vault, read } = ports;
+    let Ports { log, vault, read, kept_beside } = ports;
     let applied = applied_of_this_log(log.as_ref(), &read).await?;
     let shared = vault.is_shared();
     let directory = Arc::new(Directory::new(vault.clone()));
@@ -175,6 +178,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         standings,
         nodes: Nodes::new(shared, leadership.clone()),
         metrics: metrics.clone(),
+        kept_beside,
     });
 
     let stop = CancellationToken::new();

@@ -19,6 +19,8 @@ use crate::eventlog::{self, RawEvent};
 
 /// Most events looked at together.
 const BATCH_MAX: usize = 1_000;
+/// Events of a user that followers of its profile are told of.
+const PROFILE_EVENTS: &[&str] = &["user.reregistered", "user.modified", "user.profile_set", "user.profile_cleaned"];
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
 /// Follows the log until `stop`.
@@ -80,6 +82,11 @@ fn concerned(raw: &RawEvent) -> Vec<SubjectRef> {
 }
 
 fn follow_one(live: &Live, raw: &RawEvent) {
+    if let Ok(Stream::User(subject)) = raw.stream.parse()
+        && PROFILE_EVENTS.contains(&raw.name.as_str())
+    {
+        live.pushes.profile_changed(subject, raw.position);
+    }
     let concerned: Vec<_> = concerned(raw).into_iter().filter(|subject| live.registry.has(*subject)).collect();
     if concerned.is_empty() {
         return;

@@ -17,26 +17,42 @@ pub mod check;
 pub mod close;
 pub mod follower;
 pub mod gap;
+pub mod last_seen;
+pub mod online;
 pub mod presence;
+pub mod pushes;
+mod reach;
 pub mod registry;
+pub mod store;
+pub mod subscriptions;
 
 use close::Close;
+use last_seen::LastSeen;
 use presence::Presence;
+use pushes::Pushes;
+pub use reach::prepare as prepare_database;
 use registry::{Entered, Newcomer, Registry};
+use store::Store;
+use subscriptions::Subscriptions;
+use tokio_util::sync::CancellationToken;
 
-/// Who is connected to this node.
+/// Who is connected to this node, and what is told of it.
 pub struct Live {
     engine: Arc<Engine>,
     /// The connections.
     pub registry: Arc<Registry>,
-    /// Who is online; `None`: nobody keeps it.
-    presence: Option<Arc<dyn Presence>>,
+    presence: Arc<dyn Presence>,
+    last_seen: Arc<LastSeen>,
+    /// Who follows whom.
+    pub subscriptions: Subscriptions,
+    pushes: Pushes,
 }
 
 /// A client that was let in; it is gone when this is dropped.
 pub struct Online {
     entered: Entered,
-    presence: Option<Arc<dyn Presence>>,
+    presence: Arc<dyn Presence>,
+    last_seen: Arc<LastSeen>,
 }
 
 impl Deref for Online {
@@ -54,23 +70,25 @@ impl std::ops::DerefMut for Online {
 
 impl Drop for Online {
     fn drop(&mut self) {
-        if let Some(presence) = &self.presence {
-            presence.gone(self.entered.connection.id);
-        }
+        let connection = &self.entered.connection;
+        self.presence.gone(connection.id);
+        self.last_seen.note(&connection.app, connection.subject());
     }
 }
 
 impl Live {
     /// Over the connections of this node.
     #[must_use]
-    pub fn new(engine: Arc<Engine>, registry: Arc<Registry>, presence: Option<Arc<dyn Presence>>) -> Self {
-        Self { engine, registry, presence }
-    }
-
-    /// Over a node of its own, whose users nobody asks about.
-    #[must_use]
-    pub fn without_presence(engine: Arc<Engine>) -> Self {
-        Self::new(engine, Arc::default(), None)
+    pub fn new(
+        engine: Arc<Engine>,
+        registry: Arc<Registry>,
+        presence: Arc<dyn Presence>,
+        store: Arc<dyn Store>,
+    ) -> Self {
+        let last_seen = Arc::new(LastSeen::new(engine.clone(), store.clone()));
+        let subscriptions = Subscriptions::new(engine.clone(), store.clone(), presence.clone());
+        let pushes = Pushes::new(engine.clone(), registry.clone(), presence.clone(), store);
+        Self { engine, registry, presence, last_seen, subscriptions, pushes }
     }
 
     /// Lets a client in and says that it is online.
@@ -78,16 +96,30 @@ impl Live {
     /// # Errors
     /// It may not be let in, and how it is to be closed.
     pub fn enter(&self, newcomer: Newcomer) -> Result<Online, Close> {
-        if self.presence.as_ref().is_some_and(|presence| presence.is_cut_off()) {
+        if self.presence.is_cut_off() {
             return Err(Close::NODE_CUT_OFF);
         }
         let entered = self.registry.enter(newcomer)?;
-        if let Some(presence) = &self.presence {
-            let connection = &entered.connection;
-            let (id, subject, platform) = (connection.id, connection.subject(), connection.platform);
-            presence.announce(presence::Connection { id, subject, platform, since: connection.since });
-        }
-        Ok(Online { entered, presence: self.presence.clone() })
+        let connection = &entered.connection;
+        let (id, subject, platform) = (connection.id, connection.subject(), connection.platform);
+        self.presence.announce(presence::Connection { id, subject, platform, since: connection.since });
+        self.last_seen.note(&connection.app, subject);
+        Ok(Online { entered, presence: self.presence.clone(), last_seen: self.last_seen.clone() })
+    }
+
+    /// Keeps this node's place among those whose users are online, until `stop`.
+    pub async fn keep_presence(self: Arc<Self>, stop: CancellationToken) {
+        self.presence.keep(self.registry.clone(), stop).await;
+    }
+
+    /// Writes when users were last seen, until `stop`.
+    pub async fn keep_last_seen(self: Arc<Self>, stop: CancellationToken) {
+        self.last_seen.run(stop).await;
+    }
+
+    /// Tells followers what changes, until `stop`.
+    pub async fn push_changes(self: Arc<Self>, stop: CancellationToken) {
+        self.pushes.run(stop).await;
     }
 
     /// Closes every connection of a subject.

@@ -20,6 +20,7 @@ mod http;
 mod kurrentdb;
 mod nodes;
 mod postgres;
+mod presence_contract;
 mod schemas_are_published;
 mod sdk;
 mod support;

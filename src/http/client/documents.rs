@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::changes::{FriendRequested, ListChanged, MeUpdated, OfFriend};
 use super::methods::{METHODS, Method, Named, parameter, properties, shape};
 use super::socket::{ConnectParams, Connected, TokenExpiring};
+use super::subscriptions::{PresenceChanged, SubscriptionChanged};
 use crate::live::close::Close;
 
 const VERSION: &str = "1";
@@ -22,6 +23,8 @@ static NOTIFICATIONS: &[Notification] = &[
     ("blocklist.changed", shape::<ListChanged>, "The blocklist has changed."),
     ("allowlist.changed", shape::<ListChanged>, "The allowlist has changed."),
     ("me.updated", shape::<MeUpdated>, "The own profile or settings have changed."),
+    ("presence.changed", shape::<PresenceChanged>, "Somebody who is followed came, went or has other devices."),
+    ("subscription.changed", shape::<SubscriptionChanged>, "The profile of somebody who is followed has changed."),
     ("token.expiring", shape::<TokenExpiring>, "The access token expires within a minute."),
 ];
 
@@ -93,7 +96,12 @@ fn operation(method: &Method) -> Value {
     let required = takes.last().and_then(|(_, schema)| serde_json::to_value(schema).ok()).unwrap_or_default();
     let is_required =
         |name: &str| required["required"].as_array().is_some_and(|names| names.iter().any(|one| one == name));
-    let has_body = !matches!(method.verb, "GET" | "DELETE");
+    // Many users are named in a body, also to remove them.
+    let has_body = match method.verb {
+        "GET" => false,
+        "DELETE" => in_path.is_empty(),
+        _ => true,
+    };
     let (mut parameters, mut members) = (vec![], Map::new());
     for (name, schema) in properties(&takes) {
         let place = if in_path.contains(&name.as_str()) { "path" } else { "query" };

@@ -13,7 +13,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{Answer, Problem};
-use super::{Call, changes, export, friends, lists, me, people, users};
+use super::{Call, changes, export, friends, lists, me, people, subscriptions, users};
 
 /// A schema with its name, and those it refers to.
 pub(super) type Named = Vec<(String, RefOr<Schema>)>;
@@ -112,6 +112,12 @@ methods! {
         "Change what the user calls a friend and wrote about it (JSON merge patch).";
     "friends.remove": "DELETE" "friends/{user_id}", people::Target => (), friends::remove,
         "End a friendship; harmless where there is none.";
+    "subscriptions.list": "GET" "subscriptions", subscriptions::SubscriptionsParams => subscriptions::Subscriptions,
+        subscriptions::list, "Whom the user follows, and who of them is online.";
+    "subscriptions.add": "PUT" "subscriptions", subscriptions::Subscribe => subscriptions::Subscribed,
+        subscriptions::add, "Follow up to 200 users for a while, or renew that.";
+    "subscriptions.remove": "DELETE" "subscriptions", subscriptions::Unsubscribe => (), subscriptions::remove,
+        "Follow up to 200 users no more; takes a body.";
     "changes.get": "GET" "changes", changes::Since => changes::ChangesShape, changes::since,
         "What has changed about the user, its lists and its friends since a position: all of it, or that it is too much.";
 }

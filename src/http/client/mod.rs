@@ -15,6 +15,7 @@ use crate::audit::replays::Replays;
 use crate::domain::values::UserId;
 use crate::engine::tokens::Bearer;
 use crate::engine::{App, Caller, Engine, IdempotencyKey};
+use crate::live::Live;
 
 mod changes;
 pub(super) mod documents;
@@ -26,6 +27,7 @@ mod methods;
 mod people;
 mod problem;
 mod socket;
+mod subscriptions;
 mod users;
 
 use methods::Method;
@@ -40,6 +42,7 @@ const CONNECT: &str = "connect";
 struct Call<'s> {
     engine: &'s Arc<Engine>,
     replays: &'s Arc<Replays>,
+    live: &'s Live,
     app: Arc<App>,
     caller: Caller,
     /// Who calls.
@@ -124,7 +127,8 @@ async fn serve(
     let correlation = exchange::correlation(exchange::request_id(request.headers()));
     let me = engine.id_of_bearer(&bearer).await?.ok_or(Problem::NoSuchUser)?;
     let caller = caller(&bearer, correlation, idempotency);
-    let call = Call { engine, replays: &service.replays, app: bearer.app, caller, subject, me };
+    let live = &*service.live;
+    let call = Call { engine, replays: &service.replays, live, app: bearer.app, caller, subject, me };
     let max = if method.on_socket { service.answer_max } else { exchange::REPLAY_MAX };
     exchange::in_time(max, (method.handler)(&call, params)).await?
 }

@@ -20,6 +20,7 @@ use crate::engine;
 use crate::engine::standing::TokenRefusal;
 use crate::engine::tokens::Unadmitted;
 use crate::http::exchange::{self, Unread};
+use crate::live::store::OWN_MAX;
 
 static POSITION: HeaderName = HeaderName::from_static("rollcall-position");
 
@@ -112,6 +113,8 @@ pub(super) enum Problem {
     NoSuchUser,
     /// The app does not let its users do it.
     NotAllowed,
+    /// The user follows as many as it may.
+    SubscriptionsFull,
     /// Too many requests.
     TooOften,
     /// The engine refused or could not.
@@ -181,6 +184,7 @@ fn kind(problem: &Problem, topic: Topic) -> (StatusCode, &'static str, Option<u1
         }
         Problem::NoSuchUser => (StatusCode::NOT_FOUND, "not-registered", Some(unknown_user(topic))),
         Problem::NotAllowed => (StatusCode::FORBIDDEN, "not-allowed", None),
+        Problem::SubscriptionsFull => (StatusCode::CONFLICT, "subscriptions-full", Some(26_022)),
         Problem::TooOften => (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", Some(20_607)),
         Problem::Engine(error) => match error {
             engine::Error::Refused(refusal) => kind_of_refusal(refusal, topic),
@@ -287,6 +291,7 @@ fn detail(problem: &Problem) -> Cow<'_, str> {
         },
         Problem::NoSuchUser => "the user does not exist".into(),
         Problem::NotAllowed => "the app does not let its users do this".into(),
+        Problem::SubscriptionsFull => format!("a user may have at most {OWN_MAX} subscriptions").into(),
         Problem::TooOften => "too many requests; wait a moment".into(),
         Problem::Engine(engine::Error::Ambiguous(_)) => {
             "it is not known whether this was recorded; to repeat it is harmless".into()

@@ -12,10 +12,22 @@
 
 use std::fmt;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::SubjectRef;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+use crate::engine;
+
+mod local;
+mod memory;
+mod postgres;
+
+pub use memory::Memory;
+pub use postgres::{Postgres, Timing};
 
 /// Names one connection, in all the cluster and for all time: it is random and never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -117,6 +129,21 @@ pub enum Error {
     Damaged(String),
 }
 
+impl From<Error> for engine::Error {
+    fn from(error: Error) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+/// A user whose connections changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Change {
+    /// Who.
+    pub subject: SubjectRef,
+    /// The one who is to be told, whatever was told before; `None`: whoever has subscribed.
+    pub to: Option<SubjectRef>,
+}
+
 /// Who is online.
 #[async_trait]
 pub trait Presence: Send + Sync {
@@ -137,6 +164,23 @@ pub trait Presence: Send + Sync {
     /// # Errors
     /// The database cannot be used.
     async fn devices(&self, subjects: &[SubjectRef]) -> Result<Vec<Vec<Device>>, Error>;
+
+    /// Those of the subjects that have a connection to this node. Never waits.
+    fn of_this_node(&self, subjects: &[SubjectRef]) -> Vec<SubjectRef>;
+
+    /// Lets every node hear of a change in [`Presence::changes`]. Never waits.
+    fn tell(&self, change: Change);
+
+    /// What changed on any node since the last call, each subject once; for one caller. A change may be told twice, and one
+    /// that happens while the database crashes, together with its node, is not told.
+    ///
+    /// # Errors
+    /// The database cannot be used; what was not told is told by a later call.
+    async fn changes(&self) -> Result<Vec<Change>, Error>;
+
+    /// Keeps this node's lease and writes what it announces, until `stop`. Then its lease ends at once. `sockets` is told when
+    /// this node is cut off.
+    async fn keep(&self, sockets: Arc<dyn Sockets>, stop: CancellationToken);
 }
 
 /// Whoever holds the sockets of this node, as presence needs it.

@@ -70,6 +70,7 @@ impl Client {
         Call {
             engine: &self.service.engine,
             replays: &self.service.replays,
+            live: &self.service.live,
             app: self.bearer.app.clone(),
             caller: caller(&self.bearer, Uuid::new_v4(), None),
             subject: self.bearer.token.subject,
