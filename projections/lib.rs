@@ -24,11 +24,13 @@ pub mod apps;
 pub mod audit_trail;
 pub mod banned_users;
 pub mod blocklists;
+pub mod client_rules;
 pub mod data_requests;
 pub mod deactivated_users;
 pub mod erasure_ledger;
 pub mod friend_graph;
 pub mod hosted_profiles;
+pub mod invalidated_tokens;
 pub mod mutes;
 pub mod remarks;
 pub mod user_directory;
@@ -164,6 +166,8 @@ pub static ALL: &[&dyn Projection] = &[
     &user_settings::UserSettings,
     &remarks::Remarks,
     &apps::Apps,
+    &client_rules::ClientRules,
+    &invalidated_tokens::InvalidatedTokens,
     &erasure_ledger::ErasureLedger,
     &data_requests::DataRequests,
 ];

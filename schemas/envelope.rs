@@ -16,6 +16,8 @@ pub enum Actor {
     Server(SecretId),
     /// Whoever showed the API key of this number.
     ApiKey(u32),
+    /// A user of the app itself, who showed an access token.
+    User(SubjectRef),
     /// An operator at the command line of the service.
     Operator,
     /// The service itself: an expiry, a step of an erasure.

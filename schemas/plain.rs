@@ -12,7 +12,8 @@ use crate::personal::{Class, DestroyedKey, Personal};
 
 pub use crate::friendship::EndCause;
 pub use crate::words::{
-    ApiScope, DataRequestKind, Environment, FriendPermission, LegalBasis, Plan, ReportStatus, Requester, Scope,
+    ApiScope, DataRequestKind, DeviceRule, Environment, FriendPermission, LegalBasis, Plan, ReportStatus, Requester,
+    Scope, Visibility,
 };
 
 /// The JSON Schema of a type as events write it.
@@ -71,6 +72,11 @@ plain! {
         "required": ["id", "scopes", "digest"], "additionalProperties": false},
     StoreCount => {"type": "object", "properties": {"store": {"type": "string"}, "values": u32::shape()},
         "required": ["store", "values"], "additionalProperties": false},
+    ClientRules => {"type": "object", "properties": {
+        "devices": DeviceRule::shape(),
+        "invalidation_cuts": {"type": "boolean"},
+        "erasure": {"type": "boolean"}},
+        "required": ["devices", "invalidation_cuts", "erasure"], "additionalProperties": false},
     // Subjects of the userId whose event it is, not of anybody else.
     LinkedSubject => {"type": "object", "properties": {
         "subject": SubjectRef::shape(), "erasure": Option::<ids::ErasureId>::shape()},
@@ -225,6 +231,20 @@ pub struct LinkedSubject {
     pub subject: SubjectRef,
     /// The erasure of it that was requested together with this one; `None`: nothing of it was left to erase then.
     pub erasure: Option<ids::ErasureId>,
+}
+
+/// What the users of an app may do by themselves, and how they are connected.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientRules {
+    /// How many devices of one class a user may be connected with.
+    pub devices: DeviceRule,
+    /// Whether connections end with the access token they were made with, once it is made invalid; otherwise only the next
+    /// connect is refused, as on the platform.
+    pub invalidation_cuts: bool,
+    /// Whether users may erase themselves.
+    pub erasure: bool,
+    /// Whether it is not kept when users were last seen.
+    pub without_last_seen: bool,
 }
 
 /// What an operator can set per app.

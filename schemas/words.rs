@@ -141,6 +141,26 @@ words! {
         Nobody = "nobody",
     }
 
+    /// How many devices of one class (mobile, web, desktop) a user may be connected with.
+    #[derive(Default)]
+    DeviceRule {
+        /// One; the newest closes the one before, as the platform does.
+        #[default]
+        OnePerClass = "one_per_class",
+        /// Several.
+        Several = "several",
+    }
+
+    /// Who sees of a user more than name and portrait.
+    Visibility {
+        /// No one.
+        Hidden = "hidden",
+        /// Everyone of the app.
+        All = "all",
+        /// The user's friends.
+        Friends = "friends",
+    }
+
     /// How far an erasure goes.
     Scope {
         /// Classes profile and moderation; the userId stays listed as deactivated.
@@ -232,6 +252,6 @@ words! {
 }
 
 recorded! {
-    Class, Environment, Plan, FriendPermission, Scope, LegalBasis, DataRequestKind, Requester,
-    ReportStatus, ApiScope,
+    Class, Environment, Plan, FriendPermission, Visibility, DeviceRule, Scope, LegalBasis, DataRequestKind,
+    Requester, ReportStatus, ApiScope,
 }

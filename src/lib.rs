@@ -1,6 +1,6 @@
 //! Rollcall: event-sourced user management for chat and community apps.
 //!
-//! `cli → bench → wiring → http → audit → engine → { domain | eventlog | privacy }`: see `ARCHITECTURE.md`.
+//! `cli → bench → wiring → http → { audit | live } → engine → { domain | eventlog | privacy }`: see `ARCHITECTURE.md`.
 
 pub mod audit;
 mod background;
@@ -13,6 +13,7 @@ pub mod engine;
 pub mod eventlog;
 pub(crate) mod file_lock;
 pub mod http;
+pub mod live;
 pub mod metrics;
 pub(crate) mod out;
 pub mod privacy;

@@ -8,6 +8,7 @@ use crate::{paging, queries};
 queries! {
     page_before = "SELECT target, sequence FROM blocklists_v1 WHERE owner = $1 AND sequence < $2
         ORDER BY sequence DESC LIMIT $3";
+    entry: coalesced = "SELECT 1 FROM blocklists_v1 WHERE owner = $1 AND target = $2";
 }
 
 /// One entry of a blocklist.
@@ -23,6 +24,14 @@ impl Blocked {
     fn read(row: &Row<'_, '_>) -> Result<Self, Error> {
         Ok(Self { target: SubjectRef(row.id(0)?), sequence: row.number(1)? })
     }
+}
+
+/// Whether a user is on the list of another.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn has(store: &ReadStore, owner: SubjectRef, target: SubjectRef) -> Result<bool, Error> {
+    Ok(store.row(entry, &[owner.into(), target.into()], |_| Ok(())).await?.is_some())
 }
 
 /// The entries before `cursor` (a `sequence`), the newest first; `None`: from the newest.

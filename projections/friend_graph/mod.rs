@@ -8,4 +8,4 @@ mod projector;
 mod queries;
 
 pub use projector::FriendGraph;
-pub use queries::{Description, Friend, REMARK, all_of, check, count, descriptions, page};
+pub use queries::{Description, Friend, REMARK, all_of, among, check, count, descriptions, page};

@@ -17,7 +17,8 @@ queries! {
     earlier_than = "SELECT friend, befriended_at, befriended_position FROM friend_graph_v2
         WHERE owner = $1 AND befriended_position < $2 ORDER BY befriended_position DESC LIMIT $3";
     count_of_owner: coalesced = "SELECT COUNT(*) FROM friend_graph_v2 WHERE owner = $1";
-    friendship: coalesced = "SELECT 1 FROM friend_graph_v2 WHERE owner = $1 AND friend = $2";
+    friendship: coalesced = "SELECT friend, befriended_at, befriended_position FROM friend_graph_v2
+        WHERE owner = $1 AND friend = $2";
     described = "SELECT field, content FROM friend_graph_descriptions_v2 WHERE owner = $1 AND about = $2
         ORDER BY field";
     related = "SELECT friend FROM friend_graph_v2 WHERE owner = $1
@@ -87,6 +88,16 @@ pub async fn check(store: &ReadStore, owner: SubjectRef, targets: &[SubjectRef])
     let asked = targets.iter().map(|target| [Value::from(owner), (*target).into()]);
     let found = store.rows_of_each(friendship, asked, |_| Ok(())).await?;
     Ok(found.iter().map(|rows| !rows.is_empty()).collect())
+}
+
+/// Those of the targets that are friends of `owner`, in the order asked; `None`: it is none.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn among(store: &ReadStore, owner: SubjectRef, targets: &[SubjectRef]) -> Result<Vec<Option<Friend>>, Error> {
+    let asked = targets.iter().map(|target| [Value::from(owner), (*target).into()]);
+    let found = store.rows_of_each(friendship, asked, Friend::read).await?;
+    Ok(found.into_iter().map(|mut rows| rows.pop()).collect())
 }
 
 /// What `owner` wrote about each of those, in the order asked; empty where nothing was written.

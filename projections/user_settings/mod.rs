@@ -1,4 +1,5 @@
-//! What did a user set for itself? The quiet hours of pushes, and who may befriend it.
+//! What did a user set for itself? The quiet hours of pushes, who may befriend it, and who sees more of it than name and
+//! portrait.
 
 mod projector;
 mod queries;

@@ -2,14 +2,14 @@
 
 use chrono::NaiveTime;
 use rollcall_schemas::ids::SubjectRef;
-use rollcall_schemas::plain::FriendPermission;
+use rollcall_schemas::plain::{FriendPermission, Visibility};
 
 use crate::queries;
 use crate::store::{Error, ReadStore, Row};
 
 queries! {
-    of_subject: coalesced = "SELECT quiet_start, quiet_minutes, quiet_level, friend_permission FROM user_settings_v1
-        WHERE subject = $1";
+    of_subject: coalesced = "SELECT quiet_start, quiet_minutes, quiet_level, friend_permission, visibility
+        FROM user_settings_v2 WHERE subject = $1";
 }
 
 /// When pushes are held back, each day.
@@ -30,6 +30,8 @@ pub struct Settings {
     pub quiet: Option<QuietHours>,
     /// Who may befriend the user; `None`: what the app says.
     pub friend_permission: Option<FriendPermission>,
+    /// Who sees more of the user than name and portrait; `None`: not set.
+    pub visibility: Option<Visibility>,
 }
 
 impl Settings {
@@ -42,7 +44,7 @@ impl Settings {
                 level: row.number(2)?,
             }),
         };
-        Ok(Self { quiet, friend_permission: row.optional_word(3)? })
+        Ok(Self { quiet, friend_permission: row.optional_word(3)?, visibility: row.optional_word(4)? })
     }
 }
 

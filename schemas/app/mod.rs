@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::declare::events;
 use crate::ids::{AppId, FieldName, SecretId};
-use crate::plain::{ApiKey, Environment, Plan, Settings};
+use crate::plain::{ApiKey, ClientRules, Environment, Plan, Settings};
 
 events! { "app", "What happens to an application.";
     /// The application exists from now on.
@@ -59,6 +59,13 @@ events! { "app", "What happens to an application.";
         app: plain => AppId,
         /// Its number.
         key: plain => u32,
+    }
+    /// What its users may do by themselves, and how they are connected.
+    ClientRulesSet = "client_rules_set" 1 {
+        /// The application.
+        app: plain => AppId,
+        /// All rules.
+        rules: plain => ClientRules,
     }
     /// How old a signed request may be, and for how long its signature is not accepted again.
     SignatureWindowSet = "signature_window_set" 1 {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::declare::events;
 use crate::ids::{ErasureId, FieldName, OperationId, SubjectRef};
 use crate::personal::Personal;
-use crate::plain::FriendPermission;
+use crate::plain::{FriendPermission, Visibility};
 
 events! { "user", "What happens to a user.";
     /// A userId was used before it was registered, as the target of a block, a friend or a tag call.
@@ -100,6 +100,13 @@ events! { "user", "What happens to a user.";
         subject: plain => SubjectRef,
         /// Anyone, with approval, nobody.
         permission: plain => FriendPermission,
+    }
+    /// Who sees more of the user than name and portrait.
+    VisibilitySet = "visibility_set" 1 {
+        /// Who.
+        subject: plain => SubjectRef,
+        /// Nobody, everybody, friends.
+        visibility: plain => Visibility,
     }
     /// The user was deactivated: this is the fence. No command about the user lands behind it.
     Deactivated = "deactivated" 1 {

@@ -21,6 +21,8 @@ use crate::domain::{app, user};
 use crate::engine::rebuild_live::Progress;
 use crate::engine::{Caller, Engine};
 use crate::http;
+use crate::live::presence::Timing;
+use crate::live::registry::Registry;
 use crate::out::say;
 use crate::wiring::{CellSpec, DataDir, KeyOptions, LogPlace, Place};
 
@@ -378,11 +380,17 @@ fn measure_service(
     let address = listener.local_addr()?;
     let workers = usize::from(options.workers);
     let replays = Arc::new(Replays::start(runtime.handle().clone())?);
+    let live = data.live(engine.clone(), Registry::default(), Timing::DEFAULT)?;
     let (address, server) = on_thread({
         let (engine, keeper) = (engine.clone(), keeper.clone());
         move || {
-            let options = http::Options { workers, ready_with_parked: true, answer_max: http::ANSWER_MAX };
-            Ok((address, http::run(engine, keeper, replays, listener, options, &http::Drain::default())?))
+            let options = http::Options {
+                workers,
+                ready_with_parked: true,
+                answer_max: http::ANSWER_MAX,
+                sockets: http::SocketOptions::default(),
+            };
+            Ok((address, http::run(engine, keeper, replays, live, listener, options, &http::Drain::default())?))
         }
     })?;
 

@@ -11,6 +11,8 @@ use super::{Error, KEY, Options, create_app, load, on_thread, registration, sign
 use crate::audit::replays::Replays;
 use crate::engine::start::Service;
 use crate::http;
+use crate::live::presence::Timing;
+use crate::live::registry::Registry;
 use crate::out::say;
 use crate::wiring::{DataDir, KeyOptions, LogPlace, Place};
 
@@ -42,9 +44,15 @@ impl Node {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let (address, workers) = (listener.local_addr()?, usize::from(options.workers));
         let replays = Arc::new(Replays::start(runtime.handle().clone())?);
-        let options = http::Options { workers, ready_with_parked: true, answer_max: http::ANSWER_MAX };
+        let options = http::Options {
+            workers,
+            ready_with_parked: true,
+            answer_max: http::ANSWER_MAX,
+            sockets: http::SocketOptions::default(),
+        };
+        let live = data.live(engine.clone(), Registry::default(), Timing::DEFAULT)?;
         let (address, server) = on_thread(move || {
-            Ok((address, http::run(engine, keeper, replays, listener, options, &http::Drain::default())?))
+            Ok((address, http::run(engine, keeper, replays, live, listener, options, &http::Drain::default())?))
         })?;
         Ok(Self { data, service, server, address })
     }

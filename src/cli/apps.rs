@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::{AppId, FieldName, SecretId};
-use rollcall_schemas::plain::{ApiKey, FriendPermission};
+use rollcall_schemas::plain::{ApiKey, ClientRules, DeviceRule, FriendPermission};
 use uuid::Uuid;
 
 use super::config::AppSpec;
@@ -44,6 +44,20 @@ pub(super) struct SettingsArgs {
     /// Accept a signed request only within so many seconds of its timestamp, and only once; 0: at any age, repeatedly
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=3_600))]
     signature_window_seconds: Option<u32>,
+    /// How many devices of one class (mobile, web, desktop) a user may be connected with: one_per_class (the newest closes
+    /// the one before) or several
+    #[arg(long)]
+    client_devices: Option<DeviceRule>,
+    /// Close the connections of users whose access tokens are made invalid, instead of refusing the next one only: true or
+    /// false
+    #[arg(long)]
+    client_invalidation_cuts: Option<bool>,
+    /// Let users erase themselves: true or false
+    #[arg(long)]
+    client_erasure: Option<bool>,
+    /// Keep when users were last seen: true or false; times that were kept before are hidden, not deleted
+    #[arg(long)]
+    client_last_seen: Option<bool>,
     /// Declare an extension field of hosted profiles (`ext_…`); may be repeated
     #[arg(long = "user-field", value_parser = field)]
     user_fields: Vec<FieldName>,
@@ -200,6 +214,16 @@ async fn set(engine: &Engine, key: &AppId, args: SettingsArgs) -> Result<(), Fai
     execute(engine, key, app::Command::ChangeSettings(settings)).await?;
     if let Some(seconds) = args.signature_window_seconds {
         execute(engine, key, app::Command::SetSignatureWindow(seconds)).await?;
+    }
+    let before = rollcall_projections::client_rules::of(engine.read(), key).await?;
+    let rules = ClientRules {
+        devices: args.client_devices.unwrap_or(before.devices),
+        invalidation_cuts: args.client_invalidation_cuts.unwrap_or(before.invalidation_cuts),
+        erasure: args.client_erasure.unwrap_or(before.erasure),
+        without_last_seen: args.client_last_seen.map_or(before.without_last_seen, |kept| !kept),
+    };
+    if rules != before {
+        execute(engine, key, app::Command::SetClientRules(rules)).await?;
     }
     if !args.user_fields.is_empty() || !args.friend_fields.is_empty() {
         let user_fields = row.user_fields.into_iter().chain(args.user_fields).collect();

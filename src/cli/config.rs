@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
 use serde::Deserialize;
 
 pub use super::app_spec::AppSpec;
 use super::secret_file;
+use super::sockets::SocketArgs;
 use crate::database::{self, Database};
 use crate::wiring::CellSpec;
 use crate::wiring::places::root_cell;
@@ -75,6 +77,25 @@ pub struct File {
     pub rotate_keys_every_hours: Option<u32>,
     /// How many seconds it still answers, not ready, once it is asked to stop.
     pub drain_seconds: Option<f64>,
+    /// WebSockets of clients on this node.
+    pub client_connections: Option<usize>,
+    /// Of one app.
+    pub client_connections_per_app: Option<usize>,
+    /// Of one user.
+    pub client_connections_per_user: Option<usize>,
+    /// From one address.
+    pub client_connections_per_address: Option<usize>,
+    /// How often a client is asked for a sign of life.
+    pub client_heartbeat_seconds: Option<f64>,
+    /// How long a client may take to say who it is.
+    pub client_connect_seconds: Option<f64>,
+    /// Requests of a client in a second.
+    pub client_requests_per_second: Option<u32>,
+    /// How long a node is believed to live that says nothing.
+    pub presence_lease_seconds: Option<f64>,
+    /// Proxies whose X-Forwarded-For is believed.
+    #[serde(default)]
+    pub trusted_proxy: Vec<FileNet>,
 }
 
 /// A database in a configuration file.
@@ -101,6 +122,18 @@ impl TryFrom<String> for FileCell {
     }
 }
 
+/// A range of addresses in a configuration file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub struct FileNet(pub IpNet);
+
+impl TryFrom<String> for FileNet {
+    type Error = ipnet::AddrParseError;
+    fn try_from(text: String) -> Result<Self, ipnet::AddrParseError> {
+        text.parse().map(Self)
+    }
+}
+
 /// An app in a configuration file.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "String")]
@@ -114,6 +147,21 @@ impl TryFrom<String> for FileSpec {
 }
 
 impl File {
+    /// What it says of the clients' connections.
+    pub(super) fn sockets(&self) -> SocketArgs {
+        SocketArgs {
+            client_connections: self.client_connections,
+            client_connections_per_app: self.client_connections_per_app,
+            client_connections_per_user: self.client_connections_per_user,
+            client_connections_per_address: self.client_connections_per_address,
+            client_heartbeat_seconds: self.client_heartbeat_seconds,
+            client_connect_seconds: self.client_connect_seconds,
+            client_requests_per_second: self.client_requests_per_second,
+            presence_lease_seconds: self.presence_lease_seconds,
+            trusted_proxies: self.trusted_proxy.iter().map(|FileNet(net)| *net).collect(),
+        }
+    }
+
     /// Takes the settings over that it says stand in other files.
     fn with_secret_files(mut self) -> Result<Self, String> {
         let database = |path: &str| secret_file::database(path).map(FileDatabase);

@@ -8,12 +8,13 @@ use rollcall_projections::store;
 use super::{Failure, runtime, secret_file};
 use crate::database::Database;
 use crate::eventlog::postgres::{Mode, Postgres};
+use crate::live;
 use crate::out::say;
 use crate::privacy::key_tree;
 
 #[derive(Subcommand)]
 pub(super) enum Task {
-    /// Create the tables of the log and the schemas of the read models, and grant a role what the service needs, which
+    /// Create the tables of the log and of connections and the schemas of the read models, and grant a role what the service needs, which
     /// does not include rewriting history; repeat it with every new version
     Prepare {
         #[command(flatten)]
@@ -95,6 +96,9 @@ const GRANTS: &str = "
     grant select, insert, delete on rollcall_log.ended_session to $role;
     grant select, insert, update on rollcall_log.epoch to $role;
     grant select on rollcall_log_history to $role;
+    grant usage on schema rollcall_live to $role;
+    grant select, insert, update, delete on all tables in schema rollcall_live to $role;
+    grant select on rollcall_live_history to $role;
     grant usage, create on schema rollcall_read, rollcall_read_next, rollcall_read_before to $role;";
 
 /// Creates empty schemas. The role creates the tables of the read models itself: only the owner of a table can replace it
@@ -124,6 +128,7 @@ pub(super) fn run(task: Task) -> Result<ExitCode, Failure> {
             Task::Prepare { owned, role } => {
                 let database = one_of(owned.database, owned.database_file)?;
                 drop(Postgres::open(&database, Mode::Append).await?);
+                live::prepare_database(&database).await?;
                 (database, role, format!("{READ_SCHEMAS} {GRANTS}"))
             }
             Task::PrepareVault { owned, role } => {

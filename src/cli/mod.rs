@@ -34,6 +34,7 @@ mod secret_file;
 mod serve;
 mod several_subjects;
 mod signals;
+mod sockets;
 
 use crate::database::Database;
 use crate::out::{self, tell};
@@ -229,6 +230,8 @@ struct ServeArgs {
     /// with deploy/haproxy.cfg, 4 s with deploy/kubernetes. A second signal ends the process at once [default: 5]
     #[arg(long, value_name = "N", env = "ROLLCALL_DRAIN_SECONDS")]
     drain_seconds: Option<f64>,
+    #[command(flatten)]
+    sockets: sockets::SocketArgs,
 }
 
 #[derive(Subcommand)]

@@ -13,8 +13,11 @@ use super::config::{AppSpec, FileCell, FileDatabase};
 use super::out::say;
 use super::signals::{self, Stop};
 use super::wiring::{DataDir, KeyOptions, Place};
-use super::{Failure, ServeArgs, apps, config, places, runtime};
+use super::{Failure, ServeArgs, apps, config, places, runtime, sockets};
 use crate::engine::Engine;
+use crate::live;
+use crate::live::presence::Timing;
+use crate::live::registry::{Limits, Registry};
 use crate::supervision::{self, fallible_task, task};
 use crate::{audit, engine, http};
 
@@ -33,6 +36,9 @@ struct Settings {
     ready_with_parked: bool,
     answer_max: Duration,
     drain: Duration,
+    limits: Limits,
+    presence: Timing,
+    sockets: http::SocketOptions,
 }
 
 impl Settings {
@@ -56,6 +62,8 @@ impl Settings {
             Some(Ok(drain)) if drain <= DRAIN_MAX => drain,
             Some(_) => return Err("--drain-seconds must be from 0 to 600".into()),
         };
+        let sockets = args.sockets.over(file.sockets());
+        let (presence, (limits, sockets)) = (sockets.timing()?, sockets.read()?);
         // An app a flag names is stronger than the same app in the file.
         let mut apps = args.apps;
         let in_files = args.app_file.into_iter().flat_map(|file| file.0);
@@ -83,6 +91,9 @@ impl Settings {
             workers,
             answer_max: Duration::from_secs(seconds),
             drain,
+            limits,
+            presence,
+            sockets,
             ready_with_parked: args.ready_with_parked || file.ready_with_parked.unwrap_or_default(),
             checkpoint_copy: args.checkpoint_copy.or(file.checkpoint_copy),
             rotate_keys_every: match args.rotate_keys_every_hours.or(file.rotate_keys_every_hours) {
@@ -103,6 +114,8 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let keeper = runtime.block_on(data.opened_keeper())?;
     let service = runtime.block_on(data.start())?;
     runtime.block_on(prepare_apps(&service.engine, &settings.apps, address))?;
+    sockets::raise_file_limit(settings.limits);
+    let live = data.live(service.engine.clone(), Registry::new(settings.limits), settings.presence)?;
     let (engine, stop) = (|| service.engine.clone(), || service.stopping());
     let background = [
         runtime.spawn(task("expiry", stop(), engine::expiry::run(engine(), stop()))),
@@ -110,16 +123,22 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         runtime.spawn(task("callbacks", stop(), audit::erasure::callback::run(engine(), keeper.clone(), stop()))),
         runtime.spawn(task("rotation", stop(), engine::rotation::run(engine(), settings.rotate_keys_every, stop()))),
         runtime.spawn(fallible_task("tree-keeper", stop(), keeper.clone().run(stop()))),
+        runtime.spawn(task("live-follower", stop(), live::follower::run(live.clone(), stop()))),
+        runtime.spawn(task("presence", stop(), live.clone().keep_presence(stop()))),
+        runtime.spawn(task("last-seen", stop(), live.clone().keep_last_seen(stop()))),
+        runtime.spawn(task("presence-pushes", stop(), live.clone().push_changes(stop()))),
+        runtime.spawn(task("live-check", stop(), live::check::run(live.clone(), stop()))),
         runtime.spawn(task("incidents", stop(), audit::incident::watch(engine(), data.incidents.clone(), stop()))),
     ];
     let replays = Arc::new(audit::replays::Replays::start(runtime.handle().clone())?);
-    let Settings { workers, ready_with_parked, answer_max, .. } = settings;
-    let options = http::Options { workers, ready_with_parked, answer_max };
+    let Settings { workers, ready_with_parked, answer_max, sockets, .. } = settings;
+    let options = http::Options { workers, ready_with_parked, answer_max, sockets };
     // Before it says that it listens: who then asks it to stop must be heard.
     let asked = signals::listen()?;
     let served = actix_web::rt::System::new().block_on(async {
         let drain = http::Drain::default();
-        let server = http::run(service.engine.clone(), keeper.clone(), replays.clone(), listener, options, &drain)?;
+        let server =
+            http::run(service.engine.clone(), keeper.clone(), replays.clone(), live, listener, options, &drain)?;
         let handle = server.handle();
         actix_web::rt::spawn(async move {
             let stop = async {

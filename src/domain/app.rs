@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use rollcall_schemas::app::{
-    ApiKeyAdded, ApiKeyRetired, Event, ExtensionFieldsDeclared, Registered, SecretAdded, SecretRetired,
+    ApiKeyAdded, ApiKeyRetired, ClientRulesSet, Event, ExtensionFieldsDeclared, Registered, SecretAdded, SecretRetired,
     SettingsChanged, SignatureWindowSet,
 };
 use rollcall_schemas::ids::{AppId, FieldName, SecretId};
-use rollcall_schemas::plain::{ApiKey, ApiScope, Environment, Plan, Settings};
+use rollcall_schemas::plain::{ApiKey, ApiScope, ClientRules, Environment, Plan, Settings};
 use serde::{Deserialize, Serialize};
 
 use super::state::Recorded;
@@ -31,6 +31,8 @@ pub enum Command {
     AddApiKey(BTreeSet<ApiScope>, String),
     /// End an API key.
     RetireApiKey(u32),
+    /// Set what its users may do by themselves, and how they are connected.
+    SetClientRules(ClientRules),
     /// Accept a signed request only within so many seconds of its timestamp, and only once; 0: at any age, repeatedly.
     SetSignatureWindow(u32),
 }
@@ -102,6 +104,7 @@ pub fn decide(state: &State, app: &AppId, command: Command) -> Result<Vec<Event>
         }
         (Some(_), Command::RetireApiKey(key)) if !state.api_keys.contains(&key) => Err(Refusal::NoSuchApiKey(key)),
         (Some(_), Command::RetireApiKey(key)) => Ok(vec![ApiKeyRetired { app, key }.into()]),
+        (Some(_), Command::SetClientRules(rules)) => Ok(vec![ClientRulesSet { app, rules }.into()]),
         (Some(_), Command::SetSignatureWindow(seconds)) if seconds == state.signature_window_seconds => Ok(vec![]),
         (Some(_), Command::SetSignatureWindow(seconds)) => Ok(vec![SignatureWindowSet { app, seconds }.into()]),
     }
@@ -150,6 +153,8 @@ pub fn evolve(state: &mut State, event: &Event, _: DateTime<Utc>) {
         Event::ApiKeyRetired(e) => {
             state.api_keys.remove(&e.key);
         }
+        // No decision depends on them.
+        Event::ClientRulesSet(_) => {}
         Event::SignatureWindowSet(e) => state.signature_window_seconds = e.seconds,
     }
 }

@@ -3,12 +3,12 @@
 use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::{AppId, ErasureId, FieldName, OperationId, SubjectRef};
 use rollcall_schemas::personal::Personal;
-use rollcall_schemas::plain::{FriendPermission, Scope};
+use rollcall_schemas::plain::{FriendPermission, Scope, Visibility};
 use rollcall_schemas::stream::Stream;
 use rollcall_schemas::user::{
     Deactivated, DirectMessagesMuted, DirectMessagesUnmuted, Event, Forgotten, FriendPermissionSet, HoldPlaced,
     HoldReleased, Modified, Named, ProfileCleaned, ProfileSet, PushQuieted, PushUnquieted, Restored, Restricted,
-    Tagged,
+    Tagged, VisibilitySet,
 };
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,17 @@ pub enum Change {
     MuteDirectMessages(bool),
     /// Set or remove the quiet hours.
     QuietPushes(Option<QuietHours>),
+    /// What a user changes of itself at once: name, portrait and fields of the hosted profile.
+    Update {
+        /// The new name.
+        name: Option<Name>,
+        /// The new portrait.
+        portrait: Option<Portrait>,
+        /// Fields of the hosted profile that change.
+        profile: ProfileChanges,
+    },
+    /// Set who sees more than name and portrait.
+    SetVisibility(Visibility),
     /// Set who may become a friend.
     PermitFriends(FriendPermission),
     /// Keep the user's data for legal reasons: no erasure of it begins.
@@ -76,6 +87,8 @@ pub struct State {
     pub epoch: u32,
     /// Own setting of who may become a friend.
     pub permission: Option<FriendPermission>,
+    /// Own setting of who sees more than name and portrait.
+    pub visibility: Option<Visibility>,
     /// Whether the user's data must be kept for legal reasons.
     pub held: bool,
     /// Whether the user was not registered when an erasure was requested.
@@ -113,10 +126,11 @@ pub fn mention(state: &State, subject: SubjectRef, user_id: &UserId) -> Option<E
 fn change(state: &State, subject: SubjectRef, change: Change) -> Result<Vec<Event>, Refusal> {
     match (state.status, change) {
         (Status::Forgotten, _) => Err(Refusal::NotRegistered),
-        (Status::Registered, Change::Modify(None, None)) => Ok(vec![]),
-        (Status::Registered, Change::Modify(name, portrait)) => {
-            let (name, portrait) = (name.as_ref().map(personal_name), portrait.as_ref().map(personal_portrait));
-            Ok(vec![Modified { subject, name, portrait }.into()])
+        (Status::Registered, Change::Modify(name, portrait)) => Ok(modify(subject, name, portrait)),
+        (Status::Registered, Change::Update { name, portrait, profile }) => {
+            let mut events = modify(subject, name, portrait);
+            events.extend(set_profile(subject, profile));
+            Ok(events)
         }
         (Status::Registered, Change::SetProfile(changes)) => Ok(set_profile(subject, changes)),
         (Status::Registered, Change::CleanProfile) => Ok(vec![ProfileCleaned { subject }.into()]),
@@ -144,13 +158,30 @@ fn change(state: &State, subject: SubjectRef, change: Change) -> Result<Vec<Even
         (_, Change::QuietPushes(None)) => {
             Ok(state.quiet.then(|| PushUnquieted { subject }.into()).into_iter().collect())
         }
+        (_, Change::SetVisibility(visibility)) if state.visibility == Some(visibility) => Ok(vec![]),
+        (Status::Registered, Change::SetVisibility(visibility)) => {
+            Ok(vec![VisibilitySet { subject, visibility }.into()])
+        }
         (_, Change::PermitFriends(permission)) if state.permission == Some(permission) => Ok(vec![]),
         (_, Change::PermitFriends(permission)) => Ok(vec![FriendPermissionSet { subject, permission }.into()]),
 
-        (Status::Unknown | Status::Named, Change::Modify(..) | Change::SetProfile(_) | Change::CleanProfile) => {
-            Err(Refusal::NotRegistered)
-        }
+        (
+            Status::Unknown | Status::Named,
+            Change::Modify(..)
+            | Change::Update { .. }
+            | Change::SetProfile(_)
+            | Change::SetVisibility(_)
+            | Change::CleanProfile,
+        ) => Err(Refusal::NotRegistered),
     }
+}
+
+fn modify(subject: SubjectRef, name: Option<Name>, portrait: Option<Portrait>) -> Vec<Event> {
+    if name.is_none() && portrait.is_none() {
+        return vec![];
+    }
+    let (name, portrait) = (name.as_ref().map(personal_name), portrait.as_ref().map(personal_portrait));
+    vec![Modified { subject, name, portrait }.into()]
 }
 
 fn personal_name(name: &Name) -> Personal<String> {
@@ -224,7 +255,7 @@ fn set_profile(subject: SubjectRef, changes: ProfileChanges) -> Vec<Event> {
 }
 
 impl Recorded for State {
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 }
 
 /// What an event, recorded at `at`, makes of the state.
@@ -238,6 +269,7 @@ pub fn evolve(state: &mut State, event: &Event, at: DateTime<Utc>) {
         Event::DirectMessagesUnmuted(_) => state.muted = false,
         Event::PushQuieted(_) => state.quiet = true,
         Event::PushUnquieted(_) => state.quiet = false,
+        Event::VisibilitySet(e) => state.visibility = Some(e.visibility),
         Event::FriendPermissionSet(e) => state.permission = Some(e.permission),
         Event::Restricted(_) => {
             state.was_named = state.status == Status::Named;
@@ -281,9 +313,13 @@ impl Change {
             Self::MuteDirectMessages(muted) => *muted,
             Self::QuietPushes(hours) => hours.is_some(),
             Self::PermitFriends(_) => true,
-            Self::Modify(..) | Self::SetProfile(_) | Self::CleanProfile | Self::PlaceHold(_) | Self::ReleaseHold => {
-                false
-            }
+            Self::Modify(..)
+            | Self::Update { .. }
+            | Self::SetProfile(_)
+            | Self::CleanProfile
+            | Self::SetVisibility(_)
+            | Self::PlaceHold(_)
+            | Self::ReleaseHold => false,
         }
     }
 
@@ -326,7 +362,7 @@ impl Decide for ChangeUsers<Person> {
     }
 
     fn decide(&self, work: &mut UnitOfWork<'_>) -> Result<(), Error> {
-        if let Change::SetProfile(changes) = &self.change {
+        if let Change::SetProfile(changes) | Change::Update { profile: changes, .. } = &self.change {
             let declared = &work.application()?.user_fields;
             let is_undeclared = |key: &&FieldName| key.0.starts_with("ext_") && !declared.contains(*key);
             if let Some(key) = changes.keys().find(is_undeclared) {

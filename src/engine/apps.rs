@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use rollcall_projections::store::ReadStore;
 use rollcall_schemas::ids::{AppId, SecretId};
-use rollcall_schemas::plain::{ApiKey, Environment, Plan, Settings};
+use rollcall_schemas::plain::{ApiKey, ClientRules, Environment, Plan, Settings};
 
 use super::Error;
 use crate::privacy::{Secret, Vault};
@@ -29,6 +29,8 @@ pub struct App {
     pub signature_window_seconds: u32,
     /// Its valid API keys.
     pub api_keys: Vec<ApiKey>,
+    /// What its users may do by themselves, and how they are connected.
+    pub client: ClientRules,
     acknowledged: Arc<AtomicU64>,
 }
 
@@ -88,7 +90,8 @@ impl Apps {
         let _reading = self.reading.lock().await;
         let mut apps = HashMap::new();
         for row in Self::rows(read).await? {
-            let app = self.complete(row, vault)?;
+            let client = rollcall_projections::client_rules::of(read, &row.app).await?;
+            let app = self.complete(row, client, vault)?;
             apps.insert(app.id.as_str().to_owned(), Arc::new(app));
         }
         *self.by_key.write().unwrap_or_else(PoisonError::into_inner) = apps;
@@ -102,13 +105,19 @@ impl Apps {
     pub async fn refresh(&self, read: &ReadStore, vault: &dyn Vault, app: &AppId) -> Result<(), Error> {
         let _reading = self.reading.lock().await;
         let Some(row) = rollcall_projections::apps::of(read, app).await? else { return Ok(()) };
-        let refreshed = Arc::new(self.complete(row, vault)?);
+        let client = rollcall_projections::client_rules::of(read, app).await?;
+        let refreshed = Arc::new(self.complete(row, client, vault)?);
         let mut apps = self.by_key.write().unwrap_or_else(PoisonError::into_inner);
         apps.insert(app.as_str().to_owned(), refreshed);
         Ok(())
     }
 
-    fn complete(&self, row: rollcall_projections::apps::App, vault: &dyn Vault) -> Result<App, Error> {
+    fn complete(
+        &self,
+        row: rollcall_projections::apps::App,
+        client: ClientRules,
+        vault: &dyn Vault,
+    ) -> Result<App, Error> {
         let acknowledged = self.get(row.app.as_str()).map_or_else(Arc::default, |app| app.acknowledged.clone());
         let mut secrets = vault.secrets(&row.app)?;
         // The vault keeps a new secret before the log knows it, and an old one until it has been retired.
@@ -121,6 +130,7 @@ impl Apps {
             settings: row.settings,
             signature_window_seconds: row.signature_window_seconds,
             api_keys: row.api_keys,
+            client,
             acknowledged,
         })
     }

@@ -15,6 +15,7 @@ use super::directory::Directory;
 use super::journal;
 use super::nodes::ForeignAppends;
 use super::restricted::Restricted;
+use super::standing::Standings;
 use crate::eventlog::{self, EventLog};
 use crate::privacy::Vault;
 
@@ -45,6 +46,7 @@ pub(super) struct Sources<'s> {
 #[derive(Default)]
 pub(super) struct Memory {
     pub(super) restricted: Arc<Restricted>,
+    pub(super) standings: Arc<Standings>,
     pub(super) apps: Arc<Apps>,
     /// Where other nodes append too, what they appended to.
     pub(super) foreign_appends: Option<Arc<ForeignAppends>>,
@@ -87,6 +89,7 @@ impl Memory {
                         self.erasures.notify_one();
                     }
                 }
+                self.standings.follow(raw);
                 if raw.name.starts_with("app.")
                     && let Ok(Stream::App(app)) = raw.stream.parse()
                 {

@@ -25,6 +25,7 @@ use crate::privacy::{Tag, Vault};
 
 pub mod api_keys;
 pub mod apps;
+pub mod beside;
 mod brake;
 mod cache;
 pub mod clock;
@@ -56,6 +57,7 @@ mod restricted;
 pub mod rotation;
 pub mod secrets;
 mod snapshots;
+pub mod standing;
 pub mod start;
 pub mod tokens;
 
@@ -72,6 +74,7 @@ use in_flight::InFlight;
 use nodes::Nodes;
 use projector::FlushHint;
 use restricted::Restricted;
+use standing::Standings;
 
 /// Most commands waiting for the decider loop; more are answered busy.
 pub const QUEUE_MAX: usize = 8_192;
@@ -137,8 +140,10 @@ pub struct Engine {
     ready: Arc<AtomicBool>,
     brake: Brake,
     restricted: Arc<Restricted>,
+    standings: Arc<Standings>,
     nodes: Nodes,
     metrics: Arc<Metrics>,
+    kept_beside: Vec<Arc<dyn beside::KeptBeside>>,
 }
 
 impl Engine {
@@ -178,6 +183,12 @@ impl Engine {
     #[must_use]
     pub fn vault(&self) -> &Arc<dyn Vault> {
         &self.vault
+    }
+
+    /// Follows how far the read models have applied the log.
+    #[must_use]
+    pub fn watch_applied(&self) -> watch::Receiver<u64> {
+        self.applied.clone()
     }
 
     /// The time.

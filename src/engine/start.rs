@@ -11,6 +11,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::apps::Apps;
+use super::beside::KeptBeside;
 use super::brake::Brake;
 use super::clock::Clock;
 use super::committer::Answering;
@@ -23,6 +24,7 @@ use super::memory::Memory;
 use super::nodes::{ForeignAppends, Nodes};
 use super::projector::{FlushHint, Projector};
 use super::restricted::Restricted;
+use super::standing::Standings;
 use super::{Engine, QUEUE_MAX, committer, projector};
 use crate::eventlog::{self, EventLog};
 use crate::metrics::Metrics;
@@ -87,6 +89,8 @@ pub struct Ports {
     pub vault: Arc<dyn Vault>,
     /// The read models.
     pub read: Arc<ReadStore>,
+    /// What else is kept about persons.
+    pub kept_beside: Vec<Arc<dyn KeptBeside>>,
 }
 
 /// How far the read models are, all of them with events that the log holds.
@@ -111,7 +115,7 @@ async fn applied_of_this_log(log: &dyn EventLog, read: &ReadStore) -> Result<u64
 /// # Errors
 /// The log is corrupt or rewound, a port is unavailable, or a thread cannot be started.
 pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
-    let Ports { log, vault, read } = ports;
+    let Ports { log, vault, read, kept_beside } = ports;
     let applied = applied_of_this_log(log.as_ref(), &read).await?;
     let shared = vault.is_shared();
     let directory = Arc::new(Directory::new(vault.clone()));
@@ -119,6 +123,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
     let flush_hint = Arc::new(FlushHint::default());
     let handed_over = Arc::new(HandedOver::default());
     let (restricted, apps) = (Arc::new(Restricted::default()), Arc::new(Apps::default()));
+    let standings = Arc::new(Standings::default());
     let (erasures, foreign_appends) = (Arc::new(Notify::new()), Arc::new(ForeignAppends::default()));
     let metrics = Arc::new(Metrics::default());
     let leadership = Leadership::default();
@@ -131,6 +136,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         applied: applied_sender,
         memory: Memory {
             restricted: restricted.clone(),
+            standings: standings.clone(),
             apps: apps.clone(),
             foreign_appends: shared.then(|| foreign_appends.clone()),
             erasures: erasures.clone(),
@@ -169,8 +175,10 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         ready: ready.clone(),
         brake: Brake::default(),
         restricted,
+        standings,
         nodes: Nodes::new(shared, leadership.clone()),
         metrics: metrics.clone(),
+        kept_beside,
     });
 
     let stop = CancellationToken::new();

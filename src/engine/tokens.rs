@@ -1,13 +1,17 @@
 //! Access tokens: opaque to the caller, at most 256 bytes, checked without a database read.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::{AppId, SecretId, SubjectRef, TokenId};
 use uuid::Uuid;
 
-use super::Engine;
+use super::standing::{Standing, TokenRefusal};
+use super::{App, Engine};
 use crate::domain::IssuedToken;
+use crate::domain::values::UserId;
 use crate::privacy::{self, Vault};
 
 /// Format 1 had an `@` between payload and app, where web clients of the platform cut a token; it stays valid.
@@ -111,10 +115,102 @@ impl Engine {
         if app.secrets.iter().any(|(id, _)| *id == unverified.token.secret) {
             return unverified.verify(self.vault.as_ref());
         }
+        // Numbers are never used twice.
+        if app.secrets.iter().any(|(id, _)| *id > unverified.token.secret) {
+            return Err(Error::SecretRetired);
+        }
         // Another node may have put the secret a moment ago: the vault is asked, off this thread.
         let vault = self.vault.clone();
         let verified = tokio::task::spawn_blocking(move || unverified.verify(vault.as_ref())).await;
         verified.map_err(|error| Error::Vault(privacy::Error::Unavailable(error.to_string())))?
+    }
+}
+
+/// Why whoever shows a text is not let in.
+#[derive(Debug, thiserror::Error)]
+pub enum Unadmitted {
+    /// The text is no token that is good now.
+    #[error(transparent)]
+    Refused(#[from] TokenRefusal),
+    /// It cannot be told at the moment.
+    #[error(transparent)]
+    Unavailable(#[from] super::Error),
+}
+
+impl From<Error> for Unadmitted {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::NotOurs | Error::SecretRetired => Self::Refused(TokenRefusal::NotValid),
+            Error::Vault(error) => Self::Unavailable(error.into()),
+        }
+    }
+}
+
+/// Whoever showed a good access token.
+#[derive(Clone)]
+pub struct Bearer {
+    /// The token's app.
+    pub app: Arc<App>,
+    /// The token, without its text.
+    pub token: IssuedToken,
+}
+
+impl Engine {
+    /// The bearer of an access token, if it is good now. Reads no database while what is known of the user does not change.
+    ///
+    /// What was acknowledged through this node before the call counts; what was through another one, once this node has
+    /// followed the log up to there.
+    ///
+    /// # Errors
+    /// It is refused, or it cannot be told at the moment.
+    pub async fn admit(&self, text: &str) -> Result<Bearer, Unadmitted> {
+        let (app, token) = self.read_token(text).await?;
+        let app = self.app(app.as_str()).ok_or(TokenRefusal::NotValid)?;
+        // It needs no standing, and whoever collects old tokens must cost nothing.
+        if token.expires_at.is_some_and(|at| at <= self.now()) {
+            return Err(TokenRefusal::Expired.into());
+        }
+        self.check_token(&app, &token).await?;
+        Ok(Bearer { app, token })
+    }
+
+    /// Checks again a token that was good when its bearer was let in.
+    ///
+    /// # Errors
+    /// It is refused now, or it cannot be told at the moment.
+    pub async fn check_token(&self, app: &App, token: &IssuedToken) -> Result<(), Unadmitted> {
+        self.applied_up_to(app.acknowledged()).await?;
+        let known = self.standings.get(token.subject);
+        if known.is_some_and(|standing| standing.admits(token, self.now()).is_ok()) {
+            return Ok(());
+        }
+        // What is remembered may be older than the token: it is refused only over what the log holds now.
+        self.caught_up(&app.id).await?;
+        let standing = self.standing(&app.id, token.subject).await?.ok_or(TokenRefusal::NotValid)?;
+        Ok(standing.admits(token, self.now())?)
+    }
+
+    /// What the tokens of a subject depend on, as the read models say it now; `None`: it was forgotten, or never registered.
+    ///
+    /// # Errors
+    /// The read models are unavailable.
+    pub async fn standing(&self, app: &AppId, subject: SubjectRef) -> Result<Option<Standing>, super::Error> {
+        let changes = self.standings.changes();
+        let standing = Standing::read(&self.read, app, subject).await?;
+        if let Some(standing) = standing {
+            self.standings.remember(subject, standing, changes);
+        }
+        Ok(standing)
+    }
+
+    /// The userId of the bearer of a token, to act in its name; `None`: it was forgotten meanwhile.
+    ///
+    /// # Errors
+    /// The vault or the read models are unavailable.
+    pub async fn id_of_bearer(&self, bearer: &Bearer) -> Result<Option<UserId>, super::Error> {
+        let (app, subject) = (&bearer.app.id, bearer.token.subject);
+        let found = self.user_ids(app, &[subject]).await?;
+        Ok(found.into_iter().flatten().next().and_then(|text| UserId::parse("user_id", &text).ok()))
     }
 }
 

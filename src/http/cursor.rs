@@ -4,6 +4,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::DateTime;
 use rollcall_projections::data_requests::DueCursor;
+use rollcall_schemas::ids::SubjectRef;
+use uuid::Uuid;
 
 /// A place in the order of a list. Lists with different orders have cursors of different lengths, so that a cursor of one
 /// list is refused by another.
@@ -43,4 +45,22 @@ impl Cursor for DueCursor {
         let due_at = DateTime::from_timestamp_millis(i64::from_be_bytes(*due_at))?;
         Some(Self { due_at, received_position: u64::read(position)? })
     }
+}
+
+/// The last user of a page of those who are followed.
+pub(super) struct Followed(pub(super) SubjectRef);
+
+impl Cursor for Followed {
+    fn bytes(&self) -> Vec<u8> {
+        [&[Self::FORMAT], self.0.0.as_bytes().as_slice()].concat()
+    }
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (format, id) = bytes.split_first()?;
+        let id = Uuid::from_slice(id).ok().filter(|_| *format == Self::FORMAT)?;
+        Some(Self(SubjectRef(id)))
+    }
+}
+
+impl Followed {
+    const FORMAT: u8 = 1;
 }

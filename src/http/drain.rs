@@ -12,6 +12,8 @@ use actix_server::ServerHandle;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 
+use super::socket_place::SocketPlace;
+
 /// What the web server writes before a body that its caller holds back (`Expect: 100-continue`). It is no answer.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -22,7 +24,10 @@ const ARRIVED_AFTER: Duration = Duration::from_millis(10);
 enum Phase {
     Serving,
     /// Not ready; every answer ends its connection.
-    Draining,
+    Draining {
+        /// How long this lasts: sockets end within that time.
+        wait: Duration,
+    },
     /// Idle connections end as well.
     Closing,
 }
@@ -41,7 +46,7 @@ impl Drain {
     /// Stops a server: it drains for `wait`, then closes its listener and answers the requests under way. Returns once all
     /// connections have ended; those that have not after 15 s are cut off.
     pub async fn stop(&self, server: &ServerHandle, wait: Duration) {
-        self.0.send_replace(Phase::Draining);
+        self.0.send_replace(Phase::Draining { wait });
         tokio::time::sleep(wait).await;
         let stopped = server.stop(true);
         self.0.send_replace(Phase::Closing);
@@ -50,11 +55,28 @@ impl Drain {
 
     /// Whether a stop has begun.
     pub(super) fn has_begun(&self) -> bool {
-        *self.0.borrow() >= Phase::Draining
+        *self.0.borrow() > Phase::Serving
+    }
+
+    /// Waits until a stop has begun; answers within what time sockets are to end, so that not all of their clients come to
+    /// another node at once.
+    pub(super) async fn begun(&self) -> Duration {
+        let mut phase = self.0.subscribe();
+        // An error says that the server is gone.
+        match phase.wait_for(|phase| *phase > Phase::Serving).await.as_deref() {
+            Ok(Phase::Draining { wait }) => wait.mul_f64(0.8),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// Waits until the server closes.
+    pub(super) async fn closes(&self) {
+        // An error says that the server is gone.
+        let _ = self.0.subscribe().wait_for(|phase| *phase == Phase::Closing).await;
     }
 
     /// A connection that ends by itself while the server closes.
-    pub(super) fn connection<T>(&self, io: T) -> Connection<T> {
+    pub(super) fn connection<T>(&self, io: T, place: SocketPlace) -> Connection<T> {
         let mut phase = self.0.subscribe();
         let closing = async move {
             // An error says that the server is gone.
@@ -62,7 +84,7 @@ impl Drain {
             // The runtime looks at its sockets before it looks at the time: what had arrived is known by then.
             tokio::time::sleep(ARRIVED_AFTER).await;
         };
-        Connection { io, closing: Some(Box::pin(closing)), exchange: Exchange::UnderWay }
+        Connection { io, closing: Some(Box::pin(closing)), exchange: Exchange::UnderWay, place }
     }
 }
 
@@ -83,9 +105,15 @@ pub(super) struct Connection<T> {
     /// Ready once the server closes; then `None`.
     closing: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     exchange: Exchange,
+    place: SocketPlace,
 }
 
 impl<T> Connection<T> {
+    /// Its place.
+    pub(super) fn place(&self) -> &SocketPlace {
+        &self.place
+    }
+
     fn is_closing(&mut self, cx: &mut Context<'_>) -> bool {
         if self.closing.as_mut().is_some_and(|closing| closing.as_mut().poll(cx).is_ready()) {
             self.closing = None;
@@ -96,6 +124,9 @@ impl<T> Connection<T> {
 
 impl<T: AsyncRead + Unpin> AsyncRead for Connection<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.place.has_ended(cx.waker()) {
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         if let Poll::Ready(read) = Pin::new(&mut self.io).poll_read(cx, buf) {
             if buf.filled().len() > before {
@@ -104,7 +135,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Connection<T> {
             return Poll::Ready(read);
         }
         // Asked in any case, so that this task is woken once the server closes.
-        let is_closing = self.is_closing(cx);
+        let is_closing = self.is_closing(cx) && self.place.carries_requests();
         if is_closing && self.exchange == Exchange::Idle { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 }
@@ -149,7 +180,7 @@ mod tests {
 
     fn connected() -> (Drain, Connection<DuplexStream>, DuplexStream) {
         let (drain, (ours, theirs)) = (Drain::default(), duplex(1_024));
-        (drain.clone(), drain.connection(ours), theirs)
+        (drain.clone(), drain.connection(ours, SocketPlace::default()), theirs)
     }
 
     /// What arrives next; `None`: nothing yet.

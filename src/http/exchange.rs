@@ -84,7 +84,8 @@ enum Progress {
 /// The body of a request. It is read only after the head was accepted.
 pub(super) struct Incoming {
     announced: Announced,
-    payload: web::Payload,
+    /// Absent once somebody else reads it.
+    payload: Option<web::Payload>,
     progress: Progress,
 }
 
@@ -105,7 +106,13 @@ impl Incoming {
     pub(super) fn new(request: &HttpRequest, payload: web::Payload) -> Self {
         let announced = Announced::of(request.headers());
         let progress = if announced == Announced::Bytes(0) { Progress::Whole } else { Progress::Untouched };
-        Self { announced, payload, progress }
+        Self { announced, payload: Some(payload), progress }
+    }
+
+    /// Gives what comes after the head to somebody else, who reads it; `None`: it was read.
+    pub(super) fn take(&mut self) -> Option<web::Payload> {
+        self.progress = Progress::Whole;
+        self.payload.take()
     }
 
     /// Reads the whole body of a call of an app.
@@ -124,7 +131,8 @@ impl Incoming {
             },
         };
         let mut reserved = bodies.reserve(app, length).ok_or(Unread::NoSpace)?;
-        let read = tokio::time::timeout(BODY_WAIT, collect(&mut self.payload)).await.unwrap_or(Err(Unread::Stalled));
+        let read =
+            tokio::time::timeout(BODY_WAIT, collect(self.payload.as_mut())).await.unwrap_or(Err(Unread::Stalled));
         self.progress = if read.is_ok() { Progress::Whole } else { Progress::GivenUp };
         let bytes = read?;
         reserved.shrink_to(bytes.len());
@@ -137,7 +145,7 @@ impl Incoming {
     pub(super) async fn settle(mut self, mut response: HttpResponse) -> HttpResponse {
         if self.progress == Progress::Untouched {
             let small = !matches!(self.announced, Announced::Bytes(length) if length > DISCARD_MAX as u64);
-            let discarded = tokio::time::timeout(DISCARD_WAIT, discard(&mut self.payload));
+            let discarded = tokio::time::timeout(DISCARD_WAIT, discard(self.payload.as_mut()));
             if small && discarded.await == Ok(true) {
                 self.progress = Progress::Whole;
             }
@@ -155,7 +163,8 @@ impl Incoming {
 }
 
 /// Reads a small body to its end without keeping it; `false`: it is not small, or broke off.
-async fn discard(payload: &mut web::Payload) -> bool {
+async fn discard(payload: Option<&mut web::Payload>) -> bool {
+    let Some(payload) = payload else { return false };
     let mut discarded = 0;
     while let Some(chunk) = payload.next().await {
         discarded += match chunk {
@@ -169,7 +178,8 @@ async fn discard(payload: &mut web::Payload) -> bool {
     true
 }
 
-async fn collect(payload: &mut web::Payload) -> Result<Bytes, Unread> {
+async fn collect(payload: Option<&mut web::Payload>) -> Result<Bytes, Unread> {
+    let Some(payload) = payload else { return Err(Unread::Broken) };
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     while let Some(chunk) = payload.next().await {

@@ -4,12 +4,11 @@
 //! face's own JSON (also 404, 405 and 413), and because official SDKs ask for `//user/…`.
 
 use std::borrow::Cow;
-use std::future::ready;
 use std::net::TcpListener;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use actix_http::HttpService;
+use actix_http::{Extensions, HttpService};
 use actix_server::Server;
 use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, fn_service, map_config};
 use actix_web::dev::AppConfig;
@@ -17,11 +16,15 @@ use actix_web::http::ConnectionType;
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpRequest, HttpResponse, web};
 
+use tokio::sync::Semaphore;
+
 use crate::audit::replays::Replays;
 use crate::audit::tree::Keeper;
 use crate::engine::Engine;
+use crate::live::Live;
 
 mod bodies;
+mod client;
 mod cursor;
 mod drain;
 mod exchange;
@@ -30,13 +33,16 @@ mod metrics;
 mod rest;
 mod served;
 mod server_v1;
+mod socket_place;
 mod transparency;
 mod write_deadline;
 
 use bodies::Bodies;
+pub use client::Options as SocketOptions;
 pub use drain::Drain;
 use exchange::Incoming;
 use server_v1::ReplayGuard;
+use socket_place::SocketPlace;
 use write_deadline::WriteDeadline;
 
 /// How long an idle connection is kept.
@@ -49,9 +55,12 @@ const BODY_WAIT: Duration = Duration::from_secs(10);
 pub const ANSWER_MAX: Duration = Duration::from_secs(20);
 /// How long a client may take to close a connection.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
-/// Connections that the process holds at the same time; more wait in the backlog of the listener. The web server buffers up
-/// to 128 KiB of an unfinished head, so this also limits the memory that unauthenticated callers can use.
+/// Connections with requests that the process serves at the same time; more wait. The web server buffers up to 128 KiB of an
+/// unfinished head, so this also limits the memory that unauthenticated callers can use. Sockets are counted apart: see
+/// [`socket_place`].
 const CONNECTIONS_MAX: usize = 2_048;
+/// Connections that wait for a place among those, before others wait in the backlog of the listener.
+const WAITING_MAX: usize = 1_024;
 /// How long a stop waits for requests under way once it accepts no new ones, in seconds.
 const FINISH_SECONDS: u64 = 15;
 
@@ -64,6 +73,8 @@ pub struct Options {
     pub ready_with_parked: bool,
     /// How long a request may take to be answered, once its body is there.
     pub answer_max: Duration,
+    /// What is chosen of the clients' sockets.
+    pub sockets: SocketOptions,
 }
 
 /// What every face works with.
@@ -71,6 +82,8 @@ struct Service {
     engine: Arc<Engine>,
     keeper: Arc<Keeper>,
     replays: Arc<Replays>,
+    live: Arc<Live>,
+    sockets: SocketOptions,
     bodies: Bodies,
     /// Signatures that are not accepted again, of the apps that ask for it.
     replay_guard: ReplayGuard,
@@ -88,6 +101,7 @@ pub fn run(
     engine: Arc<Engine>,
     keeper: Arc<Keeper>,
     replays: Arc<Replays>,
+    live: Arc<Live>,
     listener: TcpListener,
     options: Options,
     drain: &Drain,
@@ -96,6 +110,8 @@ pub fn run(
         engine,
         keeper,
         replays,
+        live,
+        sockets: options.sockets,
         bodies: Bodies::default(),
         replay_guard: ReplayGuard::default(),
         parked: health::ParkedCount::default(),
@@ -105,16 +121,18 @@ pub fn run(
     };
     let (service, address) = (web::Data::new(service), listener.local_addr()?);
     let workers = options.workers.max(1);
+    let connections_max = CONNECTIONS_MAX + WAITING_MAX + service.live.registry.limits().node;
+    let requests = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let server = Server::build()
         .workers(workers)
-        .max_concurrent_connections((CONNECTIONS_MAX / workers).max(1))
+        .max_concurrent_connections((connections_max / workers).max(1))
         .shutdown_timeout(FINISH_SECONDS)
         .disable_signals();
     let drain = drain.clone();
     // What `HttpServer` builds, over connections of our own. They end by themselves when the server closes: the web server's
     // own signal for it drops a request that has arrived and was not begun.
     let server = server.listen("http", listener, move || {
-        let drain = drain.clone();
+        let (drain, requests) = (drain.clone(), requests.clone());
         let app = App::new().app_data(service.clone()).default_service(web::to(answer));
         let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
         let http = HttpService::build()
@@ -122,15 +140,29 @@ pub fn run(
             .client_request_timeout(HEAD_WAIT)
             .client_disconnect_timeout(CLOSE_WAIT)
             .local_addr(address)
+            .on_connect_ext(|io: &Io, extensions: &mut Extensions| {
+                extensions.insert(io.connection().place().clone());
+            })
             .h1(map_config(app, |()| AppConfig::default()));
         fn_service(move |io: TcpStream| {
-            let peer = io.peer_addr().ok();
-            ready(Ok((WriteDeadline::new(drain.connection(io)), peer)))
+            let (drain, requests) = (drain.clone(), requests.clone());
+            async move {
+                let peer = io.peer_addr().ok();
+                let permit = tokio::select! {
+                    permit = requests.acquire_owned() => permit.ok(),
+                    // It is given the time that every new connection is given then.
+                    () = drain.closes() => None,
+                };
+                Ok((WriteDeadline::new(drain.connection(io, SocketPlace::new(permit))), peer))
+            }
         })
         .and_then(http)
     })?;
     Ok(server.run())
 }
+
+/// A connection as the web server has it.
+type Io = WriteDeadline<drain::Connection<TcpStream>>;
 
 async fn answer(service: web::Data<Service>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let mut incoming = Incoming::new(&request, payload);
@@ -144,14 +176,20 @@ async fn answer(service: web::Data<Service>, request: HttpRequest, payload: web:
     response
 }
 
-async fn dispatch(service: &Service, request: &HttpRequest, incoming: &mut Incoming) -> HttpResponse {
+async fn dispatch(service: &web::Data<Service>, request: &HttpRequest, incoming: &mut Incoming) -> HttpResponse {
     let path = collapsed(request.path());
-    if let Some(rest) = path.strip_prefix("/api/v1/") {
+    if let Some(rest) = path.strip_prefix("/client/v1/") {
+        client::answer(service, request, incoming, rest).await
+    } else if let Some(rest) = path.strip_prefix("/api/v1/") {
         rest::answer(service, request, incoming, rest).await
     } else if let Some(probe) = path.strip_prefix("/health/") {
         health::answer(service, probe).await
     } else if path == "/openapi.json" {
         HttpResponse::Ok().insert_header(("content-type", "application/json")).body(openapi())
+    } else if path == "/client/openapi.json" {
+        HttpResponse::Ok().insert_header(("content-type", "application/json")).body(client_openapi())
+    } else if path == "/client/asyncapi.json" {
+        HttpResponse::Ok().insert_header(("content-type", "application/json")).body(client_asyncapi())
     } else if path == "/metrics" {
         metrics::answer(service, request).await
     } else if let Some(response) = transparency::answer(service, &path) {
@@ -167,6 +205,24 @@ pub fn openapi() -> &'static str {
     static DOCUMENT: LazyLock<String> =
         LazyLock::new(|| rest::openapi::document().to_pretty_json().unwrap_or_default() + "\n");
     &DOCUMENT
+}
+
+/// The OpenAPI 3.1 document of the client face, as it is checked in under `schemas/api/client-openapi.json`.
+#[must_use]
+pub fn client_openapi() -> &'static str {
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| written(&client::documents::openapi()));
+    &DOCUMENT
+}
+
+/// The AsyncAPI 3.0 document of the clients' socket, as it is checked in under `schemas/api/client-asyncapi.json`.
+#[must_use]
+pub fn client_asyncapi() -> &'static str {
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| written(&client::documents::asyncapi()));
+    &DOCUMENT
+}
+
+fn written(document: &serde_json::Value) -> String {
+    serde_json::to_string_pretty(document).unwrap_or_default() + "\n"
 }
 
 /// The path with each run of slashes made one.

@@ -33,6 +33,11 @@ impl<T> WriteDeadline<T> {
     pub(super) fn new(io: T) -> Self {
         Self { io, wait: WRITE_WAIT, blocked: None }
     }
+
+    /// The connection itself.
+    pub(super) fn connection(&self) -> &T {
+        &self.io
+    }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for WriteDeadline<T> {

@@ -14,6 +14,7 @@ use crate::audit::incident::{self, Incidents};
 use crate::audit::tree::{self, Keeper};
 use crate::background::Background;
 use crate::database::{self, Database};
+use crate::engine::beside::KeptBeside;
 use crate::engine::rebuild_live::{self, Progress, Scratch};
 use crate::engine::start::{self, Ports, Service};
 use crate::engine::{Limits, projector, rebuild};
@@ -21,6 +22,7 @@ use crate::engine::{Limits, projector, rebuild};
 use crate::eventlog::kurrentdb::{self, Kurrent};
 use crate::eventlog::postgres::{Mode, Postgres};
 use crate::eventlog::{self, DamageRecorder as _, EventLog};
+use crate::live::store::{Kept, Store};
 use crate::privacy::key_tree::KeyTree;
 pub use crate::privacy::key_tree::{CellSpec, Options as KeyOptions};
 use crate::privacy::{self, Vault};
@@ -28,6 +30,7 @@ use crate::supervision;
 
 mod damaged;
 mod directory;
+mod live;
 #[cfg(feature = "kurrentdb")]
 mod ownership;
 pub mod places;
@@ -85,6 +88,9 @@ pub enum Error {
     /// The log was found broken before.
     #[error(transparent)]
     Incident(#[from] incident::Error),
+    /// Subscriptions.
+    #[error(transparent)]
+    Live(#[from] crate::live::store::Error),
     /// The tree over the log.
     #[error(transparent)]
     Tree(#[from] tree::Error),
@@ -274,13 +280,15 @@ pub struct DataDir {
     pub vault: Arc<dyn Vault>,
     /// The read models.
     pub read: Arc<ReadStore>,
+    /// Who follows whom, and when users were last seen.
+    store: Arc<dyn Store>,
     /// What a node found wrong with the log.
     pub incidents: Arc<Incidents>,
     checkpoint_copy: Option<PathBuf>,
     keeper: OnceCell<Arc<Keeper>>,
     database: Option<Database>,
     // Dropped last: log, vault and read models need it until they are closed.
-    _background: Option<Background>,
+    background: Option<Background>,
 }
 
 impl DataDir {
@@ -321,17 +329,19 @@ impl DataDir {
         }
         let (log, read) = opened?;
         log.record_damage_with(incidents.clone());
+        let store = live::store(place, background.as_ref())?;
         Ok(Self {
             vault: Arc::new(vault),
             log,
             read,
+            store,
             incidents,
             path: path.into(),
             _lock: lock,
             checkpoint_copy: None,
             keeper: OnceCell::new(),
             database: place.log.database().cloned(),
-            _background: background,
+            background,
         })
     }
 
@@ -466,7 +476,8 @@ impl DataDir {
     /// The log is corrupt, or a part is unavailable.
     pub async fn start_unproven(&self) -> Result<Service, Error> {
         self.build_outdated().await?;
-        let ports = Ports { log: self.log.clone(), vault: self.vault.clone(), read: self.read.clone() };
+        let kept_beside: Vec<Arc<dyn KeptBeside>> = vec![Arc::new(Kept(self.store.clone()))];
+        let ports = Ports { log: self.log.clone(), vault: self.vault.clone(), read: self.read.clone(), kept_beside };
         Ok(start::start(ports, Limits::default()).await?)
     }
 }

@@ -6,7 +6,7 @@ use chrono::NaiveTime;
 use proptest::prelude::{Strategy, any};
 use rollcall_schemas::ids::{ErasureId, FieldName, OperationId, Pair, SecretId, SubjectRef, TokenId};
 use rollcall_schemas::personal::{Class, Personal};
-use rollcall_schemas::plain::{EndCause, Environment, Finality, FriendPermission, Plan, Scope, Settings};
+use rollcall_schemas::plain::{EndCause, Environment, Finality, FriendPermission, Plan, Scope, Settings, Visibility};
 use rollcall_schemas::stream::Stream;
 use rollcall_schemas::{allowlist, app, ban, blocklist, erasure, friendship, remarks, roster, token, user};
 use uuid::Uuid;
@@ -147,6 +147,9 @@ impl World {
                 user::PushQuieted { subject: me, start, minutes: 60, level: 1 }.into()
             }
             9 => user::PushUnquieted { subject: me }.into(),
+            10 if salt.is_multiple_of(2) => {
+                user::VisibilitySet { subject: me, visibility: Visibility::ALL[usize::from(salt % 3)] }.into()
+            }
             10 => user::FriendPermissionSet { subject: me, permission: FriendPermission::Nobody }.into(),
             _ => {
                 let (issued_at, expires_at) = (at(salt.into()), Some(at(1_000)));

@@ -58,7 +58,7 @@ pub fn script(rows: u32, bytes: &str) -> String {
         ("remarks_vN", format!("{owner}, {other}, i, {content}")),
         ("user_directory_vN", format!("{of}, {app}, {of}, {content}, i, {content}, NULL, 0, {at}, i, 0")),
         ("user_directory_count_vN", "'app-' || i, 1".into()),
-        ("user_settings_vN", format!("{of}, {app}, NULL, NULL, NULL, NULL")),
+        ("user_settings_vN", format!("{of}, {app}, NULL, NULL, NULL, NULL, NULL")),
         ("user_tags_vN", format!("{of}, {app}, {content}")),
     ];
     let numbers = format!("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})");

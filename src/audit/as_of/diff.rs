@@ -91,6 +91,9 @@ fn fields(user: UserAt) -> Result<BTreeMap<String, Shown<Value>>, Error> {
     if let Some(permission) = user.friend_permission {
         put("friend_permission".into(), plain(permission)?);
     }
+    if let Some(visibility) = user.visibility {
+        put("visibility".into(), plain(visibility)?);
+    }
     for (field, value) in user.profile {
         put(format!("profile.{field}"), value);
     }

@@ -10,7 +10,7 @@ use rollcall_projections::{
 };
 use rollcall_schemas::ids::{AppId, SubjectRef};
 use rollcall_schemas::personal::Class;
-use rollcall_schemas::plain::FriendPermission;
+use rollcall_schemas::plain::{FriendPermission, Visibility};
 use rollcall_schemas::stream::Stream;
 use serde::Serialize;
 use serde_json::Value;
@@ -92,6 +92,9 @@ pub struct UserAt {
     pub quiet_hours: Option<QuietHours>,
     /// Who could befriend the user; absent: as the app said.
     pub friend_permission: Option<FriendPermission>,
+    /// Who saw more of the user than name and portrait; absent: not set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub visibility: Option<Visibility>,
     /// The ban that had not ended.
     pub ban: Option<Ban>,
     /// Whom the user blocked, the newest first.
@@ -271,6 +274,7 @@ async fn read(
         muted: mutes::of(store, subject).await?,
         quiet_hours: settings.quiet.map(quiet),
         friend_permission: settings.friend_permission,
+        visibility: settings.visibility,
         ban,
         blocklist: blocked(store, opener, subject).await?,
         allowlist_enabled: allowlists::settings_of(store, &[subject]).await?.contains(&true),

@@ -2,6 +2,7 @@
 
 use rollcall_projections::erasure_ledger::{self, Erasure, Step as Recorded};
 use rollcall_projections::friend_graph;
+use rollcall_schemas::plain::StoreCount;
 use tokio::sync::OnceCell;
 
 use super::{Error, classes, record, sealed};
@@ -102,9 +103,14 @@ async fn scrub(engine: &Engine, erasure: &Erasure, done: Destruction) -> Result<
 }
 
 async fn scrub_read_models(engine: &Engine, erasure: &Erasure) -> Result<(), Error> {
-    let remains = rollcall_projections::remains(engine.read(), erasure.subject, classes(erasure.scope)).await?;
+    let mut remains = rollcall_projections::remains(engine.read(), erasure.subject, classes(erasure.scope)).await?;
+    for kept in engine.kept_beside() {
+        kept.forget(erasure.subject).await?;
+        let values = kept.remains(erasure.subject).await?;
+        remains.push(StoreCount { store: kept.name().into(), values });
+    }
     if let Some(left) = remains.iter().find(|count| count.values > 0) {
-        let what = format!("the read model {} still holds {} of its values", left.store, left.values);
+        let what = format!("the store {} still holds {} of its values", left.store, left.values);
         return Err(Error::Unverified { erasure: erasure.erasure.0, what });
     }
     crash_point::reach("erase.remains_counted");

@@ -19,6 +19,7 @@ use super::{Service, exchange};
 use crate::audit::replays::Replays;
 use crate::audit::tree::Keeper;
 use crate::engine::{App, Caller, Engine, IdempotencyKey, api_keys};
+use crate::live::Live;
 
 mod compliance;
 mod credentials;
@@ -27,6 +28,7 @@ mod export;
 pub(super) mod openapi;
 mod paging;
 mod past;
+mod presence;
 mod problem;
 mod requests;
 mod routes;
@@ -41,6 +43,7 @@ struct Call<'s> {
     engine: &'s Arc<Engine>,
     keeper: &'s Keeper,
     replays: &'s Arc<Replays>,
+    live: &'s Live,
     app: Arc<App>,
     scopes: BTreeSet<ApiScope>,
     caller: Caller,
@@ -176,7 +179,8 @@ async fn serve(
     };
     let (headers, query) = (request.headers(), request.query_string());
     let (keeper, replays) = (&*service.keeper, &service.replays);
-    let call = Call { engine, keeper, replays, app, scopes, caller, headers, body, query, parameters };
+    let live = &*service.live;
+    let call = Call { engine, keeper, replays, live, app, scopes, caller, headers, body, query, parameters };
     let max = if endpoint.replays() { exchange::REPLAY_MAX } else { service.answer_max };
     exchange::in_time(max, (endpoint.handler)(&call)).await.map_err(|late| endpoint.late(late))?
 }

@@ -13,6 +13,7 @@ use crate::domain::Refusal;
 use crate::domain::values::{Invalid, Problem};
 use crate::engine;
 use crate::http::exchange::{self, Unread};
+use crate::live::store::OWN_MAX;
 
 /// The `code` of success.
 pub(super) const OK: u16 = 200;
@@ -46,6 +47,8 @@ pub(super) enum Fault {
     Unauthenticated,
     /// Only development apps may do this.
     DevelopmentOnly,
+    /// The user follows as many as it may.
+    SubscriptionsFull,
     /// A parameter is missing or wrong.
     Invalid(Invalid),
     /// The engine refused or could not.
@@ -83,6 +86,7 @@ impl From<rollcall_projections::store::Error> for Fault {
 enum Family {
     Friends,
     Profiles,
+    Subscriptions,
     Others,
 }
 
@@ -92,6 +96,8 @@ impl Family {
             Self::Friends
         } else if path.starts_with("/user/profile/") {
             Self::Profiles
+        } else if path.starts_with("/user/subscribe/") {
+            Self::Subscriptions
         } else {
             Self::Others
         }
@@ -109,6 +115,8 @@ fn codes(fault: &Fault, family: Family) -> (StatusCode, u16) {
         Fault::Unread(Unread::NoSpace) => (StatusCode::SERVICE_UNAVAILABLE, 1050),
         Fault::Unauthenticated => (StatusCode::UNAUTHORIZED, 1004),
         Fault::DevelopmentOnly => (StatusCode::FORBIDDEN, 1009),
+        Fault::SubscriptionsFull => (StatusCode::FORBIDDEN, 26_022),
+        Fault::Invalid(_) if family == Family::Subscriptions => (StatusCode::BAD_REQUEST, 26_001),
         Fault::Invalid(invalid) => (StatusCode::BAD_REQUEST, code_of_invalid(invalid)),
         Fault::Engine(error) => match error {
             engine::Error::Refused(refusal) => codes_of_refusal(refusal, family),
@@ -120,8 +128,10 @@ fn codes(fault: &Fault, family: Family) -> (StatusCode, u16) {
             engine::Error::Braked { .. } => (StatusCode::TOO_MANY_REQUESTS, 1008),
             engine::Error::KeyInUse => (StatusCode::CONFLICT, 1000),
             engine::Error::KeyMismatch => (StatusCode::UNPROCESSABLE_ENTITY, 1000),
+            engine::Error::Defect(_) if family == Family::Subscriptions => (StatusCode::INTERNAL_SERVER_ERROR, 26_003),
             engine::Error::Defect(_) => (StatusCode::INTERNAL_SERVER_ERROR, 1000),
         },
+        Fault::Unwritable(_) if family == Family::Subscriptions => (StatusCode::INTERNAL_SERVER_ERROR, 26_003),
         Fault::Unwritable(_) => (StatusCode::INTERNAL_SERVER_ERROR, 1000),
     }
 }
@@ -146,6 +156,7 @@ fn codes_of_refusal(refusal: &Refusal, family: Family) -> (StatusCode, u16) {
         | Refusal::SecretNumberTaken { .. }
         | Refusal::LastSecret => (REFUSED, 1000),
         Refusal::SeatsTaken => (StatusCode::FORBIDDEN, 2007),
+        Refusal::NotRegistered if family == Family::Subscriptions => (REFUSED, 26_001),
         Refusal::NotRegistered => (REFUSED, 400),
         Refusal::Deactivated => (StatusCode::FORBIDDEN, 31029),
         Refusal::ReactivationTooEarly { .. } | Refusal::ErasureWaits => (StatusCode::FORBIDDEN, 1000),
@@ -184,6 +195,7 @@ fn text(fault: &Fault) -> Cow<'static, str> {
                 .into()
         }
         Fault::DevelopmentOnly => "only development apps may use this endpoint".into(),
+        Fault::SubscriptionsFull => format!("a user may have at most {OWN_MAX} subscriptions").into(),
         Fault::Invalid(invalid) => match &invalid.key {
             Some(key) => format!("{invalid} (at {key})").into(),
             None => invalid.to_string().into(),

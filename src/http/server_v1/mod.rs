@@ -16,6 +16,7 @@ use super::{Service, exchange};
 use crate::domain::{Command, Decide, ReplyOf};
 use crate::engine::opening::Opener;
 use crate::engine::{App, Caller, Done, Engine};
+use crate::live::Live;
 
 mod answer;
 mod bans;
@@ -31,6 +32,7 @@ mod remarks;
 mod replay_guard;
 mod settings;
 mod signature;
+mod subscriptions;
 mod tags;
 mod users;
 
@@ -81,6 +83,8 @@ routes! {
     "/user/unblock.json"               => bans::lift_ban,
     "/user/block/query.json"           => bans::query_banned,
     "/user/checkOnline.json"           => online::check_online,
+    "/user/subscribe/set.json"        => subscriptions::subscribe,
+    "/user/subscribe/query.json"      => subscriptions::query_subscriptions,
     "/user/blacklist/add.json" | "/user/blocklist/add.json" => lists::block,
     "/user/blacklist/remove.json" | "/user/blocklist/remove.json" => lists::unblock,
     "/user/blacklist/query.json" | "/user/blocklist/query.json" => lists::query_blocklist,
@@ -118,6 +122,7 @@ routes! {
 /// One authenticated call.
 struct Call<'s> {
     engine: &'s Engine,
+    live: &'s Live,
     app: Arc<App>,
     /// The secret it was signed with.
     secret: SecretId,
@@ -194,7 +199,7 @@ async fn serve(service: &Service, request: &HttpRequest, incoming: &mut Incoming
     let (app, secret) = signature::authenticate(engine, &service.replay_guard, request.headers())?;
     let body = incoming.read(&service.bodies, &app.id).await.map_err(Fault::Unread)?;
     tracing::debug!(?route, "call");
-    let call = Call { engine, app, secret, headers: request.headers(), body };
+    let call = Call { engine, live: &service.live, app, secret, headers: request.headers(), body };
     exchange::in_time(service.answer_max, route.answer(&call)).await?
 }
 

@@ -11,8 +11,9 @@ struct Status {
     status: &'static str,
 }
 
-/// `checkOnline`: "0" for everybody, since no client can connect to this service yet.
+/// `checkOnline`: "1" while a client of the user is connected to any node, else "0", also for a user nobody knows.
 pub(super) async fn check_online(call: &Call<'_>) -> Result<Answer, Fault> {
-    call.form()?.user_id("userId")?;
-    Answer::of(&Status { code: OK, status: "0" })
+    let user_id = call.form()?.user_id("userId")?;
+    let is_online = call.live.is_online(&call.app.id, &user_id).await?;
+    Answer::of(&Status { code: OK, status: if is_online { "1" } else { "0" } })
 }

@@ -51,6 +51,8 @@ fn changes() -> Vec<Change> {
     vec![
         Change::Modify(Some(name()), None),
         Change::SetProfile([(FieldName("email".into()), Some("a@b.example".into()))].into()),
+        Change::Update { name: Some(name()), portrait: None, profile: [].into() },
+        Change::SetVisibility(rollcall_schemas::plain::Visibility::Friends),
         Change::CleanProfile,
         Change::Tag(vec![]),
         Change::MuteDirectMessages(true),

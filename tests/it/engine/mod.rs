@@ -74,7 +74,12 @@ impl Running {
 
     async fn open_at(place: &Place, limits: Limits, wrap: impl FnOnce(Arc<dyn EventLog>) -> Arc<dyn EventLog>) -> Self {
         let data = tokio::task::block_in_place(|| DataDir::create(place).unwrap());
-        let ports = Ports { log: wrap(data.log.clone()), vault: data.vault.clone(), read: data.read.clone() };
+        let ports = Ports {
+            log: wrap(data.log.clone()),
+            vault: data.vault.clone(),
+            read: data.read.clone(),
+            kept_beside: vec![],
+        };
         let service = start::start(ports, limits).await.unwrap();
         Self { data, service }
     }

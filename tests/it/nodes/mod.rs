@@ -24,7 +24,7 @@ enum Root {
 }
 
 /// What nodes share.
-struct Given {
+pub(crate) struct Given {
     /// Log and read models.
     cluster: Cluster,
     /// The keys.
@@ -35,7 +35,7 @@ struct Given {
 }
 
 impl Given {
-    fn nothing() -> Self {
+    pub(crate) fn nothing() -> Self {
         let (cluster, keys) = (Cluster::start(), Cluster::start());
         let names = [cluster.database(), keys.database()];
         Self { cluster, keys, root: Root::Double(Transit::start()), dir: tempfile::tempdir().unwrap(), names }
@@ -65,7 +65,7 @@ impl Given {
     }
 
     /// Starts the node of that name.
-    fn node(&self, name: &str, apps: &[App]) -> Service {
+    pub(crate) fn node(&self, name: &str, apps: &[App]) -> Service {
         self.try_node(name, apps).unwrap()
     }
 

@@ -1,0 +1,277 @@
+//! Every method of the face, in one table: REST and the socket dispatch by it, and the OpenAPI and AsyncAPI documents are made
+//! from it. A method has the same parameters, limits and errors both ways.
+
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use actix_web::http::Method as Verb;
+use futures_util::future::LocalBoxFuture;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::problem::{Answer, Problem};
+use super::{Call, changes, export, friends, lists, me, people, subscriptions, users};
+
+/// A schema with its name, and those it refers to.
+pub(super) type Named = Vec<(String, RefOr<Schema>)>;
+
+/// One method.
+pub(super) struct Method {
+    /// As the socket calls it, and as it is named everywhere.
+    pub(super) name: &'static str,
+    /// The method of HTTP; who may `GET` may `HEAD`.
+    pub(super) verb: &'static str,
+    /// Below `/client/v1/`; a parameter stands in braces.
+    pub(super) path: &'static str,
+    /// Whether the socket takes it.
+    pub(super) on_socket: bool,
+    /// What it is for.
+    pub(super) summary: &'static str,
+    /// Shape of the parameters, last in the list: those of the path, of the query and members of the body together.
+    pub(super) takes: fn() -> Named,
+    /// Shape of the answer, last in the list; none where there is nothing to tell, or no JSON.
+    pub(super) answers: fn() -> Named,
+    /// Answers it.
+    pub(super) handler: for<'c> fn(&'c Call<'c>, Value) -> LocalBoxFuture<'c, Result<Answer, Problem>>,
+}
+
+pub(super) fn shape<T: ToSchema + PartialSchema + 'static>() -> Named {
+    let mut shapes = Vec::new();
+    if TypeId::of::<T>() != TypeId::of::<()>() {
+        T::schemas(&mut shapes);
+        shapes.push((T::name().into_owned(), T::schema()));
+    }
+    shapes
+}
+
+/// The parameters of a method.
+fn read<T: DeserializeOwned>(params: Value) -> Result<T, Problem> {
+    // What is wrong is told to whoever sent it, and to nobody else.
+    serde_json::from_value(params).map_err(|error| Problem::Params(error.to_string().chars().take(200).collect()))
+}
+
+macro_rules! methods {
+    ($( $name:literal $($rest_only:ident)?: $verb:literal $path:literal, $takes:ty => $answers:ty, $handler:path,
+        $summary:literal; )*) => {
+        /// The table.
+        pub(super) static METHODS: &[Method] = &[$(
+            Method {
+                name: $name,
+                verb: $verb,
+                path: $path,
+                on_socket: <[&str]>::is_empty(&[$(stringify!($rest_only)),*]),
+                summary: $summary,
+                takes: shape::<$takes>,
+                answers: shape::<$answers>,
+                handler: |call, params| Box::pin(async move { $handler(call, read::<$takes>(params)?).await }),
+            },
+        )*];
+    };
+}
+
+methods! {
+    "me.get": "GET" "me", me::Nothing => me::Me, me::show, "The own profile and settings.";
+    "me.update": "PATCH" "me", me::Patch => me::Me, me::update,
+        "Change name, portrait and hosted profile (JSON merge patch): all of it or nothing.";
+    "me.set_visibility": "PUT" "me/visibility", me::VisibilityParams => (), me::set_visibility,
+        "Who sees more of the user than name and portrait: hidden, all or friends.";
+    "me.set_friend_permission": "PUT" "me/friend-permission", me::PermissionParams => (), me::set_friend_permission,
+        "Who may become a friend: anyone, approval or nobody.";
+    "me.set_allowlist": "PUT" "me/allowlist", lists::AllowlistSetting => (), lists::set_allowlist,
+        "Whether the allowlist counts instead of the blocklist.";
+    "me.export" rest_only: "GET" "me/export", me::Nothing => (), export::export,
+        "Everything that is held about the user (GDPR, Articles 15 and 20), as a ZIP of JSON.";
+    "me.erasure": "POST" "me/erasure", me::Nothing => me::Erasure, me::erase,
+        "Forget the user, where the app lets its users erase themselves.";
+    "users.get": "GET" "users/{user_id}", people::Target => people::Person, users::show, "Somebody.";
+    "users.query": "POST" "users/query", users::Users => users::Found, users::query, "Up to 100 users at once.";
+    "blocklist.list": "GET" "blocklist", people::PageParams => lists::Page, lists::blocked,
+        "Whom the user blocks, the newest first.";
+    "blocklist.add": "PUT" "blocklist/{user_id}", people::Target => (), lists::block, "Block somebody.";
+    "blocklist.remove": "DELETE" "blocklist/{user_id}", people::Target => (), lists::unblock,
+        "Block somebody no more.";
+    "blocklist.get": "GET" "blocklist/{user_id}", people::Target => lists::Blocked, lists::is_blocked,
+        "Whether the user blocks somebody.";
+    "allowlist.list": "GET" "allowlist", people::PageParams => lists::Page, lists::allowed,
+        "Whom the user allows, the newest first.";
+    "allowlist.add": "PUT" "allowlist/{user_id}", people::Target => (), lists::allow, "Allow somebody.";
+    "allowlist.remove": "DELETE" "allowlist/{user_id}", people::Target => (), lists::disallow,
+        "Allow somebody no more.";
+    "allowlist.get": "GET" "allowlist/{user_id}", people::Target => lists::Allowed, lists::is_allowed,
+        "Whether the user allows somebody.";
+    "friends.list": "GET" "friends", friends::ListParams => friends::Page, friends::list, "The friends of the user.";
+    "friends.add": "POST" "friends", friends::Addition => friends::Added, friends::add,
+        "Make somebody a friend, or ask to, as the other permits.";
+    "friends.check": "POST" "friends/check", friends::CheckParams => friends::CheckedAll, friends::check,
+        "Who of up to 20 users is a friend.";
+    "friends.get": "GET" "friends/{user_id}", people::Target => friends::Friend, friends::show, "A friend.";
+    "friends.update": "PATCH" "friends/{user_id}", friends::Description => friends::Friend, friends::describe,
+        "Change what the user calls a friend and wrote about it (JSON merge patch).";
+    "friends.remove": "DELETE" "friends/{user_id}", people::Target => (), friends::remove,
+        "End a friendship; harmless where there is none.";
+    "subscriptions.list": "GET" "subscriptions", subscriptions::SubscriptionsParams => subscriptions::Subscriptions,
+        subscriptions::list, "Whom the user follows, and who of them is online.";
+    "subscriptions.add": "PUT" "subscriptions", subscriptions::Subscribe => subscriptions::Subscribed,
+        subscriptions::add, "Follow up to 200 users for a while, or renew that.";
+    "subscriptions.remove": "DELETE" "subscriptions", subscriptions::Unsubscribe => (), subscriptions::remove,
+        "Follow up to 200 users no more; takes a body.";
+    "changes.get": "GET" "changes", changes::Since => changes::ChangesShape, changes::since,
+        "What has changed about the user, its lists and its friends since a position: all of it, or that it is too much.";
+}
+
+/// The method of that name that the socket takes.
+pub(super) fn named(name: &str) -> Option<&'static Method> {
+    METHODS.iter().find(|method| method.name == name && method.on_socket)
+}
+
+/// The method of an HTTP method and a path, and the parameters of the path.
+pub(super) fn find(verb: &Verb, path: &str) -> Result<(&'static Method, Map<String, Value>), Problem> {
+    let asked = if *verb == Verb::HEAD { "GET" } else { verb.as_str() };
+    let segments: Vec<&str> = path.split('/').collect();
+    let mut verbs = Vec::new();
+    for method in METHODS {
+        let template: Vec<&str> = method.path.split('/').collect();
+        if template.len() != segments.len() {
+            continue;
+        }
+        let each = || template.iter().zip(&segments);
+        if !each().all(|(part, segment)| parameter(part).is_some() || part == segment) {
+            continue;
+        }
+        if method.verb == asked {
+            let named = each().filter_map(|(part, text)| Some((parameter(part)?, *text)));
+            let read = named.map(|(name, text)| Ok((name.to_owned(), segment(text)?.into())));
+            return Ok((method, read.collect::<Result<_, Problem>>()?));
+        }
+        verbs.push(method.verb);
+        if method.verb == "GET" {
+            verbs.push("HEAD");
+        }
+    }
+    if verbs.is_empty() { Err(Problem::NoSuchMethod) } else { Err(Problem::Method(verbs.join(", "))) }
+}
+
+/// The name of a parameter of a path.
+pub(super) fn parameter(part: &str) -> Option<&str> {
+    part.strip_prefix('{')?.strip_suffix('}')
+}
+
+/// A path segment without its percent encoding.
+fn segment(text: &str) -> Result<String, Problem> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((byte, tail)) = rest.split_first() {
+        rest = tail;
+        if *byte != b'%' {
+            bytes.push(*byte);
+            continue;
+        }
+        let (digits, tail) = rest.split_at_checked(2).ok_or(Problem::NoSuchMethod)?;
+        let mut decoded = [0];
+        hex::decode_to_slice(digits, &mut decoded).map_err(|_| Problem::NoSuchMethod)?;
+        bytes.extend(decoded);
+        rest = tail;
+    }
+    String::from_utf8(bytes).map_err(|_| Problem::NoSuchMethod)
+}
+
+/// What kind of value each parameter of each method is.
+static KINDS: LazyLock<HashMap<&'static str, HashMap<String, Kind>>> = LazyLock::new(|| {
+    METHODS
+        .iter()
+        .map(|method| (method.name, properties(&(method.takes)()).map(|(n, v)| (n, Kind::of(&v))).collect()))
+        .collect()
+});
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Number,
+    Other,
+}
+
+impl Kind {
+    fn of(property: &Value) -> Self {
+        let is = |kind: &str| match &property["type"] {
+            Value::String(only) => only == kind,
+            Value::Array(several) => several.iter().any(|one| one == kind),
+            _ => false,
+        };
+        if is("integer") {
+            Self::Number
+        } else if is("string") {
+            Self::Text
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// The members of the shape that a list ends with.
+pub(super) fn properties(named: &Named) -> impl Iterator<Item = (String, Value)> + use<> {
+    let schema = named.last().and_then(|(_, schema)| serde_json::to_value(schema).ok()).unwrap_or_default();
+    let properties = schema.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
+    properties.into_iter()
+}
+
+/// The parameters of a REST call: members of the body, then the query, then the path. A parameter of the query that the
+/// method does not have is ignored.
+pub(super) fn params(method: &Method, path: Map<String, Value>, query: &str, body: &[u8]) -> Result<Value, Problem> {
+    let mut params = match body {
+        [] => Map::new(),
+        body => serde_json::from_slice::<Map<String, Value>>(body)
+            .map_err(|error| Problem::Params(format!("the body is no JSON object ({error})")))?,
+    };
+    let kinds = KINDS.get(method.name);
+    for (name, text) in form_urlencoded::parse(query.as_bytes()) {
+        let value = match kinds.and_then(|kinds| kinds.get(name.as_ref())) {
+            Some(Kind::Text) => Value::from(text.as_ref()),
+            // A number that is none stays a text, which is refused with the name of the parameter.
+            Some(Kind::Number) => text.parse::<u64>().map_or_else(|_| text.as_ref().into(), Value::from),
+            Some(Kind::Other) | None => continue,
+        };
+        params.insert(name.into_owned(), value);
+    }
+    params.extend(path);
+    Ok(params.into())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_path_finds_its_method_and_another_verb_is_told_which_ones_there_are() {
+        let (method, path) = find(&Verb::HEAD, "users/a%2Bb").unwrap();
+        assert_eq!((method.name, &path["user_id"]), ("users.get", &Value::from("a+b")));
+        assert!(matches!(find(&Verb::POST, "blocklist/a"), Err(Problem::Method(m)) if m == "PUT, DELETE, GET, HEAD"));
+        assert!(matches!(find(&Verb::GET, "nothing"), Err(Problem::NoSuchMethod)));
+        assert!(named("me.get").is_some() && named("me.export").is_none() && named("nothing").is_none());
+    }
+
+    #[test]
+    fn no_two_methods_have_the_same_name_or_place() {
+        let mut names: Vec<_> = METHODS.iter().map(|method| method.name).collect();
+        let mut places: Vec<_> = METHODS.iter().map(|method| (method.verb, method.path)).collect();
+        names.sort_unstable();
+        places.sort_unstable();
+        assert!(names.is_sorted_by(|a, b| a < b) && places.is_sorted_by(|a, b| a < b));
+    }
+
+    #[test]
+    fn every_parameter_of_a_path_is_one_of_the_method_and_a_query_is_read_by_its_kind() {
+        for method in METHODS {
+            let known: Vec<_> = properties(&(method.takes)()).map(|(name, _)| name).collect();
+            for name in method.path.split('/').filter_map(parameter) {
+                assert!(known.iter().any(|known| known == name), "{}: {name}", method.name);
+            }
+        }
+        let (method, path) = find(&Verb::GET, "friends").unwrap();
+        let read = params(method, path, "limit=5&q=10&_=1", b"").unwrap();
+        assert_eq!(read, serde_json::json!({"limit": 5, "q": "10"}));
+    }
+}

@@ -1,0 +1,142 @@
+//! The users' own face: `/client/v1`, REST and WebSocket over one table of methods. Who calls shows an access token.
+
+use std::sync::Arc;
+
+use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName};
+use actix_web::{HttpRequest, HttpResponse, web};
+use rollcall_schemas::envelope::Actor;
+use rollcall_schemas::ids::SubjectRef;
+use uuid::Uuid;
+
+use super::Service;
+use super::exchange::{self, Incoming};
+use super::served::Served;
+use crate::audit::replays::Replays;
+use crate::domain::values::UserId;
+use crate::engine::tokens::Bearer;
+use crate::engine::{App, Caller, Engine, IdempotencyKey};
+use crate::live::Live;
+
+mod changes;
+pub(super) mod documents;
+mod export;
+mod friends;
+mod lists;
+mod me;
+mod methods;
+mod people;
+mod problem;
+mod socket;
+mod subscriptions;
+mod users;
+
+use methods::Method;
+use problem::{Answer, Problem, Topic};
+pub use socket::Options;
+
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const FACE: &str = "client";
+const CONNECT: &str = "connect";
+
+/// One call of a user.
+struct Call<'s> {
+    engine: &'s Arc<Engine>,
+    replays: &'s Arc<Replays>,
+    live: &'s Live,
+    app: Arc<App>,
+    caller: Caller,
+    /// Who calls.
+    subject: SubjectRef,
+    /// Its userId.
+    me: UserId,
+}
+
+/// The engine's caller for a user.
+fn caller(bearer: &Bearer, correlation: Uuid, idempotency: Option<IdempotencyKey>) -> Caller {
+    let (app, actor) = (bearer.app.id.clone(), Actor::User(bearer.token.subject));
+    Caller { app, actor, correlation, idempotency, overrides_brake: false }
+}
+
+/// The access token of a call.
+fn token(headers: &HeaderMap) -> Result<&str, Problem> {
+    let shown = headers.get(&AUTHORIZATION).and_then(|value| value.to_str().ok()?.split_once(' '));
+    let (_, token) = shown.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).ok_or(Problem::NoToken)?;
+    Ok(token.trim())
+}
+
+/// The `Idempotency-Key`, bare or quoted; of this user, and bound to method and parameters of the call.
+fn idempotency(
+    headers: &HeaderMap,
+    subject: SubjectRef,
+    method: &Method,
+    params: &serde_json::Value,
+) -> Result<Option<IdempotencyKey>, Problem> {
+    let Some(value) = headers.get(&IDEMPOTENCY_KEY) else { return Ok(None) };
+    let text = value.to_str().map_err(|_| Problem::MalformedKey)?.trim();
+    let key = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    if !(1..=255).contains(&key.len()) {
+        return Err(Problem::MalformedKey);
+    }
+    let content = format!("{} {params}", method.name).into_bytes();
+    Ok(Some(IdempotencyKey { key: format!("user {subject} {key}"), content }))
+}
+
+/// Answers whatever was asked of `/client/v1/{path}`.
+pub(super) async fn answer(
+    service: &web::Data<Service>,
+    request: &HttpRequest,
+    incoming: &mut Incoming,
+    path: &str,
+) -> HttpResponse {
+    if path == CONNECT {
+        return connect(service, request, incoming);
+    }
+    let found = methods::find(request.method(), path);
+    let name = found.as_ref().ok().map(|(method, _)| method.name);
+    let outcome = match found {
+        Ok((method, parameters)) => serve(service, request, incoming, (method, parameters)).await,
+        // Strangers are not told what there is.
+        Err(problem) => match admit(service, request.headers()).await {
+            Ok(_) => Err(problem),
+            Err(refused) => Err(refused),
+        },
+    };
+    let topic = name.map_or(Topic::Others, Topic::of);
+    let mut response = problem::respond(request, topic, outcome);
+    Served { face: FACE, route: name }.note(&mut response);
+    response
+}
+
+async fn admit(service: &Service, headers: &HeaderMap) -> Result<Bearer, Problem> {
+    Ok(service.engine.admit(token(headers)?).await?)
+}
+
+async fn serve(
+    service: &Service,
+    request: &HttpRequest,
+    incoming: &mut Incoming,
+    (method, parameters): (&'static Method, serde_json::Map<String, serde_json::Value>),
+) -> Result<Answer, Problem> {
+    let engine = &service.engine;
+    // The body is read only after authentication, so that strangers cannot make the service hold it in memory.
+    let bearer = admit(service, request.headers()).await?;
+    let body = incoming.read(&service.bodies, &bearer.app.id).await.map_err(Problem::Unread)?;
+    let params = methods::params(method, parameters, request.query_string(), &body)?;
+    let subject = bearer.token.subject;
+    let idempotency = idempotency(request.headers(), subject, method, &params)?;
+    let correlation = exchange::correlation(exchange::request_id(request.headers()));
+    let me = engine.id_of_bearer(&bearer).await?.ok_or(Problem::NoSuchUser)?;
+    let caller = caller(&bearer, correlation, idempotency);
+    let live = &*service.live;
+    let call = Call { engine, replays: &service.replays, live, app: bearer.app, caller, subject, me };
+    let max = if method.on_socket { service.answer_max } else { exchange::REPLAY_MAX };
+    exchange::in_time(max, (method.handler)(&call, params)).await?
+}
+
+/// Makes a WebSocket of the connection.
+fn connect(service: &web::Data<Service>, request: &HttpRequest, incoming: &mut Incoming) -> HttpResponse {
+    let opened = socket::open(service, request, incoming);
+    let mut response = opened.unwrap_or_else(|problem| problem::respond(request, Topic::Others, Err(problem)));
+    Served { face: FACE, route: Some(CONNECT) }.note(&mut response);
+    response
+}

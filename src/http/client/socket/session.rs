@@ -1,0 +1,294 @@
+//! A socket from its first frame to its last.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use actix_web::web;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::connect::{self, Client};
+use super::frames::{self, Fault, Request};
+use super::pace::{Bucket, Pace};
+use super::wire::{Received, Wire};
+use crate::http::Service;
+use crate::http::client::changes;
+use crate::http::client::methods;
+use crate::http::client::problem::{Problem, Topic};
+use crate::http::exchange;
+use crate::live::change::Notice;
+use crate::live::close::Close;
+use crate::live::registry::Push;
+
+/// Requests of a client that wait for the one before them.
+const WAITING_MAX: usize = 16;
+/// Notifications that are made together.
+const TOGETHER_MAX: usize = 32;
+/// How long before its token expires a client is told.
+const EXPIRING_BEFORE: Duration = Duration::from_secs(60);
+/// How long a timer that is not needed sleeps.
+const FAR: Duration = Duration::from_secs(24 * 3_600);
+
+/// The token of the connection expires soon.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http::client) struct TokenExpiring {
+    /// When; the connection is closed then, unless the client has connected with another token.
+    expires_at: String,
+}
+
+/// Serves a socket until it ends.
+pub(super) async fn run(service: web::Data<Service>, mut wire: Wire) {
+    let close = match connect::connect(&service, &mut wire).await {
+        Ok((client, missed)) => {
+            let now = Instant::now();
+            let mut session = Session::new(client, now);
+            let ended = session.serve(&mut wire, missed).await;
+            ended.err().flatten()
+        }
+        Err(close) => close,
+    };
+    wire.close(close).await;
+}
+
+type Answering = Pin<Box<dyn Future<Output = Option<String>>>>;
+
+struct Session {
+    client: Rc<Client>,
+    pushes: tokio::sync::mpsc::Receiver<Push>,
+    told: u64,
+    bucket: Bucket,
+    running: Option<Answering>,
+    waiting: VecDeque<Request>,
+    timers: Timers,
+}
+
+/// When something is due that nobody asks for.
+struct Timers {
+    heartbeat: Duration,
+    ping_at: Instant,
+    pong_by: Option<Instant>,
+    /// When the client is told that its token expires, until it was.
+    warn_at: Option<Instant>,
+    expires_at: Option<Instant>,
+    /// When the connection is closed, and why.
+    end: Option<(Instant, Close)>,
+}
+
+impl Timers {
+    fn of(client: &Client, now: Instant) -> Self {
+        let heartbeat = client.service.sockets.heartbeat;
+        let left = client.bearer.token.expires_at.map(|at| (at - client.service.engine.now()).to_std());
+        let left = left.map(Result::unwrap_or_default);
+        Self {
+            heartbeat,
+            // The first one at a moment of its own, so that those who came together are not all asked together.
+            ping_at: now + client.online.connection.share_of(heartbeat),
+            pong_by: None,
+            warn_at: left.map(|left| now + left.saturating_sub(EXPIRING_BEFORE).min(FAR * 365)),
+            expires_at: left.map(|left| now + left.min(FAR * 365)),
+            end: None,
+        }
+    }
+
+    fn end_after(&mut self, wait: Duration, close: Close) {
+        let at = Instant::now() + wait;
+        if self.end.is_none_or(|(before, _)| at < before) {
+            self.end = Some((at, close));
+        }
+    }
+
+    fn next(&self, now: Instant) -> Instant {
+        let all = [Some(self.ping_at), self.pong_by, self.warn_at, self.expires_at, self.end.map(|(at, _)| at)];
+        all.into_iter().flatten().min().unwrap_or(now + FAR)
+    }
+}
+
+impl Session {
+    fn new(mut client: Client, now: Instant) -> Self {
+        // The receiver is the session's own; what is left in its place is never used.
+        let pushes = std::mem::replace(&mut client.online.pushes, tokio::sync::mpsc::channel(1).1);
+        let timers = Timers::of(&client, now);
+        let bucket = Bucket::new(client.service.sockets.requests_per_second, now);
+        let told = client.told;
+        let (running, waiting) = (None, VecDeque::new());
+        Self { client: Rc::new(client), pushes, told, bucket, running, waiting, timers }
+    }
+
+    /// Serves until the end; the error says how it is to be closed, `None`: the client has ended it.
+    async fn serve(&mut self, wire: &mut Wire, missed: Vec<Notice>) -> Result<(), Option<Close>> {
+        let client = self.client.clone();
+        let connection = &client.online.connection;
+        let (mut is_closing, mut is_draining) = (false, false);
+        self.tell(wire, &missed).await.map_err(Some)?;
+        loop {
+            let due = tokio::time::Instant::from_std(self.timers.next(Instant::now()));
+            tokio::select! {
+                biased;
+                (close, spread) = connection.to_be_closed(), if !is_closing => {
+                    if spread.is_zero() {
+                        return Err(Some(close));
+                    }
+                    is_closing = true;
+                    self.timers.end_after(connection.share_of(spread), close);
+                }
+                spread = client.service.drain.begun(), if !is_draining => {
+                    is_draining = true;
+                    self.timers.end_after(connection.share_of(spread), Close::NODE_STOPS);
+                }
+                answer = answered(&mut self.running) => self.answered(wire, answer).await.map_err(Some)?,
+                received = wire.receive() => self.received(wire, received).await?,
+                push = self.pushes.recv() => {
+                    // The registry holds the sender for as long as the client is in it.
+                    let Some(push) = push else { return Err(Some(Close::NODE_STOPS)) };
+                    self.push(wire, push).await.map_err(Some)?;
+                }
+                () = tokio::time::sleep_until(due) => self.due(wire).await.map_err(Some)?,
+            }
+        }
+    }
+
+    async fn received(&mut self, wire: &mut Wire, received: Received) -> Result<(), Option<Close>> {
+        self.timers.pong_by = None;
+        let text = match received {
+            Received::Text(text) => text,
+            Received::Sign => return Ok(()),
+            Received::Ping(bytes) => {
+                return match self.bucket.take(Instant::now()) {
+                    Pace::Fine => wire.pong(&bytes).await.map_err(Some),
+                    Pace::TooFast => Ok(()),
+                    Pace::Hopeless => Err(Some(Close::TOO_OFTEN)),
+                };
+            }
+            Received::End => return Err(None),
+            Received::Fault(close) => return Err(Some(close)),
+        };
+        let request = match Request::read(&text) {
+            Ok(request) => request,
+            Err(fault) => return wire.send(frames::fault(&Value::Null, fault)).await.map_err(Some),
+        };
+        let pace = self.bucket.take(Instant::now());
+        if pace == Pace::Hopeless {
+            return Err(Some(Close::TOO_OFTEN));
+        }
+        if pace == Pace::TooFast || self.waiting.len() >= WAITING_MAX {
+            let Some(id) = request.id else { return Ok(()) };
+            return wire.send(frames::refusal(&id, Topic::Others, &Problem::TooOften)).await.map_err(Some);
+        }
+        self.waiting.push_back(request);
+        self.begin();
+        Ok(())
+    }
+
+    /// Begins the next request, if none runs: they are answered in their order.
+    fn begin(&mut self) {
+        if self.running.is_none()
+            && let Some(request) = self.waiting.pop_front()
+        {
+            self.running = Some(Box::pin(answer(self.client.clone(), request)));
+        }
+    }
+
+    async fn answered(&mut self, wire: &mut Wire, answer: Option<String>) -> Result<(), Close> {
+        self.running = None;
+        self.begin();
+        match answer {
+            Some(text) => wire.send(text).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn push(&mut self, wire: &mut Wire, push: Push) -> Result<(), Close> {
+        let mut notices = vec![];
+        let mut next = Some(push);
+        while let Some(push) = next {
+            match push {
+                Push::Notice(notice) => notices.push((*notice).clone()),
+                Push::Message(method, params) => {
+                    self.tell(wire, &std::mem::take(&mut notices)).await?;
+                    wire.send(frames::notification(method, &*params)).await?;
+                }
+            }
+            next = if notices.len() < TOGETHER_MAX { self.pushes.try_recv().ok() } else { None };
+        }
+        // What it was told when it connected may be pushed once more.
+        notices.retain(|notice| notice.position > self.told);
+        self.tell(wire, &notices).await
+    }
+
+    /// Tells the client what has changed. Where that cannot be done, it has to come back and ask.
+    async fn tell(&mut self, wire: &mut Wire, notices: &[Notice]) -> Result<(), Close> {
+        if notices.is_empty() {
+            return Ok(());
+        }
+        let told = changes::told(&self.client.call(), notices).await.map_err(|problem| {
+            tracing::debug!(?problem, "a client cannot be told what has changed");
+            Close::UNAVAILABLE
+        })?;
+        for one in &told {
+            wire.send(frames::notification(one.method, &one.params)).await?;
+        }
+        self.told = self.told.max(notices.last().map_or(0, |last| last.position));
+        Ok(())
+    }
+
+    async fn due(&mut self, wire: &mut Wire) -> Result<(), Close> {
+        let now = Instant::now();
+        let timers = &mut self.timers;
+        if let Some((at, close)) = timers.end
+            && at <= now
+        {
+            return Err(close);
+        }
+        if timers.expires_at.is_some_and(|at| at <= now) {
+            return Err(Close::TOKEN_EXPIRED);
+        }
+        if timers.pong_by.is_some_and(|by| by <= now) {
+            return Err(Close::NO_PONG);
+        }
+        if timers.warn_at.is_some_and(|at| at <= now) {
+            timers.warn_at = None;
+            if let Some(at) = self.client.bearer.token.expires_at {
+                let expires_at = at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+                wire.send(frames::notification("token.expiring", &TokenExpiring { expires_at })).await?;
+            }
+        }
+        let timers = &mut self.timers;
+        if timers.ping_at <= now {
+            wire.ping().await?;
+            timers.ping_at = now + timers.heartbeat;
+            timers.pong_by = Some(now + timers.heartbeat.mul_f64(0.32));
+        }
+        Ok(())
+    }
+}
+
+/// The answer of the request that runs; never, where none does.
+async fn answered(running: &mut Option<Answering>) -> Option<String> {
+    match running {
+        Some(running) => running.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Answers a request; `None`: no answer is wanted.
+async fn answer(client: Rc<Client>, request: Request) -> Option<String> {
+    let Request { id, method: name, params } = request;
+    let since = Instant::now();
+    let metrics = client.service.engine.metrics();
+    let Some(method) = methods::named(&name) else {
+        metrics.answered("client_socket", "none", 404, since.elapsed());
+        return id.map(|id| frames::fault(&id, Fault::Method));
+    };
+    let call = client.call();
+    let outcome = match exchange::in_time(client.service.answer_max, (method.handler)(&call, params)).await {
+        Ok(outcome) => outcome,
+        Err(late) => Err(late.into()),
+    };
+    let topic = Topic::of(method.name);
+    let status = outcome.as_ref().map_or_else(|problem| problem.status(topic), |_| 200);
+    metrics.answered("client_socket", method.name, status, since.elapsed());
+    id.map(|id| frames::answer(&id, topic, outcome))
+}

@@ -1,0 +1,140 @@
+//! Who is connected: connections, presence, subscriptions. Nothing of it is a fact, so none of it is in the log.
+//!
+//! A face holds the sockets. It takes a place in the [`registry`] for each, lets its client in with [`Live::enter`], sends it
+//! what comes out of [`registry::Entered::pushes`] and closes it when [`registry::Connection::to_be_closed`] says so. The
+//! [`follower`] pushes what the log says and cuts whoever may not stay.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use rollcall_schemas::ids::SubjectRef;
+
+use crate::engine::Engine;
+
+pub mod change;
+pub mod check;
+pub mod close;
+pub mod follower;
+pub mod gap;
+pub mod last_seen;
+pub mod online;
+pub mod presence;
+pub mod pushes;
+mod reach;
+pub mod registry;
+pub mod store;
+pub mod subscriptions;
+
+use close::Close;
+use last_seen::LastSeen;
+use presence::Presence;
+use pushes::Pushes;
+pub use reach::prepare as prepare_database;
+use registry::{Entered, Newcomer, Registry};
+use store::Store;
+use subscriptions::Subscriptions;
+use tokio_util::sync::CancellationToken;
+
+/// Who is connected to this node, and what is told of it.
+pub struct Live {
+    engine: Arc<Engine>,
+    /// The connections.
+    pub registry: Arc<Registry>,
+    presence: Arc<dyn Presence>,
+    last_seen: Arc<LastSeen>,
+    /// Who follows whom.
+    pub subscriptions: Subscriptions,
+    pushes: Pushes,
+}
+
+/// A client that was let in; it is gone when this is dropped.
+pub struct Online {
+    entered: Entered,
+    presence: Arc<dyn Presence>,
+    last_seen: Arc<LastSeen>,
+}
+
+impl Deref for Online {
+    type Target = Entered;
+    fn deref(&self) -> &Entered {
+        &self.entered
+    }
+}
+
+impl std::ops::DerefMut for Online {
+    fn deref_mut(&mut self) -> &mut Entered {
+        &mut self.entered
+    }
+}
+
+impl Drop for Online {
+    fn drop(&mut self) {
+        let connection = &self.entered.connection;
+        self.presence.gone(connection.id);
+        self.last_seen.note(&connection.app, connection.subject());
+    }
+}
+
+impl Live {
+    /// Over the connections of this node.
+    #[must_use]
+    pub fn new(
+        engine: Arc<Engine>,
+        registry: Arc<Registry>,
+        presence: Arc<dyn Presence>,
+        store: Arc<dyn Store>,
+    ) -> Self {
+        let last_seen = Arc::new(LastSeen::new(engine.clone(), store.clone()));
+        let subscriptions = Subscriptions::new(engine.clone(), store.clone(), presence.clone());
+        let pushes = Pushes::new(engine.clone(), registry.clone(), presence.clone(), store);
+        Self { engine, registry, presence, last_seen, subscriptions, pushes }
+    }
+
+    /// Lets a client in and says that it is online.
+    ///
+    /// # Errors
+    /// It may not be let in, and how it is to be closed.
+    pub fn enter(&self, newcomer: Newcomer) -> Result<Online, Close> {
+        if self.presence.is_cut_off() {
+            return Err(Close::NODE_CUT_OFF);
+        }
+        let entered = self.registry.enter(newcomer)?;
+        let connection = &entered.connection;
+        let (id, subject, platform) = (connection.id, connection.subject(), connection.platform);
+        self.presence.announce(presence::Connection { id, subject, platform, since: connection.since });
+        self.last_seen.note(&connection.app, subject);
+        Ok(Online { entered, presence: self.presence.clone(), last_seen: self.last_seen.clone() })
+    }
+
+    /// Keeps this node's place among those whose users are online, until `stop`.
+    pub async fn keep_presence(self: Arc<Self>, stop: CancellationToken) {
+        self.presence.keep(self.registry.clone(), stop).await;
+    }
+
+    /// Writes when users were last seen, until `stop`.
+    pub async fn keep_last_seen(self: Arc<Self>, stop: CancellationToken) {
+        self.last_seen.run(stop).await;
+    }
+
+    /// Tells followers what changes, until `stop`.
+    pub async fn push_changes(self: Arc<Self>, stop: CancellationToken) {
+        self.pushes.run(stop).await;
+    }
+
+    /// Closes every connection of a subject.
+    fn cut(&self, subject: SubjectRef, close: Close) {
+        self.registry.of(subject).iter().for_each(|connection| connection.close(close));
+    }
+
+    /// Tokens of a subject that were issued before a time are invalid: ends the connections made with them, where the app
+    /// asks for it.
+    fn invalidated(&self, subject: SubjectRef, before: DateTime<Utc>) {
+        for connection in self.registry.of(subject) {
+            let cuts = self.engine.app(connection.app.id.as_str()).is_some_and(|app| app.client.invalidation_cuts);
+            if cuts && connection.token.issued_at < before {
+                connection.close(Close::TOKEN_NOT_VALID);
+            }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Presence of a single node: after its end nobody is online, since nobody is connected.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rollcall_schemas::ids::SubjectRef;
+use tokio_util::sync::CancellationToken;
+
+use super::local::{Local, in_order};
+use super::{Change, Connection, ConnectionId, Device, Error, Presence, Sockets};
+
+/// Presence in the memory of the only node.
+#[derive(Default)]
+pub struct Memory(Local);
+
+#[async_trait]
+impl Presence for Memory {
+    fn announce(&self, connection: Connection) {
+        self.0.announce(connection);
+    }
+
+    fn gone(&self, connection: ConnectionId) {
+        self.0.gone(connection);
+    }
+
+    fn is_cut_off(&self) -> bool {
+        false
+    }
+
+    async fn devices(&self, subjects: &[SubjectRef]) -> Result<Vec<Vec<Device>>, Error> {
+        Ok(self.0.devices(subjects).into_iter().map(in_order).collect())
+    }
+
+    fn of_this_node(&self, subjects: &[SubjectRef]) -> Vec<SubjectRef> {
+        self.0.has(subjects)
+    }
+
+    fn tell(&self, change: Change) {
+        self.0.note(change);
+    }
+
+    async fn changes(&self) -> Result<Vec<Change>, Error> {
+        Ok(self.0.take_changes().into_iter().collect())
+    }
+
+    async fn keep(&self, _: Arc<dyn Sockets>, stop: CancellationToken) {
+        stop.cancelled().await;
+    }
+}

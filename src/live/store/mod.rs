@@ -1,0 +1,223 @@
+//! What connections leave behind and a restart must not lose: who follows whom, and when a user was last seen. The port, and
+//! its adapters.
+//!
+//! Neither is a fact. Both are about persons, so an erasure deletes them ([`Store::forget`]) and counts what is left
+//! ([`Store::remains`]). Times come from the caller, so that both databases count alike.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use rollcall_schemas::ids::SubjectRef;
+
+use crate::engine;
+use crate::engine::beside::KeptBeside;
+
+mod postgres;
+mod sqlite;
+
+pub use postgres::Postgres;
+pub use sqlite::Sqlite;
+
+/// Subscriptions that one user may have.
+pub const OWN_MAX: usize = 1_000;
+/// Users that may have subscribed to one, for each kind.
+pub const OF_TARGET_MAX: usize = 5_000;
+
+/// What of another user is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// Whether it is online.
+    Presence,
+    /// Its name, portrait and hosted profile.
+    Profile,
+}
+
+impl Kind {
+    /// Its number, as the platform counts them.
+    #[must_use]
+    pub const fn number(self) -> i16 {
+        match self {
+            Self::Presence => 1,
+            Self::Profile => 2,
+        }
+    }
+
+    /// The kind of that number.
+    #[must_use]
+    pub const fn of_number(number: i64) -> Option<Self> {
+        match number {
+            1 => Some(Self::Presence),
+            2 => Some(Self::Profile),
+            _ => None,
+        }
+    }
+}
+
+/// A wish to follow others.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// Who.
+    pub subscriber: SubjectRef,
+    /// What.
+    pub kind: Kind,
+    /// Whom; each once.
+    pub targets: Vec<SubjectRef>,
+    /// Now; millisecond resolution.
+    pub now: DateTime<Utc>,
+    /// For how long.
+    pub seconds: u32,
+}
+
+/// What became of a wish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The subscriber would have more than [`OWN_MAX`]; nothing was changed.
+    OwnFull,
+    /// Done, but for some.
+    Done {
+        /// Whom as many follow as may; the others are followed.
+        full: Vec<SubjectRef>,
+        /// Who was not followed before.
+        new: Vec<SubjectRef>,
+    },
+}
+
+/// A subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subscription {
+    /// Who is followed.
+    pub target: SubjectRef,
+    /// Since when, or since it was renewed.
+    pub since: DateTime<Utc>,
+    /// For how long from then on.
+    pub seconds: u32,
+}
+
+impl Subscription {
+    /// When it ends.
+    #[must_use]
+    pub fn expires_at(&self) -> DateTime<Utc> {
+        self.since + chrono::Duration::seconds(self.seconds.into())
+    }
+}
+
+/// Why it cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Try again.
+    #[error("subscriptions cannot be read or written: {0}")]
+    Unavailable(String),
+    /// It holds what no version of this program has written.
+    #[error("what is stored of subscriptions is not understood: {0}")]
+    Damaged(String),
+}
+
+/// Keeps subscriptions and when users were last seen. No call blocks the thread.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Follows others, or renews that. Durable when it returns.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    async fn subscribe(&self, wish: Wish) -> Result<Outcome, Error>;
+
+    /// Follows others no more; repeating it changes nothing.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    async fn unsubscribe(&self, subscriber: SubjectRef, kind: Kind, targets: Vec<SubjectRef>) -> Result<(), Error>;
+
+    /// The subscriptions of a user that have not ended, in the order of their targets, after one of them.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    async fn page(
+        &self,
+        subscriber: SubjectRef,
+        kind: Kind,
+        after: Option<SubjectRef>,
+        limit: u32,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Subscription>, Error>;
+
+    /// Who follows these users now, as target and subscriber.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    async fn subscribers(
+        &self,
+        kind: Kind,
+        targets: Vec<SubjectRef>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<(SubjectRef, SubjectRef)>, Error>;
+
+    /// Remembers when users were last seen, sealed.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    async fn set_last_seen(&self, seen: Vec<(SubjectRef, Vec<u8>)>) -> Result<(), Error>;
+
+    /// When users were last seen, sealed, in their order.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    async fn last_seen(&self, subjects: Vec<SubjectRef>) -> Result<Vec<Option<Vec<u8>>>, Error>;
+
+    /// Deletes all that is about a user: its subscriptions, those of others to it, when it was last seen.
+    ///
+    /// # Errors
+    /// The store cannot be written; what is left is deleted by the next call.
+    async fn forget(&self, subject: SubjectRef) -> Result<(), Error>;
+
+    /// How much there is about a user.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    async fn remains(&self, subject: SubjectRef) -> Result<u32, Error>;
+
+    /// Deletes some of the subscriptions that have ended; answers whether there may be more.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    async fn sweep(&self, now: DateTime<Utc>) -> Result<bool, Error>;
+}
+
+/// Rows that one statement deletes at most.
+const SWEEP_MAX: i64 = 5_000;
+
+fn time(millis: i64) -> Result<DateTime<Utc>, Error> {
+    DateTime::from_timestamp_millis(millis).ok_or_else(|| Error::Damaged(format!("the time {millis}")))
+}
+
+fn seconds(number: i64) -> Result<u32, Error> {
+    u32::try_from(number).map_err(|_| Error::Damaged(format!("{number} seconds")))
+}
+
+/// The stored values, in the order of those who were asked about.
+fn in_order(subjects: &[SubjectRef], found: Vec<(SubjectRef, Vec<u8>)>) -> Vec<Option<Vec<u8>>> {
+    let mut found: std::collections::HashMap<_, _> = found.into_iter().collect();
+    subjects.iter().map(|subject| found.remove(subject)).collect()
+}
+
+/// What an erasure has to reach.
+pub struct Kept(pub std::sync::Arc<dyn Store>);
+
+#[async_trait]
+impl KeptBeside for Kept {
+    fn name(&self) -> &'static str {
+        "subscriptions"
+    }
+
+    async fn forget(&self, subject: SubjectRef) -> Result<(), engine::Error> {
+        Ok(self.0.forget(subject).await?)
+    }
+
+    async fn remains(&self, subject: SubjectRef) -> Result<u32, engine::Error> {
+        Ok(self.0.remains(subject).await?)
+    }
+}
+
+impl From<Error> for engine::Error {
+    fn from(error: Error) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}

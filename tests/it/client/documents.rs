@@ -1,0 +1,46 @@
+//! What the documents say of the face.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+#[test]
+fn the_documents_of_the_client_face_that_are_checked_in_are_current() {
+    const WRITE: &str = "run `cargo run --all-features --example client_documents`";
+    assert_eq!(rollcall::http::client_openapi(), include_str!("../../../schemas/api/client-openapi.json"), "{WRITE}");
+    assert_eq!(rollcall::http::client_asyncapi(), include_str!("../../../schemas/api/client-asyncapi.json"), "{WRITE}");
+}
+
+/// Every reference in a document.
+fn references(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => {
+            found.extend(members.get("$ref").and_then(Value::as_str).map(str::to_owned));
+            members.values().for_each(|member| references(member, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_reference_of_the_documents_leads_somewhere_and_every_method_is_in_both() {
+    let documents = [rollcall::http::client_openapi(), rollcall::http::client_asyncapi()];
+    let [openapi, asyncapi] = documents.map(|text| serde_json::from_str::<Value>(text).unwrap());
+    for document in [&openapi, &asyncapi] {
+        let mut found = BTreeSet::new();
+        references(document, &mut found);
+        assert!(found.len() > 10);
+        for reference in found {
+            assert!(document.pointer(reference.strip_prefix('#').unwrap()).is_some(), "{reference}");
+        }
+    }
+    let paths = openapi["paths"].as_object().unwrap().values();
+    let operations = paths.flat_map(|item| item.as_object().unwrap().values());
+    let rest: BTreeSet<_> = operations.map(|operation| operation["operationId"].as_str().unwrap()).collect();
+    let received = asyncapi["operations"].as_object().unwrap().iter().filter(|(_, o)| o["action"] == "receive");
+    let mut socket: BTreeSet<_> = received.map(|(name, _)| name.as_str()).collect();
+    assert!(socket.remove("connect"));
+    socket.insert("me.export");
+    assert_eq!(rest, socket);
+}
