@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::audit::replays::Replays;
 use crate::database::Database;
+use crate::delivery::feed::Feed;
 use crate::domain::values::{Name, UserId};
 use crate::domain::{app, user};
 use crate::engine::rebuild_live::Progress;
@@ -378,11 +379,12 @@ fn measure_service(
     let address = listener.local_addr()?;
     let workers = usize::from(options.workers);
     let replays = Arc::new(Replays::start(runtime.handle().clone())?);
+    let feed = Arc::new(Feed::new(engine.clone(), runtime.handle().clone()));
     let (address, server) = on_thread({
         let (engine, keeper) = (engine.clone(), keeper.clone());
         move || {
             let options = http::Options { workers, ready_with_parked: true, answer_max: http::ANSWER_MAX };
-            Ok((address, http::run(engine, keeper, replays, listener, options, &http::Drain::default())?))
+            Ok((address, http::run(engine, keeper, replays, feed, listener, options, &http::Drain::default())?))
         }
     })?;
 

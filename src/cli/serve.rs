@@ -14,6 +14,7 @@ use super::out::say;
 use super::signals::{self, Stop};
 use super::wiring::{DataDir, KeyOptions, Place};
 use super::{Failure, ServeArgs, apps, config, places, runtime};
+use crate::delivery::feed::Feed;
 use crate::engine::Engine;
 use crate::supervision::{self, fallible_task, task};
 use crate::{audit, engine, http};
@@ -104,12 +105,14 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let service = runtime.block_on(data.start())?;
     runtime.block_on(prepare_apps(&service.engine, &settings.apps, address))?;
     let (engine, stop) = (|| service.engine.clone(), || service.stopping());
+    let feed = Arc::new(Feed::new(engine(), runtime.handle().clone()));
     let background = [
         runtime.spawn(task("expiry", stop(), engine::expiry::run(engine(), stop()))),
         runtime.spawn(task("erasures", stop(), audit::erasure::run(engine(), keeper.clone(), stop()))),
         runtime.spawn(task("callbacks", stop(), audit::erasure::callback::run(engine(), keeper.clone(), stop()))),
         runtime.spawn(task("rotation", stop(), engine::rotation::run(engine(), settings.rotate_keys_every, stop()))),
         runtime.spawn(fallible_task("tree-keeper", stop(), keeper.clone().run(stop()))),
+        runtime.spawn(task("feed", stop(), feed.clone().follow(stop()))),
         runtime.spawn(task("incidents", stop(), audit::incident::watch(engine(), data.incidents.clone(), stop()))),
     ];
     let replays = Arc::new(audit::replays::Replays::start(runtime.handle().clone())?);
@@ -119,7 +122,7 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let asked = signals::listen()?;
     let served = actix_web::rt::System::new().block_on(async {
         let drain = http::Drain::default();
-        let server = http::run(service.engine.clone(), keeper.clone(), replays.clone(), listener, options, &drain)?;
+        let server = http::run(engine(), keeper.clone(), replays.clone(), feed, listener, options, &drain)?;
         let handle = server.handle();
         actix_web::rt::spawn(async move {
             let stop = async {

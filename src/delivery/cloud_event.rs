@@ -69,6 +69,31 @@ pub struct Data {
     /// The personal ones by path, such as `name` or `fields.email`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub personal: BTreeMap<String, PersonalField>,
+    /// The userIds of whom the event is about, where personal values are told; without who was forgotten.
+    #[serde(skip_serializing_if = "UserIds::is_empty")]
+    pub user_ids: UserIds,
+}
+
+/// UserIds by subject. They are personal values.
+#[derive(Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct UserIds(BTreeMap<SubjectRef, String>);
+
+impl UserIds {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds one.
+    pub fn insert(&mut self, subject: SubjectRef, user_id: String) {
+        self.0.insert(subject, user_id);
+    }
+}
+
+impl fmt::Debug for UserIds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UserIds({})", self.0.len())
+    }
 }
 
 /// A personal field of an event.
@@ -185,7 +210,7 @@ impl CloudEvent {
         for (path, Sealed { class, subject, epoch, ciphertext, .. }) in sealed {
             personal.insert(path.clone(), PersonalField { of: subject, class, told: None });
             let stored = recorded.header(&path, class, subject, epoch).store(ciphertext.as_deref().unwrap_or_default());
-            values.push(SealedValue { path, of: subject, is_detached: ciphertext.is_none(), stored });
+            values.push(SealedValue { path, of: subject, class, is_detached: ciphertext.is_none(), stored });
         }
         let event = Self {
             specversion: "1.0",
@@ -199,7 +224,7 @@ impl CloudEvent {
             correlation: recorded.metadata.correlation,
             causation: recorded.metadata.causation,
             actor: actor(&recorded.metadata.actor)?,
-            data: Data { plain, personal },
+            data: Data { plain, personal, user_ids: UserIds::default() },
         };
         Ok((event, values))
     }
@@ -217,6 +242,8 @@ pub struct SealedValue {
     pub path: String,
     /// Whom it is about.
     pub of: SubjectRef,
+    /// What kind of data it is.
+    pub class: Class,
     /// Whether its ciphertext was taken out of the log, because it is erased.
     pub is_detached: bool,
     /// As a read model stores it.

@@ -37,15 +37,26 @@ pub fn all() -> &'static [String] {
 
 /// Why a text is not a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this is not {}", self.expected())]
 pub enum Malformed {
     /// It is no type and does not end with the only `*` it has.
-    #[error(
-        "a type such as `rollcall.user.registered.v1`, or the beginning of one and a `*`, such as `rollcall.user.*`"
-    )]
     Shape,
     /// No event of this version of the service has such a type.
-    #[error("no event has a type of this pattern; docs/feed.md lists the types")]
     Nothing,
+}
+
+impl Malformed {
+    /// What would have been accepted.
+    #[must_use]
+    pub fn expected(self) -> &'static str {
+        match self {
+            Self::Shape => {
+                "a type such as `rollcall.user.registered.v1`, or the beginning of one with a `*` behind it, such as \
+                 `rollcall.user.*`"
+            }
+            Self::Nothing => "a pattern that some event's type has; docs/feed.md lists the types",
+        }
+    }
 }
 
 /// A type, or the beginning of some with a `*` at its end; `*` alone is all.

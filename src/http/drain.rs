@@ -53,6 +53,15 @@ impl Drain {
         *self.0.borrow() >= Phase::Draining
     }
 
+    /// Returns once a stop has begun: whoever only waits for something to happen answers now.
+    pub(super) fn begun(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut phase = self.0.subscribe();
+        async move {
+            // An error says that the server is gone.
+            let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;
+        }
+    }
+
     /// A connection that ends by itself while the server closes.
     pub(super) fn connection<T>(&self, io: T) -> Connection<T> {
         let mut phase = self.0.subscribe();

@@ -19,6 +19,7 @@ use actix_web::{App, HttpRequest, HttpResponse, web};
 
 use crate::audit::replays::Replays;
 use crate::audit::tree::Keeper;
+use crate::delivery::feed::Feed;
 use crate::engine::Engine;
 
 mod bodies;
@@ -71,6 +72,7 @@ struct Service {
     engine: Arc<Engine>,
     keeper: Arc<Keeper>,
     replays: Arc<Replays>,
+    feed: Arc<Feed>,
     bodies: Bodies,
     /// Signatures that are not accepted again, of the apps that ask for it.
     replay_guard: ReplayGuard,
@@ -88,6 +90,7 @@ pub fn run(
     engine: Arc<Engine>,
     keeper: Arc<Keeper>,
     replays: Arc<Replays>,
+    feed: Arc<Feed>,
     listener: TcpListener,
     options: Options,
     drain: &Drain,
@@ -96,6 +99,7 @@ pub fn run(
         engine,
         keeper,
         replays,
+        feed,
         bodies: Bodies::default(),
         replay_guard: ReplayGuard::default(),
         parked: health::ParkedCount::default(),
