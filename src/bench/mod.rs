@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::audit::replays::Replays;
 use crate::database::Database;
+use crate::delivery::feed::Feed;
 use crate::domain::values::{Name, UserId};
 use crate::domain::{app, user};
 use crate::engine::rebuild_live::Progress;
@@ -380,6 +381,7 @@ fn measure_service(
     let address = listener.local_addr()?;
     let workers = usize::from(options.workers);
     let replays = Arc::new(Replays::start(runtime.handle().clone())?);
+    let feed = Arc::new(Feed::new(engine.clone(), runtime.handle().clone()));
     let live = data.live(engine.clone(), Registry::default(), Timing::DEFAULT)?;
     let (address, server) = on_thread({
         let (engine, keeper) = (engine.clone(), keeper.clone());
@@ -390,7 +392,8 @@ fn measure_service(
                 answer_max: http::ANSWER_MAX,
                 sockets: http::SocketOptions::default(),
             };
-            Ok((address, http::run(engine, keeper, replays, live, listener, options, &http::Drain::default())?))
+            let parts = http::Parts { engine, keeper, replays, live, feed };
+            Ok((address, http::run(parts, listener, options, &http::Drain::default())?))
         }
     })?;
 

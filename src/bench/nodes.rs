@@ -9,6 +9,7 @@ use tokio::runtime::Runtime;
 use super::load::{Measured, Request};
 use super::{Error, KEY, Options, create_app, load, on_thread, registration, signed};
 use crate::audit::replays::Replays;
+use crate::delivery::feed::Feed;
 use crate::engine::start::Service;
 use crate::http;
 use crate::live::presence::Timing;
@@ -44,6 +45,7 @@ impl Node {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let (address, workers) = (listener.local_addr()?, usize::from(options.workers));
         let replays = Arc::new(Replays::start(runtime.handle().clone())?);
+        let feed = Arc::new(Feed::new(engine.clone(), runtime.handle().clone()));
         let options = http::Options {
             workers,
             ready_with_parked: true,
@@ -52,7 +54,8 @@ impl Node {
         };
         let live = data.live(engine.clone(), Registry::default(), Timing::DEFAULT)?;
         let (address, server) = on_thread(move || {
-            Ok((address, http::run(engine, keeper, replays, live, listener, options, &http::Drain::default())?))
+            let parts = http::Parts { engine, keeper, replays, live, feed };
+            Ok((address, http::run(parts, listener, options, &http::Drain::default())?))
         })?;
         Ok(Self { data, service, server, address })
     }

@@ -14,6 +14,7 @@ use super::out::say;
 use super::signals::{self, Stop};
 use super::wiring::{DataDir, KeyOptions, Place};
 use super::{Failure, ServeArgs, apps, config, places, runtime, sockets};
+use crate::delivery::feed::Feed;
 use crate::engine::Engine;
 use crate::live;
 use crate::live::presence::Timing;
@@ -117,6 +118,7 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     sockets::raise_file_limit(settings.limits);
     let live = data.live(service.engine.clone(), Registry::new(settings.limits), settings.presence)?;
     let (engine, stop) = (|| service.engine.clone(), || service.stopping());
+    let feed = Arc::new(Feed::new(engine(), runtime.handle().clone()));
     let background = [
         runtime.spawn(task("expiry", stop(), engine::expiry::run(engine(), stop()))),
         runtime.spawn(task("erasures", stop(), audit::erasure::run(engine(), keeper.clone(), stop()))),
@@ -128,6 +130,7 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         runtime.spawn(task("last-seen", stop(), live.clone().keep_last_seen(stop()))),
         runtime.spawn(task("presence-pushes", stop(), live.clone().push_changes(stop()))),
         runtime.spawn(task("live-check", stop(), live::check::run(live.clone(), stop()))),
+        runtime.spawn(task("feed", stop(), feed.clone().follow(stop()))),
         runtime.spawn(task("incidents", stop(), audit::incident::watch(engine(), data.incidents.clone(), stop()))),
     ];
     let replays = Arc::new(audit::replays::Replays::start(runtime.handle().clone())?);
@@ -137,8 +140,9 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let asked = signals::listen()?;
     let served = actix_web::rt::System::new().block_on(async {
         let drain = http::Drain::default();
-        let server =
-            http::run(service.engine.clone(), keeper.clone(), replays.clone(), live, listener, options, &drain)?;
+        let (keeper, replays) = (keeper.clone(), replays.clone());
+        let parts = http::Parts { engine: engine(), keeper, replays, live, feed };
+        let server = http::run(parts, listener, options, &drain)?;
         let handle = server.handle();
         actix_web::rt::spawn(async move {
             let stop = async {

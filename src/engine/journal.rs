@@ -69,6 +69,18 @@ struct Core<'c> {
     data: &'c RawValue,
 }
 
+/// Whose event it is.
+#[derive(Deserialize)]
+struct Owner<'c> {
+    #[serde(borrow)]
+    meta: OwnerMetadata<'c>,
+}
+
+#[derive(Deserialize)]
+struct OwnerMetadata<'c> {
+    app: &'c str,
+}
+
 /// The snapshot that an envelope may carry.
 #[derive(Deserialize)]
 struct EnvelopeSnapshot {
@@ -203,6 +215,15 @@ pub fn decode(raw: &RawEvent) -> Result<Recorded<Event>, ReadError> {
         version: declaration.version,
         event,
     })
+}
+
+/// The app that an event belongs to: what can be told of it without decoding the rest.
+///
+/// # Errors
+/// The bytes are not what this service writes.
+pub fn app(raw: &RawEvent) -> Result<&str, ReadError> {
+    let owner: Owner<'_> = serde_json::from_slice(&raw.core).map_err(|e| ReadError::Envelope(e.to_string()))?;
+    Ok(owner.meta.app)
 }
 
 /// The state of its stream before an event, where it was recorded with it.

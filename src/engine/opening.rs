@@ -21,6 +21,12 @@ pub struct Opener<'e> {
 }
 
 impl Opener<'_> {
+    /// Whether nobody may read a stored value because an erasure of it waits; [`Opener::open`] answers nothing for it.
+    #[must_use]
+    pub fn is_restricted(&self, subject: SubjectRef, sealed: &[u8]) -> bool {
+        self.engine.restricted.hides(subject, sealed)
+    }
+
     /// Opens a field of a subject that a read model stores; `None`: it is erased.
     ///
     /// # Errors

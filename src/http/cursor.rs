@@ -36,6 +36,24 @@ impl Cursor for u64 {
     }
 }
 
+/// Up to where a feed was read. It is a position in the log of all apps, and longer than that of a list: a list's cursor
+/// given to a feed would leave events out unseen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FeedCursor(pub(super) u64);
+
+/// The form of a feed's cursor.
+const FEED: u8 = 1;
+
+impl Cursor for FeedCursor {
+    fn bytes(&self) -> Vec<u8> {
+        [&[FEED], self.0.to_be_bytes().as_slice()].concat()
+    }
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (form, position) = bytes.split_first()?;
+        if *form == FEED { u64::read(position).map(Self) } else { None }
+    }
+}
+
 impl Cursor for DueCursor {
     fn bytes(&self) -> Vec<u8> {
         [self.due_at.timestamp_millis().to_be_bytes(), self.received_position.to_be_bytes()].concat()

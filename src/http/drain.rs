@@ -75,6 +75,15 @@ impl Drain {
         let _ = self.0.subscribe().wait_for(|phase| *phase == Phase::Closing).await;
     }
 
+    /// Returns once a stop has begun: whoever only waits for something to happen answers now.
+    pub(super) fn begun(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut phase = self.0.subscribe();
+        async move {
+            // An error says that the server is gone.
+            let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;
+        }
+    }
+
     /// A connection that ends by itself while the server closes.
     pub(super) fn connection<T>(&self, io: T, place: SocketPlace) -> Connection<T> {
         let mut phase = self.0.subscribe();

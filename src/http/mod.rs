@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 
 use crate::audit::replays::Replays;
 use crate::audit::tree::Keeper;
+use crate::delivery::feed::Feed;
 use crate::engine::Engine;
 use crate::live::Live;
 
@@ -77,6 +78,20 @@ pub struct Options {
     pub sockets: SocketOptions,
 }
 
+/// The parts of the running service that the faces translate for.
+pub struct Parts {
+    /// Decides and answers.
+    pub engine: Arc<Engine>,
+    /// The tree over the log.
+    pub keeper: Arc<Keeper>,
+    /// Where the past is replayed.
+    pub replays: Arc<Replays>,
+    /// Who is connected.
+    pub live: Arc<Live>,
+    /// What apps are told in order.
+    pub feed: Arc<Feed>,
+}
+
 /// What every face works with.
 struct Service {
     engine: Arc<Engine>,
@@ -84,6 +99,7 @@ struct Service {
     replays: Arc<Replays>,
     live: Arc<Live>,
     sockets: SocketOptions,
+    feed: Arc<Feed>,
     bodies: Bodies,
     /// Signatures that are not accepted again, of the apps that ask for it.
     replay_guard: ReplayGuard,
@@ -97,21 +113,15 @@ struct Service {
 ///
 /// # Errors
 /// The listener cannot be used.
-pub fn run(
-    engine: Arc<Engine>,
-    keeper: Arc<Keeper>,
-    replays: Arc<Replays>,
-    live: Arc<Live>,
-    listener: TcpListener,
-    options: Options,
-    drain: &Drain,
-) -> std::io::Result<Server> {
+pub fn run(parts: Parts, listener: TcpListener, options: Options, drain: &Drain) -> std::io::Result<Server> {
+    let Parts { engine, keeper, replays, live, feed } = parts;
     let service = Service {
         engine,
         keeper,
         replays,
         live,
         sockets: options.sockets,
+        feed,
         bodies: Bodies::default(),
         replay_guard: ReplayGuard::default(),
         parked: health::ParkedCount::default(),

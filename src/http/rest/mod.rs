@@ -15,15 +15,17 @@ use serde::de::DeserializeOwned;
 
 use super::exchange::{Body, Incoming};
 use super::served::Served;
-use super::{Service, exchange};
+use super::{Drain, Service, exchange};
 use crate::audit::replays::Replays;
 use crate::audit::tree::Keeper;
+use crate::delivery::feed::Feed;
 use crate::engine::{App, Caller, Engine, IdempotencyKey, api_keys};
 use crate::live::Live;
 
 mod compliance;
 mod credentials;
 mod erasures;
+mod events;
 mod export;
 pub(super) mod openapi;
 mod paging;
@@ -44,6 +46,8 @@ struct Call<'s> {
     keeper: &'s Keeper,
     replays: &'s Arc<Replays>,
     live: &'s Live,
+    feed: &'s Arc<Feed>,
+    drain: &'s Drain,
     app: Arc<App>,
     scopes: BTreeSet<ApiScope>,
     caller: Caller,
@@ -178,10 +182,11 @@ async fn serve(
         overrides_brake: false,
     };
     let (headers, query) = (request.headers(), request.query_string());
-    let (keeper, replays) = (&*service.keeper, &service.replays);
+    let (keeper, replays, feed, drain) = (&*service.keeper, &service.replays, &service.feed, &service.drain);
     let live = &*service.live;
-    let call = Call { engine, keeper, replays, live, app, scopes, caller, headers, body, query, parameters };
-    let max = if endpoint.replays() { exchange::REPLAY_MAX } else { service.answer_max };
+    let call =
+        Call { engine, keeper, replays, feed, live, drain, app, scopes, caller, headers, body, query, parameters };
+    let max = endpoint.answer_max(service.answer_max);
     exchange::in_time(max, (endpoint.handler)(&call)).await.map_err(|late| endpoint.late(late))?
 }
 

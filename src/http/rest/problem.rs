@@ -22,6 +22,7 @@ use crate::domain::values::Invalid;
 use crate::engine;
 use crate::http::exchange::{self, Unread};
 
+static ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 static POSITION: HeaderName = HeaderName::from_static("rollcall-position");
 
 /// A successful answer.
@@ -277,6 +278,8 @@ pub(super) fn respond(request: &HttpRequest, outcome: Result<Answer, Problem>) -
             }
             exchange::echo(&mut response, request);
             if let Some(mut chunks) = answer.chunks {
+                // A proxy must pass on each piece when it comes.
+                response.insert_header((ACCEL_BUFFERING.clone(), HeaderValue::from_static("no")));
                 return response.streaming(futures_util::stream::poll_fn(move |context| chunks.poll_recv(context)));
             }
             let body = exchange::compressed(&mut response, request, answer.body);

@@ -1,6 +1,7 @@
 //! Every endpoint of the face, in one table: the dispatch, the OpenAPI document and the tests read it.
 
 use std::any::TypeId;
+use std::time::Duration;
 
 use actix_web::http::Method;
 use futures_util::future::LocalBoxFuture;
@@ -9,8 +10,9 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{Answer, Problem};
-use super::{Call, compliance, credentials, erasures, export, past, presence, requests, segment, users};
+use super::{Call, compliance, credentials, erasures, events, export, past, presence, requests, segment, users};
 use crate::engine;
+use crate::http::exchange;
 
 /// A schema with its name, and those it refers to.
 pub(super) type Named = Vec<(String, RefOr<Schema>)>;
@@ -51,6 +53,15 @@ impl Endpoint {
             "getEstate",
         ];
         REPLAYS.contains(&self.operation)
+    }
+
+    /// How long its answer may take, where others may take `usual`.
+    pub(super) fn answer_max(&self, usual: Duration) -> Duration {
+        match self.operation {
+            "listEvents" => usual + events::WAIT_MAX,
+            _ if self.replays() => exchange::REPLAY_MAX,
+            _ => usual,
+        }
     }
 
     /// What a caller is told who was not answered in time. Whoever only asks need not hear of what was recorded.
@@ -125,6 +136,9 @@ endpoints! {
         erasures::Hold => (), "Keep a user's data for legal reasons: no erasure of it begins.";
     "DELETE" "users/{id}/legal-hold" => erasures::release, "releaseLegalHold" Compliance []
         () => (), "Let the erasures of a user go on.";
+    "GET" "events" => events::list, "listEvents" Server
+        ["cursor", "limit", "type", "subject", "wait_seconds", "include"]
+        () => events::EventPage<'static>, "The events of the app in order, as CloudEvents; a stream where it is asked for.";
     "GET" "users/{id}/history" => past::history, "getHistory" Compliance ["cursor", "limit"]
         () => Untyped, "What happened to a user, by whom and in which request, the earliest first.";
     "GET" "users/{id}/as-of" => past::user, "getUserAsOf" Compliance ["at"]

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::support::{App, Reply, Service};
 
 mod callback;
+mod feed;
 mod hostile;
 mod hostile_connections;
 mod hostile_memory;
