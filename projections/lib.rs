@@ -34,6 +34,7 @@ pub mod remarks;
 pub mod user_directory;
 pub mod user_settings;
 pub mod user_tags;
+pub mod webhooks;
 
 pub use changes::{Change, Changes, Value};
 pub use declare::{Declaration, Query, Reads};
@@ -166,6 +167,7 @@ pub static ALL: &[&dyn Projection] = &[
     &apps::Apps,
     &erasure_ledger::ErasureLedger,
     &data_requests::DataRequests,
+    &webhooks::Webhooks,
 ];
 
 /// Read models that nobody asks about the present: they are filled in a scratch store, for a look at the past.

@@ -92,6 +92,9 @@ pub(super) fn every_command(given: &Given) -> Vec<(&'static str, Box<dyn DynDeci
         ("RecordReads", Box::new(RecordReads(vec![(subject("ada"), [].into())]))),
         ("Receive", Box::new(Receive { who: person("ada"), kind: DataRequestKind::Access, due_at: None })),
         ("ChangeRequestOf", Box::new(given.change_request())),
+        ("Register", Box::new(webhook::Register(endpoint()))),
+        ("Act", Box::new(webhook::Act { webhook: given.webhook(), action: webhook::Action::Disable(Cause::Gone) })),
+        ("RotateSecret", Box::new(webhook::RotateSecret { webhook: given.webhook(), overlap_seconds: 60 })),
     ];
     all.extend(steps(given).into_iter().map(|step| ("Advance", Box::new(step) as Box<dyn DynDecide>)));
     all.extend(changes().into_iter().map(|of| ("ChangeUsers", Box::new(change("ada", of)) as Box<dyn DynDecide>)));
