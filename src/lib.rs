@@ -1,6 +1,6 @@
 //! Rollcall: event-sourced user management for chat and community apps.
 //!
-//! `cli → bench → wiring → http → audit → engine → { domain | eventlog | privacy }`: see `ARCHITECTURE.md`.
+//! `cli → bench → wiring → http → { audit | delivery } → engine → { domain | eventlog | privacy }`: see `ARCHITECTURE.md`.
 
 pub mod audit;
 mod background;
@@ -8,6 +8,7 @@ pub mod bench;
 pub mod cli;
 pub mod crash_point;
 pub mod database;
+pub mod delivery;
 pub mod domain;
 pub mod engine;
 pub mod eventlog;

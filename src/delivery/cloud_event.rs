@@ -1,0 +1,227 @@
+//! An event of the log as its app is told of it: CloudEvents 1.0 in JSON.
+//!
+//! An event is thin at first: it names its personal values and tells none of them, so that what was sent once is right
+//! for ever. Whoever may read the values adds them at the moment of sending ([`CloudEvent::personal_mut`]).
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use rollcall_schemas::Event;
+use rollcall_schemas::envelope::{Actor, Recorded};
+use rollcall_schemas::ids::{AppId, EventId, SubjectRef};
+use rollcall_schemas::personal::{Class, Sealed};
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::event_type::event_type;
+
+/// Plain fields that an app is not told of an event, as JSON pointers: what checks a credential, what tells where keys are
+/// kept, an address that may hold a credential, and a document that has an endpoint of its own.
+const NOT_TOLD: &[(&str, &str)] = &[
+    ("app.api_key_added", "/key/digest"),
+    ("app.settings_changed", "/settings/erasure_callback_url"),
+    ("erasure.requested", "/commitment"),
+    ("erasure.scrubbed", "/keys"),
+    ("erasure.scrubbed", "/root_cell"),
+    ("erasure.report_issued", "/envelope"),
+];
+
+/// One event, serialised as CloudEvents 1.0.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CloudEvent {
+    specversion: &'static str,
+    /// Identifies the event, whoever is told of it and how often.
+    pub id: EventId,
+    /// The app it belongs to.
+    pub source: AppId,
+    /// What happened, such as `rollcall.user.registered.v1`.
+    pub r#type: String,
+    /// Whose doing or state it is; absent where it is about the app itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<SubjectRef>,
+    /// When it was recorded.
+    #[serde(serialize_with = "in_milliseconds")]
+    pub time: DateTime<Utc>,
+    datacontenttype: &'static str,
+    /// Its place in the log, written with 20 digits: in the order of the events as number and as text. Not gapless within
+    /// an app, as all apps share the log.
+    #[serde(rename = "sequence", serialize_with = "zero_padded")]
+    pub position: u64,
+    /// The request that led to it.
+    pub correlation: Uuid,
+    /// The event that led to it, where the service acted by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub causation: Option<EventId>,
+    /// Who acted, such as `server:1`, `api_key:2`, `operator` or `system`.
+    pub actor: String,
+    /// What the event says.
+    pub data: Data,
+}
+
+/// What an event says.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Data {
+    /// The fields that are not personal.
+    #[serde(flatten)]
+    pub plain: Map<String, Value>,
+    /// The personal ones by path, such as `name` or `fields.email`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub personal: BTreeMap<String, PersonalField>,
+}
+
+/// A personal field of an event.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PersonalField {
+    /// Whom it is about.
+    pub of: SubjectRef,
+    /// What kind of data it is.
+    pub class: Class,
+    /// What is told of it; thin events tell nothing.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Told>,
+}
+
+/// What is told of a personal value.
+#[derive(Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Told {
+    /// The value.
+    Value(Value),
+    /// It was erased; serialised as `{"erased": true}`.
+    Erased(True),
+    /// Nobody may read it while an erasure waits that can be called off; serialised as `{"restricted": true}`.
+    Restricted(True),
+}
+
+// A personal value is not for a log or a panic.
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Value(_) => "Told(a value)",
+            Self::Erased(_) => "Told(erased)",
+            Self::Restricted(_) => "Told(restricted)",
+        })
+    }
+}
+
+/// The JSON `true`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct True;
+
+impl Serialize for True {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bool(true)
+    }
+}
+
+fn in_milliseconds<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true))
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // As serde calls it.
+fn zero_padded<S: Serializer>(position: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{position:020}"))
+}
+
+/// Who acted, as one text: an attribute of a CloudEvent is no object.
+fn actor(actor: &Actor) -> Result<String, serde_json::Error> {
+    Ok(match serde_json::to_value(actor)? {
+        Value::String(word) => word,
+        Value::Object(one) => one
+            .into_iter()
+            .map(|(kind, which)| match which {
+                Value::String(which) => format!("{kind}:{which}"),
+                which => format!("{kind}:{which}"),
+            })
+            .collect(),
+        other => other.to_string(),
+    })
+}
+
+/// Removes what a JSON pointer names.
+fn remove(map: &mut Map<String, Value>, pointer: &str) {
+    let mut names = pointer.split('/').skip(1).peekable();
+    let mut map = Some(map);
+    while let (Some(name), Some(at)) = (names.next(), map) {
+        if names.peek().is_none() {
+            at.remove(name);
+            return;
+        }
+        map = at.get_mut(name).and_then(Value::as_object_mut);
+    }
+}
+
+impl CloudEvent {
+    /// The thin form of a recorded event: its personal values are named and not told.
+    ///
+    /// # Errors
+    /// The event has no JSON form: a personal value in it is not sealed.
+    pub fn thin(recorded: &Recorded<Event>) -> Result<Self, serde_json::Error> {
+        Ok(Self::with_values(recorded)?.0)
+    }
+
+    /// The thin form, and the sealed values by the path under which [`CloudEvent::personal_mut`] finds their fields, each as
+    /// a read model stores it. A value whose ciphertext was detached is stored without one.
+    ///
+    /// # Errors
+    /// As [`CloudEvent::thin`].
+    pub fn with_values(recorded: &Recorded<Event>) -> Result<(Self, Vec<SealedValue>), serde_json::Error> {
+        let mut plain: Map<String, Value> = serde_json::from_slice(&recorded.event.encode()?)?;
+        for field in recorded.event.declaration().fields.iter().filter(|field| field.personal.is_some()) {
+            plain.remove(field.name);
+        }
+        for (_, pointer) in NOT_TOLD.iter().filter(|(event, _)| *event == recorded.name) {
+            remove(&mut plain, pointer);
+        }
+        let mut sealed: Vec<(String, Sealed)> = Vec::new();
+        let visited = recorded.event.clone().each_personal::<std::convert::Infallible>(&mut |path, _, _, slot| {
+            sealed.extend(slot.sealed().map(|sealed| (path.to_owned(), sealed.clone())));
+            Ok(())
+        });
+        let Ok(()) = visited;
+        let (mut personal, mut values) = (BTreeMap::new(), Vec::with_capacity(sealed.len()));
+        for (path, Sealed { class, subject, epoch, ciphertext, .. }) in sealed {
+            personal.insert(path.clone(), PersonalField { of: subject, class, told: None });
+            let stored = recorded.header(&path, class, subject, epoch).store(ciphertext.as_deref().unwrap_or_default());
+            values.push(SealedValue { path, of: subject, is_detached: ciphertext.is_none(), stored });
+        }
+        let event = Self {
+            specversion: "1.0",
+            id: recorded.id,
+            source: recorded.metadata.app.clone(),
+            r#type: event_type(recorded.name, recorded.version),
+            subject: recorded.event.about().0,
+            time: recorded.recorded_at,
+            datacontenttype: "application/json",
+            position: recorded.position,
+            correlation: recorded.metadata.correlation,
+            causation: recorded.metadata.causation,
+            actor: actor(&recorded.metadata.actor)?,
+            data: Data { plain, personal },
+        };
+        Ok((event, values))
+    }
+
+    /// The personal field at a path.
+    pub fn personal_mut(&mut self, path: &str) -> Option<&mut PersonalField> {
+        self.data.personal.get_mut(path)
+    }
+}
+
+/// A personal value of an event, as it is sealed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedValue {
+    /// Its path in the event.
+    pub path: String,
+    /// Whom it is about.
+    pub of: SubjectRef,
+    /// Whether its ciphertext was taken out of the log, because it is erased.
+    pub is_detached: bool,
+    /// As a read model stores it.
+    pub stored: Vec<u8>,
+}
+
+#[cfg(test)]
+mod tests;
