@@ -1,6 +1,7 @@
 //! What a running node counts and times, for `/metrics` (OpenMetrics 1.0). Each name is explained in `docs/metrics.md`.
 //!
-//! No label holds what a caller chose: no app, no user, no path that is not one of ours. So the number of series is bounded,
+//! No label holds what a caller chose: no app, no user, no path that is not one of ours; a webhook is named by an id that
+//! the service has made. So the number of series is bounded,
 //! and nothing of a person is in them.
 
 use std::time::{Duration, Instant};
@@ -54,6 +55,12 @@ struct Broken {
     reason: &'static str,
 }
 
+/// A webhook; an app has at most 20.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfWebhook {
+    webhook: String,
+}
+
 const FAILED: &str = "failed";
 const AMBIGUOUS: &str = "ambiguous";
 
@@ -99,6 +106,19 @@ pub struct Sampled {
     pub parked: u64,
     /// Erasures that have not ended.
     pub erasures: Vec<OpenErasures>,
+    /// Webhooks that are sent from this node.
+    pub webhooks: Vec<WebhookLag>,
+}
+
+/// How far behind a webhook is.
+#[derive(Debug, Clone, Copy)]
+pub struct WebhookLag {
+    /// Which: an id that the service has made.
+    pub webhook: uuid::Uuid,
+    /// Events of the log that it was not told.
+    pub events: u64,
+    /// How old the first of them is.
+    pub age: Duration,
 }
 
 /// Gauges that are set when the metrics are asked for.
@@ -115,6 +135,8 @@ struct Gauges {
     parked: Gauge,
     erasures: Family<ErasureStep, Gauge>,
     oldest_erasure: Family<ErasureStep, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    webhook_lag_events: Family<OfWebhook, Gauge>,
+    webhook_lag: Family<OfWebhook, Gauge<f64, std::sync::atomic::AtomicU64>>,
 }
 
 /// The metrics of one node.
@@ -265,6 +287,17 @@ impl Gauges {
             Unit::Seconds,
             self.oldest_erasure.clone(),
         );
+        registry.register(
+            "webhook_lag_events",
+            "Events of the log that a webhook was not told, those of no concern to it included",
+            self.webhook_lag_events.clone(),
+        );
+        registry.register_with_unit(
+            "webhook_lag",
+            "Age of the first event that a webhook was not told",
+            Unit::Seconds,
+            self.webhook_lag.clone(),
+        );
     }
 
     fn set(&self, sampled: &Sampled) {
@@ -291,6 +324,13 @@ impl Gauges {
         for OpenErasures { step, count, oldest } in &sampled.erasures {
             self.erasures.get_or_create(&ErasureStep { step }).set(as_gauge(*count));
             self.oldest_erasure.get_or_create(&ErasureStep { step }).set(oldest.as_secs_f64());
+        }
+        self.webhook_lag_events.clear();
+        self.webhook_lag.clear();
+        for WebhookLag { webhook, events, age } in &sampled.webhooks {
+            let label = OfWebhook { webhook: webhook.to_string() };
+            self.webhook_lag_events.get_or_create(&label).set(as_gauge(*events));
+            self.webhook_lag.get_or_create(&label).set(age.as_secs_f64());
         }
     }
 }

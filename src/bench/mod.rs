@@ -379,10 +379,10 @@ fn measure_service(
     let workers = usize::from(options.workers);
     let replays = Arc::new(Replays::start(runtime.handle().clone())?);
     let (address, server) = on_thread({
-        let (engine, keeper) = (engine.clone(), keeper.clone());
+        let parts = http::Parts { engine: engine.clone(), keeper: keeper.clone(), replays, webhooks: None };
         move || {
             let options = http::Options { workers, ready_with_parked: true, answer_max: http::ANSWER_MAX };
-            Ok((address, http::run(engine, keeper, replays, listener, options, &http::Drain::default())?))
+            Ok((address, http::run(parts, listener, options, &http::Drain::default())?))
         }
     })?;
 

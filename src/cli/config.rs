@@ -75,6 +75,14 @@ pub struct File {
     pub rotate_keys_every_hours: Option<u32>,
     /// How many seconds it still answers, not ready, once it is asked to stop.
     pub drain_seconds: Option<f64>,
+    /// Ranges of addresses that webhooks may be sent to although they are not on the public internet.
+    #[serde(default)]
+    pub webhook_allow: Vec<FileRange>,
+    /// How long to wait after each attempt at a delivery that failed.
+    #[serde(default)]
+    pub webhook_waits: Vec<f64>,
+    /// How long a receiver has for its whole answer.
+    pub webhook_timeout_seconds: Option<f64>,
 }
 
 /// A database in a configuration file.
@@ -98,6 +106,18 @@ impl TryFrom<String> for FileCell {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
         root_cell(&text).map(Self)
+    }
+}
+
+/// A range of addresses in a configuration file.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct FileRange(pub ipnet::IpNet);
+
+impl TryFrom<String> for FileRange {
+    type Error = ipnet::AddrParseError;
+    fn try_from(text: String) -> Result<Self, ipnet::AddrParseError> {
+        text.parse().map(Self)
     }
 }
 

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use rollcall_schemas::plain::{Environment, Plan};
 
-use super::config::{AppSpec, FileCell, FileDatabase};
+use super::config::{AppSpec, FileCell, FileDatabase, FileRange};
 use super::out::say;
 use super::signals::{self, Stop};
-use super::wiring::{DataDir, KeyOptions, Place};
+use super::wiring::{DataDir, KeyOptions, Notices, Place};
 use super::{Failure, ServeArgs, apps, config, places, runtime};
+use crate::delivery::webhooks::address::Allowed;
+use crate::delivery::webhooks::{self, Webhooks};
 use crate::engine::Engine;
 use crate::supervision::{self, fallible_task, task};
 use crate::{audit, engine, http};
@@ -22,6 +24,7 @@ use crate::{audit, engine, http};
 /// `deploy/haproxy.cfg` need 2 s, those of `deploy/kubernetes` 4 s.
 const DRAIN_DEFAULT: Duration = Duration::from_secs(5);
 const DRAIN_MAX: Duration = Duration::from_secs(600);
+const WEBHOOK_WAIT_MAX: Duration = Duration::from_hours(168);
 
 struct Settings {
     listen: SocketAddr,
@@ -33,6 +36,7 @@ struct Settings {
     ready_with_parked: bool,
     answer_max: Duration,
     drain: Duration,
+    webhooks: webhooks::Options,
 }
 
 impl Settings {
@@ -64,7 +68,14 @@ impl Settings {
                 apps.push(spec);
             }
         }
+        let allowed = args.webhook_allow.into_iter().chain(file.webhook_allow.into_iter().map(|FileRange(range)| range));
+        let webhooks = webhook_options(
+            allowed.collect(),
+            if args.webhook_waits.is_empty() { &file.webhook_waits } else { &args.webhook_waits },
+            args.webhook_timeout_seconds.or(file.webhook_timeout_seconds),
+        )?;
         Ok(Self {
+            webhooks,
             listen: args.listen.or(file.listen).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
             place: Place {
                 dir: args.data_dir.or(file.data_dir).unwrap_or_else(|| "./data".into()),
@@ -93,6 +104,25 @@ impl Settings {
     }
 }
 
+fn webhook_options(
+    allowed: Vec<ipnet::IpNet>,
+    waits: &[f64],
+    timeout: Option<f64>,
+) -> Result<webhooks::Options, Failure> {
+    let mut options = webhooks::Options { allowed: Allowed(allowed), ..webhooks::Options::default() };
+    if !waits.is_empty() {
+        let waits: Option<Vec<Duration>> = waits.iter().map(|wait| Duration::try_from_secs_f64(*wait).ok()).collect();
+        let waits = waits.filter(|waits| waits.len() <= 20 && waits.iter().all(|wait| *wait <= WEBHOOK_WAIT_MAX));
+        options.waits = waits.ok_or("--webhook-waits are at most 20 waits, each from 0 to 604800 seconds")?;
+    }
+    if let Some(seconds) = timeout {
+        let is_fit = (0.1..=60.0).contains(&seconds);
+        let timeout = Duration::try_from_secs_f64(seconds).ok().filter(|_| is_fit);
+        options.exchange_max = timeout.ok_or("--webhook-timeout-seconds must be from 0.1 to 60")?;
+    }
+    Ok(options)
+}
+
 pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let settings = Settings::gather(args)?;
     let listener = TcpListener::bind(settings.listen)
@@ -104,10 +134,14 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let service = runtime.block_on(data.start())?;
     runtime.block_on(prepare_apps(&service.engine, &settings.apps, address))?;
     let (engine, stop) = (|| service.engine.clone(), || service.stopping());
+    let notices = Arc::new(Notices::new(engine(), keeper.clone()));
+    let deliveries = runtime.block_on(data.deliveries())?;
+    let Settings { webhooks, .. } = settings;
+    let webhooks = Arc::new(Webhooks::new(engine(), deliveries, notices, webhooks, runtime.handle().clone()));
     let background = [
         runtime.spawn(task("expiry", stop(), engine::expiry::run(engine(), stop()))),
         runtime.spawn(task("erasures", stop(), audit::erasure::run(engine(), keeper.clone(), stop()))),
-        runtime.spawn(task("callbacks", stop(), audit::erasure::callback::run(engine(), keeper.clone(), stop()))),
+        runtime.spawn(task("webhooks", stop(), webhooks.clone().run(stop()))),
         runtime.spawn(task("rotation", stop(), engine::rotation::run(engine(), settings.rotate_keys_every, stop()))),
         runtime.spawn(fallible_task("tree-keeper", stop(), keeper.clone().run(stop()))),
         runtime.spawn(task("incidents", stop(), audit::incident::watch(engine(), data.incidents.clone(), stop()))),
@@ -119,7 +153,9 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let asked = signals::listen()?;
     let served = actix_web::rt::System::new().block_on(async {
         let drain = http::Drain::default();
-        let server = http::run(service.engine.clone(), keeper.clone(), replays.clone(), listener, options, &drain)?;
+        let (engine, keeper, replays) = (service.engine.clone(), keeper.clone(), replays.clone());
+        let parts = http::Parts { engine, keeper, replays, webhooks: Some(webhooks) };
+        let server = http::run(parts, listener, options, &drain)?;
         let handle = server.handle();
         actix_web::rt::spawn(async move {
             let stop = async {
@@ -152,6 +188,8 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     }
     service.stop();
     drop(data);
+    // An exchange with a receiver that hangs is not waited for: it is made once more.
+    runtime.shutdown_background();
     served?;
     Ok(ExitCode::SUCCESS)
 }

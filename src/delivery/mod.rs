@@ -4,3 +4,4 @@
 
 pub mod cloud_event;
 pub mod event_type;
+pub mod webhooks;

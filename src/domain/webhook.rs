@@ -33,6 +33,11 @@ pub struct State {
 }
 
 impl State {
+    /// Which ones there are.
+    pub fn ids(&self) -> impl Iterator<Item = WebhookId> {
+        self.webhooks.keys().copied()
+    }
+
     fn get(&self, webhook: WebhookId) -> Result<&Webhook, Refusal> {
         self.webhooks.get(&webhook).ok_or(Refusal::NoSuchWebhook)
     }

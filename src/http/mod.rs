@@ -19,6 +19,7 @@ use actix_web::{App, HttpRequest, HttpResponse, web};
 
 use crate::audit::replays::Replays;
 use crate::audit::tree::Keeper;
+use crate::delivery::webhooks::Webhooks;
 use crate::engine::Engine;
 
 mod bodies;
@@ -66,11 +67,25 @@ pub struct Options {
     pub answer_max: Duration,
 }
 
+/// The parts of the service that the faces ask.
+#[derive(Clone)]
+pub struct Parts {
+    /// Commands and queries.
+    pub engine: Arc<Engine>,
+    /// The tree over the log.
+    pub keeper: Arc<Keeper>,
+    /// Looks at the past.
+    pub replays: Arc<Replays>,
+    /// Deliveries to webhooks; `None`: there are none, where nothing but requests is measured.
+    pub webhooks: Option<Arc<Webhooks>>,
+}
+
 /// What every face works with.
 struct Service {
     engine: Arc<Engine>,
     keeper: Arc<Keeper>,
     replays: Arc<Replays>,
+    webhooks: Option<Arc<Webhooks>>,
     bodies: Bodies,
     /// Signatures that are not accepted again, of the apps that ask for it.
     replay_guard: ReplayGuard,
@@ -85,17 +100,17 @@ struct Service {
 /// # Errors
 /// The listener cannot be used.
 pub fn run(
-    engine: Arc<Engine>,
-    keeper: Arc<Keeper>,
-    replays: Arc<Replays>,
+    parts: Parts,
     listener: TcpListener,
     options: Options,
     drain: &Drain,
 ) -> std::io::Result<Server> {
+    let Parts { engine, keeper, replays, webhooks } = parts;
     let service = Service {
         engine,
         keeper,
         replays,
+        webhooks,
         bodies: Bodies::default(),
         replay_guard: ReplayGuard::default(),
         parked: health::ParkedCount::default(),

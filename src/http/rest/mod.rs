@@ -18,6 +18,7 @@ use super::served::Served;
 use super::{Service, exchange};
 use crate::audit::replays::Replays;
 use crate::audit::tree::Keeper;
+use crate::delivery::webhooks::Webhooks;
 use crate::engine::{App, Caller, Engine, IdempotencyKey, api_keys};
 
 mod compliance;
@@ -31,6 +32,7 @@ mod problem;
 mod requests;
 mod routes;
 mod users;
+mod webhooks;
 
 use problem::{Answer, Problem};
 
@@ -41,6 +43,7 @@ struct Call<'s> {
     engine: &'s Arc<Engine>,
     keeper: &'s Keeper,
     replays: &'s Arc<Replays>,
+    webhooks: &'s Option<Arc<Webhooks>>,
     app: Arc<App>,
     scopes: BTreeSet<ApiScope>,
     caller: Caller,
@@ -175,8 +178,8 @@ async fn serve(
         overrides_brake: false,
     };
     let (headers, query) = (request.headers(), request.query_string());
-    let (keeper, replays) = (&*service.keeper, &service.replays);
-    let call = Call { engine, keeper, replays, app, scopes, caller, headers, body, query, parameters };
+    let (keeper, replays, webhooks) = (&*service.keeper, &service.replays, &service.webhooks);
+    let call = Call { engine, keeper, replays, webhooks, app, scopes, caller, headers, body, query, parameters };
     let max = if endpoint.replays() { exchange::REPLAY_MAX } else { service.answer_max };
     exchange::in_time(max, (endpoint.handler)(&call)).await.map_err(|late| endpoint.late(late))?
 }

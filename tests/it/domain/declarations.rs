@@ -8,12 +8,13 @@ use rollcall::domain::erasure::{Advance, Cancel, Step};
 use rollcall::domain::friendship::ClearFriends;
 use rollcall::domain::remarks::Unremark;
 use rollcall::domain::values::Reason;
-use rollcall::domain::{Decide, Defect, ErasureOwner, Reads, UnitOfWork, ban, token};
+use rollcall::domain::{Decide, Defect, ErasureOwner, Reads, UnitOfWork, ban, token, webhook};
 use rollcall_schemas::ban::Lifted;
 use rollcall_schemas::erasure::Begun;
-use rollcall_schemas::ids::{DataRequestId, ErasureId, OperationId};
+use rollcall_schemas::ids::{DataRequestId, ErasureId, OperationId, WebhookId};
 use rollcall_schemas::personal::Class;
 use rollcall_schemas::plain::{ApiScope, DataRequestKind, Finality, ReportStatus};
+use rollcall_schemas::webhook::{Cause, Endpoint, Format};
 
 use super::*;
 
@@ -61,6 +62,12 @@ fn changes() -> Vec<Change> {
     ]
 }
 
+/// What a webhook is told.
+fn endpoint() -> Endpoint {
+    let types = ["*".to_owned()].into();
+    Endpoint { url: "https://example.org/".into(), types, format: Format::Standard, description: None }
+}
+
 /// Every command, by the name of its type.
 pub(super) fn every_command(given: &Given) -> Vec<(&'static str, Box<dyn DynDecide>)> {
     let mut all: Vec<(&'static str, Box<dyn DynDecide>)> = vec![
@@ -102,6 +109,15 @@ pub(super) fn every_command(given: &Given) -> Vec<(&'static str, Box<dyn DynDeci
 }
 
 impl Given {
+    /// A webhook that was registered, where there is one.
+    fn webhook(&self) -> WebhookId {
+        let registered = self.states.values().find_map(|state| match state {
+            State::Webhook(state) => state.ids().next(),
+            _ => None,
+        });
+        registered.unwrap_or(WebhookId(Uuid::from_u128(1)))
+    }
+
     /// An erasure that was requested, where there is one.
     fn erasure(&self) -> ErasureId {
         let requested = self.states.keys().find_map(|stream| match stream {
@@ -149,6 +165,7 @@ pub(super) fn histories() -> Vec<Given> {
     together.when(&app::Command::ChangeSettings(settings.clone())).unwrap();
     together.when(&RecordReads(vec![(subject("ada"), [].into())])).unwrap();
     together.when(&Receive { who: person("ada"), kind: DataRequestKind::Access, due_at: None }).unwrap();
+    together.when(&webhook::Register(endpoint())).unwrap();
     let mut deactivated = together.clone();
     deactivated.when(&deactivate("ada")).unwrap();
     let mut scrubbed = deactivated.clone();
