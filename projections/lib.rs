@@ -30,6 +30,7 @@ pub mod erasure_ledger;
 pub mod friend_graph;
 pub mod hosted_profiles;
 pub mod mutes;
+pub mod recipients;
 pub mod remarks;
 pub mod user_directory;
 pub mod user_settings;
@@ -168,6 +169,7 @@ pub static ALL: &[&dyn Projection] = &[
     &erasure_ledger::ErasureLedger,
     &data_requests::DataRequests,
     &webhooks::Webhooks,
+    &recipients::Recipients,
 ];
 
 /// Read models that nobody asks about the present: they are filled in a scratch store, for a look at the past.

@@ -44,9 +44,8 @@ impl Node {
         let replays = Arc::new(Replays::start(runtime.handle().clone())?);
         let options = http::Options { workers, ready_with_parked: true, answer_max: http::ANSWER_MAX };
         let parts = http::Parts { engine, keeper, replays, webhooks: None };
-        let (address, server) = on_thread(move || {
-            Ok((address, http::run(parts, listener, options, &http::Drain::default())?))
-        })?;
+        let (address, server) =
+            on_thread(move || Ok((address, http::run(parts, listener, options, &http::Drain::default())?)))?;
         Ok(Self { data, service, server, address })
     }
 }

@@ -83,6 +83,10 @@ pub struct File {
     pub webhook_waits: Vec<f64>,
     /// How long a receiver has for its whole answer.
     pub webhook_timeout_seconds: Option<f64>,
+    /// How long nothing must be acknowledged until a webhook is recorded as failing.
+    pub webhook_failing_after_seconds: Option<u32>,
+    /// How long nothing must be acknowledged until a webhook is disabled.
+    pub webhook_disabled_after_hours: Option<u32>,
 }
 
 /// A database in a configuration file.

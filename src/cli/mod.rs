@@ -240,6 +240,12 @@ struct ServeArgs {
     /// How many seconds a receiver has for its whole answer, from 0.1 to 60 [default: 15]
     #[arg(long, value_name = "N", env = "ROLLCALL_WEBHOOK_TIMEOUT_SECONDS")]
     webhook_timeout_seconds: Option<f64>,
+    /// Record that a webhook is failing once its receiver has acknowledged nothing for N seconds [default: 60]
+    #[arg(long, value_name = "N", env = "ROLLCALL_WEBHOOK_FAILING_AFTER_SECONDS")]
+    webhook_failing_after_seconds: Option<u32>,
+    /// Disable a webhook once its receiver has acknowledged nothing for N hours [default: 120]
+    #[arg(long, value_name = "N", env = "ROLLCALL_WEBHOOK_DISABLED_AFTER_HOURS")]
+    webhook_disabled_after_hours: Option<u32>,
 }
 
 #[derive(Subcommand)]

@@ -68,12 +68,19 @@ impl Settings {
                 apps.push(spec);
             }
         }
-        let allowed = args.webhook_allow.into_iter().chain(file.webhook_allow.into_iter().map(|FileRange(range)| range));
-        let webhooks = webhook_options(
+        let allowed =
+            args.webhook_allow.into_iter().chain(file.webhook_allow.into_iter().map(|FileRange(range)| range));
+        let mut webhooks = webhook_options(
             allowed.collect(),
             if args.webhook_waits.is_empty() { &file.webhook_waits } else { &args.webhook_waits },
             args.webhook_timeout_seconds.or(file.webhook_timeout_seconds),
         )?;
+        if let Some(seconds) = args.webhook_failing_after_seconds.or(file.webhook_failing_after_seconds) {
+            webhooks.failing_after = Duration::from_secs(seconds.into());
+        }
+        if let Some(hours) = args.webhook_disabled_after_hours.or(file.webhook_disabled_after_hours) {
+            webhooks.disabled_after = Duration::from_hours(hours.into());
+        }
         Ok(Self {
             webhooks,
             listen: args.listen.or(file.listen).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),

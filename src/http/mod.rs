@@ -99,12 +99,7 @@ struct Service {
 ///
 /// # Errors
 /// The listener cannot be used.
-pub fn run(
-    parts: Parts,
-    listener: TcpListener,
-    options: Options,
-    drain: &Drain,
-) -> std::io::Result<Server> {
+pub fn run(parts: Parts, listener: TcpListener, options: Options, drain: &Drain) -> std::io::Result<Server> {
     let Parts { engine, keeper, replays, webhooks } = parts;
     let service = Service {
         engine,

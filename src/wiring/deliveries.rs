@@ -18,6 +18,7 @@ use crate::engine::{self, Engine};
 pub struct Notices {
     engine: Arc<Engine>,
     keeper: Arc<Keeper>,
+    // Reports about the same erasure replace one another: made at the same time, all but one would be made again.
     one_at_a_time: tokio::sync::Mutex<()>,
 }
 

@@ -22,3 +22,4 @@ mod postgres;
 mod schemas_are_published;
 mod sdk;
 mod support;
+mod webhooks;

@@ -86,7 +86,9 @@ pub enum Refused {
     #[error("{0} is not on the public internet, and the operator has not allowed it (serve --webhook-allow)")]
     NotPublic(IpAddr),
     /// It is, and what is sent could be read on the way.
-    #[error("only an address that the operator has allowed (serve --webhook-allow) is sent anything without TLS; use https")]
+    #[error(
+        "only an address that the operator has allowed (serve --webhook-allow) is sent anything without TLS; use https"
+    )]
     Unprotected,
 }
 
@@ -209,10 +211,33 @@ mod tests {
     #[test]
     fn what_is_not_on_the_public_internet_is_refused_by_name_of_its_range() {
         for address in [
-            "127.0.0.1", "0.0.0.0", "10.0.0.1", "100.100.100.200", "168.63.129.16", "169.254.169.254", "172.31.255.255",
-            "192.168.1.1", "198.19.0.1", "224.0.0.1", "255.255.255.255", "::", "::1", "::ffff:10.0.0.1", "fc00::1",
-            "fd00:ec2::254", "fe80::1", "fec0::1", "ff02::1", "2001::1", "2001:db8::1", "2002:7f00:1::", "64:ff9b::7f00:1",
-            "100::1", "5f00::1", "4000::1", "3fff::1",
+            "127.0.0.1",
+            "0.0.0.0",
+            "10.0.0.1",
+            "100.100.100.200",
+            "168.63.129.16",
+            "169.254.169.254",
+            "172.31.255.255",
+            "192.168.1.1",
+            "198.19.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:10.0.0.1",
+            "fc00::1",
+            "fd00:ec2::254",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
+            "2001::1",
+            "2001:db8::1",
+            "2002:7f00:1::",
+            "64:ff9b::7f00:1",
+            "100::1",
+            "5f00::1",
+            "4000::1",
+            "3fff::1",
         ] {
             assert!(!is_public(address.parse().unwrap()), "{address}");
         }
@@ -228,8 +253,18 @@ mod tests {
             none.vet_url(good).unwrap();
         }
         for bad in [
-            "", "example.org", "/a", "ftp://example.org/", "https://", "https://a:b@example.org/", "https://example.org/#a",
-            "https://127.0.0.1/", "https://[::1]/", "https://[::ffff:10.0.0.1]/", "http://1.1.1.1/", "https://a b/",
+            "",
+            "example.org",
+            "/a",
+            "ftp://example.org/",
+            "https://",
+            "https://a:b@example.org/",
+            "https://example.org/#a",
+            "https://127.0.0.1/",
+            "https://[::1]/",
+            "https://[::ffff:10.0.0.1]/",
+            "http://1.1.1.1/",
+            "https://a b/",
         ] {
             assert!(none.vet_url(bad).is_err(), "{bad}");
         }

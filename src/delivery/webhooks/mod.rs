@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta};
-use rollcall_projections::webhooks::{self as read_model, Webhook};
+use rollcall_projections::webhooks::Webhook;
 use rollcall_schemas::ids::{AppId, ErasureId, WebhookId};
 use rollcall_schemas::webhook::{Endpoint, Format};
 use tokio::runtime::Handle;
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::delivery::event_type::TypePattern;
-use crate::engine::{self, Engine};
+use crate::engine::{self, App, Engine};
 
 pub mod address;
 mod lane;
@@ -143,6 +143,24 @@ pub struct Webhooks {
 }
 
 /// The webhook that an app's setting `erasure_callback_url` stands for.
+fn callback(app: &App) -> Option<Webhook> {
+    let url = app.settings.erasure_callback_url.clone()?;
+    let types = [CALLBACK_TYPE.to_owned()].into();
+    Some(Webhook {
+        webhook: callback_id(&app.id),
+        app: app.id.clone(),
+        registered_position: 0,
+        registered_at: DateTime::UNIX_EPOCH,
+        endpoint: Endpoint { url, types, format: Format::V1, description: None },
+        key: 0,
+        previous_until: None,
+        enabled: true,
+        cause: None,
+        failing_since: None,
+    })
+}
+
+/// Its id.
 fn callback_id(app: &AppId) -> WebhookId {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, format!("erasure callback of {app}").as_bytes());
     WebhookId(Uuid::from_slice(digest.as_ref().get(..16).unwrap_or_default()).unwrap_or_default())
@@ -209,10 +227,8 @@ impl Webhooks {
                     for (id, webhook) in wanted {
                         if !lanes.contains_key(&id) {
                             let lane_stop = stop.child_token();
-                            let task = tasks.spawn_on(
-                                sender::run(self.clone(), webhook.clone(), lane_stop.clone()),
-                                &self.runtime,
-                            );
+                            let task = tasks
+                                .spawn_on(sender::run(self.clone(), webhook.clone(), lane_stop.clone()), &self.runtime);
                             ids.insert(task.id(), id);
                             lanes.insert(id, (webhook, lane_stop));
                         }
@@ -230,8 +246,10 @@ impl Webhooks {
                         }
                     };
                     if let Some(webhook) = ids.remove(&id) {
-                        lanes.remove(&webhook);
                         self.cursors().remove(&webhook);
+                        if let Some((webhook, _)) = lanes.remove(&webhook) {
+                            self.clean_up(&webhook).await;
+                        }
                     }
                 }
                 () = tokio::time::sleep(EVERY) => {}
@@ -247,31 +265,43 @@ impl Webhooks {
     async fn wanted(&self) -> Result<HashMap<WebhookId, Webhook>, engine::Error> {
         let (mut wanted, mut after) = (HashMap::new(), WebhookId(Uuid::nil()));
         loop {
-            let page = read_model::enabled_after(self.engine.read(), after, PAGE).await?;
+            let page = rollcall_projections::webhooks::enabled_after(self.engine.read(), after, PAGE).await?;
             let Some(last) = page.last() else { break };
             after = last.webhook;
             wanted.extend(page.into_iter().map(|webhook| (webhook.webhook, webhook)));
         }
         for app in self.engine.apps() {
-            if let Some(url) = app.settings.erasure_callback_url.clone() {
-                let endpoint =
-                    Endpoint { url, types: [CALLBACK_TYPE.to_owned()].into(), format: Format::V1, description: None };
-                let webhook = Webhook {
-                    webhook: callback_id(&app.id),
-                    app: app.id.clone(),
-                    registered_position: 0,
-                    registered_at: DateTime::UNIX_EPOCH,
-                    endpoint,
-                    key: 0,
-                    previous_until: None,
-                    enabled: true,
-                    cause: None,
-                    failing_since: None,
-                };
-                wanted.insert(webhook.webhook, webhook);
-            }
+            wanted.extend(callback(&app).map(|webhook| (webhook.webhook, webhook)));
         }
         Ok(wanted)
+    }
+
+    /// What a webhook is once everything up to a position is applied; `None`: nothing is sent to it any more.
+    async fn as_of(&self, webhook: &Webhook, position: u64) -> Result<Option<Webhook>, engine::Error> {
+        self.engine.applied_up_to(position).await?;
+        if webhook.webhook == callback_id(&webhook.app) {
+            return Ok(self.engine.app(webhook.app.as_str()).and_then(|app| callback(&app)));
+        }
+        let row = rollcall_projections::webhooks::by_id(self.engine.read(), &webhook.app, webhook.webhook).await?;
+        Ok(row.filter(|row| row.enabled))
+    }
+
+    /// Deletes what is stored of a webhook that is no more.
+    async fn clean_up(&self, webhook: &Webhook) {
+        if webhook.webhook == callback_id(&webhook.app) {
+            return;
+        }
+        let row = rollcall_projections::webhooks::by_id(self.engine.read(), &webhook.app, webhook.webhook).await;
+        if matches!(row, Ok(None)) {
+            self.forget(webhook.webhook).await;
+        }
+    }
+
+    /// Deletes what is stored of a webhook that was removed; what is left where that fails is never read again.
+    pub async fn forget(&self, webhook: WebhookId) {
+        if let Err(error) = self.store.remove(webhook).await {
+            tracing::warn!(%webhook, %error, "what is stored of a webhook that was removed could not be deleted");
+        }
     }
 
     fn cursors(&self) -> std::sync::MutexGuard<'_, HashMap<WebhookId, u64>> {

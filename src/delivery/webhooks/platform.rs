@@ -38,20 +38,28 @@ pub(super) struct Body {
 /// What there is to tell.
 enum Notice {
     /// A user was deactivated or reactivated.
-    Activation { user_id: String, operation: String, kind: u8, time: DateTime<Utc> },
-    Friendship { kind: u8, from: String, to: String },
-    Profile { user_id: String, fields: Option<(Map<String, Value>, Map<String, Value>)> },
+    Activation {
+        user_id: String,
+        operation: String,
+        kind: u8,
+        time: DateTime<Utc>,
+    },
+    Friendship {
+        kind: u8,
+        from: String,
+        to: String,
+    },
+    Profile {
+        user_id: String,
+        fields: Option<(Map<String, Value>, Map<String, Value>)>,
+    },
 }
 
 /// Makes the body; `None`: there is nothing to tell, or nobody any more of whom.
 ///
 /// # Errors
 /// The read models or the vault are unavailable.
-pub(super) async fn body(
-    engine: &Engine,
-    format: Format,
-    recorded: &Recorded<Event>,
-) -> Result<Option<Body>, Error> {
+pub(super) async fn body(engine: &Engine, format: Format, recorded: &Recorded<Event>) -> Result<Option<Body>, Error> {
     let Some(notice) = notice(engine, recorded).await? else { return Ok(None) };
     let time = recorded.recorded_at.timestamp_millis();
     let (content_type, text) = match format {

@@ -102,7 +102,9 @@ fn reason(error: &ureq::Error) -> String {
         ureq::Error::HostNotFound => "its name has no address".into(),
         ureq::Error::ConnectionFailed => "no connection could be made".into(),
         ureq::Error::Io(error) => format!("the connection failed: {}", error.kind()),
-        ureq::Error::Rustls(_) | ureq::Error::Tls(_) => "TLS could not be agreed on, or its certificate is not valid".into(),
+        ureq::Error::Rustls(_) | ureq::Error::Tls(_) => {
+            "TLS could not be agreed on, or its certificate is not valid".into()
+        }
         ureq::Error::Other(refused) if refused.is::<super::address::Refused>() => refused.to_string(),
         ureq::Error::BadUri(_) => "its URL is not one".into(),
         _ => "it does not speak HTTP".into(),

@@ -61,7 +61,8 @@ pub(super) async fn event(
     let id = recorded.id.to_string();
     match webhook.endpoint.format {
         Format::Standard => {
-            let event = CloudEvent::thin(recorded).and_then(|event| serde_json::to_value(&event)).map_err(unwritable)?;
+            let event =
+                CloudEvent::thin(recorded).and_then(|event| serde_json::to_value(&event)).map_err(unwritable)?;
             Ok(Some(Unsigned { id, content_type: CLOUD_EVENT, body: bounded(event)? }))
         }
         format @ (Format::V1 | Format::V4) => {
@@ -101,10 +102,9 @@ pub(super) fn test(engine: &Engine, webhook: &Webhook) -> Result<Unsigned, Error
             json!({"specversion": "1.0", "id": id, "source": webhook.app, "type": "rollcall.webhook.test.v1",
                 "time": now, "datacontenttype": "application/json", "data": {"webhook": webhook.webhook}}),
         ),
-        Format::V1 | Format::V4 => (
-            "application/json",
-            json!({"type": "rollcall:test", "id": id, "time": now.timestamp_millis(), "data": []}),
-        ),
+        Format::V1 | Format::V4 => {
+            ("application/json", json!({"type": "rollcall:test", "id": id, "time": now.timestamp_millis(), "data": []}))
+        }
     };
     let body = serde_json::to_vec(&body).map_err(unwritable)?;
     Ok(Unsigned { id: id.to_string(), content_type, body })

@@ -78,6 +78,10 @@ impl Breaker {
         if self.failing.len() < SUBJECTS_MAX {
             self.failing.insert(key);
         }
+        // What was on its way when the pause began says nothing new.
+        if asked.is_none() && self.paused_until.is_some_and(|until| now < until) {
+            return;
+        }
         let pause = PAUSE.saturating_mul(1 << self.pauses.min(10)).min(PAUSE_MAX);
         let wait = match asked {
             Some(asked) => asked.min(RETRY_AFTER_MAX),
@@ -123,6 +127,8 @@ mod tests {
         breaker.failed(key(2), None, now);
         breaker.failed(key(3), None, now);
         assert!(breaker.is_down() && breaker.paused_until().unwrap() > now);
+        (4..20).for_each(|number| breaker.failed(key(number), None, now));
+        assert_eq!(breaker.paused_until(), Some(now + TimeDelta::seconds(1)), "they were on their way");
         assert_eq!(breaker.failing_since(), Some(now));
         breaker.acknowledged();
         assert!(!breaker.is_down() && breaker.paused_until().is_none());

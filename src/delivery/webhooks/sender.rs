@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rollcall_projections::erasure_ledger;
 use rollcall_projections::webhooks::Webhook;
+use rollcall_projections::{erasure_ledger, recipients};
 use rollcall_schemas::envelope::{Actor, Recorded};
 use rollcall_schemas::ids::{AppId, WebhookId};
 use rollcall_schemas::webhook::{Cause, Format};
@@ -19,9 +19,10 @@ use super::lane::{Key, Lane, Missed, Next, QUEUED_MAX};
 use super::post::Failure;
 use super::schedule::{Breaker, Schedule};
 use super::store::State;
-use super::{CALLED_BACK_WITHIN, Error, Webhooks, callback_id, platform, render};
+use super::{CALLED_BACK_WITHIN, Error, Webhooks, callback_id, is_same, platform, render};
 use crate::crash_point;
 use crate::delivery::event_type::{TypePattern, event_type};
+use crate::domain::access::Disclose;
 use crate::domain::webhook::{Act, Action};
 use crate::engine::{self, Caller, journal};
 use crate::eventlog::RawEvent;
@@ -125,6 +126,8 @@ struct Sender {
     /// Whether it is recorded that the receiver acknowledges nothing.
     is_failing: bool,
     unavailable_until: Option<DateTime<Utc>>,
+    /// Whether the webhook is another one by now: then it is begun again.
+    is_changed: bool,
 }
 
 impl Sender {
@@ -149,6 +152,7 @@ impl Sender {
             replays_looked_for: Instant::now() - REPLAYS_EVERY,
             is_failing: webhook.failing_since.is_some(),
             unavailable_until: None,
+            is_changed: false,
             webhook: Arc::new(webhook),
             webhooks,
         })
@@ -161,6 +165,9 @@ impl Sender {
             if let Err(error) = self.advance().await {
                 tracing::warn!(webhook = %self.webhook.webhook, %error, "a webhook cannot be sent for now");
                 self.unavailable_until = Some(self.webhooks.engine.now() + UNAVAILABLE_WAIT);
+            }
+            if self.is_changed {
+                break;
             }
             let wait = self.wait();
             tokio::select! {
@@ -201,6 +208,13 @@ impl Sender {
             let events = read.await.map_err(engine::Error::from)?;
             if events.is_empty() {
                 break;
+            }
+            // A change of the webhook holds for every event that comes after it.
+            let last = events.last().map_or(0, |last| last.position);
+            let webhook = self.webhooks.as_of(&self.webhook, last).await?;
+            if !webhook.is_some_and(|webhook| is_same(&webhook, &self.webhook)) {
+                self.is_changed = true;
+                return Ok(());
             }
             for raw in &events {
                 self.lane.read(raw.position, self.interest.in_event(raw));
@@ -378,6 +392,9 @@ async fn exchange(webhooks: &Webhooks, webhook: &Webhook, next: Next) -> Result<
         return Ok(Outcome::NoConcern);
     }
     let Some(unsigned) = render::event(engine, webhook, &recorded).await? else { return Ok(Outcome::NoConcern) };
+    if webhook.endpoint.format != Format::Standard && !matches!(recorded.event, Event::Erasure(_)) {
+        disclosed(webhooks, webhook, &recorded).await?;
+    }
     engine.vault().ready(&webhook.app).await?;
     crash_point::reach("webhook.before");
     let is_callback = webhook.webhook == callback_id(&webhook.app);
@@ -410,16 +427,45 @@ enum Notice {
     Due(rollcall_schemas::ids::ErasureId),
 }
 
+/// What a delivery about the end of an erasure is. Who was sent personal data of the subject is told of it, whatever else it
+/// wants to be told, and what it acknowledges is recorded.
 async fn notice(webhooks: &Webhooks, webhook: &Webhook, recorded: &Recorded<Event>) -> Result<Notice, engine::Error> {
     let Event::Erasure(erasure::Event::Finalised(finalised)) = &recorded.event else { return Ok(Notice::None) };
-    if webhook.webhook != callback_id(&webhook.app) {
+    let read = webhooks.engine.read();
+    if webhook.webhook == callback_id(&webhook.app) {
+        let ledger = erasure_ledger::by_id(read, &webhook.app, finalised.erasure).await?;
+        let is_told = ledger.is_none_or(|erasure| {
+            let ended_at = erasure.finalised_at.unwrap_or(erasure.step_at);
+            erasure.notified_at.is_some() || ended_at < webhooks.engine.now() - CALLED_BACK_WITHIN
+        });
+        return Ok(if is_told { Notice::Told } else { Notice::Due(finalised.erasure) });
+    }
+    if webhook.endpoint.format == Format::Standard {
         return Ok(Notice::None);
     }
-    let ledger = erasure_ledger::by_id(webhooks.engine.read(), &webhook.app, finalised.erasure).await?;
-    let is_told = ledger.is_none_or(|erasure| {
-        let ended_at = erasure.finalised_at.unwrap_or(erasure.step_at);
-        erasure.notified_at.is_some() || ended_at < webhooks.engine.now() - CALLED_BACK_WITHIN
-    });
-    Ok(if is_told { Notice::Told } else { Notice::Due(finalised.erasure) })
+    let recipients = recipients::of(read, finalised.subject).await?;
+    if recipients.iter().any(|recipient| recipient.webhook == webhook.webhook) {
+        return Ok(Notice::Due(finalised.erasure));
+    }
+    let r#type = event_type(recorded.name, recorded.version);
+    let is_chosen = super::patterns(&webhook.endpoint).iter().any(|pattern| pattern.matches(&r#type));
+    Ok(if is_chosen { Notice::None } else { Notice::Told })
 }
 
+/// Records that personal data of the people whom an event names is sent to this receiver, before it is sent.
+async fn disclosed(webhooks: &Webhooks, webhook: &Webhook, recorded: &Recorded<Event>) -> Result<(), engine::Error> {
+    let (recipient, mut subjects) = (super::recipient(&webhook.endpoint.url), Vec::new());
+    let (one, other) = recorded.event.about();
+    for subject in one.into_iter().chain(other) {
+        let known = recipients::of(webhooks.engine.read(), subject).await?;
+        if !known.iter().any(|known| known.webhook == webhook.webhook && known.name == recipient) {
+            subjects.push(subject);
+        }
+    }
+    if subjects.is_empty() {
+        return Ok(());
+    }
+    let caller = Caller::internal(webhook.app.clone(), Actor::System);
+    webhooks.engine.execute(&caller, Disclose { subjects, webhook: webhook.webhook, recipient }).await?;
+    Ok(())
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use chrono::{DateTime, Utc};
-use rollcall_projections::webhooks::{self as read_model, Webhook};
+use rollcall_projections::webhooks::Webhook;
 use rollcall_schemas::ids::WebhookId;
 use rollcall_schemas::webhook::{Cause, Endpoint, Format};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -138,7 +138,7 @@ fn webhooks<'c>(call: &'c Call<'_>) -> Result<&'c Arc<Webhooks>, Problem> {
 
 async fn one(call: &Call<'_>, webhook: WebhookId) -> Result<Webhook, Problem> {
     call.engine.caught_up(&call.app.id).await?;
-    let row = read_model::by_id(call.engine.read(), &call.app.id, webhook).await?;
+    let row = rollcall_projections::webhooks::by_id(call.engine.read(), &call.app.id, webhook).await?;
     Ok(row.ok_or(Refusal::NoSuchWebhook)?)
 }
 
@@ -224,7 +224,7 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
     let asked = paging::PageQuery::<u64>::read(call.query)?;
     call.engine.caught_up(&call.app.id).await?;
     let (read, app, after) = (call.engine.read(), &call.app.id, asked.cursor.unwrap_or(0));
-    let mut rows = read_model::page(read, app, after, asked.limit + 1).await?;
+    let mut rows = rollcall_projections::webhooks::page(read, app, after, asked.limit + 1).await?;
     let next = asked.cut(&mut rows, |row| Some(row.registered_position));
     let mut found = Vec::with_capacity(rows.len());
     for row in rows {
@@ -256,7 +256,9 @@ pub(super) async fn change(call: &Call<'_>) -> Result<Answer, Problem> {
 
 /// `DELETE /webhooks/{id}`. 204; nothing is sent from then on.
 pub(super) async fn remove(call: &Call<'_>) -> Result<Answer, Problem> {
-    let done = call.engine.execute(&call.caller, Act { webhook: named(call)?, action: Action::Remove }).await?;
+    let webhook = named(call)?;
+    let done = call.engine.execute(&call.caller, Act { webhook, action: Action::Remove }).await?;
+    webhooks(call)?.forget(webhook).await;
     webhooks(call)?.look();
     Ok(Answer::done(done.position))
 }
@@ -285,11 +287,8 @@ pub(super) async fn rotate(call: &Call<'_>) -> Result<Answer, Problem> {
     }
     webhooks(call)?.look();
     // Somebody may have rotated it once more since: this caller is told its own key.
-    let row = Webhook {
-        key: done.reply.key,
-        previous_until: Some(done.reply.previous_until),
-        ..one(call, webhook).await?
-    };
+    let row =
+        Webhook { key: done.reply.key, previous_until: Some(done.reply.previous_until), ..one(call, webhook).await? };
     Answer::command(StatusCode::OK, &resource(call, row, true).await?, done.position)
 }
 

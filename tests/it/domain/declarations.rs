@@ -1,6 +1,6 @@
 //! A decision reads and writes what its command declares, and nothing else.
 
-use rollcall::domain::access::RecordReads;
+use rollcall::domain::access::{Disclose, RecordReads};
 use rollcall::domain::allowlist::Disallow;
 use rollcall::domain::ban::Expire;
 use rollcall::domain::data_request::{self, ChangeRequest, Receive};
@@ -39,7 +39,7 @@ fn steps(given: &Given) -> Vec<Advance> {
         Step::Verify { tried: 0, control_opened: true },
         Step::Report { status, sha256: sha256.clone(), envelope: envelope.clone() },
         Step::Finalise(Finality::Immediate),
-        Step::Notify { recipient: "chat.example".into(), status, sha256, envelope },
+        Step::Notify { recipient: "chat.example".into(), number: 2, status, sha256, envelope },
     ];
     let friends = vec![subject("bob")];
     let advance = |step| Advance { erasure: given.erasure(), subject: subject("ada"), step, friends: friends.clone() };
@@ -60,6 +60,11 @@ fn changes() -> Vec<Change> {
         Change::PlaceHold(reason),
         Change::ReleaseHold,
     ]
+}
+
+/// Ada's data is sent to a recipient.
+fn disclose(given: &Given) -> Disclose {
+    Disclose { subjects: vec![subject("ada")], webhook: given.webhook(), recipient: String::new() }
 }
 
 /// What a webhook is told.
@@ -97,6 +102,7 @@ pub(super) fn every_command(given: &Given) -> Vec<(&'static str, Box<dyn DynDeci
         ("Remark", Box::new(remark("ada", "bob"))),
         ("Unremark", Box::new(Unremark { owner: person("ada"), target: person("bob") })),
         ("RecordReads", Box::new(RecordReads(vec![(subject("ada"), [].into())]))),
+        ("Disclose", Box::new(Disclose { recipient: "chat.example".into(), ..disclose(given) })),
         ("Receive", Box::new(Receive { who: person("ada"), kind: DataRequestKind::Access, due_at: None })),
         ("ChangeRequestOf", Box::new(given.change_request())),
         ("Register", Box::new(webhook::Register(endpoint()))),

@@ -50,7 +50,15 @@ pub struct Delivery {
 impl Delivery {
     /// One that waits for its turn.
     pub(super) fn waiting(position: u64, subject: Uuid) -> Self {
-        Self { position, subject, state: State::Waiting, attempts: 0, next_at: None, status: None, reason: String::new() }
+        Self {
+            position,
+            subject,
+            state: State::Waiting,
+            attempts: 0,
+            next_at: None,
+            status: None,
+            reason: String::new(),
+        }
     }
 }
 

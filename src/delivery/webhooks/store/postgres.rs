@@ -189,10 +189,7 @@ impl Store for Postgres {
                     Columns::of(&progress.upserts);
                 let id = &webhook.0;
                 transaction
-                    .execute(
-                        UPSERT,
-                        &[id, &positions, &subjects, &states, &attempts, &next_at, &statuses, &reasons],
-                    )
+                    .execute(UPSERT, &[id, &positions, &subjects, &states, &attempts, &next_at, &statuses, &reasons])
                     .await?;
             }
             if !progress.deletes.is_empty() {

@@ -66,7 +66,8 @@ impl Sqlite {
     ) -> Result<T, Error> {
         let connection = self.0.clone();
         // A thread that died while it held the lock left nothing half done: its transaction was rolled back.
-        let done = tokio::task::spawn_blocking(move || task(&mut connection.lock().unwrap_or_else(PoisonError::into_inner)));
+        let done =
+            tokio::task::spawn_blocking(move || task(&mut connection.lock().unwrap_or_else(PoisonError::into_inner)));
         done.await.map_err(|error| Error(error.to_string()))?
     }
 }
@@ -133,7 +134,16 @@ impl Store for Sqlite {
             for row in &progress.upserts {
                 let next_at = row.next_at.map(|at| at.timestamp_millis());
                 let (subject, state) = (row.subject.as_bytes(), row.state.as_str());
-                upsert.execute(params![id, row.position, subject, state, row.attempts, next_at, row.status, row.reason])?;
+                upsert.execute(params![
+                    id,
+                    row.position,
+                    subject,
+                    state,
+                    row.attempts,
+                    next_at,
+                    row.status,
+                    row.reason
+                ])?;
             }
             let mut delete = transaction.prepare_cached(DELETE)?;
             for position in &progress.deletes {

@@ -1,0 +1,1 @@
+//! The snippets of `docs/webhooks.md` verify what is sent.
