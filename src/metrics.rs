@@ -41,7 +41,7 @@ struct CommandEnd {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct FailureKind {
+struct OutcomeKind {
     outcome: &'static str,
 }
 
@@ -110,6 +110,18 @@ pub struct Sampled {
     pub webhooks: Vec<WebhookLag>,
 }
 
+rollcall_schemas::words! {
+    /// How an attempt at a delivery to a webhook ended.
+    Delivered {
+        /// The receiver acknowledged it.
+        Acknowledged = "acknowledged",
+        /// It did not, and it is tried again.
+        Failed = "failed",
+        /// It did not, and it is not tried again.
+        GivenUp = "given_up",
+    }
+}
+
 /// How far behind a webhook is.
 #[derive(Debug, Clone, Copy)]
 pub struct WebhookLag {
@@ -149,7 +161,8 @@ pub struct Metrics {
     conflicts: Counter,
     appends_took: Histogram,
     append_sizes: Histogram,
-    failed_appends: Family<FailureKind, Counter>,
+    failed_appends: Family<OutcomeKind, Counter>,
+    deliveries: Family<OutcomeKind, Counter>,
     batches_took: Histogram,
     batch_sizes: Histogram,
     gauges: Gauges,
@@ -167,6 +180,7 @@ impl Default for Metrics {
             appends_took: seconds(),
             append_sizes: sizes(),
             failed_appends: Family::default(),
+            deliveries: Family::default(),
             batches_took: seconds(),
             batch_sizes: sizes(),
             gauges: Gauges::default(),
@@ -174,7 +188,10 @@ impl Default for Metrics {
         metrics.register();
         // So that the first failure is a step up from zero, which a rate sees.
         for outcome in [FAILED, AMBIGUOUS] {
-            drop(metrics.failed_appends.get_or_create(&FailureKind { outcome }));
+            drop(metrics.failed_appends.get_or_create(&OutcomeKind { outcome }));
+        }
+        for outcome in Delivered::ALL {
+            drop(metrics.deliveries.get_or_create(&OutcomeKind { outcome: outcome.as_str() }));
         }
         metrics
     }
@@ -207,6 +224,7 @@ impl Metrics {
         );
         registry.register("append_commands", "Commands of one append", self.append_sizes.clone());
         registry.register("append_failures", "Appends that failed or are in doubt", self.failed_appends.clone());
+        registry.register("webhook_deliveries", "Attempts at deliveries to webhooks, by how", self.deliveries.clone());
         registry.register_with_unit(
             "apply_duration",
             "One transaction of events into the read models",
@@ -243,7 +261,12 @@ impl Metrics {
     /// Counts an append of which nothing was kept, or of which that is not known.
     pub fn append_failed(&self, is_ambiguous: bool) {
         let outcome = if is_ambiguous { AMBIGUOUS } else { FAILED };
-        self.failed_appends.get_or_create(&FailureKind { outcome }).inc();
+        self.failed_appends.get_or_create(&OutcomeKind { outcome }).inc();
+    }
+
+    /// Counts an attempt at a delivery to a webhook.
+    pub fn delivered(&self, outcome: Delivered) {
+        self.deliveries.get_or_create(&OutcomeKind { outcome: outcome.as_str() }).inc();
     }
 
     /// Counts a transaction of events into the read models.
@@ -327,6 +350,11 @@ impl Gauges {
         }
         self.webhook_lag_events.clear();
         self.webhook_lag.clear();
+        if sampled.webhooks.is_empty() {
+            let label = OfWebhook { webhook: "none".into() };
+            self.webhook_lag_events.get_or_create(&label).set(0);
+            self.webhook_lag.get_or_create(&label).set(0.0);
+        }
         for WebhookLag { webhook, events, age } in &sampled.webhooks {
             let label = OfWebhook { webhook: webhook.to_string() };
             self.webhook_lag_events.get_or_create(&label).set(as_gauge(*events));

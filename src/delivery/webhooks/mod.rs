@@ -41,7 +41,7 @@ use schedule::Schedule;
 use store::{State, Store};
 
 /// Exchanges with receivers at the same time, over all webhooks.
-const IN_FLIGHT_MAX: usize = 64;
+const IN_FLIGHT_MAX: usize = 128;
 /// How often it is looked which webhooks there are.
 const EVERY: Duration = Duration::from_millis(500);
 const PAGE: u32 = 500;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::DateTime;
 use ureq::Agent;
+use ureq::http::HeaderMap;
 use ureq::tls::TlsConfig;
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::DefaultConnector;
@@ -88,8 +90,7 @@ impl Client {
         if status.is_success() {
             return Ok(status.as_u16());
         }
-        let retry_after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok());
-        let retry_after = retry_after.and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs);
+        let retry_after = retry_after(answer.headers());
         let reason = if status.is_redirection() { "a redirect is not followed" } else { "the answer is not 2xx" };
         Err(Failure { status: Some(status.as_u16()), reason: reason.into(), retry_after })
     }
@@ -108,5 +109,37 @@ fn reason(error: &ureq::Error) -> String {
         ureq::Error::Other(refused) if refused.is::<super::address::Refused>() => refused.to_string(),
         ureq::Error::BadUri(_) => "its URL is not one".into(),
         _ => "it does not speak HTTP".into(),
+    }
+}
+
+/// For how long a receiver wants to be left alone: in seconds, or until a time of its own clock.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let asked = text("retry-after")?;
+    if let Ok(seconds) = asked.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let [until, now] = [Some(asked), text("date")].map(|time| DateTime::parse_from_rfc2822(time?).ok());
+    (until? - now?).to_std().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_receiver_asks_for_time_in_seconds_or_by_its_own_clock() {
+        let asked = |retry_after: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("retry-after", retry_after.parse().unwrap());
+            headers.insert("date", "Wed, 21 Oct 2015 07:28:00 GMT".parse().unwrap());
+            super::retry_after(&headers)
+        };
+        assert_eq!(asked(" 120 "), Some(Duration::from_secs(120)));
+        assert_eq!(asked("Wed, 21 Oct 2015 07:29:30 GMT"), Some(Duration::from_secs(90)));
+        for not in ["", "-1", "soon", "Wed, 21 Oct 2015 07:27:00 GMT"] {
+            assert_eq!(asked(not), None, "{not}");
+        }
     }
 }

@@ -26,6 +26,7 @@ use crate::domain::access::Disclose;
 use crate::domain::webhook::{Act, Action};
 use crate::engine::{self, Caller, journal};
 use crate::eventlog::RawEvent;
+use crate::metrics::Delivered;
 
 /// Exchanges of one webhook at the same time.
 const IN_FLIGHT_MAX: usize = 16;
@@ -250,6 +251,7 @@ impl Sender {
         match outcome {
             Outcome::Acknowledged => {
                 crash_point::reach("webhook.acknowledged");
+                self.webhooks.engine.metrics().delivered(Delivered::Acknowledged);
                 self.lane.settled(next.key);
                 self.breaker.acknowledged();
                 if self.is_failing {
@@ -274,6 +276,8 @@ impl Sender {
         if next_at.is_none() {
             tracing::warn!(%webhook, position = next.position, ?status, reason, "a delivery is given up");
         }
+        let outcome = if next_at.is_some() { Delivered::Failed } else { Delivered::GivenUp };
+        self.webhooks.engine.metrics().delivered(outcome);
         self.lane.missed(next.key, Missed { status, reason: reason.clone(), next_at });
         self.breaker.failed(next.key, retry_after, now);
         crash_point::reach("webhook.missed");

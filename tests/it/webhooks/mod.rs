@@ -15,6 +15,7 @@ mod docs;
 mod faces;
 mod receiver;
 mod receivers;
+mod recipients;
 mod signatures;
 mod stores;
 
