@@ -32,10 +32,12 @@ pub mod friend_graph;
 pub mod hosted_profiles;
 pub mod invalidated_tokens;
 pub mod mutes;
+pub mod recipients;
 pub mod remarks;
 pub mod user_directory;
 pub mod user_settings;
 pub mod user_tags;
+pub mod webhooks;
 
 pub use changes::{Change, Changes, Value};
 pub use declare::{Declaration, Query, Reads};
@@ -170,6 +172,8 @@ pub static ALL: &[&dyn Projection] = &[
     &invalidated_tokens::InvalidatedTokens,
     &erasure_ledger::ErasureLedger,
     &data_requests::DataRequests,
+    &webhooks::Webhooks,
+    &recipients::Recipients,
 ];
 
 /// Read models that nobody asks about the present: they are filled in a scratch store, for a look at the past.

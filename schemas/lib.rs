@@ -21,6 +21,7 @@ pub mod roster;
 pub mod stream;
 pub mod token;
 pub mod user;
+pub mod webhook;
 mod words;
 
 pub use declare::{EventDeclaration, FieldDeclaration};
@@ -80,6 +81,8 @@ macro_rules! aggregates {
             Access(SubjectRef): access,
             /// One request of a person about their data.
             DataRequest(DataRequestId): data_request,
+            /// The webhooks of one application.
+            Webhook(AppId): webhook,
         }
     };
 }

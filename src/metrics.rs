@@ -1,6 +1,7 @@
 //! What a running node counts and times, for `/metrics` (OpenMetrics 1.0). Each name is explained in `docs/metrics.md`.
 //!
-//! No label holds what a caller chose: no app, no user, no path that is not one of ours. So the number of series is bounded,
+//! No label holds what a caller chose: no app, no user, no path that is not one of ours; a webhook is named by an id that
+//! the service has made. So the number of series is bounded,
 //! and nothing of a person is in them.
 
 use std::time::{Duration, Instant};
@@ -40,7 +41,7 @@ struct CommandEnd {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct FailureKind {
+struct OutcomeKind {
     outcome: &'static str,
 }
 
@@ -52,6 +53,12 @@ struct ErasureStep {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Broken {
     reason: &'static str,
+}
+
+/// A webhook; an app has at most 20.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfWebhook {
+    webhook: String,
 }
 
 const FAILED: &str = "failed";
@@ -99,6 +106,31 @@ pub struct Sampled {
     pub parked: u64,
     /// Erasures that have not ended.
     pub erasures: Vec<OpenErasures>,
+    /// Webhooks that are sent from this node.
+    pub webhooks: Vec<WebhookLag>,
+}
+
+rollcall_schemas::words! {
+    /// How an attempt at a delivery to a webhook ended.
+    Delivered {
+        /// The receiver acknowledged it.
+        Acknowledged = "acknowledged",
+        /// It did not, and it is tried again.
+        Failed = "failed",
+        /// It did not, and it is not tried again.
+        GivenUp = "given_up",
+    }
+}
+
+/// How far behind a webhook is.
+#[derive(Debug, Clone, Copy)]
+pub struct WebhookLag {
+    /// Which: an id that the service has made.
+    pub webhook: uuid::Uuid,
+    /// Events of the log that it was not told.
+    pub events: u64,
+    /// How old the first of them is.
+    pub age: Duration,
 }
 
 /// Gauges that are set when the metrics are asked for.
@@ -115,6 +147,8 @@ struct Gauges {
     parked: Gauge,
     erasures: Family<ErasureStep, Gauge>,
     oldest_erasure: Family<ErasureStep, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    webhook_lag_events: Family<OfWebhook, Gauge>,
+    webhook_lag: Family<OfWebhook, Gauge<f64, std::sync::atomic::AtomicU64>>,
 }
 
 /// The metrics of one node.
@@ -127,7 +161,8 @@ pub struct Metrics {
     conflicts: Counter,
     appends_took: Histogram,
     append_sizes: Histogram,
-    failed_appends: Family<FailureKind, Counter>,
+    failed_appends: Family<OutcomeKind, Counter>,
+    deliveries: Family<OutcomeKind, Counter>,
     batches_took: Histogram,
     batch_sizes: Histogram,
     gauges: Gauges,
@@ -145,6 +180,7 @@ impl Default for Metrics {
             appends_took: seconds(),
             append_sizes: sizes(),
             failed_appends: Family::default(),
+            deliveries: Family::default(),
             batches_took: seconds(),
             batch_sizes: sizes(),
             gauges: Gauges::default(),
@@ -152,7 +188,10 @@ impl Default for Metrics {
         metrics.register();
         // So that the first failure is a step up from zero, which a rate sees.
         for outcome in [FAILED, AMBIGUOUS] {
-            drop(metrics.failed_appends.get_or_create(&FailureKind { outcome }));
+            drop(metrics.failed_appends.get_or_create(&OutcomeKind { outcome }));
+        }
+        for outcome in Delivered::ALL {
+            drop(metrics.deliveries.get_or_create(&OutcomeKind { outcome: outcome.as_str() }));
         }
         metrics
     }
@@ -185,6 +224,7 @@ impl Metrics {
         );
         registry.register("append_commands", "Commands of one append", self.append_sizes.clone());
         registry.register("append_failures", "Appends that failed or are in doubt", self.failed_appends.clone());
+        registry.register("webhook_deliveries", "Attempts at deliveries to webhooks, by how", self.deliveries.clone());
         registry.register_with_unit(
             "apply_duration",
             "One transaction of events into the read models",
@@ -221,7 +261,12 @@ impl Metrics {
     /// Counts an append of which nothing was kept, or of which that is not known.
     pub fn append_failed(&self, is_ambiguous: bool) {
         let outcome = if is_ambiguous { AMBIGUOUS } else { FAILED };
-        self.failed_appends.get_or_create(&FailureKind { outcome }).inc();
+        self.failed_appends.get_or_create(&OutcomeKind { outcome }).inc();
+    }
+
+    /// Counts an attempt at a delivery to a webhook.
+    pub fn delivered(&self, outcome: Delivered) {
+        self.deliveries.get_or_create(&OutcomeKind { outcome: outcome.as_str() }).inc();
     }
 
     /// Counts a transaction of events into the read models.
@@ -265,6 +310,17 @@ impl Gauges {
             Unit::Seconds,
             self.oldest_erasure.clone(),
         );
+        registry.register(
+            "webhook_lag_events",
+            "Events of the log that a webhook was not told, those of no concern to it included",
+            self.webhook_lag_events.clone(),
+        );
+        registry.register_with_unit(
+            "webhook_lag",
+            "Age of the first event that a webhook was not told",
+            Unit::Seconds,
+            self.webhook_lag.clone(),
+        );
     }
 
     fn set(&self, sampled: &Sampled) {
@@ -291,6 +347,18 @@ impl Gauges {
         for OpenErasures { step, count, oldest } in &sampled.erasures {
             self.erasures.get_or_create(&ErasureStep { step }).set(as_gauge(*count));
             self.oldest_erasure.get_or_create(&ErasureStep { step }).set(oldest.as_secs_f64());
+        }
+        self.webhook_lag_events.clear();
+        self.webhook_lag.clear();
+        if sampled.webhooks.is_empty() {
+            let label = OfWebhook { webhook: "none".into() };
+            self.webhook_lag_events.get_or_create(&label).set(0);
+            self.webhook_lag.get_or_create(&label).set(0.0);
+        }
+        for WebhookLag { webhook, events, age } in &sampled.webhooks {
+            let label = OfWebhook { webhook: webhook.to_string() };
+            self.webhook_lag_events.get_or_create(&label).set(as_gauge(*events));
+            self.webhook_lag.get_or_create(&label).set(age.as_secs_f64());
         }
     }
 }

@@ -9,7 +9,6 @@ pub mod export;
 pub mod incident;
 pub mod merkle;
 pub mod moving;
-pub mod outgoing;
 pub mod proof;
 pub mod recovery;
 pub mod replays;

@@ -385,6 +385,7 @@ fn measure_service(
     let live = data.live(engine.clone(), Registry::default(), Timing::DEFAULT)?;
     let (address, server) = on_thread({
         let (engine, keeper) = (engine.clone(), keeper.clone());
+        let parts = http::Parts { engine, keeper, replays, live, feed, webhooks: None };
         move || {
             let options = http::Options {
                 workers,
@@ -392,7 +393,6 @@ fn measure_service(
                 answer_max: http::ANSWER_MAX,
                 sockets: http::SocketOptions::default(),
             };
-            let parts = http::Parts { engine, keeper, replays, live, feed };
             Ok((address, http::run(parts, listener, options, &http::Drain::default())?))
         }
     })?;

@@ -54,7 +54,7 @@ impl Node {
         };
         let live = data.live(engine.clone(), Registry::default(), Timing::DEFAULT)?;
         let (address, server) = on_thread(move || {
-            let parts = http::Parts { engine, keeper, replays, live, feed };
+            let parts = http::Parts { engine, keeper, replays, live, feed, webhooks: None };
             Ok((address, http::run(parts, listener, options, &http::Drain::default())?))
         })?;
         Ok(Self { data, service, server, address })

@@ -96,6 +96,18 @@ pub struct File {
     /// Proxies whose X-Forwarded-For is believed.
     #[serde(default)]
     pub trusted_proxy: Vec<FileNet>,
+    /// Ranges of addresses that webhooks may be sent to although they are not on the public internet.
+    #[serde(default)]
+    pub webhook_allow: Vec<FileNet>,
+    /// How long to wait after each attempt at a delivery that failed.
+    #[serde(default)]
+    pub webhook_waits: Vec<f64>,
+    /// How long a receiver has for its whole answer.
+    pub webhook_timeout_seconds: Option<f64>,
+    /// How long nothing must be acknowledged until a webhook is recorded as failing.
+    pub webhook_failing_after_seconds: Option<u32>,
+    /// How long nothing must be acknowledged until a webhook is disabled.
+    pub webhook_disabled_after_hours: Option<u32>,
 }
 
 /// A database in a configuration file.

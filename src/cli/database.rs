@@ -7,6 +7,7 @@ use rollcall_projections::store;
 
 use super::{Failure, runtime, secret_file};
 use crate::database::Database;
+use crate::delivery::webhooks::store::postgres as deliveries;
 use crate::eventlog::postgres::{Mode, Postgres};
 use crate::live;
 use crate::out::say;
@@ -99,6 +100,9 @@ const GRANTS: &str = "
     grant usage on schema rollcall_live to $role;
     grant select, insert, update, delete on all tables in schema rollcall_live to $role;
     grant select on rollcall_live_history to $role;
+    grant usage on schema rollcall_delivery to $role;
+    grant select, insert, update, delete on rollcall_delivery.webhook_cursor, rollcall_delivery.webhook_delivery to $role;
+    grant select on rollcall_delivery_history to $role;
     grant usage, create on schema rollcall_read, rollcall_read_next, rollcall_read_before to $role;";
 
 /// Creates empty schemas. The role creates the tables of the read models itself: only the owner of a table can replace it
@@ -129,6 +133,7 @@ pub(super) fn run(task: Task) -> Result<ExitCode, Failure> {
                 let database = one_of(owned.database, owned.database_file)?;
                 drop(Postgres::open(&database, Mode::Append).await?);
                 live::prepare_database(&database).await?;
+                deliveries::prepare(&database).await?;
                 (database, role, format!("{READ_SCHEMAS} {GRANTS}"))
             }
             Task::PrepareVault { owned, role } => {

@@ -232,6 +232,23 @@ struct ServeArgs {
     drain_seconds: Option<f64>,
     #[command(flatten)]
     sockets: sockets::SocketArgs,
+    /// Range of addresses, such as 10.0.0.0/8, that webhooks may be sent to although it is not on the public internet, and
+    /// without TLS; may be repeated
+    #[arg(long, value_name = "CIDR", env = "ROLLCALL_WEBHOOK_ALLOW", value_delimiter = ',')]
+    webhook_allow: Vec<ipnet::IpNet>,
+    /// How many seconds to wait after each attempt at a delivery that failed, separated by commas; after one more attempt it
+    /// is given up [default: 5,300,1800,7200,18000,36000,50400,72000,86400]
+    #[arg(long, value_name = "SECONDS", env = "ROLLCALL_WEBHOOK_WAITS", value_delimiter = ',')]
+    webhook_waits: Vec<f64>,
+    /// How many seconds a receiver has for its whole answer, from 0.1 to 60 [default: 15]
+    #[arg(long, value_name = "N", env = "ROLLCALL_WEBHOOK_TIMEOUT_SECONDS")]
+    webhook_timeout_seconds: Option<f64>,
+    /// Record that a webhook is failing once its receiver has acknowledged nothing for N seconds [default: 60]
+    #[arg(long, value_name = "N", env = "ROLLCALL_WEBHOOK_FAILING_AFTER_SECONDS")]
+    webhook_failing_after_seconds: Option<u32>,
+    /// Disable a webhook once its receiver has acknowledged nothing for N hours [default: 120]
+    #[arg(long, value_name = "N", env = "ROLLCALL_WEBHOOK_DISABLED_AFTER_HOURS")]
+    webhook_disabled_after_hours: Option<u32>,
 }
 
 #[derive(Subcommand)]

@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use rollcall_schemas::plain::{Environment, Plan};
 
-use super::config::{AppSpec, FileCell, FileDatabase};
+use super::config::{AppSpec, FileCell, FileDatabase, FileNet};
 use super::out::say;
 use super::signals::{self, Stop};
-use super::wiring::{DataDir, KeyOptions, Place};
+use super::wiring::{DataDir, KeyOptions, Notices, Place};
 use super::{Failure, ServeArgs, apps, config, places, runtime, sockets};
 use crate::delivery::feed::Feed;
+use crate::delivery::webhooks::address::Allowed;
+use crate::delivery::webhooks::{self, Webhooks};
 use crate::engine::Engine;
 use crate::live;
 use crate::live::presence::Timing;
@@ -26,6 +28,7 @@ use crate::{audit, engine, http};
 /// `deploy/haproxy.cfg` need 2 s, those of `deploy/kubernetes` 4 s.
 const DRAIN_DEFAULT: Duration = Duration::from_secs(5);
 const DRAIN_MAX: Duration = Duration::from_secs(600);
+const WEBHOOK_WAIT_MAX: Duration = Duration::from_hours(168);
 
 struct Settings {
     listen: SocketAddr,
@@ -40,6 +43,7 @@ struct Settings {
     limits: Limits,
     presence: Timing,
     sockets: http::SocketOptions,
+    webhooks: webhooks::Options,
 }
 
 impl Settings {
@@ -73,7 +77,20 @@ impl Settings {
                 apps.push(spec);
             }
         }
+        let allowed = args.webhook_allow.into_iter().chain(file.webhook_allow.into_iter().map(|FileNet(range)| range));
+        let mut webhooks = webhook_options(
+            allowed.collect(),
+            if args.webhook_waits.is_empty() { &file.webhook_waits } else { &args.webhook_waits },
+            args.webhook_timeout_seconds.or(file.webhook_timeout_seconds),
+        )?;
+        if let Some(seconds) = args.webhook_failing_after_seconds.or(file.webhook_failing_after_seconds) {
+            webhooks.failing_after = Duration::from_secs(seconds.into());
+        }
+        if let Some(hours) = args.webhook_disabled_after_hours.or(file.webhook_disabled_after_hours) {
+            webhooks.disabled_after = Duration::from_hours(hours.into());
+        }
         Ok(Self {
+            webhooks,
             listen: args.listen.or(file.listen).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
             place: Place {
                 dir: args.data_dir.or(file.data_dir).unwrap_or_else(|| "./data".into()),
@@ -105,6 +122,25 @@ impl Settings {
     }
 }
 
+fn webhook_options(
+    allowed: Vec<ipnet::IpNet>,
+    waits: &[f64],
+    timeout: Option<f64>,
+) -> Result<webhooks::Options, Failure> {
+    let mut options = webhooks::Options { allowed: Allowed(allowed), ..webhooks::Options::default() };
+    if !waits.is_empty() {
+        let waits: Option<Vec<Duration>> = waits.iter().map(|wait| Duration::try_from_secs_f64(*wait).ok()).collect();
+        let waits = waits.filter(|waits| waits.len() <= 20 && waits.iter().all(|wait| *wait <= WEBHOOK_WAIT_MAX));
+        options.waits = waits.ok_or("--webhook-waits are at most 20 waits, each from 0 to 604800 seconds")?;
+    }
+    if let Some(seconds) = timeout {
+        let is_fit = (0.1..=60.0).contains(&seconds);
+        let timeout = Duration::try_from_secs_f64(seconds).ok().filter(|_| is_fit);
+        options.exchange_max = timeout.ok_or("--webhook-timeout-seconds must be from 0.1 to 60")?;
+    }
+    Ok(options)
+}
+
 pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let settings = Settings::gather(args)?;
     let listener = TcpListener::bind(settings.listen)
@@ -119,10 +155,14 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let live = data.live(service.engine.clone(), Registry::new(settings.limits), settings.presence)?;
     let (engine, stop) = (|| service.engine.clone(), || service.stopping());
     let feed = Arc::new(Feed::new(engine(), runtime.handle().clone()));
+    let notices = Arc::new(Notices::new(engine(), keeper.clone()));
+    let deliveries = runtime.block_on(data.deliveries())?;
+    let Settings { webhooks, .. } = settings;
+    let webhooks = Arc::new(Webhooks::new(engine(), deliveries, notices, webhooks, runtime.handle().clone()));
     let background = [
         runtime.spawn(task("expiry", stop(), engine::expiry::run(engine(), stop()))),
         runtime.spawn(task("erasures", stop(), audit::erasure::run(engine(), keeper.clone(), stop()))),
-        runtime.spawn(task("callbacks", stop(), audit::erasure::callback::run(engine(), keeper.clone(), stop()))),
+        runtime.spawn(task("webhooks", stop(), webhooks.clone().run(stop()))),
         runtime.spawn(task("rotation", stop(), engine::rotation::run(engine(), settings.rotate_keys_every, stop()))),
         runtime.spawn(fallible_task("tree-keeper", stop(), keeper.clone().run(stop()))),
         runtime.spawn(task("live-follower", stop(), live::follower::run(live.clone(), stop()))),
@@ -141,7 +181,7 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let served = actix_web::rt::System::new().block_on(async {
         let drain = http::Drain::default();
         let (keeper, replays) = (keeper.clone(), replays.clone());
-        let parts = http::Parts { engine: engine(), keeper, replays, live, feed };
+        let parts = http::Parts { engine: engine(), keeper, replays, live, feed, webhooks: Some(webhooks) };
         let server = http::run(parts, listener, options, &drain)?;
         let handle = server.handle();
         actix_web::rt::spawn(async move {
@@ -175,6 +215,8 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     }
     service.stop();
     drop(data);
+    // An exchange with a receiver that hangs is not waited for: it is made once more.
+    runtime.shutdown_background();
     served?;
     Ok(ExitCode::SUCCESS)
 }

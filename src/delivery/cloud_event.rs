@@ -26,6 +26,8 @@ const NOT_TOLD: &[(&str, &str)] = &[
     ("erasure.scrubbed", "/keys"),
     ("erasure.scrubbed", "/root_cell"),
     ("erasure.report_issued", "/envelope"),
+    ("webhook.registered", "/endpoint/url"),
+    ("webhook.changed", "/endpoint/url"),
 ];
 
 /// One event, serialised as CloudEvents 1.0.

@@ -5,3 +5,4 @@
 pub mod cloud_event;
 pub mod event_type;
 pub mod feed;
+pub mod webhooks;

@@ -116,10 +116,12 @@ pub enum Step {
     },
     /// All is done.
     Finalise(Finality),
-    /// The app was told and acknowledged it; a report that says so takes the place of the one before.
+    /// A recipient was told and acknowledged it; a report that says so takes the place of the one before.
     Notify {
         /// Who was told.
         recipient: String,
+        /// Number of the report: where another one was issued meanwhile, nothing is recorded.
+        number: u32,
         /// What the report says.
         status: ReportStatus,
         /// SHA-256 of the envelope.

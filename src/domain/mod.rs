@@ -25,6 +25,7 @@ mod targets;
 pub mod token;
 pub mod user;
 pub mod values;
+pub mod webhook;
 mod work;
 
 pub use command::{Command, Decide, DynCommand, DynDecide, ErasureOwner, Found, Lookup, Person, ReplyOf};

@@ -5,6 +5,7 @@ use rollcall_schemas::ids::{SecretId, SubjectRef};
 use rollcall_schemas::stream::Stream;
 
 use super::roster::SEATS_MAX;
+use super::webhook::WEBHOOKS_MAX;
 
 /// Cap of a user's blocklist, allowlist, friends and remarks.
 pub const LIST_MAX: usize = 3_000;
@@ -41,6 +42,12 @@ pub enum Refusal {
     /// The request was answered or refused.
     #[error("the request was answered or refused already")]
     DataRequestClosed,
+    /// The application has no such webhook.
+    #[error("the app has no such webhook")]
+    NoSuchWebhook,
+    /// The application has as many webhooks as it can have.
+    #[error("an app has at most {} webhooks; remove one first", WEBHOOKS_MAX)]
+    WebhooksFull,
     /// There was more time already.
     #[error("the request was extended already, which may be done once")]
     DataRequestExtended,

@@ -41,6 +41,10 @@ replies! {
     Operation(ids::OperationId),
     /// A request about data was received.
     DataRequest(ids::DataRequestId),
+    /// A webhook was registered.
+    Webhook(ids::WebhookId),
+    /// The key of a webhook was rotated.
+    WebhookKey(super::webhook::RotatedKey),
 }
 
 /// The reply of one command. A retry under the same idempotency key is answered with what was recorded.

@@ -140,8 +140,11 @@ mod tests {
         let handed_over = HandedOver::default();
         let (_, last) = event(EVENTS_MAX as u64 + 10);
         let (unplaced, _) = event(1);
-        let again =
-            |recorded: &Recorded<Event>| Unplaced { recorded: Box::new(recorded.clone()), core: Bytes::new(), blobs: None };
+        let again = |recorded: &Recorded<Event>| Unplaced {
+            recorded: Box::new(recorded.clone()),
+            core: Bytes::new(),
+            blobs: None,
+        };
         (1..=last.position).for_each(|position| handed_over.put(position, vec![again(&unplaced.recorded)]));
         assert_eq!(handed_over.events().len(), EVENTS_MAX);
         assert!(handed_over.take(&last).is_none(), "it is another one");

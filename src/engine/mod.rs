@@ -46,6 +46,7 @@ mod memory;
 mod metered;
 mod nodes;
 pub mod opening;
+pub mod outgoing;
 pub mod parked;
 mod positions;
 pub mod projector;

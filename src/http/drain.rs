@@ -60,12 +60,14 @@ impl Drain {
 
     /// Waits until a stop has begun; answers within what time sockets are to end, so that not all of their clients come to
     /// another node at once.
-    pub(super) async fn begun(&self) -> Duration {
+    pub(super) fn begun(&self) -> impl Future<Output = Duration> + Send + use<> {
         let mut phase = self.0.subscribe();
-        // An error says that the server is gone.
-        match phase.wait_for(|phase| *phase > Phase::Serving).await.as_deref() {
-            Ok(Phase::Draining { wait }) => wait.mul_f64(0.8),
-            _ => Duration::ZERO,
+        async move {
+            // An error says that the server is gone.
+            match phase.wait_for(|phase| *phase > Phase::Serving).await.as_deref() {
+                Ok(Phase::Draining { wait }) => wait.mul_f64(0.8),
+                _ => Duration::ZERO,
+            }
         }
     }
 
@@ -73,15 +75,6 @@ impl Drain {
     pub(super) async fn closes(&self) {
         // An error says that the server is gone.
         let _ = self.0.subscribe().wait_for(|phase| *phase == Phase::Closing).await;
-    }
-
-    /// Returns once a stop has begun: whoever only waits for something to happen answers now.
-    pub(super) fn begun(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut phase = self.0.subscribe();
-        async move {
-            // An error says that the server is gone.
-            let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;
-        }
     }
 
     /// A connection that ends by itself while the server closes.

@@ -7,6 +7,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::{Service, health, rest};
+use crate::metrics::WebhookLag;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -31,6 +32,10 @@ pub(super) async fn answer(service: &Service, request: &HttpRequest) -> HttpResp
     let mut sampled = service.engine.sample().await;
     sampled.parked = service.parked.now(service.engine.read()).await;
     sampled.ready = health::ready(service).await.0 == StatusCode::OK;
+    if let Some(webhooks) = &service.webhooks {
+        let lags = webhooks.lags().await.into_iter();
+        sampled.webhooks = lags.map(|(id, events, age)| WebhookLag { webhook: id.0, events, age }).collect();
+    }
     match service.engine.metrics().text(&sampled) {
         Ok(text) => HttpResponse::Ok()
             .insert_header((CONTENT_TYPE, OPEN_METRICS))

@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use crate::audit::replays::Replays;
 use crate::audit::tree::Keeper;
 use crate::delivery::feed::Feed;
+use crate::delivery::webhooks::Webhooks;
 use crate::engine::Engine;
 use crate::live::Live;
 
@@ -79,6 +80,7 @@ pub struct Options {
 }
 
 /// The parts of the running service that the faces translate for.
+#[derive(Clone)]
 pub struct Parts {
     /// Decides and answers.
     pub engine: Arc<Engine>,
@@ -90,6 +92,8 @@ pub struct Parts {
     pub live: Arc<Live>,
     /// What apps are told in order.
     pub feed: Arc<Feed>,
+    /// Deliveries to webhooks; `None`: there are none, where nothing but requests is measured.
+    pub webhooks: Option<Arc<Webhooks>>,
 }
 
 /// What every face works with.
@@ -100,6 +104,7 @@ struct Service {
     live: Arc<Live>,
     sockets: SocketOptions,
     feed: Arc<Feed>,
+    webhooks: Option<Arc<Webhooks>>,
     bodies: Bodies,
     /// Signatures that are not accepted again, of the apps that ask for it.
     replay_guard: ReplayGuard,
@@ -114,7 +119,7 @@ struct Service {
 /// # Errors
 /// The listener cannot be used.
 pub fn run(parts: Parts, listener: TcpListener, options: Options, drain: &Drain) -> std::io::Result<Server> {
-    let Parts { engine, keeper, replays, live, feed } = parts;
+    let Parts { engine, keeper, replays, live, feed, webhooks } = parts;
     let service = Service {
         engine,
         keeper,
@@ -122,6 +127,7 @@ pub fn run(parts: Parts, listener: TcpListener, options: Options, drain: &Drain)
         live,
         sockets: options.sockets,
         feed,
+        webhooks,
         bodies: Bodies::default(),
         replay_guard: ReplayGuard::default(),
         parked: health::ParkedCount::default(),

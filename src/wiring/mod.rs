@@ -29,11 +29,14 @@ use crate::privacy::{self, Vault};
 use crate::supervision;
 
 mod damaged;
+mod deliveries;
 mod directory;
 mod live;
 #[cfg(feature = "kurrentdb")]
 mod ownership;
 pub mod places;
+
+pub use deliveries::Notices;
 
 /// Why a data directory cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +100,9 @@ pub enum Error {
     /// Read models cannot be built anew.
     #[error("a read model cannot be built anew: {0}")]
     Rebuild(#[from] projector::Error),
+    /// The deliveries of the webhooks.
+    #[error(transparent)]
+    Deliveries(#[from] crate::delivery::webhooks::store::Error),
     /// The engine.
     #[error(transparent)]
     Start(#[from] start::Error),

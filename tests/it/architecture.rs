@@ -65,6 +65,7 @@ const WITHOUT_CIRCLES: &[&str] = &[
     "src/bench",
     "src/cli",
     "src/delivery",
+    "src/delivery/webhooks",
     "src/engine",
     "src/eventlog",
     "src/eventlog/embedded",

@@ -24,3 +24,4 @@ mod presence_contract;
 mod schemas_are_published;
 mod sdk;
 mod support;
+mod webhooks;

@@ -11,4 +11,5 @@ mod silence;
 mod statements;
 mod suite;
 mod torture;
+mod webhooks;
 mod writers;

@@ -27,9 +27,9 @@ use crate::engine::{self, Caller, Engine, journal};
 use crate::privacy;
 
 mod backlog;
-pub mod callback;
 mod destruction;
 pub mod drill;
+pub mod notice;
 mod preview;
 mod sealed;
 mod steps;

@@ -5,7 +5,7 @@ use rollcall_projections::friend_graph;
 use rollcall_schemas::plain::StoreCount;
 use tokio::sync::OnceCell;
 
-use super::{Error, classes, record, sealed};
+use super::{Error, classes, notice, record, sealed};
 use crate::audit::report::issue::{Issued, issue};
 use crate::audit::tree::Keeper;
 use crate::crash_point;
@@ -131,8 +131,9 @@ async fn verify(engine: &Engine, erasure: &Erasure, control_opened: bool) -> Res
 
 /// Issues the report. After a crash two nodes may make one for the same erasure; the log accepts the first.
 async fn report(engine: &Engine, keeper: &Keeper, erasure: &Erasure) -> Result<(), Error> {
+    let recipients = notice::recipients(engine, erasure.subject).await?;
     let Issued { report, sha256, envelope } =
-        issue(keeper, engine.vault().as_ref(), erasure.erasure, engine.now(), vec![]).await?;
+        issue(keeper, engine.vault().as_ref(), erasure.erasure, engine.now(), recipients).await?;
     crash_point::reach("erase.report_made");
     record(engine, erasure, Step::Report { status: report.status, sha256, envelope }, vec![]).await?;
     crash_point::reach("erase.report_recorded");

@@ -87,7 +87,7 @@ fn is_next(state: State, step: &Step) -> bool {
         Step::Verify { .. } => state.progress == Progress::ReadModelsScrubbed,
         Step::Report { .. } => matches!(state.progress, Progress::Verified | Progress::Finalised),
         Step::Finalise(_) => state.progress == Progress::Reported,
-        Step::Notify { .. } => state.progress == Progress::Finalised && !state.notified,
+        Step::Notify { number, .. } => state.progress == Progress::Finalised && *number == state.reports + 1,
     }
 }
 
@@ -129,7 +129,7 @@ fn advance(state: State, erasure: ErasureId, subject: SubjectRef, step: Step) ->
         Step::Report { status, sha256, envelope } => vec![report(status, sha256, envelope)],
         Step::Finalise(finality) => vec![Finalised { erasure, subject, finality }.into()],
         // A report that says so takes the place of the one before.
-        Step::Notify { recipient, status, sha256, envelope } => {
+        Step::Notify { recipient, number: _, status, sha256, envelope } => {
             let recipient = OwnText(recipient);
             vec![Notified { erasure, subject, recipient }.into(), report(status, sha256, envelope)]
         }

@@ -266,6 +266,8 @@ fn kind_of_refusal(refusal: &Refusal, topic: Topic) -> (StatusCode, &'static str
         | Refusal::SeatsTaken
         | Refusal::ReactivationTooEarly { .. }
         | Refusal::NoSuchErasure
+        | Refusal::NoSuchWebhook
+        | Refusal::WebhooksFull
         | Refusal::ErasureBegun => (StatusCode::CONFLICT, "refused", None),
     }
 }

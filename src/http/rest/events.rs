@@ -153,7 +153,7 @@ async fn page_in_time(call: &Call<'_>, asked: &EventQuery) -> Result<Page, Probl
             let arrival = async {
                 tokio::select! {
                     () = waiter.arrival() => {}
-                    () = call.drain.begun() => {}
+                    _ = call.drain.begun() => {}
                 }
             };
             if timeout_at(until, arrival).await.is_err() {
@@ -184,7 +184,7 @@ async fn stream(call: &Call<'_>, asked: EventQuery) -> Result<Answer, Problem> {
                 Ok(()) => tracing::debug!("a stream of events ended"),
                 Err(reason) => tracing::info!(reason, "a stream of events ended"),
             },
-            () = drain => {}
+            _ = drain => {}
         }
     });
     Ok(Answer::stream(EVENT_STREAM, pieces))

@@ -19,6 +19,7 @@ use super::{Drain, Service, exchange};
 use crate::audit::replays::Replays;
 use crate::audit::tree::Keeper;
 use crate::delivery::feed::Feed;
+use crate::delivery::webhooks::Webhooks;
 use crate::engine::{App, Caller, Engine, IdempotencyKey, api_keys};
 use crate::live::Live;
 
@@ -35,6 +36,7 @@ mod problem;
 mod requests;
 mod routes;
 mod users;
+mod webhooks;
 
 use problem::{Answer, Problem};
 
@@ -48,6 +50,7 @@ struct Call<'s> {
     live: &'s Live,
     feed: &'s Arc<Feed>,
     drain: &'s Drain,
+    webhooks: &'s Option<Arc<Webhooks>>,
     app: Arc<App>,
     scopes: BTreeSet<ApiScope>,
     caller: Caller,
@@ -183,9 +186,23 @@ async fn serve(
     };
     let (headers, query) = (request.headers(), request.query_string());
     let (keeper, replays, feed, drain) = (&*service.keeper, &service.replays, &service.feed, &service.drain);
-    let live = &*service.live;
-    let call =
-        Call { engine, keeper, replays, feed, live, drain, app, scopes, caller, headers, body, query, parameters };
+    let (live, webhooks) = (&*service.live, &service.webhooks);
+    let call = Call {
+        engine,
+        keeper,
+        replays,
+        feed,
+        live,
+        drain,
+        webhooks,
+        app,
+        scopes,
+        caller,
+        headers,
+        body,
+        query,
+        parameters,
+    };
     let max = endpoint.answer_max(service.answer_max);
     exchange::in_time(max, (endpoint.handler)(&call)).await.map_err(|late| endpoint.late(late))?
 }

@@ -32,6 +32,7 @@ pub(in crate::http) fn document() -> OpenApi {
             "PUT" => HttpMethod::Put,
             "POST" => HttpMethod::Post,
             "DELETE" => HttpMethod::Delete,
+            "PATCH" => HttpMethod::Patch,
             _ => HttpMethod::Get,
         };
         paths = paths.path(format!("/api/v1/{}", endpoint.path), PathItem::new(method, operation(endpoint)));

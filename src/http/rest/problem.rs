@@ -183,6 +183,8 @@ fn kind_of_refusal(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::AppExists => (StatusCode::CONFLICT, "app-exists"),
         Refusal::NoSuchApiKey(_) => (StatusCode::NOT_FOUND, "no-such-api-key"),
         Refusal::NoSuchDataRequest => (StatusCode::NOT_FOUND, "no-such-request"),
+        Refusal::NoSuchWebhook => (StatusCode::NOT_FOUND, "no-such-webhook"),
+        Refusal::WebhooksFull => (StatusCode::CONFLICT, "webhooks-full"),
         Refusal::DataRequestClosed => (StatusCode::CONFLICT, "request-closed"),
         Refusal::DataRequestExtended => (StatusCode::CONFLICT, "request-extended"),
         Refusal::NoSuchSecret(_) => (StatusCode::NOT_FOUND, "no-such-secret"),

@@ -10,7 +10,9 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{Answer, Problem};
-use super::{Call, compliance, credentials, erasures, events, export, past, presence, requests, segment, users};
+use super::{
+    Call, compliance, credentials, erasures, events, export, past, presence, requests, segment, users, webhooks,
+};
 use crate::engine;
 use crate::http::exchange;
 
@@ -19,7 +21,7 @@ pub(super) type Named = Vec<(String, RefOr<Schema>)>;
 
 /// One endpoint.
 pub(super) struct Endpoint {
-    /// `GET`, `PUT`, `POST` or `DELETE`; who may `GET` may `HEAD`.
+    /// `GET`, `PUT`, `PATCH`, `POST` or `DELETE`; who may `GET` may `HEAD`.
     pub(super) method: &'static str,
     /// Below `/api/v1/`; a parameter stands in braces.
     pub(super) path: &'static str,
@@ -183,6 +185,24 @@ endpoints! {
         () => credentials::AddedSecret, "Make another secret valid and current. The secret is told only once.";
     "DELETE" "apps/{key}/secrets/{number}" => credentials::retire_secret, "retireSecret" Operator []
         () => (), "End a secret and the access tokens issued under it; not the last one.";
+    "POST" "webhooks" => webhooks::register, "registerWebhook" Operator []
+        webhooks::NewWebhook => webhooks::Resource, "Tell a URL of events from here on. The secret is told only once.";
+    "GET" "webhooks" => webhooks::list, "listWebhooks" Operator ["cursor", "limit"]
+        () => webhooks::Page, "The webhooks of the app, the oldest first, and how far each is.";
+    "GET" "webhooks/{id}" => webhooks::show, "getWebhook" Operator []
+        () => webhooks::Resource, "One webhook, and how far it is.";
+    "PATCH" "webhooks/{id}" => webhooks::change, "changeWebhook" Operator []
+        webhooks::WebhookPatch => webhooks::Resource, "Change what a webhook is told, or where; disable or enable it.";
+    "DELETE" "webhooks/{id}" => webhooks::remove, "removeWebhook" Operator []
+        () => (), "End a webhook.";
+    "POST" "webhooks/{id}/secret/rotate" => webhooks::rotate, "rotateWebhookSecret" Operator []
+        webhooks::Overlap => webhooks::Resource, "Sign with new keys, for a while with the ones before as well. The secret is told only once.";
+    "GET" "webhooks/{id}/deliveries" => webhooks::deliveries, "listWebhookDeliveries" Operator ["state", "cursor", "limit"]
+        () => webhooks::Deliveries, "What could not be delivered yet, or was given up.";
+    "POST" "webhooks/{id}/replay" => webhooks::replay, "replayWebhook" Operator []
+        webhooks::Range => webhooks::Replay, "Send events of the past once more; with dry_run, count them.";
+    "POST" "webhooks/{id}/test" => webhooks::test, "testWebhook" Operator []
+        () => webhooks::Test, "Send a made-up event now, and tell what became of it.";
     "GET" "audit/proof" => compliance::proof, "proveEvent" Compliance ["position", "since"]
         () => crate::audit::proof::Proof, "The proof that the log holds an event of the app.";
 }

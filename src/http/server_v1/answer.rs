@@ -163,6 +163,8 @@ fn codes_of_refusal(refusal: &Refusal, family: Family) -> (StatusCode, u16) {
         Refusal::NoSuchErasure
         | Refusal::ErasureBegun
         | Refusal::NoSuchDataRequest
+        | Refusal::NoSuchWebhook
+        | Refusal::WebhooksFull
         | Refusal::DataRequestClosed
         | Refusal::DataRequestExtended => (REFUSED, 1000),
         Refusal::ListFull(_) => (REFUSED, 1005),

@@ -15,7 +15,7 @@ use rollcall_schemas::ids::SecretId;
 
 use super::answer::Fault;
 use super::replay_guard::{Digest, ReplayGuard, Verdict};
-use crate::audit::outgoing::is_outgoing;
+use crate::engine::outgoing::is_outgoing;
 use crate::engine::{self, App, Engine};
 
 /// A header's plain name, and its name with a prefix, which gets through proxies that strip the plain one.

@@ -1,6 +1,6 @@
 //! A decision reads and writes what its command declares, and nothing else.
 
-use rollcall::domain::access::RecordReads;
+use rollcall::domain::access::{Disclose, RecordReads};
 use rollcall::domain::allowlist::Disallow;
 use rollcall::domain::ban::Expire;
 use rollcall::domain::data_request::{self, ChangeRequest, Receive};
@@ -8,12 +8,13 @@ use rollcall::domain::erasure::{Advance, Cancel, Step};
 use rollcall::domain::friendship::ClearFriends;
 use rollcall::domain::remarks::Unremark;
 use rollcall::domain::values::Reason;
-use rollcall::domain::{Decide, Defect, ErasureOwner, Reads, UnitOfWork, ban, token};
+use rollcall::domain::{Decide, Defect, ErasureOwner, Reads, UnitOfWork, ban, token, webhook};
 use rollcall_schemas::ban::Lifted;
 use rollcall_schemas::erasure::Begun;
-use rollcall_schemas::ids::{DataRequestId, ErasureId, OperationId};
+use rollcall_schemas::ids::{DataRequestId, ErasureId, OperationId, WebhookId};
 use rollcall_schemas::personal::Class;
 use rollcall_schemas::plain::{ApiScope, DataRequestKind, Finality, ReportStatus};
+use rollcall_schemas::webhook::{Cause, Endpoint, Format};
 
 use super::*;
 
@@ -38,7 +39,7 @@ fn steps(given: &Given) -> Vec<Advance> {
         Step::Verify { tried: 0, control_opened: true },
         Step::Report { status, sha256: sha256.clone(), envelope: envelope.clone() },
         Step::Finalise(Finality::Immediate),
-        Step::Notify { recipient: "chat.example".into(), status, sha256, envelope },
+        Step::Notify { recipient: "chat.example".into(), number: 2, status, sha256, envelope },
     ];
     let friends = vec![subject("bob")];
     let advance = |step| Advance { erasure: given.erasure(), subject: subject("ada"), step, friends: friends.clone() };
@@ -61,6 +62,17 @@ fn changes() -> Vec<Change> {
         Change::PlaceHold(reason),
         Change::ReleaseHold,
     ]
+}
+
+/// Ada's data is sent to a recipient.
+fn disclose(given: &Given) -> Disclose {
+    Disclose { subjects: vec![subject("ada")], webhook: given.webhook(), recipient: String::new() }
+}
+
+/// What a webhook is told.
+fn endpoint() -> Endpoint {
+    let types = ["*".to_owned()].into();
+    Endpoint { url: "https://example.org/".into(), types, format: Format::Standard, description: None }
 }
 
 /// Every command, by the name of its type.
@@ -92,8 +104,12 @@ pub(super) fn every_command(given: &Given) -> Vec<(&'static str, Box<dyn DynDeci
         ("Remark", Box::new(remark("ada", "bob"))),
         ("Unremark", Box::new(Unremark { owner: person("ada"), target: person("bob") })),
         ("RecordReads", Box::new(RecordReads(vec![(subject("ada"), [].into())]))),
+        ("Disclose", Box::new(Disclose { recipient: "chat.example".into(), ..disclose(given) })),
         ("Receive", Box::new(Receive { who: person("ada"), kind: DataRequestKind::Access, due_at: None })),
         ("ChangeRequestOf", Box::new(given.change_request())),
+        ("Register", Box::new(webhook::Register(endpoint()))),
+        ("Act", Box::new(webhook::Act { webhook: given.webhook(), action: webhook::Action::Disable(Cause::Gone) })),
+        ("RotateSecret", Box::new(webhook::RotateSecret { webhook: given.webhook(), overlap_seconds: 60 })),
     ];
     all.extend(steps(given).into_iter().map(|step| ("Advance", Box::new(step) as Box<dyn DynDecide>)));
     all.extend(changes().into_iter().map(|of| ("ChangeUsers", Box::new(change("ada", of)) as Box<dyn DynDecide>)));
@@ -101,6 +117,15 @@ pub(super) fn every_command(given: &Given) -> Vec<(&'static str, Box<dyn DynDeci
 }
 
 impl Given {
+    /// A webhook that was registered, where there is one.
+    fn webhook(&self) -> WebhookId {
+        let registered = self.states.values().find_map(|state| match state {
+            State::Webhook(state) => state.ids().next(),
+            _ => None,
+        });
+        registered.unwrap_or(WebhookId(Uuid::from_u128(1)))
+    }
+
     /// An erasure that was requested, where there is one.
     fn erasure(&self) -> ErasureId {
         let requested = self.states.keys().find_map(|stream| match stream {
@@ -148,6 +173,7 @@ pub(super) fn histories() -> Vec<Given> {
     together.when(&app::Command::ChangeSettings(settings.clone())).unwrap();
     together.when(&RecordReads(vec![(subject("ada"), [].into())])).unwrap();
     together.when(&Receive { who: person("ada"), kind: DataRequestKind::Access, due_at: None }).unwrap();
+    together.when(&webhook::Register(endpoint())).unwrap();
     let mut deactivated = together.clone();
     deactivated.when(&deactivate("ada")).unwrap();
     let mut scrubbed = deactivated.clone();
