@@ -180,6 +180,12 @@ impl Engine {
         &self.vault
     }
 
+    /// What tells the time.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// The time.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {

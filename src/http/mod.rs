@@ -25,6 +25,8 @@ mod bodies;
 mod cursor;
 mod drain;
 mod exchange;
+mod friend_list;
+mod friend_requests;
 mod health;
 mod metrics;
 mod rest;

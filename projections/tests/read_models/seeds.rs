@@ -50,7 +50,13 @@ pub fn script(rows: u32, bytes: &str) -> String {
             ),
         ),
         ("friend_graph_vN", format!("{owner}, {other}, {at}, i")),
-        ("friend_graph_requests_vN", format!("{of}, {asked}, {at}, i, {at}, {content}")),
+        (
+            "friend_graph_requests_vN",
+            format!(
+                "i, {app}, {of}, {asked}, {at}, {at}, CASE WHEN i % 10 = 0 THEN 'pending' ELSE 'expired' END, \
+                 CASE WHEN i % 10 = 0 THEN NULL ELSE {at} END, {content}"
+            ),
+        ),
         ("friend_graph_descriptions_vN", format!("{owner}, {about}, '', {content}")),
         ("hosted_profiles_vN", format!("{of}, {app}, i, 1, CASE WHEN i % 2 = 0 THEN 1 ELSE 0 END")),
         ("hosted_profiles_fields_vN", format!("{of}, 'name', {content}")),

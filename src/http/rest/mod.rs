@@ -24,6 +24,7 @@ mod compliance;
 mod credentials;
 mod erasures;
 mod export;
+mod friends;
 pub(super) mod openapi;
 mod paging;
 mod past;

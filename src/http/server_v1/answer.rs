@@ -162,6 +162,7 @@ fn codes_of_refusal(refusal: &Refusal, family: Family) -> (StatusCode, u16) {
         Refusal::TargetDoesNotAllow => (REFUSED, 25463),
         Refusal::BlocksTarget => (REFUSED, 25464),
         Refusal::DoesNotAllowTarget => (REFUSED, 25465),
+        Refusal::NoSuchFriendRequest | Refusal::FriendRequestEnded | Refusal::OtherSideOfRequest => (REFUSED, 25466),
         Refusal::FriendsFull => (REFUSED, 25467),
         Refusal::TargetFriendsFull => (REFUSED, 25468),
         Refusal::NotFriends => (REFUSED, 25469),
