@@ -15,6 +15,7 @@ mod rest;
 mod rest_credentials;
 mod rest_drills;
 mod rest_estate;
+mod rest_friends;
 mod rest_scopes;
 mod server_v1_bans;
 mod server_v1_deactivation;
