@@ -44,6 +44,9 @@ pub(super) struct SettingsArgs {
     /// Accept a signed request only within so many seconds of its timestamp, and only once; 0: at any age, repeatedly
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=3_600))]
     signature_window_seconds: Option<u32>,
+    /// Admit messages between friends only: true or false
+    #[arg(long)]
+    friends_only_messages: Option<bool>,
     /// Declare an extension field of hosted profiles (`ext_…`); may be repeated
     #[arg(long = "user-field", value_parser = field)]
     user_fields: Vec<FieldName>,
@@ -200,6 +203,9 @@ async fn set(engine: &Engine, key: &AppId, args: SettingsArgs) -> Result<(), Fai
     execute(engine, key, app::Command::ChangeSettings(settings)).await?;
     if let Some(seconds) = args.signature_window_seconds {
         execute(engine, key, app::Command::SetSignatureWindow(seconds)).await?;
+    }
+    if let Some(enabled) = args.friends_only_messages {
+        execute(engine, key, app::Command::SetFriendsOnlyMessages(enabled)).await?;
     }
     if !args.user_fields.is_empty() || !args.friend_fields.is_empty() {
         let user_fields = row.user_fields.into_iter().chain(args.user_fields).collect();

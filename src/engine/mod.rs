@@ -23,6 +23,7 @@ use crate::eventlog::EventLog;
 use crate::metrics::Metrics;
 use crate::privacy::{Tag, Vault};
 
+pub mod admission;
 pub mod api_keys;
 pub mod apps;
 mod brake;

@@ -82,6 +82,10 @@ impl World {
         self.log.record(stream.clone(), app::Event::from(settings));
         let window = app::SignatureWindowSet { app: app.clone(), seconds: 300 };
         self.log.record(stream.clone(), app::Event::from(window));
+        for enabled in [true, name == "app-one"] {
+            let friends_only = app::FriendsOnlyMessagesSet { app: app.clone(), enabled };
+            self.log.record(stream.clone(), app::Event::from(friends_only));
+        }
         let user_fields = BTreeSet::from([field("ext_team")]);
         let declared = app::ExtensionFieldsDeclared { app, friend_fields: user_fields.clone(), user_fields };
         self.log.record(stream, app::Event::from(declared));

@@ -20,6 +20,7 @@ use crate::audit::replays::Replays;
 use crate::audit::tree::Keeper;
 use crate::engine::{App, Caller, Engine, IdempotencyKey, api_keys};
 
+mod admission;
 mod compliance;
 mod credentials;
 mod erasures;

@@ -9,7 +9,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{Answer, Problem};
-use super::{Call, compliance, credentials, erasures, export, friends, past, requests, segment, users};
+use super::{Call, admission, compliance, credentials, erasures, export, friends, past, requests, segment, users};
 use crate::engine;
 
 /// A schema with its name, and those it refers to.
@@ -103,6 +103,8 @@ endpoints! {
         users::Registration => users::Registered, "Register a user, or register it again, and issue an access token.";
     "POST" "users/{id}/deactivation" => users::deactivate, "deactivateUser" Server []
         () => users::Deactivation, "Deactivate a user and erase its data.";
+    "POST" "messages/admission" => admission::check, "checkAdmission" Server []
+        admission::Checks => admission::Admission, "Whether one user may message another, and what stands against it.";
     "POST" "erasures" => erasures::request, "requestErasure" Compliance []
         erasures::ErasureRequest => erasures::Accepted, "Request the erasure of a user's data. The salt is told only once.";
     "GET" "erasures" => erasures::list, "listErasures" Compliance ["cursor", "limit"]

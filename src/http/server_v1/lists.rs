@@ -133,10 +133,10 @@ pub(super) async fn query_allowlist_setting(call: &Call<'_>) -> Result<Answer, F
     call.caught_up().await?;
     let subjects = convert::subjects(call, &who).await?;
     let known: Vec<_> = subjects.iter().copied().flatten().collect();
-    let mut in_force = allowlists::settings_of(call.engine.read(), &known).await?.into_iter();
+    let mut in_force = allowlists::in_force_since(call.engine.read(), &known).await?.into_iter();
     let users = who.iter().zip(subjects).map(|(user_id, subject)| AllowlistSetting {
         user_id: user_id.as_str(),
-        white_setting: if subject.and_then(|_| in_force.next()) == Some(true) { "1" } else { "0" },
+        white_setting: if subject.and_then(|_| in_force.next().flatten()).is_some() { "1" } else { "0" },
     });
     Answer::of(&AllowlistSettings { code: OK, users: users.collect() })
 }

@@ -18,8 +18,8 @@ use rollcall_schemas::ids::{FriendRequestId, Pair};
 use rollcall_schemas::plain::{FriendPermission, RequestState, Scope};
 
 use super::{
-    Arc, Change, Environment, Error, EventLog as _, Limits, Place, Refusal, Running, Stream, SubjectRef, app_id,
-    caller, register, user_id,
+    Arc, Change, Environment, Error, Limits, Place, Refusal, Running, Stream, SubjectRef, app_id, caller, register,
+    user_id,
 };
 use crate::support::Cluster;
 use crate::support::transit::{TOKEN, Transit};

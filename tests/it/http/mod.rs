@@ -12,6 +12,7 @@ mod hostile_memory;
 mod metrics;
 mod recorded_reads;
 mod rest;
+mod rest_admission;
 mod rest_credentials;
 mod rest_drills;
 mod rest_estate;

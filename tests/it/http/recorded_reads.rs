@@ -195,6 +195,7 @@ fn every_answer_of_the_rest_face_that_tells_a_personal_value_is_recorded() {
         "GET /api/v1/users/{id}/as-of",
         "GET /api/v1/users/{id}/diff",
         "GET /api/v1/users/{id}/export",
+        "GET /api/v1/users/{id}/friends",
         "GET /api/v1/users/{id}/friends/as-of",
     ] {
         assert!(telling.contains(&endpoint), "{endpoint} told nothing; only these did: {telling:?}");
