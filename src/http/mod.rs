@@ -29,16 +29,18 @@ mod friend_list;
 mod friend_requests;
 mod health;
 mod metrics;
+mod platform;
 mod rest;
 mod served;
 mod server_v1;
+mod server_v4;
 mod transparency;
 mod write_deadline;
 
 use bodies::Bodies;
 pub use drain::Drain;
 use exchange::Incoming;
-use server_v1::ReplayGuard;
+use platform::replay_guard::ReplayGuard;
 use write_deadline::WriteDeadline;
 
 /// How long an idle connection is kept.
@@ -150,6 +152,8 @@ async fn dispatch(service: &Service, request: &HttpRequest, incoming: &mut Incom
     let path = collapsed(request.path());
     if let Some(rest) = path.strip_prefix("/api/v1/") {
         rest::answer(service, request, incoming, rest).await
+    } else if path.starts_with("/v4/") {
+        server_v4::answer(service, request, incoming, &path).await
     } else if let Some(probe) = path.strip_prefix("/health/") {
         health::answer(service, probe).await
     } else if path == "/openapi.json" {
