@@ -23,11 +23,13 @@ use crate::delivery::webhooks::Webhooks;
 use crate::engine::{App, Caller, Engine, IdempotencyKey, api_keys};
 use crate::live::Live;
 
+mod admission;
 mod compliance;
 mod credentials;
 mod erasures;
 mod events;
 mod export;
+mod friends;
 pub(super) mod openapi;
 mod paging;
 mod past;

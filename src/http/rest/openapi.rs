@@ -31,8 +31,8 @@ pub(in crate::http) fn document() -> OpenApi {
         let method = match endpoint.method {
             "PUT" => HttpMethod::Put,
             "POST" => HttpMethod::Post,
-            "DELETE" => HttpMethod::Delete,
             "PATCH" => HttpMethod::Patch,
+            "DELETE" => HttpMethod::Delete,
             _ => HttpMethod::Get,
         };
         paths = paths.path(format!("/api/v1/{}", endpoint.path), PathItem::new(method, operation(endpoint)));
