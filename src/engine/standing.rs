@@ -1,7 +1,7 @@
 //! Whether the access tokens of a subject are good, as far as the token itself does not say.
 //!
 //! What is known of a subject is kept in memory and dropped when an event that may change it is applied, on whichever node it
-//! was recorded: see [`super::memory`]. So to check a token costs no read of the database while nothing changes.
+//! was recorded (`memory.rs`). So to check a token costs no read of the database while nothing changes.
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -11,8 +11,11 @@ use crate::live::close::Close;
 const VERSION: &str = "1";
 const COMPONENTS: &str = "#/components/schemas/";
 
-/// What is pushed: name, shape of the parameters, what it tells.
-static NOTIFICATIONS: &[(&str, fn() -> Named, &str)] = &[
+/// Name, shape of the parameters, what it tells.
+type Notification = (&'static str, fn() -> Named, &'static str);
+
+/// What is pushed.
+static NOTIFICATIONS: &[Notification] = &[
     ("friend.requested", shape::<FriendRequested>, "The user asked somebody, or was asked."),
     ("friend.added", shape::<OfFriend>, "Two are friends now."),
     ("friend.removed", shape::<OfFriend>, "Two are friends no longer, or a request is void."),

@@ -130,7 +130,7 @@ async fn serve(
     let live = &*service.live;
     let call = Call { engine, replays: &service.replays, live, app: bearer.app, caller, subject, me };
     let max = if method.on_socket { service.answer_max } else { exchange::REPLAY_MAX };
-    Ok(exchange::in_time(max, (method.handler)(&call, params)).await??)
+    exchange::in_time(max, (method.handler)(&call, params)).await?
 }
 
 /// Makes a WebSocket of the connection.

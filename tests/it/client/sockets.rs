@@ -117,19 +117,21 @@ fn a_client_that_gives_no_sign_of_life_is_closed_and_one_that_does_stays() {
     let (mut alive, connected) = Socket::connect(&service, &bob);
     assert_eq!(connected["heartbeat_seconds"], json!(1.0));
     // It reads bytes and makes no pongs of them.
-    let mut raw = silent.raw();
-    let mut bytes = vec![];
-    std::io::Read::read_to_end(&mut raw, &mut bytes).unwrap();
-    let reason = b"no pong in time";
-    assert!(bytes.windows(reason.len()).any(|window| window == reason), "{:?}", String::from_utf8_lossy(&bytes));
+    let silent = std::thread::spawn(move || {
+        let mut bytes = vec![];
+        std::io::Read::read_to_end(&mut silent.raw(), &mut bytes).unwrap();
+        bytes
+    });
     // The library answers pings while it reads: until it is told something, it reads.
     let teller = std::thread::spawn(move || {
-        std::thread::sleep(std::time::Duration::from_secs(3));
+        let bytes = silent.join().unwrap();
         service.post(APP, "/user/blacklist/add.json", &[("userId", "bob"), ("blackUserId", "x")]).ok();
-        service
+        (service, bytes)
     });
     assert_eq!(alive.told().0, "blocklist.changed");
-    drop(teller.join().unwrap());
+    let (_service, bytes) = teller.join().unwrap();
+    let reason = b"no pong in time";
+    assert!(bytes.windows(reason.len()).any(|window| window == reason), "{:?}", String::from_utf8_lossy(&bytes));
 }
 
 #[test]
