@@ -179,3 +179,8 @@ pub(crate) fn sequence(position: u64, index: usize) -> Result<Value, Inconsisten
     }
     Ok(position.saturating_mul(ENTRIES_MAX as u64).saturating_add(index as u64).into())
 }
+
+/// Position of the event that made the entry with that place in its list.
+pub(crate) fn position_of(sequence: u64) -> u64 {
+    sequence / ENTRIES_MAX as u64
+}

@@ -163,6 +163,24 @@ impl AsRef<str> for FieldName {
     }
 }
 
+/// A friend request: the position of the event that made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FriendRequestId(pub u64);
+
+impl fmt::Display for FriendRequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for FriendRequestId {
+    type Err = Malformed;
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let malformed = || Malformed { value: text.into(), expected: "the id of a friend request" };
+        text.parse().map(Self).map_err(|_| malformed())
+    }
+}
+
 /// Two different subjects, in one canonical order: the identity of their friendship.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "[SubjectRef; 2]", into = "[SubjectRef; 2]")]
@@ -186,6 +204,12 @@ impl Pair {
     #[must_use]
     pub fn both(self) -> [SubjectRef; 2] {
         [self.low, self.high]
+    }
+
+    /// The one of the two that is not `subject`.
+    #[must_use]
+    pub fn other(self, subject: SubjectRef) -> SubjectRef {
+        if self.low == subject { self.high } else { self.low }
     }
 }
 

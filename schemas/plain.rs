@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::ids::{self, AppId, FieldName, OperationId, Pair, SecretId, SubjectRef};
 use crate::personal::{Class, DestroyedKey, Personal};
 
-pub use crate::friendship::EndCause;
+pub use crate::friendship::{EndCause, RequestState};
 pub use crate::words::{
     ApiScope, DataRequestKind, DeviceRule, Environment, FriendPermission, LegalBasis, Plan, ReportStatus, Requester,
     Scope, Visibility,

@@ -6,4 +6,4 @@ mod projector;
 mod queries;
 
 pub use projector::Allowlists;
-pub use queries::{Allowed, has, page, settings_of};
+pub use queries::{Allowed, entries, in_force_since, page};

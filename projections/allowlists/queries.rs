@@ -2,14 +2,15 @@
 
 use rollcall_schemas::ids::SubjectRef;
 
+use crate::changes::position_of;
 use crate::store::{Error, ReadStore, Row};
-use crate::{paging, queries};
+use crate::{Value, paging, queries};
 
 queries! {
-    page_before = "SELECT target, sequence FROM allowlists_v1 WHERE owner = $1 AND sequence < $2
+    entry: coalesced = "SELECT sequence FROM allowlists_v2 WHERE owner = $1 AND target = $2";
+    page_before = "SELECT target, sequence FROM allowlists_v2 WHERE owner = $1 AND sequence < $2
         ORDER BY sequence DESC LIMIT $3";
-    entry: coalesced = "SELECT 1 FROM allowlists_v1 WHERE owner = $1 AND target = $2";
-    in_force: coalesced = "SELECT 1 FROM allowlists_enabled_v1 WHERE owner = $1";
+    in_force: coalesced = "SELECT enabled_position FROM allowlists_enabled_v2 WHERE owner = $1";
 }
 
 /// One entry of an allowlist.
@@ -27,14 +28,6 @@ impl Allowed {
     }
 }
 
-/// Whether a user is on the list of another.
-///
-/// # Errors
-/// The store is unavailable.
-pub async fn has(store: &ReadStore, owner: SubjectRef, target: SubjectRef) -> Result<bool, Error> {
-    Ok(store.row(entry, &[owner.into(), target.into()], |_| Ok(())).await?.is_some())
-}
-
 /// The entries before `cursor` (a `sequence`), the newest first; `None`: from the newest.
 ///
 /// # Errors
@@ -44,11 +37,22 @@ pub async fn page(store: &ReadStore, owner: SubjectRef, cursor: Option<u64>, siz
     store.rows(page_before, &[owner.into(), cursor.into(), paging::limit(size)], Allowed::read).await
 }
 
-/// Whether the allowlist of each of those users is in force, in the order asked.
+/// Positions of the events that put the allowlists of those users in force, in the order asked; `None`: it is not in force.
 ///
 /// # Errors
 /// The store is unavailable.
-pub async fn settings_of(store: &ReadStore, owners: &[SubjectRef]) -> Result<Vec<bool>, Error> {
-    let found = store.rows_of_each(in_force, owners.iter().map(|owner| [(*owner).into()]), |_| Ok(())).await?;
-    Ok(found.iter().map(|rows| !rows.is_empty()).collect())
+pub async fn in_force_since(store: &ReadStore, owners: &[SubjectRef]) -> Result<Vec<Option<u64>>, Error> {
+    let found = store.rows_of_each(in_force, owners.iter().map(|owner| [(*owner).into()]), |row| row.number(0)).await?;
+    Ok(found.into_iter().map(|mut rows| rows.pop()).collect())
+}
+
+/// Positions of the events that put the second of each pair on the list of the first, in the order asked; `None`: it is
+/// not on it.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn entries(store: &ReadStore, pairs: &[(SubjectRef, SubjectRef)]) -> Result<Vec<Option<u64>>, Error> {
+    let asked = pairs.iter().map(|(owner, target)| [Value::from(*owner), (*target).into()]);
+    let found = store.rows_of_each(entry, asked, |row| Ok(position_of(row.number(0)?))).await?;
+    Ok(found.into_iter().map(|mut rows| rows.pop()).collect())
 }

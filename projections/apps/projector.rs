@@ -7,21 +7,22 @@ use super::queries;
 use crate::{Changes, Entry, Inconsistent, Value, projection, statements};
 
 statements! {
-    register = "INSERT INTO apps_v2 (app, registered_at, environment, plan, settings, signature_window_seconds) \
+    register = "INSERT INTO apps_v3 (app, registered_at, environment, plan, settings, signature_window_seconds) \
         VALUES ($1, $2, $3, $4, $5, 0)";
-    set = "UPDATE apps_v2 SET settings = $1 WHERE app = $2";
-    set_signature_window = "UPDATE apps_v2 SET signature_window_seconds = $1 WHERE app = $2";
-    add_secret = "INSERT INTO apps_secrets_v2 (app, secret) VALUES ($1, $2)";
-    retire_secret = "DELETE FROM apps_secrets_v2 WHERE app = $1 AND secret = $2";
-    add_api_key = "INSERT INTO apps_api_keys_v2 (app, key, description) VALUES ($1, $2, $3)";
-    retire_api_key = "DELETE FROM apps_api_keys_v2 WHERE app = $1 AND key = $2";
-    undeclare_fields = "DELETE FROM apps_fields_v2 WHERE app = $1";
-    declare_field = "INSERT INTO apps_fields_v2 (app, owner, field) VALUES ($1, $2, $3)";
+    set = "UPDATE apps_v3 SET settings = $1 WHERE app = $2";
+    set_signature_window = "UPDATE apps_v3 SET signature_window_seconds = $1 WHERE app = $2";
+    set_friends_only = "UPDATE apps_v3 SET friends_only_position = $1 WHERE app = $2";
+    add_secret = "INSERT INTO apps_secrets_v3 (app, secret) VALUES ($1, $2)";
+    retire_secret = "DELETE FROM apps_secrets_v3 WHERE app = $1 AND secret = $2";
+    add_api_key = "INSERT INTO apps_api_keys_v3 (app, key, description) VALUES ($1, $2, $3)";
+    retire_api_key = "DELETE FROM apps_api_keys_v3 WHERE app = $1 AND key = $2";
+    undeclare_fields = "DELETE FROM apps_fields_v3 WHERE app = $1";
+    declare_field = "INSERT INTO apps_fields_v3 (app, owner, field) VALUES ($1, $2, $3)";
 }
 
 projection! {
     /// Every app and how it is set up.
-    Apps: "apps" version 2, tables ["apps_v2", "apps_secrets_v2", "apps_fields_v2", "apps_api_keys_v2"];
+    Apps: "apps" version 3, tables ["apps_v3", "apps_secrets_v3", "apps_fields_v3", "apps_api_keys_v3"];
     reads(entry, changes) {
         app::Registered(e) => add(e, entry, changes)?,
         app::SecretAdded(e) => changes.push(add_secret, [(&e.app).into(), e.secret.into()]),
@@ -30,6 +31,8 @@ projection! {
             changes.push_must_change(set, [json(serde_json::to_string(&e.settings))?, (&e.app).into()]),
         app::SignatureWindowSet(e) =>
             changes.push_must_change(set_signature_window, [e.seconds.into(), (&e.app).into()]),
+        app::FriendsOnlyMessagesSet(e) =>
+            changes.push_must_change(set_friends_only, [e.enabled.then(|| entry.position()).into(), (&e.app).into()]),
         app::ApiKeyAdded(e) =>
             changes.push(add_api_key, [(&e.app).into(), e.key.id.into(), json(serde_json::to_string(&e.key))?]),
         app::ApiKeyRetired(e) => changes.push(retire_api_key, [(&e.app).into(), e.key.into()]),

@@ -9,16 +9,20 @@ use crate::{paging, queries};
 
 macro_rules! select {
     ($rest:literal) => {
-        concat!("SELECT app, registered_at, environment, plan, settings, signature_window_seconds FROM apps_v2 ", $rest)
+        concat!(
+            "SELECT app, registered_at, environment, plan, settings, signature_window_seconds, friends_only_position
+             FROM apps_v3 ",
+            $rest
+        )
     };
 }
 
 queries! {
     page_after = select!("WHERE app > $1 ORDER BY app LIMIT $2");
     by_key: coalesced = select!("WHERE app = $1");
-    secrets_of = "SELECT secret FROM apps_secrets_v2 WHERE app = $1 ORDER BY secret";
-    api_keys_of = "SELECT description FROM apps_api_keys_v2 WHERE app = $1 ORDER BY key";
-    fields_of = "SELECT owner, field FROM apps_fields_v2 WHERE app = $1 ORDER BY owner, field";
+    secrets_of = "SELECT secret FROM apps_secrets_v3 WHERE app = $1 ORDER BY secret";
+    api_keys_of = "SELECT description FROM apps_api_keys_v3 WHERE app = $1 ORDER BY key";
+    fields_of = "SELECT owner, field FROM apps_fields_v3 WHERE app = $1 ORDER BY owner, field";
 }
 
 /// One app.
@@ -36,6 +40,8 @@ pub struct App {
     pub settings: Settings,
     /// Seconds around its timestamp in which a signed request is accepted once; 0: no limit.
     pub signature_window_seconds: u32,
+    /// Position of the event since which only friends may message each other; `None`: everybody may.
+    pub friends_only_position: Option<u64>,
     /// Its secrets that are valid; the last is the current one.
     pub secrets: Vec<SecretId>,
     /// Extension fields a hosted profile may carry.
@@ -55,6 +61,7 @@ impl App {
             plan: row.word(3)?,
             settings: serde_json::from_str(row.text(4)?).map_err(|_| Error::Column(4))?,
             signature_window_seconds: row.number(5)?,
+            friends_only_position: row.optional_number(6)?,
             secrets: Vec::new(),
             user_fields: Vec::new(),
             friend_fields: Vec::new(),

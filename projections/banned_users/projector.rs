@@ -9,15 +9,17 @@ use crate::{Changes, Entry, projection, statements};
 
 statements! {
     /// A replaced ban keeps when the user was first banned.
-    ban_user = "INSERT INTO banned_users_v2 (subject, app, banned_at, until_at, reason) VALUES ($1, $2, $3, $4, $5)
-        ON CONFLICT (subject) DO UPDATE SET until_at = excluded.until_at, reason = excluded.reason";
-    end_ban = "DELETE FROM banned_users_v2 WHERE subject = $1";
-    scrub_reason = "UPDATE banned_users_v2 SET reason = NULL WHERE subject = $1";
+    ban_user = "INSERT INTO banned_users_v3 (subject, app, banned_at, until_at, reason, imposed_position)
+        VALUES ($1, $2, $3, $4, $5, $6)
+        ON CONFLICT (subject) DO UPDATE SET until_at = excluded.until_at, reason = excluded.reason,
+            imposed_position = excluded.imposed_position";
+    end_ban = "DELETE FROM banned_users_v3 WHERE subject = $1";
+    scrub_reason = "UPDATE banned_users_v3 SET reason = NULL WHERE subject = $1";
 }
 
 projection! {
     /// The banned users.
-    BannedUsers: "banned_users" version 2, tables ["banned_users_v2"], remains queries::REMAINS;
+    BannedUsers: "banned_users" version 3, tables ["banned_users_v3"], remains queries::REMAINS;
     reads(entry, changes) {
         ban::Imposed(e) => ban(e.subject, e.until, e.reason.as_ref(), entry, changes),
         ban::Replaced(e) => ban(e.subject, e.until, e.reason.as_ref(), entry, changes),
@@ -38,5 +40,6 @@ fn ban(
     changes: &mut Changes,
 ) {
     let reason = reason.and_then(|reason| entry.recorded.stored("reason", reason));
-    changes.push(ban_user, [subject.into(), entry.app(), entry.at(), until.into(), reason.into()]);
+    let (at, position) = (entry.at(), entry.position());
+    changes.push(ban_user, [subject.into(), entry.app(), at, until.into(), reason.into(), position]);
 }

@@ -8,17 +8,19 @@ use crate::store::{Error, ReadStore, Row};
 use crate::{NumberedPage, Query, paging, queries};
 
 queries! {
-    reasons_about: coalesced = "SELECT count(reason) FROM banned_users_v2 WHERE subject = $1";
+    reasons_about: coalesced = "SELECT count(reason) FROM banned_users_v3 WHERE subject = $1";
     // What is skipped is stepped over in the index alone. What is not in it is looked up for each row of the page: a join may
     // be planned so that it reads the whole table.
     page_of_app = "SELECT page.subject, page.app,
-            (SELECT b.banned_at FROM banned_users_v2 AS b WHERE b.subject = page.subject), page.until_at,
-            (SELECT b.reason FROM banned_users_v2 AS b WHERE b.subject = page.subject)
-        FROM (SELECT subject, app, until_at FROM banned_users_v2 WHERE app = $1 AND until_at > $2
+            (SELECT b.banned_at FROM banned_users_v3 AS b WHERE b.subject = page.subject), page.until_at,
+            (SELECT b.reason FROM banned_users_v3 AS b WHERE b.subject = page.subject),
+            (SELECT b.imposed_position FROM banned_users_v3 AS b WHERE b.subject = page.subject)
+        FROM (SELECT subject, app, until_at FROM banned_users_v3 WHERE app = $1 AND until_at > $2
             ORDER BY until_at DESC, subject DESC LIMIT $3 OFFSET $4) AS page
         ORDER BY page.until_at DESC, page.subject DESC";
-    of_subject: coalesced = "SELECT subject, app, banned_at, until_at, reason FROM banned_users_v2 WHERE subject = $1";
-    over_at = "SELECT subject, app, banned_at, until_at, reason FROM banned_users_v2
+    of_subject: coalesced = "SELECT subject, app, banned_at, until_at, reason, imposed_position FROM banned_users_v3
+        WHERE subject = $1";
+    over_at = "SELECT subject, app, banned_at, until_at, reason, imposed_position FROM banned_users_v3
         WHERE until_at <= $1 ORDER BY until_at LIMIT $2";
 }
 
@@ -38,6 +40,8 @@ pub struct Ban {
     pub until: DateTime<Utc>,
     /// Why, sealed; `None` when there is none or it was erased.
     pub reason: Option<Vec<u8>>,
+    /// Position of the event that set this end.
+    pub imposed_position: u64,
 }
 
 impl Ban {
@@ -48,6 +52,7 @@ impl Ban {
             banned_at: row.instant(2)?,
             until: row.instant(3)?,
             reason: row.optional_bytes(4)?,
+            imposed_position: row.number(5)?,
         })
     }
 }
@@ -72,6 +77,16 @@ pub async fn banned_until(
 /// The store is unavailable.
 pub async fn of(store: &ReadStore, subject: SubjectRef) -> Result<Option<Ban>, Error> {
     store.row(of_subject, &[subject.into()], Ban::read).await
+}
+
+/// The bans of those users, be they over or not, in the order asked.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn of_subjects(store: &ReadStore, subjects: &[SubjectRef]) -> Result<Vec<Option<Ban>>, Error> {
+    let asked = subjects.iter().map(|subject| [(*subject).into()]);
+    let found = store.rows_of_each(of_subject, asked, Ban::read).await?;
+    Ok(found.into_iter().map(|mut rows| rows.pop()).collect())
 }
 
 /// Bans of any app whose end has come, the earliest end first: what the sweeper has to record as expired.

@@ -111,7 +111,7 @@ async fn main() {
     let start = Instant::now();
     for number in 0..asked {
         let (owner, target) = (subject(number), subject(number + 1));
-        rollcall_projections::friend_graph::check(&store, owner, &[target]).await.unwrap();
+        rollcall_projections::friend_graph::among(&store, owner, &[target]).await.unwrap();
     }
-    println!("friend_graph::check: {:.2} us", start.elapsed().as_secs_f64() * 1e6 / f64::from(asked));
+    println!("friend_graph::among: {:.2} us", start.elapsed().as_secs_f64() * 1e6 / f64::from(asked));
 }

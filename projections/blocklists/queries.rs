@@ -2,13 +2,14 @@
 
 use rollcall_schemas::ids::SubjectRef;
 
+use crate::changes::position_of;
 use crate::store::{Error, ReadStore, Row};
-use crate::{paging, queries};
+use crate::{Value, paging, queries};
 
 queries! {
+    entry: coalesced = "SELECT sequence FROM blocklists_v1 WHERE owner = $1 AND target = $2";
     page_before = "SELECT target, sequence FROM blocklists_v1 WHERE owner = $1 AND sequence < $2
         ORDER BY sequence DESC LIMIT $3";
-    entry: coalesced = "SELECT 1 FROM blocklists_v1 WHERE owner = $1 AND target = $2";
 }
 
 /// One entry of a blocklist.
@@ -26,14 +27,6 @@ impl Blocked {
     }
 }
 
-/// Whether a user is on the list of another.
-///
-/// # Errors
-/// The store is unavailable.
-pub async fn has(store: &ReadStore, owner: SubjectRef, target: SubjectRef) -> Result<bool, Error> {
-    Ok(store.row(entry, &[owner.into(), target.into()], |_| Ok(())).await?.is_some())
-}
-
 /// The entries before `cursor` (a `sequence`), the newest first; `None`: from the newest.
 ///
 /// # Errors
@@ -41,4 +34,15 @@ pub async fn has(store: &ReadStore, owner: SubjectRef, target: SubjectRef) -> Re
 pub async fn page(store: &ReadStore, owner: SubjectRef, cursor: Option<u64>, size: u32) -> Result<Vec<Blocked>, Error> {
     let cursor = cursor.unwrap_or(u64::MAX);
     store.rows(page_before, &[owner.into(), cursor.into(), paging::limit(size)], Blocked::read).await
+}
+
+/// Positions of the events that put the second of each pair on the list of the first, in the order asked; `None`: it is
+/// not on it.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn entries(store: &ReadStore, pairs: &[(SubjectRef, SubjectRef)]) -> Result<Vec<Option<u64>>, Error> {
+    let asked = pairs.iter().map(|(owner, target)| [Value::from(*owner), (*target).into()]);
+    let found = store.rows_of_each(entry, asked, |row| Ok(position_of(row.number(0)?))).await?;
+    Ok(found.into_iter().map(|mut rows| rows.pop()).collect())
 }

@@ -10,7 +10,8 @@ use crate::{NumberedPage, paging, queries};
 queries! {
     latest_page = "SELECT subject FROM deactivated_users_v2
         WHERE app = $1 ORDER BY deactivated_position DESC LIMIT $2 OFFSET $3";
-    of_subject: coalesced = "SELECT subject, deactivated_at, operation FROM deactivated_users_v2 WHERE subject = $1";
+    of_subject: coalesced = "SELECT subject, deactivated_at, operation, deactivated_position FROM deactivated_users_v2
+        WHERE subject = $1";
     all_restricted = "SELECT subject FROM deactivated_users_v2 WHERE restricted = 1 AND subject > $1
         ORDER BY subject LIMIT $2";
     restriction_of: coalesced = "SELECT restricted FROM deactivated_users_v2 WHERE subject = $1";
@@ -25,11 +26,18 @@ pub struct Deactivated {
     pub deactivated_at: DateTime<Utc>,
     /// What the caller was told.
     pub operation: String,
+    /// Position of the event that fenced the user.
+    pub deactivated_position: u64,
 }
 
 impl Deactivated {
     fn read(row: &Row<'_, '_>) -> Result<Self, Error> {
-        Ok(Self { subject: SubjectRef(row.id(0)?), deactivated_at: row.instant(1)?, operation: row.text(2)?.into() })
+        Ok(Self {
+            subject: SubjectRef(row.id(0)?),
+            deactivated_at: row.instant(1)?,
+            operation: row.text(2)?.into(),
+            deactivated_position: row.number(3)?,
+        })
     }
 }
 

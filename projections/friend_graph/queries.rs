@@ -3,28 +3,47 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use rollcall_schemas::ids::SubjectRef;
+use rollcall_schemas::ids::{AppId, FriendRequestId, SubjectRef};
 use rollcall_schemas::personal::Class;
+use rollcall_schemas::plain::RequestState;
 
 use crate::store::{Error, ReadStore, Row};
 use crate::{Order, Query, Value, paging, queries};
 
+macro_rules! select_request {
+    ($rest:literal) => {
+        concat!(
+            "SELECT requested_position, app, asking, asked, requested_at, expires_at, state, ended_at, message
+             FROM friend_graph_requests_v3 ",
+            $rest
+        )
+    };
+}
+
 queries! {
-    descriptions_about: coalesced = "SELECT count(*) FROM friend_graph_descriptions_v2 WHERE about = $1";
-    messages_of: coalesced = "SELECT count(message) FROM friend_graph_requests_v2 WHERE asking = $1";
-    later_than = "SELECT friend, befriended_at, befriended_position FROM friend_graph_v2
+    descriptions_about: coalesced = "SELECT count(*) FROM friend_graph_descriptions_v3 WHERE about = $1";
+    messages_of: coalesced = "SELECT count(message) FROM friend_graph_requests_v3 WHERE asking = $1";
+    later_than = "SELECT friend, befriended_at, befriended_position FROM friend_graph_v3
         WHERE owner = $1 AND befriended_position > $2 ORDER BY befriended_position LIMIT $3";
-    earlier_than = "SELECT friend, befriended_at, befriended_position FROM friend_graph_v2
+    earlier_than = "SELECT friend, befriended_at, befriended_position FROM friend_graph_v3
         WHERE owner = $1 AND befriended_position < $2 ORDER BY befriended_position DESC LIMIT $3";
-    count_of_owner: coalesced = "SELECT COUNT(*) FROM friend_graph_v2 WHERE owner = $1";
-    friendship: coalesced = "SELECT friend, befriended_at, befriended_position FROM friend_graph_v2
+    count_of_owner: coalesced = "SELECT COUNT(*) FROM friend_graph_v3 WHERE owner = $1";
+    friendship: coalesced = "SELECT friend, befriended_at, befriended_position FROM friend_graph_v3
         WHERE owner = $1 AND friend = $2";
-    described = "SELECT field, content FROM friend_graph_descriptions_v2 WHERE owner = $1 AND about = $2
+    described = "SELECT field, content FROM friend_graph_descriptions_v3 WHERE owner = $1 AND about = $2
         ORDER BY field";
-    related = "SELECT friend FROM friend_graph_v2 WHERE owner = $1
-        UNION ALL SELECT asked FROM friend_graph_requests_v2 WHERE asking = $1
-        UNION ALL SELECT asking FROM friend_graph_requests_v2 WHERE asked = $1
+    related = "SELECT friend FROM friend_graph_v3 WHERE owner = $1
+        UNION ALL SELECT asked FROM friend_graph_requests_v3 WHERE asking = $1 AND state = 'pending'
+        UNION ALL SELECT asking FROM friend_graph_requests_v3 WHERE asked = $1 AND state = 'pending'
         LIMIT $2";
+    request_at: coalesced = select_request!("WHERE requested_position = $1 AND app = $2");
+    pending_between: coalesced = select_request!("WHERE asking = $1 AND asked = $2 AND state = 'pending'");
+    sent_before = select_request!("WHERE asking = $1 AND state = $2 AND requested_position < $3
+        ORDER BY requested_position DESC LIMIT $4");
+    received_before = select_request!("WHERE asked = $1 AND state = $2 AND requested_position < $3
+        ORDER BY requested_position DESC LIMIT $4");
+    lapsed = select_request!("WHERE state = 'pending' AND expires_at <= $1
+        ORDER BY expires_at, requested_position LIMIT $2");
 }
 
 /// Values about a subject that are still there, by class.
@@ -47,6 +66,60 @@ pub struct Friend {
 impl Friend {
     fn read(row: &Row<'_, '_>) -> Result<Self, Error> {
         Ok(Self { friend: SubjectRef(row.id(0)?), befriended_at: row.instant(1)?, befriended_position: row.number(2)? })
+    }
+}
+
+/// From whose side a request is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// The user asked.
+    Sent,
+    /// The user was asked.
+    Received,
+}
+
+/// One request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Which: the order of lists and their cursor.
+    pub id: FriendRequestId,
+    /// Of which app.
+    pub app: AppId,
+    /// Who asked.
+    pub from: SubjectRef,
+    /// Who was asked.
+    pub to: SubjectRef,
+    /// When.
+    pub requested_at: DateTime<Utc>,
+    /// Until when it waits for its answer.
+    pub expires_at: DateTime<Utc>,
+    /// How far it has come. One whose time is over is pending until that is recorded: see [`Request::state_at`].
+    pub state: RequestState,
+    /// When it ended.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// Its text, sealed with the key of who asked; `None`: there is none, or it was erased.
+    pub text: Option<Vec<u8>>,
+}
+
+impl Request {
+    /// How far the request has come at `now`, whether it is recorded yet that its time is over or not.
+    #[must_use]
+    pub fn state_at(&self, now: DateTime<Utc>) -> RequestState {
+        if self.state == RequestState::Pending && self.expires_at <= now { RequestState::Expired } else { self.state }
+    }
+
+    fn read(row: &Row<'_, '_>) -> Result<Self, Error> {
+        Ok(Self {
+            id: FriendRequestId(row.number(0)?),
+            app: row.parsed(1)?,
+            from: SubjectRef(row.id(2)?),
+            to: SubjectRef(row.id(3)?),
+            requested_at: row.instant(4)?,
+            expires_at: row.instant(5)?,
+            state: row.word(6)?,
+            ended_at: row.optional_instant(7)?,
+            text: row.optional_bytes(8)?,
+        })
     }
 }
 
@@ -80,22 +153,21 @@ pub async fn count(store: &ReadStore, owner: SubjectRef) -> Result<u64, Error> {
     Ok(store.row(count_of_owner, &[owner.into()], |row| row.number(0)).await?.unwrap_or(0))
 }
 
-/// Whether `owner` and each of those are friends, in the order asked.
-///
-/// # Errors
-/// The store is unavailable.
-pub async fn check(store: &ReadStore, owner: SubjectRef, targets: &[SubjectRef]) -> Result<Vec<bool>, Error> {
-    let asked = targets.iter().map(|target| [Value::from(owner), (*target).into()]);
-    let found = store.rows_of_each(friendship, asked, |_| Ok(())).await?;
-    Ok(found.iter().map(|rows| !rows.is_empty()).collect())
-}
-
 /// Those of the targets that are friends of `owner`, in the order asked; `None`: it is none.
 ///
 /// # Errors
 /// The store is unavailable.
 pub async fn among(store: &ReadStore, owner: SubjectRef, targets: &[SubjectRef]) -> Result<Vec<Option<Friend>>, Error> {
-    let asked = targets.iter().map(|target| [Value::from(owner), (*target).into()]);
+    let pairs: Vec<_> = targets.iter().map(|target| (owner, *target)).collect();
+    friendships(store, &pairs).await
+}
+
+/// The friendships of the first of each pair with the second, in the order asked; `None`: they are not friends.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn friendships(store: &ReadStore, pairs: &[(SubjectRef, SubjectRef)]) -> Result<Vec<Option<Friend>>, Error> {
+    let asked = pairs.iter().map(|(owner, friend)| [Value::from(*owner), (*friend).into()]);
     let found = store.rows_of_each(friendship, asked, Friend::read).await?;
     Ok(found.into_iter().map(|mut rows| rows.pop()).collect())
 }
@@ -113,8 +185,61 @@ pub async fn descriptions(
     store.rows_of_each(described, asked, |row| Ok((row.text(0)?.to_owned(), row.bytes(1)?))).await
 }
 
-/// Everyone a user is friends with, asked or was asked by, lapsed requests included while they are stored; at most `limit`. To end every
-/// relation, ask until none is left.
+/// That request; `None`: there is none of that id in this app.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn request(store: &ReadStore, app: &AppId, id: FriendRequestId) -> Result<Option<Request>, Error> {
+    store.row(request_at, &[id.0.into(), app.into()], Request::read).await
+}
+
+/// The request of one to another that is pending, be its time over or not.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn pending(store: &ReadStore, from: SubjectRef, to: SubjectRef) -> Result<Option<Request>, Error> {
+    store.row(pending_between, &[from.into(), to.into()], Request::read).await
+}
+
+/// The requests of a user on those sides and in those states, before `cursor`, the latest first; `None`: from the latest.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn requests(
+    store: &ReadStore,
+    owner: SubjectRef,
+    (directions, states): (&[Direction], &[RequestState]),
+    cursor: Option<FriendRequestId>,
+    size: u32,
+) -> Result<Vec<Request>, Error> {
+    let cursor = cursor.map_or(u64::MAX, |cursor| cursor.0);
+    let mut found = vec![];
+    // Each of these is one walk along an index; together they would be a sort of all that the user ever asked.
+    for direction in directions {
+        let sql = match direction {
+            Direction::Sent => sent_before,
+            Direction::Received => received_before,
+        };
+        for state in states {
+            let asked = [owner.into(), state.as_str().into(), cursor.into(), paging::limit(size)];
+            found.extend(store.rows(sql, &asked, Request::read).await?);
+        }
+    }
+    found.sort_unstable_by_key(|request| std::cmp::Reverse(request.id));
+    found.truncate(usize::try_from(size).unwrap_or(usize::MAX));
+    Ok(found)
+}
+
+/// Requests of any app that lapsed and are not recorded as expired, the first that lapsed first.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn due(store: &ReadStore, now: DateTime<Utc>, limit: u32) -> Result<Vec<Request>, Error> {
+    store.rows(lapsed, &[now.into(), paging::limit(limit)], Request::read).await
+}
+
+/// Everyone a user is friends with, asked or was asked by, lapsed requests included until they are recorded as expired; at
+/// most `limit`. To end every relation, ask until none is left.
 ///
 /// # Errors
 /// The store is unavailable.

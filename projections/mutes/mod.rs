@@ -6,4 +6,4 @@ mod projector;
 mod queries;
 
 pub use projector::Mutes;
-pub use queries::{of, page, total};
+pub use queries::{of, page, since, total};

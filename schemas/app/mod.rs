@@ -74,4 +74,11 @@ events! { "app", "What happens to an application.";
         /// In seconds, before and after now; 0: a signature is accepted at any age and any number of times.
         seconds: plain => u32,
     }
+    /// Whether users may message only their friends.
+    FriendsOnlyMessagesSet = "friends_only_messages_set" 1 {
+        /// The application.
+        app: plain => AppId,
+        /// Whether they may.
+        enabled: plain => bool,
+    }
 }

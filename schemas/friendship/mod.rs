@@ -19,9 +19,23 @@ crate::words! {
         /// One of the two was deactivated.
         Deactivated = "deactivated",
     }
+
+    /// How far a request has come.
+    RequestState {
+        /// It waits for its answer.
+        Pending = "pending",
+        /// The two became friends.
+        Accepted = "accepted",
+        /// Who was asked did not want it.
+        Refused = "refused",
+        /// Who asked took it back.
+        Cancelled = "cancelled",
+        /// Nobody answered in time.
+        Expired = "expired",
+    }
 }
 
-recorded! { EndCause }
+recorded! { EndCause, RequestState }
 
 events! { "friendship", "What happens to the friendship of two users.";
     /// One asked the other.
@@ -33,6 +47,36 @@ events! { "friendship", "What happens to the friendship of two users.";
         /// The text of the request.
         text: profile of from => Option<Personal<String>>,
         /// When the request lapses.
+        expires_at: plain => DateTime<Utc>,
+    }
+    /// Who was asked accepted the request; that the two are friends is recorded next to it.
+    Accepted = "accepted" 1 {
+        /// Who was asked.
+        by: plain => SubjectRef,
+        /// Who asked.
+        other: plain => SubjectRef,
+    }
+    /// Who was asked refused the request, or blocked who asked.
+    Refused = "refused" 1 {
+        /// Who was asked.
+        by: plain => SubjectRef,
+        /// Who asked.
+        other: plain => SubjectRef,
+    }
+    /// Who asked took the request back, or blocked who was asked.
+    Cancelled = "cancelled" 1 {
+        /// Who asked.
+        by: plain => SubjectRef,
+        /// Who was asked.
+        other: plain => SubjectRef,
+    }
+    /// The request was not answered in time.
+    Expired = "expired" 1 {
+        /// Who asked.
+        from: plain => SubjectRef,
+        /// Who was asked.
+        to: plain => SubjectRef,
+        /// When the request lapsed.
         expires_at: plain => DateTime<Utc>,
     }
     /// The two are friends.

@@ -237,6 +237,19 @@ fn signed(method: &str, path: &str, body: &str, out: &mut Vec<u8>) {
     );
 }
 
+/// Whether one user may message another.
+fn admission(from: u64, to: u64, out: &mut Vec<u8>) {
+    use std::io::Write as _;
+    let body = format!(r#"{{"from":"user{from}","to":"user{to}"}}"#);
+    // Writing to memory cannot fail.
+    let _ = write!(
+        out,
+        "POST /api/v1/messages/admission HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}:{SECRET}\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+}
+
 fn registration(number: u64) -> String {
     format!("userId=user{number}&name=Person+{number}&portraitUri=https%3A%2F%2Fexample.com%2Fp%2F{number}.jpg")
 }
@@ -423,6 +436,12 @@ fn measure_service(
         Arc::new(|_, out| signed("POST", "/user/blacklist/query.json", "userId=user0&size=50", out));
     let listed = measure(options, runtime, address, 0, page)?;
     note(figures, "list page of 50 over v1", &listed, ("hello", ceilings.hello));
+
+    let check: Arc<Request> = Arc::new(move |n, out| {
+        admission(n.wrapping_mul(2_654_435_761) % users, n.wrapping_mul(40_503) % users, out);
+    });
+    let admitted = measure(options, runtime, address, 0, check)?;
+    note(figures, "admission of one message over REST", &admitted, ("hello", ceilings.hello));
 
     runtime.block_on(server.stop(false));
     runtime.block_on(measure_sealing(&engine, &app))?;

@@ -58,6 +58,9 @@ pub(super) struct SettingsArgs {
     /// Keep when users were last seen: true or false; times that were kept before are hidden, not deleted
     #[arg(long)]
     client_last_seen: Option<bool>,
+    /// Admit messages between friends only: true or false
+    #[arg(long)]
+    friends_only_messages: Option<bool>,
     /// Declare an extension field of hosted profiles (`ext_…`); may be repeated
     #[arg(long = "user-field", value_parser = field)]
     user_fields: Vec<FieldName>,
@@ -224,6 +227,9 @@ async fn set(engine: &Engine, key: &AppId, args: SettingsArgs) -> Result<(), Fai
     };
     if rules != before {
         execute(engine, key, app::Command::SetClientRules(rules)).await?;
+    }
+    if let Some(enabled) = args.friends_only_messages {
+        execute(engine, key, app::Command::SetFriendsOnlyMessages(enabled)).await?;
     }
     if !args.user_fields.is_empty() || !args.friend_fields.is_empty() {
         let user_fields = row.user_fields.into_iter().chain(args.user_fields).collect();

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use rollcall_schemas::app::{
-    ApiKeyAdded, ApiKeyRetired, ClientRulesSet, Event, ExtensionFieldsDeclared, Registered, SecretAdded, SecretRetired,
-    SettingsChanged, SignatureWindowSet,
+    ApiKeyAdded, ApiKeyRetired, ClientRulesSet, Event, ExtensionFieldsDeclared, FriendsOnlyMessagesSet, Registered,
+    SecretAdded, SecretRetired, SettingsChanged, SignatureWindowSet,
 };
 use rollcall_schemas::ids::{AppId, FieldName, SecretId};
 use rollcall_schemas::plain::{ApiKey, ApiScope, ClientRules, Environment, Plan, Settings};
@@ -35,6 +35,8 @@ pub enum Command {
     SetClientRules(ClientRules),
     /// Accept a signed request only within so many seconds of its timestamp, and only once; 0: at any age, repeatedly.
     SetSignatureWindow(u32),
+    /// Admit messages between friends only, or between everybody.
+    SetFriendsOnlyMessages(bool),
 }
 
 /// What an application is.
@@ -56,6 +58,8 @@ pub struct State {
     last_api_key: u32,
     /// Seconds around its timestamp in which a signed request is accepted once; 0: no limit.
     pub signature_window_seconds: u32,
+    /// Whether users may message only their friends.
+    pub friends_only_messages: bool,
 }
 
 impl State {
@@ -107,6 +111,8 @@ pub fn decide(state: &State, app: &AppId, command: Command) -> Result<Vec<Event>
         (Some(_), Command::SetClientRules(rules)) => Ok(vec![ClientRulesSet { app, rules }.into()]),
         (Some(_), Command::SetSignatureWindow(seconds)) if seconds == state.signature_window_seconds => Ok(vec![]),
         (Some(_), Command::SetSignatureWindow(seconds)) => Ok(vec![SignatureWindowSet { app, seconds }.into()]),
+        (Some(_), Command::SetFriendsOnlyMessages(enabled)) if enabled == state.friends_only_messages => Ok(vec![]),
+        (Some(_), Command::SetFriendsOnlyMessages(enabled)) => Ok(vec![FriendsOnlyMessagesSet { app, enabled }.into()]),
     }
 }
 
@@ -127,7 +133,7 @@ impl Decide for Command {
 }
 
 impl Recorded for State {
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 }
 
 /// What an event makes of the state.
@@ -156,6 +162,7 @@ pub fn evolve(state: &mut State, event: &Event, _: DateTime<Utc>) {
         // No decision depends on them.
         Event::ClientRulesSet(_) => {}
         Event::SignatureWindowSet(e) => state.signature_window_seconds = e.seconds,
+        Event::FriendsOnlyMessagesSet(e) => state.friends_only_messages = e.enabled,
     }
 }
 

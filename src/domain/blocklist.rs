@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::command::{Command, Decide, Found, Person};
 use super::state::Recorded;
 use super::values::UserId;
-use super::{Error, LIST_MAX, ListKind, Reads, Refusal, UnitOfWork, targets};
+use super::{Error, LIST_MAX, ListKind, Reads, Refusal, UnitOfWork, friendship, targets};
 
 /// Who is blocked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +62,7 @@ pub fn evolve(state: &mut State, event: &Event, _: DateTime<Utc>) {
     }
 }
 
-/// Block others; for an owner on its own list nothing changes.
+/// Block others; for an owner on its own list nothing changes. A friend request between the owner and one of them ends.
 #[derive(Debug, Clone)]
 pub struct Block<P = UserId> {
     /// Whose list.
@@ -93,12 +93,16 @@ impl Decide for Block<Person> {
     fn reads(&self, _: &AppId, reads: &mut Reads) {
         reads.person(&self.owner, &[Stream::User, Stream::Blocklist]);
         self.targets.iter().for_each(|target| reads.person(target, &[Stream::User]));
+        if let Some(owner) = self.owner.subject {
+            friendship::read_pairs(reads, owner, targets::known(&self.targets));
+        }
     }
 
     fn decide(&self, work: &mut UnitOfWork<'_>) -> Result<(), Error> {
         let Some((owner, targets)) = targets::mentioned(work, &self.owner, &self.targets)? else { return Ok(()) };
         let blocked = block(work.state(owner)?, owner, &targets)?;
-        Ok(work.record::<State>(owner, blocked)?)
+        work.record::<State>(owner, blocked)?;
+        friendship::turn_all_away(work, owner, &targets)
     }
 }
 

@@ -7,7 +7,9 @@
 use std::collections::HashMap;
 use std::fmt::Debug;
 
-use rollcall_schemas::ids::{AppId, DataRequestId, ErasureId, SubjectRef};
+use chrono::{DateTime, Utc};
+use rollcall_schemas::ids::{AppId, DataRequestId, ErasureId, FriendRequestId, SubjectRef};
+use rollcall_schemas::plain::RequestState;
 
 use super::values::UserId;
 use super::work::{Reads, UnitOfWork};
@@ -50,6 +52,8 @@ pub enum Lookup {
     Erasure(ErasureId),
     /// Whose this request is: [`Found::data_request`].
     DataRequest(DataRequestId),
+    /// Between whom this friend request is: [`Found::friend_request`].
+    FriendRequest(FriendRequestId),
     /// Nothing, but the users it names need keys for their next epoch.
     NextKeys,
 }
@@ -65,6 +69,19 @@ pub struct ErasureOwner {
     pub others_wait: bool,
 }
 
+/// Between whom a friend request is, and how far it was when it was looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FriendRequest {
+    /// Who asked.
+    pub from: SubjectRef,
+    /// Who was asked.
+    pub to: SubjectRef,
+    /// When it lapses: tells it from another one between the same two.
+    pub expires_at: DateTime<Utc>,
+    /// How far it was.
+    pub state: RequestState,
+}
+
 /// What was looked up for a command.
 #[derive(Debug, Default)]
 pub struct Found {
@@ -77,6 +94,8 @@ pub struct Found {
     pub erasures: Vec<ErasureOwner>,
     /// Whose the request is; `None`: there is none of that id.
     pub data_request: Option<SubjectRef>,
+    /// The friend request; `None`: there is none of that id.
+    pub friend_request: Option<FriendRequest>,
 }
 
 impl Found {

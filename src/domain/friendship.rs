@@ -1,10 +1,14 @@
 //! The friendship of two users.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Duration, Utc};
-use rollcall_schemas::friendship::{Befriended, Described, Ended, Event, Requested};
+use rollcall_schemas::friendship::{
+    Accepted, Befriended, Cancelled, Described, Ended, Event, Expired, Refused, Requested,
+};
 use rollcall_schemas::ids::{AppId, Pair, SubjectRef};
 use rollcall_schemas::personal::Personal;
-use rollcall_schemas::plain::{EndCause, FriendPermission};
+use rollcall_schemas::plain::{EndCause, FriendPermission, RequestState};
 use rollcall_schemas::stream::Stream;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,8 +19,10 @@ use super::user;
 use super::values::{ProfileChanges, Remark, RequestText, UserId};
 use super::{Error, Reads, Refusal, UnitOfWork, targets};
 
+mod answer;
 mod befriend;
 
+pub use answer::{Answer, AnswerRequest, ExpireRequest};
 pub use befriend::Befriend;
 
 /// How long a request waits for its answer.
@@ -35,8 +41,51 @@ pub enum State {
         /// When the request lapses.
         expires_at: DateTime<Utc>,
     },
+    /// Nothing, after a request that came to nothing: who repeats its end is answered as the first time.
+    Declined {
+        /// Who had asked.
+        from: SubjectRef,
+        /// When the request would have lapsed.
+        expires_at: DateTime<Utc>,
+        /// How it ended.
+        end: RequestState,
+    },
     /// Friends.
     Friends,
+}
+
+/// What two users are to each other at a moment: a request is none any more once its time is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Strangers,
+    /// This one asked.
+    Asked(SubjectRef),
+    Friends,
+}
+
+/// What the two are to each other now.
+fn standing(state: &State, now: DateTime<Utc>) -> Standing {
+    match state {
+        State::Requested { from, expires_at } if *expires_at > now => Standing::Asked(*from),
+        State::Strangers | State::Requested { .. } | State::Declined { .. } => Standing::Strangers,
+        State::Friends => Standing::Friends,
+    }
+}
+
+/// Records that the request lapsed, where it did.
+#[must_use]
+pub fn expire(state: &State, pair: Pair, now: DateTime<Utc>) -> Vec<Event> {
+    match *state {
+        State::Requested { from, expires_at } if expires_at <= now => {
+            vec![Expired { from, to: pair.other(from), expires_at }.into()]
+        }
+        State::Strangers | State::Requested { .. } | State::Declined { .. } | State::Friends => vec![],
+    }
+}
+
+/// The request of `from` is accepted: the two are friends.
+fn accept(from: SubjectRef, to: SubjectRef) -> Vec<Event> {
+    vec![Accepted { by: to, other: from }.into(), Befriended { from, to }.into()]
 }
 
 /// `from` wants `to` as a friend; `permission` is what `to` allows, `None` to add directly.
@@ -50,18 +99,21 @@ pub fn befriend(
     text: Option<&RequestText>,
     now: DateTime<Utc>,
 ) -> Result<Vec<Event>, Refusal> {
-    let befriended = || Ok(vec![Befriended { from, to }.into()]);
-    match (state, permission) {
-        (State::Friends, _) => Err(Refusal::AlreadyFriends),
-        (_, None | Some(FriendPermission::Anyone)) => befriended(),
-        // Both asked: nobody is left to approve.
-        (State::Requested { from: asked, expires_at }, Some(_)) if *asked == to && *expires_at > now => befriended(),
-        (State::Requested { from: asked, expires_at }, Some(FriendPermission::Approval))
-            if *asked == from && *expires_at > now =>
-        {
-            Ok(vec![])
+    let decided = match (standing(state, now), permission) {
+        (Standing::Friends, _) => return Err(Refusal::AlreadyFriends),
+        // Whoever could become a friend without a request has no use for one.
+        (Standing::Asked(asking), None | Some(FriendPermission::Anyone)) => {
+            if asking == from {
+                accept(from, to)
+            } else {
+                accept(to, from)
+            }
         }
-        (State::Strangers | State::Requested { .. }, Some(FriendPermission::Approval)) => Ok(vec![
+        // Both asked: nobody is left to approve.
+        (Standing::Asked(asking), Some(_)) if asking == to => accept(to, from),
+        (Standing::Asked(_), Some(FriendPermission::Approval)) => vec![],
+        (Standing::Strangers, None | Some(FriendPermission::Anyone)) => vec![Befriended { from, to }.into()],
+        (Standing::Strangers, Some(FriendPermission::Approval)) => vec![
             Requested {
                 from,
                 to,
@@ -69,8 +121,22 @@ pub fn befriend(
                 expires_at: now + Duration::days(REQUEST_DAYS),
             }
             .into(),
-        ]),
-        (State::Strangers | State::Requested { .. }, Some(FriendPermission::Nobody)) => Err(Refusal::TargetRefusesAll),
+        ],
+        (Standing::Strangers | Standing::Asked(_), Some(FriendPermission::Nobody)) => {
+            return Err(Refusal::TargetRefusesAll);
+        }
+    };
+    let expired = Pair::of(from, to).map(|pair| expire(state, pair, now)).unwrap_or_default();
+    Ok(expired.into_iter().chain(decided).collect())
+}
+
+/// Ends the request between a user and one whom it blocks: it refuses the other's request and takes back its own.
+#[must_use]
+pub fn turn_away(state: &State, by: SubjectRef, other: SubjectRef, now: DateTime<Utc>) -> Vec<Event> {
+    match standing(state, now) {
+        Standing::Asked(asking) if asking == by => vec![Cancelled { by, other }.into()],
+        Standing::Asked(_) => vec![Refused { by, other }.into()],
+        Standing::Strangers | Standing::Friends => vec![],
     }
 }
 
@@ -78,7 +144,8 @@ pub fn befriend(
 #[must_use]
 pub fn end(state: &State, by: SubjectRef, other: SubjectRef, cause: EndCause) -> Vec<Event> {
     match (state, cause) {
-        (State::Strangers, _) | (State::Requested { .. }, EndCause::Removed | EndCause::Cleared) => vec![],
+        (State::Strangers | State::Declined { .. }, _)
+        | (State::Requested { .. }, EndCause::Removed | EndCause::Cleared) => vec![],
         (State::Friends, _) | (State::Requested { .. }, EndCause::Deactivated) => {
             vec![Ended { by, other, cause }.into()]
         }
@@ -123,9 +190,20 @@ impl Recorded for State {
 pub fn evolve(state: &mut State, event: &Event, _: DateTime<Utc>) {
     match event {
         Event::Requested(e) => *state = State::Requested { from: e.from, expires_at: e.expires_at },
+        // That they are friends is the next event.
+        Event::Accepted(_) => {}
+        Event::Refused(_) => decline(state, RequestState::Refused),
+        Event::Cancelled(_) => decline(state, RequestState::Cancelled),
+        Event::Expired(_) => decline(state, RequestState::Expired),
         Event::Befriended(_) => *state = State::Friends,
         Event::Ended(_) => *state = State::Strangers,
         Event::Described(_) => {}
+    }
+}
+
+fn decline(state: &mut State, end: RequestState) {
+    if let State::Requested { from, expires_at } = *state {
+        *state = State::Declined { from, expires_at, end };
     }
 }
 
@@ -144,6 +222,16 @@ pub(super) fn end_all(
 ) -> Result<(), Error> {
     for (other, pair) in others.iter().filter_map(|other| Some((*other, Pair::of(by, *other)?))) {
         let ended = end(work.state(pair)?, by, other, cause);
+        work.record::<State>(pair, ended)?;
+    }
+    Ok(())
+}
+
+/// Ends the requests between a user and those whom it blocks.
+pub(super) fn turn_all_away(work: &mut UnitOfWork<'_>, by: SubjectRef, others: &[SubjectRef]) -> Result<(), Error> {
+    let others: BTreeSet<_> = others.iter().copied().collect();
+    for (other, pair) in others.into_iter().filter_map(|other| Some((other, Pair::of(by, other)?))) {
+        let ended = turn_away(work.state(pair)?, by, other, work.now());
         work.record::<State>(pair, ended)?;
     }
     Ok(())

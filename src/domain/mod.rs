@@ -27,7 +27,9 @@ pub mod user;
 pub mod values;
 mod work;
 
-pub use command::{Command, Decide, DynCommand, DynDecide, ErasureOwner, Found, Lookup, Person, ReplyOf};
+pub use command::{
+    Command, Decide, DynCommand, DynDecide, ErasureOwner, Found, FriendRequest, Lookup, Person, ReplyOf,
+};
 pub use refusal::{Defect, Error, LIST_MAX, ListKind, Refusal};
 pub use reply::{Befriended, IssuedToken, Registration, Reply, TypedReply};
 pub use state::{Aggregate, Misplaced, Snapshot, State, belongs};

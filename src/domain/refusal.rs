@@ -89,6 +89,15 @@ pub enum Refusal {
     /// The two are not friends.
     #[error("the two users are not friends")]
     NotFriends,
+    /// There is no such friend request of the user.
+    #[error("the user has no such friend request")]
+    NoSuchFriendRequest,
+    /// The friend request ended otherwise.
+    #[error("the friend request is not pending any more")]
+    FriendRequestEnded,
+    /// The other side of the friend request decides this.
+    #[error("a friend request is accepted or refused by whom it was sent to, and cancelled by who sent it")]
+    OtherSideOfRequest,
     /// The target allows no friends.
     #[error("the target allows nobody to become a friend")]
     TargetRefusesAll,

@@ -27,6 +27,8 @@ pub struct App {
     pub settings: Settings,
     /// Seconds around its timestamp in which a signed request is accepted once; 0: no limit.
     pub signature_window_seconds: u32,
+    /// Position of the event since which only friends may message each other; `None`: everybody may.
+    pub friends_only_since: Option<u64>,
     /// Its valid API keys.
     pub api_keys: Vec<ApiKey>,
     /// What its users may do by themselves, and how they are connected.
@@ -129,6 +131,7 @@ impl Apps {
             plan: row.plan,
             settings: row.settings,
             signature_window_seconds: row.signature_window_seconds,
+            friends_only_since: row.friends_only_position,
             api_keys: row.api_keys,
             client,
             acknowledged,

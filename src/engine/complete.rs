@@ -4,7 +4,7 @@ use rollcall_projections::{data_requests, erasure_ledger, friend_graph, user_dir
 use rollcall_schemas::ids::{AppId, ErasureId, SubjectRef};
 
 use super::{Engine, Error};
-use crate::domain::{ErasureOwner, Found, Lookup};
+use crate::domain::{ErasureOwner, Found, FriendRequest, Lookup};
 
 /// Most relations looked at to clear a list: more than a user can have friends, requests that wait included.
 const FRIENDS_MAX: u32 = 20_000;
@@ -35,6 +35,15 @@ impl Engine {
             Lookup::DataRequest(request) => {
                 let row = data_requests::by_id(&self.read, app, request).await?;
                 found.data_request = row.map(|row| row.subject);
+            }
+            Lookup::FriendRequest(request) => {
+                let row = friend_graph::request(&self.read, app, request).await?;
+                found.friend_request = row.map(|row| FriendRequest {
+                    from: row.from,
+                    to: row.to,
+                    expires_at: row.expires_at,
+                    state: row.state,
+                });
             }
         }
         Ok(())

@@ -1,14 +1,19 @@
-//! What ends by itself: bans that ran out are recorded as ended, so that the log and the audit trail know it (a query
-//! never depends on it: a ban is over when its end has passed), and idempotency keys are forgotten after a day.
+//! What ends by itself: bans and friend requests whose time is over are recorded as ended, so that the log and the audit
+//! trail know it (neither a query nor a decision depends on it: they look at the time), and idempotency keys are forgotten
+//! after a day.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rollcall_projections::banned_users;
+use rollcall_projections::friend_graph::{self, Request};
 use rollcall_schemas::envelope::Actor;
+use rollcall_schemas::ids::AppId;
 use tokio_util::sync::CancellationToken;
 
 use super::{Caller, Engine, Error};
-use crate::domain::ban;
+use crate::domain::friendship::ExpireRequest;
+use crate::domain::{Command, ban};
 
 const EVERY: Duration = Duration::from_secs(1);
 const AT_ONCE_MAX: u32 = 200;
@@ -45,16 +50,30 @@ async fn forget_old(engine: &Engine) -> Result<(), Error> {
     Ok(())
 }
 
-/// Records the bans that ended. One that cannot be recorded does not keep the others: it is tried again in the next round.
+/// Records the bans and requests that ended. One that cannot be recorded does not keep the others: it is tried again in
+/// the next round.
 async fn expire_due(engine: &Engine) {
-    let due = match rollcall_projections::banned_users::due(engine.read(), engine.now(), AT_ONCE_MAX).await {
-        Ok(due) => due,
-        Err(error) => return tracing::debug!(%error, "ended bans cannot be looked up for now"),
-    };
-    for ban in due {
-        let caller = Caller::internal(ban.app, Actor::System);
-        if let Err(error) = engine.execute(&caller, ban::Expire(ban.subject)).await {
-            tracing::warn!(%error, app = %caller.app, "an ended ban could not be recorded; it is tried again");
+    match banned_users::due(engine.read(), engine.now(), AT_ONCE_MAX).await {
+        Ok(due) => {
+            for ban in due {
+                expire(engine, ban.app, ban::Expire(ban.subject), "ban").await;
+            }
         }
+        Err(error) => tracing::debug!(%error, "ended bans cannot be looked up for now"),
+    }
+    match friend_graph::due(engine.read(), engine.now(), AT_ONCE_MAX).await {
+        Ok(due) => {
+            for Request { app, from, to, .. } in due {
+                expire(engine, app, ExpireRequest { from, to }, "friend request").await;
+            }
+        }
+        Err(error) => tracing::debug!(%error, "lapsed friend requests cannot be looked up for now"),
+    }
+}
+
+async fn expire<C: Command>(engine: &Engine, app: AppId, command: C, what: &'static str) {
+    let caller = Caller::internal(app, Actor::System);
+    if let Err(error) = engine.execute(&caller, command).await {
+        tracing::warn!(%error, app = %caller.app, what, "the end of something could not be recorded; it is tried again");
     }
 }

@@ -23,6 +23,7 @@ use crate::eventlog::EventLog;
 use crate::metrics::Metrics;
 use crate::privacy::{Tag, Vault};
 
+pub mod admission;
 pub mod api_keys;
 pub mod apps;
 pub mod beside;
@@ -189,6 +190,12 @@ impl Engine {
     #[must_use]
     pub fn watch_applied(&self) -> watch::Receiver<u64> {
         self.applied.clone()
+    }
+
+    /// What tells the time.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// The time.

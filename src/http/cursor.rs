@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::DateTime;
 use rollcall_projections::data_requests::DueCursor;
-use rollcall_schemas::ids::SubjectRef;
+use rollcall_schemas::ids::{FriendRequestId, SubjectRef};
 use uuid::Uuid;
 
 /// A place in the order of a list. Lists with different orders have cursors of different lengths, so that a cursor of one
@@ -33,6 +33,15 @@ impl Cursor for u64 {
     }
     fn read(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self::from_be_bytes)
+    }
+}
+
+impl Cursor for FriendRequestId {
+    fn bytes(&self) -> Vec<u8> {
+        self.0.bytes()
+    }
+    fn read(bytes: &[u8]) -> Option<Self> {
+        u64::read(bytes).map(Self)
     }
 }
 

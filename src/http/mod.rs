@@ -28,11 +28,15 @@ mod client;
 mod cursor;
 mod drain;
 mod exchange;
+mod friend_list;
+mod friend_requests;
 mod health;
 mod metrics;
+mod platform;
 mod rest;
 mod served;
 mod server_v1;
+mod server_v4;
 mod socket_place;
 mod transparency;
 mod write_deadline;
@@ -41,7 +45,7 @@ use bodies::Bodies;
 pub use client::Options as SocketOptions;
 pub use drain::Drain;
 use exchange::Incoming;
-use server_v1::ReplayGuard;
+use platform::replay_guard::ReplayGuard;
 use socket_place::SocketPlace;
 use write_deadline::WriteDeadline;
 
@@ -182,6 +186,8 @@ async fn dispatch(service: &web::Data<Service>, request: &HttpRequest, incoming:
         client::answer(service, request, incoming, rest).await
     } else if let Some(rest) = path.strip_prefix("/api/v1/") {
         rest::answer(service, request, incoming, rest).await
+    } else if path.starts_with("/v4/") {
+        server_v4::answer(service, request, incoming, &path).await
     } else if let Some(probe) = path.strip_prefix("/health/") {
         health::answer(service, probe).await
     } else if path == "/openapi.json" {

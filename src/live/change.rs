@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use rollcall_schemas::envelope::Recorded;
 use rollcall_schemas::ids::SubjectRef;
-use rollcall_schemas::plain::EndCause;
+use rollcall_schemas::plain::{EndCause, RequestState};
 use rollcall_schemas::{Event, allowlist, blocklist, friendship, user};
 
 /// One of a user's lists.
@@ -26,6 +26,15 @@ pub enum Change {
         sent: bool,
         /// When the request lapses.
         expires_at: DateTime<Utc>,
+    },
+    /// A request has ended: it was accepted, refused, taken back, or lapsed.
+    FriendRequestEnded {
+        /// The other one.
+        other: SubjectRef,
+        /// How.
+        how: RequestState,
+        /// Whether the user had asked.
+        sent: bool,
     },
     /// The two are friends.
     FriendAdded {
@@ -81,6 +90,7 @@ impl Change {
     pub fn others(&self) -> Vec<SubjectRef> {
         match self {
             Self::FriendRequested { other, .. }
+            | Self::FriendRequestEnded { other, .. }
             | Self::FriendAdded { other }
             | Self::FriendRemoved { other, .. }
             | Self::FriendRemarked { other } => vec![*other],
@@ -122,12 +132,21 @@ fn of_friendship(subject: SubjectRef, event: &friendship::Event) -> Option<Chang
             sent: subject == e.from,
             expires_at: e.expires_at,
         }),
+        // Who accepts or refuses was asked; who cancels had asked.
+        friendship::Event::Accepted(e) => ended(subject, (e.other, e.by), RequestState::Accepted),
+        friendship::Event::Refused(e) => ended(subject, (e.other, e.by), RequestState::Refused),
+        friendship::Event::Cancelled(e) => ended(subject, (e.by, e.other), RequestState::Cancelled),
+        friendship::Event::Expired(e) => ended(subject, (e.from, e.to), RequestState::Expired),
         friendship::Event::Befriended(e) => other_of(subject, e.from, e.to).map(|other| Change::FriendAdded { other }),
         friendship::Event::Ended(e) => {
             other_of(subject, e.by, e.other).map(|other| Change::FriendRemoved { other, cause: e.cause })
         }
         friendship::Event::Described(e) => (e.owner == subject).then_some(Change::FriendRemarked { other: e.about }),
     }
+}
+
+fn ended(subject: SubjectRef, (from, to): (SubjectRef, SubjectRef), how: RequestState) -> Option<Change> {
+    other_of(subject, from, to).map(|other| Change::FriendRequestEnded { other, how, sent: subject == from })
 }
 
 fn list(list: List) -> impl Fn(&[SubjectRef], &[SubjectRef], bool, Option<bool>) -> Change {

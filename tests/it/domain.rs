@@ -24,6 +24,7 @@ use rollcall_schemas::{Event, friendship};
 use uuid::Uuid;
 
 mod declarations;
+mod requests;
 mod snapshots;
 
 /// A world in memory: what the decider loop is, without its loop.
@@ -353,12 +354,15 @@ fn a_user_that_puts_itself_on_its_own_list_changes_nothing() {
     assert_eq!(given.when(&block("ada", &["ada"])), Err(Refusal::Deactivated));
 }
 
+/// What is recorded where a request is accepted.
+const BEFRIENDED: [&str; 2] = ["friendship.accepted", "friendship.befriended"];
+
 #[test]
 fn friendship_obeys_the_permission_of_the_one_who_is_asked() {
     let mut given = Given::users(&["ada", "bob", "eve", "joe"]);
     let permit = |who: &str, permission| change(who, Change::PermitFriends(permission));
     assert_eq!(given.when(&befriend("ada", "bob", false)).unwrap(), ["friendship.requested"], "the default asks");
-    assert_eq!(given.when(&befriend("bob", "ada", false)).unwrap(), ["friendship.befriended"], "both asked");
+    assert_eq!(given.when(&befriend("bob", "ada", false)).unwrap(), BEFRIENDED, "both asked");
     assert_eq!(given.when(&befriend("ada", "bob", false)), Err(Refusal::AlreadyFriends));
     given.when(&permit("eve", FriendPermission::Anyone)).unwrap();
     assert_eq!(given.when(&befriend("ada", "eve", false)).unwrap(), ["friendship.befriended"]);
@@ -373,7 +377,8 @@ fn a_request_lapses_after_seven_days() {
     given.when(&befriend("ada", "bob", false)).unwrap();
     assert_eq!(given.when(&befriend("ada", "bob", false)).unwrap(), [""; 0], "asking twice is asking once");
     given.later(Duration::days(7));
-    assert_eq!(given.when(&befriend("bob", "ada", false)).unwrap(), ["friendship.requested"]);
+    let asked = given.when(&befriend("bob", "ada", false)).unwrap();
+    assert_eq!(asked, ["friendship.expired", "friendship.requested"]);
 }
 
 #[test]

@@ -82,6 +82,10 @@ impl World {
         self.log.record(stream.clone(), app::Event::from(settings));
         let window = app::SignatureWindowSet { app: app.clone(), seconds: 300 };
         self.log.record(stream.clone(), app::Event::from(window));
+        for enabled in [true, name == "app-one"] {
+            let friends_only = app::FriendsOnlyMessagesSet { app: app.clone(), enabled };
+            self.log.record(stream.clone(), app::Event::from(friends_only));
+        }
         let user_fields = BTreeSet::from([field("ext_team")]);
         let declared = app::ExtensionFieldsDeclared { app, friend_fields: user_fields.clone(), user_fields };
         self.log.record(stream, app::Event::from(declared));
@@ -249,10 +253,19 @@ impl World {
                 };
                 self.log.record(Stream::Remarks(me), event);
             }
-            (24, false) => {
+            (24, false) if !salt.is_multiple_of(7) => {
                 let text: Option<Personal<String>> = Some(profile(me, "please"));
                 let requested = friendship::Requested { from: me, to: them, text, expires_at: at(salt.into()) };
                 self.log.record(Stream::Friendship(pair), friendship::Event::from(requested));
+            }
+            (24 | 25, _) if salt.is_multiple_of(7) && !friends => {
+                let event = match salt % 4 {
+                    0 => friendship::Event::from(friendship::Accepted { by: me, other: them }),
+                    1 => friendship::Refused { by: me, other: them }.into(),
+                    2 => friendship::Cancelled { by: me, other: them }.into(),
+                    _ => friendship::Expired { from: me, to: them, expires_at: at(salt.into()) }.into(),
+                };
+                self.log.record(Stream::Friendship(pair), event);
             }
             (25 | 26, false) => {
                 let befriended = friendship::Befriended { from: me, to: them };

@@ -29,14 +29,15 @@ pub fn script(rows: u32, bytes: &str) -> String {
     let at = format!("{BEGAN_AT} + i * {EACH}");
     let tables = [
         ("allowlists_vN", format!("{owner}, {other}, i")),
-        ("allowlists_enabled_vN", of.clone()),
-        ("apps_vN", format!("'app-' || i, {at}, 'production', 'pro', '{{}}', 0")),
+        ("allowlists_enabled_vN", format!("{of}, i")),
+        ("apps_vN", format!("'app-' || i, {at}, 'production', 'pro', '{{}}', 0, NULL")),
         ("apps_secrets_vN", "'app-' || i, 1".into()),
         ("apps_fields_vN", "'app-' || i, 'user', 'ext_a'".into()),
         ("apps_api_keys_vN", "'app-' || i, 1, '{}'".into()),
         ("audit_trail_vN", format!("{}, i", key("(i / 20)"))),
-        ("banned_users_vN", format!("{of}, {app}, {at}, {BEGAN_AT} + i * 7919 % {rows} * {EACH}, {content}")),
+        ("banned_users_vN", format!("{of}, {app}, {at}, {BEGAN_AT} + i * 7919 % {rows} * {EACH}, {content}, i")),
         ("blocklists_vN", format!("{owner}, {other}, i")),
+        ("client_rules_vN", "'app-' || i, 'several', 0, 0".into()),
         ("data_requests_vN", format!("{of}, {app}, {other}, 'access', i, {at}, {at}, 'received', i % 2, NULL")),
         ("deactivated_users_vN", format!("{of}, {app}, {at}, i, 'op-' || i, CASE WHEN i % 100 = 0 THEN 1 ELSE 0 END")),
         (
@@ -50,7 +51,13 @@ pub fn script(rows: u32, bytes: &str) -> String {
             ),
         ),
         ("friend_graph_vN", format!("{owner}, {other}, {at}, i")),
-        ("friend_graph_requests_vN", format!("{of}, {asked}, {at}, i, {at}, {content}")),
+        (
+            "friend_graph_requests_vN",
+            format!(
+                "i, {app}, {of}, {asked}, {at}, {at}, CASE WHEN i % 10 = 0 THEN 'pending' ELSE 'expired' END, \
+                 CASE WHEN i % 10 = 0 THEN NULL ELSE {at} END, {content}"
+            ),
+        ),
         ("friend_graph_descriptions_vN", format!("{owner}, {about}, '', {content}")),
         ("hosted_profiles_vN", format!("{of}, {app}, i, 1, CASE WHEN i % 2 = 0 THEN 1 ELSE 0 END")),
         ("hosted_profiles_fields_vN", format!("{of}, 'name', {content}")),

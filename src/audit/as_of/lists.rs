@@ -138,7 +138,7 @@ pub async fn deactivated_at(
     let found = deactivated_users::of_subjects(&scratch.store, &subjects).await?;
     let user_ids = Opener::new(past, app).user_ids(&subjects).await?;
     let shown = found.into_iter().zip(user_ids).map(|(user, user_id)| {
-        let deactivated_users::Deactivated { subject, deactivated_at, operation } = user;
+        let deactivated_users::Deactivated { subject, deactivated_at, operation, .. } = user;
         DeactivatedUser { subject, user_id, deactivated_at, operation }
     });
     scratch.answer(moment, DeactivatedAt { deactivated: shown.collect() }).await

@@ -277,7 +277,7 @@ async fn read(
         visibility: settings.visibility,
         ban,
         blocklist: blocked(store, opener, subject).await?,
-        allowlist_enabled: allowlists::settings_of(store, &[subject]).await?.contains(&true),
+        allowlist_enabled: allowlists::in_force_since(store, &[subject]).await?.iter().any(Option::is_some),
         allowlist: allowed(store, opener, subject).await?,
         friends: friends(store, opener, subject).await?,
         tokens_issued: tokens.as_ref().map_or(0, |tokens| tokens.issued),

@@ -44,7 +44,15 @@ pub(super) const WITHHELD: &[Withheld] = &[
 ];
 
 /// The events that both people they name take part in. Each is given the event, without the personal values of the other.
-const SHARED: &[&str] = &["friendship.requested", "friendship.befriended", "friendship.ended"];
+const SHARED: &[&str] = &[
+    "friendship.requested",
+    "friendship.accepted",
+    "friendship.refused",
+    "friendship.cancelled",
+    "friendship.expired",
+    "friendship.befriended",
+    "friendship.ended",
+];
 
 /// The only person who is given an event: the first one it names. `None`: everybody it concerns is given it.
 pub(super) fn owner(event: &Event) -> Option<SubjectRef> {

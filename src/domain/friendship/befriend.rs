@@ -67,20 +67,28 @@ impl Decide for Befriend<Person> {
         };
         let decided = befriend(work.state(pair)?, (from, to), permission, self.text.as_ref(), work.now())?;
         let are_friends = decided.iter().any(|event| matches!(event, Event::Befriended(_)));
-        if are_friends && work.friends(from)? >= LIST_MAX {
-            return Err(Refusal::FriendsFull.into());
-        }
-        if are_friends && work.friends(to)? >= LIST_MAX {
-            return Err(Refusal::TargetFriendsFull.into());
+        if are_friends {
+            may_have_more_friends(work, from, to)?;
         }
         work.record::<State>(pair, decided)?;
         Ok(if are_friends { Befriended::Friends } else { Befriended::Waiting })
     }
 }
 
+/// Whether both have less friends than a user can have; `from` is who acts.
+pub(super) fn may_have_more_friends(work: &UnitOfWork<'_>, from: SubjectRef, to: SubjectRef) -> Result<(), Error> {
+    if work.friends(from)? >= LIST_MAX {
+        return Err(Refusal::FriendsFull.into());
+    }
+    if work.friends(to)? >= LIST_MAX {
+        return Err(Refusal::TargetFriendsFull.into());
+    }
+    Ok(())
+}
+
 /// Whether the block and allow lists let `from` approach `to`. An allowlist in force takes the place of its owner's
 /// blocklist.
-fn may_meet(work: &UnitOfWork<'_>, from: SubjectRef, to: SubjectRef) -> Result<(), Error> {
+pub(super) fn may_meet(work: &UnitOfWork<'_>, from: SubjectRef, to: SubjectRef) -> Result<(), Error> {
     let allows = |owner, other| {
         let list = work.state::<allowlist::State>(owner)?;
         Ok::<_, Error>((!list.enabled || list.allowed.contains(&other), list.enabled))

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use rollcall_schemas::ids::SubjectRef;
-use rollcall_schemas::plain::EndCause;
+use rollcall_schemas::plain::{EndCause, RequestState};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -21,6 +21,15 @@ pub(super) struct FriendRequested {
     /// sent or received.
     direction: &'static str,
     expires_at: String,
+    position: u64,
+}
+
+/// A request to become friends has ended.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RequestEnded {
+    user_id: String,
+    /// sent or received.
+    direction: &'static str,
     position: u64,
 }
 
@@ -62,6 +71,7 @@ pub(super) struct MeUpdated {
 #[serde(untagged)]
 pub(super) enum Params {
     Requested(FriendRequested),
+    Ended(RequestEnded),
     Friend(OfFriend),
     List(ListChanged),
     Me(MeUpdated),
@@ -98,6 +108,18 @@ fn told_with(ids: &HashMap<SubjectRef, String>, notice: &Notice) -> Option<Told>
             let direction = if *sent { "sent" } else { "received" };
             let requested = FriendRequested { user_id: id(other)?, direction, expires_at: time(*expires_at), position };
             Some(Told { method: "friend.requested", params: Params::Requested(requested) })
+        }
+        Change::FriendRequestEnded { other, how, sent } => {
+            let method = match how {
+                RequestState::Accepted => "friend.accepted",
+                RequestState::Refused => "friend.refused",
+                RequestState::Cancelled => "friend.cancelled",
+                RequestState::Expired => "friend.expired",
+                RequestState::Pending => return None,
+            };
+            let direction = if *sent { "sent" } else { "received" };
+            let ended = RequestEnded { user_id: id(other)?, direction, position };
+            Some(Told { method, params: Params::Ended(ended) })
         }
         Change::FriendAdded { other } => of_friend("friend.added", other, None),
         Change::FriendRemoved { other, cause } => of_friend("friend.removed", other, Some(*cause)),

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::changes::{FriendRequested, ListChanged, MeUpdated, OfFriend};
+use super::changes::{FriendRequested, ListChanged, MeUpdated, OfFriend, RequestEnded};
 use super::methods::{METHODS, Method, Named, parameter, properties, shape};
 use super::socket::{ConnectParams, Connected, TokenExpiring};
 use super::subscriptions::{PresenceChanged, SubscriptionChanged};
@@ -17,6 +17,10 @@ type Notification = (&'static str, fn() -> Named, &'static str);
 /// What is pushed.
 static NOTIFICATIONS: &[Notification] = &[
     ("friend.requested", shape::<FriendRequested>, "The user asked somebody, or was asked."),
+    ("friend.accepted", shape::<RequestEnded>, "A request was accepted."),
+    ("friend.refused", shape::<RequestEnded>, "A request was refused."),
+    ("friend.cancelled", shape::<RequestEnded>, "A request was taken back."),
+    ("friend.expired", shape::<RequestEnded>, "A request was not answered within 7 days."),
     ("friend.added", shape::<OfFriend>, "Two are friends now."),
     ("friend.removed", shape::<OfFriend>, "Two are friends no longer, or a request is void."),
     ("friend.remarked", shape::<OfFriend>, "The user described a friend, perhaps on another device."),

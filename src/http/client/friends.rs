@@ -17,6 +17,7 @@ use crate::domain::Befriended;
 use crate::domain::friendship::{Befriend, Describe, Unfriend};
 use crate::domain::values::{self, Invalid, ProfileChanges, Remark, RequestText, extension_fields};
 use crate::engine::opening::Opener;
+use crate::http::friend_requests;
 
 /// Users one check may name.
 const CHECKED_MAX: usize = 20;
@@ -34,8 +35,7 @@ pub(super) struct Friend {
     remark: Option<String>,
     /// What the user wrote about it, by field.
     fields: BTreeMap<String, String>,
-    /// Since when the two are friends.
-    since: String,
+    friends_since: String,
 }
 
 /// A page of friends.
@@ -98,8 +98,8 @@ async fn described(call: &Call<'_>, rows: &[friend_graph::Friend]) -> Result<Vec
             for ((row, person), description) in rows.iter().zip(&people).zip(&descriptions) {
                 let Some(person) = person else { continue };
                 let (remark, fields) = written(opener, row.friend, description)?;
-                let since = time(row.befriended_at);
-                let friend = Friend { person: Portrayed::open(person, opener)?, remark, fields, since };
+                let friends_since = time(row.befriended_at);
+                let friend = Friend { person: Portrayed::open(person, opener)?, remark, fields, friends_since };
                 friends.push((row.befriended_position, friend));
             }
             Ok(friends)
@@ -156,7 +156,9 @@ pub(super) struct Addition {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Added {
     /// friends or requested.
-    state: &'static str,
+    status: &'static str,
+    /// The request that waits for its answer.
+    request_id: Option<String>,
 }
 
 /// `friends.add`: 201 `friends`, or 202 `requested`. To ask twice changes nothing.
@@ -167,16 +169,16 @@ pub(super) async fn add(call: &Call<'_>, asked: Addition) -> Result<Answer, Prob
     let text = text.map(RequestText::parse).transpose().map_err(too_long)?;
     // A client may name anybody; a userId that nobody has must not become known by it.
     call.engine.caught_up(&call.app.id).await?;
-    if call.engine.find(&call.app.id, &target).await?.is_none() {
-        return Err(Problem::NoSuchUser);
-    }
+    let subject = call.engine.find(&call.app.id, &target).await?.ok_or(Problem::NoSuchUser)?;
     let command = Befriend { who: call.me.clone(), target, direct: false, text };
     let done = call.engine.execute(&call.caller, command).await?;
-    let (status, state) = match done.reply {
-        Befriended::Friends => (StatusCode::CREATED, "friends"),
-        Befriended::Waiting => (StatusCode::ACCEPTED, "requested"),
-    };
-    Answer::command(status, &Added { state }, done.position)
+    if done.reply == Befriended::Friends {
+        return Answer::command(StatusCode::CREATED, &Added { status: "friends", request_id: None }, done.position);
+    }
+    call.engine.caught_up(&call.app.id).await?;
+    let request = friend_requests::pending(call.engine, call.subject, subject).await?;
+    let request_id = request.map(|request| request.to_string());
+    Answer::command(StatusCode::ACCEPTED, &Added { status: "requested", request_id }, done.position)
 }
 
 /// `friends.remove`.
@@ -254,10 +256,10 @@ pub(super) async fn check(call: &Call<'_>, asked: CheckParams) -> Result<Answer,
     call.engine.caught_up(&call.app.id).await?;
     let subjects = call.engine.find_all(&call.app.id, &ids).await?;
     let known: Vec<_> = subjects.iter().copied().flatten().collect();
-    let are = friend_graph::check(call.engine.read(), call.subject, &known).await?;
+    let are = friend_graph::among(call.engine.read(), call.subject, &known).await?;
     let active = rollcall_projections::user_directory::by_subjects(call.engine.read(), &call.app.id, &known).await?;
     let is_fenced = |user: Option<rollcall_projections::user_directory::User>| user.is_none_or(|user| user.deactivated);
-    let mut friends = are.into_iter().zip(active).map(|(are_friends, user)| are_friends && !is_fenced(user));
+    let mut friends = are.into_iter().zip(active).map(|(are_friends, user)| are_friends.is_some() && !is_fenced(user));
     let results = ids.iter().zip(subjects).map(|(id, subject)| Checked {
         user_id: id.as_str().to_owned(),
         friends: subject.and_then(|_| friends.next()) == Some(true),

@@ -99,7 +99,10 @@ pub(super) async fn is_blocked(call: &Call<'_>, asked: Target) -> Result<Answer,
     let target = asked.user_id()?;
     call.engine.caught_up(&call.app.id).await?;
     let blocked = match call.engine.find(&call.app.id, &target).await? {
-        Some(subject) => blocklists::has(call.engine.read(), call.subject, subject).await?,
+        Some(subject) => {
+            let found = blocklists::entries(call.engine.read(), &[(call.subject, subject)]).await?;
+            found.iter().any(Option::is_some)
+        }
         None => false,
     };
     Answer::query(&Blocked { user_id: target.as_str().to_owned(), blocked })
@@ -117,7 +120,10 @@ pub(super) async fn is_allowed(call: &Call<'_>, asked: Target) -> Result<Answer,
     let target = asked.user_id()?;
     call.engine.caught_up(&call.app.id).await?;
     let allowed = match call.engine.find(&call.app.id, &target).await? {
-        Some(subject) => allowlists::has(call.engine.read(), call.subject, subject).await?,
+        Some(subject) => {
+            let found = allowlists::entries(call.engine.read(), &[(call.subject, subject)]).await?;
+            found.iter().any(Option::is_some)
+        }
         None => false,
     };
     Answer::query(&Allowed { user_id: target.as_str().to_owned(), allowed })

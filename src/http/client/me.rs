@@ -57,7 +57,7 @@ async fn me(call: &Call<'_>) -> Result<Me, Problem> {
     let user = user_directory::by_subject(read, app, subject).await?.ok_or(Problem::NoSuchUser)?;
     let profile = hosted_profiles::of_subjects(read, app, &[subject]).await?.pop().flatten();
     let settings = user_settings::of(read, subject).await?;
-    let allowlist_enabled = allowlists::settings_of(read, &[subject]).await?.contains(&true);
+    let allowlist_enabled = allowlists::in_force_since(read, &[subject]).await?.iter().any(Option::is_some);
     let answer = |opener: &mut Opener<'_>| {
         Ok::<_, Problem>(Me {
             user_id: call.me.as_str().to_owned(),

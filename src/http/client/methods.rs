@@ -13,7 +13,8 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{Answer, Problem};
-use super::{Call, changes, export, friends, lists, me, people, subscriptions, users};
+use super::{Call, changes, export, friend_requests, friends, lists, me, people, subscriptions, users};
+use crate::http::friend_requests::ShownRequest;
 
 /// A schema with its name, and those it refers to.
 pub(super) type Named = Vec<(String, RefOr<Schema>)>;
@@ -118,6 +119,17 @@ methods! {
         subscriptions::add, "Follow up to 200 users for a while, or renew that.";
     "subscriptions.remove": "DELETE" "subscriptions", subscriptions::Unsubscribe => (), subscriptions::remove,
         "Follow up to 200 users no more; takes a body.";
+    "friend_requests.list": "GET" "friend-requests", friend_requests::ListParams => friend_requests::Page,
+        friend_requests::list, "Requests to become friends, sent and received, the latest first.";
+    "friend_requests.accept": "POST" "friend-requests/{request_id}/accept",
+        friend_requests::RequestParams => ShownRequest, friend_requests::accept,
+        "Accept a request that was received.";
+    "friend_requests.refuse": "POST" "friend-requests/{request_id}/refuse",
+        friend_requests::RequestParams => ShownRequest, friend_requests::refuse,
+        "Refuse a request that was received.";
+    "friend_requests.cancel": "POST" "friend-requests/{request_id}/cancel",
+        friend_requests::RequestParams => ShownRequest, friend_requests::cancel,
+        "Take back a request that was sent.";
     "changes.get": "GET" "changes", changes::Since => changes::ChangesShape, changes::since,
         "What has changed about the user, its lists and its friends since a position: all of it, or that it is too much.";
 }

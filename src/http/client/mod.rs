@@ -20,6 +20,7 @@ use crate::live::Live;
 mod changes;
 pub(super) mod documents;
 mod export;
+mod friend_requests;
 mod friends;
 mod lists;
 mod me;

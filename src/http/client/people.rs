@@ -13,7 +13,7 @@ use super::Call;
 use super::problem::Problem;
 use crate::domain::values::{self, Invalid, UserId};
 use crate::engine::opening::Opener;
-use crate::http::cursor::Cursor as _;
+use crate::http::cursor::Cursor;
 
 /// Somebody.
 #[derive(Deserialize, ToSchema)]
@@ -64,9 +64,14 @@ pub(super) fn limit(asked: Option<u32>, usual: u32, max: u32) -> Result<u32, Pro
 }
 
 /// The place that a cursor names.
-pub(super) fn cursor(asked: Option<&str>) -> Result<Option<u64>, Problem> {
+pub(super) fn cursor<C: Cursor>(asked: Option<&str>) -> Result<Option<C>, Problem> {
     let malformed = || Problem::Invalid(Invalid::malformed("cursor", "the `next` of an earlier answer"), Some(25_432));
-    asked.map(|text| u64::decode(text).ok_or_else(malformed)).transpose()
+    asked.map(|text| C::decode(text).ok_or_else(malformed)).transpose()
+}
+
+/// The text that a client gives back for the page after a place.
+pub(super) fn next(place: &impl Cursor) -> String {
+    place.encode()
 }
 
 /// Cuts rows that were read with one more than the page has; answers the cursor of the next page, if there is one.
@@ -129,11 +134,11 @@ pub(super) async fn portrayed(
     let users = user_directory::by_subjects(read, app, &subjects).await?;
     let profiles = hosted_profiles::of_subjects(read, app, &subjects).await?;
     let settings = user_settings::of_subjects(read, &subjects).await?;
-    let friends = friend_graph::check(read, call.subject, &subjects).await?;
+    let friends = friend_graph::among(read, call.subject, &subjects).await?;
     let rows = people.into_iter().zip(users).zip(profiles).zip(settings.iter().zip(friends));
     let portrayed = rows.map(|((((user_id, subject), user), profile), (settings, is_friend))| {
         let user = user.filter(User::is_active)?;
-        let shown = subject == call.subject || shows(settings.visibility, is_friend);
+        let shown = subject == call.subject || shows(settings.visibility, is_friend.is_some());
         Some(Portrayed { user_id, user, profile, shown })
     });
     Ok(portrayed.collect())

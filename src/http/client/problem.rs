@@ -252,6 +252,9 @@ fn kind_of_refusal(refusal: &Refusal, topic: Topic) -> (StatusCode, &'static str
             let number = if topic == Topic::Friends { 25_470 } else { 24_362 };
             (StatusCode::UNPROCESSABLE_ENTITY, "undeclared-field", Some(number))
         }
+        Refusal::NoSuchFriendRequest => (StatusCode::NOT_FOUND, "no-such-friend-request", Some(25_466)),
+        Refusal::FriendRequestEnded => (StatusCode::CONFLICT, "friend-request-ended", Some(25_466)),
+        Refusal::OtherSideOfRequest => (StatusCode::FORBIDDEN, "other-side-of-request", Some(25_466)),
         Refusal::ErasureWaits => (StatusCode::CONFLICT, "erasure-waits", None),
         // No method of a client leads to these.
         Refusal::NoSuchApp

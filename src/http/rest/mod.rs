@@ -21,10 +21,12 @@ use crate::audit::tree::Keeper;
 use crate::engine::{App, Caller, Engine, IdempotencyKey, api_keys};
 use crate::live::Live;
 
+mod admission;
 mod compliance;
 mod credentials;
 mod erasures;
 mod export;
+mod friends;
 pub(super) mod openapi;
 mod paging;
 mod past;

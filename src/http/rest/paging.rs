@@ -33,6 +33,11 @@ impl<C: Cursor> PageQuery<C> {
         Ok(asked)
     }
 
+    /// The cursor of a page that begins behind a place.
+    pub(super) fn after(place: &C) -> String {
+        place.encode()
+    }
+
     /// Takes rows that were read with one row more than the page has, cuts them to the page, and returns the cursor of the
     /// next page if there is one.
     pub(super) fn cut<T>(&self, rows: &mut Vec<T>, place: impl Fn(&T) -> Option<C>) -> Option<String> {

@@ -93,6 +93,8 @@ pub(super) enum Problem {
     Scope(ApiScope),
     /// The log holds no such event of the app.
     NoSuchEvent,
+    /// The two users are not friends.
+    NoSuchFriend,
     /// The caller's key is of another app, or there is no such app.
     NoSuchApp,
     /// An earlier call with the same idempotency key was given the secret, which is shown only once.
@@ -155,6 +157,7 @@ fn kind(problem: &Problem) -> (StatusCode, &'static str) {
         Problem::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
         Problem::Scope(_) => (StatusCode::FORBIDDEN, "scope-missing"),
         Problem::NoSuchEvent => (StatusCode::NOT_FOUND, "no-such-event"),
+        Problem::NoSuchFriend => (StatusCode::NOT_FOUND, "no-such-friend"),
         Problem::NoSuchApp => (StatusCode::NOT_FOUND, "no-such-app"),
         Problem::ToldBefore => (StatusCode::CONFLICT, "told-before"),
         Problem::MalformedKey => (StatusCode::BAD_REQUEST, "malformed-idempotency-key"),
@@ -198,6 +201,9 @@ fn kind_of_refusal(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::OwnTarget => (StatusCode::UNPROCESSABLE_ENTITY, "own-target"),
         Refusal::AlreadyFriends => (StatusCode::CONFLICT, "already-friends"),
         Refusal::NotFriends => (StatusCode::CONFLICT, "not-friends"),
+        Refusal::NoSuchFriendRequest => (StatusCode::NOT_FOUND, "no-such-friend-request"),
+        Refusal::FriendRequestEnded => (StatusCode::CONFLICT, "friend-request-ended"),
+        Refusal::OtherSideOfRequest => (StatusCode::FORBIDDEN, "other-side-of-request"),
         Refusal::TargetRefusesAll => (StatusCode::FORBIDDEN, "target-refuses-all"),
         Refusal::TargetBlocks => (StatusCode::FORBIDDEN, "target-blocks"),
         Refusal::BlocksTarget => (StatusCode::FORBIDDEN, "blocks-target"),
@@ -221,6 +227,7 @@ fn detail(problem: &Problem) -> Cow<'static, str> {
         Problem::Unauthenticated => "send Authorization: Bearer <API key>, or <app key>:<app secret>".into(),
         Problem::Scope(scope) => format!("this needs an API key with the scope `{}`", scope.as_str()).into(),
         Problem::NoSuchEvent => "the app has no event at this position".into(),
+        Problem::NoSuchFriend => "the two users are not friends".into(),
         Problem::NoSuchApp => "there is no such app that this API key is of".into(),
         Problem::ToldBefore => {
             "an earlier call with this Idempotency-Key made it and was told it, which is done only once; list what there \

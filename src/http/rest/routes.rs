@@ -9,7 +9,9 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{Answer, Problem};
-use super::{Call, compliance, credentials, erasures, export, past, presence, requests, segment, users};
+use super::{
+    Call, admission, compliance, credentials, erasures, export, friends, past, presence, requests, segment, users,
+};
 use crate::engine;
 
 /// A schema with its name, and those it refers to.
@@ -17,7 +19,7 @@ pub(super) type Named = Vec<(String, RefOr<Schema>)>;
 
 /// One endpoint.
 pub(super) struct Endpoint {
-    /// `GET`, `PUT`, `POST` or `DELETE`; who may `GET` may `HEAD`.
+    /// `GET`, `PUT`, `POST`, `PATCH` or `DELETE`; who may `GET` may `HEAD`.
     pub(super) method: &'static str,
     /// Below `/api/v1/`; a parameter stands in braces.
     pub(super) path: &'static str,
@@ -105,6 +107,8 @@ endpoints! {
         () => users::Deactivation, "Deactivate a user and erase its data.";
     "POST" "presence/query" => presence::query, "queryPresence" Server []
         presence::PresenceQuery => presence::PresenceAnswer, "Which of up to 1,000 users are online, with what, and when they were seen last.";
+    "POST" "messages/admission" => admission::check, "checkAdmission" Server []
+        admission::Checks => admission::Admission, "Whether one user may message another, and what stands against it.";
     "POST" "erasures" => erasures::request, "requestErasure" Compliance []
         erasures::ErasureRequest => erasures::Accepted, "Request the erasure of a user's data. The salt is told only once.";
     "GET" "erasures" => erasures::list, "listErasures" Compliance ["cursor", "limit"]
@@ -131,6 +135,31 @@ endpoints! {
         () => Untyped, "A user at a position or a time; what was erased since is told as erased.";
     "GET" "users/{id}/friends/as-of" => past::friends, "getFriendsAsOf" Compliance ["at"]
         () => Untyped, "The friends of a user at a position or a time.";
+    // Behind the path whose last word would be taken for a friend.
+    "GET" "users/{id}/friends" => friends::list, "listFriends" Server ["cursor", "limit", "order"]
+        () => friends::Friends, "The friends of a user, the oldest friendship first.";
+    "POST" "users/{id}/friends" => friends::befriend, "befriendUser" Server []
+        friends::FriendWanted => friends::Wished, "Befriend another user as that one permits: at once, or by a request.";
+    "DELETE" "users/{id}/friends" => friends::clear, "clearFriends" Server []
+        () => (), "End all friendships of a user.";
+    "GET" "users/{id}/friends/{target}" => friends::show, "getFriend" Server []
+        () => friends::Friend, "One friend; 404 where the two are not friends.";
+    "PUT" "users/{id}/friends/{target}" => friends::add, "addFriend" Server []
+        () => friends::Friend, "Make two users friends, whether they permit it or not.";
+    "PATCH" "users/{id}/friends/{target}" => friends::describe, "describeFriend" Server []
+        friends::FriendPatch => friends::Friend, "Change what a user writes about a friend.";
+    "DELETE" "users/{id}/friends/{target}" => friends::remove, "removeFriend" Server []
+        () => (), "End a friendship.";
+    "POST" "friends/check" => friends::check, "checkFriends" Server []
+        friends::Pairs => friends::CheckedPairs, "Which pairs of users are friends.";
+    "GET" "users/{id}/friend-requests" => friends::list_requests, "listFriendRequests" Server ["direction", "state", "cursor", "limit"]
+        () => friends::FriendRequests, "The friend requests of a user, the latest first; ended ones for 90 days.";
+    "POST" "users/{id}/friend-requests/{request_id}/accept" => friends::accept, "acceptFriendRequest" Server []
+        () => crate::http::friend_requests::ShownRequest, "Accept a request that the user received.";
+    "POST" "users/{id}/friend-requests/{request_id}/refuse" => friends::refuse, "refuseFriendRequest" Server []
+        () => crate::http::friend_requests::ShownRequest, "Refuse a request that the user received.";
+    "POST" "users/{id}/friend-requests/{request_id}/cancel" => friends::cancel, "cancelFriendRequest" Server []
+        () => crate::http::friend_requests::ShownRequest, "Take back a request that the user sent.";
     "GET" "users/{id}/diff" => past::diff, "diffUser" Compliance ["from", "to"]
         () => Untyped, "What changed about a user between two positions or times.";
     "GET" "users/{id}/export" => export::export, "exportUser" Compliance []

@@ -43,6 +43,16 @@ async fn directory_entry(call: &Call<'_>, id: &UserId) -> Result<Option<user_dir
     Ok(user_directory::by_tag(call.engine.read(), &call.app.id, tag).await?)
 }
 
+/// The subject of the user whom a path names first, once the read models have what was acknowledged. 404: the userId was
+/// never used; 410: the user is deactivated.
+pub(super) async fn owner(call: &Call<'_>) -> Result<SubjectRef, Problem> {
+    match directory_entry(call, &user_id(call.parameter(0))?).await? {
+        Some(user) if user.deactivated => Err(Refusal::Deactivated.into()),
+        Some(user) => Ok(user.subject),
+        None => Err(Refusal::NotRegistered.into()),
+    }
+}
+
 /// `PUT /users/{id}`: register a user, or register it again. 201 for a new user, 200 for a known one.
 pub(super) async fn register(call: &Call<'_>) -> Result<Answer, Problem> {
     let id = user_id(call.parameter(0))?;

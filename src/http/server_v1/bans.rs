@@ -1,6 +1,6 @@
 //! Ban, lift, list the banned.
 
-use rollcall_projections::{NumberedPage, banned_users, user_directory};
+use rollcall_projections::NumberedPage;
 use serde::Serialize;
 
 use super::answer::{Answer, Fault, OK};
@@ -45,18 +45,7 @@ pub(super) async fn query_banned(call: &Call<'_>) -> Result<Answer, Fault> {
         None | Some(0) => NumberedPage::first(convert::number(BANS_MAX)),
         Some(_) => convert::page(&form, ("page", "size"), (50, BANS_MAX))?,
     };
-    call.caught_up().await?;
-    let bans = banned_users::banned_until(call.engine.read(), &call.app.id, call.engine.now(), page).await?;
-    let subjects: Vec<_> = bans.iter().map(|ban| ban.subject).collect();
-    let sealed = user_directory::user_ids(call.engine.read(), &call.app.id, &subjects).await?;
-    let users = call.disclose(&subjects, |opener| {
-        let mut users = Vec::with_capacity(bans.len());
-        for (ban, sealed) in bans.iter().zip(sealed) {
-            if let Some(user_id) = convert::user_id(opener, ban.subject, sealed.as_deref())? {
-                users.push(BannedUser { user_id, block_end_time: convert::time(ban.until) });
-            }
-        }
-        Ok(users)
-    });
-    Answer::of(&Banned { code: OK, users: users.await? })
+    let banned = call.reader().banned(page).await?.into_iter();
+    let users = banned.map(|(user_id, until)| BannedUser { user_id, block_end_time: convert::time(until) });
+    Answer::of(&Banned { code: OK, users: users.collect() })
 }

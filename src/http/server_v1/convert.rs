@@ -1,7 +1,7 @@
 //! The translation between the platform's words and the domain's.
 
 use chrono::{DateTime, Utc};
-use rollcall_projections::{NumberedPage, Order, user_directory};
+use rollcall_projections::{NumberedPage, Order};
 use rollcall_schemas::ids::{OperationId, SubjectRef};
 use rollcall_schemas::plain::FriendPermission;
 use serde::Serialize;
@@ -134,24 +134,6 @@ pub(super) fn opened(
     Ok(opener.open(subject, field, sealed)?.unwrap_or_default())
 }
 
-/// Opens fields a read model stores, as a JSON object in a text; what was erased is left out.
-///
-/// # Errors
-/// The vault is unavailable.
-pub(super) fn opened_fields<'f>(
-    opener: &mut Opener<'_>,
-    subject: SubjectRef,
-    fields: impl Iterator<Item = (&'f str, &'f [u8])>,
-) -> Result<String, Fault> {
-    let mut object = serde_json::Map::new();
-    for (name, sealed) in fields {
-        if let Some(value) = opener.open(subject, name, sealed)? {
-            object.insert(name.to_owned(), value);
-        }
-    }
-    serde_json::to_string(&object).map_err(Fault::Unwritable)
-}
-
 /// The subjects of users, in their order; `None`: the userId was never used, or forgotten. The call must have caught up.
 ///
 /// # Errors
@@ -165,15 +147,7 @@ pub(super) async fn subjects(call: &Call<'_>, ids: &[UserId]) -> Result<Vec<Opti
 /// # Errors
 /// The read models or the vault are unavailable.
 pub(super) async fn user_ids(call: &Call<'_>, subjects: &[SubjectRef]) -> Result<Vec<String>, Fault> {
-    let sealed = user_directory::user_ids(call.engine.read(), &call.app.id, subjects).await?;
-    call.disclose(subjects, |opener| {
-        let mut ids = Vec::with_capacity(subjects.len());
-        for (subject, sealed) in subjects.iter().zip(sealed) {
-            ids.extend(user_id(opener, *subject, sealed.as_deref())?);
-        }
-        Ok(ids)
-    })
-    .await
+    Ok(call.reader().user_ids(subjects).await?)
 }
 
 /// Opens the userId of a subject; `None`: the user was forgotten.

@@ -1,8 +1,6 @@
 //! Friends.
 
-use rollcall_projections::user_directory::User;
-use rollcall_projections::{friend_graph, hosted_profiles, user_directory, user_settings};
-use rollcall_schemas::ids::SubjectRef;
+use rollcall_projections::user_settings;
 use serde::Serialize;
 
 use super::answer::{Answer, Fault, OK};
@@ -10,7 +8,7 @@ use super::{Call, convert};
 use crate::domain::friendship::{Befriend, ClearFriends, Describe, Unfriend};
 use crate::domain::user;
 use crate::domain::values::{ProfileChanges, Remark, RequestText, extension_fields};
-use crate::engine::opening::Opener;
+use crate::http::friend_list::{self, FriendList, ShownFriend};
 
 /// Users one call may name.
 const TARGETS_MAX: usize = 100;
@@ -84,79 +82,27 @@ pub(super) async fn list_friends(call: &Call<'_>) -> Result<Answer, Fault> {
     let size = convert::number(form.number("size", 1, 100)?.unwrap_or(50));
     let order = convert::order(&form)?;
     call.caught_up().await?;
-    let (read, app) = (call.engine.read(), &call.app.id);
-    let Some(owner) = call.engine.find(app, &user_id).await? else {
+    let Some(owner) = call.engine.find(&call.app.id, &user_id).await? else {
         let (page_token, friend_list) = (String::new(), vec![]);
         return Answer::of(&Friends { code: OK, page_token, total_count: 0, friend_list });
     };
-    let mut rows = friend_graph::page(read, owner, cursor, size + 1, order).await?;
-    let wanted = usize::try_from(size).unwrap_or(usize::MAX);
-    let more = rows.len() > wanted;
-    rows.truncate(wanted);
-    let page_token =
-        rows.last().filter(|_| more).map(|row| convert::page_token(row.befriended_position)).unwrap_or_default();
-    // After a friend is deactivated the friendship remains until the erasure ends it; the friend is not shown then.
-    let friends: Vec<_> = rows.iter().map(|row| row.friend).collect();
-    let users = user_directory::by_subjects(read, app, &friends).await?;
-    let (rows, users): (Vec<_>, Vec<_>) = rows.into_iter().zip(users).filter(|(_, user)| !is_fenced(user)).unzip();
-    let fenced = (friends.len() - rows.len()) as u64;
-    let subjects: Vec<_> = rows.iter().map(|row| row.friend).collect();
-    let ids = user_directory::user_ids(read, app, &subjects).await?;
-    let named = named(call, &subjects, users).await?;
-    let descriptions = friend_graph::descriptions(read, owner, &subjects).await?;
-    let friend_list = call.disclose(&subjects, |opener| {
-        let mut friend_list = Vec::with_capacity(rows.len());
-        for (((row, id), named), description) in rows.iter().zip(ids).zip(named).zip(&descriptions) {
-            let Some(user_id) = convert::user_id(opener, row.friend, id.as_deref())? else { continue };
-            let written = description.iter().map(|(field, sealed)| (field.as_str(), sealed.as_slice()));
-            let (remark, fields): (Vec<_>, Vec<_>) = written.partition(|(field, _)| *field == friend_graph::REMARK);
-            let remark = remark.first().map(|(_, sealed)| *sealed);
-            friend_list.push(Friend {
-                user_id,
-                name: named.open(opener, row.friend)?,
-                remark_name: convert::opened(opener, row.friend, friend_graph::REMARK, remark)?,
-                friend_ext_profile: convert::opened_fields(opener, row.friend, fields.into_iter())?,
-                time: row.befriended_at.timestamp_millis(),
-            });
-        }
-        Ok(friend_list)
-    });
-    let friend_list = friend_list.await?;
-    let total_count = friend_graph::count(read, owner).await?.saturating_sub(fenced);
-    Answer::of(&Friends { code: OK, page_token, total_count, friend_list })
+    let FriendList { friends, next, total } =
+        friend_list::page(call.engine, &call.caller(), owner, (cursor, size, order)).await?;
+    let friend_list = friends.into_iter().map(Friend::of).collect::<Result<_, _>>()?;
+    let page_token = next.map(convert::page_token).unwrap_or_default();
+    Answer::of(&Friends { code: OK, page_token, total_count: total, friend_list })
 }
 
-fn is_fenced(user: &Option<User>) -> bool {
-    user.as_ref().is_some_and(|user| user.deactivated)
-}
-
-/// The name a friend is shown with, sealed: that of the hosted profile, else the registered one, else none.
-struct Named {
-    hosted: Option<Vec<u8>>,
-    registered: Option<Vec<u8>>,
-}
-
-impl Named {
-    fn open(&self, opener: &mut Opener<'_>, subject: SubjectRef) -> Result<String, Fault> {
-        let hosted = convert::opened(opener, subject, "name", self.hosted.as_deref())?;
-        if hosted.is_empty() {
-            convert::opened(opener, subject, "name", self.registered.as_deref())
-        } else {
-            Ok(hosted)
-        }
+impl Friend {
+    fn of(friend: ShownFriend) -> Result<Self, Fault> {
+        Ok(Self {
+            user_id: friend.user_id,
+            name: friend.name.unwrap_or_default(),
+            remark_name: friend.remark.unwrap_or_default(),
+            friend_ext_profile: serde_json::to_string(&friend.fields).map_err(Fault::Unwritable)?,
+            time: friend.befriended_at.timestamp_millis(),
+        })
     }
-}
-
-async fn named(call: &Call<'_>, subjects: &[SubjectRef], users: Vec<Option<User>>) -> Result<Vec<Named>, Fault> {
-    let (read, app) = (call.engine.read(), &call.app.id);
-    let profiles = hosted_profiles::of_subjects(read, app, subjects).await?;
-    let named = profiles.into_iter().zip(users).map(|(profile, user)| {
-        let hosted = profile.and_then(|profile| profile.fields.into_iter().find(|(name, _)| name.0 == "name"));
-        // The friendship remains for a moment after the friend is deactivated; the name must not be shown.
-        let registered = user.filter(User::is_active).and_then(|user| user.name);
-        Named { hosted: hosted.map(|(_, sealed)| sealed), registered }
-    });
-    Ok(named.collect())
 }
 
 #[derive(Serialize)]
@@ -180,14 +126,10 @@ pub(super) async fn check_friends(call: &Call<'_>) -> Result<Answer, Fault> {
     let targets = form.user_ids("targetIds", TARGETS_MAX)?;
     call.caught_up().await?;
     let subjects = convert::subjects(call, &targets).await?;
-    let known: Vec<_> = subjects.iter().copied().flatten().collect();
-    let (read, app) = (call.engine.read(), &call.app.id);
-    let friends = match call.engine.find(app, &user_id).await? {
-        Some(owner) => friend_graph::check(read, owner, &known).await?,
-        None => vec![],
-    };
-    let users = user_directory::by_subjects(read, app, &known).await?;
-    let mut friends = friends.into_iter().zip(&users).map(|(are_friends, user)| are_friends && !is_fenced(user));
+    let owner = call.engine.find(&call.app.id, &user_id).await?;
+    let pairs: Vec<_> =
+        owner.iter().flat_map(|owner| subjects.iter().flatten().map(|target| (*owner, *target))).collect();
+    let mut friends = friend_list::are_friends(call.engine, &call.caller(), &pairs).await?.into_iter();
     let results = targets.iter().zip(subjects).map(|(target, subject)| Relationship {
         user_id: target.as_str(),
         result: if subject.and_then(|_| friends.next()) == Some(true) { 4 } else { 1 },

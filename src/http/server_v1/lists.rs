@@ -1,6 +1,6 @@
 //! Blocklists and allowlists.
 
-use rollcall_projections::{allowlists, blocklists};
+use rollcall_projections::allowlists;
 use rollcall_schemas::ids::SubjectRef;
 use serde::Serialize;
 
@@ -79,16 +79,8 @@ async fn listed(call: &Call<'_>, targets: &[SubjectRef], next: Option<u64>) -> R
 /// `blacklist/query`: whom a user blocks, the newest first.
 pub(super) async fn query_blocklist(call: &Call<'_>) -> Result<Answer, Fault> {
     let asked = ListParams::read(&call.form()?)?;
-    call.caught_up().await?;
-    let Some(owner) = call.engine.find(&call.app.id, &asked.owner).await? else { return listed(call, &[], None).await };
-    let read = call.engine.read();
-    let entries = blocklists::page(read, owner, asked.cursor, asked.size).await?;
-    let mut next = entries.last().filter(|_| asked.filled_by(entries.len())).map(|entry| entry.sequence);
-    if next.is_some() && blocklists::page(read, owner, next, 1).await?.is_empty() {
-        next = None;
-    }
-    let targets: Vec<_> = entries.iter().map(|entry| entry.target).collect();
-    listed(call, &targets, next).await
+    let (users, next) = call.reader().blocked(&asked.owner, (asked.cursor, asked.size)).await?;
+    Answer::of(&Listed { code: OK, users, next: next.map(convert::page_token) })
 }
 
 /// `whitelist/query`: whom a user allows, the newest first.
@@ -133,10 +125,10 @@ pub(super) async fn query_allowlist_setting(call: &Call<'_>) -> Result<Answer, F
     call.caught_up().await?;
     let subjects = convert::subjects(call, &who).await?;
     let known: Vec<_> = subjects.iter().copied().flatten().collect();
-    let mut in_force = allowlists::settings_of(call.engine.read(), &known).await?.into_iter();
+    let mut in_force = allowlists::in_force_since(call.engine.read(), &known).await?.into_iter();
     let users = who.iter().zip(subjects).map(|(user_id, subject)| AllowlistSetting {
         user_id: user_id.as_str(),
-        white_setting: if subject.and_then(|_| in_force.next()) == Some(true) { "1" } else { "0" },
+        white_setting: if subject.and_then(|_| in_force.next().flatten()).is_some() { "1" } else { "0" },
     });
     Answer::of(&AllowlistSettings { code: OK, users: users.collect() })
 }

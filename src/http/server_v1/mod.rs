@@ -10,6 +10,8 @@ use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::{OperationId, SecretId, SubjectRef};
 
 use super::exchange::{Body, Incoming};
+use super::platform::shown::Reader;
+use super::platform::signature;
 use super::served::Served;
 use super::{Service, exchange};
 use crate::domain::{Command, Decide, ReplyOf};
@@ -28,16 +30,13 @@ mod lists;
 mod online;
 mod profiles;
 mod remarks;
-mod replay_guard;
 mod settings;
-mod signature;
 mod subscriptions;
 mod tags;
 mod users;
 
 use answer::{Answer, Fault};
 use form::Form;
-pub(super) use replay_guard::ReplayGuard;
 
 macro_rules! routes {
     ($($path:literal $(| $alias:literal)* => $group:ident::$handler:ident,)*) => {
@@ -140,6 +139,10 @@ impl Call<'_> {
             idempotency: None,
             overrides_brake: false,
         }
+    }
+
+    fn reader(&self) -> Reader<'_> {
+        Reader { engine: self.engine, caller: self.caller() }
     }
 
     async fn execute<C: Command>(&self, command: C) -> Result<Done<ReplyOf<C>>, Fault> {

@@ -1,13 +1,12 @@
 //! Hosted profiles. Requests and answers carry `userProfile` and `userExtProfile` as texts that hold JSON.
 
-use rollcall_projections::{hosted_profiles, user_directory};
 use serde::Serialize;
 
 use super::answer::{Answer, Fault, OK};
 use super::{Call, convert};
 use crate::domain::user;
 use crate::domain::values::{Invalid, extension_fields, profile_fields};
-use crate::engine::opening::Opener;
+use crate::http::platform::shown;
 
 /// `profile/set`: set or clear fields of a hosted profile; fields that are not named stay.
 pub(super) async fn set_profile(call: &Call<'_>) -> Result<Answer, Fault> {
@@ -46,35 +45,27 @@ struct Profile {
     user_ext_profile: String,
 }
 
-fn opened(opener: &mut Opener<'_>, user_id: String, profile: &hosted_profiles::Profile) -> Result<Profile, Fault> {
-    let fields = profile.fields.iter().map(|(name, sealed)| (name.0.as_str(), sealed.as_slice()));
-    let (extensions, fixed): (Vec<_>, Vec<_>) = fields.partition(|(name, _)| name.starts_with("ext_"));
-    Ok(Profile {
-        user_id,
-        version: profile.version,
-        user_profile: convert::opened_fields(opener, profile.subject, fixed.into_iter())?,
-        user_ext_profile: convert::opened_fields(opener, profile.subject, extensions.into_iter())?,
-    })
+impl Profile {
+    fn of(shown: shown::Profile) -> Result<Self, Fault> {
+        let text = |fields| serde_json::to_string(fields).map_err(Fault::Unwritable);
+        Ok(Self {
+            user_profile: text(&shown.fixed)?,
+            user_ext_profile: text(&shown.extensions)?,
+            user_id: shown.user_id,
+            version: shown.version,
+        })
+    }
+}
+
+fn answered(profiles: Vec<shown::Profile>) -> Result<Answer, Fault> {
+    let user_list = profiles.into_iter().map(Profile::of).collect::<Result<_, _>>()?;
+    Answer::of(&Profiles { code: OK, user_list })
 }
 
 /// `profile/batch/query`: the hosted profiles of users; users without one are left out.
 pub(super) async fn query_profiles(call: &Call<'_>) -> Result<Answer, Fault> {
     let who = call.form()?.user_ids("userId", 100)?;
-    call.caught_up().await?;
-    let subjects = convert::subjects(call, &who).await?;
-    let known: Vec<_> = subjects.iter().copied().flatten().collect();
-    let found = hosted_profiles::of_subjects(call.engine.read(), &call.app.id, &known).await?;
-    let mut profiles = found.into_iter();
-    let user_list = call.disclose(&known, |opener| {
-        let mut user_list = vec![];
-        for (user_id, subject) in who.iter().zip(subjects) {
-            if let Some(profile) = subject.and_then(|_| profiles.next()).flatten() {
-                user_list.push(opened(opener, user_id.as_str().to_owned(), &profile)?);
-            }
-        }
-        Ok(user_list)
-    });
-    Answer::of(&Profiles { code: OK, user_list: user_list.await? })
+    answered(call.reader().profiles_of(&who).await?)
 }
 
 /// `profile/query`: the hosted profiles of an app, by registration.
@@ -84,19 +75,5 @@ pub(super) async fn list_profiles(call: &Call<'_>) -> Result<Answer, Fault> {
     let size = if form.text("size").is_some() { "size" } else { "count" };
     let page = convert::page(&form, ("page", size), (20, 100))?;
     let order = convert::order(&form)?;
-    call.caught_up().await?;
-    let app = &call.app.id;
-    let profiles = hosted_profiles::page(call.engine.read(), app, page, order).await?;
-    let subjects: Vec<_> = profiles.iter().map(|profile| profile.subject).collect();
-    let ids = user_directory::user_ids(call.engine.read(), app, &subjects).await?;
-    let user_list = call.disclose(&subjects, |opener| {
-        let mut user_list = vec![];
-        for (sealed, profile) in ids.into_iter().zip(&profiles) {
-            if let Some(user_id) = convert::user_id(opener, profile.subject, sealed.as_deref())? {
-                user_list.push(opened(opener, user_id, profile)?);
-            }
-        }
-        Ok(user_list)
-    });
-    Answer::of(&Profiles { code: OK, user_list: user_list.await? })
+    answered(call.reader().profiles(page, order).await?)
 }

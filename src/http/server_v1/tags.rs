@@ -2,11 +2,10 @@
 
 use std::collections::HashSet;
 
-use rollcall_projections::user_tags;
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 
 use super::answer::{Answer, Fault, OK};
-use super::{Call, convert, form};
+use super::{Call, form};
 use crate::domain::user;
 use crate::domain::values::{Invalid, Problem, Tag, UserId};
 
@@ -74,23 +73,8 @@ impl Serialize for TagsOf<'_> {
 /// `tags/get`: the tags of users.
 pub(super) async fn query_tags(call: &Call<'_>) -> Result<Answer, Fault> {
     let who = call.form()?.user_ids("userIds", 50)?;
-    call.caught_up().await?;
-    let subjects = convert::subjects(call, &who).await?;
-    let known: Vec<_> = subjects.iter().copied().flatten().collect();
-    let found = user_tags::of_subjects(call.engine.read(), &call.app.id, &known).await?;
-    let mut sealed = found.into_iter();
-    let result = call.disclose(&known, |opener| {
-        let mut result = Vec::with_capacity(who.len());
-        for (user_id, subject) in who.iter().zip(subjects) {
-            let tags = match subject.and_then(|subject| Some((subject, sealed.next()??))) {
-                Some((subject, sealed)) => opener.open(subject, "tags", &sealed)?.unwrap_or_default(),
-                None => vec![],
-            };
-            result.push((user_id.as_str(), tags));
-        }
-        Ok(TagsOf(result))
-    });
-    Answer::of(&Tagged { code: OK, result: result.await? })
+    let result = TagsOf(call.reader().tags_of(&who).await?);
+    Answer::of(&Tagged { code: OK, result })
 }
 
 #[cfg(test)]

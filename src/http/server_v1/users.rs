@@ -9,7 +9,7 @@ use super::answer::{Answer, Fault, OK};
 use super::{Call, convert};
 use crate::domain::erasure::{Erase, Request};
 use crate::domain::values::{Invalid, Name, Portrait};
-use crate::domain::{Refusal, token, user};
+use crate::domain::{token, user};
 
 /// The last millisecond of the year 9999.
 const TIME_MAX: i64 = 253_402_300_799_999;
@@ -64,20 +64,13 @@ struct Info {
 /// `info`: name, portrait and time of registration.
 pub(super) async fn info(call: &Call<'_>) -> Result<Answer, Fault> {
     let user_id = call.form()?.user_id("userId")?;
-    call.caught_up().await?;
-    let tag = call.engine.tag(&call.app.id, &user_id)?;
-    let user = user_directory::by_tag(call.engine.read(), &call.app.id, tag).await?;
-    let user = user.filter(user_directory::User::is_active).ok_or(Refusal::NotRegistered)?;
-    let subjects = [user.subject];
-    let info = call.disclose(&subjects, |opener| {
-        Ok(Info {
-            code: OK,
-            user_name: convert::opened(opener, user.subject, "name", user.name.as_deref())?,
-            user_portrait: convert::opened(opener, user.subject, "portrait", user.portrait.as_deref())?,
-            create_time: user.registered_at.map(convert::time).unwrap_or_default(),
-        })
-    });
-    Answer::of(&info.await?)
+    let info = call.reader().info(&user_id).await?;
+    Answer::of(&Info {
+        code: OK,
+        user_name: info.name,
+        user_portrait: info.portrait,
+        create_time: info.registered_at.map(convert::time).unwrap_or_default(),
+    })
 }
 
 /// Only in development apps users are listed and deleted.

@@ -127,7 +127,7 @@ async fn observed(given: &Given, subject: SubjectRef) -> Value {
         "muted": mutes::of(read, subject).await.unwrap(), "quiet_hours": quiet,
         "friend_permission": settings.friend_permission, "ban": ban,
         "blocklist": others(blocked.iter().map(|entry| entry.target).collect()).await,
-        "allowlist_enabled": allowlists::settings_of(read, &[subject]).await.unwrap()[0],
+        "allowlist_enabled": allowlists::in_force_since(read, &[subject]).await.unwrap()[0].is_some(),
         "allowlist": others(allowed.iter().map(|entry| entry.target).collect()).await,
         "friends": friend_list,
         "tokens_issued": tokens.as_ref().map_or(0, |tokens| tokens.issued),

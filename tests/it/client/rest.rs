@@ -107,13 +107,13 @@ fn friends_are_added_as_they_permit_described_searched_and_removed() {
     };
     for _ in 0..2 {
         let asked = add(&ada, "bob");
-        assert_eq!((asked.status, asked.json()), (202, json!({"state": "requested"})), "twice is harmless");
+        assert_eq!((asked.status, &asked.json()["status"]), (202, &json!("requested")), "twice is harmless");
     }
     let both = add(&bob, "ada");
-    assert_eq!((both.status, both.json()), (201, json!({"state": "friends"})));
+    assert_eq!((both.status, both.json()), (201, json!({"status": "friends", "request_id": null})));
     refused(&add(&ada, "bob"), 409, 25_460);
     refused(&add(&ada, "ada"), 422, 25_473);
-    refused(&add(&ada, "nobody"), 404, 24_366 + 1_106);
+    refused(&add(&ada, "nobody"), 404, 25_472);
     call(&service, &eve, "PUT", "me/friend-permission", r#"{"permission": "nobody"}"#);
     refused(&add(&ada, "eve"), 403, 25_471);
     call(&service, &eve, "PUT", "me/friend-permission", r#"{"permission": "anyone"}"#);
@@ -167,4 +167,54 @@ fn what_a_user_does_is_recorded_as_its_own_doing_and_exported_to_it_alone() {
         let expected = if body.contains("First") { 200 } else { 422 };
         assert_eq!(reply.status, expected, "{}", reply.text);
     }
+}
+
+#[test]
+fn a_request_is_listed_to_both_and_accepted_refused_or_cancelled_by_the_side_that_may() {
+    let service = Service::start(&[APP]);
+    let [ada, bob, eve] = ["ada", "bob", "eve"].map(|user| token(&service, APP, user));
+    let ask = |token: &str, user: &str| {
+        let asked = call(&service, token, "POST", "friends", &json!({"user_id": user, "text": "please"}).to_string());
+        asked.json()["request_id"].as_str().unwrap_or_else(|| panic!("{}", asked.text)).to_owned()
+    };
+    let answer = |token: &str, request: &str, how: &str| {
+        call(&service, token, "POST", &format!("friend-requests/{request}/{how}"), "")
+    };
+    let (to_bob, to_eve) = (ask(&ada, "bob"), ask(&ada, "eve"));
+    let listed = |token: &str, query: &str| {
+        let page = call(&service, token, "GET", &format!("friend-requests{query}"), "").json();
+        let requests = page["friend_requests"].as_array().unwrap_or_else(|| panic!("{page}")).clone();
+        requests
+            .iter()
+            .map(|one| format!("{} {} {}", one["direction"], one["user_id"], one["state"]))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(listed(&ada, "?direction=sent").len(), 2);
+    assert_eq!(listed(&bob, ""), [r#""received" "ada" "pending""#]);
+    refused(&answer(&ada, &to_bob, "accept"), 403, 25_466);
+    refused(&answer(&eve, &to_bob, "accept"), 404, 25_466);
+    refused(&answer(&bob, "nonsense", "accept"), 404, 25_466);
+    for _ in 0..2 {
+        let accepted = answer(&bob, &to_bob, "accept");
+        assert_eq!((accepted.status, &accepted.json()["state"]), (200, &json!("accepted")), "{}", accepted.text);
+    }
+    assert_eq!(answer(&eve, &to_eve, "refuse").json()["state"], json!("refused"));
+    refused(&answer(&ada, &to_eve, "cancel"), 409, 25_466);
+    let again = ask(&ada, "eve");
+    assert_eq!(answer(&ada, &again, "cancel").json()["state"], json!("cancelled"));
+    assert_eq!(listed(&ada, "?state=pending").len(), 0);
+    assert_eq!(listed(&ada, "?state=accepted"), [r#""sent" "bob" "accepted""#]);
+    let changes = call(&service, &ada, "GET", "changes?since=0", "").json();
+    let methods: Vec<_> =
+        changes["changes"].as_array().unwrap().iter().map(|one| one["method"].as_str().unwrap()).collect();
+    let expected = [
+        "friend.requested",
+        "friend.requested",
+        "friend.accepted",
+        "friend.added",
+        "friend.refused",
+        "friend.requested",
+        "friend.cancelled",
+    ];
+    assert_eq!(methods, expected);
 }

@@ -5,7 +5,7 @@ use rollcall::domain::allowlist::Disallow;
 use rollcall::domain::ban::Expire;
 use rollcall::domain::data_request::{self, ChangeRequest, Receive};
 use rollcall::domain::erasure::{Advance, Cancel, Step};
-use rollcall::domain::friendship::ClearFriends;
+use rollcall::domain::friendship::{Answer, ClearFriends, ExpireRequest};
 use rollcall::domain::remarks::Unremark;
 use rollcall::domain::values::Reason;
 use rollcall::domain::{Decide, Defect, ErasureOwner, Reads, UnitOfWork, ban, token};
@@ -85,6 +85,10 @@ pub(super) fn every_command(given: &Given) -> Vec<(&'static str, Box<dyn DynDeci
         ("Befriend", Box::new(befriend("bob", "ada", true))),
         ("EndFriendships", Box::new(resolved(&Unfriend { who: user_id("ada"), targets: user_ids(&["bob"]) }))),
         ("EndFriendships", Box::new(given.clear_friends())),
+        ("AnswerRequestOf", Box::new(given.answer("bob", Answer::Accept))),
+        ("AnswerRequestOf", Box::new(given.answer("bob", Answer::Refuse))),
+        ("AnswerRequestOf", Box::new(given.answer("ada", Answer::Cancel))),
+        ("ExpireRequest", Box::new(ExpireRequest { from: subject("ada"), to: subject("bob") })),
         ("Describe", {
             let changes = [].into();
             Box::new(Describe { owner: person("ada"), about: person("bob"), remark: Some(None), changes })
@@ -163,7 +167,11 @@ pub(super) fn histories() -> Vec<Given> {
     named.when(&ban(&["ada"], 5)).unwrap();
     let mut seated = Given::app(Environment::Development);
     seated.when(&register("ada")).unwrap();
-    vec![Given::users(&[]), named, seated, together, waiting, deactivated, scrubbed, forgotten]
+    let mut asked = Given::users(&["ada", "bob"]);
+    asked.when(&befriend("ada", "bob", false)).unwrap();
+    let mut lapsed = asked.clone();
+    lapsed.later(Duration::days(7));
+    vec![Given::users(&[]), named, seated, asked, lapsed, together, waiting, deactivated, scrubbed, forgotten]
 }
 
 #[test]

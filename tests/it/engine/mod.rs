@@ -22,6 +22,7 @@ use rollcall_schemas::stream::Stream;
 mod erasing;
 mod failing;
 mod foreign;
+mod friendship;
 pub(crate) mod loads;
 mod overload;
 mod revocation;

@@ -171,6 +171,7 @@ fn every_answer_of_the_rest_face_that_tells_a_personal_value_is_recorded() {
     calls.sort_by_key(|(method, _)| method != "GET");
     for (method, path) in calls {
         let asked = path.replace("{id}", "canary-bob").replace("{key}", APP.key).replace("{number}", "1");
+        let asked = asked.replace("{target}", "canary-ada").replace("{request_id}", "1");
         let query = match path.rsplit('/').next() {
             Some("proof") => "?position=1",
             Some("diff") => "?from=0",
@@ -194,6 +195,7 @@ fn every_answer_of_the_rest_face_that_tells_a_personal_value_is_recorded() {
         "GET /api/v1/users/{id}/as-of",
         "GET /api/v1/users/{id}/diff",
         "GET /api/v1/users/{id}/export",
+        "GET /api/v1/users/{id}/friends",
         "GET /api/v1/users/{id}/friends/as-of",
     ] {
         assert!(telling.contains(&endpoint), "{endpoint} told nothing; only these did: {telling:?}");

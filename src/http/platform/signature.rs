@@ -13,7 +13,7 @@ use aws_lc_rs::{constant_time, digest};
 use chrono::TimeDelta;
 use rollcall_schemas::ids::SecretId;
 
-use super::answer::Fault;
+use super::fault::Fault;
 use super::replay_guard::{Digest, ReplayGuard, Verdict};
 use crate::audit::outgoing::is_outgoing;
 use crate::engine::{self, App, Engine};
@@ -44,7 +44,7 @@ static SIGNATURE: Header =
 /// # Errors
 /// [`Fault::Unauthenticated`]: a header is missing, the app is unknown, no secret of it made the signature, or the app
 /// does not take it again; the caller is not told which. Busy: an app in strict mode was called too often.
-pub(super) fn authenticate(
+pub(in crate::http) fn authenticate(
     engine: &Engine,
     replay_guard: &ReplayGuard,
     headers: &HeaderMap,
@@ -107,14 +107,16 @@ mod tests {
         Signed::parse(nonce, timestamp, signature).is_some_and(|signed| signed.is_by(secret))
     }
 
-    /// What six official SDKs put on the wire for the secret `testsecret`.
-    const CAPTURED: [(&str, &str, &str); 6] = [
+    /// What official SDKs put on the wire for the secret `testsecret`.
+    const CAPTURED: [(&str, &str, &str); 7] = [
         ("8383047", "1795420824", "037073218f6c28260140fa9d8f2bc53dc139ddb3"),
         ("0.4634744835694601", "1795420857000", "40fb4a317b9b66bb72f8a8f5a1d8c7966c6b51ae"),
         ("119405284", "1795420858", "13ae7b0eccbc1b8ae8228887171e9d7174a9a99b"),
         ("5577006791947779410", "1795421029", "dc77e553c3627e44b163a51567e3b5b7dd78156c"),
         ("617010.8878928286", "1795421139", "84a97332eb8c3de2ec97b89a6200231d076fed47"),
         ("871377558", "1795421196", "093902d9526959142b4065dda891ae14164dfbff"),
+        // Of the second generation.
+        ("383418570890799291", "1795928660503", "9ce2d50f2a1e2355adf56811520fce8538371f50"),
     ];
 
     #[test]

@@ -1,0 +1,153 @@
+//! The friends of a user, as every face shows them: who is deactivated is not shown.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use rollcall_projections::user_directory::User;
+use rollcall_projections::{Order, friend_graph, hosted_profiles, user_directory};
+use rollcall_schemas::ids::SubjectRef;
+
+use crate::engine::{Caller, Engine, Error, opening::Opener};
+
+/// One friend.
+pub(super) struct ShownFriend {
+    /// Who.
+    pub(super) user_id: String,
+    /// The name of the hosted profile, else the registered one.
+    pub(super) name: Option<String>,
+    /// What the owner of the list calls the friend.
+    pub(super) remark: Option<String>,
+    /// Extension fields that the owner of the list keeps.
+    pub(super) fields: BTreeMap<String, String>,
+    /// Since when.
+    pub(super) befriended_at: DateTime<Utc>,
+}
+
+/// A page of friends.
+pub(super) struct FriendList {
+    /// Them; fewer than asked for where some are deactivated.
+    pub(super) friends: Vec<ShownFriend>,
+    /// Where the next page begins; `None`: this is the last one.
+    pub(super) next: Option<u64>,
+    /// How many friends the owner has.
+    pub(super) total: u64,
+}
+
+/// A page of the friends of `owner` that `caller` is shown.
+///
+/// # Errors
+/// The read models or the vault are unavailable, or the read could not be recorded.
+pub(super) async fn page(
+    engine: &Engine,
+    caller: &Caller,
+    owner: SubjectRef,
+    (cursor, size, order): (Option<u64>, u32, Order),
+) -> Result<FriendList, Error> {
+    let mut rows = friend_graph::page(engine.read(), owner, cursor, size + 1, order).await?;
+    let wanted = usize::try_from(size).unwrap_or(usize::MAX);
+    let more = rows.len() > wanted;
+    rows.truncate(wanted);
+    let next = rows.last().filter(|_| more).map(|row| row.befriended_position);
+    let found = rows.len();
+    let rows = shown(engine, caller, rows).await?;
+    let fenced = (found - rows.len()) as u64;
+    let friends = describe(engine, caller, owner, rows).await?;
+    let total = friend_graph::count(engine.read(), owner).await?.saturating_sub(fenced);
+    Ok(FriendList { friends, next, total })
+}
+
+/// Those of the targets that are friends of `owner`, as `caller` is shown them.
+///
+/// # Errors
+/// The read models or the vault are unavailable, or the read could not be recorded.
+pub(super) async fn among(
+    engine: &Engine,
+    caller: &Caller,
+    owner: SubjectRef,
+    targets: &[SubjectRef],
+) -> Result<Vec<ShownFriend>, Error> {
+    let rows = friend_graph::among(engine.read(), owner, targets).await?;
+    let rows = shown(engine, caller, rows.into_iter().flatten().collect()).await?;
+    describe(engine, caller, owner, rows).await
+}
+
+/// Which pairs are friends, in their order; with somebody who is deactivated nobody is, although that friendship remains
+/// until the erasure ends it.
+///
+/// # Errors
+/// The read models are unavailable.
+pub(super) async fn are_friends(
+    engine: &Engine,
+    caller: &Caller,
+    pairs: &[(SubjectRef, SubjectRef)],
+) -> Result<Vec<bool>, Error> {
+    let friends = friend_graph::friendships(engine.read(), pairs).await?;
+    let targets: Vec<_> = pairs.iter().map(|(_, target)| *target).collect();
+    let users = user_directory::by_subjects(engine.read(), &caller.app, &targets).await?;
+    Ok(friends.iter().zip(users).map(|(friend, user)| friend.is_some() && !is_fenced(user.as_ref())).collect())
+}
+
+fn is_fenced(user: Option<&User>) -> bool {
+    user.is_some_and(|user| user.deactivated)
+}
+
+/// Drops those who are deactivated.
+async fn shown(
+    engine: &Engine,
+    caller: &Caller,
+    rows: Vec<friend_graph::Friend>,
+) -> Result<Vec<(friend_graph::Friend, Option<User>)>, Error> {
+    let friends: Vec<_> = rows.iter().map(|row| row.friend).collect();
+    let users = user_directory::by_subjects(engine.read(), &caller.app, &friends).await?;
+    Ok(rows.into_iter().zip(users).filter(|(_, user)| !is_fenced(user.as_ref())).collect())
+}
+
+async fn describe(
+    engine: &Engine,
+    caller: &Caller,
+    owner: SubjectRef,
+    rows: Vec<(friend_graph::Friend, Option<User>)>,
+) -> Result<Vec<ShownFriend>, Error> {
+    let (read, app) = (engine.read(), &caller.app);
+    let subjects: Vec<_> = rows.iter().map(|(row, _)| row.friend).collect();
+    let profiles = hosted_profiles::of_subjects(read, app, &subjects).await?;
+    let descriptions = friend_graph::descriptions(read, owner, &subjects).await?;
+    engine
+        .disclose(caller, &subjects, |opener| {
+            let mut friends = Vec::with_capacity(rows.len());
+            for (((row, user), profile), description) in rows.iter().zip(profiles).zip(descriptions) {
+                let subject = row.friend;
+                let user = user.as_ref();
+                // Who was forgotten has no userId any more.
+                let Some(user_id) = opened(opener, subject, "user_id", user.and_then(|user| user.user_id.as_deref()))?
+                else {
+                    continue;
+                };
+                let hosted = profile.and_then(|profile| profile.fields.into_iter().find(|(name, _)| name.0 == "name"));
+                let hosted = opened(opener, subject, "name", hosted.as_ref().map(|(_, sealed)| sealed.as_slice()))?;
+                let name = match hosted.filter(|name| !name.is_empty()) {
+                    Some(name) => Some(name),
+                    None => opened(opener, subject, "name", user.and_then(|user| user.name.as_deref()))?,
+                };
+                let mut fields = BTreeMap::new();
+                for (field, sealed) in description {
+                    if let Some(value) = opener.open::<String>(subject, &field, &sealed)? {
+                        fields.insert(field, value);
+                    }
+                }
+                let remark = fields.remove(friend_graph::REMARK);
+                friends.push(ShownFriend { user_id, name, remark, fields, befriended_at: row.befriended_at });
+            }
+            Ok(friends)
+        })
+        .await
+}
+
+fn opened(
+    opener: &mut Opener<'_>,
+    subject: SubjectRef,
+    field: &str,
+    sealed: Option<&[u8]>,
+) -> Result<Option<String>, Error> {
+    sealed.map_or(Ok(None), |sealed| opener.open(subject, field, sealed))
+}
