@@ -2,7 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use super::{APP, token};
+use crate::support::Service;
 
 #[test]
 fn the_documents_of_the_client_face_that_are_checked_in_are_current() {
@@ -43,4 +48,29 @@ fn every_reference_of_the_documents_leads_somewhere_and_every_method_is_in_both(
     assert!(socket.remove("connect"));
     socket.insert("me.export");
     assert_eq!(rest, socket);
+}
+
+#[test]
+fn the_client_that_the_documentation_shows_connects_asks_and_is_told_why_it_is_cut() {
+    let document = include_str!("../../../docs/client.md");
+    let program = document.split("```js\n").nth(1).unwrap().split("```").next().unwrap();
+    let service = Service::start(&[APP]);
+    let ada = token(&service, APP, "ada");
+    let at = format!("ws://{}/", service.address);
+    let mut node = Command::new("node")
+        .args(["--input-type=module", "-e", &program.replace("ws://127.0.0.1:8080/", &at)])
+        .env("TOKEN", &ada)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(node.stdout.take().unwrap()));
+    let mut next = || lines.next().unwrap().unwrap();
+    let connected: Value = serde_json::from_str(&next()).unwrap();
+    assert_eq!(connected["result"]["user_id"], json!("ada"), "{connected}");
+    let friends: Value = serde_json::from_str(&next()).unwrap();
+    assert_eq!(friends["result"]["friends"], json!([]), "{friends}");
+    service.post(APP, "/user/block.json", &[("userId", "ada"), ("minute", "5")]).ok();
+    let closed = next();
+    assert!(closed.starts_with("closed 4504 31011 the user was banned"), "{closed}");
+    assert!(node.wait().unwrap().success());
 }
