@@ -160,7 +160,11 @@ impl Lane {
             return;
         }
         let place = if place == 0 && queue.status == Status::InFlight { 1 } else { place };
-        let has_row = matches!(queue.status, Status::Held(_));
+        // Never a row while an earlier delivery has none: after a crash the later one would be sent first. So rows are those
+        // of the first items, and the item before tells.
+        let follows_rows =
+            place.checked_sub(1).and_then(|before| queue.items.get(before)).is_none_or(|item| item.has_row);
+        let has_row = follows_rows && matches!(queue.status, Status::Held(_));
         queue.items.insert(place, Item { position, has_row });
         self.queued += 1;
         if has_row {

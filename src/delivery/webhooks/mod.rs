@@ -225,13 +225,12 @@ impl Webhooks {
                         }
                     }
                     for (id, webhook) in wanted {
-                        if !lanes.contains_key(&id) {
+                        lanes.entry(id).or_insert_with(|| {
                             let lane_stop = stop.child_token();
-                            let task = tasks
-                                .spawn_on(sender::run(self.clone(), webhook.clone(), lane_stop.clone()), &self.runtime);
-                            ids.insert(task.id(), id);
-                            lanes.insert(id, (webhook, lane_stop));
-                        }
+                            let sending = sender::run(self.clone(), webhook.clone(), lane_stop.clone());
+                            ids.insert(tasks.spawn_on(sending, &self.runtime).id(), id);
+                            (webhook, lane_stop)
+                        });
                     }
                 }
                 Err(error) => tracing::warn!(%error, "it is not known which webhooks there are; those that run go on"),

@@ -211,7 +211,7 @@ fn what_a_receiver_was_not_there_for_is_told_when_it_is_back() {
     let (webhook, registered) = started.webhook(&format!("http://{down}/"), &["*"], "standard");
     let users: Vec<String> = (0..30).map(|number| format!("user{number}")).collect();
     started.register(&users.iter().map(String::as_str).collect::<Vec<_>>());
-    started.service.eventually("it is behind", |_| started.show(&webhook)["lag_events"].as_u64().unwrap() >= 30);
+    started.service.eventually("it is behind", |_| started.show(&webhook)["lag_events"] != 0);
     started.restart(ARGS);
     let receiver = Receiver::start();
     let moved = started.call("PATCH", &format!("webhooks/{webhook}"), &json!({"url": receiver.url()}));

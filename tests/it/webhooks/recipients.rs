@@ -78,7 +78,7 @@ fn nothing_of_an_erased_person_waits_for_a_receiver_that_was_away() {
     started.service.post(APP, "/user/profile/set.json", &[("userId", CANARY), ("userProfile", &profile)]).ok();
     started.service.eventually("it is tried", |_| receiver.received().len() > 5);
     started.service.kill();
-    let forgotten = rollcall(&["erasure", "request", APP.key, CANARY, "--scope", "forget"], started.service.data());
+    let forgotten = rollcall(&["erasure", "request", APP.key, CANARY, "--forget"], started.service.data());
     assert!(forgotten.status.success(), "{}", String::from_utf8_lossy(&forgotten.stderr));
     let before = receiver.received().len();
     receiver.now(|_| Does::Answer(200, ""));
