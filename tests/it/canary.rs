@@ -100,6 +100,14 @@ fn told(service: &Service) -> String {
     }
     ask("/user/query.json", &[]);
     ask("/user/profile/query.json", &[]);
+    let bearer = [("Authorization".to_owned(), format!("Bearer {}:{}", APP.key, APP.secret))];
+    for who in [LEAVER, STAYER, "third"] {
+        for list in ["friends", "friend-requests"] {
+            let reply = service.request("GET", &format!("/api/v1/users/{who}/{list}"), &bearer, b"");
+            assert!(matches!(reply.status, 200 | 404 | 410), "{list}: {} {}", reply.status, reply.text);
+            all.push_str(&format!("{list} {}\n", reply.text));
+        }
+    }
     all
 }
 

@@ -16,10 +16,22 @@ fn server_v1_paths() -> Vec<String> {
     paths.map(str::to_owned).collect()
 }
 
+/// Every endpoint of the Server API v4.
+fn server_v4_paths() -> Vec<String> {
+    let source = include_str!("../../../src/http/server_v4/mod.rs");
+    let paths = source.split('"').filter(|text| text.starts_with("/v4/"));
+    paths.map(str::to_owned).collect()
+}
+
 /// Every parameter an endpoint of the face reads, and more that none does.
 fn server_v1_parameters() -> Vec<String> {
+    quoted_words("/src/http/server_v1")
+}
+
+/// The words in quotes in the sources of a face.
+fn quoted_words(face: &str) -> Vec<String> {
     let mut names = vec!["unknown".to_owned()];
-    let sources = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/server_v1")).unwrap();
+    let sources = std::fs::read_dir(format!("{}{face}", env!("CARGO_MANIFEST_DIR"))).unwrap();
     for source in sources {
         let source = std::fs::read_to_string(source.unwrap().path()).unwrap();
         let quoted = source.split('"').skip(1).step_by(2);
@@ -59,10 +71,32 @@ fn say_it_everywhere(service: &Service) -> (usize, usize) {
                 .status,
         );
     }
+    for path in server_v4_paths() {
+        let people = ["userId", "targetId", "userIds", "targetIds", "targetUserIds", "blockedUserIds"];
+        for known in [false, true] {
+            let mut body: serde_json::Map<String, Value> =
+                quoted_words("/src/http/server_v4").into_iter().map(|name| (name, json!(MARK))).collect();
+            for (name, user) in people.into_iter().zip(["ada", "bob", "ada", "bob", "bob", "bob"]).filter(|_| known) {
+                body.insert(name.into(), if name.ends_with('s') { json!([user]) } else { json!(user) });
+            }
+            if known {
+                let numbers = ["durationMinutes", "action", "permissionType", "muteState", "page", "pageSize", "order"];
+                body.extend(numbers.map(|name| (name.to_owned(), json!(1))));
+                body.insert("tags".into(), json!([MARK]));
+                body.insert("userProfile".into(), json!({"name": MARK, "email": MARK}));
+                for name in ["channelTypes", "friendExtProfile", "userExtProfile", "offset", "pageToken"] {
+                    body.remove(name);
+                }
+                body.insert("channelType".into(), json!("PERSON"));
+            }
+            count(service.post_json(APP, &path, &Value::Object(body)).status);
+        }
+    }
     let document: Value = service.request("GET", "/openapi.json", &[], b"").json();
     let bearer = ("Authorization".to_owned(), format!("Bearer {}:{}", APP.key, APP.secret));
     for (path, item) in document["paths"].as_object().unwrap() {
-        for method in ["get", "put", "post", "delete"].into_iter().filter(|method| item.get(method).is_some()) {
+        for method in ["get", "put", "patch", "post", "delete"].into_iter().filter(|method| item.get(method).is_some())
+        {
             let headers = [
                 bearer.clone(),
                 ("Idempotency-Key".to_owned(), format!("{MARK}-{method}-{path}")),
@@ -73,9 +107,14 @@ fn say_it_everywhere(service: &Service) -> (usize, usize) {
                 (MARK, json!({"name": MARK, "user_id": MARK, "reason": MARK, "scope": MARK, "more": MARK})),
                 (MARK, json!({"name": MARK, "portrait_uri": format!("https://example.org/{MARK}")})),
                 ("ada", json!({"reason": MARK})),
+                ("ada", json!({"user_id": "bob", "text": MARK})),
+                ("ada", json!({"remark": MARK})),
                 (MARK, json!(MARK)),
             ] {
-                let asked = format!("{}?cursor={MARK}&scope={MARK}&month={MARK}", path.replace("{id}", id));
+                let asked = format!(
+                    "{}?cursor={MARK}&scope={MARK}&month={MARK}",
+                    path.replace("{id}", id).replace("{target}", "bob")
+                );
                 count(service.request(&method.to_uppercase(), &asked, &headers, body.to_string().as_bytes()).status);
             }
         }

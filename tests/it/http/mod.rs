@@ -30,6 +30,7 @@ mod server_v1_settings;
 mod server_v1_signature;
 mod server_v1_strict;
 mod server_v1_tags;
+mod server_v4;
 
 /// The answer of everything that has nothing to tell.
 const DONE: &str = r#"{"code":200}"#;

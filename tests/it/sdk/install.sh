@@ -11,7 +11,7 @@ if [ ! -e "$dir/node/installed" ]; then
   npm install --prefix "$dir/node" --no-audit --no-fund --no-save rongcloud-sdk@3.1.1 jasmine@2.8.0
   touch "$dir/node/installed"
 fi
-# Both Python packages install a module of the same name: one environment each.
+# Two of the Python packages install a module of the same name: one environment each.
 if [ ! -e "$dir/rc-server-sdk/installed" ]; then
   python3 -m venv "$dir/rc-server-sdk"
   "$dir/rc-server-sdk/bin/pip" install --quiet rc-server-sdk==3.2.0 jinja2
@@ -21,6 +21,11 @@ if [ ! -e "$dir/rongcloud/installed" ]; then
   python3 -m venv "$dir/rongcloud"
   "$dir/rongcloud/bin/pip" install --quiet rongcloud==2.0.1 requests
   touch "$dir/rongcloud/installed"
+fi
+if [ ! -e "$dir/ncsdk/installed" ]; then
+  python3 -m venv "$dir/ncsdk"
+  "$dir/ncsdk/bin/pip" install --quiet ncsdk==0.1.2
+  touch "$dir/ncsdk/installed"
 fi
 # Not an SDK: OpenBao, which speaks the API of HashiCorp Vault, for the root of the keys.
 if [ ! -e "$dir/openbao/installed" ]; then

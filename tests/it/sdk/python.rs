@@ -1,4 +1,4 @@
-//! PyPI `rc-server-sdk` and PyPI `rongcloud`.
+//! PyPI `rc-server-sdk` and PyPI `rongcloud`, which speak v1, and PyPI `ncsdk`, which speaks v4.
 
 use std::path::Path;
 use std::process::Command;
@@ -27,4 +27,9 @@ fn rc_server_sdk_registers_bans_blocks_allows_and_tags() {
 #[test]
 fn rongcloud_2_registers_bans_and_blocks_and_passes_its_own_user_tests() {
     run("rongcloud", "rongcloud_2.py");
+}
+
+#[test]
+fn ncsdk_goes_through_all_its_methods_of_the_user_area() {
+    run("ncsdk", "ncsdk_user_area.py");
 }
