@@ -6,4 +6,4 @@ mod projector;
 mod queries;
 
 pub use projector::Allowlists;
-pub use queries::{Allowed, page, settings_of};
+pub use queries::{Allowed, has_each, page, settings_of};

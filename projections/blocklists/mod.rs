@@ -6,4 +6,4 @@ mod projector;
 mod queries;
 
 pub use projector::Blocklists;
-pub use queries::{Blocked, page};
+pub use queries::{Blocked, has_each, page};

@@ -3,7 +3,10 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::DateTime;
+use rollcall_projections::banned_users::BanCursor;
 use rollcall_projections::data_requests::DueCursor;
+use rollcall_schemas::ids::SubjectRef;
+use uuid::Uuid;
 
 /// A place in the order of a list. Lists with different orders have cursors of different lengths, so that a cursor of one
 /// list is refused by another.
@@ -60,5 +63,16 @@ impl Cursor for DueCursor {
         let (due_at, position) = bytes.split_first_chunk()?;
         let due_at = DateTime::from_timestamp_millis(i64::from_be_bytes(*due_at))?;
         Some(Self { due_at, received_position: u64::read(position)? })
+    }
+}
+
+impl Cursor for BanCursor {
+    fn bytes(&self) -> Vec<u8> {
+        [self.until.timestamp_millis().to_be_bytes().as_slice(), self.subject.0.as_bytes()].concat()
+    }
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (until, subject) = bytes.split_first_chunk()?;
+        let until = DateTime::from_timestamp_millis(i64::from_be_bytes(*until))?;
+        Some(Self { until, subject: SubjectRef(Uuid::from_slice(subject).ok()?) })
     }
 }

@@ -21,17 +21,25 @@ use crate::audit::tree::Keeper;
 use crate::delivery::feed::Feed;
 use crate::engine::{App, Caller, Engine, IdempotencyKey, api_keys};
 
+mod app;
+mod bans;
 mod compliance;
 mod credentials;
+mod deactivated;
 mod erasures;
 mod events;
 mod export;
+mod lists;
 pub(super) mod openapi;
 mod paging;
 mod past;
+mod patch;
 mod problem;
+mod profile;
 mod requests;
 mod routes;
+mod tokens;
+mod user_batches;
 mod users;
 
 use problem::{Answer, Problem};

@@ -31,6 +31,7 @@ pub(in crate::http) fn document() -> OpenApi {
         let method = match endpoint.method {
             "PUT" => HttpMethod::Put,
             "POST" => HttpMethod::Post,
+            "PATCH" => HttpMethod::Patch,
             "DELETE" => HttpMethod::Delete,
             _ => HttpMethod::Get,
         };

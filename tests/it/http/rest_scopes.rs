@@ -26,7 +26,10 @@ fn documented() -> Vec<(String, String, String)> {
             let scope = operation["security"][0]["api_key"][0].as_str().unwrap();
             (
                 method.to_uppercase(),
-                path.replace("{id}", "nobody").replace("{number}", "nobody").replace("{key}", APP.key),
+                path.replace("{id}", "nobody")
+                    .replace("{target}", "nobody-else")
+                    .replace("{number}", "nobody")
+                    .replace("{key}", APP.key),
                 scope.to_owned(),
             )
         })
