@@ -6,4 +6,4 @@ mod projector;
 mod queries;
 
 pub use projector::BannedUsers;
-pub use queries::{Ban, banned_until, due, of, of_subjects};
+pub use queries::{Ban, BanCursor, banned_until, due, of, of_subjects, running};

@@ -18,6 +18,13 @@ queries! {
         FROM (SELECT subject, app, until_at FROM banned_users_v3 WHERE app = $1 AND until_at > $2
             ORDER BY until_at DESC, subject DESC LIMIT $3 OFFSET $4) AS page
         ORDER BY page.until_at DESC, page.subject DESC";
+    earlier_end = "SELECT page.subject, page.app,
+            (SELECT b.banned_at FROM banned_users_v3 AS b WHERE b.subject = page.subject), page.until_at,
+            (SELECT b.reason FROM banned_users_v3 AS b WHERE b.subject = page.subject),
+            (SELECT b.imposed_position FROM banned_users_v3 AS b WHERE b.subject = page.subject)
+        FROM (SELECT subject, app, until_at FROM banned_users_v3 WHERE app = $1 AND until_at > $2
+            AND (until_at, subject) < ($3, $4) ORDER BY until_at DESC, subject DESC LIMIT $5) AS page
+        ORDER BY page.until_at DESC, page.subject DESC";
     of_subject: coalesced = "SELECT subject, app, banned_at, until_at, reason, imposed_position FROM banned_users_v3
         WHERE subject = $1";
     over_at = "SELECT subject, app, banned_at, until_at, reason, imposed_position FROM banned_users_v3
@@ -69,6 +76,32 @@ pub async fn banned_until(
 ) -> Result<Vec<Ban>, Error> {
     let (limit, skip) = page.bounds();
     store.rows(page_of_app, &[app.into(), now.into(), limit, skip], Ban::read).await
+}
+
+/// Where a page of [`running`] ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BanCursor {
+    /// When its last ban ends.
+    pub until: DateTime<Utc>,
+    /// Who is banned.
+    pub subject: SubjectRef,
+}
+
+/// The bans of an app that end after `now` and come after `cursor`, the latest end first.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn running(
+    store: &ReadStore,
+    app: &AppId,
+    now: DateTime<Utc>,
+    cursor: Option<BanCursor>,
+    size: u32,
+) -> Result<Vec<Ban>, Error> {
+    let first = BanCursor { until: DateTime::<Utc>::MAX_UTC, subject: SubjectRef(uuid::Uuid::max()) };
+    let BanCursor { until, subject } = cursor.unwrap_or(first);
+    let params = [app.into(), now.into(), until.into(), subject.into(), paging::limit(size)];
+    store.rows(earlier_end, &params, Ban::read).await
 }
 
 /// The ban of a user, be it over or not.

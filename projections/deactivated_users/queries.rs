@@ -10,6 +10,11 @@ use crate::{NumberedPage, paging, queries};
 queries! {
     latest_page = "SELECT subject FROM deactivated_users_v2
         WHERE app = $1 ORDER BY deactivated_position DESC LIMIT $2 OFFSET $3";
+    earlier = "SELECT page.subject, (SELECT d.deactivated_at FROM deactivated_users_v2 AS d WHERE d.subject = page.subject),
+            (SELECT d.operation FROM deactivated_users_v2 AS d WHERE d.subject = page.subject), page.deactivated_position
+        FROM (SELECT subject, deactivated_position FROM deactivated_users_v2 WHERE app = $1 AND deactivated_position < $2
+            ORDER BY deactivated_position DESC LIMIT $3) AS page
+        ORDER BY page.deactivated_position DESC";
     of_subject: coalesced = "SELECT subject, deactivated_at, operation, deactivated_position FROM deactivated_users_v2
         WHERE subject = $1";
     all_restricted = "SELECT subject FROM deactivated_users_v2 WHERE restricted = 1 AND subject > $1
@@ -48,6 +53,21 @@ impl Deactivated {
 pub async fn page(store: &ReadStore, app: &AppId, page: NumberedPage) -> Result<Vec<SubjectRef>, Error> {
     let (limit, skip) = page.bounds();
     store.rows(latest_page, &[app.into(), limit, skip], |row| Ok(SubjectRef(row.id(0)?))).await
+}
+
+/// The deactivated users of an app before a position, the latest deactivation first, each with the position of its
+/// deactivation; `None`: from the latest.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn before(
+    store: &ReadStore,
+    app: &AppId,
+    cursor: Option<u64>,
+    size: u32,
+) -> Result<Vec<(Deactivated, u64)>, Error> {
+    let params = [app.into(), cursor.unwrap_or(u64::MAX).into(), paging::limit(size)];
+    store.rows(earlier, &params, |row| Ok((Deactivated::read(row)?, row.number(3)?))).await
 }
 
 /// The deactivations of those users that last, in the order asked.

@@ -1,16 +1,14 @@
 //! Registration: a user and its access token.
 
-use chrono::Duration;
-use rollcall_schemas::ids::{AppId, SubjectRef, TokenId};
+use rollcall_schemas::ids::{AppId, SubjectRef};
 use rollcall_schemas::personal::Personal;
 use rollcall_schemas::stream::Stream;
-use rollcall_schemas::token::Issued;
 use rollcall_schemas::user::{Event, Registered, Reregistered};
 
 use super::{State, Status, personal_name, personal_portrait};
 use crate::domain::command::{Command, Decide, Found, Person};
 use crate::domain::values::{Name, Portrait, UserId};
-use crate::domain::{Error, IssuedToken, Reads, Refusal, Registration, UnitOfWork, roster, token};
+use crate::domain::{Error, Reads, Refusal, Registration, UnitOfWork, roster, token};
 
 /// Register a user, or register it again; answers a token.
 #[derive(Debug, Clone)]
@@ -62,7 +60,7 @@ impl Decide for Register<Person> {
             let seated = roster::seat(work.state(work.app().clone())?, work.app(), subject)?;
             work.record::<roster::State>(work.app().clone(), seated)?;
         }
-        Ok(Registration { token: issue(work, subject, state.epoch)?, is_new })
+        Ok(Registration { token: token::issue(work, subject, state.epoch, None)?, is_new })
     }
 }
 
@@ -80,16 +78,4 @@ impl Register<Person> {
             Status::Forgotten => Err(Refusal::NotRegistered),
         }
     }
-}
-
-/// Issues an access token that depends on the app's current secret and the user's epoch.
-fn issue(work: &mut UnitOfWork<'_>, subject: SubjectRef, epoch: u32) -> Result<IssuedToken, Error> {
-    let (application, issued_at) = (work.application()?, work.now());
-    let lifetime = application.settings.token_lifetime_seconds;
-    let lifetime = lifetime.and_then(|seconds| Duration::try_seconds(i64::try_from(seconds).ok()?));
-    let token = TokenId(work.fresh()?);
-    let secret = application.current_secret().ok_or(Refusal::NoSuchApp)?;
-    let expires_at = lifetime.and_then(|lifetime| issued_at.checked_add_signed(lifetime));
-    work.record::<token::State>(subject, [Issued { subject, token, secret, epoch, issued_at, expires_at }.into()])?;
-    Ok(IssuedToken { subject, token, secret, epoch, issued_at, expires_at })
 }

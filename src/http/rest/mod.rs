@@ -24,19 +24,27 @@ use crate::engine::{App, Caller, Engine, IdempotencyKey, api_keys};
 use crate::live::Live;
 
 mod admission;
+mod app;
+mod bans;
 mod compliance;
 mod credentials;
+mod deactivated;
 mod erasures;
 mod events;
 mod export;
 mod friends;
+mod lists;
 pub(super) mod openapi;
 mod paging;
 mod past;
+mod patch;
 mod presence;
 mod problem;
+mod profile;
 mod requests;
 mod routes;
+mod tokens;
+mod user_batches;
 mod users;
 mod webhooks;
 

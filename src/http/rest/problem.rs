@@ -15,6 +15,7 @@ use bytes::Bytes;
 use rollcall_schemas::plain::ApiScope;
 use serde::Serialize;
 use tokio::sync::mpsc;
+use utoipa::ToSchema;
 
 use crate::audit::erasure::drill;
 use crate::domain::Refusal;
@@ -96,6 +97,8 @@ pub(super) enum Problem {
     NoSuchEvent,
     /// The two users are not friends.
     NoSuchFriend,
+    /// The user is not banned now.
+    NotBanned,
     /// The caller's key is of another app, or there is no such app.
     NoSuchApp,
     /// An earlier call with the same idempotency key was given the secret, which is shown only once.
@@ -159,6 +162,7 @@ fn kind(problem: &Problem) -> (StatusCode, &'static str) {
         Problem::Scope(_) => (StatusCode::FORBIDDEN, "scope-missing"),
         Problem::NoSuchEvent => (StatusCode::NOT_FOUND, "no-such-event"),
         Problem::NoSuchFriend => (StatusCode::NOT_FOUND, "no-such-friend"),
+        Problem::NotBanned => (StatusCode::NOT_FOUND, "not-banned"),
         Problem::NoSuchApp => (StatusCode::NOT_FOUND, "no-such-app"),
         Problem::ToldBefore => (StatusCode::CONFLICT, "told-before"),
         Problem::MalformedKey => (StatusCode::BAD_REQUEST, "malformed-idempotency-key"),
@@ -231,6 +235,7 @@ fn detail(problem: &Problem) -> Cow<'static, str> {
         Problem::Scope(scope) => format!("this needs an API key with the scope `{}`", scope.as_str()).into(),
         Problem::NoSuchEvent => "the app has no event at this position".into(),
         Problem::NoSuchFriend => "the two users are not friends".into(),
+        Problem::NotBanned => "the user is not banned now".into(),
         Problem::NoSuchApp => "there is no such app that this API key is of".into(),
         Problem::ToldBefore => {
             "an earlier call with this Idempotency-Key made it and was told it, which is done only once; list what there \
@@ -265,6 +270,33 @@ struct Details<'d> {
 struct Pointer<'d> {
     pointer: &'d str,
     detail: &'d str,
+}
+
+/// Why one part of a call did not succeed, as a problem of its own would say it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Described {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    detail: String,
+}
+
+impl Described {
+    /// Describes a problem.
+    pub(super) fn of(problem: &Problem) -> Self {
+        let (status, name) = kind(problem);
+        Self {
+            r#type: format!("urn:rollcall:problem:{name}"),
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: detail(problem).into_owned(),
+        }
+    }
+
+    /// Its HTTP status.
+    pub(super) fn status(&self) -> u16 {
+        self.status
+    }
 }
 
 /// The HTTP response.

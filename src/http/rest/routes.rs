@@ -11,8 +11,8 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{Answer, Problem};
 use super::{
-    Call, admission, compliance, credentials, erasures, events, export, friends, past, presence, requests, segment,
-    users, webhooks,
+    Call, admission, app, bans, compliance, credentials, deactivated, erasures, events, export, friends, lists, past,
+    presence, profile, requests, segment, tokens, user_batches, users, webhooks,
 };
 use crate::engine;
 use crate::http::exchange;
@@ -115,6 +115,82 @@ endpoints! {
         () => users::User, "One user; 410 for a deactivated one.";
     "PUT" "users/{id}" => users::register, "registerUser" Server []
         users::Registration => users::Registered, "Register a user, or register it again, and issue an access token.";
+    "PATCH" "users/{id}" => users::modify, "modifyUser" Server []
+        users::UserPatch => users::User, "Change name, portrait or both.";
+    "POST" "users/batch" => user_batches::register, "registerUsers" Server []
+        user_batches::Registrations => user_batches::RegistrationsDone, "Register up to 1,000 users, each by itself.";
+    "POST" "users/query" => user_batches::query, "queryUsers" Server []
+        user_batches::UserQuery => user_batches::FoundUsers, "Up to 1,000 users by their userIds or their references.";
+    "POST" "users/{id}/tokens" => tokens::issue, "issueToken" Server []
+        tokens::TokenBody => tokens::Token, "Issue another access token to a user.";
+    "DELETE" "users/{id}/tokens" => tokens::invalidate, "invalidateTokens" Server ["issued_before"]
+        () => (), "End the access tokens of a user that were issued before a time, which is now where it is not said.";
+    "POST" "tokens/introspect" => tokens::introspect, "introspectToken" Server []
+        tokens::ShownToken => tokens::Introspection, "Whether an access token is valid, and whose it is (RFC 7662).";
+    "GET" "app" => app::show, "getApp" Server []
+        () => app::AppView, "The caller's app and its settings.";
+    "PATCH" "app" => app::change, "changeApp" Server []
+        app::AppPatch => app::AppView, "Change settings of the app; the safeguards need `operator` as well.";
+    "PUT" "users/{id}/ban" => bans::impose, "banUser" Moderator []
+        bans::BanBody => bans::Ban, "Ban a user from now on, or give the ban that runs another end.";
+    "GET" "users/{id}/ban" => bans::show, "getBan" Moderator []
+        () => bans::Ban, "The ban of a user that runs; 404 where none does.";
+    "DELETE" "users/{id}/ban" => bans::lift, "liftBan" Moderator []
+        () => (), "Lift the ban of a user.";
+    "GET" "bans" => bans::list, "listBans" Moderator ["cursor", "limit", "state"]
+        () => bans::Bans, "The bans that run, the latest end first.";
+    "GET" "users/{id}/blocklist" => lists::blocklist, "getBlocklist" Server ["cursor", "limit"]
+        () => lists::ListPage, "Whom a user blocks, the newest entry first.";
+    "POST" "users/{id}/blocklist/batch" => lists::block_many, "changeBlocklist" Server []
+        lists::ListBatch => (), "Block up to 1,000 users, or block them no more; all or none.";
+    "GET" "users/{id}/blocklist/{target}" => lists::is_blocked, "getBlocked" Server []
+        () => lists::Entry, "Whether a user blocks another one.";
+    "PUT" "users/{id}/blocklist/{target}" => lists::block, "blockUser" Server []
+        () => (), "Block a user.";
+    "DELETE" "users/{id}/blocklist/{target}" => lists::unblock, "unblockUser" Server []
+        () => (), "Block a user no more.";
+    "POST" "blocks/check" => lists::check, "checkBlocks" Server []
+        lists::BlockPairs => lists::CheckedBlocks, "Which of up to 1,000 pairs of users block each other, in both directions.";
+    "GET" "users/{id}/allowlist" => lists::allowlist, "getAllowlist" Server ["cursor", "limit"]
+        () => lists::ListPage, "Whom a user allows, the newest entry first.";
+    "POST" "users/{id}/allowlist/batch" => lists::allow_many, "changeAllowlist" Server []
+        lists::ListBatch => (), "Allow up to 1,000 users, or allow them no more; all or none.";
+    "GET" "users/{id}/allowlist/{target}" => lists::is_allowed, "getAllowed" Server []
+        () => lists::Entry, "Whether a user allows another one.";
+    "PUT" "users/{id}/allowlist/{target}" => lists::allow, "allowUser" Server []
+        () => (), "Allow a user.";
+    "DELETE" "users/{id}/allowlist/{target}" => lists::disallow, "disallowUser" Server []
+        () => (), "Allow a user no more.";
+    "GET" "users/{id}/allowlist-setting" => lists::setting, "getAllowlistSetting" Server []
+        () => lists::AllowlistSetting, "Whether the allowlist of a user is in force.";
+    "PUT" "users/{id}/allowlist-setting" => lists::set, "setAllowlist" Server []
+        lists::AllowlistSetting => (), "Put the allowlist of a user in force, or out of it.";
+    "GET" "users/{id}/profile" => profile::show, "getProfile" Server []
+        () => profile::Profile, "The hosted profile of a user.";
+    "PATCH" "users/{id}/profile" => profile::change, "changeProfile" Server []
+        Untyped => profile::Profile, "Change fields of a hosted profile: a merge patch (RFC 7396).";
+    "GET" "users/{id}/tags" => profile::tags, "getTags" Server []
+        () => profile::Tags, "The tags of a user.";
+    "PUT" "users/{id}/tags" => profile::tag, "tagUser" Server []
+        profile::Tags => (), "Replace the tags of a user.";
+    "PUT" "users/{id}/mute" => profile::mute, "muteUser" Moderator []
+        profile::MuteBody => (), "Take direct messages from a user until it is unmuted.";
+    "DELETE" "users/{id}/mute" => profile::unmute, "unmuteUser" Moderator []
+        () => (), "Let a user send direct messages again.";
+    "PUT" "users/{id}/push-quiet-hours" => profile::quiet, "quietPushes" Server []
+        profile::Quiet => (), "Hold pushes to a user back during some hours of each day.";
+    "DELETE" "users/{id}/push-quiet-hours" => profile::unquiet, "unquietPushes" Server []
+        () => (), "Hold pushes back no more.";
+    "PUT" "users/{id}/remarks/{target}" => profile::remark, "remarkUser" Server []
+        profile::RemarkBody => (), "What a user calls another one.";
+    "DELETE" "users/{id}/remarks/{target}" => profile::unremark, "unremarkUser" Server []
+        () => (), "Take a remark away.";
+    "PUT" "users/{id}/friend-permission" => profile::permit, "permitFriends" Server []
+        profile::Permission => (), "Who may befriend a user.";
+    "GET" "deactivated-users" => deactivated::list, "listDeactivatedUsers" Server ["cursor", "limit"]
+        () => deactivated::DeactivatedUsers, "The deactivated users, the latest deactivation first.";
+    "POST" "users/{id}/reactivation" => deactivated::reactivate, "reactivateUser" Server []
+        () => deactivated::Reactivation, "Let a deactivated user be registered again; nothing that was erased comes back.";
     "POST" "users/{id}/deactivation" => users::deactivate, "deactivateUser" Server []
         () => users::Deactivation, "Deactivate a user and erase its data.";
     "POST" "presence/query" => presence::query, "queryPresence" Server []

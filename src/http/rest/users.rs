@@ -10,11 +10,12 @@ use utoipa::ToSchema;
 
 use super::Call;
 use super::paging::PageQuery;
+use super::patch::Patch;
 use super::problem::{Answer, Problem};
 use crate::domain::Refusal;
 use crate::domain::erasure::{Erase, Request};
-use crate::domain::user::Register;
-use crate::domain::values::{Name, Portrait, UserId};
+use crate::domain::user::{Change, Register};
+use crate::domain::values::{Invalid, Name, Portrait, UserId};
 use crate::engine::opening::Opener;
 
 /// Who is registered.
@@ -24,6 +25,14 @@ pub(super) struct Registration {
     name: String,
     #[serde(default)]
     portrait_uri: Option<String>,
+}
+
+impl Registration {
+    pub(super) fn parse(&self) -> Result<(Name, Option<Portrait>), Problem> {
+        let name = Name::parse(&self.name).map_err(|invalid| Problem::Invalid("#/name", invalid))?;
+        let portrait = self.portrait_uri.as_deref().map(Portrait::parse).transpose();
+        Ok((name, portrait.map_err(|invalid| Problem::Invalid("#/portrait_uri", invalid))?))
+    }
 }
 
 /// Who was registered, and the access token.
@@ -57,9 +66,7 @@ pub(super) async fn owner(call: &Call<'_>) -> Result<SubjectRef, Problem> {
 pub(super) async fn register(call: &Call<'_>) -> Result<Answer, Problem> {
     let id = user_id(call.parameter(0))?;
     let asked: Registration = call.json()?;
-    let name = Name::parse(&asked.name).map_err(|invalid| Problem::Invalid("#/name", invalid))?;
-    let portrait = asked.portrait_uri.as_deref().map(Portrait::parse).transpose();
-    let portrait = portrait.map_err(|invalid| Problem::Invalid("#/portrait_uri", invalid))?;
+    let (name, portrait) = asked.parse()?;
     let done = call.engine.execute(&call.caller, Register { who: id.clone(), name, portrait }).await?;
     let token = call.engine.token_text(&call.app.id, &done.reply.token)?;
     let status = if done.reply.is_new { StatusCode::CREATED } else { StatusCode::OK };
@@ -70,6 +77,9 @@ pub(super) async fn register(call: &Call<'_>) -> Result<Answer, Problem> {
 #[derive(Serialize, ToSchema)]
 pub(super) struct User {
     id: String,
+    /// How the log and the feed name the user.
+    #[schema(value_type = String)]
+    subject: SubjectRef,
     name: Option<String>,
     portrait_uri: Option<String>,
     registered_at: Option<String>,
@@ -79,7 +89,7 @@ fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-fn opened(
+pub(super) fn opened(
     opener: &mut Opener<'_>,
     subject: SubjectRef,
     field: &str,
@@ -91,9 +101,10 @@ fn opened(
     }
 }
 
-fn shown(opener: &mut Opener<'_>, id: String, user: &user_directory::User) -> Result<User, Problem> {
+pub(super) fn shown(opener: &mut Opener<'_>, id: String, user: &user_directory::User) -> Result<User, Problem> {
     Ok(User {
         id,
+        subject: user.subject,
         name: opened(opener, user.subject, "name", user.name.as_deref())?,
         portrait_uri: opened(opener, user.subject, "portrait", user.portrait.as_deref())?,
         registered_at: user.registered_at.map(time),
@@ -102,15 +113,53 @@ fn shown(opener: &mut Opener<'_>, id: String, user: &user_directory::User) -> Re
 
 /// `GET /users/{id}`: one user. 410 for a deactivated one.
 pub(super) async fn show(call: &Call<'_>) -> Result<Answer, Problem> {
+    Answer::query(&active(call).await?)
+}
+
+/// The user that a path names first, who must be registered and not deactivated.
+async fn active(call: &Call<'_>) -> Result<User, Problem> {
     let id = user_id(call.parameter(0))?;
     match directory_entry(call, &id).await? {
         Some(user) if user.deactivated => Err(Refusal::Deactivated.into()),
         Some(user) if user.is_active() => {
             let answer = |opener: &mut Opener<'_>| shown(opener, id.as_str().to_owned(), &user);
-            Answer::query(&call.engine.disclose(&call.caller, &[user.subject], answer).await?)
+            call.engine.disclose(&call.caller, &[user.subject], answer).await
         }
         Some(_) | None => Err(Refusal::NotRegistered.into()),
     }
+}
+
+/// What changes of a user: a merge patch (RFC 7396).
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UserPatch {
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    name: Patch<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    portrait_uri: Patch<String>,
+}
+
+fn given(patch: Patch<String>, pointer: &'static str, field: &'static str) -> Result<Option<String>, Problem> {
+    match patch {
+        Patch::Keep => Ok(None),
+        Patch::Set(text) => Ok(Some(text)),
+        Patch::Clear => Err(Problem::Invalid(pointer, Invalid::malformed(field, "a text; it cannot be taken away"))),
+    }
+}
+
+/// `PATCH /users/{id}`: change name, portrait or both.
+pub(super) async fn modify(call: &Call<'_>) -> Result<Answer, Problem> {
+    let who = vec![user_id(call.parameter(0))?];
+    let asked: UserPatch = call.json()?;
+    let name = given(asked.name, "#/name", "name")?.map(|name| Name::parse(&name)).transpose();
+    let name = name.map_err(|invalid| Problem::Invalid("#/name", invalid))?;
+    let portrait = given(asked.portrait_uri, "#/portrait_uri", "portrait_uri")?;
+    let portrait = portrait.map(|portrait| Portrait::parse(&portrait)).transpose();
+    let portrait = portrait.map_err(|invalid| Problem::Invalid("#/portrait_uri", invalid))?;
+    let done = call.engine.execute(&call.caller, Change::Modify(name, portrait).of(who)).await?;
+    Answer::command(StatusCode::OK, &active(call).await?, done.position)
 }
 
 /// What the deactivation is called.

@@ -19,6 +19,7 @@ mod rest_drills;
 mod rest_estate;
 mod rest_friends;
 mod rest_scopes;
+mod rest_users;
 mod server_v1_bans;
 mod server_v1_deactivation;
 mod server_v1_friends;

@@ -175,9 +175,14 @@ fn every_answer_of_the_rest_face_that_tells_a_personal_value_is_recorded() {
         let query = match path.rsplit('/').next() {
             Some("proof") => "?position=1",
             Some("diff") => "?from=0",
+            Some("events") => "?include=personal&limit=500",
             _ => "",
         };
-        let body = if path.ends_with("explain") { r#"{"command":["befriend","canary-bob","canary-ada"]}"# } else { "" };
+        let body = match path.as_str() {
+            "/api/v1/explain" => r#"{"command":["befriend","canary-bob","canary-ada"]}"#,
+            "/api/v1/users/query" => r#"{"user_ids":["canary-bob"]}"#,
+            _ => "",
+        };
         let reply = rest(&service, &method, &format!("{asked}{query}"), body);
         let endpoint = format!("{method} {path}");
         if path.ends_with("/export") {
@@ -189,14 +194,22 @@ fn every_answer_of_the_rest_face_that_tells_a_personal_value_is_recorded() {
     }
     let telling: Vec<_> = watch.telling.iter().map(String::as_str).collect();
     for endpoint in [
+        "GET /api/v1/bans",
         "GET /api/v1/bans/as-of",
+        "GET /api/v1/deactivated-users",
+        "GET /api/v1/events",
         "GET /api/v1/users",
         "GET /api/v1/users/{id}",
+        "GET /api/v1/users/{id}/allowlist",
         "GET /api/v1/users/{id}/as-of",
+        "GET /api/v1/users/{id}/blocklist",
         "GET /api/v1/users/{id}/diff",
         "GET /api/v1/users/{id}/export",
         "GET /api/v1/users/{id}/friends",
         "GET /api/v1/users/{id}/friends/as-of",
+        "GET /api/v1/users/{id}/profile",
+        "GET /api/v1/users/{id}/tags",
+        "POST /api/v1/users/query",
     ] {
         assert!(telling.contains(&endpoint), "{endpoint} told nothing; only these did: {telling:?}");
     }

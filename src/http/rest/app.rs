@@ -1,0 +1,135 @@
+//! The caller's own app and its settings.
+
+use actix_web::http::StatusCode;
+use rollcall_projections::apps;
+use rollcall_schemas::plain::{ApiScope, Environment, FriendPermission, Plan, Settings};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Call;
+use super::patch::Patch;
+use super::problem::{Answer, Problem};
+use crate::domain::values::Invalid;
+use crate::domain::{Refusal, app};
+
+/// An app.
+#[derive(Serialize, ToSchema)]
+pub(super) struct AppView {
+    app: String,
+    /// development or production.
+    #[schema(value_type = String)]
+    environment: Environment,
+    /// starter or pro.
+    #[schema(value_type = String)]
+    plan: Plan,
+    settings: AppSettings,
+}
+
+/// What the app has set.
+#[derive(Serialize, ToSchema)]
+pub(super) struct AppSettings {
+    reactivation_wait_seconds: u32,
+    /// Null: until they are invalidated.
+    token_lifetime_seconds: Option<u64>,
+    /// anyone, approval or nobody.
+    #[schema(value_type = String)]
+    friend_permission: FriendPermission,
+    erasure_grace_seconds: u32,
+    erasures_per_minute_max: u32,
+    record_reads: bool,
+}
+
+/// A merge patch of the settings. The last three are safeguards: changing them needs the scope `operator` as well.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AppPatch {
+    #[serde(default)]
+    #[schema(value_type = Option<u32>)]
+    reactivation_wait_seconds: Patch<u32>,
+    #[serde(default)]
+    #[schema(value_type = Option<u64>)]
+    token_lifetime_seconds: Patch<u64>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    friend_permission: Patch<FriendPermission>,
+    #[serde(default)]
+    #[schema(value_type = Option<u32>)]
+    erasure_grace_seconds: Patch<u32>,
+    #[serde(default)]
+    #[schema(value_type = Option<u32>)]
+    erasures_per_minute_max: Patch<u32>,
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    record_reads: Patch<bool>,
+}
+
+async fn row(call: &Call<'_>) -> Result<apps::App, Problem> {
+    call.engine.caught_up(&call.app.id).await?;
+    Ok(apps::of(call.engine.read(), &call.app.id).await?.ok_or(Refusal::NoSuchApp)?)
+}
+
+fn view(row: apps::App) -> AppView {
+    let Settings {
+        reactivation_wait_seconds,
+        token_lifetime_seconds,
+        friend_permission,
+        erasure_grace_seconds,
+        erasures_per_minute_max,
+        record_reads,
+        ..
+    } = row.settings;
+    AppView {
+        app: row.app.to_string(),
+        environment: row.environment,
+        plan: row.plan,
+        settings: AppSettings {
+            reactivation_wait_seconds,
+            token_lifetime_seconds,
+            friend_permission,
+            erasure_grace_seconds,
+            erasures_per_minute_max,
+            record_reads,
+        },
+    }
+}
+
+/// `GET /app`.
+pub(super) async fn show(call: &Call<'_>) -> Result<Answer, Problem> {
+    Answer::query(&view(row(call).await?))
+}
+
+/// Sets what a patch gives; a setting without which the app cannot be is not cleared.
+fn set<T: PartialEq>(setting: &mut T, patch: Patch<T>, pointer: &'static str) -> Result<bool, Problem> {
+    match patch {
+        Patch::Keep => Ok(false),
+        Patch::Clear => Err(Problem::Invalid(pointer, Invalid::malformed("the setting", "a value; null is none"))),
+        Patch::Set(value) => {
+            let changes = *setting != value;
+            *setting = value;
+            Ok(changes)
+        }
+    }
+}
+
+/// `PATCH /app`: change settings of the app.
+pub(super) async fn change(call: &Call<'_>) -> Result<Answer, Problem> {
+    let asked: AppPatch = call.json()?;
+    let mut settings = row(call).await?.settings;
+    set(&mut settings.reactivation_wait_seconds, asked.reactivation_wait_seconds, "#/reactivation_wait_seconds")?;
+    set(&mut settings.friend_permission, asked.friend_permission, "#/friend_permission")?;
+    settings.token_lifetime_seconds = match asked.token_lifetime_seconds {
+        Patch::Keep => settings.token_lifetime_seconds,
+        Patch::Clear => None,
+        Patch::Set(seconds) => Some(seconds).filter(|seconds| *seconds > 0),
+    };
+    let safeguards = [
+        set(&mut settings.erasure_grace_seconds, asked.erasure_grace_seconds, "#/erasure_grace_seconds")?,
+        set(&mut settings.erasures_per_minute_max, asked.erasures_per_minute_max, "#/erasures_per_minute_max")?,
+        set(&mut settings.record_reads, asked.record_reads, "#/record_reads")?,
+    ];
+    if safeguards.contains(&true) {
+        call.needs(ApiScope::Operator)?;
+    }
+    let position = call.engine.operate(&call.caller, app::Command::ChangeSettings(settings)).await?;
+    Answer::command(StatusCode::OK, &view(row(call).await?), position)
+}

@@ -1,0 +1,241 @@
+//! Blocklists and allowlists.
+
+use rollcall_projections::{allowlists, blocklists, user_directory};
+use rollcall_schemas::ids::SubjectRef;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Call;
+use super::paging::PageQuery;
+use super::problem::{Answer, Problem};
+use super::users::{opened, owner, user_id};
+use crate::domain::values::{self, Invalid, UserId};
+use crate::domain::{allowlist, blocklist};
+use crate::engine;
+
+/// Users one call may add to a list or take from it, and pairs one call may check.
+const ENTRIES_MAX: usize = 1_000;
+
+/// Somebody on a list.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Listed {
+    user_id: String,
+}
+
+/// A part of a list.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ListPage {
+    /// The newest entry first.
+    users: Vec<Listed>,
+    next: Option<String>,
+}
+
+/// Whether somebody is on a list.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Entry {
+    user_id: String,
+    listed: bool,
+}
+
+/// Whom to add or to take away, all or nobody.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListBatch {
+    #[serde(default)]
+    user_ids: Vec<String>,
+    /// Whether they are taken from the list instead.
+    #[serde(default)]
+    remove: bool,
+}
+
+/// Whether an allowlist is in force.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AllowlistSetting {
+    enabled: bool,
+}
+
+/// A change of a list.
+#[derive(Clone, Copy)]
+enum ListChange {
+    Block,
+    Unblock,
+    Allow,
+    Disallow,
+}
+
+async fn change(call: &Call<'_>, change: ListChange, targets: Vec<UserId>) -> Result<Answer, Problem> {
+    let (owner, caller, engine) = (user_id(call.parameter(0))?, &call.caller, call.engine);
+    let done: Result<_, engine::Error> = match change {
+        ListChange::Block => engine.execute(caller, blocklist::Block { owner, targets }).await,
+        ListChange::Unblock => engine.execute(caller, blocklist::Unblock { owner, targets }).await,
+        ListChange::Allow => engine.execute(caller, allowlist::Allow { owner, targets }).await,
+        ListChange::Disallow => engine.execute(caller, allowlist::Disallow { owner, targets }).await,
+    };
+    Ok(Answer::done(done?.position))
+}
+
+/// The user a path names second.
+fn target(call: &Call<'_>) -> Result<UserId, Problem> {
+    UserId::parse("target", call.parameter(1)).map_err(|invalid| Problem::Invalid("{target}", invalid))
+}
+
+async fn change_one(call: &Call<'_>, kind: ListChange) -> Result<Answer, Problem> {
+    change(call, kind, vec![target(call)?]).await
+}
+
+async fn change_many(call: &Call<'_>, add: ListChange, remove: ListChange) -> Result<Answer, Problem> {
+    let asked: ListBatch = call.json()?;
+    let invalid = |invalid| Problem::Invalid("#/user_ids", invalid);
+    if asked.user_ids.is_empty() {
+        return Err(invalid(Invalid::missing("user_ids")));
+    }
+    if asked.user_ids.len() > ENTRIES_MAX {
+        return Err(invalid(Invalid::new("user_ids", values::Problem::TooMany { max: ENTRIES_MAX })));
+    }
+    let targets = asked.user_ids.iter().map(|id| UserId::parse("user_ids", id)).collect::<Result<_, _>>();
+    change(call, if asked.remove { remove } else { add }, targets.map_err(invalid)?).await
+}
+
+/// `PUT /users/{id}/blocklist/{target}`.
+pub(super) async fn block(call: &Call<'_>) -> Result<Answer, Problem> {
+    change_one(call, ListChange::Block).await
+}
+
+/// `DELETE /users/{id}/blocklist/{target}`.
+pub(super) async fn unblock(call: &Call<'_>) -> Result<Answer, Problem> {
+    change_one(call, ListChange::Unblock).await
+}
+
+/// `POST /users/{id}/blocklist/batch`.
+pub(super) async fn block_many(call: &Call<'_>) -> Result<Answer, Problem> {
+    change_many(call, ListChange::Block, ListChange::Unblock).await
+}
+
+/// `PUT /users/{id}/allowlist/{target}`.
+pub(super) async fn allow(call: &Call<'_>) -> Result<Answer, Problem> {
+    change_one(call, ListChange::Allow).await
+}
+
+/// `DELETE /users/{id}/allowlist/{target}`.
+pub(super) async fn disallow(call: &Call<'_>) -> Result<Answer, Problem> {
+    change_one(call, ListChange::Disallow).await
+}
+
+/// `POST /users/{id}/allowlist/batch`.
+pub(super) async fn allow_many(call: &Call<'_>) -> Result<Answer, Problem> {
+    change_many(call, ListChange::Allow, ListChange::Disallow).await
+}
+
+async fn told(call: &Call<'_>, targets: &[SubjectRef], next: Option<String>) -> Result<Answer, Problem> {
+    let ids = user_directory::user_ids(call.engine.read(), &call.app.id, targets).await?;
+    let users = call.engine.disclose(&call.caller, targets, |opener| {
+        let mut users = Vec::with_capacity(targets.len());
+        for (target, id) in targets.iter().zip(&ids) {
+            // Who was forgotten is on no list any more.
+            users.extend(opened(opener, *target, "user_id", id.as_deref())?.map(|user_id| Listed { user_id }));
+        }
+        Ok::<_, Problem>(users)
+    });
+    Answer::query(&ListPage { users: users.await?, next })
+}
+
+/// `GET /users/{id}/blocklist`: whom the user blocks.
+pub(super) async fn blocklist(call: &Call<'_>) -> Result<Answer, Problem> {
+    let (asked, owner) = (PageQuery::read(call.query)?, owner(call).await?);
+    let mut rows = blocklists::page(call.engine.read(), owner, asked.cursor, asked.limit + 1).await?;
+    let next = asked.cut(&mut rows, |entry| Some(entry.sequence));
+    let targets: Vec<_> = rows.iter().map(|entry| entry.target).collect();
+    told(call, &targets, next).await
+}
+
+/// `GET /users/{id}/allowlist`: whom the user allows.
+pub(super) async fn allowlist(call: &Call<'_>) -> Result<Answer, Problem> {
+    let (asked, owner) = (PageQuery::read(call.query)?, owner(call).await?);
+    let mut rows = allowlists::page(call.engine.read(), owner, asked.cursor, asked.limit + 1).await?;
+    let next = asked.cut(&mut rows, |entry| Some(entry.sequence));
+    let targets: Vec<_> = rows.iter().map(|entry| entry.target).collect();
+    told(call, &targets, next).await
+}
+
+/// `GET /users/{id}/blocklist/{target}`: whether the user blocks that one.
+pub(super) async fn is_blocked(call: &Call<'_>) -> Result<Answer, Problem> {
+    let (owner, target) = (owner(call).await?, target(call)?);
+    let listed = match call.engine.find(&call.app.id, &target).await? {
+        Some(subject) => blocklists::entries(call.engine.read(), &[(owner, subject)]).await? != [None],
+        None => false,
+    };
+    Answer::query(&Entry { user_id: target.as_str().to_owned(), listed })
+}
+
+/// `GET /users/{id}/allowlist/{target}`: whether the user allows that one.
+pub(super) async fn is_allowed(call: &Call<'_>) -> Result<Answer, Problem> {
+    let (owner, target) = (owner(call).await?, target(call)?);
+    let listed = match call.engine.find(&call.app.id, &target).await? {
+        Some(subject) => allowlists::entries(call.engine.read(), &[(owner, subject)]).await? != [None],
+        None => false,
+    };
+    Answer::query(&Entry { user_id: target.as_str().to_owned(), listed })
+}
+
+/// `GET /users/{id}/allowlist-setting`: whether the allowlist is in force.
+pub(super) async fn setting(call: &Call<'_>) -> Result<Answer, Problem> {
+    let owner = owner(call).await?;
+    let enabled = allowlists::in_force_since(call.engine.read(), &[owner]).await? != [None];
+    Answer::query(&AllowlistSetting { enabled })
+}
+
+/// `PUT /users/{id}/allowlist-setting`: put the allowlist in force, or out of it.
+pub(super) async fn set(call: &Call<'_>) -> Result<Answer, Problem> {
+    let who = vec![user_id(call.parameter(0))?];
+    let AllowlistSetting { enabled } = call.json()?;
+    let done = call.engine.execute(&call.caller, allowlist::SetAllowlist { who, enabled }).await?;
+    Ok(Answer::done(done.position))
+}
+
+/// Pairs of users.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BlockPairs {
+    pairs: Vec<(String, String)>,
+}
+
+/// Whether one of a pair blocks the other.
+#[derive(Serialize, ToSchema)]
+pub(super) struct CheckedBlock {
+    from: String,
+    to: String,
+    /// Whether `from` blocks `to`.
+    blocked: bool,
+    /// Whether `to` blocks `from`.
+    reverse: bool,
+}
+
+/// What is so of each pair, in the order asked.
+#[derive(Serialize, ToSchema)]
+pub(super) struct CheckedBlocks {
+    results: Vec<CheckedBlock>,
+}
+
+/// `POST /blocks/check`: who of these pairs blocks whom. A userId that was never used blocks nobody.
+pub(super) async fn check(call: &Call<'_>) -> Result<Answer, Problem> {
+    let BlockPairs { pairs } = call.json()?;
+    let invalid = |invalid| Problem::Invalid("#/pairs", invalid);
+    if pairs.len() > ENTRIES_MAX {
+        return Err(invalid(Invalid::new("pairs", values::Problem::TooMany { max: ENTRIES_MAX })));
+    }
+    let ids = pairs.iter().flat_map(|(from, to)| [from, to]).map(|id| UserId::parse("pairs", id));
+    let ids = ids.collect::<Result<Vec<_>, _>>().map_err(invalid)?;
+    call.engine.caught_up(&call.app.id).await?;
+    let subjects = call.engine.find_all(&call.app.id, &ids).await?;
+    let both: Vec<_> = subjects.as_chunks::<2>().0.iter().map(|[from, to]| from.zip(*to)).collect();
+    let asked: Vec<_> = both.iter().flatten().flat_map(|(from, to)| [(*from, *to), (*to, *from)]).collect();
+    let mut answers = blocklists::entries(call.engine.read(), &asked).await?.into_iter().map(|entry| entry.is_some());
+    let mut results = Vec::with_capacity(pairs.len());
+    for ((from, to), both) in pairs.into_iter().zip(both) {
+        let mut next = || both.is_some() && answers.next() == Some(true);
+        let (blocked, reverse) = (next(), next());
+        results.push(CheckedBlock { from, to, blocked, reverse });
+    }
+    Answer::query(&CheckedBlocks { results })
+}

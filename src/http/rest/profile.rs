@@ -1,0 +1,194 @@
+//! What a user is besides a name: hosted profile, tags, mute, quiet hours, remarks, who may befriend it.
+
+use actix_web::http::StatusCode;
+use rollcall_projections::{hosted_profiles, user_tags};
+use rollcall_schemas::plain::FriendPermission;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::Call;
+use super::problem::{Answer, Problem};
+use super::routes::Untyped;
+use super::users::{owner, user_id};
+use crate::domain::remarks;
+use crate::domain::user::Change;
+use crate::domain::values::{
+    self, Invalid, ProfileChanges, QuietHours, Remark, Tag, UserId, extension_fields, profile_fields,
+};
+use crate::engine::opening::Opener;
+
+/// Tags a user may have.
+const TAGS_MAX: usize = 20;
+/// Extension fields one call may set.
+const EXTENSIONS_MAX: usize = 20;
+
+async fn changed(call: &Call<'_>, change: Change) -> Result<u64, Problem> {
+    let command = change.of(vec![user_id(call.parameter(0))?]);
+    Ok(call.engine.execute(&call.caller, command).await?.position)
+}
+
+/// A hosted profile.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Profile {
+    /// The fields that have a value; those of the app begin with `ext_`.
+    #[schema(value_type = Untyped)]
+    profile: Map<String, Value>,
+}
+
+async fn profile(call: &Call<'_>) -> Result<Profile, Problem> {
+    let subject = owner(call).await?;
+    let found = hosted_profiles::of_subjects(call.engine.read(), &call.app.id, &[subject]).await?;
+    let fields = found.into_iter().flatten().flat_map(|profile| profile.fields);
+    let fields: Vec<_> = fields.collect();
+    let subjects = [subject];
+    let opened = call.engine.disclose(&call.caller, &subjects, |opener: &mut Opener<'_>| {
+        let mut profile = Map::new();
+        for (name, sealed) in &fields {
+            if let Some(value) = opener.open(subject, &name.0, sealed)? {
+                profile.insert(name.0.clone(), value);
+            }
+        }
+        Ok::<_, Problem>(Profile { profile })
+    });
+    opened.await
+}
+
+/// `GET /users/{id}/profile`.
+pub(super) async fn show(call: &Call<'_>) -> Result<Answer, Problem> {
+    Answer::query(&profile(call).await?)
+}
+
+/// `PATCH /users/{id}/profile`: a merge patch (RFC 7396) of the fields.
+pub(super) async fn change(call: &Call<'_>) -> Result<Answer, Problem> {
+    let asked: Map<String, Value> = call.json()?;
+    let (extensions, fixed): (Map<_, _>, Map<_, _>) = asked.into_iter().partition(|(name, _)| name.starts_with("ext_"));
+    let malformed = |invalid| Problem::Invalid("#", invalid);
+    let mut changes: ProfileChanges = profile_fields(&fixed).map_err(malformed)?;
+    changes.extend(extension_fields("profile", &extensions, EXTENSIONS_MAX).map_err(malformed)?);
+    let position = if changes.is_empty() { 0 } else { changed(call, Change::SetProfile(changes)).await? };
+    Answer::command(StatusCode::OK, &profile(call).await?, position)
+}
+
+/// Tags of a user.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tags {
+    tags: Vec<String>,
+}
+
+/// `GET /users/{id}/tags`.
+pub(super) async fn tags(call: &Call<'_>) -> Result<Answer, Problem> {
+    let subject = owner(call).await?;
+    let sealed = user_tags::of_subjects(call.engine.read(), &call.app.id, &[subject]).await?.pop().flatten();
+    let subjects = [subject];
+    let tags = call.engine.disclose(&call.caller, &subjects, |opener| match &sealed {
+        Some(sealed) => opener.open::<Vec<String>>(subject, "tags", sealed),
+        None => Ok(None),
+    });
+    Answer::query(&Tags { tags: tags.await?.unwrap_or_default() })
+}
+
+/// `PUT /users/{id}/tags`: these are all tags from now on.
+pub(super) async fn tag(call: &Call<'_>) -> Result<Answer, Problem> {
+    let Tags { mut tags } = call.json()?;
+    let invalid = |invalid| Problem::Invalid("#/tags", invalid);
+    let mut seen = std::collections::HashSet::new();
+    tags.retain(|tag| seen.insert(tag.clone()));
+    if tags.len() > TAGS_MAX {
+        return Err(invalid(Invalid::new("tags", values::Problem::TooMany { max: TAGS_MAX })));
+    }
+    let tags = tags.iter().map(|tag| Tag::parse(tag)).collect::<Result<_, _>>().map_err(invalid)?;
+    Ok(Answer::done(changed(call, Change::Tag(tags)).await?))
+}
+
+/// How a user is muted.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MuteBody {
+    /// Not there yet: a mute lasts until it is taken away.
+    #[serde(default)]
+    minutes: Option<i64>,
+}
+
+/// `PUT /users/{id}/mute`: the user sends no direct messages until it is unmuted.
+pub(super) async fn mute(call: &Call<'_>) -> Result<Answer, Problem> {
+    if !call.body.is_empty() && call.json::<MuteBody>()?.minutes.is_some() {
+        let lasts = Invalid::malformed("minutes", "absent: a mute lasts until it is taken away");
+        return Err(Problem::Invalid("#/minutes", lasts));
+    }
+    Ok(Answer::done(changed(call, Change::MuteDirectMessages(true)).await?))
+}
+
+/// `DELETE /users/{id}/mute`.
+pub(super) async fn unmute(call: &Call<'_>) -> Result<Answer, Problem> {
+    Ok(Answer::done(changed(call, Change::MuteDirectMessages(false)).await?))
+}
+
+/// When pushes are held back, each day.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Quiet {
+    /// `HH:MM:SS`.
+    start: String,
+    /// 1 to 1,439.
+    minutes: i64,
+    /// 1 or 5, as the platform numbers it; 1 where it is absent.
+    #[serde(default)]
+    level: Option<i64>,
+}
+
+/// `PUT /users/{id}/push-quiet-hours`.
+pub(super) async fn quiet(call: &Call<'_>) -> Result<Answer, Problem> {
+    let Quiet { start, minutes, level } = call.json()?;
+    let hours = QuietHours::parse(&start, minutes, level.unwrap_or(1));
+    let hours = hours.map_err(|invalid| Problem::Invalid("#", invalid))?;
+    Ok(Answer::done(changed(call, Change::QuietPushes(Some(hours))).await?))
+}
+
+/// `DELETE /users/{id}/push-quiet-hours`.
+pub(super) async fn unquiet(call: &Call<'_>) -> Result<Answer, Problem> {
+    Ok(Answer::done(changed(call, Change::QuietPushes(None)).await?))
+}
+
+/// What a user calls another one.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RemarkBody {
+    /// At most 64 characters.
+    remark: String,
+}
+
+fn target(call: &Call<'_>) -> Result<UserId, Problem> {
+    UserId::parse("target", call.parameter(1)).map_err(|invalid| Problem::Invalid("{target}", invalid))
+}
+
+/// `PUT /users/{id}/remarks/{target}`.
+pub(super) async fn remark(call: &Call<'_>) -> Result<Answer, Problem> {
+    let (owner, target) = (user_id(call.parameter(0))?, target(call)?);
+    let RemarkBody { remark } = call.json()?;
+    let remark = Remark::parse(&remark).map_err(|invalid| Problem::Invalid("#/remark", invalid))?;
+    let command = remarks::Remark { owner, remarks: vec![(target, remark)] };
+    Ok(Answer::done(call.engine.execute(&call.caller, command).await?.position))
+}
+
+/// `DELETE /users/{id}/remarks/{target}`.
+pub(super) async fn unremark(call: &Call<'_>) -> Result<Answer, Problem> {
+    let (owner, target) = (user_id(call.parameter(0))?, target(call)?);
+    Ok(Answer::done(call.engine.execute(&call.caller, remarks::Unremark { owner, target }).await?.position))
+}
+
+/// Who may befriend a user.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Permission {
+    /// anyone, approval or nobody.
+    #[schema(value_type = String)]
+    permission: FriendPermission,
+}
+
+/// `PUT /users/{id}/friend-permission`.
+pub(super) async fn permit(call: &Call<'_>) -> Result<Answer, Problem> {
+    let Permission { permission } = call.json()?;
+    Ok(Answer::done(changed(call, Change::PermitFriends(permission)).await?))
+}
