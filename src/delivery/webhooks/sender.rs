@@ -127,8 +127,8 @@ struct Sender {
     /// Whether it is recorded that the receiver acknowledges nothing.
     is_failing: bool,
     unavailable_until: Option<DateTime<Utc>>,
-    /// Whether the webhook is another one by now: then it is begun again.
-    is_changed: bool,
+    /// Whether it is to be begun again: the webhook is another one by now, or a delivery ended without an outcome.
+    begins_again: bool,
 }
 
 impl Sender {
@@ -153,7 +153,7 @@ impl Sender {
             replays_looked_for: Instant::now() - REPLAYS_EVERY,
             is_failing: webhook.failing_since.is_some(),
             unavailable_until: None,
-            is_changed: false,
+            begins_again: false,
             webhook: Arc::new(webhook),
             webhooks,
         })
@@ -167,7 +167,7 @@ impl Sender {
                 tracing::warn!(webhook = %self.webhook.webhook, %error, "a webhook cannot be sent for now");
                 self.unavailable_until = Some(self.webhooks.engine.now() + UNAVAILABLE_WAIT);
             }
-            if self.is_changed {
+            if self.begins_again {
                 break;
             }
             let wait = self.wait();
@@ -214,7 +214,7 @@ impl Sender {
             let last = events.last().map_or(0, |last| last.position);
             let webhook = self.webhooks.as_of(&self.webhook, last).await?;
             if !webhook.is_some_and(|webhook| is_same(&webhook, &self.webhook)) {
-                self.is_changed = true;
+                self.begins_again = true;
                 return Ok(());
             }
             for raw in &events {
@@ -243,8 +243,9 @@ impl Sender {
 
     async fn ended(&mut self, ended: Result<(Next, Outcome), tokio::task::JoinError>) {
         let Ok((next, outcome)) = ended else {
-            // Its queue waits until the webhook is begun again.
+            // Whose it was is not known: the webhook is begun again from what is stored.
             tracing::error!(webhook = %self.webhook.webhook, "a delivery ended without an outcome");
+            self.begins_again = true;
             return;
         };
         let now = self.webhooks.engine.now();
