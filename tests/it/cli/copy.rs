@@ -41,7 +41,7 @@ fn a_log_moves_to_a_server_and_back_goes_on_where_a_copy_was_cut_short_and_is_th
     service.stop();
     let second = copy(&data, &[], &server).unwrap();
     assert_ne!(first, second);
-    assert!(second.contains("15 read models have the same rows"), "{second}");
+    assert!(second.contains("17 read models have the same rows"), "{second}");
 
     let mut there = Service::try_start_with(&data, &[APP], &["--database", &server]).unwrap();
     assert_eq!(name_of(&there, "ada"), "Name of ada");
