@@ -27,6 +27,9 @@ const BATCH_MAX: usize = 1_000;
 /// Path of the value, as it is sealed.
 pub const FIELD: &str = "last_seen_at";
 
+/// Who was seen, in which app, and when.
+type Noted = (SubjectRef, (AppId, DateTime<Utc>));
+
 /// Notes when users are seen.
 pub struct LastSeen {
     engine: Arc<Engine>,
@@ -115,14 +118,14 @@ impl LastSeen {
         }
     }
 
-    fn take(&self) -> Option<Vec<(SubjectRef, (AppId, DateTime<Utc>))>> {
+    fn take(&self) -> Option<Vec<Noted>> {
         let mut noted = self.noted();
         let subjects: Vec<_> = noted.keys().take(BATCH_MAX).copied().collect();
         let batch: Vec<_> = subjects.iter().filter_map(|subject| noted.remove_entry(subject)).collect();
         (!batch.is_empty()).then_some(batch)
     }
 
-    async fn write(&self, batch: &[(SubjectRef, (AppId, DateTime<Utc>))]) -> Result<(), Error> {
+    async fn write(&self, batch: &[Noted]) -> Result<(), Error> {
         let subjects: Vec<_> = batch.iter().map(|(subject, _)| *subject).collect();
         let vault = self.engine.vault();
         vault.load(&subjects).await?;

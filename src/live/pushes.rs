@@ -260,8 +260,8 @@ impl Memory {
             Some(told) => told.iter().any(|platform| !platforms.contains(platform)),
             None => platforms.is_empty(),
         };
-        let came = told.is_none_or(|told| platforms.iter().any(|platform| !told.contains(platform)));
-        if went && !is_due && !(came && !platforms.is_empty()) {
+        let came = platforms.iter().any(|platform| told.is_none_or(|told| !told.contains(platform)));
+        if went && !came && !is_due {
             if self.gone.len() < REMEMBERED_MAX {
                 self.gone.entry(subject).or_insert_with(|| Instant::now() + GONE_AFTER);
             }

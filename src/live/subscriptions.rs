@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::SubjectRef;
 
 use super::presence::{Change, Presence};
-use super::store::{self, Kind, Outcome, Store, Subscription, Wish};
+use super::store::{self, Kind, Limits, Outcome, Store, Subscription, Wish};
 use crate::domain::values::{Invalid, Problem, UserId};
 use crate::engine::{self, App, Engine};
 
@@ -91,7 +91,7 @@ impl Subscriptions {
         }
         let Targets { known } = self.targets(app, user_ids).await?;
         let targets = known.iter().map(|(_, subject)| *subject).collect();
-        let wish = Wish { subscriber, kind, targets, now: self.now(), seconds };
+        let wish = Wish { subscriber, kind, targets, now: self.now(), seconds, limits: Limits::default() };
         let Outcome::Done { full, new } = self.store.subscribe(wish).await? else { return Err(Error::OwnFull) };
         if kind == Kind::Presence {
             new.into_iter().for_each(|subject| self.presence.tell(Change { subject, to: Some(subscriber) }));

@@ -22,6 +22,21 @@ pub const OWN_MAX: usize = 1_000;
 /// Users that may have subscribed to one, for each kind.
 pub const OF_TARGET_MAX: usize = 5_000;
 
+/// How many subscriptions there may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Of one user.
+    pub own: usize,
+    /// To one user, for each kind.
+    pub of_target: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { own: OWN_MAX, of_target: OF_TARGET_MAX }
+    }
+}
+
 /// What of another user is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -65,12 +80,14 @@ pub struct Wish {
     pub now: DateTime<Utc>,
     /// For how long.
     pub seconds: u32,
+    /// How many there may be.
+    pub limits: Limits,
 }
 
 /// What became of a wish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The subscriber would have more than [`OWN_MAX`]; nothing was changed.
+    /// The subscriber would have more than it may; nothing was changed.
     OwnFull,
     /// Done, but for some.
     Done {

@@ -10,9 +10,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::{
-    Error, Kind, OF_TARGET_MAX, OWN_MAX, Outcome, SWEEP_MAX, Store, Subscription, Wish, in_order, seconds, time,
-};
+use super::{Error, Kind, Outcome, SWEEP_MAX, Store, Subscription, Wish, in_order, seconds, time};
 use crate::database::{self, Database};
 use crate::live::reach::{self, Params, Reach};
 
@@ -97,13 +95,13 @@ async fn subscribe(client: &mut Client, wish: &Wish) -> Result<Outcome, tokio_po
     let rows = on.query_typed(OWN, params).await?;
     let renewed: HashSet<Uuid> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     let (renewed, mut new): (Vec<Uuid>, Vec<Uuid>) = targets.into_iter().partition(|target| renewed.contains(target));
-    let limit = i64::try_from(OF_TARGET_MAX).unwrap_or(i64::MAX);
+    let limit = i64::try_from(wish.limits.of_target).unwrap_or(i64::MAX);
     let params: Params<'_> = &[(&new, Type::UUID_ARRAY), (&kind, Type::INT2), (&now, Type::INT8), (&limit, Type::INT8)];
     let rows = on.query_typed(FULL, params).await?;
     let full: HashSet<Uuid> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     new.retain(|target| !full.contains(target));
     let counted = on.query_typed_one(COUNT_OWN, &[(&own, Type::UUID), (&now, Type::INT8)]).await?;
-    if count(counted.try_get(0)?) + new.len() > OWN_MAX {
+    if count(counted.try_get(0)?) + new.len() > wish.limits.own {
         return Ok(Outcome::OwnFull);
     }
     let (put, seconds): (Vec<Uuid>, _) = (renewed.iter().chain(&new).copied().collect(), i64::from(wish.seconds));

@@ -9,9 +9,7 @@ use rollcall_schemas::ids::SubjectRef;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use uuid::Uuid;
 
-use super::{
-    Error, Kind, OF_TARGET_MAX, OWN_MAX, Outcome, SWEEP_MAX, Store, Subscription, Wish, in_order, seconds, time,
-};
+use super::{Error, Kind, Outcome, SWEEP_MAX, Store, Subscription, Wish, in_order, seconds, time};
 
 const IS_OWN: &str =
     "select 1 from subscription where subscriber = ?1 and kind = ?2 and target = ?3 and expires_at > ?4";
@@ -109,19 +107,19 @@ fn subscribe(on: &Transaction<'_>, wish: &Wish) -> Result<Outcome, Error> {
     for target in &wish.targets {
         let is_own = on.prepare_cached(IS_OWN)?.exists(params![own, kind, bytes(target), now])?;
         let count = || -> Result<usize, Error> {
-            let params = params![bytes(target), kind, now, OF_TARGET_MAX];
+            let params = params![bytes(target), kind, now, wish.limits.of_target];
             Ok(on.prepare_cached(COUNT_OF_TARGET)?.query_row(params, |row| row.get(0))?)
         };
         if is_own {
             renewed.push(*target);
-        } else if count()? >= OF_TARGET_MAX {
+        } else if count()? >= wish.limits.of_target {
             full.push(*target);
         } else {
             new.push(*target);
         }
     }
     let count: usize = on.prepare_cached(COUNT_OWN)?.query_row(params![own, now], |row| row.get(0))?;
-    if count + new.len() > OWN_MAX {
+    if count + new.len() > wish.limits.own {
         return Ok(Outcome::OwnFull);
     }
     for target in renewed.iter().chain(&new) {

@@ -13,6 +13,7 @@ use crate::support::{App, Reply, Service};
 mod cutting;
 mod documents;
 mod hostile;
+mod presence;
 mod refused;
 mod rest;
 mod sockets;
@@ -63,7 +64,7 @@ impl Closed {
 }
 
 /// A WebSocket.
-struct Socket {
+pub(super) struct Socket {
     inner: WebSocket<TcpStream>,
     /// Notifications that came while an answer was awaited.
     told: Vec<Value>,

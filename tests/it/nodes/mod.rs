@@ -69,8 +69,18 @@ impl Given {
         self.try_node(name, apps).unwrap()
     }
 
+    /// Starts the node of that name with more arguments.
+    pub(crate) fn node_with(&self, name: &str, apps: &[App], args: &[&str]) -> Service {
+        self.launch(name, apps, args).unwrap()
+    }
+
     fn try_node(&self, name: &str, apps: &[App]) -> Result<Service, String> {
-        let (environment, settings) = (self.environment(), self.settings());
+        self.launch(name, apps, &[])
+    }
+
+    fn launch(&self, name: &str, apps: &[App], args: &[&str]) -> Result<Service, String> {
+        let (environment, mut settings) = (self.environment(), self.settings());
+        settings.extend(args.iter().map(|arg| (*arg).to_owned()));
         let environment: Vec<_> = environment.iter().map(String::as_str).collect();
         let settings: Vec<_> = settings.iter().map(String::as_str).collect();
         Service::launch_node(&self.dir.path().join(name), apps, &environment, &settings)

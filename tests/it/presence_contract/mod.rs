@@ -20,6 +20,8 @@ use uuid::Uuid;
 
 use crate::support::Cluster;
 
+mod store;
+
 /// Longer than any wait may be.
 const FOR_EVER: Duration = Duration::from_secs(60);
 /// A lease that a test can wait for.
