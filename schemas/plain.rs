@@ -75,8 +75,9 @@ plain! {
     ClientRules => {"type": "object", "properties": {
         "devices": DeviceRule::shape(),
         "invalidation_cuts": {"type": "boolean"},
-        "erasure": {"type": "boolean"}},
-        "required": ["devices", "invalidation_cuts", "erasure"], "additionalProperties": false},
+        "erasure": {"type": "boolean"},
+        "without_last_seen": {"type": "boolean"}},
+        "required": ["devices", "invalidation_cuts", "erasure", "without_last_seen"], "additionalProperties": false},
     // Subjects of the userId whose event it is, not of anybody else.
     LinkedSubject => {"type": "object", "properties": {
         "subject": SubjectRef::shape(), "erasure": Option::<ids::ErasureId>::shape()},

@@ -104,6 +104,8 @@ pub struct Sampled {
     pub lag: Option<Duration>,
     /// Streams that a read model leaves out.
     pub parked: u64,
+    /// Clients that are connected to this node.
+    pub clients: u64,
     /// Erasures that have not ended.
     pub erasures: Vec<OpenErasures>,
     /// Webhooks that are sent from this node.
@@ -145,6 +147,7 @@ struct Gauges {
     lag_events: Gauge,
     lag: Gauge<f64, std::sync::atomic::AtomicU64>,
     parked: Gauge,
+    clients: Gauge,
     erasures: Family<ErasureStep, Gauge>,
     oldest_erasure: Family<ErasureStep, Gauge<f64, std::sync::atomic::AtomicU64>>,
     webhook_lag_events: Family<OfWebhook, Gauge>,
@@ -302,6 +305,7 @@ impl Gauges {
             Unit::Seconds,
             self.lag.clone(),
         );
+        registry.register("client_connections", "Clients that are connected to this node", self.clients.clone());
         registry.register("parked_streams", "Streams that a read model leaves out", self.parked.clone());
         registry.register("open_erasures", "Erasures that have not ended, by their last step", self.erasures.clone());
         registry.register_with_unit(
@@ -333,6 +337,7 @@ impl Gauges {
             (&self.applied, sampled.applied),
             (&self.lag_events, lag),
             (&self.parked, sampled.parked),
+            (&self.clients, sampled.clients),
         ];
         for (gauge, number) in numbers {
             gauge.set(as_gauge(number));

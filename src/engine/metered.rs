@@ -54,6 +54,7 @@ impl Engine {
             lag: lag.ok().and_then(Result::ok),
             parked: 0,
             webhooks: vec![],
+            clients: 0,
             erasures: erasures.ok().and_then(Result::ok).map_or_else(Vec::new, |found| {
                 Step::ALL.into_iter().filter(|step| !step.is_end()).map(|step| open(step, &found)).collect()
             }),

@@ -31,6 +31,7 @@ pub(super) async fn answer(service: &Service, request: &HttpRequest) -> HttpResp
     }
     let mut sampled = service.engine.sample().await;
     sampled.parked = service.parked.now(service.engine.read()).await;
+    sampled.clients = service.live.registry.connected() as u64;
     sampled.ready = health::ready(service).await.0 == StatusCode::OK;
     if let Some(webhooks) = &service.webhooks {
         let lags = webhooks.lags().await.into_iter();

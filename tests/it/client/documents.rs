@@ -58,7 +58,7 @@ fn the_client_that_the_documentation_shows_connects_asks_and_is_told_why_it_is_c
     let ada = token(&service, APP, "ada");
     let at = format!("ws://{}/", service.address);
     let mut node = Command::new("node")
-        .args(["--input-type=module", "-e", &program.replace("ws://127.0.0.1:8080/", &at)])
+        .args(["--experimental-websocket", "--input-type=module", "-e", &program.replace("ws://127.0.0.1:8080/", &at)])
         .env("TOKEN", &ada)
         .stdout(Stdio::piped())
         .spawn()

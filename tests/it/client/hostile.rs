@@ -80,30 +80,31 @@ fn narrow(address: SocketAddr) -> TcpStream {
 
 #[test]
 fn a_client_that_takes_nothing_is_closed_and_holds_up_nobody() {
-    let service = Service::start(&[APP]);
-    let ada = token(&service, APP, "ada");
-    let bob = token(&service, APP, "bob");
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["--client-requests-per-second", "10000"];
+    let service = Service::try_start_with(&dir.path().join("data"), &[APP], &args).unwrap();
+    let (ada, bob) = (token(&service, APP, "ada"), token(&service, APP, "bob"));
+    // A page of the list has about 40 kB.
+    for part in 0..25 {
+        let ids: Vec<_> = (0..20).map(|n| format!("{:x<60}", format!("p{part}-{n}"))).collect();
+        let mut form: Vec<_> = ids.iter().map(|id| ("blackUserId", id.as_str())).collect();
+        form.push(("userId", "ada"));
+        service.post(APP, "/user/blacklist/add.json", &form).ok();
+    }
     let mut slow = Socket::over(&service, narrow(service.address)).unwrap();
     let answer = slow.ask("connect", &json!({"token": ada, "platform": "web"}));
     assert!(answer["result"].is_object(), "{answer}");
     let (mut well, _) = Socket::connect(&service, &bob);
-    // Each change tells of twenty people with long names: about 1.3 kB.
-    let people = |change: usize| (0..20).map(move |n| format!("{:x<60}", format!("p{}-{n}", change % 40)));
-    std::thread::scope(|scope| {
-        for part in 0..4 {
-            let (service, people) = (&service, &people);
-            scope.spawn(move || {
-                for change in 0..500 {
-                    let named: Vec<_> = people(part * 10 + change % 10).collect();
-                    let mut form: Vec<_> = named.iter().map(|id| ("blackUserId", id.as_str())).collect();
-                    form.push(("userId", "ada"));
-                    let call = if (change / 10) % 2 == 0 { "add" } else { "remove" };
-                    service.post(APP, &format!("/user/blacklist/{call}.json"), &form).ok();
-                }
-            });
-        }
-    });
+    for id in 0..400 {
+        let request = json!({"jsonrpc": "2.0", "id": id, "method": "blocklist.list", "params": {"limit": 500}});
+        slow.send(&request.to_string());
+        std::thread::sleep(std::time::Duration::from_millis(3));
+    }
     assert!(well.ask("me.get", &json!({}))["result"].is_object());
+    service.eventually("the place of the one that takes nothing is given back", |service| {
+        let metrics = service.request("GET", "/metrics", &[], b"");
+        metrics.text.lines().any(|line| line == "rollcall_client_connections 1")
+    });
     // What had been sent comes first; then it is told why, or finds the connection cut.
     let (mut raw, mut bytes) = (slow.raw(), vec![]);
     let end = raw.read_to_end(&mut bytes);
