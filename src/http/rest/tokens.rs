@@ -2,7 +2,7 @@
 
 use actix_web::http::StatusCode;
 use chrono::{DateTime, Utc};
-use rollcall_projections::{access_tokens, user_directory};
+use rollcall_projections::user_directory;
 use rollcall_schemas::ids::TokenId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -103,10 +103,9 @@ async fn introspected(call: &Call<'_>, text: &str) -> Result<Option<Introspectio
         Err(error @ tokens::Error::Vault(_)) => return Err(Problem::unavailable(&error)),
     };
     call.engine.caught_up(&call.app.id).await?;
-    let read = call.engine.read();
-    let user = user_directory::by_subject(read, &call.app.id, token.subject).await?;
+    let user = user_directory::by_subject(call.engine.read(), &call.app.id, token.subject).await?;
     let Some(user) = user.filter(|user| user.is_active() && user.epoch == token.epoch) else { return Ok(None) };
-    let invalid_before = access_tokens::of(read, token.subject).await?.and_then(|tokens| tokens.invalid_before);
+    let invalid_before = call.engine.tokens_invalid_before(token.subject).await?;
     let is_over = token.expires_at.is_some_and(|at| at <= call.engine.now());
     if is_over || invalid_before.is_some_and(|before| token.issued_at < before) {
         return Ok(None);
