@@ -93,8 +93,7 @@ fn a_thousand_pairs_are_answered_in_their_order_and_more_are_refused() {
     let blocked = service.post(APP, "/user/blacklist/add.json", &[("userId", "bob"), ("blackUserId", "u7")]);
     blocked.ok();
     service.register(APP, &["u7"]);
-    let check =
-        |n: usize| json!({"from": if n % 3 == 0 { "u7" } else { "ada" }, "to": if n % 2 == 0 { "bob" } else { "x" }});
+    let check = |n: usize| json!({"from": if n.is_multiple_of(3) { "u7" } else { "ada" }, "to": if n.is_multiple_of(2) { "bob" } else { "x" }});
     let checks: Vec<_> = (0..1_000).map(check).collect();
     let reply = ask(&service, "messages/admission", &json!({"checks": checks}));
     let results = reply.json()["results"].as_array().unwrap().clone();
