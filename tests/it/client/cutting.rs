@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{APP, Closed, Socket, call, token};
+use super::{APP, Closed, Socket, a_second_from_now, call, token};
 use crate::nodes;
 use crate::support::Service;
 
@@ -74,7 +74,7 @@ fn tokens_that_are_made_invalid_cut_their_connections_where_the_app_asks_for_it(
     assert!(set.status.success(), "{}", String::from_utf8_lossy(&set.stderr));
     service.restart();
     let (mut socket, _) = Socket::connect(&service, &ada);
-    let now = (chrono::Utc::now() + chrono::Duration::seconds(1)).timestamp_millis().to_string();
+    let now = a_second_from_now();
     service.post(APP, "/user/token/expire.json", &[("userId", "ada"), ("time", &now)]).ok();
     assert_eq!(socket.closed(), Closed::of(4501, "31004 the access token is not valid"));
     // The app lets users erase themselves too: whoever does is gone everywhere.

@@ -29,6 +29,12 @@ fn token(service: &Service, app: App, user: &str) -> String {
     reply.json()["token"].as_str().unwrap().to_owned()
 }
 
+/// The next second, as the platform writes it: every token that there is was issued before.
+#[allow(clippy::disallowed_methods)] // Tokens are issued by the clock of the machine.
+fn a_second_from_now() -> String {
+    (chrono::Utc::now() + chrono::Duration::seconds(1)).timestamp_millis().to_string()
+}
+
 /// A call of the client face.
 #[track_caller]
 fn call(service: &Service, token: &str, method: &str, path: &str, body: &str) -> Reply {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{APP, Closed, Socket, call, refused, token};
+use super::{APP, Closed, Socket, a_second_from_now, call, refused, token};
 use crate::support::{App, Service};
 
 /// What a refused connect is answered, and how it is closed.
@@ -60,7 +60,7 @@ fn a_token_that_was_made_invalid_or_is_of_an_earlier_life_is_refused_and_a_new_o
     let service = Service::start(&[APP]);
     let old = token(&service, APP, "ada");
     let (_, open) = (&old, Socket::connect(&service, &old));
-    let now = (chrono::Utc::now() + chrono::Duration::seconds(1)).timestamp_millis().to_string();
+    let now = a_second_from_now();
     service.post(APP, "/user/token/expire.json", &[("userId", "ada"), ("time", &now)]).ok();
     refused_everywhere(&service, &old, 401, 31_004);
     let (mut socket, _) = open;
