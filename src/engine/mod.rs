@@ -283,18 +283,6 @@ impl Engine {
         Ok(loaded.iter().any(|loaded| matches!(&loaded.state, State::User(user) if user.held)))
     }
 
-    /// Before when the tokens of a subject were issued that are not valid any more; `None`: all are.
-    ///
-    /// # Errors
-    /// The log is unavailable.
-    pub async fn tokens_invalid_before(&self, subject: SubjectRef) -> Result<Option<DateTime<Utc>>, Error> {
-        let loaded = load::streams(self.log.as_ref(), &[Stream::Token(subject)]).await?;
-        Ok(loaded.into_iter().find_map(|loaded| match loaded.state {
-            State::Token(tokens) => tokens.invalid_before,
-            _ => None,
-        }))
-    }
-
     /// The directory tag of a userId.
     ///
     /// # Errors

@@ -13,7 +13,8 @@ use super::users::{opened, user_id};
 use crate::domain::IssuedToken;
 use crate::domain::token::{Invalidate, Issue};
 use crate::domain::values::{self, Invalid};
-use crate::engine::tokens;
+use crate::engine::standing::TokenRefusal;
+use crate::engine::tokens::{self, Unadmitted};
 
 /// Longest lifetime that a call may ask for: ten years, in seconds.
 const LIFETIME_MAX: u32 = 315_360_000;
@@ -102,14 +103,14 @@ async fn introspected(call: &Call<'_>, text: &str) -> Result<Option<Introspectio
         Ok(_) | Err(tokens::Error::NotOurs | tokens::Error::SecretRetired) => return Ok(None),
         Err(error @ tokens::Error::Vault(_)) => return Err(Problem::unavailable(&error)),
     };
-    call.engine.caught_up(&call.app.id).await?;
-    let user = user_directory::by_subject(call.engine.read(), &call.app.id, token.subject).await?;
-    let Some(user) = user.filter(|user| user.is_active() && user.epoch == token.epoch) else { return Ok(None) };
-    let invalid_before = call.engine.tokens_invalid_before(token.subject).await?;
-    let is_over = token.expires_at.is_some_and(|at| at <= call.engine.now());
-    if is_over || invalid_before.is_some_and(|before| token.issued_at < before) {
-        return Ok(None);
+    match call.engine.check_token(&call.app, &token).await {
+        // A ban ends the use of the token for now, and not the token.
+        Ok(()) | Err(Unadmitted::Refused(TokenRefusal::Banned { .. })) => {}
+        Err(Unadmitted::Refused(_)) => return Ok(None),
+        Err(Unadmitted::Unavailable(error)) => return Err(error.into()),
     }
+    let user = user_directory::by_subject(call.engine.read(), &call.app.id, token.subject).await?;
+    let Some(user) = user.filter(user_directory::User::is_active) else { return Ok(None) };
     let subjects = [user.subject];
     let told = call.engine.disclose(&call.caller, &subjects, |opener| {
         let sub = opened(opener, user.subject, "user_id", user.user_id.as_deref())?;

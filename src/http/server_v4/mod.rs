@@ -6,6 +6,7 @@ use std::sync::Arc;
 use actix_web::http::Method;
 use actix_web::http::header::{HeaderMap, USER_AGENT};
 use actix_web::{HttpRequest, HttpResponse};
+use futures_util::future::LocalBoxFuture;
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::{OperationId, SecretId};
 
@@ -16,6 +17,7 @@ use super::served::Served;
 use super::{Service, exchange};
 use crate::domain::{Command, Decide, ReplyOf};
 use crate::engine::{App, Caller, Done, Engine};
+use crate::live::Live;
 
 mod answer;
 mod bans;
@@ -50,8 +52,8 @@ macro_rules! routes {
                 match self { $(Self::$handler => stringify!($handler),)* }
             }
 
-            async fn answer(self, call: &Call<'_>) -> Result<Answer, Fault> {
-                match self { $(Self::$handler => $group::$handler(call).await,)* }
+            fn answer<'c>(self, call: &'c Call<'c>) -> LocalBoxFuture<'c, Result<Answer, Fault>> {
+                match self { $(Self::$handler => Box::pin($group::$handler(call)),)* }
             }
         }
     };
@@ -94,6 +96,7 @@ routes! {
 /// One authenticated call.
 struct Call<'s> {
     engine: &'s Engine,
+    live: &'s Live,
     app: Arc<App>,
     /// The secret it was signed with.
     secret: SecretId,
@@ -172,6 +175,6 @@ async fn serve(service: &Service, request: &HttpRequest, incoming: &mut Incoming
     let (app, secret) = signature::authenticate(engine, &service.replay_guard, request.headers())?;
     let body = incoming.read(&service.bodies, &app.id).await.map_err(Fault::Unread)?;
     tracing::debug!(?route, "call");
-    let call = Call { engine, app, secret, headers: request.headers(), body };
+    let call = Call { engine, live: &service.live, app, secret, headers: request.headers(), body };
     exchange::in_time(service.answer_max, route.answer(&call)).await?
 }

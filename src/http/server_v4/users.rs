@@ -70,8 +70,9 @@ struct Status {
     status: &'static str,
 }
 
-/// "0" for everybody, as in v1.
+/// "1" while a client of the user is connected to any node, else "0", also for a user nobody knows: as in v1.
 pub(super) async fn get_user_connection_status(call: &Call<'_>) -> Result<Answer, Fault> {
-    call.params()?.user_id("userId")?;
-    Answer::of(&Status { status: "0" })
+    let user_id = call.params()?.user_id("userId")?;
+    let is_online = call.live.is_online(&call.app.id, &user_id).await?;
+    Answer::of(&Status { status: if is_online { "1" } else { "0" } })
 }
