@@ -54,6 +54,7 @@ pub(super) struct ErasureRequest {
 
 /// How far an erasure has come.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Erasure)]
 pub(super) struct Resource {
     id: Uuid,
     operation: String,
@@ -186,6 +187,7 @@ pub(super) async fn drill(call: &Call<'_>) -> Result<Answer, Problem> {
 
 /// One page of erasures.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ErasurePage)]
 pub(super) struct Page {
     erasures: Vec<Resource>,
     next: Option<String>,

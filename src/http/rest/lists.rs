@@ -32,6 +32,7 @@ pub(super) struct ListPage {
 
 /// Whether somebody is on a list.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ListEntry)]
 pub(super) struct Entry {
     user_id: String,
     listed: bool,

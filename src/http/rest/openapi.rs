@@ -98,3 +98,26 @@ fn operation(endpoint: &Endpoint) -> Operation {
     let problem = ResponseBuilder::new().description("Not done").content("application/problem+json", problem);
     operation.response("2XX", success).response("default", problem).build()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn no_two_shapes_have_the_same_name() {
+        let (mut shapes, mut twice) = (BTreeMap::new(), Vec::new());
+        for endpoint in ENDPOINTS {
+            for (name, schema) in (endpoint.takes)().into_iter().chain((endpoint.answers)()) {
+                let json = serde_json::to_value(&schema).unwrap();
+                let (first, before) = shapes.entry(name.clone()).or_insert_with(|| (endpoint.operation, json.clone()));
+                if *before != json {
+                    twice.push(format!("{name}: {first}, {}", endpoint.operation));
+                }
+            }
+        }
+        assert!(twice.is_empty(), "the document would hold one of each two: {twice:#?}");
+    }
+}

@@ -30,6 +30,7 @@ pub(super) struct DataRequestBody {
 
 /// One request.
 #[derive(Serialize, ToSchema)]
+#[schema(as = DataRequest)]
 pub(super) struct Resource {
     id: Uuid,
     subject: Uuid,

@@ -179,6 +179,7 @@ pub(super) async fn deactivate(call: &Call<'_>) -> Result<Answer, Problem> {
 
 /// One page of users.
 #[derive(Serialize, ToSchema)]
+#[schema(as = UserPage)]
 pub(super) struct Page {
     users: Vec<User>,
     next: Option<String>,

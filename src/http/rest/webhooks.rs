@@ -69,6 +69,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<S
 
 /// A webhook.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Webhook)]
 pub(super) struct Resource {
     webhook_id: Uuid,
     url: String,
@@ -214,6 +215,7 @@ pub(super) async fn register(call: &Call<'_>) -> Result<Answer, Problem> {
 
 /// The webhooks of the app.
 #[derive(Serialize, ToSchema)]
+#[schema(as = WebhookPage)]
 pub(super) struct Page {
     webhooks: Vec<Resource>,
     next: Option<String>,
