@@ -30,6 +30,7 @@ mod client;
 mod cursor;
 mod drain;
 mod exchange;
+mod export;
 mod friend_list;
 mod friend_requests;
 mod health;

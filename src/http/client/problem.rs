@@ -124,13 +124,6 @@ pub(super) enum Problem {
 }
 
 impl Problem {
-    /// Something cannot be done at the moment; only the operator is told why.
-    pub(super) fn unavailable(error: &impl std::error::Error) -> Self {
-        Self::Engine(engine::Error::Unavailable(error.to_string()))
-    }
-}
-
-impl Problem {
     /// Its status.
     pub(super) fn status(&self, topic: Topic) -> u16 {
         kind(self, topic).0.as_u16()

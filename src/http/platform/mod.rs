@@ -3,5 +3,6 @@
 
 pub(super) mod fault;
 pub(super) mod replay_guard;
+pub(super) mod routes;
 pub(super) mod shown;
 pub(super) mod signature;

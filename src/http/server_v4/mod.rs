@@ -6,11 +6,11 @@ use std::sync::Arc;
 use actix_web::http::Method;
 use actix_web::http::header::{HeaderMap, USER_AGENT};
 use actix_web::{HttpRequest, HttpResponse};
-use futures_util::future::LocalBoxFuture;
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::{OperationId, SecretId};
 
 use super::exchange::{Body, Incoming};
+use super::platform::routes::routes;
 use super::platform::shown::Reader;
 use super::platform::signature;
 use super::served::Served;
@@ -32,32 +32,6 @@ mod users;
 
 use answer::{Answer, Fault};
 use params::Params;
-
-macro_rules! routes {
-    ($($path:literal $(| $alias:literal)* => $group:ident::$handler:ident,)*) => {
-        /// An endpoint.
-        #[allow(non_camel_case_types)]
-        #[derive(Debug, Clone, Copy)]
-        enum Route { $($handler,)* }
-
-        impl Route {
-            fn of(path: &str) -> Option<Self> {
-                match path {
-                    $($path $(| $alias)* => Some(Self::$handler),)*
-                    _ => None,
-                }
-            }
-
-            fn name(self) -> &'static str {
-                match self { $(Self::$handler => stringify!($handler),)* }
-            }
-
-            fn answer<'c>(self, call: &'c Call<'c>) -> LocalBoxFuture<'c, Result<Answer, Fault>> {
-                match self { $(Self::$handler => Box::pin($group::$handler(call)),)* }
-            }
-        }
-    };
-}
 
 // Every endpoint; all take POST. A handler is named as the method of the SDKs.
 routes! {
