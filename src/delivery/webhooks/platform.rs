@@ -20,6 +20,7 @@ const TOLD: &[&str] = &[
     "user.profile_set",
     "user.profile_cleaned",
     "friendship.requested",
+    "friendship.refused",
     "friendship.befriended",
     "friendship.ended",
 ];
@@ -108,6 +109,7 @@ async fn friendship(
         friendship::Event::Requested(e) => (1, e.from, e.to),
         friendship::Event::Befriended(e) if is_server(&recorded.metadata.actor) => (5, e.from, e.to),
         friendship::Event::Befriended(e) => (2, e.from, e.to),
+        friendship::Event::Refused(e) => (3, e.other, e.by),
         friendship::Event::Ended(e) if e.cause != EndCause::Deactivated => (4, e.by, e.other),
         _ => return Ok(None),
     };
@@ -159,8 +161,8 @@ fn v1(notice: &Notice, time: i64) -> (&'static str, String) {
             ("application/x-www-form-urlencoded", form)
         }
         Notice::Friendship { kind, from, to } => {
-            // `userId` is whoever acted: the one who accepts a request.
-            let (user, other) = if *kind == 2 { (to, from) } else { (from, to) };
+            // `userId` is whoever acted: the one who accepts or refuses a request.
+            let (user, other) = if matches!(kind, 2 | 3) { (to, from) } else { (from, to) };
             let body = json!({"eventType": kind, "userId": user, "toUserId": other, "time": time, "source": "Server"});
             ("application/json", body.to_string())
         }
@@ -225,6 +227,9 @@ mod tests {
             json!({"type": "user:friendship", "id": "x", "time": 7, "data": [
                 {"operationType": 2, "userId": "ada", "toUserId": "bob", "time": 7, "os": "Server"}]})
         );
+        let refused = Notice::Friendship { kind: 3, from: "ada".into(), to: "bob".into() };
+        assert_eq!(parsed(v1(&refused, 7).1)["userId"], "bob", "who refused acted");
+        assert_eq!(v4(&refused, "x", 7)["data"][0]["toUserId"], "bob");
         let time = DateTime::UNIX_EPOCH;
         let forgotten = Notice::Activation { user_id: String::new(), operation: "OP".into(), kind: 0, time };
         assert_eq!(v1(&forgotten, 7).1, "userId=&operateId=OP&type=0&code=0&time=0");

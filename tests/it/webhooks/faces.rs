@@ -107,14 +107,25 @@ fn receivers_that_were_built_for_the_platform_are_told_in_its_shapes() {
     let (v1, v4) = (Receiver::start(), Receiver::start());
     started.webhook(&v1.url(), &["*"], "v1");
     started.webhook(&v4.url(), &["*"], "v4");
-    started.register(&["ada", "bob"]);
+    started.register(&["ada", "bob", "eve"]);
     started.service.post(APP, "/friend/add.json", &[("userId", "ada"), ("targetId", "bob"), ("optType", "2")]).ok();
+    let headers = [("Authorization".to_owned(), format!("Bearer {}:{}", APP.key, APP.secret))];
+    let as_server = |method: &str, path: &str, body: &Value| {
+        let body = if body.is_null() { vec![] } else { body.to_string().into_bytes() };
+        let answer = started.service.request(method, &format!("/api/v1/users/{path}"), &headers, &body);
+        assert!(answer.status < 300, "{}", answer.text);
+        answer
+    };
+    as_server("PUT", "bob/friend-permission", &json!({"permission": "approval"}));
+    let asked = as_server("POST", "eve/friends", &json!({"user_id": "bob"})).json();
+    let request = asked["request_id"].as_str().unwrap().to_owned();
+    as_server("POST", &format!("bob/friend-requests/{request}/refuse"), &Value::Null);
     let profile = r#"{"name":"Ada L","email":"ada@example.org"}"#;
     started.service.post(APP, "/user/profile/set.json", &[("userId", "ada"), ("userProfile", profile)]).ok();
     started.service.post(APP, "/user/profile/clean.json", &[("userId", "ada")]).ok();
     let told = |receiver: &Receiver| receiver.acknowledged().iter().map(Received::json).collect::<Vec<_>>();
-    started.service.eventually("v1 is told", |_| v1.acknowledged().len() == 3);
-    started.service.eventually("v4 is told", |_| v4.acknowledged().len() == 3);
+    started.service.eventually("v1 is told", |_| v1.acknowledged().len() == 5);
+    started.service.eventually("v4 is told", |_| v4.acknowledged().len() == 5);
     let find = |told: Vec<Value>, member: &str, value: Value| {
         let found = told.iter().find(|one| one[member] == value).cloned();
         found.unwrap_or_else(|| panic!("{member} {value} in {told:?}"))
@@ -124,12 +135,18 @@ fn receivers_that_were_built_for_the_platform_are_told_in_its_shapes() {
         (&friend["userId"], &friend["toUserId"], &friend["source"]),
         (&json!("ada"), &json!("bob"), &json!("Server"))
     );
+    for (kind, user, other) in [(1, "eve", "bob"), (3, "bob", "eve")] {
+        let request = find(told(&v1), "eventType", json!(kind));
+        assert_eq!((&request["userId"], &request["toUserId"]), (&json!(user), &json!(other)), "{kind}: who acted");
+    }
     let set = find(told(&v1), "type", json!(1));
     assert_eq!((&set["userId"], &set["userProfile"]["email"]), (&json!("ada"), &json!("ada@example.org")));
     assert_eq!(find(told(&v1), "type", json!(0))["userProfile"], Value::Null);
 
-    let friend = find(told(&v4), "type", json!("user:friendship"));
-    assert_eq!(friend["data"][0]["operationType"], 5);
+    let friendships = told(&v4).into_iter().filter(|one| one["type"] == "user:friendship");
+    let mut kinds: Vec<_> = friendships.filter_map(|one| one["data"][0]["operationType"].as_i64()).collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, [1, 3, 5]);
     let updates: Vec<Value> = told(&v4).into_iter().filter(|one| one["type"] == "user:profile_update").collect();
     assert_eq!(updates.len(), 2);
     assert!(updates.iter().all(|one| one["data"][0]["operatorId"] == "ada"), "{updates:?}");
