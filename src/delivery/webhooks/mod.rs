@@ -313,6 +313,7 @@ impl Webhooks {
     /// # Errors
     /// The store or the log is unavailable.
     pub async fn lag(&self, webhook: &Webhook) -> Result<Lag, Error> {
+        // Before the rows are counted: everything up to it is delivered or has a row by then.
         let sent_here = self.cursors().get(&webhook.webhook).copied();
         let position = match sent_here {
             Some(position) => position,

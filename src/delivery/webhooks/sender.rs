@@ -223,9 +223,12 @@ impl Sender {
             self.send();
         }
         self.send();
-        self.webhooks.cursors().insert(self.webhook.webhook, self.lane.cursor());
         if self.should_store() {
             self.store().await?;
+        }
+        // Whoever asks counts rows: a cursor that has passed rows which are not stored yet would hide them.
+        if self.lane.changes() == 0 {
+            self.webhooks.cursors().insert(self.webhook.webhook, self.lane.cursor());
         }
         Ok(())
     }

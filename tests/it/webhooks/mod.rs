@@ -223,3 +223,17 @@ fn what_a_receiver_was_not_there_for_is_told_when_it_is_back() {
     let all = logged(started.service.data(), &[""], start);
     assert_eq!(told(&receiver.received()), all);
 }
+
+#[test]
+fn a_delivery_that_failed_is_counted_from_the_moment_it_is_behind() {
+    let (started, receiver) = (Started::new(), Receiver::that(|_| Does::Answer(502, "")));
+    let (webhook, _) = started.webhook(&receiver.url(), &["rollcall.user.*"], "standard");
+    // Each fails once and then waits for a second: what is known only to the sender's memory must be counted as well.
+    for number in 0..12 {
+        started.register(&[&format!("user{number}")]);
+        for _ in 0..20 {
+            let shown = started.show(&webhook);
+            assert!(shown["lag_events"] != 0 || shown["waiting"] != 0, "{number}: {shown}");
+        }
+    }
+}
