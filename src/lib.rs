@@ -19,4 +19,5 @@ pub mod metrics;
 pub(crate) mod out;
 pub mod privacy;
 pub mod supervision;
+pub mod transfer;
 pub mod wiring;

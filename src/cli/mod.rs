@@ -35,6 +35,7 @@ mod serve;
 mod several_subjects;
 mod signals;
 mod sockets;
+mod transfer;
 
 use crate::database::Database;
 use crate::out::{self, tell};
@@ -176,6 +177,11 @@ enum Task {
     Replay(replay::Options),
     /// Copy the log, and the keys if asked, to another backend while the service is stopped; an interrupted copy continues
     Copy(Box<copy::Options>),
+    /// Bring users, friendships, blocks or bans in from a file, while the service is stopped; run again after an interruption,
+    /// it goes on; exit 3 if records were refused
+    Import(transfer::ImportOptions),
+    /// Write users, friendships, blocks or bans as JSON Lines, as `import` reads them, while the service is stopped
+    Export(transfer::ExportOptions),
     /// Prepare a PostgreSQL database for a service whose role does not own it
     #[command(subcommand)]
     Database(database::Task),
@@ -377,6 +383,8 @@ pub fn main() -> ExitCode {
         Task::Database(task) => database::run(task),
         Task::Doctor { data } => doctor::run(&data),
         Task::Copy(options) => copy::run(&options),
+        Task::Import(options) => transfer::import(options),
+        Task::Export(options) => transfer::export(options),
         Task::Replay(options) => replay::run(&options),
         Task::Parked(task) => parked::run(task),
         Task::Keys(task) => keys::run(&task),

@@ -41,6 +41,8 @@ replies! {
     Operation(ids::OperationId),
     /// A request about data was received.
     DataRequest(ids::DataRequestId),
+    /// A user was imported.
+    Imported(super::user::Imported),
     /// A webhook was registered.
     Webhook(ids::WebhookId),
     /// The key of a webhook was rotated.

@@ -17,9 +17,11 @@ use super::state::Recorded;
 use super::values::{Name, Portrait, ProfileChanges, QuietHours, Reason, Tag, UserId};
 use super::{Error, Reads, Refusal, UnitOfWork};
 
+mod import;
 mod reactivate;
 mod register;
 
+pub use import::{Import, Imported};
 pub use reactivate::Reactivate;
 pub use register::Register;
 
@@ -244,6 +246,16 @@ pub fn restore(state: &State, subject: SubjectRef, erasure: ErasureId) -> Vec<Ev
     (state.status == Status::Restricted).then(|| Restored { subject, erasure }.into()).into_iter().collect()
 }
 
+/// Whether the app has declared the extension fields that change.
+fn check_declared(work: &UnitOfWork<'_>, changes: &ProfileChanges) -> Result<(), Error> {
+    let declared = &work.application()?.user_fields;
+    let is_undeclared = |key: &&FieldName| key.0.starts_with("ext_") && !declared.contains(*key);
+    match changes.keys().find(is_undeclared) {
+        Some(key) => Err(Refusal::UndeclaredField(key.0.clone()).into()),
+        None => Ok(()),
+    }
+}
+
 fn set_profile(subject: SubjectRef, changes: ProfileChanges) -> Vec<Event> {
     if changes.is_empty() {
         return vec![];
@@ -363,11 +375,7 @@ impl Decide for ChangeUsers<Person> {
 
     fn decide(&self, work: &mut UnitOfWork<'_>) -> Result<(), Error> {
         if let Change::SetProfile(changes) | Change::Update { profile: changes, .. } = &self.change {
-            let declared = &work.application()?.user_fields;
-            let is_undeclared = |key: &&FieldName| key.0.starts_with("ext_") && !declared.contains(*key);
-            if let Some(key) = changes.keys().find(is_undeclared) {
-                return Err(Refusal::UndeclaredField(key.0.clone()).into());
-            }
+            check_declared(work, changes)?;
         }
         for person in &self.who {
             let subject = match person.subject {

@@ -1,6 +1,6 @@
 //! Given these events, when this command, then these events or this refusal.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Duration, Utc};
 use proptest::prelude::*;
@@ -11,7 +11,7 @@ use rollcall::domain::erasure::{Erase, Request};
 use rollcall::domain::friendship::{Befriend, Describe, Unfriend};
 use rollcall::domain::remarks::Remark;
 use rollcall::domain::token::Invalidate;
-use rollcall::domain::user::{Change, ChangeUsers, Reactivate, Register};
+use rollcall::domain::user::{Change, ChangeUsers, Import, Reactivate, Register};
 use rollcall::domain::values::{BanMinutes, Name, Remark as Text, UserId};
 use rollcall::domain::{
     Command, Context, DynDecide, Error, Found, LIST_MAX, ListKind, Person, Refusal, Reply, State, World, app, decide,
@@ -76,6 +76,10 @@ fn name() -> Name {
 
 fn register(who: &str) -> Register<Person> {
     Register { who: person(who), name: name(), portrait: None }
+}
+
+fn import(who: &str) -> Import<Person> {
+    Import { who: person(who), name: name(), portrait: None, profile: BTreeMap::new(), updates: true }
 }
 
 fn change(who: &str, change: Change) -> ChangeUsers<Person> {

@@ -24,4 +24,5 @@ mod presence_contract;
 mod schemas_are_published;
 mod sdk;
 mod support;
+mod transfer;
 mod webhooks;

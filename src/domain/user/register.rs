@@ -56,12 +56,20 @@ impl Decide for Register<Person> {
         let state = work.state::<State>(subject)?;
         let is_new = state.status != Status::Registered;
         work.record::<State>(subject, [self.registered(state, subject)?])?;
-        if is_new && work.application()?.is_development() {
-            let seated = roster::seat(work.state(work.app().clone())?, work.app(), subject)?;
-            work.record::<roster::State>(work.app().clone(), seated)?;
+        if is_new {
+            take_seat(work, subject)?;
         }
         Ok(Registration { token: token::issue(work, subject, state.epoch, None)?, is_new })
     }
+}
+
+/// A new user of a development app takes one of its seats.
+pub(super) fn take_seat(work: &mut UnitOfWork<'_>, subject: SubjectRef) -> Result<(), Error> {
+    if work.application()?.is_development() {
+        let seated = roster::seat(work.state(work.app().clone())?, work.app(), subject)?;
+        work.record::<roster::State>(work.app().clone(), seated)?;
+    }
+    Ok(())
 }
 
 impl Register<Person> {

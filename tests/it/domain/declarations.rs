@@ -80,6 +80,7 @@ pub(super) fn every_command(given: &Given) -> Vec<(&'static str, Box<dyn DynDeci
     let mut all: Vec<(&'static str, Box<dyn DynDecide>)> = vec![
         ("Command", Box::new(app::Command::AddApiKey([ApiScope::Operator].into(), "00".into()))),
         ("Register", Box::new(register("ada"))),
+        ("Import", Box::new(import("ada"))),
         ("Reactivate", Box::new(reactivate("ada"))),
         ("Erase", Box::new(Erase { who: people(&["ada", "bob", "ada"]), ..deactivate("ada") })),
         ("Erase", Box::new(erase("ada", Scope::Forget))),

@@ -1,0 +1,137 @@
+//! Does what a record asks for.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use rollcall_projections::banned_users;
+use uuid::Uuid;
+
+use super::OnConflict;
+use super::record::{Length, Record};
+use crate::domain::ban::Ban;
+use crate::domain::blocklist::Block;
+use crate::domain::friendship::{Befriend, Describe};
+use crate::domain::user::{Import, Imported};
+use crate::domain::values::{BanMinutes, ProfileChanges, Remark, UserId};
+use crate::domain::{Command, Refusal, ReplyOf};
+use crate::engine::{Caller, Done, Engine, Error, IdempotencyKey};
+
+/// How often what cannot be taken at the moment is tried, and how long is waited between.
+const ATTEMPTS_MAX: u32 = 40;
+const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(3);
+
+/// What a record came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Done,
+    /// It was there already, and is left as it is.
+    Skipped,
+    Refused(String),
+}
+
+/// The commands of one record.
+pub(super) struct Applying<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) caller: &'a Caller,
+    pub(super) on_conflict: OnConflict,
+    /// The import, and the record's number in it: they make a command that is repeated one and the same.
+    pub(super) key: (Uuid, u64),
+}
+
+impl Applying<'_> {
+    /// Does it. When this returns, it is durable.
+    ///
+    /// # Errors
+    /// The service cannot take it, again and again.
+    pub(super) async fn apply(&self, record: Record) -> Result<Outcome, Error> {
+        let applied = match record {
+            Record::User { who, name, portrait, profile } => {
+                let updates = self.on_conflict == OnConflict::Update;
+                let import = Import { who, name, portrait, profile, updates };
+                self.execute("user", import).await.map(|imported| match imported {
+                    Imported::New | Imported::Updated => Outcome::Done,
+                    Imported::Known => self.conflict("the user is registered already"),
+                })
+            }
+            Record::Friend { who, friend, remark } => self.befriend(who, friend, remark).await,
+            Record::Block { who, target } => {
+                self.execute("block", Block { owner: who, targets: vec![target] }).await.map(|()| Outcome::Done)
+            }
+            Record::Ban { who, length, reason } => match self.minutes(&who, length).await? {
+                Ok(minutes) => {
+                    let ban = Ban { who: vec![who], minutes, reason };
+                    self.execute("ban", ban).await.map(|()| Outcome::Done)
+                }
+                Err(outcome) => Ok(outcome),
+            },
+        };
+        match applied {
+            Ok(outcome) => Ok(outcome),
+            Err(Error::Refused(refusal)) => Ok(Outcome::Refused(refusal.to_string())),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What becomes of a record about something that is there, unless it is changed.
+    fn conflict(&self, problem: &str) -> Outcome {
+        match self.on_conflict {
+            OnConflict::Skip | OnConflict::Update => Outcome::Skipped,
+            OnConflict::Fail => Outcome::Refused(problem.into()),
+        }
+    }
+
+    async fn befriend(&self, who: UserId, friend: UserId, remark: Option<Remark>) -> Result<Outcome, Error> {
+        let befriend = Befriend { who: who.clone(), target: friend.clone(), direct: true, text: None };
+        let outcome = match self.execute("friend", befriend).await {
+            Ok(_) => Outcome::Done,
+            Err(Error::Refused(Refusal::AlreadyFriends)) => self.conflict("the two users are friends already"),
+            Err(error) => return Err(error),
+        };
+        let describes = outcome == Outcome::Done || self.on_conflict == OnConflict::Update;
+        let Some(remark) = remark.filter(|_| describes) else { return Ok(outcome) };
+        let describe =
+            Describe { owner: who, about: friend, remark: Some(Some(remark)), changes: ProfileChanges::new() };
+        self.execute("remark", describe).await.map(|()| Outcome::Done)
+    }
+
+    /// How long a ban lasts from now on, unless there is nothing to do.
+    async fn minutes(&self, who: &UserId, length: Length) -> Result<Result<BanMinutes, Outcome>, Error> {
+        let now = self.engine.now();
+        if self.on_conflict != OnConflict::Update && self.is_banned(who, now).await? {
+            return Ok(Err(self.conflict("the user is banned already")));
+        }
+        let minutes = match length {
+            Length::Minutes(minutes) => return Ok(Ok(minutes)),
+            Length::Until(end) if end <= now => return Ok(Err(Outcome::Skipped)),
+            Length::Until(end) => (end - now).num_seconds().div_euclid(60).saturating_add(1),
+        };
+        Ok(BanMinutes::new(minutes).map_err(|invalid| Outcome::Refused(invalid.to_string())))
+    }
+
+    async fn is_banned(&self, who: &UserId, now: DateTime<Utc>) -> Result<bool, Error> {
+        let Some(subject) = self.engine.find(&self.caller.app, who).await? else { return Ok(false) };
+        let ban = banned_users::of(self.engine.read(), subject).await?;
+        Ok(ban.is_some_and(|ban| ban.until > now))
+    }
+
+    /// Executes a part of the record, again while the service is only busy. What was done before under its key is not done
+    /// again.
+    async fn execute<C: Command + Clone>(&self, part: &str, command: C) -> Result<ReplyOf<C>, Error> {
+        let (import, number) = self.key;
+        let idempotency = IdempotencyKey { key: format!("import {import} {number} {part}"), content: vec![] };
+        let caller = Caller { idempotency: Some(idempotency), ..self.caller.clone() };
+        let mut pause = PAUSE;
+        for _ in 1..ATTEMPTS_MAX {
+            match self.engine.execute(&caller, command.clone()).await {
+                Ok(Done { reply, .. }) => return Ok(reply),
+                Err(Error::Busy | Error::Behind | Error::KeyInUse | Error::Unavailable(_) | Error::Ambiguous(_)) => {
+                    tokio::time::sleep(pause).await
+                }
+                Err(error) => return Err(error),
+            }
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+        self.engine.execute(&caller, command).await.map(|done| done.reply)
+    }
+}

@@ -1,0 +1,203 @@
+//! Writes users, friendships, blocks and bans of an app, as `rollcall import` reads them.
+
+use std::collections::HashMap;
+use std::io::Write;
+
+use rollcall_projections::user_directory::User;
+use rollcall_projections::{Order, PAGE_MAX, banned_users, blocklists, friend_graph, hosted_profiles, user_directory};
+use rollcall_schemas::envelope::Actor;
+use rollcall_schemas::ids::{AppId, SubjectRef};
+use serde_json::{Map, Value, json};
+
+use super::{Error, Kind};
+use crate::engine::{Caller, Engine};
+
+/// Writes everything of a kind, a JSON object a line. Answers how many.
+///
+/// # Errors
+/// The app is unknown, the service cannot answer, or the output cannot be written.
+pub async fn run(engine: &Engine, app: &AppId, kind: Kind, output: &mut dyn Write) -> Result<u64, Error> {
+    if engine.app(app.as_str()).is_none() {
+        return Err(Error::NoSuchApp(app.to_string()));
+    }
+    engine.all_applied().await?;
+    let caller = Caller::internal(app.clone(), Actor::Operator);
+    let mut exporting = Exporting { engine, caller, output, records: 0 };
+    match kind {
+        Kind::Users => exporting.users().await?,
+        Kind::Friends | Kind::Blocks => exporting.lists(kind).await?,
+        Kind::Bans => exporting.bans().await?,
+    }
+    exporting.output.flush().map_err(Error::file("the output"))?;
+    Ok(exporting.records)
+}
+
+struct Exporting<'e> {
+    engine: &'e Engine,
+    caller: Caller,
+    output: &'e mut dyn Write,
+    records: u64,
+}
+
+impl Exporting<'_> {
+    fn write(&mut self, record: Map<String, Value>) -> Result<(), Error> {
+        writeln!(self.output, "{}", Value::Object(record)).map_err(Error::file("the output"))?;
+        self.records += 1;
+        Ok(())
+    }
+
+    async fn page(&self, after: Option<u64>) -> Result<Vec<User>, Error> {
+        let read = self.engine.read();
+        Ok(user_directory::registered_after(read, &self.caller.app, after, PAGE_MAX, Order::OldestFirst).await?)
+    }
+
+    async fn users(&mut self) -> Result<(), Error> {
+        let mut after = None;
+        loop {
+            let page = self.page(after).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = last.registered_position;
+            let subjects: Vec<_> = page.iter().map(|user| user.subject).collect();
+            let profiles = hosted_profiles::of_subjects(self.engine.read(), &self.caller.app, &subjects).await?;
+            let records = self.engine.disclose(&self.caller, &subjects, |opener| {
+                let mut records = vec![];
+                for (user, profile) in page.iter().zip(&profiles) {
+                    let mut record = Map::new();
+                    let members = [("user_id", &user.user_id), ("name", &user.name), ("portrait_uri", &user.portrait)];
+                    for (member, sealed) in members {
+                        let field = member.trim_end_matches("_uri");
+                        if let Some(sealed) = sealed
+                            && let Some(value) = opener.open::<Value>(user.subject, field, sealed)?
+                        {
+                            record.insert(member.into(), value);
+                        }
+                    }
+                    let mut fields = Map::new();
+                    for (name, sealed) in profile.iter().flat_map(|profile| &profile.fields) {
+                        if let Some(value) = opener.open::<Value>(user.subject, &name.0, sealed)? {
+                            fields.insert(name.0.clone(), value);
+                        }
+                    }
+                    if !fields.is_empty() {
+                        record.insert("profile".into(), fields.into());
+                    }
+                    // Erased in this moment.
+                    if record.contains_key("user_id") {
+                        records.push(record);
+                    }
+                }
+                Ok::<_, Error>(records)
+            });
+            records.await?.into_iter().try_for_each(|record| self.write(record))?;
+        }
+    }
+
+    /// The friends or blocked ones of every user.
+    async fn lists(&mut self, kind: Kind) -> Result<(), Error> {
+        let mut after = None;
+        loop {
+            let page = self.page(after).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = last.registered_position;
+            for user in page {
+                match kind {
+                    Kind::Friends => self.friends_of(user.subject).await?,
+                    Kind::Users | Kind::Blocks | Kind::Bans => self.blocked_by(user.subject).await?,
+                }
+            }
+        }
+    }
+
+    /// A friendship is written once, from the side that has a remark, or twice where both have one.
+    async fn friends_of(&mut self, owner: SubjectRef) -> Result<(), Error> {
+        let (read, mut cursor) = (self.engine.read(), None);
+        loop {
+            let page = friend_graph::page(read, owner, cursor, PAGE_MAX, Order::OldestFirst).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            cursor = Some(last.befriended_position);
+            let friends: Vec<_> = page.iter().map(|friend| friend.friend).collect();
+            let remarks = friend_graph::descriptions(read, owner, &friends).await?;
+            let ids = self.user_ids(friends.iter().copied().chain([owner])).await?;
+            for (friend, remarks) in friends.into_iter().zip(remarks) {
+                let sealed = remarks.into_iter().find(|(field, _)| field == friend_graph::REMARK);
+                let about = [friend];
+                let remark = self.engine.disclose(&self.caller, &about, |opener| match &sealed {
+                    Some((_, sealed)) => opener.open::<Value>(friend, friend_graph::REMARK, sealed),
+                    None => Ok(None),
+                });
+                let remark = remark.await?;
+                if (friend < owner && remark.is_none()) || !ids.contains_key(&friend) {
+                    continue;
+                }
+                let mut record = pair(&ids, ("user_id", owner), ("friend_id", friend));
+                remark.into_iter().for_each(|remark| drop(record.insert("remark".into(), remark)));
+                self.write(record)?;
+            }
+        }
+    }
+
+    async fn blocked_by(&mut self, owner: SubjectRef) -> Result<(), Error> {
+        let mut cursor = None;
+        loop {
+            let page = blocklists::page(self.engine.read(), owner, cursor, PAGE_MAX).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            cursor = Some(last.sequence);
+            let ids = self.user_ids(page.iter().map(|blocked| blocked.target).chain([owner])).await?;
+            for target in page.iter().map(|blocked| blocked.target).filter(|target| ids.contains_key(target)) {
+                self.write(pair(&ids, ("user_id", owner), ("target_id", target)))?;
+            }
+        }
+    }
+
+    async fn bans(&mut self) -> Result<(), Error> {
+        let (now, mut cursor) = (self.engine.now(), None);
+        loop {
+            let page = banned_users::running(self.engine.read(), &self.caller.app, now, cursor, PAGE_MAX).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            cursor = Some(banned_users::BanCursor { until: last.until, subject: last.subject });
+            let subjects: Vec<_> = page.iter().map(|ban| ban.subject).collect();
+            let ids = self.user_ids(subjects.iter().copied()).await?;
+            let reasons = self.engine.disclose(&self.caller, &subjects, |opener| {
+                let reason = |ban: &banned_users::Ban| match &ban.reason {
+                    Some(sealed) => opener.open::<Value>(ban.subject, "reason", sealed),
+                    None => Ok(None),
+                };
+                page.iter().map(reason).collect::<Result<Vec<_>, _>>()
+            });
+            for (ban, reason) in page.iter().zip(reasons.await?) {
+                let Some(id) = ids.get(&ban.subject) else { continue };
+                let mut record =
+                    Map::from_iter([("user_id".to_owned(), json!(id)), ("ends_at".to_owned(), json!(ban.until))]);
+                reason.into_iter().for_each(|reason| drop(record.insert("reason".into(), reason)));
+                self.write(record)?;
+            }
+        }
+    }
+
+    /// The userIds of those who have one.
+    async fn user_ids(&self, subjects: impl Iterator<Item = SubjectRef>) -> Result<HashMap<SubjectRef, Value>, Error> {
+        let subjects: Vec<_> = subjects.collect();
+        let sealed = user_directory::user_ids(self.engine.read(), &self.caller.app, &subjects).await?;
+        let opened = self.engine.disclose(&self.caller, &subjects, |opener| {
+            let mut ids = HashMap::new();
+            for (subject, sealed) in subjects.iter().zip(&sealed) {
+                if let Some(sealed) = sealed
+                    && let Some(id) = opener.open::<Value>(*subject, "user_id", sealed)?
+                {
+                    ids.insert(*subject, id);
+                }
+            }
+            Ok::<_, Error>(ids)
+        });
+        opened.await
+    }
+}
+
+fn pair(
+    ids: &HashMap<SubjectRef, Value>,
+    (owner_member, owner): (&str, SubjectRef),
+    (other_member, other): (&str, SubjectRef),
+) -> Map<String, Value> {
+    let member = |name: &str, of| ids.get(&of).map(|id| (name.to_owned(), id.clone()));
+    [member(owner_member, owner), member(other_member, other)].into_iter().flatten().collect()
+}

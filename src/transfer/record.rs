@@ -1,0 +1,133 @@
+//! A record of a file, checked as a call of the API would be.
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::Kind;
+use crate::domain::values::{
+    BanMinutes, Invalid, Name, Portrait, ProfileChanges, Reason, Remark, UserId, extension_fields, profile_fields,
+};
+
+/// Members that a report of refused records adds; the report can be imported again as it is.
+pub(super) const PROBLEM: &str = "_problem";
+pub(super) const NUMBER: &str = "_record";
+/// Extension fields of one profile.
+const EXTENSIONS_MAX: usize = 20;
+
+/// What one record asks for.
+#[derive(Debug)]
+pub(super) enum Record {
+    User { who: UserId, name: Name, portrait: Option<Portrait>, profile: ProfileChanges },
+    Friend { who: UserId, friend: UserId, remark: Option<Remark> },
+    Block { who: UserId, target: UserId },
+    Ban { who: UserId, length: Length, reason: Option<Reason> },
+}
+
+/// How long a ban lasts.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Length {
+    Minutes(BanMinutes),
+    Until(DateTime<Utc>),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UserFields {
+    user_id: String,
+    name: String,
+    portrait_uri: Option<String>,
+    profile: Option<Map<String, Value>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FriendFields {
+    user_id: String,
+    #[serde(alias = "target")]
+    friend_id: String,
+    remark: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BlockFields {
+    user_id: String,
+    #[serde(alias = "target")]
+    target_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BanFields {
+    user_id: String,
+    minutes: Option<i64>,
+    ends_at: Option<DateTime<Utc>>,
+    reason: Option<String>,
+}
+
+impl Record {
+    /// Checks a record; the error says in words what is wrong with it.
+    pub(super) fn parse(kind: Kind, mut fields: Map<String, Value>) -> Result<Self, String> {
+        fields.remove(PROBLEM);
+        fields.remove(NUMBER);
+        match kind {
+            Kind::Users => user(typed(fields)?),
+            Kind::Friends => friend(typed(fields)?).map_err(|invalid| invalid.to_string()),
+            Kind::Blocks => block(typed(fields)?).map_err(|invalid| invalid.to_string()),
+            Kind::Bans => ban(typed(fields)?),
+        }
+    }
+}
+
+fn typed<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, String> {
+    serde_json::from_value(Value::Object(fields)).map_err(|error| error.to_string())
+}
+
+fn user(fields: UserFields) -> Result<Record, String> {
+    let text = |invalid: Invalid| invalid.to_string();
+    let (extensions, fixed): (Map<_, _>, Map<_, _>) =
+        fields.profile.unwrap_or_default().into_iter().partition(|(name, _)| name.starts_with("ext_"));
+    let keyed = |invalid: Invalid| match &invalid.key {
+        Some(key) => format!("profile.{key}: {invalid}"),
+        None => invalid.to_string(),
+    };
+    let mut profile = profile_fields(&fixed).map_err(keyed)?;
+    profile.extend(extension_fields("profile", &extensions, EXTENSIONS_MAX).map_err(keyed)?);
+    Ok(Record::User {
+        who: UserId::parse("user_id", &fields.user_id).map_err(text)?,
+        name: Name::parse(&fields.name).map_err(text)?,
+        portrait: fields.portrait_uri.as_deref().map(Portrait::parse).transpose().map_err(text)?,
+        profile,
+    })
+}
+
+fn friend(fields: FriendFields) -> Result<Record, Invalid> {
+    Ok(Record::Friend {
+        who: UserId::parse("user_id", &fields.user_id)?,
+        friend: UserId::parse("friend_id", &fields.friend_id)?,
+        remark: fields.remark.as_deref().map(Remark::parse).transpose()?,
+    })
+}
+
+fn block(fields: BlockFields) -> Result<Record, Invalid> {
+    Ok(Record::Block {
+        who: UserId::parse("user_id", &fields.user_id)?,
+        target: UserId::parse("target_id", &fields.target_id)?,
+    })
+}
+
+fn ban(fields: BanFields) -> Result<Record, String> {
+    let text = |invalid: Invalid| invalid.to_string();
+    let length = match (fields.minutes, fields.ends_at) {
+        (Some(minutes), None) => Length::Minutes(BanMinutes::new(minutes).map_err(text)?),
+        (None, Some(end)) => Length::Until(end),
+        (None, None) | (Some(_), Some(_)) => return Err("give either minutes or ends_at".into()),
+    };
+    Ok(Record::Ban {
+        who: UserId::parse("user_id", &fields.user_id).map_err(text)?,
+        length,
+        reason: fields.reason.as_deref().map(Reason::parse).transpose().map_err(text)?,
+    })
+}

@@ -1,0 +1,60 @@
+//! CSV: the first row names the columns.
+
+use std::io::Read;
+use std::path::Path;
+
+use csv::{ReaderBuilder, StringRecord};
+use serde_json::{Map, Value};
+
+use super::{NoRecord, Sink};
+use crate::transfer::Error;
+
+/// Columns that hold numbers.
+const NUMBERS: &[&str] = &["minutes", "gender", "role", "level"];
+
+pub(super) fn read(path: &Path, reader: impl Read, sink: &mut Sink<'_>) -> Result<(), Error> {
+    let mut rows = ReaderBuilder::new().flexible(true).from_reader(reader);
+    let columns = rows.headers().map_err(|error| unreadable(path, error))?.clone();
+    for row in rows.into_records() {
+        let found = match row {
+            Ok(row) => record(&columns, &row),
+            Err(error) if error.is_io_error() => return Err(unreadable(path, error)),
+            Err(error) => Err(NoRecord { text: String::new(), problem: error.to_string() }),
+        };
+        if !sink(found) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn unreadable(path: &Path, error: csv::Error) -> Error {
+    let text = error.to_string();
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => Error::file(path)(error),
+        _ => Error::Document { path: path.into(), reason: text },
+    }
+}
+
+/// A row as an object; an empty cell is no member.
+fn record(columns: &StringRecord, row: &StringRecord) -> super::Found {
+    if columns.len() != row.len() {
+        let problem = format!("the row has {} cells, the first row names {} columns", row.len(), columns.len());
+        return Err(NoRecord { text: row.iter().collect::<Vec<_>>().join(","), problem });
+    }
+    let mut fields = Map::new();
+    for (column, cell) in columns.iter().zip(row).filter(|(_, cell)| !cell.is_empty()) {
+        let (outer, name) = column.split_once('.').map_or((None, column), |(outer, name)| (Some(outer), name));
+        let number = NUMBERS.contains(&name).then(|| cell.parse::<i64>().ok()).flatten();
+        let value = number.map_or_else(|| Value::from(cell), Value::from);
+        let fields = match outer {
+            None => &mut fields,
+            Some(outer) => match fields.entry(outer).or_insert_with(|| Value::Object(Map::new())) {
+                Value::Object(inner) => inner,
+                _ => continue,
+            },
+        };
+        fields.insert(name.to_owned(), value);
+    }
+    Ok(fields)
+}
