@@ -18,6 +18,7 @@ use tracing_subscriber::{EnvFilter, fmt};
 mod app_spec;
 mod apps;
 mod audit;
+mod backup;
 pub mod config;
 mod copy;
 mod database;
@@ -177,6 +178,21 @@ enum Task {
     Replay(replay::Options),
     /// Copy the log, and the keys if asked, to another backend while the service is stopped; an interrupted copy continues
     Copy(Box<copy::Options>),
+    /// Copy the log and what is beside it to a new directory, and verify the copy; the service may run. Keys are not in it
+    Backup {
+        /// The directory, which is made
+        to: PathBuf,
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Put a backup into a data directory that holds a replica of the keys, rebuild the read models and repeat the erasures
+    /// that the backup does not know of
+    Restore {
+        /// The directory of the backup
+        from: PathBuf,
+        #[command(flatten)]
+        data: Data,
+    },
     /// Bring users, friendships, blocks or bans in from a file, while the service is stopped; run again after an interruption,
     /// it goes on; exit 3 if records were refused
     Import(transfer::ImportOptions),
@@ -383,6 +399,8 @@ pub fn main() -> ExitCode {
         Task::Database(task) => database::run(task),
         Task::Doctor { data } => doctor::run(&data),
         Task::Copy(options) => copy::run(&options),
+        Task::Backup { to, data } => backup::back_up(&to, &data),
+        Task::Restore { from, data } => backup::restore(&from, &data),
         Task::Import(options) => transfer::import(options),
         Task::Export(options) => transfer::export(options),
         Task::Replay(options) => replay::run(&options),

@@ -28,6 +28,7 @@ pub use crate::privacy::key_tree::{CellSpec, Options as KeyOptions};
 use crate::privacy::{self, Vault};
 use crate::supervision;
 
+pub mod backup;
 mod damaged;
 mod deliveries;
 mod directory;

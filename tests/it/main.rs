@@ -4,6 +4,7 @@
 mod architecture;
 mod as_of;
 mod audit;
+mod backup;
 mod broken_log;
 mod canary;
 mod clean_stop;

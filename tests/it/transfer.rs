@@ -89,7 +89,7 @@ fn what_is_imported_is_what_is_exported_and_what_the_service_answers() {
         assert_eq!(fs::read_dir(stopped.dir.path()).unwrap().count(), 2, "nothing is left beside the file");
         fs::remove_file(path).unwrap();
     }
-    let end = (chrono::Utc::now() + chrono::Duration::days(2)).to_rfc3339();
+    let end = (rollcall::engine::clock::Clock::default().now() + chrono::Duration::days(2)).to_rfc3339();
     let bans = [json!({"user_id": "bob", "minutes": 60, "reason": "spam"}), json!({"user_id": "eve", "ends_at": end})];
     let path = stopped.file("bans.jsonl", &lines(&bans));
     stopped.imported("bans", &path, &[]);
