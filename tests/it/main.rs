@@ -16,6 +16,7 @@ mod domain;
 mod engine;
 mod eventlog_contract;
 mod eventlog_damage;
+mod first_sessions;
 mod http;
 #[cfg(feature = "kurrentdb")]
 mod kurrentdb;
