@@ -55,6 +55,12 @@ struct Broken {
     reason: &'static str,
 }
 
+/// Why a connection of a client was closed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClosedWith {
+    code: u16,
+}
+
 /// A webhook; an app has at most 20.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfWebhook {
@@ -166,6 +172,7 @@ pub struct Metrics {
     append_sizes: Histogram,
     failed_appends: Family<OutcomeKind, Counter>,
     deliveries: Family<OutcomeKind, Counter>,
+    client_closes: Family<ClosedWith, Counter>,
     batches_took: Histogram,
     batch_sizes: Histogram,
     gauges: Gauges,
@@ -184,6 +191,7 @@ impl Default for Metrics {
             append_sizes: sizes(),
             failed_appends: Family::default(),
             deliveries: Family::default(),
+            client_closes: Family::default(),
             batches_took: seconds(),
             batch_sizes: sizes(),
             gauges: Gauges::default(),
@@ -227,6 +235,7 @@ impl Metrics {
         );
         registry.register("append_commands", "Commands of one append", self.append_sizes.clone());
         registry.register("append_failures", "Appends that failed or are in doubt", self.failed_appends.clone());
+        registry.register("client_closes", "Connections of clients that this node closed", self.client_closes.clone());
         registry.register("webhook_deliveries", "Attempts at deliveries to webhooks, by how", self.deliveries.clone());
         registry.register_with_unit(
             "apply_duration",
@@ -270,6 +279,11 @@ impl Metrics {
     /// Counts an attempt at a delivery to a webhook.
     pub fn delivered(&self, outcome: Delivered) {
         self.deliveries.get_or_create(&OutcomeKind { outcome: outcome.as_str() }).inc();
+    }
+
+    /// Counts a connection of a client that this node closes, by the code of its close frame.
+    pub fn client_closed(&self, code: u16) {
+        self.client_closes.get_or_create(&ClosedWith { code }).inc();
     }
 
     /// Counts a transaction of events into the read models.

@@ -1,8 +1,9 @@
 //! Everything the service holds about one person, for the person (GDPR, Articles 15 and 20): a ZIP of JSON that is
 //! written while it is read, so that it takes the same memory however long the history is.
 //!
-//! Where the log has several subjects of a userId, each has files of its own. The events of each are read once, page by page: each page is written as history and applied to the read models that tell the
-//! user's state at the end.
+//! Where the log has several subjects of a userId, each has files of its own. The events of each are read once, page by
+//! page: each page is written as history and applied to the read models that tell the user's state at the end. What is kept
+//! beside the log was read before.
 
 use std::collections::{HashSet, VecDeque};
 use std::io::Write;
@@ -15,6 +16,7 @@ use zip::ZipWriter;
 use zip::write::{SimpleFileOptions, StreamWriter};
 
 use super::as_of::{self, Happened, Past, Told, UserReplay};
+use crate::engine::beside::Own;
 use crate::engine::journal;
 use crate::eventlog::RawEvent;
 
@@ -27,9 +29,10 @@ pub const FORMAT: &str = "rollcall.export/2";
 /// The JSON Schema of every file, which stands in the ZIP as `schema.json`.
 pub const SCHEMA: &str = include_str!("../../schemas/api/export.schema.json");
 /// The files beside `manifest.json`.
-const FILES: [&str; 5] = ["about.html", "schema.json", "history.jsonl", "user.json", "friends.json"];
+const FILES: [&str; 6] =
+    ["about.html", "schema.json", "history.jsonl", "user.json", "friends.json", "connections.json"];
 /// Those of them that are about one subject.
-const PER_SUBJECT: [&str; 3] = ["history.jsonl", "user.json", "friends.json"];
+const PER_SUBJECT: [&str; 4] = ["history.jsonl", "user.json", "friends.json", "connections.json"];
 
 /// Why an export broke off.
 #[derive(Debug, thiserror::Error)]
@@ -52,13 +55,16 @@ pub enum Error {
 #[derive(Debug, Clone, Serialize)]
 struct Further {
     subject: SubjectRef,
-    files: [String; 3],
+    files: [String; 4],
+    /// What is kept of it beside the log.
+    #[serde(skip)]
+    own: Own,
 }
 
 impl Further {
     /// `number`: from 2, for the userId names the first one.
-    fn of((number, subject): (usize, SubjectRef)) -> Self {
-        Self { subject, files: PER_SUBJECT.map(|file| format!("subject-{number}/{file}")) }
+    fn of((number, (subject, own)): (usize, (SubjectRef, Own))) -> Self {
+        Self { subject, files: PER_SUBJECT.map(|file| format!("subject-{number}/{file}")), own }
     }
 }
 
@@ -70,7 +76,7 @@ struct Manifest<'m> {
     made_at: DateTime<Utc>,
     /// The newest event of the log that counts.
     position: u64,
-    files: [&'static str; 5],
+    files: [&'static str; 6],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     further_subjects: &'m [Further],
     withheld: &'static [Withheld],
@@ -106,7 +112,9 @@ pub struct Export {
     app: AppId,
     subject: SubjectRef,
     /// The files about that subject.
-    files: [String; 3],
+    files: [String; 4],
+    /// What is kept of it beside the log.
+    own: Own,
     /// Further subjects, of which nothing is written yet.
     further: VecDeque<Further>,
     replay: UserReplay,
@@ -116,19 +124,19 @@ pub struct Export {
 }
 
 impl Export {
-    /// Begins the export of a person: of all subjects of one userId, at least one.
+    /// Begins the export of a person: of all subjects of one userId, at least one, each with what is kept of it beside the log.
     ///
     /// # Errors
     /// There is no subject, or something could not be read or written.
     pub async fn begin(
         past: Past<'_>,
         app: &AppId,
-        subjects: &[SubjectRef],
+        subjects: Vec<(SubjectRef, Own)>,
         made_at: DateTime<Utc>,
     ) -> Result<Self, Error> {
-        let (subject, further) = subjects.split_first().ok_or(as_of::Error::UnknownUser)?;
-        let subject = *subject;
-        let further: Vec<_> = (2..).zip(further.iter().copied()).map(Further::of).collect();
+        let mut subjects = subjects.into_iter();
+        let (subject, own) = subjects.next().ok_or(as_of::Error::UnknownUser)?;
+        let further: Vec<_> = (2..).zip(subjects).map(Further::of).collect();
         let (written, options, now) = (Written::default(), SimpleFileOptions::default(), past.newest().await?);
         let mut zip = ZipWriter::new_stream(written.clone());
         let (position, withheld) = (now.position, WITHHELD);
@@ -145,7 +153,7 @@ impl Export {
         let [history, ..] = &files;
         zip.start_file(history.as_str(), options)?;
         let (replay, further) = (UserReplay::begin(subject, now)?, further.into());
-        Ok(Self { app: app.clone(), subject, files, further, replay, written, zip: Some(zip) })
+        Ok(Self { app: app.clone(), subject, files, own, further, replay, written, zip: Some(zip) })
     }
 
     /// Makes the next piece of the ZIP; `None`: there is none any more. A piece is a page of the history, so that its
@@ -176,19 +184,22 @@ impl Export {
     async fn finish(&mut self, past: Past<'_>) -> Result<(), Error> {
         let Some(mut zip) = self.zip.take() else { return Ok(()) };
         let options = SimpleFileOptions::default();
-        let [_, user, friends] = &self.files;
+        let [_, user, friends, connections] = &self.files;
         zip.start_file(user.as_str(), options)?;
         serde_json::to_writer_pretty(&mut zip, &self.replay.user(past, &self.app).await?)?;
         zip.start_file(friends.as_str(), options)?;
         serde_json::to_writer_pretty(&mut zip, &self.replay.friends(past, &self.app).await?)?;
-        let Some(Further { subject, files }) = self.further.pop_front() else {
+        zip.start_file(connections.as_str(), options)?;
+        let own = as_of::connections(past, &self.app, self.subject, &self.own).await?;
+        serde_json::to_writer_pretty(&mut zip, &own)?;
+        let Some(Further { subject, files, own }) = self.further.pop_front() else {
             zip.finish()?;
             return Ok(());
         };
         let [history, ..] = &files;
         zip.start_file(history.as_str(), options)?;
         self.replay = UserReplay::begin(subject, past.newest().await?)?;
-        (self.subject, self.files, self.zip) = (subject, files, Some(zip));
+        (self.subject, self.files, self.own, self.zip) = (subject, files, own, Some(zip));
         Ok(())
     }
 }

@@ -1,13 +1,14 @@
-//! Whether one user may message another, and if not, what stands against it. Asked of the read models alone: a message
-//! server may ask for every message.
+//! Whether one user may message another, and if not, what stands against it. Asked of the read models alone, and of what is
+//! remembered of them (`cleared.rs`): a message server may ask for every message, and nothing stands against most of them.
 
-use std::collections::BTreeSet;
+use std::collections::{HashMap, HashSet};
 
 use rollcall_projections::{
     allowlists, banned_users, blocklists, deactivated_users, friend_graph, mutes, user_directory,
 };
 use rollcall_schemas::ids::{AppId, SubjectRef};
 
+use super::cleared::Clear;
 use super::{App, Engine, Error};
 use crate::domain::values::UserId;
 
@@ -65,65 +66,159 @@ impl Engine {
     }
 
     async fn denials(&self, app: &App, pairs: &[Known]) -> Result<Vec<Option<Denial>>, Error> {
-        let (read, now) = (&*self.read, self.clock.now());
-        let senders: Vec<_> = pairs.iter().map(|(from, _)| or_nobody(*from)).collect();
-        let receivers: Vec<_> = pairs.iter().map(|(_, to)| or_nobody(*to)).collect();
-        // Whose list it is comes first.
-        let listed: Vec<_> = receivers.iter().copied().zip(senders.iter().copied()).collect();
-        let friends = async {
-            match app.friends_only_since {
-                Some(_) => friend_graph::friendships(read, &listed).await,
-                None => Ok(vec![]),
-            }
-        };
-        let everybody: Vec<_> = senders.iter().chain(&receivers).copied().collect();
-        let (users, bans, muted, blocked, in_force, friends) = tokio::try_join!(
-            user_directory::by_subjects(read, &app.id, &everybody),
-            banned_users::of_subjects(read, &senders),
-            mutes::since(read, &senders),
-            blocklists::entries(read, &listed),
-            allowlists::in_force_since(read, &receivers),
-            friends,
+        let (senders, receivers, blocked, friends) = tokio::try_join!(
+            self.against_senders(app, pairs),
+            self.against_receivers(app, pairs),
+            self.blocked(pairs),
+            self.friendships(app, pairs),
         )?;
-        // Few have an allowlist in force or are deactivated: for most messages nothing more is asked.
-        let asked = if in_force.iter().any(Option::is_some) { &listed[..] } else { &[] };
-        let fenced = users.iter().flatten().filter(|user| user.deactivated).map(|user| user.subject);
-        let fenced: Vec<_> = fenced.collect::<BTreeSet<_>>().into_iter().collect();
-        let (allowed, deactivated) =
-            tokio::try_join!(allowlists::entries(read, asked), deactivated_users::of_subjects(read, &fenced))?;
-        let (users, partners) = users.split_at(pairs.len().min(users.len()));
-        let deactivation = |subject: SubjectRef| {
-            deactivated.iter().find(|found| found.subject == subject).map(|found| found.deactivated_position)
-        };
-        let denial = |at: usize| -> Option<(Rule, Option<u64>)> {
-            let sender = users.get(at)?.as_ref();
-            let Some(sender) = sender.filter(|user| user.deactivated || user.is_active()) else {
-                return Some((Rule::SenderUnknown, None));
-            };
-            if sender.deactivated {
-                return Some((Rule::SenderDeactivated, deactivation(sender.subject)));
+        let denial = |(from, to): &Known, at: usize| -> Option<(Rule, Option<u64>)> {
+            let Some(from) = from else { return Some((Rule::SenderUnknown, None)) };
+            if let Some(against) = senders.get(from) {
+                return Some(*against);
             }
-            if let Some(ban) = bans.get(at)?.as_ref().filter(|ban| ban.until > now) {
-                return Some((Rule::SenderBanned, Some(ban.imposed_position)));
+            let receiver = to.and_then(|to| receivers.get(&to));
+            if let Some(Against { deactivated: Some(position), .. }) = receiver {
+                return Some((Rule::ReceiverDeactivated, *position));
             }
-            if let Some(position) = muted.get(at)? {
-                return Some((Rule::SenderMuted, Some(*position)));
-            }
-            if let Some(receiver) = partners.get(at)?.as_ref().filter(|user| user.deactivated) {
-                return Some((Rule::ReceiverDeactivated, deactivation(receiver.subject)));
-            }
-            if let Some(position) = blocked.get(at)? {
+            if let Some(Some(position)) = blocked.get(at) {
                 return Some((Rule::Blocked, Some(*position)));
             }
-            if let (Some(position), Some(None)) = (in_force.get(at)?, allowed.get(at)) {
+            if let Some(Against { in_force: Some(position), allowed, .. }) = receiver
+                && !allowed.contains(from)
+            {
                 return Some((Rule::NotAllowed, Some(*position)));
             }
             let position = app.friends_only_since?;
-            friends.get(at)?.is_none().then_some((Rule::NotFriends, Some(position)))
+            (!friends.get(at)?).then_some((Rule::NotFriends, Some(position)))
         };
-        let denial = |at| denial(at).map(|(rule, position)| Denial { rule, position });
-        Ok((0..pairs.len()).map(denial).collect())
+        let denial = |(at, pair)| denial(pair, at).map(|(rule, position)| Denial { rule, position });
+        Ok(pairs.iter().enumerate().map(denial).collect())
     }
+
+    /// What stands against senders, whomever they write to; a sender that is not there is clear.
+    async fn against_senders(
+        &self,
+        app: &App,
+        pairs: &[Known],
+    ) -> Result<HashMap<SubjectRef, (Rule, Option<u64>)>, Error> {
+        let (asked, changes) = self.cleared.unknown(Clear::Sender, pairs.iter().filter_map(|(from, _)| *from));
+        if asked.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let (read, now) = (&*self.read, self.clock.now());
+        let (users, bans, muted) = tokio::try_join!(
+            user_directory::by_subjects(read, &app.id, &asked),
+            banned_users::of_subjects(read, &asked),
+            mutes::since(read, &asked),
+        )?;
+        let deactivated = self.deactivated(users.iter().flatten()).await?;
+        let mut against = HashMap::new();
+        for (((subject, user), ban), muted) in asked.iter().zip(users).zip(bans).zip(muted) {
+            let found = match (user, ban.filter(|ban| ban.until > now), muted) {
+                (Some(user), ..) if user.deactivated => (Rule::SenderDeactivated, deactivated.get(subject).copied()),
+                (Some(user), ..) if !user.is_active() => (Rule::SenderUnknown, None),
+                (None, ..) => (Rule::SenderUnknown, None),
+                (_, Some(ban), _) => (Rule::SenderBanned, Some(ban.imposed_position)),
+                (_, _, Some(position)) => (Rule::SenderMuted, Some(position)),
+                (Some(_), None, None) => continue,
+            };
+            against.insert(*subject, found);
+        }
+        let clear = asked.into_iter().filter(|subject| !against.contains_key(subject));
+        self.cleared.remember(Clear::Sender, clear, changes);
+        Ok(against)
+    }
+
+    /// What stands against receivers, but for their blocklists; a receiver that is not there is clear.
+    async fn against_receivers(&self, app: &App, pairs: &[Known]) -> Result<HashMap<SubjectRef, Against>, Error> {
+        let (asked, changes) = self.cleared.unknown(Clear::Receiver, pairs.iter().filter_map(|(_, to)| *to));
+        if asked.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let read = &*self.read;
+        let (users, in_force) = tokio::try_join!(
+            user_directory::by_subjects(read, &app.id, &asked),
+            allowlists::in_force_since(read, &asked),
+        )?;
+        let fenced = self.deactivated(users.iter().flatten()).await?;
+        let mut against: HashMap<_, Against> = HashMap::new();
+        for ((subject, user), in_force) in asked.iter().zip(users).zip(in_force) {
+            let is_deactivated = user.is_some_and(|user| user.deactivated);
+            let deactivated = is_deactivated.then(|| fenced.get(subject).copied());
+            if deactivated.is_some() || in_force.is_some() {
+                against.insert(*subject, Against { deactivated, in_force, allowed: HashSet::new() });
+            }
+        }
+        let clear = asked.into_iter().filter(|subject| !against.contains_key(subject));
+        self.cleared.remember(Clear::Receiver, clear, changes);
+        // Few have an allowlist in force: for most messages this is not asked.
+        let of_listed = |(from, to): &Known| {
+            let (from, to) = (*from.as_ref()?, *to.as_ref()?);
+            against.get(&to)?.in_force.map(|_| (to, from))
+        };
+        let listed: Vec<_> = pairs.iter().filter_map(of_listed).collect();
+        if !listed.is_empty() {
+            let entries = allowlists::entries(read, &listed).await?;
+            for ((owner, other), _) in listed.into_iter().zip(entries).filter(|(_, entry)| entry.is_some()) {
+                against.entry(owner).and_modify(|against| against.allowed.extend([other]));
+            }
+        }
+        Ok(against)
+    }
+
+    /// Positions of the deactivations of those of the users that are deactivated.
+    async fn deactivated(
+        &self,
+        users: impl Iterator<Item = &user_directory::User>,
+    ) -> Result<HashMap<SubjectRef, u64>, Error> {
+        let fenced: Vec<_> = users.filter(|user| user.deactivated).map(|user| user.subject).collect();
+        if fenced.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let found = deactivated_users::of_subjects(&self.read, &fenced).await?;
+        Ok(found.into_iter().map(|one| (one.subject, one.deactivated_position)).collect())
+    }
+
+    /// Positions of the events by which receivers block senders, in the order of the pairs; nothing where nobody is blocked.
+    async fn blocked(&self, pairs: &[Known]) -> Result<Vec<Option<u64>>, Error> {
+        let (asked, changes) = self.cleared.unknown(Clear::Blocklist, pairs.iter().filter_map(|(_, to)| *to));
+        // Of one receiver it is found out whether it blocks anybody, so that the next message to it needs no read.
+        if let [owner] = asked[..]
+            && blocklists::page(&self.read, owner, None, 1).await?.is_empty()
+        {
+            self.cleared.remember(Clear::Blocklist, [owner].into_iter(), changes);
+            return Ok(vec![]);
+        }
+        if asked.is_empty() {
+            return Ok(vec![]);
+        }
+        Ok(blocklists::entries(&self.read, &listed(pairs)).await?)
+    }
+
+    /// Whether the two of each pair are friends, where the app asks for it.
+    async fn friendships(&self, app: &App, pairs: &[Known]) -> Result<Vec<bool>, Error> {
+        if app.friends_only_since.is_none() {
+            return Ok(vec![]);
+        }
+        let found = friend_graph::friendships(&self.read, &listed(pairs)).await?;
+        Ok(found.iter().map(Option::is_some).collect())
+    }
+}
+
+/// What stands against a receiver.
+struct Against {
+    /// It is deactivated, by the event at that position.
+    deactivated: Option<Option<u64>>,
+    /// Its allowlist is in force, since the event at that position.
+    in_force: Option<u64>,
+    /// Who of those asked about is on it.
+    allowed: HashSet<SubjectRef>,
+}
+
+/// The pairs as lists know them: whose it is comes first.
+fn listed(pairs: &[Known]) -> Vec<(SubjectRef, SubjectRef)> {
+    pairs.iter().map(|(from, to)| (or_nobody(*to), or_nobody(*from))).collect()
 }
 
 /// A reference that nobody has, for who is not known.

@@ -11,6 +11,7 @@ use rollcall_schemas::{Event, user};
 use tokio::sync::Notify;
 
 use super::apps::Apps;
+use super::cleared::Cleared;
 use super::directory::Directory;
 use super::journal;
 use super::nodes::ForeignAppends;
@@ -47,6 +48,7 @@ pub(super) struct Sources<'s> {
 pub(super) struct Memory {
     pub(super) restricted: Arc<Restricted>,
     pub(super) standings: Arc<Standings>,
+    pub(super) cleared: Arc<Cleared>,
     pub(super) apps: Arc<Apps>,
     /// Where other nodes append too, what they appended to.
     pub(super) foreign_appends: Option<Arc<ForeignAppends>>,
@@ -90,6 +92,7 @@ impl Memory {
                     }
                 }
                 self.standings.follow(raw);
+                self.cleared.follow(raw);
                 if raw.name.starts_with("app.")
                     && let Ok(Stream::App(app)) = raw.stream.parse()
                 {

@@ -29,6 +29,7 @@ pub mod apps;
 pub mod beside;
 mod brake;
 mod cache;
+mod cleared;
 pub mod clock;
 mod committer;
 mod complete;
@@ -69,6 +70,7 @@ pub use error::{BrokenLog, Error};
 
 use apps::Apps;
 use brake::Brake;
+use cleared::Cleared;
 use clock::Clock;
 use decider::Submitted;
 use directory::Directory;
@@ -143,6 +145,7 @@ pub struct Engine {
     brake: Brake,
     restricted: Arc<Restricted>,
     standings: Arc<Standings>,
+    cleared: Arc<Cleared>,
     nodes: Nodes,
     metrics: Arc<Metrics>,
     kept_beside: Vec<Arc<dyn beside::KeptBeside>>,

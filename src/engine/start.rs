@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::apps::Apps;
 use super::beside::KeptBeside;
 use super::brake::Brake;
+use super::cleared::Cleared;
 use super::clock::Clock;
 use super::committer::Answering;
 use super::decider::{self, Limits};
@@ -123,7 +124,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
     let flush_hint = Arc::new(FlushHint::default());
     let handed_over = Arc::new(HandedOver::default());
     let (restricted, apps) = (Arc::new(Restricted::default()), Arc::new(Apps::default()));
-    let standings = Arc::new(Standings::default());
+    let (standings, cleared) = (Arc::new(Standings::default()), Arc::new(Cleared::default()));
     let (erasures, foreign_appends) = (Arc::new(Notify::new()), Arc::new(ForeignAppends::default()));
     let metrics = Arc::new(Metrics::default());
     let leadership = Leadership::default();
@@ -137,6 +138,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         memory: Memory {
             restricted: restricted.clone(),
             standings: standings.clone(),
+            cleared: cleared.clone(),
             apps: apps.clone(),
             foreign_appends: shared.then(|| foreign_appends.clone()),
             erasures: erasures.clone(),
@@ -176,6 +178,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         brake: Brake::default(),
         restricted,
         standings,
+        cleared,
         nodes: Nodes::new(shared, leadership.clone()),
         metrics: metrics.clone(),
         kept_beside,

@@ -1,5 +1,6 @@
 //! The export of a person's data (GDPR, Articles 15 and 20) as a stream: a ZIP of JSON, for whichever face is asked.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -11,9 +12,14 @@ use tokio::sync::mpsc;
 use crate::audit::as_of::Past;
 use crate::audit::export::{Error, Export};
 use crate::audit::replays::ExportPlace;
+use crate::engine::beside::Own;
+use crate::engine::reads::{Read, fields_of};
 use crate::engine::{self, Engine};
 
 pub(super) const MEDIA_TYPE: &str = "application/zip";
+
+const USER_ID: &str = "user_id";
+const LAST_SEEN: &str = "last_seen_at";
 
 /// Pieces that wait for a slow reader.
 const PIECES_MAX: usize = 8;
@@ -22,7 +28,7 @@ const PIECES_MAX: usize = 8;
 ///
 /// # Errors
 /// The read models are unavailable.
-pub(super) async fn listed(engine: &Engine, person: SubjectRef) -> Result<Vec<SubjectRef>, engine::Error> {
+async fn listed(engine: &Engine, person: SubjectRef) -> Result<Vec<SubjectRef>, engine::Error> {
     let (read, mut listed) = (engine.read(), vec![]);
     let mut cursor = None;
     loop {
@@ -47,6 +53,42 @@ pub(super) async fn listed(engine: &Engine, person: SubjectRef) -> Result<Vec<Su
     }
 }
 
+/// The subjects of a person, each with what is kept of it beside the log.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) async fn with_own(
+    engine: &Engine,
+    subjects: Vec<SubjectRef>,
+) -> Result<Vec<(SubjectRef, Own)>, engine::Error> {
+    let mut all = Vec::with_capacity(subjects.len());
+    for subject in subjects {
+        all.push((subject, engine.own_beside(subject).await?));
+    }
+    Ok(all)
+}
+
+/// What an export tells of people, to be recorded: `fields` of its subjects and when they were last seen, and the userIds of
+/// those on their lists and of those whom they follow.
+///
+/// # Errors
+/// The read models are unavailable.
+pub(super) async fn reads(
+    engine: &Engine,
+    subjects: &[(SubjectRef, Own)],
+    fields: &[&str],
+) -> Result<Vec<Read>, engine::Error> {
+    let mut others = BTreeSet::new();
+    for (subject, own) in subjects {
+        others.extend(listed(engine, *subject).await?);
+        others.extend(own.follows.iter().map(|follows| follows.other));
+    }
+    let is_own = |other: &SubjectRef| subjects.iter().any(|(subject, _)| subject == other);
+    others.retain(|other| !is_own(other));
+    let own = subjects.iter().map(|(subject, _)| fields_of(*subject, fields.iter().copied().chain([LAST_SEEN])));
+    Ok(own.chain(others.into_iter().map(|other| fields_of(other, [USER_ID]))).collect())
+}
+
 /// Begins the export of a person, who may have several subjects; answers with its pieces.
 ///
 /// # Errors
@@ -55,12 +97,12 @@ pub(super) async fn begin(
     engine: &Arc<Engine>,
     place: ExportPlace,
     app: AppId,
-    subjects: Vec<SubjectRef>,
+    subjects: Vec<(SubjectRef, Own)>,
 ) -> Result<mpsc::Receiver<io::Result<Bytes>>, engine::Error> {
     let (engine, now) = (Arc::clone(engine), engine.now());
     let begun = place.run({
         let engine = engine.clone();
-        async move || Export::begin(Past::of(&engine).await?, &app, &subjects, now).await
+        async move || Export::begin(Past::of(&engine).await?, &app, subjects, now).await
     });
     let begun = begun.await.map_err(|_| engine::Error::Busy)?;
     let export = begun.map_err(|error| engine::Error::Unavailable(error.to_string()))?;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rollcall_schemas::envelope::Recorded;
 use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::stream::Stream;
 use rollcall_schemas::{Event, ban, token, user};
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::Live;
 use super::change::Notice;
 use super::close::Close;
+use super::hidden::ViewChange;
 use crate::engine::journal;
 use crate::eventlog::{self, RawEvent};
 
@@ -86,6 +88,11 @@ fn follow_one(live: &Live, raw: &RawEvent) {
         && PROFILE_EVENTS.contains(&raw.name.as_str())
     {
         live.pushes.profile_changed(subject, raw.position);
+    }
+    if raw.name.starts_with("blocklist.")
+        && let Ok(Recorded { event: Event::Blocklist(event), .. }) = journal::decode(raw)
+    {
+        live.pushes.views_changed(ViewChange::of(&event));
     }
     let concerned: Vec<_> = concerned(raw).into_iter().filter(|subject| live.registry.has(*subject)).collect();
     if concerned.is_empty() {

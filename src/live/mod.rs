@@ -17,7 +17,9 @@ pub mod check;
 pub mod close;
 pub mod follower;
 pub mod gap;
+mod hidden;
 pub mod last_seen;
+mod newest;
 pub mod online;
 pub mod presence;
 pub mod pushes;
@@ -95,11 +97,13 @@ impl Live {
     ///
     /// # Errors
     /// It may not be let in, and how it is to be closed.
-    pub fn enter(&self, newcomer: Newcomer) -> Result<Online, Close> {
+    pub async fn enter(&self, newcomer: Newcomer) -> Result<Online, Close> {
+        // Nodes with clocks of their own agree which of two devices is the newer one.
+        let since = self.presence.shared_time(newcomer.since).await;
         if self.presence.is_cut_off() {
             return Err(Close::NODE_CUT_OFF);
         }
-        let entered = self.registry.enter(newcomer)?;
+        let entered = self.registry.enter(Newcomer { since, ..newcomer })?;
         let connection = &entered.connection;
         let (id, subject, platform) = (connection.id, connection.subject(), connection.platform);
         self.presence.announce(presence::Connection { id, subject, platform, since: connection.since });

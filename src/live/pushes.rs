@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -15,6 +15,8 @@ use rollcall_schemas::ids::{AppId, SubjectRef};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::hidden::{ViewChange, hidden_from};
+use super::newest;
 use super::presence::{self, Change, Device, Platform, Presence, Sockets as _};
 use super::registry::Registry;
 use super::store::{self, Kind, Store};
@@ -52,6 +54,8 @@ pub struct Pushes {
     store: Arc<dyn Store>,
     /// Users whose profile changed, with the position of the event.
     profiles: Mutex<HashMap<SubjectRef, u64>>,
+    /// Who sees others with other eyes.
+    views: Mutex<HashSet<ViewChange>>,
 }
 
 /// What is remembered between two looks.
@@ -80,7 +84,7 @@ impl Pushes {
         presence: Arc<dyn Presence>,
         store: Arc<dyn Store>,
     ) -> Self {
-        Self { engine, registry, presence, store, profiles: Mutex::default() }
+        Self { engine, registry, presence, store, profiles: Mutex::default(), views: Mutex::default() }
     }
 
     /// The profile of a user is another one since an event at this position. Never waits.
@@ -89,6 +93,22 @@ impl Pushes {
         if profiles.len() < REMEMBERED_MAX {
             profiles.insert(subject, position);
         }
+    }
+
+    /// Users may see others now, or may not any more. Never waits.
+    pub(super) fn views_changed(&self, changes: Vec<ViewChange>) {
+        let here = |change: &ViewChange| change.by.is_none_or(|viewer| self.registry.has(viewer));
+        let mut views = self.views();
+        for change in changes.into_iter().filter(here) {
+            if views.len() < REMEMBERED_MAX {
+                views.insert(change);
+            }
+        }
+    }
+
+    fn views(&self) -> MutexGuard<'_, HashSet<ViewChange>> {
+        // The set is whole after every statement.
+        self.views.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells what changes until `stop`.
@@ -119,6 +139,8 @@ impl Pushes {
 
     async fn look(&self, memory: &mut Memory) -> Result<(), Error> {
         memory.left.extend(self.presence.changes().await?);
+        let changed = memory.left.iter().filter(|change| change.to.is_none()).map(|change| change.subject);
+        newest::close_replaced(&self.engine, &self.registry, self.presence.as_ref(), changed).await?;
         let now = Instant::now();
         let due: HashSet<_> = memory.gone.iter().filter(|(_, at)| **at <= now).map(|(subject, _)| *subject).collect();
         let told: HashSet<_> = memory.left.iter().filter(|change| change.to.is_none()).map(|c| c.subject).collect();
@@ -130,6 +152,7 @@ impl Pushes {
             }
         }
         self.tell_newcomers(memory).await?;
+        self.tell_views().await?;
         self.tell_profiles().await
     }
 
@@ -167,8 +190,11 @@ impl Pushes {
         let mut changed = Vec::new();
         for (subject, devices) in followed.into_iter().zip(devices) {
             if memory.is_told_now(subject, &devices, due.contains(&subject))
-                && let Some((app, followers)) = followers.remove(&subject)
+                && let Some((app, mut followers)) = followers.remove(&subject)
             {
+                // For whom it blocks it was offline, and still is.
+                let hidden = hidden_from(&self.engine, subject, &followers).await?;
+                followers.retain(|follower| !hidden.contains(follower));
                 changed.push((subject, Seen { devices, followers, app }));
             }
         }
@@ -183,14 +209,38 @@ impl Pushes {
             let here: Vec<_> = some.iter().filter(here).copied().collect();
             let subjects: Vec<_> = here.iter().map(|change| change.subject).collect();
             let devices = self.presence.devices(&subjects).await?;
-            let newcomers = here.iter().zip(devices).filter_map(|(change, devices)| {
-                let (follower, app) = (change.to?, self.app_of(change.to?)?);
-                Some((change.subject, Seen { devices, followers: vec![follower], app }))
-            });
-            self.push(newcomers.collect()).await?;
+            let mut newcomers = Vec::with_capacity(here.len());
+            for (change, mut devices) in here.iter().zip(devices) {
+                let Some((follower, app)) = change.to.and_then(|to| Some((to, self.app_of(to)?))) else { continue };
+                if !hidden_from(&self.engine, change.subject, &[follower]).await?.is_empty() {
+                    devices.clear();
+                }
+                newcomers.push((change.subject, Seen { devices, followers: vec![follower], app }));
+            }
+            self.push(newcomers).await?;
             for change in some {
                 memory.left.remove(change);
             }
+        }
+        Ok(())
+    }
+
+    /// Tells followers who were blocked that a user is offline, and those who are blocked no more where it is.
+    async fn tell_views(&self) -> Result<(), Error> {
+        let changed: Vec<_> = self.views().iter().take(LOOK_UP_MAX).copied().collect();
+        for change in changed {
+            let ViewChange { seen, by } = change;
+            let followers = self.followers(Kind::Presence, &[seen]).await?.remove(&seen);
+            let devices = self.presence.devices(&[seen]).await?.concat();
+            // Of a user who is offline nobody is told anything: not even that there was something to tell.
+            if let (Some((app, mut followers)), false) = (followers, devices.is_empty()) {
+                followers.retain(|follower| by.is_none_or(|by| by == *follower));
+                let hidden = hidden_from(&self.engine, seen, &followers).await?;
+                let (hidden, shown) = followers.into_iter().partition(|follower| hidden.contains(follower));
+                let to_hidden = Seen { devices: vec![], followers: hidden, app: app.clone() };
+                self.push(vec![(seen, to_hidden), (seen, Seen { devices, followers: shown, app })]).await?;
+            }
+            self.views().remove(&change);
         }
         Ok(())
     }

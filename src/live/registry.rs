@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_schemas::ids::{AppId, SubjectRef};
 use rollcall_schemas::plain::DeviceRule;
 use serde_json::Value;
@@ -45,14 +45,14 @@ impl Default for Limits {
 
 /// What kind of device it is: by default a user is connected with one of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Class {
+pub(super) enum Class {
     Mobile,
     Web,
     Desktop,
 }
 
 impl Class {
-    fn of(platform: Platform) -> Self {
+    pub(super) fn of(platform: Platform) -> Self {
         match platform {
             Platform::Ios | Platform::Android | Platform::HarmonyOs => Self::Mobile,
             Platform::Web | Platform::MiniProgram => Self::Web,
@@ -80,7 +80,8 @@ pub struct Connection {
     pub token: IssuedToken,
     /// What it runs on.
     pub platform: Platform,
-    /// When it was let in.
+    /// When it was let in, by the time that all nodes share; millisecond resolution, and later than every other connection
+    /// that its user had on this node.
     pub since: DateTime<Utc>,
     pushes: mpsc::Sender<Push>,
     closing: Closing,
@@ -167,7 +168,7 @@ pub struct Newcomer {
     pub token: IssuedToken,
     /// What it runs on.
     pub platform: Platform,
-    /// Now.
+    /// Now, by the time that all nodes share.
     pub since: DateTime<Utc>,
 }
 
@@ -237,10 +238,8 @@ impl Registry {
         let (subject, id) = (token.subject, ConnectionId::fresh());
         let (sender, pushes) = mpsc::channel(PUSHES_MAX);
         let one_per_class = app.client.devices == DeviceRule::OnePerClass;
-        let connection =
-            Arc::new(Connection { id, app, token, platform, since, pushes: sender, closing: Closing::default() });
         let mut state = self.state();
-        if state.of_app.get(&connection.app.id).is_some_and(|count| *count >= self.limits.app) {
+        if state.of_app.get(&app.id).is_some_and(|count| *count >= self.limits.app) {
             return Err(Close::TOO_MANY);
         }
         let of_user = state.of_subject.get(&subject).map_or(&[][..], Vec::as_slice);
@@ -249,6 +248,12 @@ impl Registry {
             return Err(Close::TOO_MANY_DEVICES);
         }
         of_user.iter().filter(replaced).for_each(|other| other.close(Close::SIGNED_IN_ELSEWHERE));
+        // Other nodes see the same order, whatever the clock does between two connections.
+        let last = of_user.iter().map(|other| other.since + TimeDelta::milliseconds(1)).max();
+        let since = last.map_or(since, |last| last.max(since));
+        let since = DateTime::from_timestamp_millis(since.timestamp_millis()).unwrap_or(since);
+        let connection =
+            Arc::new(Connection { id, app, token, platform, since, pushes: sender, closing: Closing::default() });
         *state.of_app.entry(connection.app.id.clone()).or_default() += 1;
         state.of_subject.entry(subject).or_default().push(connection.clone());
         self.connected.fetch_add(1, Ordering::AcqRel);

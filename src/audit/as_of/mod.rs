@@ -6,6 +6,7 @@
 //!
 //! `error`, `when`, `past`, `shown` and `scratch` are used by the other modules and use none of them.
 
+mod beside;
 mod diff;
 mod error;
 mod explain;
@@ -20,6 +21,7 @@ mod when;
 mod whole_lists;
 mod words;
 
+pub use beside::{Connections, connections};
 pub use diff::{Change, Diff, diff};
 pub use error::Error;
 pub use explain::{Explanation, explain};

@@ -41,6 +41,12 @@ pub(super) const WITHHELD: &[Withheld] = &[
         ground: GROUND,
         events: &["friendship.requested"],
     },
+    Withheld {
+        what: "which other users follow whether this person is online, or its profile",
+        why: "whom somebody follows is that user's own data",
+        ground: GROUND,
+        events: &[],
+    },
 ];
 
 /// The events that both people they name take part in. Each is given the event, without the personal values of the other.
@@ -70,6 +76,7 @@ pub(super) fn page(made_at: DateTime<Utc>) -> String {
          <h1>Your data</h1>\n<p>Made at {made_at}.</p>\n<ul>\n\
          <li><code>user.json</code>: you as you are now, with your profile, settings and lists.</li>\n\
          <li><code>friends.json</code>: your friends.</li>\n\
+         <li><code>connections.json</code>: when you were last connected, and whom you follow.</li>\n\
          <li><code>history.jsonl</code>: everything that happened, one event in each line, the earliest first.</li>\n\
          <li><code>schema.json</code>: the form of these files.</li>\n</ul>\n\
          <h2>What is left out, and why</h2>\n<ul>\n{withheld}</ul>\n\

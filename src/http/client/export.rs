@@ -4,8 +4,7 @@ use super::Call;
 use super::me::Nothing;
 use super::problem::{Answer, Problem};
 use crate::engine;
-use crate::engine::reads::fields_of;
-use crate::http::export::{MEDIA_TYPE, begin, listed};
+use crate::http::export::{MEDIA_TYPE, begin, reads, with_own};
 
 /// What an export tells of the user.
 const FIELDS: [&str; 7] = ["user_id", "name", "portrait", "profile", "tags", "remarks", "reason"];
@@ -18,13 +17,9 @@ pub(super) async fn export(call: &Call<'_>, _: Nothing) -> Result<Answer, Proble
     if subjects.first() != Some(&call.subject) {
         return Err(Problem::NoSuchUser);
     }
+    let subjects = with_own(call.engine, subjects).await?;
     if call.app.settings.record_reads {
-        let mut others = vec![];
-        for subject in &subjects {
-            others.extend(listed(call.engine, *subject).await?);
-        }
-        let own = subjects.iter().map(|subject| fields_of(*subject, FIELDS));
-        let reads = own.chain(others.into_iter().map(|other| fields_of(other, ["user_id"]))).collect();
+        let reads = reads(call.engine, &subjects, &FIELDS).await?;
         call.engine.record_read(&call.caller, || reads).await?;
     }
     let pieces = begin(call.engine, place, call.app.id.clone(), subjects).await?;

@@ -142,7 +142,7 @@ pub(super) struct FollowedUser {
     user_id: String,
     since: String,
     expires_at: String,
-    /// Whether the user is online now, where that is followed.
+    /// Whether the user is online now, where that is followed; whoever has blocked the caller is offline for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     online: Option<bool>,
     /// With what, where that is followed.
@@ -179,7 +179,7 @@ pub(super) async fn list(call: &Call<'_>, asked: SubscriptionsParams) -> Result<
     let subjects: Vec<_> = page.iter().map(|subscription| subscription.target).collect();
     let names = people::ids_of(call, &subjects).await?;
     let devices = match kind {
-        Kind::Presence => call.live.devices(&subjects).await?.into_iter().map(Some).collect(),
+        Kind::Presence => call.live.devices_seen_by(call.subject, &subjects).await?.into_iter().map(Some).collect(),
         Kind::Profile => vec![None; subjects.len()],
     };
     let each = page.iter().zip(names).zip(devices);

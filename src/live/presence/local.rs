@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rollcall_schemas::ids::SubjectRef;
 
-use super::{Change, Connection, ConnectionId, Device};
+use super::{Change, Connection, ConnectionId};
 
 /// Most changes that wait to be told; further ones are not pushed. Whoever asks is told the truth all the same.
 pub(super) const CHANGES_MAX: usize = 100_000;
@@ -62,12 +62,11 @@ impl Local {
     }
 
     /// The connections of each subject.
-    pub(super) fn devices(&self, subjects: &[SubjectRef]) -> Vec<Vec<(ConnectionId, Device)>> {
+    pub(super) fn connections(&self, subjects: &[SubjectRef]) -> Vec<Vec<Connection>> {
         let state = self.state();
         let of = |subject: &SubjectRef| {
             let ids = state.of_subject.get(subject).into_iter().flatten();
-            let found = ids.filter_map(|id| state.connections.get(id));
-            found.map(|c| (c.id, Device { platform: c.platform, since: c.since })).collect()
+            ids.filter_map(|id| state.connections.get(id)).copied().collect()
         };
         subjects.iter().map(of).collect()
     }
@@ -92,11 +91,4 @@ impl State {
             self.changes.insert(change);
         }
     }
-}
-
-/// What is answered for a subject: each connection once, the earliest first.
-pub(super) fn in_order(mut found: Vec<(ConnectionId, Device)>) -> Vec<Device> {
-    found.sort_unstable_by_key(|(id, device)| (device.since, *id));
-    found.dedup_by_key(|(id, _)| *id);
-    found.into_iter().map(|(_, device)| device).collect()
 }

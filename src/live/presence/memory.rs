@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::SubjectRef;
 use tokio_util::sync::CancellationToken;
 
-use super::local::{Local, in_order};
-use super::{Change, Connection, ConnectionId, Device, Error, Presence, Sockets};
+use super::local::Local;
+use super::{Change, Connection, ConnectionId, Error, Presence, Sockets};
 
 /// Presence in the memory of the only node.
 #[derive(Default)]
@@ -27,8 +28,12 @@ impl Presence for Memory {
         false
     }
 
-    async fn devices(&self, subjects: &[SubjectRef]) -> Result<Vec<Vec<Device>>, Error> {
-        Ok(self.0.devices(subjects).into_iter().map(in_order).collect())
+    async fn shared_time(&self, own: DateTime<Utc>) -> DateTime<Utc> {
+        own
+    }
+
+    async fn connections(&self, subjects: &[SubjectRef]) -> Result<Vec<Vec<Connection>>, Error> {
+        Ok(self.0.connections(subjects))
     }
 
     fn of_this_node(&self, subjects: &[SubjectRef]) -> Vec<SubjectRef> {

@@ -105,8 +105,16 @@ pub struct Connection {
     pub subject: SubjectRef,
     /// What it runs on.
     pub platform: Platform,
-    /// When it was let in; millisecond resolution.
+    /// When it was let in, by the time that all nodes share; millisecond resolution.
     pub since: DateTime<Utc>,
+}
+
+impl Connection {
+    /// The order in which the connections of a user were made. No two of them are equal, and every node sees the same order.
+    #[must_use]
+    pub fn order(&self) -> (DateTime<Utc>, ConnectionId) {
+        (self.since, self.id)
+    }
 }
 
 /// A connection of a user, as others see it.
@@ -135,6 +143,13 @@ impl From<Error> for engine::Error {
     }
 }
 
+/// What is told of the connections of a user: each once, the earliest first.
+fn in_order(mut found: Vec<Connection>) -> Vec<Device> {
+    found.sort_unstable_by_key(Connection::order);
+    found.dedup_by_key(|connection| connection.id);
+    found.into_iter().map(|Connection { platform, since, .. }| Device { platform, since }).collect()
+}
+
 /// A user whose connections changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Change {
@@ -158,12 +173,24 @@ pub trait Presence: Send + Sync {
     /// offline. Its sockets were told to close (4004); nobody may be let in until it is not cut off any more.
     fn is_cut_off(&self) -> bool;
 
-    /// The connections of each subject, on all nodes, the earliest first; empty: it is offline. What this node announced
-    /// counts at once, what another one announced as soon as it is written, a fraction of a second later.
+    /// The time now, by a clock that all nodes share: later than every time that any node was given before this was called.
+    /// `own`: the time of this node, which is taken where there is no other.
+    async fn shared_time(&self, own: DateTime<Utc>) -> DateTime<Utc>;
+
+    /// The connections of each subject, on all nodes, in no order; none: it is offline. What this node announced counts at
+    /// once, what another one announced as soon as it is written, a fraction of a second later.
     ///
     /// # Errors
     /// The database cannot be used.
-    async fn devices(&self, subjects: &[SubjectRef]) -> Result<Vec<Vec<Device>>, Error>;
+    async fn connections(&self, subjects: &[SubjectRef]) -> Result<Vec<Vec<Connection>>, Error>;
+
+    /// As [`Presence::connections`], as others see them: each once, the earliest first.
+    ///
+    /// # Errors
+    /// The database cannot be used.
+    async fn devices(&self, subjects: &[SubjectRef]) -> Result<Vec<Vec<Device>>, Error> {
+        Ok(self.connections(subjects).await?.into_iter().map(in_order).collect())
+    }
 
     /// Those of the subjects that have a connection to this node. Never waits.
     fn of_this_node(&self, subjects: &[SubjectRef]) -> Vec<SubjectRef>;

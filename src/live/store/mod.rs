@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::SubjectRef;
 
 use crate::engine;
-use crate::engine::beside::KeptBeside;
+use crate::engine::beside::{Follows, KeptBeside, Own};
 
 mod postgres;
 mod sqlite;
@@ -230,6 +230,21 @@ impl KeptBeside for Kept {
 
     async fn remains(&self, subject: SubjectRef) -> Result<u32, engine::Error> {
         Ok(self.0.remains(subject).await?)
+    }
+
+    async fn own(&self, subject: SubjectRef, now: DateTime<Utc>) -> Result<Own, engine::Error> {
+        let mut own = Own { last_seen: self.0.last_seen(vec![subject]).await?.pop().flatten(), follows: vec![] };
+        let limit = u32::try_from(OWN_MAX).unwrap_or(u32::MAX);
+        for (kind, what) in [(Kind::Presence, "presence"), (Kind::Profile, "profile")] {
+            let page = self.0.page(subject, kind, None, limit, now).await?;
+            own.follows.extend(page.into_iter().map(|one| Follows {
+                other: one.target,
+                what,
+                since: one.since,
+                expires_at: one.expires_at(),
+            }));
+        }
+        Ok(own)
     }
 }
 

@@ -1,9 +1,9 @@
-//! Clients that send what nobody should, too much of it, or take nothing.
+//! Clients that send what nobody should, or too much of it.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
 
-use rustix::net::{AddressFamily, SocketType, connect, socket, sockopt};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -70,45 +70,73 @@ fn the_places_for_sockets_are_bounded_by_node_and_by_address_and_given_back() {
     service.eventually("a place is free again", |service| Socket::try_open(service).is_ok());
 }
 
-/// A connection that can take next to nothing before it is read from.
-fn narrow(address: SocketAddr) -> TcpStream {
-    let narrow = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-    sockopt::set_socket_recv_buffer_size(&narrow, 2_048).unwrap();
-    connect(&narrow, &address).unwrap();
-    narrow.into()
+/// A masked frame as clients send it: its first byte, its length as it says, and its bytes.
+fn frame(first: u8, said: usize, body: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first];
+    match u16::try_from(said) {
+        Ok(said) if said < 126 => frame.push(0x80 | u8::try_from(said).unwrap()),
+        Ok(said) => frame.extend([&[0x80 | 126][..], &said.to_be_bytes()].concat()),
+        Err(_) => frame.extend([&[0x80 | 127][..], &(said as u64).to_be_bytes()].concat()),
+    }
+    frame.extend([0; 4]);
+    frame.extend(body);
+    frame
+}
+
+/// What a client may send that is no request: frames of every kind, cut short, of a length that is not theirs, in parts that
+/// belong to nothing, and bytes that are no frame.
+fn nonsense() -> impl Strategy<Value = Vec<u8>> {
+    let body = prop_oneof![
+        proptest::collection::vec(any::<u8>(), 0..300),
+        "[\\[{\"a-z:0-9,]{0,200}".prop_map(String::into_bytes),
+        Just(br#"{"jsonrpc":"2.0","id":1,"method":"me.get","params":{"x":1}}"#.to_vec()),
+        Just(vec![b'['; 40_000]),
+    ];
+    let framed = (any::<u8>(), body, 0_usize..70_000, any::<bool>()).prop_map(|(first, body, said, honest)| {
+        let said = if honest { body.len() } else { said };
+        frame(first, said, &body)
+    });
+    let bytes = proptest::collection::vec(any::<u8>(), 0..200);
+    proptest::collection::vec(prop_oneof![4 => framed, 1 => bytes], 1..6).prop_map(|parts| parts.concat())
 }
 
 #[test]
-fn a_client_that_takes_nothing_is_closed_and_holds_up_nobody() {
+fn whatever_bytes_a_client_sends_only_its_own_connection_ends() {
     let dir = tempfile::tempdir().unwrap();
     let args = ["--client-requests-per-second", "10000"];
     let service = Service::try_start_with(&dir.path().join("data"), &[APP], &args).unwrap();
     let (ada, bob) = (token(&service, APP, "ada"), token(&service, APP, "bob"));
-    // A page of the list has about 40 kB.
-    for part in 0..25 {
-        let ids: Vec<_> = (0..20).map(|n| format!("{:x<60}", format!("p{part}-{n}"))).collect();
-        let mut form: Vec<_> = ids.iter().map(|id| ("blackUserId", id.as_str())).collect();
-        form.push(("userId", "ada"));
-        service.post(APP, "/user/blacklist/add.json", &form).ok();
-    }
-    let mut slow = Socket::over(&service, narrow(service.address)).unwrap();
-    let answer = slow.ask("connect", &json!({"token": ada, "platform": "web"}));
-    assert!(answer["result"].is_object(), "{answer}");
     let (mut well, _) = Socket::connect(&service, &bob);
-    for id in 0..400 {
-        let request = json!({"jsonrpc": "2.0", "id": id, "method": "blocklist.list", "params": {"limit": 500}});
-        slow.send(&request.to_string());
-        std::thread::sleep(std::time::Duration::from_millis(3));
-    }
-    assert!(well.ask("me.get", &json!({}))["result"].is_object());
-    service.eventually("the place of the one that takes nothing is given back", |service| {
+    let mut runner = TestRunner::new(Config { cases: 96, failure_persistence: None, ..Config::default() });
+    let seen = std::cell::RefCell::new(&mut well);
+    runner
+        .run(&(nonsense(), any::<bool>()), |(bytes, connected)| {
+            let socket = if connected { Socket::connect(&service, &ada).0 } else { Socket::open(&service) };
+            let mut raw = socket.raw();
+            // Who was closed meanwhile takes no more of it.
+            let _ = raw.write_all(&bytes);
+            drop(raw);
+            assert!(seen.borrow_mut().ask("me.get", &json!({}))["result"].is_object());
+            Ok(())
+        })
+        .unwrap();
+    service.eventually("of all of them nothing is left", |service| {
         let metrics = service.request("GET", "/metrics", &[], b"");
         metrics.text.lines().any(|line| line == "rollcall_client_connections 1")
     });
-    // What had been sent comes first; then it is told why, or finds the connection cut.
-    let (mut raw, mut bytes) = (slow.raw(), vec![]);
-    let end = raw.read_to_end(&mut bytes);
-    let reason = b"too slow to take what is sent";
-    let told = bytes.windows(reason.len()).any(|window| window == reason);
-    assert!(told || end.is_err(), "{} bytes", bytes.len());
+}
+
+#[test]
+fn a_frame_that_is_begun_and_never_finished_is_no_sign_of_life() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["--client-heartbeat-seconds", "1"];
+    let service = Service::try_start_with(&dir.path().join("data"), &[APP], &args).unwrap();
+    let ada = token(&service, APP, "ada");
+    let mut raw = Socket::connect(&service, &ada).0.raw();
+    raw.write_all(&frame(0x81, 100, b"{")).unwrap();
+    let mut bytes = vec![];
+    // It may be cut before what it was told has been read.
+    let _ = raw.read_to_end(&mut bytes);
+    let reason = b"no pong in time";
+    assert!(bytes.windows(reason.len()).any(|window| window == reason), "{:?}", String::from_utf8_lossy(&bytes));
 }

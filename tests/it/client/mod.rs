@@ -10,12 +10,17 @@ use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
 use crate::support::{App, Reply, Service};
 
+mod across_nodes;
+mod blocked;
 mod cutting;
 mod documents;
+mod erased;
+mod flood;
 mod hostile;
 mod presence;
 mod refused;
 mod rest;
+mod slow;
 mod sockets;
 
 const APP: App = App::PRODUCTION;

@@ -12,7 +12,7 @@ use crate::support::{Reply, Service};
 
 /// Waits until `checkOnline` says so.
 #[track_caller]
-fn shows(service: &Service, user: &str, status: &str) {
+pub(super) fn shows(service: &Service, user: &str, status: &str) {
     service.eventually(&format!("{user} shows {status}"), |service| {
         let reply = service.post(APP, "/user/checkOnline.json", &[("userId", user)]);
         reply.status == 200 && reply.json()["status"] == status
@@ -23,6 +23,13 @@ fn query(service: &Service, users: &[&str]) -> Reply {
     let headers = [("Authorization".to_owned(), format!("Bearer {}:{}", APP.key, APP.secret))];
     let body = json!({"user_ids": users}).to_string();
     service.request("POST", "/api/v1/presence/query", &headers, body.as_bytes())
+}
+
+/// What a user is connected with, as servers are told.
+pub(super) fn devices(service: &Service, user: &str) -> Vec<String> {
+    let users = query(service, &[user]).json();
+    let devices = users["users"][0]["devices"].as_array().cloned().unwrap_or_default();
+    devices.iter().map(|device| device["platform"].as_str().unwrap().to_owned()).collect()
 }
 
 fn follow(service: &Service, form: &[(&str, &str)]) -> Reply {
@@ -36,7 +43,7 @@ fn following(service: &Service, user: &str, token: &str) -> Value {
 
 /// What the next push about a user's presence says: whether it is online, and on what.
 #[track_caller]
-fn told(socket: &mut Socket) -> (String, bool, Vec<String>) {
+pub(super) fn told(socket: &mut Socket) -> (String, bool, Vec<String>) {
     let (method, params) = socket.told();
     assert_eq!(method, "presence.changed", "{params}");
     let devices = params["devices"].as_array().unwrap();
@@ -44,7 +51,7 @@ fn told(socket: &mut Socket) -> (String, bool, Vec<String>) {
     (params["user_id"].as_str().unwrap().into(), params["online"].as_bool().unwrap(), platforms)
 }
 
-fn online(user: &str, platforms: &[&str]) -> (String, bool, Vec<String>) {
+pub(super) fn online(user: &str, platforms: &[&str]) -> (String, bool, Vec<String>) {
     (user.into(), !platforms.is_empty(), platforms.iter().map(|platform| (*platform).to_owned()).collect())
 }
 

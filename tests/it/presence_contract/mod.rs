@@ -280,6 +280,28 @@ fn of_a_node_that_was_killed_nobody_is_online_once_its_lease_has_ended_and_the_o
 }
 
 #[test]
+fn nodes_whose_clocks_differ_agree_on_the_order_of_connections() {
+    let cluster = Cluster::start();
+    let database: Database = cluster.address(&cluster.database()).parse().unwrap();
+    run(async move {
+        let (a, b) = (Node::on(&database, Timing::DEFAULT).await, Node::on(&database, Timing::DEFAULT).await);
+        // One clock is far ahead, the other one far behind.
+        let (ahead, behind) = (at(1_000_000_000_000), DateTime::UNIX_EPOCH);
+        let mut last = DateTime::UNIX_EPOCH;
+        for _ in 0..50 {
+            for (node, own) in [(&a, ahead), (&b, behind)] {
+                let time = node.presence.shared_time(own).await;
+                assert!(time >= last && time < ahead, "{time} after {last}");
+                last = time;
+            }
+        }
+        let together = futures_util::future::join_all((0..100).map(|_| a.presence.shared_time(behind))).await;
+        assert!(together.iter().all(|time| *time >= last));
+        assert_eq!(Memory::default().shared_time(behind).await, behind);
+    });
+}
+
+#[test]
 fn of_a_node_that_stops_nobody_is_online_at_once() {
     let cluster = Cluster::start();
     let database: Database = cluster.address(&cluster.database()).parse().unwrap();

@@ -168,7 +168,7 @@ async fn admit(service: &web::Data<Service>, params: Value) -> Result<(Client, C
     let me = me.ok_or_else(not_valid)?;
     let (app, token) = (bearer.app.clone(), bearer.token.clone());
     let newcomer = Newcomer { app, token, platform, since: engine.now() };
-    let online = live.enter(newcomer).map_err(|close| Refused(Problem::NoPlace, close))?;
+    let online = live.enter(newcomer).await.map_err(|close| Refused(Problem::NoPlace, close))?;
     // Whoever is banned while it connects is either cut, because it has entered, or found here.
     engine.check_token(&bearer.app, &bearer.token).await?;
     let position = *engine.watch_applied().borrow();

@@ -147,9 +147,28 @@ pub(super) fn notification(method: &str, params: &impl Serialize) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_request_or_one_of_the_faults(text in "\\PC{0,200}|[\\[{\":,a-z0-9\\]} ]{0,200}") {
+            if let Err(fault) = Request::read(&text) {
+                prop_assert!([Fault::Parse, Fault::Request].contains(&fault));
+            }
+        }
+
+        #[test]
+        fn the_answer_to_any_request_is_json_with_its_id(id in "\\PC{0,50}", method in "\\PC{0,50}") {
+            let frame = json!({"jsonrpc": "2.0", "id": id, "method": method}).to_string();
+            let request = Request::read(&frame).unwrap();
+            prop_assert_eq!(&request.method, &method);
+            let fault: Value = serde_json::from_str(&fault(&request.id.unwrap(), Fault::Method)).unwrap();
+            prop_assert_eq!(&fault["id"], &json!(id));
+        }
+    }
 
     #[test]
     fn a_request_is_read_and_whatever_else_is_refused() {

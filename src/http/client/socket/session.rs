@@ -50,6 +50,9 @@ pub(super) async fn run(service: web::Data<Service>, mut wire: Wire) {
         }
         Err(close) => close,
     };
+    if let Some(close) = close {
+        service.engine.metrics().client_closed(close.code);
+    }
     wire.close(close).await;
 }
 

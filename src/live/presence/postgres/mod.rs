@@ -11,18 +11,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::SubjectRef;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::local::{CHANGES_MAX, Local, in_order};
-use super::{Change, Connection, ConnectionId, Device, Error, Presence, Sockets};
+use super::local::{CHANGES_MAX, Local};
+use super::{Change, Connection, ConnectionId, Error, Presence, Sockets};
 use crate::database::{self, Database};
 use crate::live::reach::Reach;
 
+mod clock;
 mod tables;
 
+use clock::Clock;
 use tables::{Batch, NodeEpoch, Tables};
 
 /// Connections to the database: for beats, for batches, for questions.
@@ -148,6 +151,7 @@ pub struct Postgres {
     beats_now: Notify,
     /// When the last beat began that was answered.
     last_beat: Mutex<Instant>,
+    clock: Clock,
     cut_off: AtomicBool,
     heard: tokio::sync::Mutex<Heard>,
 }
@@ -177,6 +181,7 @@ impl Postgres {
             begins_again: AtomicBool::new(true),
             beats_now: Notify::new(),
             last_beat: Mutex::new(Instant::now()),
+            clock: Clock::default(),
             cut_off: AtomicBool::new(false),
             heard: tokio::sync::Mutex::default(),
         })
@@ -196,19 +201,7 @@ impl Postgres {
         let (began, epoch) = (Instant::now(), self.epoch());
         let is_whole = !self.begins_again.load(Ordering::Acquire) && !self.is_cut_off();
         if !is_whole || !self.tables.renew(epoch, self.timing.lease).await? {
-            // What fails to be written from here on is not overlooked.
-            self.begins_again.store(false, Ordering::Release);
-            let begun = self.tables.begin(epoch, self.timing.lease).await;
-            let next = begun.inspect_err(|_| self.begins_again.store(true, Ordering::Release))?;
-            let mut writing = locked(&self.writing);
-            writing.epoch = next;
-            writing.follows_another = true;
-            for connection in self.local.all() {
-                writing.unwritten.note(connection.id, connection.subject, false);
-            }
-            drop(writing);
-            self.to_write.notify_one();
-            tracing::info!(epoch = next.epoch, "this node announces its connections");
+            self.begin_epoch(epoch).await?;
         }
         *locked(&self.last_beat) = began;
         if self.cut_off.swap(false, Ordering::AcqRel) {
@@ -217,9 +210,34 @@ impl Postgres {
         Ok(())
     }
 
-    async fn keep_beating(&self) {
+    /// Begins another epoch and notes that all connections are to be announced.
+    async fn begin_epoch(&self, before: NodeEpoch) -> Result<(), Error> {
+        // What fails to be written from here on is not overlooked.
+        self.begins_again.store(false, Ordering::Release);
+        let begun = self.tables.begin(before, self.timing.lease).await;
+        let next = begun.inspect_err(|_| self.begins_again.store(true, Ordering::Release))?;
+        // The tables may have been emptied, and with them what the nodes told each other: it is told once more.
+        let tell_again = before.epoch > 0;
+        let mut writing = locked(&self.writing);
+        writing.epoch = next;
+        writing.follows_another = true;
+        for connection in self.local.all() {
+            writing.unwritten.note(connection.id, connection.subject, tell_again);
+            if tell_again {
+                self.local.note(Change { subject: connection.subject, to: None });
+            }
+        }
+        drop(writing);
+        self.to_write.notify_one();
+        tracing::info!(epoch = next.epoch, "this node announces its connections");
+        Ok(())
+    }
+
+    async fn keep_beating(&self, sockets: &dyn Sockets) {
         let (mut failed, mut beats) = (false, 0_u64);
         loop {
+            // A process that was stopped for a while must not begin anew as if nothing had been.
+            self.watch(sockets);
             let beaten = self.beat().await;
             if let (Err(error), false) = (&beaten, failed) {
                 tracing::warn!(%error, "this node cannot tell the others that it lives");
@@ -326,14 +344,18 @@ impl Postgres {
     async fn keep_watching(&self, sockets: &dyn Sockets) {
         loop {
             tokio::time::sleep(self.timing.beat() / 12).await;
-            let age = locked(&self.last_beat).elapsed();
-            if age > self.timing.cut_off() && !self.cut_off.swap(true, Ordering::AcqRel) {
-                tracing::warn!(
-                    seconds = age.as_secs(),
-                    "this node could not tell the others that it lives for too long; it closes its sockets"
-                );
-                sockets.close_all();
-            }
+            self.watch(sockets);
+        }
+    }
+
+    fn watch(&self, sockets: &dyn Sockets) {
+        let age = locked(&self.last_beat).elapsed();
+        if age > self.timing.cut_off() && !self.cut_off.swap(true, Ordering::AcqRel) {
+            tracing::warn!(
+                seconds = age.as_secs(),
+                "this node could not tell the others that it lives for too long; it closes its sockets"
+            );
+            sockets.close_all();
         }
     }
 
@@ -397,15 +419,19 @@ impl Presence for Postgres {
         self.cut_off.load(Ordering::Acquire)
     }
 
-    async fn devices(&self, subjects: &[SubjectRef]) -> Result<Vec<Vec<Device>>, Error> {
-        let mut elsewhere: HashMap<SubjectRef, Vec<(ConnectionId, Device)>> = HashMap::new();
-        for (subject, id, device) in self.tables.devices(self.epoch().node, subjects).await? {
-            elsewhere.entry(subject).or_default().push((id, device));
+    async fn shared_time(&self, own: DateTime<Utc>) -> DateTime<Utc> {
+        self.clock.time(&self.tables, own).await
+    }
+
+    async fn connections(&self, subjects: &[SubjectRef]) -> Result<Vec<Vec<Connection>>, Error> {
+        let mut elsewhere: HashMap<SubjectRef, Vec<Connection>> = HashMap::new();
+        for connection in self.tables.connections(self.epoch().node, subjects).await? {
+            elsewhere.entry(connection.subject).or_default().push(connection);
         }
-        let here = self.local.devices(subjects);
+        let here = self.local.connections(subjects);
         let all = subjects.iter().zip(here).map(|(subject, mut found)| {
             found.extend(elsewhere.get(subject).into_iter().flatten().copied());
-            in_order(found)
+            found
         });
         Ok(all.collect())
     }
@@ -436,7 +462,7 @@ impl Presence for Postgres {
 
     async fn keep(&self, sockets: Arc<dyn Sockets>, stop: CancellationToken) {
         tokio::select! {
-            () = self.keep_beating() => {}
+            () = self.keep_beating(sockets.as_ref()) => {}
             () = self.keep_writing() => {}
             () = self.keep_watching(sockets.as_ref()) => {}
             () = stop.cancelled() => {}

@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::SubjectRef;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
-use crate::live::presence::{Change, Connection, ConnectionId, Device, Error, Platform};
+use crate::live::presence::{Change, Connection, ConnectionId, Error, Platform};
 use crate::live::reach::{self, Params, Reach};
 
 /// A node for as long as it runs, in one of its epochs.
@@ -20,6 +21,7 @@ pub(super) struct NodeEpoch {
 
 const RENEW: &str = "update rollcall_live.node set lease_until = clock_timestamp() + $3 * interval '1 s'
     where node = $1 and epoch = $2 and lease_until > clock_timestamp()";
+const NOW: &str = "select (extract(epoch from clock_timestamp()) * 1000)::int8";
 const BEGIN: &str = "insert into rollcall_live.node (node, epoch, lease_until)
     select $1, coalesce(max(epoch), 0) + 1, clock_timestamp() + $2 * interval '1 s' from
         (select epoch from rollcall_live.node where node = $1 union all select $3) as before
@@ -34,7 +36,7 @@ const WRITE: &str = "with lease as (select 1 from rollcall_live.node
     told as (insert into rollcall_live.change (node, subject, subscriber)
         select $1, s, t from unnest($8, $9) as u (s, t), lease)
     select count(*) from lease";
-const DEVICES: &str = "select c.subject, c.connection, c.platform, c.since from rollcall_live.connection c
+const CONNECTIONS: &str = "select c.subject, c.connection, c.platform, c.since from rollcall_live.connection c
     join rollcall_live.node n on n.node = c.node and n.epoch = c.epoch
     where c.subject = any($1) and c.node <> $2 and n.lease_until > clock_timestamp()";
 const LIVING: &str = "select node, epoch from rollcall_live.node where node <> $1 and lease_until > clock_timestamp()";
@@ -95,11 +97,16 @@ fn array(of: &Type) -> Type {
     }
 }
 
-fn time(millis: i64) -> Result<chrono::DateTime<chrono::Utc>, Error> {
-    chrono::DateTime::from_timestamp_millis(millis).ok_or_else(|| Error::Damaged(format!("the time {millis}")))
+fn time(millis: i64) -> Result<DateTime<Utc>, Error> {
+    DateTime::from_timestamp_millis(millis).ok_or_else(|| Error::Damaged(format!("the time {millis}")))
 }
 
 impl Tables {
+    /// The time of the database; millisecond resolution.
+    pub(super) async fn now(&self) -> Result<DateTime<Utc>, Error> {
+        time(self.0.number(NOW, &[]).await?)
+    }
+
     /// Renews a lease; `false`: there is none any more.
     pub(super) async fn renew(&self, of: NodeEpoch, lease: Duration) -> Result<bool, Error> {
         let seconds = lease.as_secs_f64();
@@ -144,21 +151,17 @@ impl Tables {
     }
 
     /// The connections of subjects on other nodes.
-    pub(super) async fn devices(
-        &self,
-        node: Uuid,
-        subjects: &[SubjectRef],
-    ) -> Result<Vec<(SubjectRef, ConnectionId, Device)>, Error> {
+    pub(super) async fn connections(&self, node: Uuid, subjects: &[SubjectRef]) -> Result<Vec<Connection>, Error> {
         let subjects: Vec<Uuid> = subjects.iter().map(|subject| subject.0).collect();
-        let rows = self.0.query(DEVICES, &[(&subjects, Type::UUID_ARRAY), (&node, Type::UUID)]).await?;
-        let device = |row: &Row| {
+        let rows = self.0.query(CONNECTIONS, &[(&subjects, Type::UUID_ARRAY), (&node, Type::UUID)]).await?;
+        let connection = |row: &Row| {
             let number: i16 = row.try_get(2)?;
             let platform =
                 Platform::of_number(number).ok_or_else(|| Error::Damaged(format!("the platform {number}")))?;
-            let device = Device { platform, since: time(row.try_get(3)?)? };
-            Ok((SubjectRef(row.try_get(0)?), ConnectionId(row.try_get(1)?), device))
+            let (subject, id) = (SubjectRef(row.try_get(0)?), ConnectionId(row.try_get(1)?));
+            Ok(Connection { id, subject, platform, since: time(row.try_get(3)?)? })
         };
-        rows.iter().map(device).collect()
+        rows.iter().map(connection).collect()
     }
 
     /// The other nodes whose lease lives.
