@@ -18,5 +18,6 @@ pub mod live;
 pub mod metrics;
 pub(crate) mod out;
 pub mod privacy;
+pub(crate) mod progress;
 pub mod supervision;
 pub mod wiring;
