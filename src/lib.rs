@@ -18,6 +18,7 @@ pub mod live;
 pub mod metrics;
 pub(crate) mod out;
 pub mod privacy;
+pub(crate) mod progress;
 pub mod supervision;
 pub mod transfer;
 pub mod wiring;

@@ -9,6 +9,6 @@ mod queries;
 
 pub use projector::FriendGraph;
 pub use queries::{
-    Description, Direction, Friend, REMARK, Request, all_of, among, count, descriptions, due, friendships, page,
-    pending, request, requests,
+    Description, Direction, Friend, REMARK, Request, all_of, among, asked, count, descriptions, due, friends_of_each,
+    friendships, mutual, page, pending, request, requests,
 };

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::{AppId, FriendRequestId, SubjectRef};
 use rollcall_schemas::personal::Class;
 use rollcall_schemas::plain::RequestState;
+use uuid::Uuid;
 
 use crate::store::{Error, ReadStore, Row};
 use crate::{Order, Query, Value, paging, queries};
@@ -30,6 +31,12 @@ queries! {
     count_of_owner: coalesced = "SELECT COUNT(*) FROM friend_graph_v3 WHERE owner = $1";
     friendship: coalesced = "SELECT friend, befriended_at, befriended_position FROM friend_graph_v3
         WHERE owner = $1 AND friend = $2";
+    friends_of: coalesced = "SELECT friend FROM friend_graph_v3 WHERE owner = $1";
+    // The friends of the one are walked in the order of the key, and each is looked up among those of the other.
+    mutual_after = "SELECT one.friend FROM friend_graph_v3 AS one WHERE one.owner = $1 AND one.friend > $2
+        AND EXISTS (SELECT 1 FROM friend_graph_v3 AS other WHERE other.owner = $3 AND other.friend = one.friend)
+        ORDER BY one.friend LIMIT $4";
+    asked_between: coalesced = "SELECT state, expires_at FROM friend_graph_requests_v3 WHERE asking = $1 AND asked = $2";
     described = "SELECT field, content FROM friend_graph_descriptions_v3 WHERE owner = $1 AND about = $2
         ORDER BY field";
     related = "SELECT friend FROM friend_graph_v3 WHERE owner = $1
@@ -105,7 +112,7 @@ impl Request {
     /// How far the request has come at `now`, whether it is recorded yet that its time is over or not.
     #[must_use]
     pub fn state_at(&self, now: DateTime<Utc>) -> RequestState {
-        if self.state == RequestState::Pending && self.expires_at <= now { RequestState::Expired } else { self.state }
+        state_at(self.state, self.expires_at, now)
     }
 
     fn read(row: &Row<'_, '_>) -> Result<Self, Error> {
@@ -121,6 +128,10 @@ impl Request {
             text: row.optional_bytes(8)?,
         })
     }
+}
+
+fn state_at(state: RequestState, expires_at: DateTime<Utc>, now: DateTime<Utc>) -> RequestState {
+    if state == RequestState::Pending && expires_at <= now { RequestState::Expired } else { state }
 }
 
 /// What a user wrote about a friend: values by field, sealed; [`REMARK`] is the remark name.
@@ -170,6 +181,45 @@ pub async fn friendships(store: &ReadStore, pairs: &[(SubjectRef, SubjectRef)]) 
     let asked = pairs.iter().map(|(owner, friend)| [Value::from(*owner), (*friend).into()]);
     let found = store.rows_of_each(friendship, asked, Friend::read).await?;
     Ok(found.into_iter().map(|mut rows| rows.pop()).collect())
+}
+
+/// The friends of each of those, in the order asked; of each all that it has, in no order.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn friends_of_each(store: &ReadStore, owners: &[SubjectRef]) -> Result<Vec<Vec<SubjectRef>>, Error> {
+    let asked = owners.iter().map(|owner| [Value::from(*owner)]);
+    store.rows_of_each(friends_of, asked, |row| Ok(SubjectRef(row.id(0)?))).await
+}
+
+/// Who is a friend of both, behind `after`, in the order of references.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn mutual(
+    store: &ReadStore,
+    [one, other]: [SubjectRef; 2],
+    after: Option<SubjectRef>,
+    size: u32,
+) -> Result<Vec<SubjectRef>, Error> {
+    let after = after.unwrap_or(SubjectRef(Uuid::nil()));
+    let params = [one.into(), after.into(), other.into(), paging::limit(size)];
+    store.rows(mutual_after, &params, |row| Ok(SubjectRef(row.id(0)?))).await
+}
+
+/// How far the requests of the first of each pair to the second have come at `now`, in the order asked; of each pair all that
+/// are still shown.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn asked(
+    store: &ReadStore,
+    pairs: &[(SubjectRef, SubjectRef)],
+    now: DateTime<Utc>,
+) -> Result<Vec<Vec<RequestState>>, Error> {
+    let asked = pairs.iter().map(|(asking, asked)| [Value::from(*asking), (*asked).into()]);
+    let state = |row: &Row<'_, '_>| Ok(state_at(row.word(0)?, row.instant(1)?, now));
+    store.rows_of_each(asked_between, asked, state).await
 }
 
 /// What `owner` wrote about each of those, in the order asked; empty where nothing was written.

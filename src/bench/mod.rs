@@ -1,8 +1,9 @@
 //! `rollcall bench`: the service and its limits measured in one run over loopback, on a throw-away data directory, so
 //! that the ratios hold whatever machine this is. The load generator shares the cores with the service.
 
+use std::io::BufWriter;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,8 +30,11 @@ use crate::wiring::{CellSpec, DataDir, KeyOptions, LogPlace, Place};
 
 mod ceilings;
 mod erasing;
+mod error;
 mod figures;
 mod foreign;
+pub mod graph;
+mod growth;
 #[cfg(feature = "kurrentdb")]
 mod kurrentdb;
 mod load;
@@ -38,6 +42,7 @@ mod logins;
 mod nodes;
 mod sizes;
 
+pub use error::Error;
 use figures::{Figure, Figures, Settings, Unit};
 use load::{Measured, Request, micros, percentile};
 
@@ -89,12 +94,29 @@ pub struct Options {
     /// else, in streams that are deleted afterwards
     #[arg(long, value_name = "URL", conflicts_with = "database", value_parser = crate::wiring::places::kurrentdb)]
     kurrentdb: Option<String>,
+    /// Fill a service with so many users, and measure what growth costs beside a service with 10,000 of them, and nothing else
+    #[arg(long, value_name = "N", requires = "edges", value_parser = clap::value_parser!(u32).range(1_000..=10_000_000),
+        conflicts_with_all = ["database", "kurrentdb", "save", "against"])]
+    users: Option<u32>,
+    /// How many friendships they have, in a graph of realistic degrees
+    #[arg(long, value_name = "N", requires = "users")]
+    edges: Option<u64>,
+    /// Another seed makes another graph
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "users")]
+    seed: u64,
+    /// Write the graph to a file as JSON Lines, {"user_id": …, "friend_id": …}, or to the output with `-`; and measure nothing
+    #[arg(long, value_name = "FILE", requires = "users")]
+    write_graph: Option<PathBuf>,
     /// Directory for the throw-away data; deleted afterwards
     #[arg(long, default_value = "./bench-data")]
     dir: PathBuf,
 }
 
 impl Options {
+    fn size(&self) -> Option<growth::Size> {
+        Some(growth::Size { users: self.users?, edges: self.edges?, seed: self.seed })
+    }
+
     fn settings(&self) -> Settings {
         let registration_seconds = if self.short { self.seconds } else { self.seconds.max(REGISTRATION_SECONDS) };
         Settings {
@@ -107,69 +129,15 @@ impl Options {
     }
 }
 
-/// Why a measurement failed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The directory holds something.
-    #[error("{0} exists already; name a --dir that does not")]
-    DirectoryExists(PathBuf),
-    /// The file of an earlier run is none, or of a run that cannot be compared.
-    #[error("{path} cannot be compared with: {why}")]
-    Kept {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        why: String,
-    },
-    /// The database.
-    #[error("the database cannot be used: {0}")]
-    Database(#[from] crate::database::Error),
-    /// Reading, writing or talking failed.
-    #[error("the measurement failed: {0}")]
-    Io(#[from] std::io::Error),
-    /// The bare database failed.
-    #[error("the bare database failed: {0}")]
-    Sqlite(#[from] rusqlite::Error),
-    /// The service did not start.
-    #[error(transparent)]
-    Wiring(#[from] crate::wiring::Error),
-    /// The service refused.
-    #[error(transparent)]
-    Engine(#[from] crate::engine::Error),
-    /// The vault failed.
-    #[error(transparent)]
-    Vault(#[from] crate::privacy::Error),
-    /// The rebuild failed.
-    #[error(transparent)]
-    Rebuild(#[from] crate::engine::projector::Error),
-    /// An erasure.
-    #[error(transparent)]
-    Erasure(#[from] crate::audit::erasure::Error),
-    /// A report.
-    #[error(transparent)]
-    Report(#[from] crate::audit::report::issue::Error),
-    /// The tree over the log.
-    #[error(transparent)]
-    Tree(#[from] crate::audit::tree::Error),
-    /// The read models.
-    #[error(transparent)]
-    Read(#[from] rollcall_projections::store::Error),
-    /// The log.
-    #[error(transparent)]
-    Log(#[from] crate::eventlog::Error),
-    /// The bare client of `KurrentDB`.
-    #[error("the bare client of KurrentDB failed: {0}")]
-    KurrentDb(String),
-    /// A bad constant.
-    #[error("{0}")]
-    Constant(String),
-}
-
 /// Measures, and prints the figures and their ratios.
 ///
 /// # Errors
 /// Something failed; the directory is left for inspection.
 pub fn run(options: &Options) -> Result<ExitCode, Error> {
+    let size = options.size();
+    if let (Some(size), Some(file)) = (size, &options.write_graph) {
+        return write_graph(size, file);
+    }
     if options.dir.exists() {
         return Err(Error::DirectoryExists(options.dir.clone()));
     }
@@ -182,7 +150,9 @@ pub fn run(options: &Options) -> Result<ExitCode, Error> {
     let kept = kept.transpose()?;
     std::fs::create_dir_all(&options.dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    if let Some(address) = &options.kurrentdb {
+    if let Some(size) = size {
+        growth::measure(options, size, &runtime)?;
+    } else if let Some(address) = &options.kurrentdb {
         measure_kurrentdb(address, options, &runtime)?;
     } else if options.vault_database.is_some() {
         let (database, cell) = (options.vault_database.clone(), options.root_cell.clone().unwrap_or_default());
@@ -202,6 +172,20 @@ pub fn run(options: &Options) -> Result<ExitCode, Error> {
     }
     std::fs::remove_dir_all(&options.dir)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn write_graph(growth::Size { users, edges, seed }: growth::Size, file: &Path) -> Result<ExitCode, Error> {
+    let graph = graph::FriendGraph::new(users, edges, seed)?;
+    let written = if file == Path::new("-") {
+        graph::write(graph, &mut BufWriter::new(std::io::stdout().lock()))
+    } else {
+        graph::write(graph, &mut BufWriter::new(std::fs::File::create(file)?))
+    };
+    match written {
+        // Nobody reads any more, as behind `| head`.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        written => Ok(written.map(|()| ExitCode::SUCCESS)?),
+    }
 }
 
 #[cfg(feature = "kurrentdb")]
@@ -372,7 +356,7 @@ fn print(what: &str, measured: &Measured, ratio: Option<(&str, Figure)>) {
 }
 
 /// Log and read models where the options say, and the rest in a directory.
-fn place(options: &Options, dir: &std::path::Path) -> Result<Place, Error> {
+fn place(options: &Options, dir: &Path) -> Result<Place, Error> {
     let log = LogPlace::of(None, options.database.clone()).map_err(Error::Constant)?;
     Ok(Place { dir: dir.into(), log, ..Place::default() })
 }

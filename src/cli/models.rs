@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use rollcall_projections::{ALL, Projection};
 
 use super::{Data, Failure, runtime, several_subjects};
 use crate::engine::rebuild;
 use crate::engine::rebuild_live::Progress;
-use crate::out::{say, tell};
+use crate::out::say;
+pub(super) use crate::progress::{progress_bar, show};
 
 pub(super) fn rebuild(model: &str, data: &Data) -> Result<ExitCode, Failure> {
     let models: Vec<&'static dyn Projection> = match model {
@@ -71,27 +71,5 @@ fn remove(scratch: &Path) -> Result<(), std::io::Error> {
     match std::fs::remove_dir_all(scratch) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),
-    }
-}
-
-pub(super) fn progress_bar(of: &'static str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} {msg}  {per_sec}  {eta} left");
-    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())).with_message(of)
-}
-
-pub(super) fn show(bar: &ProgressBar, done: u64, all: u64) {
-    const EVERY: u64 = 100_000;
-    let (before, is_begun) = (bar.position(), bar.length() != Some(0));
-    bar.set_length(all);
-    bar.set_position(done);
-    if !is_begun || done < before {
-        // Work that an earlier process did is not counted in the rate.
-        bar.reset_eta();
-        return;
-    }
-    // Without a terminal, a line is printed from time to time instead of a bar.
-    if bar.is_hidden() && done != before && (done == all || done / EVERY != before / EVERY) {
-        let of = bar.message();
-        tell!("{done} of {all} {of}, {:.0}/s, {} s left", bar.per_sec(), bar.eta().as_secs());
     }
 }

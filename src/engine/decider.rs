@@ -116,7 +116,7 @@ pub(super) struct Decided {
 /// Commands decided one after the other, in order.
 pub(super) type Batch = Vec<Decided>;
 
-/// Bounds of the loop.
+/// Bounds of an engine.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Most commands decided as one batch.
@@ -125,11 +125,22 @@ pub struct Limits {
     pub cache_bytes_max: usize,
     /// Most events the read models may be behind; further commands are answered busy.
     pub lag_max: u64,
+    /// Friendships of friends that are looked at to suggest friends. Of a user whose friends have more, a part of the friends
+    /// is looked at.
+    pub suggestions_looked_at_max: usize,
+    /// Friendships that are looked at to find a path from one user to another.
+    pub path_looked_at_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { batch_max: 512, cache_bytes_max: 128 * 1024 * 1024, lag_max: 20_000 }
+        Self {
+            batch_max: 512,
+            cache_bytes_max: 128 * 1024 * 1024,
+            lag_max: 20_000,
+            suggestions_looked_at_max: 40_000,
+            path_looked_at_max: 500_000,
+        }
     }
 }
 

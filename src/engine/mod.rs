@@ -39,6 +39,7 @@ mod error;
 mod execute;
 pub mod expiry;
 mod freshness;
+pub mod graph;
 mod handed_over;
 mod in_flight;
 pub mod journal;
@@ -63,6 +64,7 @@ mod snapshots;
 pub mod standing;
 pub mod start;
 pub mod tokens;
+pub mod turns;
 
 pub use apps::App;
 pub use decider::Limits;
@@ -74,6 +76,7 @@ use cleared::Cleared;
 use clock::Clock;
 use decider::Submitted;
 use directory::Directory;
+use graph::Graph;
 use in_flight::InFlight;
 use nodes::Nodes;
 use projector::FlushHint;
@@ -149,6 +152,7 @@ pub struct Engine {
     nodes: Nodes,
     metrics: Arc<Metrics>,
     kept_beside: Vec<Arc<dyn beside::KeptBeside>>,
+    graph: Graph,
 }
 
 impl Engine {

@@ -18,6 +18,7 @@ use super::clock::Clock;
 use super::committer::Answering;
 use super::decider::{self, Limits};
 use super::directory::Directory;
+use super::graph::Graph;
 use super::handed_over::HandedOver;
 use super::in_flight::InFlight;
 use super::leadership::Leadership;
@@ -182,6 +183,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         nodes: Nodes::new(shared, leadership.clone()),
         metrics: metrics.clone(),
         kept_beside,
+        graph: Graph::new(Handle::current(), limits),
     });
 
     let stop = CancellationToken::new();

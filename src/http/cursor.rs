@@ -8,6 +8,8 @@ use rollcall_projections::data_requests::DueCursor;
 use rollcall_schemas::ids::{FriendRequestId, SubjectRef};
 use uuid::Uuid;
 
+use crate::engine::graph::SuggestionCursor;
+
 /// A place in the order of a list. Lists with different orders have cursors of different lengths, so that a cursor of one
 /// list is refused by another.
 pub(super) trait Cursor: Sized {
@@ -91,6 +93,34 @@ impl Cursor for Followed {
 
 impl Followed {
     const FORMAT: u8 = 1;
+}
+
+/// The last user of a page of mutual friends.
+pub(super) struct MutualFriend(pub(super) SubjectRef);
+
+impl Cursor for MutualFriend {
+    fn bytes(&self) -> Vec<u8> {
+        [&[Self::FORMAT], self.0.0.as_bytes().as_slice()].concat()
+    }
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (format, id) = bytes.split_first()?;
+        let id = Uuid::from_slice(id).ok().filter(|_| *format == Self::FORMAT)?;
+        Some(Self(SubjectRef(id)))
+    }
+}
+
+impl MutualFriend {
+    const FORMAT: u8 = 2;
+}
+
+impl Cursor for SuggestionCursor {
+    fn bytes(&self) -> Vec<u8> {
+        [self.seen.to_be_bytes().as_slice(), self.subject.0.as_bytes()].concat()
+    }
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (seen, subject) = bytes.split_first_chunk()?;
+        Some(Self { seen: u32::from_be_bytes(*seen), subject: SubjectRef(Uuid::from_slice(subject).ok()?) })
+    }
 }
 
 impl Cursor for BanCursor {

@@ -1,12 +1,14 @@
 //! The friends of a user, as every face shows them: who is deactivated is not shown.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use rollcall_projections::user_directory::User;
 use rollcall_projections::{Order, friend_graph, hosted_profiles, user_directory};
-use rollcall_schemas::ids::SubjectRef;
+use rollcall_schemas::ids::{AppId, SubjectRef};
 
+use crate::engine::graph::{FoundFriends, Searched};
 use crate::engine::{Caller, Engine, Error, opening::Opener};
 
 /// One friend.
@@ -53,6 +55,23 @@ pub(super) async fn page(
     let fenced = (found - rows.len()) as u64;
     let friends = describe(engine, caller, owner, rows).await?;
     let total = friend_graph::count(engine.read(), owner).await?.saturating_sub(fenced);
+    Ok(FriendList { friends, next, total })
+}
+
+/// A page of the friends of `owner` that have a text, as `caller` is shown them.
+///
+/// # Errors
+/// As [`page`], or too many searches of the app wait.
+pub(super) async fn named(
+    engine: &Arc<Engine>,
+    caller: &Caller,
+    owner: SubjectRef,
+    searched: Searched,
+) -> Result<FriendList, Error> {
+    let FoundFriends { friends, next } = engine.friends_named(&caller.app, owner, searched).await?;
+    let found = shown(engine, caller, friends).await?;
+    let friends = describe(engine, caller, owner, found).await?;
+    let total = friend_graph::count(engine.read(), owner).await?;
     Ok(FriendList { friends, next, total })
 }
 
@@ -108,30 +127,19 @@ async fn describe(
     owner: SubjectRef,
     rows: Vec<(friend_graph::Friend, Option<User>)>,
 ) -> Result<Vec<ShownFriend>, Error> {
-    let (read, app) = (engine.read(), &caller.app);
-    let subjects: Vec<_> = rows.iter().map(|(row, _)| row.friend).collect();
-    let profiles = hosted_profiles::of_subjects(read, app, &subjects).await?;
-    let descriptions = friend_graph::descriptions(read, owner, &subjects).await?;
+    let (rows, users): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+    let subjects: Vec<_> = rows.iter().map(|row| row.friend).collect();
+    let names = with_profiles(engine, &caller.app, &subjects, users).await?;
+    let descriptions = friend_graph::descriptions(engine.read(), owner, &subjects).await?;
     engine
         .disclose(caller, &subjects, |opener| {
             let mut friends = Vec::with_capacity(rows.len());
-            for (((row, user), profile), description) in rows.iter().zip(profiles).zip(descriptions) {
-                let subject = row.friend;
-                let user = user.as_ref();
+            for ((row, named), description) in rows.iter().zip(&names).zip(descriptions) {
                 // Who was forgotten has no userId any more.
-                let Some(user_id) = opened(opener, subject, "user_id", user.and_then(|user| user.user_id.as_deref()))?
-                else {
-                    continue;
-                };
-                let hosted = profile.and_then(|profile| profile.fields.into_iter().find(|(name, _)| name.0 == "name"));
-                let hosted = opened(opener, subject, "name", hosted.as_ref().map(|(_, sealed)| sealed.as_slice()))?;
-                let name = match hosted.filter(|name| !name.is_empty()) {
-                    Some(name) => Some(name),
-                    None => opened(opener, subject, "name", user.and_then(|user| user.name.as_deref()))?,
-                };
+                let Some((user_id, name)) = named.open(opener)? else { continue };
                 let mut fields = BTreeMap::new();
                 for (field, sealed) in description {
-                    if let Some(value) = opener.open::<String>(subject, &field, &sealed)? {
+                    if let Some(value) = opener.open::<String>(row.friend, &field, &sealed)? {
                         fields.insert(field, value);
                     }
                 }
@@ -141,6 +149,55 @@ async fn describe(
             Ok(friends)
         })
         .await
+}
+
+/// What is stored of a user's userId and name.
+pub(super) struct Named {
+    subject: SubjectRef,
+    user: Option<User>,
+    hosted: Option<Vec<u8>>,
+}
+
+impl Named {
+    /// The userId and the name of the hosted profile, else the registered one; `None` where the user was forgotten.
+    ///
+    /// # Errors
+    /// The vault is unavailable.
+    pub(super) fn open(&self, opener: &mut Opener<'_>) -> Result<Option<(String, Option<String>)>, Error> {
+        let (subject, user) = (self.subject, self.user.as_ref());
+        let Some(user_id) = opened(opener, subject, "user_id", user.and_then(|user| user.user_id.as_deref()))? else {
+            return Ok(None);
+        };
+        let hosted = opened(opener, subject, "name", self.hosted.as_deref())?;
+        let name = match hosted.filter(|name| !name.is_empty()) {
+            Some(name) => Some(name),
+            None => opened(opener, subject, "name", user.and_then(|user| user.name.as_deref()))?,
+        };
+        Ok(Some((user_id, name)))
+    }
+}
+
+/// Users with what is stored of their names, in their order.
+///
+/// # Errors
+/// The read models are unavailable.
+pub(super) async fn names(engine: &Engine, app: &AppId, subjects: &[SubjectRef]) -> Result<Vec<Named>, Error> {
+    let users = user_directory::by_subjects(engine.read(), app, subjects).await?;
+    with_profiles(engine, app, subjects, users).await
+}
+
+async fn with_profiles(
+    engine: &Engine,
+    app: &AppId,
+    subjects: &[SubjectRef],
+    users: Vec<Option<User>>,
+) -> Result<Vec<Named>, Error> {
+    let profiles = hosted_profiles::of_subjects(engine.read(), app, subjects).await?;
+    let named = subjects.iter().zip(users).zip(profiles).map(|((subject, user), profile)| {
+        let hosted = profile.and_then(|profile| profile.fields.into_iter().find(|(name, _)| name.0 == "name"));
+        Named { subject: *subject, user, hosted: hosted.map(|(_, sealed)| sealed) }
+    });
+    Ok(named.collect())
 }
 
 fn opened(

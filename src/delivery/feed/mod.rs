@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::cloud_event::CloudEvent;
+use crate::engine::turns::{TurnLimits, Turns};
 use crate::engine::{self, Caller, Engine};
 use crate::eventlog;
 
@@ -19,12 +20,13 @@ mod arrivals;
 mod filter;
 mod personal;
 mod scan;
-mod turns;
 
 use arrivals::Arrivals;
 pub use arrivals::Waiter;
 pub use filter::Filter;
-use turns::Turns;
+
+/// How many pages are read at the same time.
+const TURNS: TurnLimits = TurnLimits { reading_max: 4, reading_of_app_max: 2, waiting_of_app_max: 64 };
 
 /// Why a page cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +101,7 @@ impl Feed {
     /// The feeds of a service. `runtime` has threads of its own: a page may wait for a disk.
     #[must_use]
     pub fn new(engine: Arc<Engine>, runtime: Handle) -> Self {
-        Self { engine, runtime, turns: Turns::default(), arrivals: Arc::default() }
+        Self { engine, runtime, turns: Turns::new(TURNS), arrivals: Arc::default() }
     }
 
     /// Follows the log and wakes whoever waits for an event, until it is told to stop.

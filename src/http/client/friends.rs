@@ -16,6 +16,7 @@ use super::problem::{Answer, Problem};
 use crate::domain::Befriended;
 use crate::domain::friendship::{Befriend, Describe, Unfriend};
 use crate::domain::values::{self, Invalid, ProfileChanges, Remark, RequestText, extension_fields};
+use crate::engine::graph::{Names, Searched};
 use crate::engine::opening::Opener;
 use crate::http::friend_requests;
 
@@ -23,8 +24,6 @@ use crate::http::friend_requests;
 const CHECKED_MAX: usize = 20;
 /// Fields a friend may carry.
 const FIELDS_MAX: usize = 10;
-/// Friends that one search looks at; the cursor of its answer goes on behind them.
-const SEARCHED_MAX: u32 = 500;
 
 /// A friend.
 #[derive(Serialize, ToSchema)]
@@ -55,8 +54,8 @@ pub(super) struct ListParams {
     limit: Option<u32>,
     /// newest or oldest, the newest where it is not said.
     order: Option<String>,
-    /// Only those whose remark or name contains this, from 1 to 64 characters. A page may then have fewer entries than asked
-    /// for, none too, although there is a next one.
+    /// Only those whose remark or name contains this or whose userId begins with it, from 1 to 64 characters; letters in lower
+    /// and upper case are the same.
     q: Option<String>,
 }
 
@@ -73,20 +72,26 @@ pub(super) async fn list(call: &Call<'_>, asked: ListParams) -> Result<Answer, P
         return Err(Problem::Invalid(Invalid::new("q", range), Some(34_325)));
     }
     call.engine.caught_up(&call.app.id).await?;
-    let looked_at = if asked.q.is_some() { SEARCHED_MAX } else { limit };
-    let mut rows = friend_graph::page(call.engine.read(), call.subject, cursor, looked_at + 1, order).await?;
-    let mut next = people::cut(&mut rows, looked_at, |row| row.befriended_position);
-    let mut friends = described(call, &rows).await?;
-    if let Some(q) = asked.q.map(|q| q.to_lowercase()) {
-        let contains = |text: &Option<String>| text.as_ref().is_some_and(|text| text.to_lowercase().contains(&q));
-        friends.retain(|(_, friend)| contains(&friend.remark) || contains(&friend.person.name));
-        next = people::cut(&mut friends, limit, |(position, _)| *position).or(next);
-    }
-    Answer::query(&Page { friends: friends.into_iter().map(|(_, friend)| friend).collect(), next })
+    let (rows, next) = match asked.q {
+        None => {
+            let mut rows = friend_graph::page(call.engine.read(), call.subject, cursor, limit + 1, order).await?;
+            let next = people::cut(&mut rows, limit, |row| row.befriended_position);
+            (rows, next)
+        }
+        Some(text) => {
+            // What else is in their hosted profiles is not always shown to the user.
+            let (names, size) = (Names::Registered, usize::try_from(limit).unwrap_or(usize::MAX));
+            let searched = Searched { text, names, after: cursor, order, size };
+            let found = call.engine.friends_named(&call.app.id, call.subject, searched).await?;
+            (found.friends, found.next.map(|place| people::next(&place)))
+        }
+    };
+    let friends = described(call, &rows).await?;
+    Answer::query(&Page { friends: friends, next })
 }
 
-/// Friends with what the user wrote about them, and the place of each in the list. Those who are deactivated are left out.
-async fn described(call: &Call<'_>, rows: &[friend_graph::Friend]) -> Result<Vec<(u64, Friend)>, Problem> {
+/// Friends with what the user wrote about them. Those who are deactivated are left out.
+async fn described(call: &Call<'_>, rows: &[friend_graph::Friend]) -> Result<Vec<Friend>, Problem> {
     let subjects: Vec<_> = rows.iter().map(|row| row.friend).collect();
     let ids = people::ids_of(call, &subjects).await?;
     let named = ids.into_iter().zip(&subjects).map(|(id, subject)| (id.unwrap_or_default(), *subject));
@@ -100,7 +105,7 @@ async fn described(call: &Call<'_>, rows: &[friend_graph::Friend]) -> Result<Vec
                 let (remark, fields) = written(opener, row.friend, description)?;
                 let friends_since = time(row.befriended_at);
                 let friend = Friend { person: Portrayed::open(person, opener)?, remark, fields, friends_since };
-                friends.push((row.befriended_position, friend));
+                friends.push(friend);
             }
             Ok(friends)
         })
@@ -139,8 +144,7 @@ async fn friend(call: &Call<'_>, id: &values::UserId) -> Result<Friend, Problem>
     let subject = call.engine.find(&call.app.id, id).await?.ok_or_else(not_friends)?;
     let row = friend_graph::among(call.engine.read(), call.subject, &[subject]).await?.pop().flatten();
     let row = row.ok_or_else(not_friends)?;
-    let (_, friend) = described(call, &[row]).await?.pop().ok_or_else(not_friends)?;
-    Ok(friend)
+    described(call, &[row]).await?.pop().ok_or_else(not_friends)
 }
 
 /// Whom to befriend.

@@ -17,6 +17,7 @@ use super::users::{owner, user_id};
 use crate::domain::friendship::{self, AnswerRequest, Befriend, ClearFriends, Describe, Unfriend};
 use crate::domain::values::{self, Invalid, ProfileChanges, Remark, RequestText, UserId, extension_fields};
 use crate::domain::{Befriended, Refusal};
+use crate::engine::graph::{Names, Searched};
 use crate::engine::{Done, Error};
 use crate::http::friend_list::{self, FriendList, ShownFriend};
 use crate::http::friend_requests::{self, Filter, ShownRequest};
@@ -25,6 +26,8 @@ use crate::http::friend_requests::{self, Filter, ShownRequest};
 const PAIRS_MAX: usize = 1_000;
 /// Extension fields one call may set.
 const FIELDS_MAX: usize = 10;
+/// Characters a search may have.
+const SEARCHED_CHARS_MAX: usize = 64;
 
 /// A friend of a user.
 #[derive(Serialize, ToSchema)]
@@ -39,7 +42,7 @@ pub(super) struct Friend {
 }
 
 impl Friend {
-    fn of(friend: ShownFriend) -> Self {
+    pub(super) fn of(friend: ShownFriend) -> Self {
         let ShownFriend { user_id, name, remark, fields, befriended_at } = friend;
         Self { user_id, name, remark, fields, friends_since: befriended_at }
     }
@@ -179,11 +182,12 @@ pub(super) async fn clear(call: &Call<'_>) -> Result<Answer, Problem> {
 pub(super) struct Friends {
     friends: Vec<Friend>,
     next: Option<String>,
-    /// How many friends the user has.
+    /// How many friends the user has, whether they are searched for or not.
     total: u64,
 }
 
-/// `GET /users/{id}/friends?cursor=&limit=&order=`: the oldest friendship first, or with `order=newest` the newest.
+/// `GET /users/{id}/friends?cursor=&limit=&order=&q=`: the oldest friendship first, or with `order=newest` the newest; with
+/// `q` only friends whose remark or name contains it or whose userId begins with it.
 pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
     let asked = PageQuery::<u64>::read(call.query)?;
     let order = match call.value("order").as_deref() {
@@ -193,9 +197,21 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
             return Err(Problem::Invalid("?order", Invalid::malformed("order", "oldest or newest")));
         }
     };
+    let q = call.value("q");
+    if q.as_ref().is_some_and(|q| !(1..=SEARCHED_CHARS_MAX).contains(&q.chars().count())) {
+        let range = values::Problem::OutOfRange { min: 1, max: 64 };
+        return Err(Problem::Invalid("?q", Invalid::new("q", range)));
+    }
     let owner = owner(call).await?;
-    let FriendList { friends, next, total } =
-        friend_list::page(call.engine, &call.caller, owner, (asked.cursor, asked.limit, order)).await?;
+    let listed = match q {
+        None => friend_list::page(call.engine, &call.caller, owner, (asked.cursor, asked.limit, order)).await?,
+        Some(text) => {
+            let size = usize::try_from(asked.limit).unwrap_or(usize::MAX);
+            let searched = Searched { text, names: Names::HostedFirst, after: asked.cursor, order, size };
+            friend_list::named(call.engine, &call.caller, owner, searched).await?
+        }
+    };
+    let FriendList { friends, next, total } = listed;
     let next = next.map(|next| PageQuery::after(&next));
     Answer::query(&Friends { friends: friends.into_iter().map(Friend::of).collect(), next, total })
 }

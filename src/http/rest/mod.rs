@@ -33,6 +33,7 @@ mod erasures;
 mod events;
 mod export;
 mod friends;
+mod graph;
 mod lists;
 pub(super) mod openapi;
 mod paging;

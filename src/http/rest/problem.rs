@@ -97,6 +97,10 @@ pub(super) enum Problem {
     NoSuchEvent,
     /// The two users are not friends.
     NoSuchFriend,
+    /// No path of at most four friendships leads from the one user to the other.
+    NoPath,
+    /// It is not known whether there is one.
+    SearchTooWide,
     /// The user is not banned now.
     NotBanned,
     /// The caller's key is of another app, or there is no such app.
@@ -162,6 +166,8 @@ fn kind(problem: &Problem) -> (StatusCode, &'static str) {
         Problem::Scope(_) => (StatusCode::FORBIDDEN, "scope-missing"),
         Problem::NoSuchEvent => (StatusCode::NOT_FOUND, "no-such-event"),
         Problem::NoSuchFriend => (StatusCode::NOT_FOUND, "no-such-friend"),
+        Problem::NoPath => (StatusCode::NOT_FOUND, "no-path"),
+        Problem::SearchTooWide => (StatusCode::UNPROCESSABLE_ENTITY, "search-too-wide"),
         Problem::NotBanned => (StatusCode::NOT_FOUND, "not-banned"),
         Problem::NoSuchApp => (StatusCode::NOT_FOUND, "no-such-app"),
         Problem::ToldBefore => (StatusCode::CONFLICT, "told-before"),
@@ -235,6 +241,10 @@ fn detail(problem: &Problem) -> Cow<'static, str> {
         Problem::Scope(scope) => format!("this needs an API key with the scope `{}`", scope.as_str()).into(),
         Problem::NoSuchEvent => "the app has no event at this position".into(),
         Problem::NoSuchFriend => "the two users are not friends".into(),
+        Problem::NoPath => "no path of at most four friendships leads from the one user to the other".into(),
+        Problem::SearchTooWide => {
+            "the friends of the two users have more friends than one search looks at, and no path was found among them".into()
+        }
         Problem::NotBanned => "the user is not banned now".into(),
         Problem::NoSuchApp => "there is no such app that this API key is of".into(),
         Problem::ToldBefore => {

@@ -11,8 +11,8 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{Answer, Problem};
 use super::{
-    Call, admission, app, bans, compliance, credentials, deactivated, erasures, events, export, friends, lists, past,
-    presence, profile, requests, segment, tokens, user_batches, users, webhooks,
+    Call, admission, app, bans, compliance, credentials, deactivated, erasures, events, export, friends, graph, lists,
+    past, presence, profile, requests, segment, tokens, user_batches, users, webhooks,
 };
 use crate::engine;
 use crate::http::exchange;
@@ -226,9 +226,11 @@ endpoints! {
         () => Untyped, "A user at a position or a time; what was erased since is told as erased.";
     "GET" "users/{id}/friends/as-of" => past::friends, "getFriendsAsOf" Compliance ["at"]
         () => Untyped, "The friends of a user at a position or a time.";
-    // Behind the path whose last word would be taken for a friend.
-    "GET" "users/{id}/friends" => friends::list, "listFriends" Server ["cursor", "limit", "order"]
-        () => friends::Friends, "The friends of a user, the oldest friendship first.";
+    "GET" "users/{id}/friends/suggestions" => graph::suggestions, "suggestFriends" Server ["cursor", "limit"]
+        () => graph::Suggestions, "Whom a user may know: friends of friends, those with the most mutual friends first.";
+    // Behind the paths whose last word would be taken for a friend.
+    "GET" "users/{id}/friends" => friends::list, "listFriends" Server ["cursor", "limit", "order", "q"]
+        () => friends::Friends, "The friends of a user, the oldest friendship first; with q those who have that text.";
     "POST" "users/{id}/friends" => friends::befriend, "befriendUser" Server []
         friends::FriendWanted => friends::Wished, "Befriend another user as that one permits: at once, or by a request.";
     "DELETE" "users/{id}/friends" => friends::clear, "clearFriends" Server []
@@ -241,6 +243,10 @@ endpoints! {
         friends::FriendPatch => friends::Friend, "Change what a user writes about a friend.";
     "DELETE" "users/{id}/friends/{target}" => friends::remove, "removeFriend" Server []
         () => (), "End a friendship.";
+    "GET" "users/{id}/friends/mutual/{other}" => graph::mutual, "listMutualFriends" Server ["cursor", "limit"]
+        () => graph::MutualFriends, "Who is a friend of both users.";
+    "GET" "friends/path" => graph::path, "findFriendPath" Server ["from", "to"]
+        () => graph::FriendPath, "The shortest path from one user to another over at most four friendships; 404 where there is none.";
     "POST" "friends/check" => friends::check, "checkFriends" Server []
         friends::Pairs => friends::CheckedPairs, "Which pairs of users are friends.";
     "GET" "users/{id}/friend-requests" => friends::list_requests, "listFriendRequests" Server ["direction", "state", "cursor", "limit"]

@@ -131,7 +131,11 @@ fn friends_are_added_as_they_permit_described_searched_and_removed() {
     let next = page["next"].as_str().unwrap();
     let page = call(&service, &ada, "GET", &format!("friends?limit=1&cursor={next}"), "").json();
     assert_eq!((&page["friends"][0]["user_id"], &page["next"]), (&json!("bob"), &Value::Null));
-    for (q, found) in [("bobb", 1), ("NAME+OF+E", 1), ("name", 2), ("zzz", 0)] {
+    let profile = json!({"name": "Evelyn"}).to_string();
+    service.post(APP, "/user/profile/set.json", &[("userId", "eve"), ("userProfile", &profile)]).ok();
+    call(&service, &eve, "PUT", "me/visibility", r#"{"visibility": "hidden"}"#);
+    // What somebody does not show is not found out by searching for it either.
+    for (q, found) in [("bobb", 1), ("NAME+OF+E", 1), ("name", 2), ("ev", 1), ("evelyn", 0), ("zzz", 0)] {
         let page = call(&service, &ada, "GET", &format!("friends?q={q}"), "").json();
         assert_eq!(page["friends"].as_array().unwrap().len(), found, "{q}: {page}");
     }

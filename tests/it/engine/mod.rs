@@ -23,6 +23,7 @@ mod erasing;
 mod failing;
 mod foreign;
 mod friendship;
+mod graph;
 pub(crate) mod loads;
 mod overload;
 mod revocation;

@@ -18,6 +18,7 @@ mod rest_credentials;
 mod rest_drills;
 mod rest_estate;
 mod rest_friends;
+mod rest_graph;
 mod rest_scopes;
 mod rest_users;
 mod server_v1_bans;

@@ -171,10 +171,12 @@ fn every_answer_of_the_rest_face_that_tells_a_personal_value_is_recorded() {
     calls.sort_by_key(|(method, _)| method != "GET");
     for (method, path) in calls {
         let asked = path.replace("{id}", "canary-bob").replace("{key}", APP.key).replace("{number}", "1");
-        let asked = asked.replace("{target}", "canary-ada").replace("{request_id}", "1");
+        let asked =
+            asked.replace("{target}", "canary-ada").replace("{other}", "canary-ada").replace("{request_id}", "1");
         let query = match path.rsplit('/').next() {
             Some("proof") => "?position=1",
             Some("diff") => "?from=0",
+            Some("path") => "?from=canary-ada&to=canary-bob",
             Some("events") => "?include=personal&limit=500",
             _ => "",
         };
@@ -198,6 +200,7 @@ fn every_answer_of_the_rest_face_that_tells_a_personal_value_is_recorded() {
         "GET /api/v1/bans/as-of",
         "GET /api/v1/deactivated-users",
         "GET /api/v1/events",
+        "GET /api/v1/friends/path",
         "GET /api/v1/users",
         "GET /api/v1/users/{id}",
         "GET /api/v1/users/{id}/allowlist",
@@ -207,6 +210,7 @@ fn every_answer_of_the_rest_face_that_tells_a_personal_value_is_recorded() {
         "GET /api/v1/users/{id}/export",
         "GET /api/v1/users/{id}/friends",
         "GET /api/v1/users/{id}/friends/as-of",
+        "GET /api/v1/users/{id}/friends/mutual/{other}",
         "GET /api/v1/users/{id}/profile",
         "GET /api/v1/users/{id}/tags",
         "POST /api/v1/users/query",

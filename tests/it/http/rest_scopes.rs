@@ -29,6 +29,7 @@ fn documented() -> Vec<(String, String, String)> {
                 path.replace("{id}", "nobody")
                     .replace("{number}", "nobody")
                     .replace("{target}", "somebody")
+                    .replace("{other}", "somebody")
                     .replace("{request_id}", "1")
                     .replace("{key}", APP.key),
                 scope.to_owned(),

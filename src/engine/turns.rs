@@ -1,4 +1,4 @@
-//! How many pages are read at the same time, and that no app keeps the others waiting.
+//! How many costly reads run at the same time, and that no app keeps the others waiting.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -6,15 +6,20 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use rollcall_schemas::ids::AppId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Pages that are read at the same time.
-const READING_MAX: usize = 4;
-/// Of one app.
-const READING_OF_APP_MAX: usize = 2;
-/// Pages of one app that wait; more are answered busy.
-const WAITING_OF_APP_MAX: usize = 64;
+/// How many may read.
+#[derive(Debug, Clone, Copy)]
+pub struct TurnLimits {
+    /// At the same time.
+    pub reading_max: usize,
+    /// At the same time, of one app.
+    pub reading_of_app_max: usize,
+    /// Of one app that wait; more are answered busy.
+    pub waiting_of_app_max: usize,
+}
 
 /// The turns of all apps.
-pub(super) struct Turns {
+pub struct Turns {
+    limits: TurnLimits,
     all: Arc<Semaphore>,
     of_apps: Mutex<HashMap<AppId, Weak<OfApp>>>,
 }
@@ -24,37 +29,38 @@ struct OfApp {
     places: Arc<Semaphore>,
 }
 
-/// The right to read a page. It is held until the page is read, also where nobody waits for the page any more.
-pub(super) struct Turn {
+/// The right to read. It is held until that is done, also where nobody waits for the answer any more.
+pub struct Turn {
     _all: OwnedSemaphorePermit,
     _reading: OwnedSemaphorePermit,
     _place: OwnedSemaphorePermit,
     _of_app: Arc<OfApp>,
 }
 
-impl Default for Turns {
-    fn default() -> Self {
-        Self { all: Arc::new(Semaphore::new(READING_MAX)), of_apps: Mutex::default() }
-    }
-}
-
 impl Turns {
+    /// Nobody reads yet.
+    #[must_use]
+    pub fn new(limits: TurnLimits) -> Self {
+        Self { limits, all: Arc::new(Semaphore::new(limits.reading_max)), of_apps: Mutex::default() }
+    }
+
     fn of(&self, app: &AppId) -> Arc<OfApp> {
         let mut of_apps = self.of_apps.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = of_apps.get(app).and_then(Weak::upgrade) {
             return known;
         }
         of_apps.retain(|_, of_app| of_app.strong_count() > 0);
+        let TurnLimits { reading_of_app_max, waiting_of_app_max, .. } = self.limits;
         let fresh = Arc::new(OfApp {
-            reading: Arc::new(Semaphore::new(READING_OF_APP_MAX)),
-            places: Arc::new(Semaphore::new(READING_OF_APP_MAX + WAITING_OF_APP_MAX)),
+            reading: Arc::new(Semaphore::new(reading_of_app_max)),
+            places: Arc::new(Semaphore::new(reading_of_app_max + waiting_of_app_max)),
         });
         of_apps.insert(app.clone(), Arc::downgrade(&fresh));
         fresh
     }
 
     /// Waits for a turn of an app; `None`: too many wait.
-    pub(super) async fn take(&self, app: &AppId) -> Option<Turn> {
+    pub async fn take(&self, app: &AppId) -> Option<Turn> {
         let of_app = self.of(app);
         let place = of_app.places.clone().try_acquire_owned().ok()?;
         // The turn of the app comes first: what waits for it holds no place that another app could use.
@@ -77,10 +83,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_app_that_reads_much_leaves_turns_to_others_and_is_refused_at_last() {
-        let turns = Turns::default();
+        let turns = Turns::new(TurnLimits { reading_max: 4, reading_of_app_max: 2, waiting_of_app_max: 64 });
         let (slow, quick) = (app("slow"), app("quick"));
         let held = [turns.take(&slow).await.unwrap(), turns.take(&slow).await.unwrap()];
-        let mut waiting: Vec<_> = (0..WAITING_OF_APP_MAX).map(|_| Box::pin(turns.take(&slow))).collect();
+        let mut waiting: Vec<_> = (0..64).map(|_| Box::pin(turns.take(&slow))).collect();
         assert!(waiting.iter_mut().all(|turn| turn.as_mut().now_or_never().is_none()));
         assert!(turns.take(&slow).now_or_never().unwrap().is_none(), "its places are taken");
         assert!(turns.take(&quick).now_or_never().unwrap().is_some());
