@@ -90,6 +90,12 @@ pub enum Refusal {
     /// A user cannot block, allow or befriend itself.
     #[error("a user cannot be its own target")]
     OwnTarget,
+    /// The ban would end before it begins.
+    #[error("the ban would end before it begins, or has ended already")]
+    BanEndsTooEarly,
+    /// A ban that is to begin later would end the one that runs.
+    #[error("the user is banned now; lift that ban first, or give it another end")]
+    BanRuns,
     /// The two are friends already.
     #[error("the two users are friends already")]
     AlreadyFriends,

@@ -103,7 +103,7 @@ impl Engine {
             if sender.deactivated {
                 return Some((Rule::SenderDeactivated, deactivation(sender.subject)));
             }
-            if let Some(ban) = bans.get(at)?.as_ref().filter(|ban| ban.until > now) {
+            if let Some(ban) = bans.get(at)?.as_ref().filter(|ban| ban.runs_at(now)) {
                 return Some((Rule::SenderBanned, Some(ban.imposed_position)));
             }
             if let Some(position) = muted.get(at)? {

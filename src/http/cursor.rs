@@ -3,7 +3,6 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::DateTime;
-use rollcall_projections::banned_users::BanCursor;
 use rollcall_projections::data_requests::DueCursor;
 use rollcall_schemas::ids::{FriendRequestId, SubjectRef};
 use uuid::Uuid;
@@ -91,15 +90,4 @@ impl Cursor for Followed {
 
 impl Followed {
     const FORMAT: u8 = 1;
-}
-
-impl Cursor for BanCursor {
-    fn bytes(&self) -> Vec<u8> {
-        [self.until.timestamp_millis().to_be_bytes().as_slice(), self.subject.0.as_bytes()].concat()
-    }
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let (until, subject) = bytes.split_first_chunk()?;
-        let until = DateTime::from_timestamp_millis(i64::from_be_bytes(*until))?;
-        Some(Self { until, subject: SubjectRef(Uuid::from_slice(subject).ok()?) })
-    }
 }

@@ -23,6 +23,7 @@ use rollcall_schemas::stream::Stream;
 use rollcall_schemas::{Event, friendship};
 use uuid::Uuid;
 
+mod bans;
 mod declarations;
 mod requests;
 mod snapshots;
@@ -95,11 +96,17 @@ fn reactivate(who: &str) -> Reactivate<Person> {
 }
 
 fn ban(user_ids: &[&str], minutes: i64) -> Ban<Person> {
-    Ban { who: people(user_ids), minutes: BanMinutes::new(minutes).unwrap(), reason: None }
+    Ban {
+        who: people(user_ids),
+        term: BanMinutes::new(minutes).unwrap().into(),
+        reason: None,
+        note: None,
+        keeps_longer: false,
+    }
 }
 
 fn lift(who: &str) -> Lift<Person> {
-    Lift { who: people(&[who]) }
+    Lift { who: people(&[who]), scheduled: true }
 }
 
 fn block(owner: &str, targets: &[&str]) -> Block<Person> {
@@ -236,6 +243,8 @@ fn a_ban_that_ran_out_is_imposed_anew_and_needs_no_lifting() {
     assert_eq!(given.when(&lift("ada")).unwrap(), ["ban.expired"]);
     assert_eq!(given.when(&lift("ada")).unwrap(), [""; 0]);
     assert_eq!(given.when(&ban(&["ada"], 5)).unwrap(), ["ban.imposed"]);
+    given.later(Duration::minutes(5));
+    assert_eq!(given.when(&ban(&["ada"], 5)).unwrap(), ["ban.expired", "ban.imposed"]);
     assert_eq!(given.when(&lift("ada")).unwrap(), ["ban.lifted"]);
 }
 

@@ -73,7 +73,7 @@ async fn a_deactivated_user_is_listed_without_any_value_and_bystanders_keep_thei
     assert_eq!(friend_graph::descriptions(&store, them, &[me]).await.unwrap(), [vec![]]);
     assert_eq!(deactivated_users::page(&store, &app, NumberedPage::new(1, 10).unwrap()).await.unwrap(), [me]);
     let ban = banned_users::of(&store, me).await.unwrap().unwrap();
-    assert_eq!((ban.until, ban.reason), (at(9_000), None));
+    assert_eq!((ban.ends_at, ban.reason), (Some(at(9_000)), None));
     assert_eq!(blocklists::page(&store, them, None, 10).await.unwrap()[0].target, me);
     let due = erasure_ledger::due(&store, at(2_592_000), None, 10).await.unwrap();
     assert_eq!((due[0].subject, due[0].step), (me, erasure_ledger::Step::Scrubbed));

@@ -260,6 +260,8 @@ fn kind_of_refusal(refusal: &Refusal, topic: Topic) -> (StatusCode, &'static str
         | Refusal::SecretNumberTaken { .. }
         | Refusal::LastSecret
         | Refusal::SeatsTaken
+        | Refusal::BanEndsTooEarly
+        | Refusal::BanRuns
         | Refusal::ReactivationTooEarly { .. }
         | Refusal::NoSuchErasure
         | Refusal::NoSuchWebhook

@@ -25,6 +25,7 @@ use crate::live::Live;
 
 mod admission;
 mod app;
+mod ban_lists;
 mod bans;
 mod compliance;
 mod credentials;

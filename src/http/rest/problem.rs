@@ -97,7 +97,7 @@ pub(super) enum Problem {
     NoSuchEvent,
     /// The two users are not friends.
     NoSuchFriend,
-    /// The user is not banned now.
+    /// The user has no ban that runs or is to begin.
     NotBanned,
     /// The caller's key is of another app, or there is no such app.
     NoSuchApp,
@@ -205,6 +205,8 @@ fn kind_of_refusal(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::NoSuchErasure => (StatusCode::NOT_FOUND, "no-such-erasure"),
         Refusal::ErasureBegun => (StatusCode::CONFLICT, "erasure-begun"),
         Refusal::ListFull(_) => (StatusCode::CONFLICT, "list-full"),
+        Refusal::BanEndsTooEarly => (StatusCode::UNPROCESSABLE_ENTITY, "ban-ends-too-early"),
+        Refusal::BanRuns => (StatusCode::CONFLICT, "ban-runs"),
         Refusal::OwnTarget => (StatusCode::UNPROCESSABLE_ENTITY, "own-target"),
         Refusal::AlreadyFriends => (StatusCode::CONFLICT, "already-friends"),
         Refusal::NotFriends => (StatusCode::CONFLICT, "not-friends"),
@@ -235,7 +237,7 @@ fn detail(problem: &Problem) -> Cow<'static, str> {
         Problem::Scope(scope) => format!("this needs an API key with the scope `{}`", scope.as_str()).into(),
         Problem::NoSuchEvent => "the app has no event at this position".into(),
         Problem::NoSuchFriend => "the two users are not friends".into(),
-        Problem::NotBanned => "the user is not banned now".into(),
+        Problem::NotBanned => "the user has no ban that runs or is to begin".into(),
         Problem::NoSuchApp => "there is no such app that this API key is of".into(),
         Problem::ToldBefore => {
             "an earlier call with this Idempotency-Key made it and was told it, which is done only once; list what there \

@@ -11,8 +11,8 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{Answer, Problem};
 use super::{
-    Call, admission, app, bans, compliance, credentials, deactivated, erasures, events, export, friends, lists, past,
-    presence, profile, requests, segment, tokens, user_batches, users, webhooks,
+    Call, admission, app, ban_lists, bans, compliance, credentials, deactivated, erasures, events, export, friends,
+    lists, past, presence, profile, requests, segment, tokens, user_batches, users, webhooks,
 };
 use crate::engine;
 use crate::http::exchange;
@@ -132,13 +132,15 @@ endpoints! {
     "PATCH" "app" => app::change, "changeApp" Server []
         app::AppPatch => app::AppView, "Change settings of the app; the safeguards need `operator` as well.";
     "PUT" "users/{id}/ban" => bans::impose, "banUser" Moderator []
-        bans::BanBody => bans::Ban, "Ban a user from now on, or give the ban that runs another end.";
+        bans::BanBody => bans::Ban, "Ban a user from now on or later, or give the ban that runs another end.";
     "GET" "users/{id}/ban" => bans::show, "getBan" Moderator []
-        () => bans::Ban, "The ban of a user that runs; 404 where none does.";
+        () => bans::Ban, "The ban of a user that runs or is to begin; 404 where there is none.";
     "DELETE" "users/{id}/ban" => bans::lift, "liftBan" Moderator []
-        () => (), "Lift the ban of a user.";
-    "GET" "bans" => bans::list, "listBans" Moderator ["cursor", "limit", "state"]
-        () => bans::Bans, "The bans that run, the latest end first.";
+        () => (), "Lift the ban of a user, or call it off.";
+    "GET" "users/{id}/bans" => bans::history, "listBansOfUser" Moderator ["cursor", "limit"]
+        () => bans::Bans, "Every ban of a user and how it ended, the one that was set last first.";
+    "GET" "bans" => ban_lists::list, "listBans" Moderator ["cursor", "limit", "state", "actor", "reason"]
+        () => bans::Bans, "Bans that run, the latest end first; with state, those that are to begin or have ended.";
     "GET" "users/{id}/blocklist" => lists::blocklist, "getBlocklist" Server ["cursor", "limit"]
         () => lists::ListPage, "Whom a user blocks, the newest entry first.";
     "POST" "users/{id}/blocklist/batch" => lists::block_many, "changeBlocklist" Server []

@@ -276,7 +276,7 @@ fn what_is_declared_is_read_and_written_and_so_is_a_stream_of_a_fresh_id() {
     let mut given = Given::users(&["ada"]);
     let careful = Careless(|work| {
         let ada = subject("ada");
-        assert!(work.state::<ban::State>(ada)?.until.is_none());
+        assert!(work.state::<ban::State>(ada)?.span.is_none());
         work.record::<ban::State>(ada, [Lifted { subject: ada }.into()])?;
         let erasure = ErasureId(work.fresh()?);
         Ok(work.record::<erasure::State>(erasure, [Begun { erasure, subject: ada }.into()])?)

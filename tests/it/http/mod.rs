@@ -14,6 +14,7 @@ mod metrics;
 mod recorded_reads;
 mod rest;
 mod rest_admission;
+mod rest_bans;
 mod rest_credentials;
 mod rest_drills;
 mod rest_estate;

@@ -155,7 +155,7 @@ fn a_ban_is_imposed_listed_replaced_and_lifted() {
     for body in [json!({"minutes": 0}), json!({"minutes": 43_201}), json!({"minutes": 1, "reason": ""})] {
         problem(&ask(&service, "PUT", "users/ada/ban", &body), 422, "invalid-value");
     }
-    problem(&get(&service, "bans?state=ended"), 422, "invalid-value");
+    problem(&get(&service, "bans?state=over"), 422, "invalid-value");
     problem(&get(&service, "users/nobody/ban"), 404, "not-registered");
 }
 
