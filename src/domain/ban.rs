@@ -78,7 +78,7 @@ impl From<BanMinutes> for Term {
 
 impl Term {
     /// As it is decided at a time.
-    fn span(self, now: DateTime<Utc>) -> Result<Span, Refusal> {
+    pub(super) fn span(self, now: DateTime<Utc>) -> Result<Span, Refusal> {
         let starts_at = self.starts_at.filter(|at| *at > now);
         let begins = starts_at.unwrap_or(now);
         let ends_at = match self.length {
@@ -94,6 +94,17 @@ impl Term {
             Ok(Span { starts_at, ends_at })
         }
     }
+}
+
+/// Over what a ban is imposed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// Whatever there is.
+    Any,
+    /// No ban, or one that ends earlier; one that runs and ends no earlier stays as it is.
+    Shorter,
+    /// This ban; over another one it is refused.
+    This(Span),
 }
 
 /// Whether a ban that ends at `one` ends no earlier than one that ends at `other`.
@@ -118,8 +129,10 @@ pub fn impose(
     let Span { starts_at, ends_at } = ordered.term.span(now)?;
     let (mut events, current) = state.settled(subject, now);
     let running = current.filter(|span| span.starts_at.is_none());
-    if ordered.keeps_longer && running.is_some_and(|span| ends_no_earlier(span.ends_at, ends_at)) {
-        return Ok(events);
+    match ordered.over {
+        Over::Shorter if running.is_some_and(|span| ends_no_earlier(span.ends_at, ends_at)) => return Ok(events),
+        Over::This(seen) if current != Some(seen) => return Err(Refusal::BanChanged),
+        Over::Any | Over::Shorter | Over::This(_) => {}
     }
     let reason = ordered.reason.as_ref().map(|reason| Personal::Present(reason.as_str().to_owned()));
     let note = ordered.note.as_ref().map(|note| Personal::Present(note.as_str().to_owned()));
@@ -136,15 +149,25 @@ pub fn impose(
 }
 
 /// Lifts the ban that runs, and calls off one that is to begin where that is asked for; records what the clock did.
-#[must_use]
-pub fn lift(state: &State, subject: SubjectRef, scheduled: bool, now: DateTime<Utc>) -> Vec<Event> {
+///
+/// # Errors
+/// There is another ban than the one that is to be lifted.
+pub fn lift(
+    state: &State,
+    subject: SubjectRef,
+    asked: &Lift<Person>,
+    now: DateTime<Utc>,
+) -> Result<Vec<Event>, Refusal> {
     let (mut events, current) = state.settled(subject, now);
+    if asked.only.is_some_and(|seen| current != Some(seen)) {
+        return Err(Refusal::BanChanged);
+    }
     match current {
         Some(Span { starts_at: None, .. }) => events.push(Lifted { subject }.into()),
-        Some(Span { starts_at: Some(_), .. }) if scheduled => events.push(Cancelled { subject }.into()),
+        Some(Span { starts_at: Some(_), .. }) if asked.scheduled => events.push(Cancelled { subject }.into()),
         Some(_) | None => {}
     }
-    events
+    Ok(events)
 }
 
 /// Records that the ban began or came to its end, where it did.
@@ -182,15 +205,15 @@ pub struct Ban<P = UserId> {
     pub reason: Option<Reason>,
     /// What moderators tell each other.
     pub note: Option<Note>,
-    /// Whether a ban that runs and ends no earlier stays as it is.
-    pub keeps_longer: bool,
+    /// Over what.
+    pub over: Over,
 }
 
 impl Ban {
     /// From now on for so many minutes, without a word why.
     #[must_use]
     pub fn minutes(who: Vec<UserId>, minutes: BanMinutes) -> Self {
-        Self { who, term: minutes.into(), reason: None, note: None, keeps_longer: false }
+        Self { who, term: minutes.into(), reason: None, note: None, over: Over::Any }
     }
 }
 
@@ -211,7 +234,7 @@ impl Command for Ban {
             term: self.term,
             reason: self.reason.clone(),
             note: self.note.clone(),
-            keeps_longer: self.keeps_longer,
+            over: self.over,
         })
     }
 }
@@ -240,6 +263,8 @@ pub struct Lift<P = UserId> {
     pub who: Vec<P>,
     /// Whether bans that are to begin later are called off as well.
     pub scheduled: bool,
+    /// The only ban that is lifted; over another one it is refused. `None`: whatever there is.
+    pub only: Option<Span>,
 }
 
 impl Command for Lift {
@@ -250,7 +275,7 @@ impl Command for Lift {
     }
 
     fn resolve(&self, found: &Found) -> Result<Lift<Person>, Error> {
-        Ok(Lift { who: found.people(&self.who)?, scheduled: self.scheduled })
+        Ok(Lift { who: found.people(&self.who)?, scheduled: self.scheduled, only: self.only })
     }
 }
 
@@ -263,7 +288,7 @@ impl Decide for Lift<Person> {
 
     fn decide(&self, work: &mut UnitOfWork<'_>) -> Result<(), Error> {
         for subject in self.who.iter().filter_map(|person| person.subject) {
-            let lifted = lift(work.state(subject)?, subject, self.scheduled, work.now());
+            let lifted = lift(work.state(subject)?, subject, self, work.now())?;
             work.record::<State>(subject, lifted)?;
         }
         Ok(())

@@ -41,6 +41,8 @@ replies! {
     Operation(ids::OperationId),
     /// A request about data was received.
     DataRequest(ids::DataRequestId),
+    /// A bulk operation was begun.
+    Batch(ids::BatchId),
     /// A webhook was registered.
     Webhook(ids::WebhookId),
     /// The key of a webhook was rotated.

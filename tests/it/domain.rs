@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use chrono::{DateTime, Duration, Utc};
 use proptest::prelude::*;
 use rollcall::domain::allowlist::{Allow, SetAllowlist};
-use rollcall::domain::ban::{Ban, Lift};
+use rollcall::domain::ban::{Ban, Lift, Over};
 use rollcall::domain::blocklist::{Block, Unblock};
 use rollcall::domain::erasure::{Erase, Request};
 use rollcall::domain::friendship::{Befriend, Describe, Unfriend};
@@ -25,6 +25,7 @@ use uuid::Uuid;
 
 mod bans;
 mod declarations;
+mod operations;
 mod requests;
 mod snapshots;
 
@@ -101,12 +102,12 @@ fn ban(user_ids: &[&str], minutes: i64) -> Ban<Person> {
         term: BanMinutes::new(minutes).unwrap().into(),
         reason: None,
         note: None,
-        keeps_longer: false,
+        over: Over::Any,
     }
 }
 
 fn lift(who: &str) -> Lift<Person> {
-    Lift { who: people(&[who]), scheduled: true }
+    Lift { who: people(&[who]), scheduled: true, only: None }
 }
 
 fn block(owner: &str, targets: &[&str]) -> Block<Person> {

@@ -97,7 +97,7 @@ fn of_one(verb: &str, user_id: UserId) -> Result<Arc<dyn DynCommand>, NotAsked> 
             let term = Term { starts_at: Some(chrono::DateTime::<chrono::Utc>::MAX_UTC), length: Length::Permanent };
             Arc::new(Ban { term, ..Ban::minutes(who, BanMinutes::new(1)?) })
         }
-        "unban" => Arc::new(Lift { who, scheduled: true }),
+        "unban" => Arc::new(Lift { who, scheduled: true, only: None }),
         "clear-friends" => Arc::new(ClearFriends { who: user_id }),
         "invalidate-tokens" => Arc::new(token::Invalidate { who, before: chrono::DateTime::UNIX_EPOCH }),
         _ => return Err(NotAsked::Words),

@@ -188,7 +188,7 @@ pub(super) async fn impose(call: &Call<'_>) -> Result<Answer, Problem> {
     let note = asked.note.as_deref().map(Note::parse).transpose();
     let note = note.map_err(|invalid| Problem::Invalid("#/note", invalid))?;
     let reason = reason(asked.reason.as_deref())?;
-    let command = ban::Ban { who, term: Term { starts_at, length }, reason, note, keeps_longer: false };
+    let command = ban::Ban { who, term: Term { starts_at, length }, reason, note, over: ban::Over::Any };
     let done = call.engine.execute(&call.caller, command).await?;
     Answer::command(StatusCode::OK, &current(call).await?, done.position)
 }
@@ -201,7 +201,7 @@ pub(super) async fn show(call: &Call<'_>) -> Result<Answer, Problem> {
 /// `DELETE /users/{id}/ban`: lift the ban, or call it off; one that is over is none.
 pub(super) async fn lift(call: &Call<'_>) -> Result<Answer, Problem> {
     let who = vec![user_id(call.parameter(0))?];
-    Ok(Answer::done(call.engine.execute(&call.caller, ban::Lift { who, scheduled: true }).await?.position))
+    Ok(Answer::done(call.engine.execute(&call.caller, ban::Lift { who, scheduled: true, only: None }).await?.position))
 }
 
 /// `GET /users/{id}/bans?cursor=&limit=`: every ban of the user, the one that was set last first.

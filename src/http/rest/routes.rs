@@ -12,7 +12,7 @@ use utoipa::{PartialSchema, ToSchema};
 use super::problem::{Answer, Problem};
 use super::{
     Call, admission, app, ban_lists, bans, compliance, credentials, deactivated, erasures, events, export, friends,
-    lists, past, presence, profile, requests, segment, tokens, user_batches, users, webhooks,
+    lists, operations, past, presence, profile, requests, segment, tokens, user_batches, users, webhooks,
 };
 use crate::engine;
 use crate::http::exchange;
@@ -141,8 +141,24 @@ endpoints! {
         () => bans::Bans, "Every ban of a user and how it ended, the one that was set last first.";
     "GET" "bans" => ban_lists::list, "listBans" Moderator ["cursor", "limit", "state", "actor", "reason"]
         () => bans::Bans, "Bans that run, the latest end first; with state, those that are to begin or have ended.";
+    "POST" "bans/batch" => operations::ban, "banUsers" Moderator []
+        operations::BanBatch => operations::BatchAnswer, "Ban up to 1,000 users by an operation; with dry_run, tell what would happen.";
+    "POST" "unbans/batch" => operations::unban, "liftBans" Moderator []
+        operations::UserBatch => operations::BatchAnswer, "Lift the bans of up to 1,000 users by an operation; with dry_run, tell what would happen.";
+    "POST" "deactivations/batch" => operations::deactivate, "deactivateUsers" Moderator []
+        operations::UserBatch => operations::BatchAnswer, "Deactivate up to 1,000 users by an operation; with dry_run, tell what would happen.";
+    "GET" "operations" => operations::list, "listOperations" Moderator ["cursor", "limit"]
+        () => operations::Page, "The bulk operations, the latest first.";
+    "GET" "operations/{id}" => operations::show, "getOperation" Moderator ["cursor", "limit"]
+        () => operations::Detailed, "How far a bulk operation is, and what became of its users.";
+    "POST" "operations/{id}/undo" => operations::undo, "undoOperation" Moderator []
+        () => operations::Resource, "Take the bans of an operation back, except those that were changed since.";
     "GET" "users/{id}/blocklist" => lists::blocklist, "getBlocklist" Server ["cursor", "limit"]
         () => lists::ListPage, "Whom a user blocks, the newest entry first.";
+    "GET" "users/{id}/blocked-by" => lists::blocked_by, "listBlockedBy" Moderator ["cursor", "limit"]
+        () => lists::ListPage, "Who blocks a user, the newest entry first.";
+    "GET" "users/{id}/allowed-by" => lists::allowed_by, "listAllowedBy" Moderator ["cursor", "limit"]
+        () => lists::ListPage, "Who allows a user, the newest entry first.";
     "POST" "users/{id}/blocklist/batch" => lists::block_many, "changeBlocklist" Server []
         lists::ListBatch => (), "Block up to 1,000 users, or block them no more; all or none.";
     "GET" "users/{id}/blocklist/{target}" => lists::is_blocked, "getBlocked" Server []

@@ -22,7 +22,7 @@ pub(super) async fn ban(call: &Call<'_>) -> Result<Answer, Fault> {
 /// `unblock`: lift the bans of users; users who are not banned are ignored.
 pub(super) async fn lift_ban(call: &Call<'_>) -> Result<Answer, Fault> {
     let who = call.form()?.user_ids("userId", 20)?;
-    call.done(Lift { who, scheduled: false }).await
+    call.done(Lift { who, scheduled: false, only: None }).await
 }
 
 #[derive(Serialize)]

@@ -25,7 +25,7 @@ pub(super) async fn ban_users(call: &Call<'_>) -> Result<Answer, Fault> {
 /// Lift the bans of users; users who are not banned are ignored.
 pub(super) async fn unban_users(call: &Call<'_>) -> Result<Answer, Fault> {
     let who = call.params()?.user_ids("userIds", USERS_MAX)?;
-    call.done(Lift { who, scheduled: false }).await
+    call.done(Lift { who, scheduled: false, only: None }).await
 }
 
 #[derive(Serialize)]

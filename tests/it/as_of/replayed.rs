@@ -69,7 +69,7 @@ impl Dice {
                 [FriendPermission::Anyone, FriendPermission::Approval, FriendPermission::Nobody][n % 3],
             )),
             11 => impose(who, 60, &format!("reason {n}")),
-            12 => Arc::new(Lift { who: list, scheduled: true }),
+            12 => Arc::new(Lift { who: list, scheduled: true, only: None }),
             13 => block(who, target),
             14 => Arc::new(Unblock { owner: user_id(who), targets: list }),
             15 => Arc::new(Allow { owner: user_id(who), targets: list }),

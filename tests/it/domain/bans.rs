@@ -1,6 +1,6 @@
 //! A user has one ban at most: it runs, or is to begin later.
 
-use rollcall::domain::ban::{Expire, Length, Term};
+use rollcall::domain::ban::{Expire, Length, Span, Term};
 use rollcall::domain::values::{Note, Reason};
 
 use super::*;
@@ -105,7 +105,7 @@ fn only_what_the_first_version_cannot_say_is_recorded_in_the_second_one() {
 #[test]
 fn a_ban_that_keeps_longer_ones_never_shortens_one() {
     let mut given = Given::users(&["ada"]);
-    let keeping = |minutes| Ban { keeps_longer: true, ..ban(&["ada"], minutes) };
+    let keeping = |minutes| Ban { over: Over::Shorter, ..ban(&["ada"], minutes) };
     assert_eq!(given.when(&keeping(10)).unwrap(), ["ban.imposed"]);
     assert_eq!(given.when(&keeping(10)).unwrap(), NOTHING);
     assert_eq!(given.when(&keeping(9)).unwrap(), NOTHING);
@@ -114,4 +114,21 @@ fn a_ban_that_keeps_longer_ones_never_shortens_one() {
     assert_eq!(given.when(&keeping(43_200)).unwrap(), NOTHING);
     given.when(&lift("ada")).unwrap();
     assert_eq!(given.when(&keeping(1)).unwrap(), ["ban.imposed"]);
+}
+
+#[test]
+fn a_ban_that_was_changed_since_it_was_seen_is_neither_lifted_nor_replaced() {
+    let mut given = Given::users(&["ada"]);
+    given.when(&ban(&["ada"], 10)).unwrap();
+    let seen = Span { starts_at: None, ends_at: Some(given.now + Duration::minutes(10)) };
+    given.when(&ban(&["ada"], 11)).unwrap();
+    let lift_only = Lift { only: Some(seen), ..lift("ada") };
+    let ban_over = Ban { over: Over::This(seen), ..ban(&["ada"], 5) };
+    assert_eq!(given.when(&lift_only), Err(Refusal::BanChanged));
+    assert_eq!(given.when(&ban_over), Err(Refusal::BanChanged));
+    given.when(&ban(&["ada"], 10)).unwrap();
+    assert_eq!(given.when(&ban_over).unwrap(), ["ban.replaced"]);
+    assert_eq!(given.when(&lift_only), Err(Refusal::BanChanged));
+    given.when(&ban(&["ada"], 10)).unwrap();
+    assert_eq!(given.when(&lift_only).unwrap(), ["ban.lifted"]);
 }
