@@ -36,6 +36,7 @@ mod export;
 mod friends;
 mod lists;
 pub(super) mod openapi;
+mod operating;
 mod operations;
 mod paging;
 mod past;

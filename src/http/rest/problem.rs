@@ -99,6 +99,12 @@ pub(super) enum Problem {
     NoSuchFriend,
     /// The user has no ban that runs or is to begin.
     NotBanned,
+    /// There is no such read model.
+    NoSuchReadModel,
+    /// Read models are built anew by the command.
+    RebuildByCommand,
+    /// No read model has parked the stream.
+    NotParked,
     /// The caller's key is of another app, or there is no such app.
     NoSuchApp,
     /// An earlier call with the same idempotency key was given the secret, which is shown only once.
@@ -163,6 +169,9 @@ fn kind(problem: &Problem) -> (StatusCode, &'static str) {
         Problem::NoSuchEvent => (StatusCode::NOT_FOUND, "no-such-event"),
         Problem::NoSuchFriend => (StatusCode::NOT_FOUND, "no-such-friend"),
         Problem::NotBanned => (StatusCode::NOT_FOUND, "not-banned"),
+        Problem::NoSuchReadModel => (StatusCode::NOT_FOUND, "no-such-read-model"),
+        Problem::RebuildByCommand => (StatusCode::CONFLICT, "rebuild-by-command"),
+        Problem::NotParked => (StatusCode::NOT_FOUND, "not-parked"),
         Problem::NoSuchApp => (StatusCode::NOT_FOUND, "no-such-app"),
         Problem::ToldBefore => (StatusCode::CONFLICT, "told-before"),
         Problem::MalformedKey => (StatusCode::BAD_REQUEST, "malformed-idempotency-key"),
@@ -242,6 +251,13 @@ fn detail(problem: &Problem) -> Cow<'static, str> {
         Problem::NoSuchEvent => "the app has no event at this position".into(),
         Problem::NoSuchFriend => "the two users are not friends".into(),
         Problem::NotBanned => "the user has no ban that runs or is to begin".into(),
+        Problem::NoSuchReadModel => "there is no such read model".into(),
+        Problem::RebuildByCommand => {
+            "run `rollcall rebuild NAME`: over PostgreSQL while the nodes serve, from a data directory of its own; otherwise \
+             with the service stopped"
+                .into()
+        }
+        Problem::NotParked => "the stream is not parked".into(),
         Problem::NoSuchApp => "there is no such app that this API key is of".into(),
         Problem::ToldBefore => {
             "an earlier call with this Idempotency-Key made it and was told it, which is done only once; list what there \

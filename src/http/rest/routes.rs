@@ -12,7 +12,7 @@ use utoipa::{PartialSchema, ToSchema};
 use super::problem::{Answer, Problem};
 use super::{
     Call, admission, app, ban_lists, bans, compliance, credentials, deactivated, erasures, events, export, friends,
-    lists, operations, past, presence, profile, requests, segment, tokens, user_batches, users, webhooks,
+    lists, operating, operations, past, presence, profile, requests, segment, tokens, user_batches, users, webhooks,
 };
 use crate::engine;
 use crate::http::exchange;
@@ -325,6 +325,24 @@ endpoints! {
         webhooks::Range => webhooks::Replay, "Send events of the past once more; with dry_run, count them.";
     "POST" "webhooks/{id}/test" => webhooks::test, "testWebhook" Operator []
         () => webhooks::Test, "Send a made-up event now, and tell what became of it.";
+    "GET" "status" => operating::status, "getStatus" Operator []
+        () => operating::Status, "How the node is that answers.";
+    "GET" "read-models" => operating::read_models, "listReadModels" Operator []
+        () => operating::ReadModels, "The read models, how far each is, and what it could not apply.";
+    "POST" "read-models/{name}/rebuild" => operating::rebuild, "rebuildReadModel" Operator []
+        () => (), "409: a read model is built anew by the command `rollcall rebuild`.";
+    "GET" "parked" => operating::parked, "listParked" Operator ["cursor", "limit"]
+        () => operating::ParkedPage, "The streams that read models could not apply, the oldest first.";
+    "POST" "parked/{stream}/retry" => operating::retry, "retryParked" Operator []
+        () => operating::ParkedResults, "Apply the events of a parked stream again.";
+    "POST" "parked/{stream}/resolve" => operating::resolve, "resolveParked" Operator []
+        operating::Resolution => operating::ParkedResults, "Skip the parked events of a stream from now on.";
+    "GET" "nodes" => operating::nodes, "listNodes" Operator []
+        () => operating::Nodes, "The nodes of the service.";
+    "GET" "apps" => operating::apps, "listApps" Operator ["cursor", "limit"]
+        () => operating::Apps, "Every app of the service, by key.";
+    "POST" "apps" => operating::create_app, "createApp" Operator []
+        operating::NewApp => operating::CreatedApp, "Create an app. Its secret and its API key are told only once.";
     "GET" "audit/proof" => compliance::proof, "proveEvent" Compliance ["position", "since"]
         () => crate::audit::proof::Proof, "The proof that the log holds an event of the app.";
 }

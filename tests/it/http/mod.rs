@@ -19,6 +19,7 @@ mod rest_credentials;
 mod rest_drills;
 mod rest_estate;
 mod rest_friends;
+mod rest_operating;
 mod rest_operations;
 mod rest_scopes;
 mod rest_users;

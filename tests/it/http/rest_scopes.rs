@@ -30,6 +30,8 @@ fn documented() -> Vec<(String, String, String)> {
                     .replace("{number}", "nobody")
                     .replace("{target}", "somebody")
                     .replace("{request_id}", "1")
+                    .replace("{name}", "nobody")
+                    .replace("{stream}", "user-nobody")
                     .replace("{key}", APP.key),
                 scope.to_owned(),
             )
