@@ -32,6 +32,7 @@ pub mod friend_graph;
 pub mod hosted_profiles;
 pub mod invalidated_tokens;
 pub mod mutes;
+pub mod operations;
 pub mod recipients;
 pub mod remarks;
 pub mod user_directory;
@@ -172,6 +173,7 @@ pub static ALL: &[&dyn Projection] = &[
     &invalidated_tokens::InvalidatedTokens,
     &erasure_ledger::ErasureLedger,
     &data_requests::DataRequests,
+    &operations::Operations,
     &webhooks::Webhooks,
     &recipients::Recipients,
 ];

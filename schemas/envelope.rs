@@ -24,6 +24,20 @@ pub enum Actor {
     System,
 }
 
+/// As lists of acts tell who acted and are filtered by it: `server:1`, `api_key:2`, `user:` with the reference, `operator`,
+/// `system`.
+impl std::fmt::Display for Actor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Server(secret) => write!(f, "server:{secret}"),
+            Self::ApiKey(number) => write!(f, "api_key:{number}"),
+            Self::User(subject) => write!(f, "user:{subject}"),
+            Self::Operator => f.write_str("operator"),
+            Self::System => f.write_str("system"),
+        }
+    }
+}
+
 /// Why and by whom an event came to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {

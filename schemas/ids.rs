@@ -104,6 +104,8 @@ macro_rules! random_ids {
             ErasureId,
             /// Identifies one request of a person about their data.
             DataRequestId,
+            /// Identifies one bulk operation.
+            BatchId,
             /// Identifies one webhook of an application.
             WebhookId,
         }

@@ -14,6 +14,7 @@ pub mod envelope;
 pub mod erasure;
 pub mod friendship;
 pub mod ids;
+pub mod operation;
 pub mod personal;
 pub mod plain;
 pub mod remarks;
@@ -81,6 +82,8 @@ macro_rules! aggregates {
             Access(SubjectRef): access,
             /// One request of a person about their data.
             DataRequest(DataRequestId): data_request,
+            /// One bulk operation.
+            Operation(BatchId): operation,
             /// The webhooks of one application.
             Webhook(AppId): webhook,
         }

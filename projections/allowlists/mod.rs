@@ -6,4 +6,4 @@ mod projector;
 mod queries;
 
 pub use projector::Allowlists;
-pub use queries::{Allowed, entries, in_force_since, page};
+pub use queries::{Allowed, entries, in_force_since, owners, page};

@@ -7,18 +7,18 @@ use crate::changes::sequence;
 use crate::{Changes, Entry, Inconsistent, projection, statements};
 
 statements! {
-    allow = "INSERT INTO allowlists_v2 (owner, target, sequence) VALUES ($1, $2, $3)
+    allow = "INSERT INTO allowlists_v3 (owner, target, sequence) VALUES ($1, $2, $3)
         ON CONFLICT (owner, target) DO UPDATE SET sequence = excluded.sequence";
-    disallow = "DELETE FROM allowlists_v2 WHERE owner = $1 AND target = $2";
-    empty = "DELETE FROM allowlists_v2 WHERE owner = $1";
-    enable = "INSERT INTO allowlists_enabled_v2 (owner, enabled_position) VALUES ($1, $2)
+    disallow = "DELETE FROM allowlists_v3 WHERE owner = $1 AND target = $2";
+    empty = "DELETE FROM allowlists_v3 WHERE owner = $1";
+    enable = "INSERT INTO allowlists_enabled_v3 (owner, enabled_position) VALUES ($1, $2)
         ON CONFLICT (owner) DO NOTHING";
-    disable = "DELETE FROM allowlists_enabled_v2 WHERE owner = $1";
+    disable = "DELETE FROM allowlists_enabled_v3 WHERE owner = $1";
 }
 
 projection! {
     /// Whom each user allows.
-    Allowlists: "allowlists" version 2, tables ["allowlists_v2", "allowlists_enabled_v2"];
+    Allowlists: "allowlists" version 3, tables ["allowlists_v3", "allowlists_enabled_v3"];
     reads(entry, changes) {
         allowlist::Allowed(e) => allow_all(e, entry, changes)?,
         allowlist::Disallowed(e) => e.targets.iter().for_each(|t| changes.push(disallow, [e.subject.into(), (*t).into()])),

@@ -7,10 +7,12 @@ use crate::store::{Error, ReadStore, Row};
 use crate::{Value, paging, queries};
 
 queries! {
-    entry: coalesced = "SELECT sequence FROM allowlists_v2 WHERE owner = $1 AND target = $2";
-    page_before = "SELECT target, sequence FROM allowlists_v2 WHERE owner = $1 AND sequence < $2
+    entry: coalesced = "SELECT sequence FROM allowlists_v3 WHERE owner = $1 AND target = $2";
+    page_before = "SELECT target, sequence FROM allowlists_v3 WHERE owner = $1 AND sequence < $2
         ORDER BY sequence DESC LIMIT $3";
-    in_force: coalesced = "SELECT enabled_position FROM allowlists_enabled_v2 WHERE owner = $1";
+    owners_before = "SELECT owner, sequence FROM allowlists_v3 WHERE target = $1 AND sequence < $2
+        ORDER BY sequence DESC LIMIT $3";
+    in_force: coalesced = "SELECT enabled_position FROM allowlists_enabled_v3 WHERE owner = $1";
 }
 
 /// One entry of an allowlist.
@@ -55,4 +57,19 @@ pub async fn entries(store: &ReadStore, pairs: &[(SubjectRef, SubjectRef)]) -> R
     let asked = pairs.iter().map(|(owner, target)| [Value::from(*owner), (*target).into()]);
     let found = store.rows_of_each(entry, asked, |row| Ok(position_of(row.number(0)?))).await?;
     Ok(found.into_iter().map(|mut rows| rows.pop()).collect())
+}
+
+/// Who has a user on their list, with the place of each entry: those before `cursor`, the newest first; `None`: from the
+/// newest.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn owners(
+    store: &ReadStore,
+    target: SubjectRef,
+    cursor: Option<u64>,
+    size: u32,
+) -> Result<Vec<(SubjectRef, u64)>, Error> {
+    let params = [target.into(), cursor.unwrap_or(u64::MAX).into(), paging::limit(size)];
+    store.rows(owners_before, &params, |row| Ok((SubjectRef(row.id(0)?), row.number(1)?))).await
 }

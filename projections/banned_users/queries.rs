@@ -3,36 +3,98 @@
 use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::{AppId, SubjectRef};
 use rollcall_schemas::personal::Class;
+use rollcall_schemas::words;
+use uuid::Uuid;
 
 use crate::store::{Error, ReadStore, Row};
 use crate::{NumberedPage, Query, paging, queries};
 
+/// The end of a ban that has none: 9999-12-31T23:59:59.999Z, behind every other one.
+pub(super) const NEVER: i64 = 253_402_300_799_999;
+
+/// Whole rows for a page of an index. What is skipped is stepped over in the index alone; what is not in it is looked up for
+/// each row of the page: a join may be planned so that it reads the whole table.
+macro_rules! whole {
+    ($page:literal, $order:literal) => {
+        concat!(
+            "SELECT page.subject, page.app,
+                (SELECT b.banned_at FROM banned_users_v4 AS b WHERE b.subject = page.subject), page.starts_at, page.until_at,
+                (SELECT b.reason FROM banned_users_v4 AS b WHERE b.subject = page.subject),
+                (SELECT b.note FROM banned_users_v4 AS b WHERE b.subject = page.subject),
+                (SELECT b.actor FROM banned_users_v4 AS b WHERE b.subject = page.subject),
+                (SELECT b.correlation FROM banned_users_v4 AS b WHERE b.subject = page.subject),
+                (SELECT b.set_at FROM banned_users_v4 AS b WHERE b.subject = page.subject),
+                (SELECT b.imposed_position FROM banned_users_v4 AS b WHERE b.subject = page.subject)
+            FROM (", $page, ") AS page ORDER BY ", $order
+        )
+    };
+}
+
 queries! {
-    reasons_about: coalesced = "SELECT count(reason) FROM banned_users_v3 WHERE subject = $1";
-    // What is skipped is stepped over in the index alone. What is not in it is looked up for each row of the page: a join may
-    // be planned so that it reads the whole table.
-    page_of_app = "SELECT page.subject, page.app,
-            (SELECT b.banned_at FROM banned_users_v3 AS b WHERE b.subject = page.subject), page.until_at,
-            (SELECT b.reason FROM banned_users_v3 AS b WHERE b.subject = page.subject),
-            (SELECT b.imposed_position FROM banned_users_v3 AS b WHERE b.subject = page.subject)
-        FROM (SELECT subject, app, until_at FROM banned_users_v3 WHERE app = $1 AND until_at > $2
-            ORDER BY until_at DESC, subject DESC LIMIT $3 OFFSET $4) AS page
-        ORDER BY page.until_at DESC, page.subject DESC";
-    earlier_end = "SELECT page.subject, page.app,
-            (SELECT b.banned_at FROM banned_users_v3 AS b WHERE b.subject = page.subject), page.until_at,
-            (SELECT b.reason FROM banned_users_v3 AS b WHERE b.subject = page.subject),
-            (SELECT b.imposed_position FROM banned_users_v3 AS b WHERE b.subject = page.subject)
-        FROM (SELECT subject, app, until_at FROM banned_users_v3 WHERE app = $1 AND until_at > $2
-            AND (until_at, subject) < ($3, $4) ORDER BY until_at DESC, subject DESC LIMIT $5) AS page
-        ORDER BY page.until_at DESC, page.subject DESC";
-    of_subject: coalesced = "SELECT subject, app, banned_at, until_at, reason, imposed_position FROM banned_users_v3
-        WHERE subject = $1";
-    over_at = "SELECT subject, app, banned_at, until_at, reason, imposed_position FROM banned_users_v3
-        WHERE until_at <= $1 ORDER BY until_at LIMIT $2";
+    words_about: coalesced = "SELECT count(reason) + count(note) FROM banned_users_v4 WHERE subject = $1";
+    ended_words_about: coalesced = "SELECT count(reason) + count(note) FROM banned_users_ended_v4 WHERE subject = $1";
+    page_of_app = whole!(
+        "SELECT subject, app, starts_at, until_at FROM banned_users_v4
+            WHERE app = $1 AND until_at > $2 AND starts_at <= $2
+            ORDER BY until_at DESC, subject DESC LIMIT $3 OFFSET $4",
+        "page.until_at DESC, page.subject DESC"
+    );
+    earlier_end = whole!(
+        "SELECT subject, app, starts_at, until_at FROM banned_users_v4
+            WHERE app = $1 AND until_at > $2 AND starts_at <= $2 AND (until_at, subject) < ($3, $4)
+            ORDER BY until_at DESC, subject DESC LIMIT $5",
+        "page.until_at DESC, page.subject DESC"
+    );
+    later_start = whole!(
+        "SELECT subject, app, begins_at AS starts_at, until_at FROM banned_users_v4
+            WHERE app = $1 AND begins_at > $2 AND (begins_at, subject) > ($3, $4)
+            ORDER BY begins_at, subject LIMIT $5",
+        "page.starts_at, page.subject"
+    );
+    of_subject: coalesced = "SELECT subject, app, banned_at, starts_at, until_at, reason, note, actor, correlation, set_at,
+            imposed_position
+        FROM banned_users_v4 WHERE subject = $1";
+    acting_at = "SELECT subject, app, banned_at, starts_at, until_at, reason, note, actor, correlation, set_at,
+            imposed_position
+        FROM banned_users_v4 WHERE acts_at <= $1 ORDER BY acts_at LIMIT $2";
+    ended_of_subject = "SELECT subject, app, banned_at, starts_at, until_at, reason, note, actor, correlation, set_at,
+            imposed_position, ended_at, ended_by, ending, ended_position
+        FROM banned_users_ended_v4 WHERE subject = $1 AND imposed_position < $2 ORDER BY imposed_position DESC LIMIT $3";
+    ended_of_app = "SELECT subject, app, banned_at, starts_at, until_at, reason, note, actor, correlation, set_at,
+            imposed_position, ended_at, ended_by, ending, ended_position
+        FROM banned_users_ended_v4 WHERE app = $1 AND ended_position < $2 ORDER BY ended_position DESC LIMIT $3";
 }
 
 /// Values about a subject that are still there, by class.
-pub(super) const REMAINS: &[(Class, Query)] = &[(Class::Moderation, reasons_about)];
+pub(super) const REMAINS: &[(Class, Query)] =
+    &[(Class::Moderation, words_about), (Class::Moderation, ended_words_about)];
+
+words! {
+    /// How a ban ended.
+    Ending {
+        /// Its time was over.
+        Expired = "expired",
+        /// Somebody lifted it.
+        Lifted = "lifted",
+        /// Another ban took its place.
+        Replaced = "replaced",
+        /// It was called off before it began.
+        Cancelled = "cancelled",
+    }
+}
+
+/// What became of a ban.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// When it ended.
+    pub at: DateTime<Utc>,
+    /// Who ended it, as [`rollcall_schemas::envelope::Actor`] writes itself.
+    pub by: String,
+    /// How.
+    pub ending: Ending,
+    /// Position of the event that says so.
+    pub position: u64,
+}
 
 /// One ban.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,30 +103,67 @@ pub struct Ban {
     pub subject: SubjectRef,
     /// In which app.
     pub app: AppId,
-    /// Since when.
+    /// Since when without a break.
     pub banned_at: DateTime<Utc>,
-    /// When the ban ends by itself.
-    pub until: DateTime<Utc>,
+    /// When this ban begins.
+    pub starts_at: DateTime<Utc>,
+    /// When it ends by itself; `None`: never.
+    pub ends_at: Option<DateTime<Utc>>,
     /// Why, sealed; `None` when there is none or it was erased.
     pub reason: Option<Vec<u8>>,
-    /// Position of the event that set this end.
+    /// What moderators tell each other, sealed.
+    pub note: Option<Vec<u8>>,
+    /// Who banned, as [`rollcall_schemas::envelope::Actor`] writes itself.
+    pub actor: String,
+    /// The request in which that was.
+    pub correlation: Uuid,
+    /// When that was recorded.
+    pub set_at: DateTime<Utc>,
+    /// Position of the event that set this ban.
     pub imposed_position: u64,
+    /// What became of it; `None`: nobody ended it, and no event says that its time is over.
+    pub end: Option<End>,
 }
 
 impl Ban {
     fn read(row: &Row<'_, '_>) -> Result<Self, Error> {
+        let until = row.instant(4)?;
         Ok(Self {
             subject: SubjectRef(row.id(0)?),
             app: row.parsed(1)?,
             banned_at: row.instant(2)?,
-            until: row.instant(3)?,
-            reason: row.optional_bytes(4)?,
-            imposed_position: row.number(5)?,
+            starts_at: row.instant(3)?,
+            ends_at: Some(until).filter(|until| until.timestamp_millis() < NEVER),
+            reason: row.optional_bytes(5)?,
+            note: row.optional_bytes(6)?,
+            actor: row.text(7)?.into(),
+            correlation: row.id(8)?,
+            set_at: row.instant(9)?,
+            imposed_position: row.number(10)?,
+            end: None,
         })
+    }
+
+    fn read_ended(row: &Row<'_, '_>) -> Result<Self, Error> {
+        let (at, by) = (row.instant(11)?, row.text(12)?.into());
+        let end = End { at, by, ending: row.word(13)?, position: row.number(14)? };
+        Ok(Self { end: Some(end), ..Self::read(row)? })
+    }
+
+    /// Whether it has begun and not ended at a time.
+    #[must_use]
+    pub fn runs_at(&self, now: DateTime<Utc>) -> bool {
+        self.end.is_none() && self.starts_at <= now && self.ends_at.is_none_or(|at| at > now)
+    }
+
+    /// Its end; a far day for one that has none.
+    #[must_use]
+    pub fn until(&self) -> DateTime<Utc> {
+        self.ends_at.or(DateTime::from_timestamp_millis(NEVER)).unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 }
 
-/// A page of the bans of an app that end after `now`, the latest end first.
+/// A page of the bans of an app that run, the latest end first.
 ///
 /// # Errors
 /// The store is unavailable.
@@ -78,16 +177,16 @@ pub async fn banned_until(
     store.rows(page_of_app, &[app.into(), now.into(), limit, skip], Ban::read).await
 }
 
-/// Where a page of [`running`] ended.
+/// Where a page of [`running`] or [`scheduled`] ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BanCursor {
-    /// When its last ban ends.
-    pub until: DateTime<Utc>,
+    /// When its last ban ends, or begins.
+    pub at: DateTime<Utc>,
     /// Who is banned.
     pub subject: SubjectRef,
 }
 
-/// The bans of an app that end after `now` and come after `cursor`, the latest end first.
+/// The bans of an app that run and come after `cursor`, the latest end first.
 ///
 /// # Errors
 /// The store is unavailable.
@@ -98,13 +197,52 @@ pub async fn running(
     cursor: Option<BanCursor>,
     size: u32,
 ) -> Result<Vec<Ban>, Error> {
-    let first = BanCursor { until: DateTime::<Utc>::MAX_UTC, subject: SubjectRef(uuid::Uuid::max()) };
-    let BanCursor { until, subject } = cursor.unwrap_or(first);
-    let params = [app.into(), now.into(), until.into(), subject.into(), paging::limit(size)];
+    let first = BanCursor { at: DateTime::<Utc>::MAX_UTC, subject: SubjectRef(Uuid::max()) };
+    let BanCursor { at, subject } = cursor.unwrap_or(first);
+    let params = [app.into(), now.into(), at.into(), subject.into(), paging::limit(size)];
     store.rows(earlier_end, &params, Ban::read).await
 }
 
-/// The ban of a user, be it over or not.
+/// The bans of an app that are to begin and come after `cursor`, the earliest start first.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn scheduled(
+    store: &ReadStore,
+    app: &AppId,
+    now: DateTime<Utc>,
+    cursor: Option<BanCursor>,
+    size: u32,
+) -> Result<Vec<Ban>, Error> {
+    let BanCursor { at, subject } = cursor.unwrap_or(BanCursor { at: now, subject: SubjectRef(Uuid::max()) });
+    let params = [app.into(), now.into(), at.into(), subject.into(), paging::limit(size)];
+    store.rows(later_start, &params, Ban::read).await
+}
+
+/// The bans of an app that ended before a position, the one that ended last first; `None`: from the last.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn ended(store: &ReadStore, app: &AppId, cursor: Option<u64>, size: u32) -> Result<Vec<Ban>, Error> {
+    let params = [app.into(), cursor.unwrap_or(u64::MAX).into(), paging::limit(size)];
+    store.rows(ended_of_app, &params, Ban::read_ended).await
+}
+
+/// The bans of a user that ended and were set before a position, the last one first; `None`: from the last.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn history(
+    store: &ReadStore,
+    subject: SubjectRef,
+    cursor: Option<u64>,
+    size: u32,
+) -> Result<Vec<Ban>, Error> {
+    let params = [subject.into(), cursor.unwrap_or(u64::MAX).into(), paging::limit(size)];
+    store.rows(ended_of_subject, &params, Ban::read_ended).await
+}
+
+/// The ban of a user, be it running, to come or over.
 ///
 /// # Errors
 /// The store is unavailable.
@@ -112,7 +250,7 @@ pub async fn of(store: &ReadStore, subject: SubjectRef) -> Result<Option<Ban>, E
     store.row(of_subject, &[subject.into()], Ban::read).await
 }
 
-/// The bans of those users, be they over or not, in the order asked.
+/// The bans of those users, be they running, to come or over, in the order asked.
 ///
 /// # Errors
 /// The store is unavailable.
@@ -122,10 +260,10 @@ pub async fn of_subjects(store: &ReadStore, subjects: &[SubjectRef]) -> Result<V
     Ok(found.into_iter().map(|mut rows| rows.pop()).collect())
 }
 
-/// Bans of any app whose end has come, the earliest end first: what the sweeper has to record as expired.
+/// Bans of any app whose start or end has come and is not recorded, the earliest first: what the sweeper has to record.
 ///
 /// # Errors
 /// The store is unavailable.
 pub async fn due(store: &ReadStore, now: DateTime<Utc>, limit: u32) -> Result<Vec<Ban>, Error> {
-    store.rows(over_at, &[now.into(), paging::limit(limit)], Ban::read).await
+    store.rows(acting_at, &[now.into(), paging::limit(limit)], Ban::read).await
 }

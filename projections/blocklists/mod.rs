@@ -1,4 +1,4 @@
-//! Whom does a user block? Listed newest first.
+//! Whom does a user block, and who blocks a user? Listed newest first.
 //!
 //! An entry stays when its target is deactivated or forgotten: it is the owner's safety choice, and only a reference.
 
@@ -6,4 +6,4 @@ mod projector;
 mod queries;
 
 pub use projector::Blocklists;
-pub use queries::{Blocked, entries, page};
+pub use queries::{Blocked, entries, owners, page};

@@ -161,6 +161,7 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let webhooks = Arc::new(Webhooks::new(engine(), deliveries, notices, webhooks, runtime.handle().clone()));
     let background = [
         runtime.spawn(task("expiry", stop(), engine::expiry::run(engine(), stop()))),
+        runtime.spawn(task("operations", stop(), engine::operations::run(engine(), stop()))),
         runtime.spawn(task("erasures", stop(), audit::erasure::run(engine(), keeper.clone(), stop()))),
         runtime.spawn(task("webhooks", stop(), webhooks.clone().run(stop()))),
         runtime.spawn(task("rotation", stop(), engine::rotation::run(engine(), settings.rotate_keys_every, stop()))),

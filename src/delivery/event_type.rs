@@ -18,6 +18,9 @@ pub fn event_type(name: &str, version: u16) -> String {
     let told = match name {
         "ban.imposed" => "user.banned",
         "ban.replaced" => "user.ban_replaced",
+        "ban.scheduled" => "user.ban_scheduled",
+        "ban.started" => "user.ban_started",
+        "ban.cancelled" => "user.ban_cancelled",
         "ban.lifted" => "user.unbanned",
         "ban.expired" => "user.ban_expired",
         same => same,

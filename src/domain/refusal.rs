@@ -90,6 +90,24 @@ pub enum Refusal {
     /// A user cannot block, allow or befriend itself.
     #[error("a user cannot be its own target")]
     OwnTarget,
+    /// The ban would end before it begins.
+    #[error("the ban would end before it begins, or has ended already")]
+    BanEndsTooEarly,
+    /// A ban that is to begin later would end the one that runs.
+    #[error("the user is banned now; lift that ban first, or give it another end")]
+    BanRuns,
+    /// The ban is not the one that was seen.
+    #[error("the ban was changed by somebody else meanwhile")]
+    BanChanged,
+    /// There is no such bulk operation.
+    #[error("there is no such operation")]
+    NoSuchOperation,
+    /// The bulk operation has not ended.
+    #[error("the operation has not ended yet; it is taken back as a whole")]
+    OperationRuns,
+    /// What the bulk operation did has no opposite.
+    #[error("only bans are taken back: for what a lifted ban was like, or what was erased, is gone")]
+    OperationHasNoUndo,
     /// The two are friends already.
     #[error("the two users are friends already")]
     AlreadyFriends,

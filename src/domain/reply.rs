@@ -43,6 +43,8 @@ replies! {
     DataRequest(ids::DataRequestId),
     /// A user was imported.
     Imported(super::user::Imported),
+    /// A bulk operation was begun.
+    Batch(ids::BatchId),
     /// A webhook was registered.
     Webhook(ids::WebhookId),
     /// The key of a webhook was rotated.

@@ -163,6 +163,10 @@ text! {
     Reason, "reason", at_most_chars, 512
 }
 text! {
+    /// What moderators tell each other about a ban: 1 to 2,000 characters.
+    Note, "note", at_most_chars, 2000
+}
+text! {
     /// A value of an extension field: 1 to 256 characters.
     ExtensionValue, "friendExtProfile", at_most_chars, 256
 }

@@ -113,9 +113,11 @@ impl Engine {
             mutes::since(read, &asked),
         )?;
         let deactivated = self.deactivated(users.iter().flatten()).await?;
-        let mut against = HashMap::new();
+        let (mut against, mut to_begin) = (HashMap::new(), HashSet::new());
         for (((subject, user), ban), muted) in asked.iter().zip(users).zip(bans).zip(muted) {
-            let found = match (user, ban.filter(|ban| ban.until > now), muted) {
+            // No event tells when a ban begins that was set for later.
+            to_begin.extend(ban.iter().filter(|ban| ban.starts_at > now).map(|ban| ban.subject));
+            let found = match (user, ban.filter(|ban| ban.runs_at(now)), muted) {
                 (Some(user), ..) if user.deactivated => (Rule::SenderDeactivated, deactivated.get(subject).copied()),
                 (Some(user), ..) if !user.is_active() => (Rule::SenderUnknown, None),
                 (None, ..) => (Rule::SenderUnknown, None),
@@ -125,7 +127,7 @@ impl Engine {
             };
             against.insert(*subject, found);
         }
-        let clear = asked.into_iter().filter(|subject| !against.contains_key(subject));
+        let clear = asked.into_iter().filter(|subject| !against.contains_key(subject) && !to_begin.contains(subject));
         self.cleared.remember(Clear::Sender, clear, changes);
         Ok(against)
     }

@@ -1,6 +1,6 @@
-//! What ends by itself: bans and friend requests whose time is over are recorded as ended, so that the log and the audit
-//! trail know it (neither a query nor a decision depends on it: they look at the time), and idempotency keys are forgotten
-//! after a day.
+//! What the clock does: scheduled bans whose time has come are recorded as begun, bans and friend requests whose time is over
+//! as ended, so that the log and the audit trail know it and connections of whoever is banned now are cut (neither a query
+//! nor a decision depends on it: they look at the time); and idempotency keys are forgotten after a day.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -50,7 +50,7 @@ async fn forget_old(engine: &Engine) -> Result<(), Error> {
     Ok(())
 }
 
-/// Records the bans and requests that ended. One that cannot be recorded does not keep the others: it is tried again in
+/// Records the bans that began or ended, and the requests that ended. One that cannot be recorded does not keep the others: it is tried again in
 /// the next round.
 async fn expire_due(engine: &Engine) {
     match banned_users::due(engine.read(), engine.now(), AT_ONCE_MAX).await {
@@ -59,7 +59,7 @@ async fn expire_due(engine: &Engine) {
                 expire(engine, ban.app, ban::Expire(ban.subject), "ban").await;
             }
         }
-        Err(error) => tracing::debug!(%error, "ended bans cannot be looked up for now"),
+        Err(error) => tracing::debug!(%error, "bans that began or ended cannot be looked up for now"),
     }
     match friend_graph::due(engine.read(), engine.now(), AT_ONCE_MAX).await {
         Ok(due) => {
@@ -74,6 +74,6 @@ async fn expire_due(engine: &Engine) {
 async fn expire<C: Command>(engine: &Engine, app: AppId, command: C, what: &'static str) {
     let caller = Caller::internal(app, Actor::System);
     if let Err(error) = engine.execute(&caller, command).await {
-        tracing::warn!(%error, app = %caller.app, what, "the end of something could not be recorded; it is tried again");
+        tracing::warn!(%error, app = %caller.app, what, "what the clock did could not be recorded; it is tried again");
     }
 }

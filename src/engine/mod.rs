@@ -49,6 +49,8 @@ mod memory;
 mod metered;
 mod nodes;
 pub mod opening;
+pub mod operating;
+pub mod operations;
 pub mod outgoing;
 pub mod parked;
 mod positions;

@@ -30,14 +30,18 @@ pub enum TokenRefusal {
     #[error("the access token has expired; get a new one")]
     Expired,
     /// Its user is banned.
-    #[error("the user is banned until {until}")]
+    #[error("the user is banned {}", lasting(*until))]
     Banned {
-        /// When the ban ends by itself.
-        until: DateTime<Utc>,
+        /// When the ban ends by itself; `None`: never.
+        until: Option<DateTime<Utc>>,
     },
     /// Its user is deactivated.
     #[error("the user is deactivated")]
     Deactivated,
+}
+
+fn lasting(until: Option<DateTime<Utc>>) -> String {
+    until.map_or_else(|| "permanently".to_owned(), |until| format!("until {until}"))
 }
 
 impl TokenRefusal {
@@ -53,6 +57,15 @@ impl TokenRefusal {
     }
 }
 
+/// The ban of a subject, be it running, to come or over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BanSpan {
+    /// When it begins.
+    pub starts_at: DateTime<Utc>,
+    /// When it ends by itself; `None`: never.
+    pub ends_at: Option<DateTime<Utc>>,
+}
+
 /// What the tokens of a subject depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
@@ -60,8 +73,8 @@ pub struct Standing {
     pub epoch: u32,
     /// Whether it is deactivated.
     pub deactivated: bool,
-    /// When its ban ends; it may have ended.
-    pub banned_until: Option<DateTime<Utc>>,
+    /// Its ban, whether it runs or not: the clock says that whenever it is asked.
+    pub ban: Option<BanSpan>,
     /// Tokens issued before are invalid.
     pub invalid_before: Option<DateTime<Utc>>,
 }
@@ -82,9 +95,11 @@ impl Standing {
         if token.expires_at.is_some_and(|at| at <= now) {
             return Err(TokenRefusal::Expired);
         }
-        match self.banned_until {
-            Some(until) if until > now => Err(TokenRefusal::Banned { until }),
-            _ => Ok(()),
+        match self.ban {
+            Some(BanSpan { starts_at, ends_at }) if starts_at <= now && ends_at.is_none_or(|at| at > now) => {
+                Err(TokenRefusal::Banned { until: ends_at })
+            }
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -96,7 +111,7 @@ impl Standing {
         Ok(user.registered_at.map(|_| Self {
             epoch: user.epoch,
             deactivated: user.deactivated,
-            banned_until: ban.map(|ban| ban.until),
+            ban: ban.map(|ban| BanSpan { starts_at: ban.starts_at, ends_at: ban.ends_at }),
             invalid_before,
         }))
     }
@@ -170,7 +185,7 @@ mod tests {
 
     use super::*;
 
-    const STANDING: Standing = Standing { epoch: 1, deactivated: false, banned_until: None, invalid_before: None };
+    const STANDING: Standing = Standing { epoch: 1, deactivated: false, ban: None, invalid_before: None };
 
     fn at(minutes: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + Duration::minutes(minutes)
@@ -198,9 +213,12 @@ mod tests {
     #[test]
     fn a_token_is_refused_for_the_gravest_reason_and_a_ban_ends_by_itself() {
         let until = at(15);
-        let banned = Standing { banned_until: Some(until), ..STANDING };
+        let banned = Standing { ban: Some(BanSpan { starts_at: at(11), ends_at: Some(until) }), ..STANDING };
+        let forever = Standing { ban: Some(BanSpan { starts_at: at(11), ends_at: None }), ..STANDING };
+        assert_eq!(banned.admits(&token(), at(10)), Ok(()), "it is to begin later");
+        assert_eq!(forever.admits(&token(), at(19)), Err(TokenRefusal::Banned { until: None }));
         assert_eq!(STANDING.admits(&token(), at(11)), Ok(()));
-        assert_eq!(banned.admits(&token(), at(11)), Err(TokenRefusal::Banned { until }));
+        assert_eq!(banned.admits(&token(), at(11)), Err(TokenRefusal::Banned { until: Some(until) }));
         assert_eq!(banned.admits(&token(), until), Ok(()));
         assert_eq!(STANDING.admits(&token(), at(20)), Err(TokenRefusal::Expired));
         let invalid = |before| Standing { invalid_before: Some(before), ..STANDING };

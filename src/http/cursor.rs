@@ -3,7 +3,6 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::DateTime;
-use rollcall_projections::banned_users::BanCursor;
 use rollcall_projections::data_requests::DueCursor;
 use rollcall_schemas::ids::{FriendRequestId, SubjectRef};
 use uuid::Uuid;
@@ -120,16 +119,5 @@ impl Cursor for SuggestionCursor {
     fn read(bytes: &[u8]) -> Option<Self> {
         let (seen, subject) = bytes.split_first_chunk()?;
         Some(Self { seen: u32::from_be_bytes(*seen), subject: SubjectRef(Uuid::from_slice(subject).ok()?) })
-    }
-}
-
-impl Cursor for BanCursor {
-    fn bytes(&self) -> Vec<u8> {
-        [self.until.timestamp_millis().to_be_bytes().as_slice(), self.subject.0.as_bytes()].concat()
-    }
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let (until, subject) = bytes.split_first_chunk()?;
-        let until = DateTime::from_timestamp_millis(i64::from_be_bytes(*until))?;
-        Some(Self { until, subject: SubjectRef(Uuid::from_slice(subject).ok()?) })
     }
 }

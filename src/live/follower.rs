@@ -102,7 +102,13 @@ fn follow_one(live: &Live, raw: &RawEvent) {
     let Ok(recorded) = journal::decode(raw) else { return };
     for subject in concerned {
         match &recorded.event {
-            Event::Ban(ban::Event::Imposed(_) | ban::Event::Replaced(_)) => live.cut(subject, Close::BANNED_NOW),
+            Event::Ban(
+                ban::Event::Imposed(_)
+                | ban::Event::ImposedV2(_)
+                | ban::Event::Replaced(_)
+                | ban::Event::ReplacedV2(_)
+                | ban::Event::Started(_),
+            ) => live.cut(subject, Close::BANNED_NOW),
             Event::User(user::Event::Deactivated(_) | user::Event::Restricted(_) | user::Event::Forgotten(_)) => {
                 live.cut(subject, Close::DEACTIVATED)
             }

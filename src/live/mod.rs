@@ -111,6 +111,14 @@ impl Live {
         Ok(Online { entered, presence: self.presence.clone(), last_seen: self.last_seen.clone() })
     }
 
+    /// This node, and the others that tell each other who is online.
+    ///
+    /// # Errors
+    /// The database in which they do so cannot be used.
+    pub async fn nodes(&self) -> Result<(uuid::Uuid, Vec<uuid::Uuid>), presence::Error> {
+        self.presence.nodes().await
+    }
+
     /// Keeps this node's place among those whose users are online, until `stop`.
     pub async fn keep_presence(self: Arc<Self>, stop: CancellationToken) {
         self.presence.keep(self.registry.clone(), stop).await;

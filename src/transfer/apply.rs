@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use rollcall_projections::banned_users;
 use uuid::Uuid;
 
 use super::OnConflict;
-use super::record::{Length, Record};
-use crate::domain::ban::Ban;
+use super::record::Record;
+use crate::domain::ban::{Ban, Length, Over, Term};
 use crate::domain::blocklist::Block;
 use crate::domain::friendship::{Befriend, Describe};
 use crate::domain::user::{Import, Imported};
-use crate::domain::values::{BanMinutes, ProfileChanges, Remark, UserId};
+use crate::domain::values::{ProfileChanges, Remark, UserId};
 use crate::domain::{Command, Refusal, ReplyOf};
 use crate::engine::{Caller, Done, Engine, Error, IdempotencyKey};
 
@@ -58,12 +57,12 @@ impl Applying<'_> {
             Record::Block { who, target } => {
                 self.execute("block", Block { owner: who, targets: vec![target] }).await.map(|()| Outcome::Done)
             }
-            Record::Ban { who, length, reason } => match self.minutes(&who, length).await? {
-                Ok(minutes) => {
-                    let ban = Ban { who: vec![who], minutes, reason };
+            Record::Ban { who, term, reason, note } => match self.stands_against(&who, term).await? {
+                None => {
+                    let ban = Ban { who: vec![who], term, reason, note, over: Over::Any };
                     self.execute("ban", ban).await.map(|()| Outcome::Done)
                 }
-                Err(outcome) => Ok(outcome),
+                Some(outcome) => Ok(outcome),
             },
         };
         match applied {
@@ -95,24 +94,19 @@ impl Applying<'_> {
         self.execute("remark", describe).await.map(|()| Outcome::Done)
     }
 
-    /// How long a ban lasts from now on, unless there is nothing to do.
-    async fn minutes(&self, who: &UserId, length: Length) -> Result<Result<BanMinutes, Outcome>, Error> {
+    /// Why a ban is not imposed.
+    async fn stands_against(&self, who: &UserId, term: Term) -> Result<Option<Outcome>, Error> {
         let now = self.engine.now();
-        if self.on_conflict != OnConflict::Update && self.is_banned(who, now).await? {
-            return Ok(Err(self.conflict("the user is banned already")));
+        if matches!(term.length, Length::Until(end) if end <= now) {
+            return Ok(Some(Outcome::Skipped));
         }
-        let minutes = match length {
-            Length::Minutes(minutes) => return Ok(Ok(minutes)),
-            Length::Until(end) if end <= now => return Ok(Err(Outcome::Skipped)),
-            Length::Until(end) => (end - now).num_seconds().div_euclid(60).saturating_add(1),
-        };
-        Ok(BanMinutes::new(minutes).map_err(|invalid| Outcome::Refused(invalid.to_string())))
-    }
-
-    async fn is_banned(&self, who: &UserId, now: DateTime<Utc>) -> Result<bool, Error> {
-        let Some(subject) = self.engine.find(&self.caller.app, who).await? else { return Ok(false) };
+        if self.on_conflict == OnConflict::Update {
+            return Ok(None);
+        }
+        let Some(subject) = self.engine.find(&self.caller.app, who).await? else { return Ok(None) };
         let ban = banned_users::of(self.engine.read(), subject).await?;
-        Ok(ban.is_some_and(|ban| ban.until > now))
+        let is_there = ban.is_some_and(|ban| ban.runs_at(now) || ban.starts_at > now);
+        Ok(is_there.then(|| self.conflict("the user is banned already")))
     }
 
     /// Executes a part of the record, again while the service is only busy. What was done before under its key is not done

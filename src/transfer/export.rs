@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::Write;
 
+use chrono::{DateTime, Utc};
 use rollcall_projections::user_directory::User;
 use rollcall_projections::{Order, PAGE_MAX, banned_users, blocklists, friend_graph, hosted_profiles, user_directory};
 use rollcall_schemas::envelope::Actor;
@@ -149,29 +150,56 @@ impl Exporting<'_> {
         }
     }
 
+    /// Bans that run, then those that are to begin.
     async fn bans(&mut self) -> Result<(), Error> {
-        let (now, mut cursor) = (self.engine.now(), None);
+        let (read, app, now) = (self.engine.read(), self.caller.app.clone(), self.engine.now());
+        let (mut cursor, mut runs) = (None, true);
         loop {
-            let page = banned_users::running(self.engine.read(), &self.caller.app, now, cursor, PAGE_MAX).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            cursor = Some(banned_users::BanCursor { until: last.until, subject: last.subject });
-            let subjects: Vec<_> = page.iter().map(|ban| ban.subject).collect();
-            let ids = self.user_ids(subjects.iter().copied()).await?;
-            let reasons = self.engine.disclose(&self.caller, &subjects, |opener| {
-                let reason = |ban: &banned_users::Ban| match &ban.reason {
-                    Some(sealed) => opener.open::<Value>(ban.subject, "reason", sealed),
-                    None => Ok(None),
-                };
-                page.iter().map(reason).collect::<Result<Vec<_>, _>>()
-            });
-            for (ban, reason) in page.iter().zip(reasons.await?) {
-                let Some(id) = ids.get(&ban.subject) else { continue };
-                let mut record =
-                    Map::from_iter([("user_id".to_owned(), json!(id)), ("ends_at".to_owned(), json!(ban.until))]);
-                reason.into_iter().for_each(|reason| drop(record.insert("reason".into(), reason)));
-                self.write(record)?;
-            }
+            let page = if runs {
+                banned_users::running(read, &app, now, cursor, PAGE_MAX).await?
+            } else {
+                banned_users::scheduled(read, &app, now, cursor, PAGE_MAX).await?
+            };
+            let Some(last) = page.last() else {
+                if !runs {
+                    return Ok(());
+                }
+                (cursor, runs) = (None, false);
+                continue;
+            };
+            let at = if runs { last.until() } else { last.starts_at };
+            cursor = Some(banned_users::BanCursor { at, subject: last.subject });
+            self.ban_page(&page, now).await?;
         }
+    }
+
+    async fn ban_page(&mut self, page: &[banned_users::Ban], now: DateTime<Utc>) -> Result<(), Error> {
+        let subjects: Vec<_> = page.iter().map(|ban| ban.subject).collect();
+        let ids = self.user_ids(subjects.iter().copied()).await?;
+        let records = self.engine.disclose(&self.caller, &subjects, |opener| {
+            let mut records = vec![];
+            for ban in page {
+                let Some(id) = ids.get(&ban.subject) else { continue };
+                let mut record = Map::from_iter([("user_id".to_owned(), id.clone())]);
+                if ban.starts_at > now {
+                    record.insert("starts_at".into(), json!(ban.starts_at));
+                }
+                match ban.ends_at {
+                    Some(end) => record.insert("ends_at".into(), json!(end)),
+                    None => record.insert("permanent".into(), json!(true)),
+                };
+                for (member, sealed) in [("reason", &ban.reason), ("note", &ban.note)] {
+                    if let Some(sealed) = sealed
+                        && let Some(text) = opener.open::<Value>(ban.subject, member, sealed)?
+                    {
+                        record.insert(member.into(), text);
+                    }
+                }
+                records.push(record);
+            }
+            Ok::<_, Error>(records)
+        });
+        records.await?.into_iter().try_for_each(|record| self.write(record))
     }
 
     /// The userIds of those who have one.

@@ -29,7 +29,7 @@ pub enum Kind {
     Friends,
     /// `{user_id, target_id}`
     Blocks,
-    /// `{user_id, minutes | ends_at, reason?}`
+    /// `{user_id, minutes | ends_at | permanent, starts_at?, reason?, note?}`
     Bans,
 }
 

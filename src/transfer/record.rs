@@ -6,8 +6,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::Kind;
+use crate::domain::ban::{Length, Term};
 use crate::domain::values::{
-    BanMinutes, Invalid, Name, Portrait, ProfileChanges, Reason, Remark, UserId, extension_fields, profile_fields,
+    BanMinutes, Invalid, Name, Note, Portrait, ProfileChanges, Reason, Remark, UserId, extension_fields, profile_fields,
 };
 
 /// Members that a report of refused records adds; the report can be imported again as it is.
@@ -22,14 +23,7 @@ pub(super) enum Record {
     User { who: UserId, name: Name, portrait: Option<Portrait>, profile: ProfileChanges },
     Friend { who: UserId, friend: UserId, remark: Option<Remark> },
     Block { who: UserId, target: UserId },
-    Ban { who: UserId, length: Length, reason: Option<Reason> },
-}
-
-/// How long a ban lasts.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Length {
-    Minutes(BanMinutes),
-    Until(DateTime<Utc>),
+    Ban { who: UserId, term: Term, reason: Option<Reason>, note: Option<Note> },
 }
 
 #[derive(Deserialize)]
@@ -62,9 +56,13 @@ struct BlockFields {
 #[serde(deny_unknown_fields)]
 struct BanFields {
     user_id: String,
+    starts_at: Option<DateTime<Utc>>,
     minutes: Option<i64>,
     ends_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    permanent: bool,
     reason: Option<String>,
+    note: Option<String>,
 }
 
 impl Record {
@@ -120,14 +118,16 @@ fn block(fields: BlockFields) -> Result<Record, Invalid> {
 
 fn ban(fields: BanFields) -> Result<Record, String> {
     let text = |invalid: Invalid| invalid.to_string();
-    let length = match (fields.minutes, fields.ends_at) {
-        (Some(minutes), None) => Length::Minutes(BanMinutes::new(minutes).map_err(text)?),
-        (None, Some(end)) => Length::Until(end),
-        (None, None) | (Some(_), Some(_)) => return Err("give either minutes or ends_at".into()),
+    let length = match (fields.minutes, fields.ends_at, fields.permanent) {
+        (Some(minutes), None, false) => Length::Minutes(BanMinutes::new(minutes).map_err(text)?),
+        (None, Some(end), false) => Length::Until(end),
+        (None, None, true) => Length::Permanent,
+        _ => return Err("give one of minutes, ends_at and permanent".into()),
     };
     Ok(Record::Ban {
         who: UserId::parse("user_id", &fields.user_id).map_err(text)?,
-        length,
+        term: Term { starts_at: fields.starts_at, length },
         reason: fields.reason.as_deref().map(Reason::parse).transpose().map_err(text)?,
+        note: fields.note.as_deref().map(Note::parse).transpose().map_err(text)?,
     })
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use chrono::{DateTime, Duration, Utc};
 use proptest::prelude::*;
 use rollcall::domain::allowlist::{Allow, SetAllowlist};
-use rollcall::domain::ban::{Ban, Lift};
+use rollcall::domain::ban::{Ban, Lift, Over};
 use rollcall::domain::blocklist::{Block, Unblock};
 use rollcall::domain::erasure::{Erase, Request};
 use rollcall::domain::friendship::{Befriend, Describe, Unfriend};
@@ -23,7 +23,9 @@ use rollcall_schemas::stream::Stream;
 use rollcall_schemas::{Event, friendship};
 use uuid::Uuid;
 
+mod bans;
 mod declarations;
+mod operations;
 mod requests;
 mod snapshots;
 
@@ -99,11 +101,17 @@ fn reactivate(who: &str) -> Reactivate<Person> {
 }
 
 fn ban(user_ids: &[&str], minutes: i64) -> Ban<Person> {
-    Ban { who: people(user_ids), minutes: BanMinutes::new(minutes).unwrap(), reason: None }
+    Ban {
+        who: people(user_ids),
+        term: BanMinutes::new(minutes).unwrap().into(),
+        reason: None,
+        note: None,
+        over: Over::Any,
+    }
 }
 
 fn lift(who: &str) -> Lift<Person> {
-    Lift { who: people(&[who]) }
+    Lift { who: people(&[who]), scheduled: true, only: None }
 }
 
 fn block(owner: &str, targets: &[&str]) -> Block<Person> {
@@ -240,6 +248,8 @@ fn a_ban_that_ran_out_is_imposed_anew_and_needs_no_lifting() {
     assert_eq!(given.when(&lift("ada")).unwrap(), ["ban.expired"]);
     assert_eq!(given.when(&lift("ada")).unwrap(), [""; 0]);
     assert_eq!(given.when(&ban(&["ada"], 5)).unwrap(), ["ban.imposed"]);
+    given.later(Duration::minutes(5));
+    assert_eq!(given.when(&ban(&["ada"], 5)).unwrap(), ["ban.expired", "ban.imposed"]);
     assert_eq!(given.when(&lift("ada")).unwrap(), ["ban.lifted"]);
 }
 

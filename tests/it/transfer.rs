@@ -90,11 +90,11 @@ fn what_is_imported_is_what_is_exported_and_what_the_service_answers() {
         fs::remove_file(path).unwrap();
     }
     let end = (rollcall::engine::clock::Clock::default().now() + chrono::Duration::days(2)).to_rfc3339();
-    let bans = [json!({"user_id": "bob", "minutes": 60, "reason": "spam"}), json!({"user_id": "eve", "ends_at": end})];
+    let bans = [json!({"user_id": "bob", "minutes": 60, "reason": "spam"}), json!({"user_id": "eve", "permanent": true}), json!({"user_id": "kim", "starts_at": end, "minutes": 5})];
     let path = stopped.file("bans.jsonl", &lines(&bans));
     stopped.imported("bans", &path, &[]);
     let exported = stopped.exported("bans");
-    assert_eq!((exported.len(), &exported[0]["reason"]), (2, &json!("spam")), "{exported:?}");
+    assert_eq!((exported.len(), &exported[0]["reason"]), (3, &json!("spam")), "{exported:?}");
 
     stopped.service.restart();
     let info = stopped.service.post(APP, "/user/info.json", &[("userId", "ada")]);

@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_projections::{
     ALL, NumberedPage, Order, banned_users, blocklists, deactivated_users, erasure_ledger, friend_graph,
-    hosted_profiles, remarks, user_directory, user_tags,
+    hosted_profiles, operations, remarks, user_directory, user_tags,
 };
-use rollcall_schemas::ids::{ErasureId, FieldName, OperationId, Pair};
+use rollcall_schemas::ids::{BatchId, ErasureId, FieldName, OperationId, Pair};
 use rollcall_schemas::personal::Class;
 use rollcall_schemas::plain::Scope;
 use rollcall_schemas::stream::Stream;
-use rollcall_schemas::{erasure, friendship, user};
+use rollcall_schemas::{erasure, friendship, operation, user};
 use uuid::Uuid;
 
 use crate::rebuilding::store;
-use crate::support::{Log, app, at, banned, blocked, now, profile, requested, scrubbed, subject, tag};
+use crate::support::{Log, app, at, banned, blocked, now, profile, requested, scrubbed, sealed, subject, tag};
 
 fn known() -> Log {
     let mut log = Log::default();
@@ -26,6 +26,17 @@ fn known() -> Log {
     log.user(me, user::Tagged { subject: me, tags: Some(profile(me, "tags")) });
     log.record(Stream::Ban(me), banned(me, at(9_000)));
     log.record(Stream::Blocklist(them), blocked(them, vec![me]));
+    let batch = BatchId(Uuid::from_u128(1));
+    for subject in [me, them] {
+        let reason = sealed(Class::Moderation, subject, "reason");
+        if subject == me {
+            let (act, subjects) = (operation::Act::Ban, vec![me, them]);
+            let requested = operation::Requested { batch, act, subjects, ends_at: None };
+            log.record(Stream::Operation(batch), operation::Event::from(requested));
+        }
+        let given = operation::ReasonGiven { batch, subject, reason };
+        log.record(Stream::Operation(batch), operation::Event::from(given));
+    }
     let remarked = rollcall_schemas::remarks::Remarked { owner: them, target: me, remark: profile(me, "remark") };
     log.record(Stream::Remarks(them), rollcall_schemas::remarks::Event::from(remarked));
     let pair = Stream::Friendship(Pair::of(me, them).unwrap());
@@ -73,8 +84,10 @@ async fn a_deactivated_user_is_listed_without_any_value_and_bystanders_keep_thei
     assert_eq!(friend_graph::descriptions(&store, them, &[me]).await.unwrap(), [vec![]]);
     assert_eq!(deactivated_users::page(&store, &app, NumberedPage::new(1, 10).unwrap()).await.unwrap(), [me]);
     let ban = banned_users::of(&store, me).await.unwrap().unwrap();
-    assert_eq!((ban.until, ban.reason), (at(9_000), None));
+    assert_eq!((ban.ends_at, ban.reason), (Some(at(9_000)), None));
     assert_eq!(blocklists::page(&store, them, None, 10).await.unwrap()[0].target, me);
+    let items = operations::items(&store, BatchId(Uuid::from_u128(1)), 0, 10).await.unwrap();
+    assert_eq!(items.iter().map(|item| item.reason.is_some()).collect::<Vec<_>>(), [false, true]);
     let due = erasure_ledger::due(&store, at(2_592_000), None, 10).await.unwrap();
     assert_eq!((due[0].subject, due[0].step), (me, erasure_ledger::Step::Scrubbed));
     for count in rollcall_projections::remains(&store, me, &[Class::Profile, Class::Moderation]).await.unwrap() {

@@ -109,7 +109,7 @@ fn what_is_asked_of_one_costs_the_same_however_many_others_there_are() {
         (query("friend_graph", &["befriended_position <"]), vec![reference(0), newest(), size()]),
         (query("blocklists", &["sequence <"]), vec![reference(0), newest(), size()]),
         (query("allowlists", &["sequence <"]), vec![reference(0), newest(), size()]),
-        (query("banned_users", &["until_at <= $1"]), vec![at(50), size()]),
+        (query("banned_users", &["acts_at <= $1"]), vec![at(50), size()]),
         (query("deactivated_users", &["restricted = 1"]), vec![reference(1), 5_u32.into()]),
     ];
     for (sql, params) in cases {

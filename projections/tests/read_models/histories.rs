@@ -214,13 +214,32 @@ impl World {
         let me = self.people[who].subject;
         let until = at(salt.into());
         let event = match (self.people[who].banned, step) {
+            (false, _) if salt.is_multiple_of(5) => self.scheduled(me, until),
+            (false, _) if salt.is_multiple_of(3) => {
+                let note = Some(sealed(Class::Moderation, me, "note"));
+                ban::Event::from(ban::ImposedV2 { subject: me, ends_at: None, reason: None, note }).into()
+            }
             (false, _) => banned(me, until),
+            (true, 17) if salt.is_multiple_of(7) => self.scheduled(me, until),
+            (true, 17) if salt.is_multiple_of(5) => {
+                ban::Event::from(ban::Started { subject: me, starts_at: until, ends_at: None }).into()
+            }
+            (true, 17) if salt.is_multiple_of(3) => {
+                let reason = Some(sealed(Class::Moderation, me, "reason"));
+                ban::Event::from(ban::ReplacedV2 { subject: me, ends_at: None, reason, note: None }).into()
+            }
+            (true, 18) if salt.is_multiple_of(3) => ban::Event::from(ban::Cancelled { subject: me }).into(),
             (true, 17) => ban::Event::from(ban::Replaced { subject: me, until, reason: None }).into(),
             (true, 18) => ban::Event::from(ban::Lifted { subject: me }).into(),
             (true, _) => ban::Event::from(ban::Expired { subject: me, until }).into(),
         };
         self.people[who].banned = !self.people[who].banned || step == 17;
         self.log.record(Stream::Ban(me), event);
+    }
+
+    fn scheduled(&self, me: SubjectRef, starts_at: chrono::DateTime<chrono::Utc>) -> rollcall_schemas::Event {
+        let (reason, note) = (Some(sealed(Class::Moderation, me, "why")), None);
+        ban::Event::from(ban::Scheduled { subject: me, starts_at, ends_at: None, reason, note }).into()
     }
 
     fn relate(&mut self, step: u8, who: usize, other: usize, salt: u8) {

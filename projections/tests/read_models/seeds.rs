@@ -35,7 +35,22 @@ pub fn script(rows: u32, bytes: &str) -> String {
         ("apps_fields_vN", "'app-' || i, 'user', 'ext_a'".into()),
         ("apps_api_keys_vN", "'app-' || i, 1, '{}'".into()),
         ("audit_trail_vN", format!("{}, i", key("(i / 20)"))),
-        ("banned_users_vN", format!("{of}, {app}, {at}, {BEGAN_AT} + i * 7919 % {rows} * {EACH}, {content}, i")),
+        ("banned_users_vN", {
+            let until = format!("{BEGAN_AT} + i * 7919 % {rows} * {EACH}");
+            // One of a hundred is to begin.
+            let starts = format!("CASE WHEN i % 100 = 0 THEN {until} - 1 ELSE {BEGAN_AT} END");
+            format!(
+                "{of}, {app}, {at}, {starts}, {until}, CASE WHEN i % 100 = 0 THEN {until} - 1 ELSE {until} END, \
+                 CASE WHEN i % 100 = 0 THEN {until} - 1 ELSE NULL END, \
+                 {content}, NULL, 'server:1', {of}, {at}, i"
+            )
+        }),
+        (
+            "banned_users_ended_vN",
+            format!(
+                "{owner}, {app}, {at}, {at}, {at}, {content}, NULL, 'server:1', {of}, {at}, i, {at}, 'system', 'expired', i"
+            ),
+        ),
         ("blocklists_vN", format!("{owner}, {other}, i")),
         ("client_rules_vN", "'app-' || i, 'several', 0, 0, 0".into()),
         ("data_requests_vN", format!("{of}, {app}, {other}, 'access', i, {at}, {at}, 'received', i % 2, NULL")),

@@ -150,9 +150,9 @@ impl Projection for Later {
     fn declared(&self) -> &'static Declaration {
         &Declaration {
             name: "banned_users",
-            version: 4,
-            schema: "CREATE TABLE banned_users_v4 (subject BYTEA NOT NULL, PRIMARY KEY (subject)) /*clustered*/;",
-            tables: &["banned_users_v4"],
+            version: 5,
+            schema: "CREATE TABLE banned_users_v5 (subject BYTEA NOT NULL, PRIMARY KEY (subject)) /*clustered*/;",
+            tables: &["banned_users_v5"],
             statements: &[],
             queries: &[],
             remains: &[],
@@ -184,7 +184,7 @@ fn a_read_model_of_another_version_is_dropped_and_starts_at_its_beginning() {
         .unwrap()
         .map(Result::unwrap)
         .collect();
-    assert_eq!(tables, ["banned_users_v4"]);
+    assert_eq!(tables, ["banned_users_v5"]);
     let store = ReadStore::open(&path).unwrap();
     assert_eq!(store.checkpoint("banned_users").unwrap(), 0);
     assert_eq!(store.checkpoint("blocklists").unwrap(), 1, "the others stay");

@@ -73,14 +73,15 @@ fn fields(user: UserAt) -> Result<BTreeMap<String, Shown<Value>>, Error> {
         ("deactivated_at", user.deactivated_at),
         ("tokens_invalid_before", user.tokens_invalid_before),
         ("ban.banned_at", user.ban.as_ref().map(|ban| ban.banned_at)),
-        ("ban.until", user.ban.as_ref().map(|ban| ban.until)),
+        ("ban.until", user.ban.as_ref().and_then(|ban| ban.until)),
     ] {
         if let Some(at) = at {
             put(field.into(), plain(at)?);
         }
     }
-    if let Some(reason) = user.ban.and_then(|ban| ban.reason) {
-        put("ban.reason".into(), text(reason));
+    let words = user.ban.map(|ban| [("ban.reason", ban.reason), ("ban.note", ban.note)]);
+    for (field, value) in words.into_iter().flatten() {
+        value.into_iter().for_each(|value| put(field.into(), text(value)));
     }
     if let Some(tags) = user.tags {
         put("tags".into(), tags.map(Value::from));

@@ -34,8 +34,8 @@ pub struct BannedUser {
     pub user_id: Shown<String>,
     /// Since when.
     pub banned_at: DateTime<Utc>,
-    /// When the ban was to end by itself.
-    pub until: DateTime<Utc>,
+    /// When the ban was to end by itself; null: never.
+    pub until: Option<DateTime<Utc>>,
     /// Why.
     pub reason: Option<Shown<String>>,
 }
@@ -115,7 +115,7 @@ pub(super) async fn bans(
     let mut bans = Vec::with_capacity(found.len());
     for (ban, user_id) in found.into_iter().zip(user_ids) {
         let reason = opener.open_some(ban.subject, ban.reason.as_deref()).await?;
-        let banned_users::Ban { subject, banned_at, until, .. } = ban;
+        let banned_users::Ban { subject, banned_at, ends_at: until, .. } = ban;
         bans.push(BannedUser { subject, user_id, banned_at, until, reason });
     }
     scratch.answer(moment, BansAt { bans }).await

@@ -127,10 +127,13 @@ pub struct QuietHours {
 pub struct Ban {
     /// Since when.
     pub banned_at: DateTime<Utc>,
-    /// When it was to end by itself.
-    pub until: DateTime<Utc>,
+    /// When it was to end by itself; null: never.
+    pub until: Option<DateTime<Utc>>,
     /// Why.
     pub reason: Option<Shown<String>>,
+    /// What moderators told each other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<Shown<String>>,
 }
 
 /// Somebody else, on a list of the user's.
@@ -241,13 +244,14 @@ async fn read(
     fold: &Fold,
 ) -> Result<UserAt, Error> {
     let row = user_directory::by_subject(store, app, subject).await?;
-    let ban = banned_users::of(store, subject).await?.filter(|ban| ban.until > moment.at);
+    let ban = banned_users::of(store, subject).await?.filter(|ban| ban.runs_at(moment.at));
     let ban = match ban {
         None => None,
         Some(ban) => Some(Ban {
             banned_at: ban.banned_at,
-            until: ban.until,
+            until: ban.ends_at,
             reason: opener.open_some(subject, ban.reason.as_deref()).await?,
+            note: opener.open_some(subject, ban.note.as_deref()).await?,
         }),
     };
     let settings = user_settings::of(store, subject).await?;

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::past::Who;
 use crate::domain::allowlist::{Allow, Disallow};
-use crate::domain::ban::{Ban, Lift};
+use crate::domain::ban::{Ban, Length, Lift, Term};
 use crate::domain::blocklist::{Block, Unblock};
 use crate::domain::erasure::{Erase, Request};
 use crate::domain::friendship::{Befriend, ClearFriends, Describe, Unfriend};
@@ -35,7 +35,7 @@ impl From<Arc<dyn DynCommand>> for Question {
 
 /// Every command that can be asked about, with what follows it.
 pub const ASKED: &str = "register, issue-token, rename, tag, mute, permit-friends, deactivate, forget, reactivate, \
-    place-hold, release-hold, ban, unban, clean-profile, clear-friends, invalidate-tokens USER; \
+    place-hold, release-hold, ban, schedule-ban, unban, clean-profile, clear-friends, invalidate-tokens USER; \
     set-profile USER FIELD; befriend, befriend-directly, unfriend, describe, remark, block, unblock, allow, \
     disallow USER OTHER";
 
@@ -92,8 +92,12 @@ fn of_one(verb: &str, user_id: UserId) -> Result<Arc<dyn DynCommand>, NotAsked> 
         "release-hold" => changed(Change::ReleaseHold),
         "deactivate" => erased(Scope::Deactivate),
         "forget" => erased(Scope::Forget),
-        "ban" => Arc::new(Ban { who, minutes: BanMinutes::new(1)?, reason: None }),
-        "unban" => Arc::new(Lift { who }),
+        "ban" => Arc::new(Ban::minutes(who, BanMinutes::new(1)?)),
+        "schedule-ban" => {
+            let term = Term { starts_at: Some(chrono::DateTime::<chrono::Utc>::MAX_UTC), length: Length::Permanent };
+            Arc::new(Ban { term, ..Ban::minutes(who, BanMinutes::new(1)?) })
+        }
+        "unban" => Arc::new(Lift { who, scheduled: true, only: None }),
         "clear-friends" => Arc::new(ClearFriends { who: user_id }),
         "invalidate-tokens" => Arc::new(token::Invalidate { who, before: chrono::DateTime::UNIX_EPOCH }),
         _ => return Err(NotAsked::Words),

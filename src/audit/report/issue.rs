@@ -274,7 +274,7 @@ pub fn retained(scope: Scope) -> Vec<Retained> {
             "The app lists deactivated users and may reactivate the id",
             "The user is forgotten",
         ));
-        kept.push(retained("A running ban, without its reason", "It protects other users", "Its end"));
+        kept.push(retained("Bans, without reasons and notes", "They protect other users", "The user is forgotten"));
     }
     kept
 }

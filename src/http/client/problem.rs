@@ -260,6 +260,12 @@ fn kind_of_refusal(refusal: &Refusal, topic: Topic) -> (StatusCode, &'static str
         | Refusal::SecretNumberTaken { .. }
         | Refusal::LastSecret
         | Refusal::SeatsTaken
+        | Refusal::BanEndsTooEarly
+        | Refusal::BanRuns
+        | Refusal::BanChanged
+        | Refusal::NoSuchOperation
+        | Refusal::OperationRuns
+        | Refusal::OperationHasNoUndo
         | Refusal::ReactivationTooEarly { .. }
         | Refusal::NoSuchErasure
         | Refusal::NoSuchWebhook

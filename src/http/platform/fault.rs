@@ -151,7 +151,12 @@ fn codes_of_refusal(refusal: &Refusal, family: Family) -> (StatusCode, u16) {
         | Refusal::DataRequestExtended => (REFUSED, 1000),
         Refusal::ListFull(_) => (REFUSED, 1005),
         Refusal::OwnTarget if family == Family::Friends => (REFUSED, 25473),
-        Refusal::OwnTarget | Refusal::UndeclaredField(_) => (REFUSED, 1002),
+        Refusal::OwnTarget | Refusal::UndeclaredField(_) | Refusal::BanEndsTooEarly => (REFUSED, 1002),
+        Refusal::BanRuns
+        | Refusal::BanChanged
+        | Refusal::NoSuchOperation
+        | Refusal::OperationRuns
+        | Refusal::OperationHasNoUndo => (REFUSED, 1000),
         Refusal::AlreadyFriends => (REFUSED, 25460),
         Refusal::TargetBlocks => (REFUSED, 25462),
         Refusal::TargetDoesNotAllow => (REFUSED, 25463),

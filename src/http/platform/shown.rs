@@ -93,7 +93,7 @@ impl Reader<'_> {
             .disclose(&self.caller, &subjects, |opener| {
                 let mut banned = Vec::with_capacity(bans.len());
                 for (ban, sealed) in bans.iter().zip(sealed) {
-                    banned.extend(user_id(opener, ban.subject, sealed.as_deref())?.map(|id| (id, ban.until)));
+                    banned.extend(user_id(opener, ban.subject, sealed.as_deref())?.map(|id| (id, ban.until())));
                 }
                 Ok(banned)
             })

@@ -159,6 +159,30 @@ pub(super) async fn allowlist(call: &Call<'_>) -> Result<Answer, Problem> {
     told(call, &targets, next).await
 }
 
+/// `GET /users/{id}/blocked-by`: who blocks the user.
+pub(super) async fn blocked_by(call: &Call<'_>) -> Result<Answer, Problem> {
+    let (asked, target) = (PageQuery::<u64>::read(call.query)?, owner(call).await?);
+    let rows = blocklists::owners(call.engine.read(), target, asked.cursor, asked.limit + 1).await?;
+    told_owners(call, &asked, rows).await
+}
+
+/// `GET /users/{id}/allowed-by`: who allows the user.
+pub(super) async fn allowed_by(call: &Call<'_>) -> Result<Answer, Problem> {
+    let (asked, target) = (PageQuery::<u64>::read(call.query)?, owner(call).await?);
+    let rows = allowlists::owners(call.engine.read(), target, asked.cursor, asked.limit + 1).await?;
+    told_owners(call, &asked, rows).await
+}
+
+async fn told_owners(
+    call: &Call<'_>,
+    asked: &PageQuery<u64>,
+    mut rows: Vec<(SubjectRef, u64)>,
+) -> Result<Answer, Problem> {
+    let next = asked.cut(&mut rows, |(_, sequence)| Some(*sequence));
+    let owners: Vec<_> = rows.iter().map(|(owner, _)| *owner).collect();
+    told(call, &owners, next).await
+}
+
 /// `GET /users/{id}/blocklist/{target}`: whether the user blocks that one.
 pub(super) async fn is_blocked(call: &Call<'_>) -> Result<Answer, Problem> {
     let (owner, target) = (owner(call).await?, target(call)?);

@@ -25,6 +25,7 @@ use crate::live::Live;
 
 mod admission;
 mod app;
+mod ban_lists;
 mod bans;
 mod compliance;
 mod credentials;
@@ -36,6 +37,8 @@ mod friends;
 mod graph;
 mod lists;
 pub(super) mod openapi;
+mod operating;
+mod operations;
 mod paging;
 mod past;
 mod patch;

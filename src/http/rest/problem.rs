@@ -101,8 +101,14 @@ pub(super) enum Problem {
     NoPath,
     /// It is not known whether there is one.
     SearchTooWide,
-    /// The user is not banned now.
+    /// The user has no ban that runs or is to begin.
     NotBanned,
+    /// There is no such read model.
+    NoSuchReadModel,
+    /// Read models are built anew by the command.
+    RebuildByCommand,
+    /// No read model has parked the stream.
+    NotParked,
     /// The caller's key is of another app, or there is no such app.
     NoSuchApp,
     /// An earlier call with the same idempotency key was given the secret, which is shown only once.
@@ -169,6 +175,9 @@ fn kind(problem: &Problem) -> (StatusCode, &'static str) {
         Problem::NoPath => (StatusCode::NOT_FOUND, "no-path"),
         Problem::SearchTooWide => (StatusCode::UNPROCESSABLE_ENTITY, "search-too-wide"),
         Problem::NotBanned => (StatusCode::NOT_FOUND, "not-banned"),
+        Problem::NoSuchReadModel => (StatusCode::NOT_FOUND, "no-such-read-model"),
+        Problem::RebuildByCommand => (StatusCode::CONFLICT, "rebuild-by-command"),
+        Problem::NotParked => (StatusCode::NOT_FOUND, "not-parked"),
         Problem::NoSuchApp => (StatusCode::NOT_FOUND, "no-such-app"),
         Problem::ToldBefore => (StatusCode::CONFLICT, "told-before"),
         Problem::MalformedKey => (StatusCode::BAD_REQUEST, "malformed-idempotency-key"),
@@ -211,6 +220,12 @@ fn kind_of_refusal(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::NoSuchErasure => (StatusCode::NOT_FOUND, "no-such-erasure"),
         Refusal::ErasureBegun => (StatusCode::CONFLICT, "erasure-begun"),
         Refusal::ListFull(_) => (StatusCode::CONFLICT, "list-full"),
+        Refusal::BanEndsTooEarly => (StatusCode::UNPROCESSABLE_ENTITY, "ban-ends-too-early"),
+        Refusal::BanChanged => (StatusCode::CONFLICT, "ban-changed"),
+        Refusal::NoSuchOperation => (StatusCode::NOT_FOUND, "no-such-operation"),
+        Refusal::OperationRuns => (StatusCode::CONFLICT, "operation-runs"),
+        Refusal::OperationHasNoUndo => (StatusCode::CONFLICT, "operation-has-no-undo"),
+        Refusal::BanRuns => (StatusCode::CONFLICT, "ban-runs"),
         Refusal::OwnTarget => (StatusCode::UNPROCESSABLE_ENTITY, "own-target"),
         Refusal::AlreadyFriends => (StatusCode::CONFLICT, "already-friends"),
         Refusal::NotFriends => (StatusCode::CONFLICT, "not-friends"),
@@ -245,7 +260,14 @@ fn detail(problem: &Problem) -> Cow<'static, str> {
         Problem::SearchTooWide => {
             "the friends of the two users have more friends than one search looks at, and no path was found among them".into()
         }
-        Problem::NotBanned => "the user is not banned now".into(),
+        Problem::NotBanned => "the user has no ban that runs or is to begin".into(),
+        Problem::NoSuchReadModel => "there is no such read model".into(),
+        Problem::RebuildByCommand => {
+            "run `rollcall rebuild NAME`: over PostgreSQL while the nodes serve, from a data directory of its own; otherwise \
+             with the service stopped"
+                .into()
+        }
+        Problem::NotParked => "the stream is not parked".into(),
         Problem::NoSuchApp => "there is no such app that this API key is of".into(),
         Problem::ToldBefore => {
             "an earlier call with this Idempotency-Key made it and was told it, which is done only once; list what there \

@@ -11,8 +11,8 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{Answer, Problem};
 use super::{
-    Call, admission, app, bans, compliance, credentials, deactivated, erasures, events, export, friends, graph, lists,
-    past, presence, profile, requests, segment, tokens, user_batches, users, webhooks,
+    Call, admission, app, ban_lists, bans, compliance, credentials, deactivated, erasures, events, export, friends, graph,
+    lists, operating, operations, past, presence, profile, requests, segment, tokens, user_batches, users, webhooks,
 };
 use crate::engine;
 use crate::http::exchange;
@@ -132,15 +132,33 @@ endpoints! {
     "PATCH" "app" => app::change, "changeApp" Server []
         app::AppPatch => app::AppView, "Change settings of the app; the safeguards need `operator` as well.";
     "PUT" "users/{id}/ban" => bans::impose, "banUser" Moderator []
-        bans::BanBody => bans::Ban, "Ban a user from now on, or give the ban that runs another end.";
+        bans::BanBody => bans::Ban, "Ban a user from now on or later, or give the ban that runs another end.";
     "GET" "users/{id}/ban" => bans::show, "getBan" Moderator []
-        () => bans::Ban, "The ban of a user that runs; 404 where none does.";
+        () => bans::Ban, "The ban of a user that runs or is to begin; 404 where there is none.";
     "DELETE" "users/{id}/ban" => bans::lift, "liftBan" Moderator []
-        () => (), "Lift the ban of a user.";
-    "GET" "bans" => bans::list, "listBans" Moderator ["cursor", "limit", "state"]
-        () => bans::Bans, "The bans that run, the latest end first.";
+        () => (), "Lift the ban of a user, or call it off.";
+    "GET" "users/{id}/bans" => bans::history, "listBansOfUser" Moderator ["cursor", "limit"]
+        () => bans::Bans, "Every ban of a user and how it ended, the one that was set last first.";
+    "GET" "bans" => ban_lists::list, "listBans" Moderator ["cursor", "limit", "state", "actor", "reason"]
+        () => bans::Bans, "Bans that run, the latest end first; with state, those that are to begin or have ended.";
+    "POST" "bans/batch" => operations::ban, "banUsers" Moderator []
+        operations::BanBatch => operations::BatchAnswer, "Ban up to 1,000 users by an operation; with dry_run, tell what would happen.";
+    "POST" "unbans/batch" => operations::unban, "liftBans" Moderator []
+        operations::UserBatch => operations::BatchAnswer, "Lift the bans of up to 1,000 users by an operation; with dry_run, tell what would happen.";
+    "POST" "deactivations/batch" => operations::deactivate, "deactivateUsers" Moderator []
+        operations::UserBatch => operations::BatchAnswer, "Deactivate up to 1,000 users by an operation; with dry_run, tell what would happen.";
+    "GET" "operations" => operations::list, "listOperations" Moderator ["cursor", "limit"]
+        () => operations::Page, "The bulk operations, the latest first.";
+    "GET" "operations/{id}" => operations::show, "getOperation" Moderator ["cursor", "limit"]
+        () => operations::Detailed, "How far a bulk operation is, and what became of its users.";
+    "POST" "operations/{id}/undo" => operations::undo, "undoOperation" Moderator []
+        () => operations::Resource, "Take the bans of an operation back, except those that were changed since.";
     "GET" "users/{id}/blocklist" => lists::blocklist, "getBlocklist" Server ["cursor", "limit"]
         () => lists::ListPage, "Whom a user blocks, the newest entry first.";
+    "GET" "users/{id}/blocked-by" => lists::blocked_by, "listBlockedBy" Moderator ["cursor", "limit"]
+        () => lists::ListPage, "Who blocks a user, the newest entry first.";
+    "GET" "users/{id}/allowed-by" => lists::allowed_by, "listAllowedBy" Moderator ["cursor", "limit"]
+        () => lists::ListPage, "Who allows a user, the newest entry first.";
     "POST" "users/{id}/blocklist/batch" => lists::block_many, "changeBlocklist" Server []
         lists::ListBatch => (), "Block up to 1,000 users, or block them no more; all or none.";
     "GET" "users/{id}/blocklist/{target}" => lists::is_blocked, "getBlocked" Server []
@@ -313,6 +331,24 @@ endpoints! {
         webhooks::Range => webhooks::Replay, "Send events of the past once more; with dry_run, count them.";
     "POST" "webhooks/{id}/test" => webhooks::test, "testWebhook" Operator []
         () => webhooks::Test, "Send a made-up event now, and tell what became of it.";
+    "GET" "status" => operating::status, "getStatus" Operator []
+        () => operating::Status, "How the node is that answers.";
+    "GET" "read-models" => operating::read_models, "listReadModels" Operator []
+        () => operating::ReadModels, "The read models, how far each is, and what it could not apply.";
+    "POST" "read-models/{name}/rebuild" => operating::rebuild, "rebuildReadModel" Operator []
+        () => (), "409: a read model is built anew by the command `rollcall rebuild`.";
+    "GET" "parked" => operating::parked, "listParked" Operator ["cursor", "limit"]
+        () => operating::ParkedPage, "The streams that read models could not apply, the oldest first.";
+    "POST" "parked/{stream}/retry" => operating::retry, "retryParked" Operator []
+        () => operating::ParkedResults, "Apply the events of a parked stream again.";
+    "POST" "parked/{stream}/resolve" => operating::resolve, "resolveParked" Operator []
+        operating::Resolution => operating::ParkedResults, "Skip the parked events of a stream from now on.";
+    "GET" "nodes" => operating::nodes, "listNodes" Operator []
+        () => operating::Nodes, "The nodes of the service.";
+    "GET" "apps" => operating::apps, "listApps" Operator ["cursor", "limit"]
+        () => operating::Apps, "Every app of the service, by key.";
+    "POST" "apps" => operating::create_app, "createApp" Operator []
+        operating::NewApp => operating::CreatedApp, "Create an app. Its secret and its API key are told only once.";
     "GET" "audit/proof" => compliance::proof, "proveEvent" Compliance ["position", "since"]
         () => crate::audit::proof::Proof, "The proof that the log holds an event of the app.";
 }

@@ -16,13 +16,13 @@ pub(super) async fn ban(call: &Call<'_>) -> Result<Answer, Fault> {
     let form = call.form()?;
     let who = form.user_ids("userId", 20)?;
     let minutes = BanMinutes::new(form.required_number("minute", i64::MIN, i64::MAX)?)?;
-    call.done(Ban { who, minutes, reason: None }).await
+    call.done(Ban::minutes(who, minutes)).await
 }
 
 /// `unblock`: lift the bans of users; users who are not banned are ignored.
 pub(super) async fn lift_ban(call: &Call<'_>) -> Result<Answer, Fault> {
     let who = call.form()?.user_ids("userId", 20)?;
-    call.done(Lift { who }).await
+    call.done(Lift { who, scheduled: false, only: None }).await
 }
 
 #[derive(Serialize)]

@@ -19,13 +19,13 @@ pub(super) async fn ban_users(call: &Call<'_>) -> Result<Answer, Fault> {
     let params = call.params()?;
     let who = params.user_ids("userIds", USERS_MAX)?;
     let minutes = BanMinutes::new(params.required_number("durationMinutes", i64::MIN, i64::MAX)?)?;
-    call.done(Ban { who, minutes, reason: None }).await
+    call.done(Ban::minutes(who, minutes)).await
 }
 
 /// Lift the bans of users; users who are not banned are ignored.
 pub(super) async fn unban_users(call: &Call<'_>) -> Result<Answer, Fault> {
     let who = call.params()?.user_ids("userIds", USERS_MAX)?;
-    call.done(Lift { who }).await
+    call.done(Lift { who, scheduled: false, only: None }).await
 }
 
 #[derive(Serialize)]

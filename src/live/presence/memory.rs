@@ -6,13 +6,19 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::SubjectRef;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::local::Local;
 use super::{Change, Connection, ConnectionId, Error, Presence, Sockets};
 
-/// Presence in the memory of the only node.
-#[derive(Default)]
-pub struct Memory(Local);
+/// Presence in the memory of the only node, which has a name for as long as it runs.
+pub struct Memory(Local, Uuid);
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self(Local::default(), Uuid::new_v4())
+    }
+}
 
 #[async_trait]
 impl Presence for Memory {
@@ -38,6 +44,10 @@ impl Presence for Memory {
 
     fn of_this_node(&self, subjects: &[SubjectRef]) -> Vec<SubjectRef> {
         self.0.has(subjects)
+    }
+
+    async fn nodes(&self) -> Result<(Uuid, Vec<Uuid>), Error> {
+        Ok((self.1, vec![]))
     }
 
     fn tell(&self, change: Change) {

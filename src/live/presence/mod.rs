@@ -195,6 +195,12 @@ pub trait Presence: Send + Sync {
     /// Those of the subjects that have a connection to this node. Never waits.
     fn of_this_node(&self, subjects: &[SubjectRef]) -> Vec<SubjectRef>;
 
+    /// This node, and the others whose leases live.
+    ///
+    /// # Errors
+    /// The database cannot be used.
+    async fn nodes(&self) -> Result<(Uuid, Vec<Uuid>), Error>;
+
     /// Lets every node hear of a change in [`Presence::changes`]. Never waits.
     fn tell(&self, change: Change);
 

@@ -45,8 +45,12 @@ fn record(columns: &StringRecord, row: &StringRecord) -> super::Found {
     let mut fields = Map::new();
     for (column, cell) in columns.iter().zip(row).filter(|(_, cell)| !cell.is_empty()) {
         let (outer, name) = column.split_once('.').map_or((None, column), |(outer, name)| (Some(outer), name));
-        let number = NUMBERS.contains(&name).then(|| cell.parse::<i64>().ok()).flatten();
-        let value = number.map_or_else(|| Value::from(cell), Value::from);
+        // What is none of these is refused by whoever checks the record.
+        let value = match (name, cell, cell.parse::<i64>()) {
+            ("permanent", "true" | "false", _) => Value::from(cell == "true"),
+            (name, _, Ok(number)) if NUMBERS.contains(&name) => Value::from(number),
+            _ => Value::from(cell),
+        };
         let fields = match outer {
             None => &mut fields,
             Some(outer) => match fields.entry(outer).or_insert_with(|| Value::Object(Map::new())) {

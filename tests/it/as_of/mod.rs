@@ -58,7 +58,7 @@ fn profile(who: &str, field: &str, value: Option<Value>) -> Asked {
 
 fn impose(who: &str, minutes: i64, reason: &str) -> Asked {
     let (minutes, reason) = (BanMinutes::new(minutes).unwrap(), Some(Reason::parse(reason).unwrap()));
-    Arc::new(Ban { who: vec![user_id(who)], minutes, reason })
+    Arc::new(Ban { reason, ..Ban::minutes(vec![user_id(who)], minutes) })
 }
 
 fn block(who: &str, target: &str) -> Asked {

@@ -69,7 +69,7 @@ impl Dice {
                 [FriendPermission::Anyone, FriendPermission::Approval, FriendPermission::Nobody][n % 3],
             )),
             11 => impose(who, 60, &format!("reason {n}")),
-            12 => Arc::new(Lift { who: list }),
+            12 => Arc::new(Lift { who: list, scheduled: true, only: None }),
             13 => block(who, target),
             14 => Arc::new(Unblock { owner: user_id(who), targets: list }),
             15 => Arc::new(Allow { owner: user_id(who), targets: list }),
@@ -102,7 +102,7 @@ async fn observed(given: &Given, subject: SubjectRef) -> Value {
     let settings = user_settings::of(read, subject).await.unwrap();
     let quiet = settings.quiet.map(|q| json!({"start": q.start, "minutes": q.minutes, "level": q.level}));
     let ban = banned_users::of(read, subject).await.unwrap();
-    let ban = ban.map(|b| json!({"banned_at": b.banned_at, "until": b.until, "reason": text(b.reason)}));
+    let ban = ban.map(|b| json!({"banned_at": b.banned_at, "until": b.ends_at, "reason": text(b.reason)}));
     let others = async |subjects: Vec<SubjectRef>| {
         let ids = engine.user_ids(&app, &subjects).await.unwrap();
         let pairs = subjects.iter().zip(ids);
@@ -228,7 +228,7 @@ async fn a_ban_counts_until_its_end_and_not_after() {
     let subject = given.registers("ada", "Ada").await;
     let head = given.does(impose("ada", 10, "noise")).await;
     given.engine().applied_up_to(head).await.unwrap();
-    let until = banned_users::of(given.engine().read(), subject).await.unwrap().unwrap().until;
+    let until = banned_users::of(given.engine().read(), subject).await.unwrap().unwrap().until();
     for (at, banned) in [(until - chrono::Duration::milliseconds(1), true), (until, false)] {
         let past = given.past().await;
         let moment = past.resolve(rollcall::audit::as_of::When::Time(at)).await.unwrap();

@@ -11,7 +11,7 @@ use crate::support::{App, Cluster, Reply, Service};
 const APP: App = App::PRODUCTION;
 /// Has the read model of bans refuse every row, as an event that contradicts it would be refused.
 const REFUSE: &str =
-    "CREATE TRIGGER refuse BEFORE INSERT ON banned_users_v3 BEGIN SELECT RAISE(ABORT, 'it contradicts the bans'); END";
+    "CREATE TRIGGER refuse BEFORE INSERT ON banned_users_v4 BEGIN SELECT RAISE(ABORT, 'it contradicts the bans'); END";
 
 fn change_read_models(service: &Service, sql: &str) {
     Connection::open(service.data().join("read.db")).unwrap().execute_batch(sql).unwrap();
@@ -125,7 +125,7 @@ fn what_is_parked_on_a_server_is_listed_and_applied_again_as_well() {
     let address = cluster.address(&name);
     let mut service = Service::try_start_with(dir.path(), &[APP], &["--database", &address]).unwrap();
     service.register(APP, &["ada"]);
-    cluster.sql(&name, "alter table rollcall_read.banned_users_v3 add constraint refuse check (false) not valid");
+    cluster.sql(&name, "alter table rollcall_read.banned_users_v4 add constraint refuse check (false) not valid");
     service.post(APP, "/user/block.json", &[("userId", "ada"), ("minute", "10")]).ok();
     service.eventually("the stream is parked", |service| ready(service).status == 503);
     service.stop();
@@ -136,7 +136,7 @@ fn what_is_parked_on_a_server_is_listed_and_applied_again_as_well() {
     let listed = ended_well(&command(&["parked", "list"]));
     assert!(listed.contains("banned_users") && listed.contains("violates check constraint"), "{listed}");
     assert!(ended_well(&command(&["doctor"])).contains("note  parked streams: 1; "));
-    cluster.sql(&name, "alter table rollcall_read.banned_users_v3 drop constraint refuse");
+    cluster.sql(&name, "alter table rollcall_read.banned_users_v4 drop constraint refuse");
     ended_well(&command(&["parked", "retry", "all"]));
     let again = Service::try_start_with(dir.path(), &[], &["--database", &address]).unwrap();
     assert_eq!((ready(&again).status, banned(&again)), (200, 1));

@@ -35,6 +35,32 @@ fn a_ban_and_a_deactivation_cut_every_device_of_the_user_and_nobody_elses() {
 }
 
 #[test]
+fn a_scheduled_ban_cuts_at_its_start_on_every_node() {
+    let given = nodes::Given::nothing();
+    let (one, other) = (given.node("one", &[APP]), given.node("two", &[APP]));
+    let ada = token(&one, APP, "ada");
+    let (mut here, mut there) = (Socket::connect(&one, &ada).0, Socket::connect(&other, &ada).0);
+    let headers = [("Authorization".to_owned(), format!("Bearer {}:{}", APP.key, APP.secret))];
+    let starts_at = in_seconds(2);
+    let body = json!({"starts_at": starts_at, "permanent": true}).to_string();
+    let scheduled = one.request("PUT", "/api/v1/users/ada/ban", &headers, body.as_bytes());
+    assert_eq!(scheduled.status, 200, "{}", scheduled.text);
+    // The newer device has taken the place of the older one on the same node only.
+    for socket in [&mut here, &mut there] {
+        assert_eq!(socket.closed(), Closed::of(BANNED_NOW.0, BANNED_NOW.1));
+    }
+    for node in [&one, &other] {
+        assert_eq!(call(node, &ada, "GET", "me", "").json()["code"], json!(31_009));
+    }
+}
+
+/// A time so many seconds from now.
+#[allow(clippy::disallowed_methods)] // Bans begin by the clock of the machine.
+fn in_seconds(seconds: i64) -> String {
+    (chrono::Utc::now() + chrono::Duration::seconds(seconds)).to_rfc3339()
+}
+
+#[test]
 fn a_device_of_the_same_class_takes_the_place_of_the_one_before_unless_the_app_allows_several() {
     let dir = tempfile::tempdir().unwrap();
     let args = ["--client-connections-per-user", "3"];

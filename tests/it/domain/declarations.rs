@@ -6,6 +6,7 @@ use rollcall::domain::ban::Expire;
 use rollcall::domain::data_request::{self, ChangeRequest, Receive};
 use rollcall::domain::erasure::{Advance, Cancel, Step};
 use rollcall::domain::friendship::{Answer, ClearFriends, ExpireRequest};
+use rollcall::domain::operation::Undo;
 use rollcall::domain::remarks::Unremark;
 use rollcall::domain::values::Reason;
 use rollcall::domain::{Decide, Defect, ErasureOwner, Reads, UnitOfWork, ban, token, webhook};
@@ -89,6 +90,11 @@ pub(super) fn every_command(given: &Given) -> Vec<(&'static str, Box<dyn DynDeci
         ("Issue", Box::new(token::Issue { who: person("ada"), expires_in_seconds: Some(60) })),
         ("Ban", Box::new(ban(&["ada", "bob"], 5))),
         ("Lift", Box::new(lift("ada"))),
+        ("Request", Box::new(operations::bans(&["ada", "bob"]))),
+        ("Request", Box::new(operations::unbans(&["ada", "bob"]))),
+        ("Progress", Box::new(given.progress(false))),
+        ("Progress", Box::new(given.progress(true))),
+        ("Undo", Box::new(Undo { batch: given.batch() })),
         ("Expire", Box::new(Expire(subject("ada")))),
         ("Block", Box::new(block("ada", &["bob", "ada"]))),
         ("Unblock", Box::new(unblock("ada", &["bob"]))),
@@ -180,6 +186,7 @@ pub(super) fn histories() -> Vec<Given> {
     together.when(&RecordReads(vec![(subject("ada"), [].into())])).unwrap();
     together.when(&Receive { who: person("ada"), kind: DataRequestKind::Access, due_at: None }).unwrap();
     together.when(&webhook::Register(endpoint())).unwrap();
+    together.when(&operations::bans(&["ada", "bob"])).unwrap();
     let mut deactivated = together.clone();
     deactivated.when(&deactivate("ada")).unwrap();
     let mut scrubbed = deactivated.clone();
@@ -277,7 +284,7 @@ fn what_is_declared_is_read_and_written_and_so_is_a_stream_of_a_fresh_id() {
     let mut given = Given::users(&["ada"]);
     let careful = Careless(|work| {
         let ada = subject("ada");
-        assert!(work.state::<ban::State>(ada)?.until.is_none());
+        assert!(work.state::<ban::State>(ada)?.span.is_none());
         work.record::<ban::State>(ada, [Lifted { subject: ada }.into()])?;
         let erasure = ErasureId(work.fresh()?);
         Ok(work.record::<erasure::State>(erasure, [Begun { erasure, subject: ada }.into()])?)

@@ -49,7 +49,7 @@ fn costs(place: &Place, runtime: &Runtime, who: &str) -> Vec<u64> {
     let reregister = register(who);
     let before = chrono::DateTime::from_timestamp_millis(1_700_000_000_000).unwrap();
     let invalidate = Invalidate { who: vec![user_id(who)], before };
-    let ban = Ban { who: vec![user_id(who)], minutes: BanMinutes::new(5).unwrap(), reason: None };
+    let ban = Ban::minutes(vec![user_id(who)], BanMinutes::new(5).unwrap());
     let block = Block { owner: user_id(who), targets: vec![user_id("other")] };
     let deactivate = Erase { who: vec![user_id(who)], scope: Scope::Deactivate, request: Request::default() };
     let commands: [&dyn domain::DynCommand; 5] = [&reregister, &invalidate, &ban, &block, &deactivate];

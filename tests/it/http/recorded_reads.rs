@@ -205,6 +205,7 @@ fn every_answer_of_the_rest_face_that_tells_a_personal_value_is_recorded() {
         "GET /api/v1/users/{id}",
         "GET /api/v1/users/{id}/allowlist",
         "GET /api/v1/users/{id}/as-of",
+        "GET /api/v1/users/{id}/allowed-by",
         "GET /api/v1/users/{id}/blocklist",
         "GET /api/v1/users/{id}/diff",
         "GET /api/v1/users/{id}/export",

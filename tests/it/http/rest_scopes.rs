@@ -31,6 +31,8 @@ fn documented() -> Vec<(String, String, String)> {
                     .replace("{target}", "somebody")
                     .replace("{other}", "somebody")
                     .replace("{request_id}", "1")
+                    .replace("{name}", "nobody")
+                    .replace("{stream}", "user-nobody")
                     .replace("{key}", APP.key),
                 scope.to_owned(),
             )

@@ -155,8 +155,28 @@ fn a_ban_is_imposed_listed_replaced_and_lifted() {
     for body in [json!({"minutes": 0}), json!({"minutes": 43_201}), json!({"minutes": 1, "reason": ""})] {
         problem(&ask(&service, "PUT", "users/ada/ban", &body), 422, "invalid-value");
     }
-    problem(&get(&service, "bans?state=ended"), 422, "invalid-value");
+    problem(&get(&service, "bans?state=over"), 422, "invalid-value");
     problem(&get(&service, "users/nobody/ban"), 404, "not-registered");
+}
+
+#[test]
+fn a_moderator_sees_who_blocks_and_who_allows_a_user() {
+    let service = Service::start(&[APP]);
+    service.register(APP, &["ada", "bob", "eve", "dan"]);
+    for (list, by) in [("blocklist", "blocked-by"), ("allowlist", "allowed-by")] {
+        let path = format!("users/ada/{by}");
+        assert_eq!(walked(&service, &path, "users"), [Value::Null; 0]);
+        for owner in ["bob", "eve", "dan"] {
+            done(&ask(&service, "PUT", &format!("users/{owner}/{list}/ada"), &Value::Null));
+        }
+        assert_eq!(user_ids(&walked(&service, &path, "users")), ["dan", "eve", "bob"]);
+        done(&ask(&service, "DELETE", &format!("users/eve/{list}/ada"), &Value::Null));
+        assert_eq!(user_ids(&walked(&service, &path, "users")), ["dan", "bob"]);
+        problem(&get(&service, &format!("users/nobody/{by}")), 404, "not-registered");
+        problem(&get(&service, &format!("{path}?cursor=x")), 422, "invalid-value");
+    }
+    assert_eq!(ask(&service, "POST", "users/dan/deactivation", &Value::Null).status, 202);
+    assert_eq!(user_ids(&walked(&service, "users/ada/blocked-by", "users")), ["bob"], "whoever is gone blocks nobody");
 }
 
 #[test]

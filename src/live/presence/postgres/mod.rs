@@ -440,6 +440,13 @@ impl Presence for Postgres {
         self.local.has(subjects)
     }
 
+    async fn nodes(&self) -> Result<(Uuid, Vec<Uuid>), Error> {
+        let own = self.epoch().node;
+        let mut others: Vec<_> = self.tables.living(own).await?.into_iter().map(|living| living.node).collect();
+        others.sort_unstable();
+        Ok((own, others))
+    }
+
     fn tell(&self, change: Change) {
         self.local.note(change);
         let mut writing = locked(&self.writing);

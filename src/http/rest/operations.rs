@@ -1,0 +1,279 @@
+//! Bulk operations: the same act for many users, tried beforehand, followed, and taken back.
+
+use actix_web::http::StatusCode;
+use chrono::{DateTime, Utc};
+use rollcall_projections::operations::{self, Item, Operation};
+use rollcall_projections::user_directory;
+use rollcall_schemas::ids::BatchId;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Call;
+use super::bans::{length, reason};
+use super::paging::PageQuery;
+use super::problem::{Answer, Problem};
+use super::users::opened;
+use crate::domain::Refusal;
+use crate::domain::ban::Length;
+use crate::domain::operation::{Asked, Request, Undo};
+use crate::domain::values::{self, Invalid, Reason, UserId};
+use crate::engine::operations::{Would, would};
+
+/// Users of one operation.
+const USERS_MAX: usize = 1_000;
+
+/// Who is banned, for how long, and why. Exactly one of `minutes`, `ends_at` and `permanent` says how long.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"user_ids": ["ada", "bob"], "minutes": 1440, "reason": "spam", "dry_run": true}))]
+pub(super) struct BanBatch {
+    /// At most 1,000; each counts once.
+    user_ids: Vec<String>,
+    /// 1 to 43,200, from now on.
+    #[serde(default)]
+    minutes: Option<i64>,
+    /// When the bans end by themselves.
+    #[serde(default)]
+    ends_at: Option<DateTime<Utc>>,
+    /// Whether they last until they are lifted.
+    #[serde(default)]
+    permanent: Option<bool>,
+    /// At most 512 characters.
+    #[serde(default)]
+    reason: Option<String>,
+    /// Only tell what would happen.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// To whom something is done.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"user_ids": ["ada", "bob"]}))]
+pub(super) struct UserBatch {
+    /// At most 1,000; each counts once.
+    user_ids: Vec<String>,
+    /// Only tell what would happen.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// The operation that was begun; of a dry run, what one would do.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"results": [{"user_id": "ada", "would": "extend"}]}))]
+pub(super) struct BatchAnswer {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operation_id: Option<String>,
+    /// Of a dry run: what would happen to each user, in the order asked. Otherwise: whom the operation is not about.
+    results: Vec<BatchResult>,
+}
+
+/// What would happen to one user.
+#[derive(Serialize, ToSchema)]
+pub(super) struct BatchResult {
+    user_id: String,
+    /// ban, extend, unban, deactivate, unchanged, or `refused:` with the type of the problem.
+    would: &'static str,
+}
+
+fn user_ids(asked: &[String]) -> Result<Vec<UserId>, Problem> {
+    let invalid = |invalid| Problem::Invalid("#/user_ids", invalid);
+    if asked.is_empty() {
+        return Err(invalid(Invalid::missing("user_ids")));
+    }
+    if asked.len() > USERS_MAX {
+        return Err(invalid(Invalid::new("user_ids", values::Problem::TooMany { max: USERS_MAX })));
+    }
+    let mut named = std::collections::HashSet::new();
+    let parsed = asked.iter().filter(|id| named.insert(id.as_str())).map(|id| UserId::parse("user_ids", id));
+    parsed.collect::<Result<_, _>>().map_err(invalid)
+}
+
+/// Begins an operation, or tells what it would do.
+async fn begin(
+    call: &Call<'_>,
+    (asked, reason): (Asked, Option<Reason>),
+    user_ids: &[String],
+    dry_run: bool,
+) -> Result<Answer, Problem> {
+    let who = self::user_ids(user_ids)?;
+    call.engine.caught_up(&call.app.id).await?;
+    let subjects = call.engine.find_all(&call.app.id, &who).await?;
+    let ends_at = match asked {
+        Asked::Ban(Length::Until(at)) => Some(at),
+        Asked::Ban(Length::Minutes(minutes)) => Some(call.engine.now() + minutes.duration()),
+        Asked::Ban(Length::Permanent) | Asked::Unban | Asked::Deactivate => None,
+    };
+    let would = would(call.engine, &call.app.id, &subjects, (asked.act(), ends_at)).await?;
+    let result = |(id, would): (&UserId, &Would)| BatchResult { user_id: id.as_str().into(), would: would.as_str() };
+    if dry_run {
+        let results = who.iter().zip(&would).map(result).collect();
+        return Answer::query(&BatchAnswer { operation_id: None, results });
+    }
+    let done = call.engine.execute(&call.caller, Request { who: who.clone(), asked, reason }).await?;
+    let left_out = who
+        .iter()
+        .zip(&would)
+        .zip(&subjects)
+        .filter(|((_, would), subject)| subject.is_none() && **would == Would::NotRegistered);
+    let results = left_out.map(|(each, _)| result(each)).collect();
+    let body = BatchAnswer { operation_id: Some(done.reply.to_string()), results };
+    let location = format!("/api/v1/operations/{}", done.reply);
+    Ok(Answer::command(StatusCode::ACCEPTED, &body, done.position)?.at(location))
+}
+
+/// `POST /bans/batch`: ban up to 1,000 users; who is banned for longer stays so. 202 with the operation.
+pub(super) async fn ban(call: &Call<'_>) -> Result<Answer, Problem> {
+    let asked: BanBatch = call.json()?;
+    let length = length(asked.minutes, asked.ends_at, asked.permanent)?;
+    let why = reason(asked.reason.as_deref())?;
+    begin(call, (Asked::Ban(length), why), &asked.user_ids, asked.dry_run).await
+}
+
+/// `POST /unbans/batch`: lift the bans of up to 1,000 users, or call them off. 202 with the operation.
+pub(super) async fn unban(call: &Call<'_>) -> Result<Answer, Problem> {
+    let asked: UserBatch = call.json()?;
+    begin(call, (Asked::Unban, None), &asked.user_ids, asked.dry_run).await
+}
+
+/// `POST /deactivations/batch`: deactivate up to 1,000 users and erase their data. 202 with the operation.
+pub(super) async fn deactivate(call: &Call<'_>) -> Result<Answer, Problem> {
+    let asked: UserBatch = call.json()?;
+    begin(call, (Asked::Deactivate, None), &asked.user_ids, asked.dry_run).await
+}
+
+/// A bulk operation.
+#[derive(Serialize, ToSchema)]
+#[schema(as = BulkOperation)]
+#[schema(example = json!({"operation_id": "6b1ff0a4-43c0-4d7c-9d43-0f7f6e3ac0a1", "act": "ban", "state": "running",
+    "done": 250, "total": 1000, "refused": 1, "undone": null, "eta_seconds": 3, "ends_at": null, "actor": "api_key:2",
+    "requested_at": "2031-05-01T08:00:00Z"}))]
+pub(super) struct Resource {
+    operation_id: String,
+    /// ban, unban or deactivate.
+    act: &'static str,
+    /// running (also while it is taken back), done, failed where every user was refused, or undone.
+    state: &'static str,
+    /// With how many users it has dealt.
+    done: u32,
+    total: u32,
+    /// For how many of them it was refused.
+    refused: u32,
+    /// For how many it was taken back or not; null: it is not to be taken back.
+    undone: Option<u32>,
+    /// When it ends at this rate; null: it has ended, or not begun.
+    eta_seconds: Option<u64>,
+    /// When its bans end by themselves; null: never.
+    ends_at: Option<DateTime<Utc>>,
+    /// Who asked.
+    actor: String,
+    requested_at: DateTime<Utc>,
+}
+
+impl Resource {
+    fn of(operation: &Operation) -> Self {
+        let Operation { done, total, refused, undone, is_open, ends_at, requested_at, .. } = *operation;
+        let state = match undone {
+            _ if is_open => "running",
+            Some(_) => "undone",
+            None if total > 0 && refused == total => "failed",
+            None => "done",
+        };
+        Self {
+            operation_id: operation.batch.to_string(),
+            act: operation.act.as_str(),
+            state,
+            done,
+            total,
+            refused,
+            undone,
+            eta_seconds: eta(operation),
+            ends_at,
+            actor: operation.actor.to_string(),
+            requested_at,
+        }
+    }
+}
+
+/// How many seconds are left at the rate so far.
+fn eta(operation: &Operation) -> Option<u64> {
+    let (reached, left) = (operation.reached(), operation.total.saturating_sub(operation.reached()));
+    if !operation.is_open || reached == 0 {
+        return None;
+    }
+    let spent = u64::try_from((operation.progressed_at - operation.begun_at).num_milliseconds()).ok()?;
+    Some((spent * u64::from(left) / u64::from(reached)).div_ceil(1_000))
+}
+
+/// A bulk operation with what became of its users.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Detailed {
+    #[serde(flatten)]
+    operation: Resource,
+    /// In the order asked.
+    results: Vec<OperationResult>,
+    next: Option<String>,
+}
+
+/// What became of one user.
+#[derive(Serialize, ToSchema)]
+pub(super) struct OperationResult {
+    /// Null: the user was forgotten.
+    user_id: Option<String>,
+    /// ban, extend, unban, deactivate, unchanged, or `refused:` with the type of the problem; null: its turn is to come.
+    result: Option<String>,
+    /// undone, unchanged, or `refused:` with the reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undo_result: Option<String>,
+}
+
+/// The operation of the path.
+async fn found(call: &Call<'_>) -> Result<Operation, Problem> {
+    let batch: BatchId = call.parameter(0).parse().map_err(|_| Refusal::NoSuchOperation)?;
+    call.engine.caught_up(&call.app.id).await?;
+    let found = operations::by_id(call.engine.read(), &call.app.id, batch).await?;
+    Ok(found.ok_or(Refusal::NoSuchOperation)?)
+}
+
+/// `GET /operations/{id}?cursor=&limit=`: how far it is, and a page of its users.
+pub(super) async fn show(call: &Call<'_>) -> Result<Answer, Problem> {
+    let (asked, operation) = (PageQuery::<u64>::read(call.query)?, found(call).await?);
+    let from = asked.cursor.map_or(0, |last| u32::try_from(last.saturating_add(1)).unwrap_or(u32::MAX));
+    let mut items = operations::items(call.engine.read(), operation.batch, from, asked.limit + 1).await?;
+    let next = asked.cut(&mut items, |item| Some(u64::from(item.number)));
+    let subjects: Vec<_> = items.iter().map(|item| item.subject).collect();
+    let ids = user_directory::user_ids(call.engine.read(), &call.app.id, &subjects).await?;
+    let results = call.engine.disclose(&call.caller, &subjects, |opener| {
+        let mut results = Vec::with_capacity(items.len());
+        for (Item { subject, result, undo_result, .. }, id) in items.into_iter().zip(&ids) {
+            let user_id = opened(opener, subject, "user_id", id.as_deref())?;
+            results.push(OperationResult { user_id, result, undo_result });
+        }
+        Ok::<_, Problem>(results)
+    });
+    Answer::query(&Detailed { operation: Resource::of(&operation), results: results.await?, next })
+}
+
+/// Bulk operations.
+#[derive(Serialize, ToSchema)]
+#[schema(as = BulkOperations)]
+pub(super) struct Page {
+    operations: Vec<Resource>,
+    next: Option<String>,
+}
+
+/// `GET /operations?cursor=&limit=`: the latest first.
+pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
+    let asked = PageQuery::<u64>::read(call.query)?;
+    call.engine.caught_up(&call.app.id).await?;
+    let mut rows = operations::before(call.engine.read(), &call.app.id, asked.cursor, asked.limit + 1).await?;
+    let next = asked.cut(&mut rows, |operation| Some(operation.requested_position));
+    Answer::query(&Page { operations: rows.iter().map(Resource::of).collect(), next })
+}
+
+/// `POST /operations/{id}/undo`: take it back, as far as nobody has changed anything since. 202; repeating it changes nothing.
+pub(super) async fn undo(call: &Call<'_>) -> Result<Answer, Problem> {
+    let batch = found(call).await?.batch;
+    let done = call.engine.execute(&call.caller, Undo { batch }).await?;
+    Answer::command(StatusCode::ACCEPTED, &Resource::of(&found(call).await?), done.position)
+}
