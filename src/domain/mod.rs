@@ -29,7 +29,7 @@ pub mod webhook;
 mod work;
 
 pub use command::{
-    Command, Decide, DynCommand, DynDecide, ErasureOwner, Found, FriendRequest, Lookup, Person, ReplyOf,
+    Command, Decide, DynCommand, DynDecide, ErasureOwner, Found, FriendRequest, Lookup, Person, ReplyOf, TokenTimes,
 };
 pub use refusal::{Defect, Error, LIST_MAX, ListKind, Refusal};
 pub use reply::{Befriended, IssuedToken, Registration, Reply, TypedReply};

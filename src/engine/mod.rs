@@ -40,6 +40,7 @@ pub mod expiry;
 mod freshness;
 mod handed_over;
 mod in_flight;
+pub mod issued_tokens;
 pub mod journal;
 mod leadership;
 mod load;
@@ -62,6 +63,7 @@ mod snapshots;
 pub mod standing;
 pub mod start;
 pub mod tokens;
+mod unique_ids;
 
 pub use apps::App;
 pub use decider::Limits;

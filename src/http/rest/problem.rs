@@ -205,6 +205,8 @@ fn kind_of_refusal(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::NoSuchErasure => (StatusCode::NOT_FOUND, "no-such-erasure"),
         Refusal::ErasureBegun => (StatusCode::CONFLICT, "erasure-begun"),
         Refusal::ListFull(_) => (StatusCode::CONFLICT, "list-full"),
+        Refusal::NoSuchToken => (StatusCode::NOT_FOUND, "no-such-token"),
+        Refusal::RevocationsFull => (StatusCode::CONFLICT, "revocations-full"),
         Refusal::OwnTarget => (StatusCode::UNPROCESSABLE_ENTITY, "own-target"),
         Refusal::AlreadyFriends => (StatusCode::CONFLICT, "already-friends"),
         Refusal::NotFriends => (StatusCode::CONFLICT, "not-friends"),

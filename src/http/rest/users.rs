@@ -129,6 +129,18 @@ async fn active(call: &Call<'_>) -> Result<User, Problem> {
     }
 }
 
+/// `GET /users/by-unique-id/{uniqueId}`: the user with this field of its hosted profile.
+pub(super) async fn find(call: &Call<'_>) -> Result<Answer, Problem> {
+    call.engine.caught_up(&call.app.id).await?;
+    let found = call.engine.find_by_unique_id(&call.app.id, call.parameter(0)).await?;
+    let user = found.ok_or(Refusal::NotRegistered)?;
+    let answer = |opener: &mut Opener<'_>| match opened(opener, user.subject, "user_id", user.user_id.as_deref())? {
+        Some(id) => shown(opener, id, &user),
+        None => Err(Refusal::NotRegistered.into()),
+    };
+    Answer::query(&call.engine.disclose(&call.caller, &[user.subject], answer).await?)
+}
+
 /// What changes of a user: a merge patch (RFC 7396).
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -17,6 +17,7 @@ mod presence;
 mod refused;
 mod rest;
 mod sockets;
+mod unique_ids;
 
 const APP: App = App::PRODUCTION;
 const DEADLINE: Duration = Duration::from_secs(60);

@@ -19,6 +19,8 @@ mod rest_drills;
 mod rest_estate;
 mod rest_friends;
 mod rest_scopes;
+mod rest_tokens;
+mod rest_unique_ids;
 mod rest_users;
 mod server_v1_bans;
 mod server_v1_deactivation;

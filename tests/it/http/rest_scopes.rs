@@ -29,6 +29,8 @@ fn documented() -> Vec<(String, String, String)> {
                 path.replace("{id}", "nobody")
                     .replace("{number}", "nobody")
                     .replace("{target}", "somebody")
+                    .replace("{token_id}", "nothing")
+                    .replace("{uniqueId}", "nobody")
                     .replace("{request_id}", "1")
                     .replace("{key}", APP.key),
                 scope.to_owned(),
