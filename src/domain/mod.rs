@@ -34,4 +34,4 @@ pub use command::{
 pub use refusal::{Defect, Error, LIST_MAX, ListKind, Refusal};
 pub use reply::{Befriended, IssuedToken, Registration, Reply, TypedReply};
 pub use state::{Aggregate, Misplaced, Snapshot, State, belongs};
-pub use work::{Context, Decision, Reads, UnitOfWork, World, decide};
+pub use work::{Context, Decision, Expected, Reads, UnitOfWork, World, decide};

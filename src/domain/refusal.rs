@@ -88,6 +88,9 @@ pub enum Refusal {
     /// A list would grow past its cap.
     #[error("the list would have more than {LIST_MAX} entries")]
     ListFull(ListKind),
+    /// What the caller expects to change has another revision.
+    #[error("it has changed since; read it again, and change what it is now")]
+    Changed,
     /// The user has no such access token.
     #[error("the user has no such access token")]
     NoSuchToken,

@@ -148,6 +148,7 @@ fn codes_of_refusal(refusal: &Refusal, family: Family) -> (StatusCode, u16) {
         | Refusal::NoSuchWebhook
         | Refusal::WebhooksFull
         | Refusal::DataRequestClosed
+        | Refusal::Changed
         | Refusal::NoSuchToken
         | Refusal::RevocationsFull
         | Refusal::DataRequestExtended => (REFUSED, 1000),

@@ -58,6 +58,12 @@ impl Endpoint {
         REPLAYS.contains(&self.operation)
     }
 
+    /// Whether its answer has an `ETag`: then who asks may send `If-None-Match`, and who changes it `If-Match`.
+    pub(super) fn is_versioned(&self) -> bool {
+        const VERSIONED: &[&str] = &["users/{id}", "users/{id}/profile", "app"];
+        VERSIONED.contains(&self.path) && matches!(self.method, "GET" | "PATCH")
+    }
+
     /// How long its answer may take, where others may take `usual`.
     pub(super) fn answer_max(&self, usual: Duration) -> Duration {
         match self.operation {

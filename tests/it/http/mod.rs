@@ -22,6 +22,7 @@ mod rest_scopes;
 mod rest_tokens;
 mod rest_unique_ids;
 mod rest_users;
+mod rest_versions;
 mod server_v1_bans;
 mod server_v1_deactivation;
 mod server_v1_friends;
