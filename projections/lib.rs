@@ -35,6 +35,7 @@ pub mod mutes;
 pub mod operations;
 pub mod recipients;
 pub mod remarks;
+pub mod unique_ids;
 pub mod user_directory;
 pub mod user_settings;
 pub mod user_tags;
@@ -51,7 +52,8 @@ use declare::{projection, queries, statements};
 pub struct Entry<'e> {
     /// What was recorded, its ciphertexts attached where they still exist.
     pub recorded: &'e Recorded<Event>,
-    /// Directory tag of the userId. The engine sets it for `user.named`, and for `user.registered` with a userId.
+    /// Tag of the value by which the event lets its user be found: of the userId for `user.named` and for `user.registered`
+    /// with one, of the uniqueId for `user.profile_set` with one. The engine sets it.
     pub tag: Option<[u8; 16]>,
 }
 
@@ -171,6 +173,7 @@ pub static ALL: &[&dyn Projection] = &[
     &apps::Apps,
     &client_rules::ClientRules,
     &invalidated_tokens::InvalidatedTokens,
+    &unique_ids::UniqueIds,
     &erasure_ledger::ErasureLedger,
     &data_requests::DataRequests,
     &operations::Operations,

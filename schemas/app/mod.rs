@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
+
 use crate::declare::events;
 use crate::ids::{AppId, FieldName, SecretId};
 use crate::plain::{ApiKey, ClientRules, Environment, Plan, Settings};
@@ -80,5 +82,12 @@ events! { "app", "What happens to an application.";
         app: plain => AppId,
         /// Whether they may.
         enabled: plain => bool,
+    }
+    /// Access tokens of all its users that were issued before a time are invalid.
+    TokensInvalidatedBefore = "tokens_invalidated_before" 1 {
+        /// The application.
+        app: plain => AppId,
+        /// The time.
+        before: plain => DateTime<Utc>,
     }
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::declare::events;
 use crate::ids::{SecretId, SubjectRef, TokenId};
+use crate::personal::Personal;
 
 events! { "token", "What happens to the access tokens of a user.";
     /// A token was issued.
@@ -27,5 +28,25 @@ events! { "token", "What happens to the access tokens of a user.";
         subject: plain => SubjectRef,
         /// The time.
         before: plain => DateTime<Utc>,
+    }
+    /// A token was given a label when it was issued, such as the device it is for.
+    Labelled = "labelled" 1 {
+        /// Whose.
+        subject: plain => SubjectRef,
+        /// Which token.
+        token: plain => TokenId,
+        /// The label.
+        label: profile of subject => Personal<String>,
+    }
+    /// One token is not valid any more.
+    Revoked = "revoked" 1 {
+        /// Whose.
+        subject: plain => SubjectRef,
+        /// Which token.
+        token: plain => TokenId,
+        /// When it was issued.
+        issued_at: plain => DateTime<Utc>,
+        /// When it would have ended by itself; absent: never.
+        expires_at: plain => Option<DateTime<Utc>>,
     }
 }

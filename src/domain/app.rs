@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use rollcall_schemas::app::{
     ApiKeyAdded, ApiKeyRetired, ClientRulesSet, Event, ExtensionFieldsDeclared, FriendsOnlyMessagesSet, Registered,
-    SecretAdded, SecretRetired, SettingsChanged, SignatureWindowSet,
+    SecretAdded, SecretRetired, SettingsChanged, SignatureWindowSet, TokensInvalidatedBefore,
 };
 use rollcall_schemas::ids::{AppId, FieldName, SecretId};
 use rollcall_schemas::plain::{ApiKey, ApiScope, ClientRules, Environment, Plan, Settings};
@@ -37,6 +37,8 @@ pub enum Command {
     SetSignatureWindow(u32),
     /// Admit messages between friends only, or between everybody.
     SetFriendsOnlyMessages(bool),
+    /// End the access tokens of all users that were issued before a time.
+    InvalidateTokens(DateTime<Utc>),
 }
 
 /// What an application is.
@@ -60,6 +62,8 @@ pub struct State {
     pub signature_window_seconds: u32,
     /// Whether users may message only their friends.
     pub friends_only_messages: bool,
+    /// Access tokens issued before this are invalid.
+    pub tokens_invalid_before: Option<DateTime<Utc>>,
 }
 
 impl State {
@@ -113,6 +117,8 @@ pub fn decide(state: &State, app: &AppId, command: Command) -> Result<Vec<Event>
         (Some(_), Command::SetSignatureWindow(seconds)) => Ok(vec![SignatureWindowSet { app, seconds }.into()]),
         (Some(_), Command::SetFriendsOnlyMessages(enabled)) if enabled == state.friends_only_messages => Ok(vec![]),
         (Some(_), Command::SetFriendsOnlyMessages(enabled)) => Ok(vec![FriendsOnlyMessagesSet { app, enabled }.into()]),
+        (Some(_), Command::InvalidateTokens(before)) if state.tokens_invalid_before >= Some(before) => Ok(vec![]),
+        (Some(_), Command::InvalidateTokens(before)) => Ok(vec![TokensInvalidatedBefore { app, before }.into()]),
     }
 }
 
@@ -133,7 +139,7 @@ impl Decide for Command {
 }
 
 impl Recorded for State {
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 }
 
 /// What an event makes of the state.
@@ -163,6 +169,7 @@ pub fn evolve(state: &mut State, event: &Event, _: DateTime<Utc>) {
         Event::ClientRulesSet(_) => {}
         Event::SignatureWindowSet(e) => state.signature_window_seconds = e.seconds,
         Event::FriendsOnlyMessagesSet(e) => state.friends_only_messages = e.enabled,
+        Event::TokensInvalidatedBefore(e) => state.tokens_invalid_before = Some(e.before),
     }
 }
 

@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use std::fmt::Debug;
 
 use chrono::{DateTime, Utc};
-use rollcall_schemas::ids::{AppId, DataRequestId, ErasureId, FriendRequestId, SubjectRef};
+use rollcall_schemas::ids::{AppId, DataRequestId, ErasureId, FriendRequestId, SubjectRef, TokenId};
 use rollcall_schemas::plain::RequestState;
+use serde::{Deserialize, Serialize};
 
 use super::values::UserId;
 use super::work::{Reads, UnitOfWork};
@@ -52,6 +53,8 @@ pub enum Lookup {
     Erasure(ErasureId),
     /// Whose this request is: [`Found::data_request`].
     DataRequest(DataRequestId),
+    /// When this access token of the user it names was issued: [`Found::token`].
+    Token(TokenId),
     /// Between whom this friend request is: [`Found::friend_request`].
     FriendRequest(FriendRequestId),
     /// Nothing, but the users it names need keys for their next epoch.
@@ -67,6 +70,22 @@ pub struct ErasureOwner {
     pub subject: SubjectRef,
     /// Whether another erasure of the same subject waits.
     pub others_wait: bool,
+}
+
+/// When an access token was issued, and when it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenTimes {
+    /// When it was issued.
+    pub issued_at: DateTime<Utc>,
+    /// When it ends by itself; `None`: never.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl TokenTimes {
+    /// Whether it has not ended by itself.
+    pub(super) fn last_at(&self, now: DateTime<Utc>) -> bool {
+        self.expires_at.is_none_or(|at| at > now)
+    }
 }
 
 /// Between whom a friend request is, and how far it was when it was looked up.
@@ -94,6 +113,8 @@ pub struct Found {
     pub erasures: Vec<ErasureOwner>,
     /// Whose the request is; `None`: there is none of that id.
     pub data_request: Option<SubjectRef>,
+    /// The access token; `None`: the user never had one of that id.
+    pub token: Option<TokenTimes>,
     /// The friend request; `None`: there is none of that id.
     pub friend_request: Option<FriendRequest>,
 }

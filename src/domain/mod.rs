@@ -30,9 +30,9 @@ pub mod webhook;
 mod work;
 
 pub use command::{
-    Command, Decide, DynCommand, DynDecide, ErasureOwner, Found, FriendRequest, Lookup, Person, ReplyOf,
+    Command, Decide, DynCommand, DynDecide, ErasureOwner, Found, FriendRequest, Lookup, Person, ReplyOf, TokenTimes,
 };
 pub use refusal::{Defect, Error, LIST_MAX, ListKind, Refusal};
 pub use reply::{Befriended, IssuedToken, Registration, Reply, TypedReply};
 pub use state::{Aggregate, Misplaced, Snapshot, State, belongs};
-pub use work::{Context, Decision, Reads, UnitOfWork, World, decide};
+pub use work::{Context, Decision, Expected, Reads, UnitOfWork, World, decide};

@@ -5,6 +5,7 @@ use rollcall_schemas::ids::{SecretId, SubjectRef};
 use rollcall_schemas::stream::Stream;
 
 use super::roster::SEATS_MAX;
+use super::token::REVOKED_MAX;
 use super::webhook::WEBHOOKS_MAX;
 
 /// Cap of a user's blocklist, allowlist, friends and remarks.
@@ -87,6 +88,18 @@ pub enum Refusal {
     /// A list would grow past its cap.
     #[error("the list would have more than {LIST_MAX} entries")]
     ListFull(ListKind),
+    /// What the caller expects to change has another revision.
+    #[error("it has changed since; read it again, and change what it is now")]
+    Changed,
+    /// The user has no such access token.
+    #[error("the user has no such access token")]
+    NoSuchToken,
+    /// As many tokens of the user are revoked one by one as can be.
+    #[error(
+        "{} tokens of the user are revoked one by one already; end all that were issued before a time",
+        REVOKED_MAX
+    )]
+    RevocationsFull,
     /// A user cannot block, allow or befriend itself.
     #[error("a user cannot be its own target")]
     OwnTarget,

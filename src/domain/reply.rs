@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::{self, SecretId, SubjectRef, TokenId};
+use rollcall_schemas::token::Issued;
 use serde::{Deserialize, Serialize};
 
 macro_rules! replies {
@@ -97,6 +98,13 @@ pub struct IssuedToken {
     pub issued_at: DateTime<Utc>,
     /// When it ends by itself.
     pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl From<&Issued> for IssuedToken {
+    fn from(issued: &Issued) -> Self {
+        let Issued { subject, token, secret, epoch, issued_at, expires_at } = *issued;
+        Self { subject, token, secret, epoch, issued_at, expires_at }
+    }
 }
 
 /// What befriending somebody came to.

@@ -155,6 +155,10 @@ text! {
     Remark, "remark", at_most_chars, 64
 }
 text! {
+    /// What an access token is called: 1 to 64 characters.
+    Label, "label", at_most_chars, 64
+}
+text! {
     /// The text of a friend request: 1 to 128 characters.
     RequestText, "extra", at_most_chars, 128
 }

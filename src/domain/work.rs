@@ -26,13 +26,23 @@ pub struct Reads {
     /// In order, each once.
     streams: Vec<Stream>,
     tallies: Vec<SubjectRef>,
+    expected: Option<Expected>,
+}
+
+/// A stream must have one of these revisions, or the command is refused: what the caller decided on has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// Which stream.
+    pub stream: Stream,
+    /// The revisions; 0: it must not exist.
+    pub revisions: Vec<u64>,
 }
 
 impl Reads {
     /// What `declare` declares, and the stream of the app, which every command reads.
     #[must_use]
     pub(super) fn of(app: &AppId, declare: impl FnOnce(&mut Self)) -> Self {
-        let mut reads = Self { streams: Vec::with_capacity(8), tallies: vec![] };
+        let mut reads = Self { streams: Vec::with_capacity(8), tallies: vec![], expected: None };
         reads.stream(Stream::App(app.clone()));
         declare(&mut reads);
         reads.streams.sort_unstable();
@@ -55,6 +65,15 @@ impl Reads {
     /// Declares the number of a subject's friends.
     pub fn tally(&mut self, subject: SubjectRef) {
         self.tallies.push(subject);
+    }
+
+    /// Has the command refused unless a stream has the revision that its caller expects. The stream is read, so that it
+    /// cannot change before the command is recorded.
+    pub fn expect(&mut self, expected: Expected) {
+        if let Err(place) = self.streams.binary_search(&expected.stream) {
+            self.streams.insert(place, expected.stream.clone());
+        }
+        self.expected = Some(expected);
     }
 
     /// The streams, in order, each once.
@@ -80,6 +99,10 @@ pub trait World {
     fn state(&self, stream: &Stream) -> Option<&State>;
     /// How many friends a subject has; `None`: they are not counted.
     fn friends(&self, subject: SubjectRef) -> Option<usize>;
+    /// The revision that the state of a stream is of; `None`: it is not loaded, or this world has no revisions.
+    fn revision(&self, _stream: &Stream) -> Option<u64> {
+        None
+    }
 }
 
 /// What a command comes to.
@@ -103,6 +126,12 @@ pub fn decide(
     command: &dyn DynDecide,
     reads: &Reads,
 ) -> Result<Decision, Error> {
+    if let Some(Expected { stream, revisions }) = &reads.expected {
+        let revision = world.revision(stream).ok_or_else(|| Defect::NotLoaded(stream.clone()))?;
+        if !revisions.contains(&revision) {
+            return Err(Refusal::Changed.into());
+        }
+    }
     let mut work = UnitOfWork { app, world, context, reads, taken: 0, events: vec![] };
     if command.needs_app() && work.application()?.registered.is_none() {
         return Err(Refusal::NoSuchApp.into());
@@ -226,5 +255,23 @@ impl<'w> UnitOfWork<'w> {
             self.record::<user::State>(subject, user::mention(state, subject, &person.user_id))?;
         }
         Ok(subject)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_stream_with_an_expected_revision_is_among_those_that_are_read_once() {
+        let app: AppId = "app".parse().unwrap();
+        let subject = |number| SubjectRef(Uuid::from_u128(number));
+        let mut reads = Reads::of(&app, |reads| reads.stream(Stream::User(subject(2))));
+        for expected in [1, 2, 3] {
+            reads.expect(Expected { stream: Stream::User(subject(expected)), revisions: vec![7] });
+        }
+        assert!(reads.streams().is_sorted_by(|a, b| a < b), "{:?}", reads.streams());
+        assert_eq!(reads.streams().len(), 4);
     }
 }

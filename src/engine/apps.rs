@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use chrono::{DateTime, Utc};
+use rollcall_projections::invalidated_tokens;
 use rollcall_projections::store::ReadStore;
 use rollcall_schemas::ids::{AppId, SecretId};
 use rollcall_schemas::plain::{ApiKey, ClientRules, Environment, Plan, Settings};
@@ -29,6 +31,8 @@ pub struct App {
     pub signature_window_seconds: u32,
     /// Position of the event since which only friends may message each other; `None`: everybody may.
     pub friends_only_since: Option<u64>,
+    /// Access tokens of all its users that were issued before are invalid.
+    pub tokens_invalid_before: Option<DateTime<Utc>>,
     /// Its valid API keys.
     pub api_keys: Vec<ApiKey>,
     /// What its users may do by themselves, and how they are connected.
@@ -93,7 +97,8 @@ impl Apps {
         let mut apps = HashMap::new();
         for row in Self::rows(read).await? {
             let client = rollcall_projections::client_rules::of(read, &row.app).await?;
-            let app = self.complete(row, client, vault)?;
+            let invalid_before = invalidated_tokens::before_of_app(read, &row.app).await?;
+            let app = self.complete(row, client, invalid_before, vault)?;
             apps.insert(app.id.as_str().to_owned(), Arc::new(app));
         }
         *self.by_key.write().unwrap_or_else(PoisonError::into_inner) = apps;
@@ -108,7 +113,8 @@ impl Apps {
         let _reading = self.reading.lock().await;
         let Some(row) = rollcall_projections::apps::of(read, app).await? else { return Ok(()) };
         let client = rollcall_projections::client_rules::of(read, app).await?;
-        let refreshed = Arc::new(self.complete(row, client, vault)?);
+        let invalid_before = invalidated_tokens::before_of_app(read, app).await?;
+        let refreshed = Arc::new(self.complete(row, client, invalid_before, vault)?);
         let mut apps = self.by_key.write().unwrap_or_else(PoisonError::into_inner);
         apps.insert(app.as_str().to_owned(), refreshed);
         Ok(())
@@ -118,6 +124,7 @@ impl Apps {
         &self,
         row: rollcall_projections::apps::App,
         client: ClientRules,
+        tokens_invalid_before: Option<DateTime<Utc>>,
         vault: &dyn Vault,
     ) -> Result<App, Error> {
         let acknowledged = self.get(row.app.as_str()).map_or_else(Arc::default, |app| app.acknowledged.clone());
@@ -132,6 +139,7 @@ impl Apps {
             settings: row.settings,
             signature_window_seconds: row.signature_window_seconds,
             friends_only_since: row.friends_only_position,
+            tokens_invalid_before,
             api_keys: row.api_keys,
             client,
             acknowledged,

@@ -66,6 +66,9 @@ impl World for Cache {
     fn friends(&self, subject: SubjectRef) -> Option<usize> {
         self.friends.peek(&subject).copied()
     }
+    fn revision(&self, stream: &Stream) -> Option<u64> {
+        self.states.peek(stream).map(|cached| cached.revision)
+    }
 }
 
 impl Cache {

@@ -36,6 +36,11 @@ impl Engine {
                 let row = data_requests::by_id(&self.read, app, request).await?;
                 found.data_request = row.map(|row| row.subject);
             }
+            Lookup::Token(token) => {
+                if let Some(subject) = subjects.first() {
+                    found.token = self.times_of_token(*subject, token).await?;
+                }
+            }
             Lookup::FriendRequest(request) => {
                 let row = friend_graph::request(&self.read, app, request).await?;
                 found.friend_request = row.map(|row| FriendRequest {

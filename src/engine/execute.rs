@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::decider::{Answer, RetryGuard, Submitted};
 use super::{Caller, Done, Engine, Error, IdempotencyKey, load, metered};
-use crate::domain::{Command, Context, Defect, DynCommand, Reply, ReplyOf, TypedReply as _};
+use crate::domain::{Command, Context, Defect, DynCommand, Expected, Reply, ReplyOf, TypedReply as _};
 
 /// How often a command is decided again because the world changed under it, a state that had to be loaded included.
 const ATTEMPTS_MAX: usize = 64;
@@ -33,7 +33,20 @@ impl Engine {
     /// # Errors
     /// The command was refused, or could not be taken: then nothing was recorded.
     pub async fn execute<C: Command>(&self, caller: &Caller, command: C) -> Result<Done<ReplyOf<C>>, Error> {
-        let Done { reply, position } = self.execute_any(caller, &command).await?;
+        self.execute_expecting(caller, command, None).await
+    }
+
+    /// Does what a command asks if a stream has the revision that the caller expects; see [`Engine::execute`].
+    ///
+    /// # Errors
+    /// [`Refusal::Changed`](crate::domain::Refusal::Changed) where it has another one; else as for [`Engine::execute`].
+    pub async fn execute_expecting<C: Command>(
+        &self,
+        caller: &Caller,
+        command: C,
+        expected: Option<Expected>,
+    ) -> Result<Done<ReplyOf<C>>, Error> {
+        let Done { reply, position } = self.execute_metered(caller, &command, expected).await?;
         let reply = ReplyOf::<C>::from_reply(reply).ok_or_else(|| report(&command, Defect::OtherReply))?;
         Ok(Done { reply, position })
     }
@@ -43,15 +56,29 @@ impl Engine {
     /// # Errors
     /// As for [`Engine::execute`].
     pub async fn execute_any(&self, caller: &Caller, command: &dyn DynCommand) -> Result<Done<Reply>, Error> {
+        self.execute_metered(caller, command, None).await
+    }
+
+    async fn execute_metered(
+        &self,
+        caller: &Caller,
+        command: &dyn DynCommand,
+        expected: Option<Expected>,
+    ) -> Result<Done<Reply>, Error> {
         self.check_log()?;
         let since = Instant::now();
-        let done = self.execute_once(caller, command).await.map_err(|error| self.or_broken(error));
+        let done = self.execute_once(caller, command, expected).await.map_err(|error| self.or_broken(error));
         let outcome = done.as_ref().map_or_else(Error::outcome, |_| "done");
         self.metrics.command(metered::name(command), outcome, since.elapsed());
         done
     }
 
-    async fn execute_once(&self, caller: &Caller, command: &dyn DynCommand) -> Result<Done<Reply>, Error> {
+    async fn execute_once(
+        &self,
+        caller: &Caller,
+        command: &dyn DynCommand,
+        expected: Option<Expected>,
+    ) -> Result<Done<Reply>, Error> {
         self.vault.ready(&caller.app).await?;
         let guard = self.guard(caller)?;
         let running = match guard {
@@ -65,7 +92,7 @@ impl Engine {
         }
         self.apply_back_pressure(caller).await?;
         self.brake(caller, command.erasures()).await?;
-        let done = self.decide_durably(caller, command, guard).await;
+        let done = self.decide_durably(caller, command, expected.as_ref(), guard).await;
         drop(running);
         done
     }
@@ -74,6 +101,7 @@ impl Engine {
         &self,
         caller: &Caller,
         command: &dyn DynCommand,
+        expected: Option<&Expected>,
         guard: Option<RetryGuard>,
     ) -> Result<Done<Reply>, Error> {
         let metadata = Metadata {
@@ -90,7 +118,10 @@ impl Engine {
         let mut confirms = false;
         let mut pause = Duration::ZERO;
         for _ in 0..ATTEMPTS_MAX {
-            let resolved = self.resolve(&caller.app, command).await.map_err(|error| reported(command, error))?;
+            let mut resolved = self.resolve(&caller.app, command).await.map_err(|error| reported(command, error))?;
+            if let Some(expected) = expected {
+                resolved.reads.expect(expected.clone());
+            }
             context.fresh.resize_with(resolved.command.fresh_ids(), Uuid::new_v4);
             if confirms {
                 (loaded, loaded_at) = self.load(resolved.reads.streams()).await?;

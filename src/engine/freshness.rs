@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::{AppId, SubjectRef};
+use rollcall_schemas::stream::Stream;
 
 use super::in_flight::Belief;
 use super::{BEHIND_AFTER, Caller, Engine, Error};
@@ -52,6 +53,18 @@ impl Engine {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(self.or_broken(Error::Behind)),
         }
+    }
+
+    /// The revision of a stream; 0: it does not exist. The read models hold what gave it that revision, or something later, so
+    /// that what is read of them now is at least as new.
+    ///
+    /// # Errors
+    /// The log is unavailable, or [`Error::Behind`].
+    pub async fn applied_revision(&self, stream: &Stream) -> Result<u64, Error> {
+        let last = self.log.read_stream_back(&stream.to_string(), u64::MAX, 1).await?;
+        let Some(last) = last.last() else { return Ok(0) };
+        self.applied_up_to(last.position).await?;
+        Ok(last.revision)
     }
 
     /// Counts the friends of subjects; answers with the last decision before that.

@@ -42,6 +42,7 @@ mod freshness;
 pub mod graph;
 mod handed_over;
 mod in_flight;
+pub mod issued_tokens;
 pub mod journal;
 mod leadership;
 mod load;
@@ -67,6 +68,7 @@ pub mod standing;
 pub mod start;
 pub mod tokens;
 pub mod turns;
+mod unique_ids;
 
 pub use apps::App;
 pub use decider::Limits;

@@ -9,7 +9,7 @@ use rollcall_projections::{Arrival, Entry, Poison, Projection};
 use rollcall_schemas::Event;
 use rollcall_schemas::envelope::Recorded;
 use rollcall_schemas::ids::{EventId, SubjectRef};
-use rollcall_schemas::personal::Personal;
+use rollcall_schemas::personal::{Personal, Sealed};
 use rollcall_schemas::user;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
@@ -20,6 +20,7 @@ use super::handed_over::HandedOver;
 use super::journal;
 use super::leadership::Leadership;
 use super::memory::{self, Memory};
+use super::unique_ids;
 use crate::crash_point;
 use crate::eventlog::{self, EventLog, RawEvent};
 use crate::metrics::Metrics;
@@ -226,13 +227,10 @@ impl Projector {
     pub fn prepare(&self, raw: &[RawEvent]) -> Result<Vec<Prepared>, Error> {
         let decode = |raw| self.handed_over.take(raw).map_or_else(|| journal::decode(raw).map(Box::new), Ok);
         let decoded: Vec<_> = raw.iter().map(|raw| (raw, decode(raw))).collect();
-        let introduced = |recorded: &Recorded<Event>| introduced(&recorded.event).map(|(_, subject)| subject);
-        let unknown: Vec<_> = decoded
-            .iter()
-            .filter_map(|(_, decoded)| decoded.as_deref().ok().and_then(introduced))
-            .filter(|subject| self.directory.tag_of(*subject).is_none())
-            .collect();
-        self.vault.fetch(&unknown)?;
+        let findable = decoded.iter().filter_map(|(_, decoded)| decoded.as_deref().ok().and_then(findable));
+        let sealed: Vec<_> =
+            findable.filter(|found| self.known_tag(found).is_none()).map(|found| found.subject).collect();
+        self.vault.fetch(&sealed)?;
         decoded
             .into_iter()
             .map(|(raw, decoded)| match decoded {
@@ -242,18 +240,30 @@ impl Projector {
             .collect()
     }
 
+    /// The tag of a userId that was introduced a moment ago.
+    fn known_tag(&self, found: &Findable<'_>) -> Option<Tag> {
+        if found.by == By::UserId { self.directory.tag_of(found.subject) } else { None }
+    }
+
     fn tag(&self, recorded: &Recorded<Event>) -> Result<Option<Tag>, Error> {
-        let Some((user_id, subject)) = introduced(&recorded.event) else { return Ok(None) };
-        if let Some(tag) = self.directory.tag_of(subject) {
+        let Some(found) = findable(recorded) else { return Ok(None) };
+        if let Some(tag) = self.known_tag(&found) {
             return Ok(Some(tag));
         }
-        let Personal::Sealed(sealed) = user_id else { return Ok(None) };
-        let header = recorded.header("user_id", sealed.class, sealed.subject, sealed.epoch);
+        let Some(sealed) = found.sealed else { return Ok(None) };
+        let header = recorded.header(found.path, sealed.class, sealed.subject, sealed.epoch);
         match self.vault.open(&header, sealed) {
-            Ok(opened) => match serde_json::from_slice::<String>(&opened).map(zeroize::Zeroizing::new) {
-                Ok(user_id) => Ok(Some(self.vault.tag(&recorded.metadata.app, &user_id)?)),
-                Err(_) => Ok(None),
-            },
+            Ok(opened) => {
+                let text = serde_json::from_slice::<String>(&opened).map(zeroize::Zeroizing::new);
+                // Another value, or none, finds nobody.
+                let Some(text) = text.ok().filter(|text| !text.is_empty()) else { return Ok(None) };
+                let app = &recorded.metadata.app;
+                let tag = match found.by {
+                    By::UserId => self.vault.tag(app, &text),
+                    By::UniqueId => unique_ids::tag(self.vault.as_ref(), app, &text),
+                };
+                Ok(Some(tag?))
+            }
             // Forgotten: nobody finds it any more.
             Err(privacy::Error::Erased) => Ok(None),
             Err(error) => Err(error.into()),
@@ -261,15 +271,37 @@ impl Projector {
     }
 }
 
-/// The userId that an event introduces, and whose it is.
-fn introduced(event: &Event) -> Option<(&Personal<String>, SubjectRef)> {
-    match event {
-        Event::User(user::Event::Named(e)) => Some((&e.user_id, e.subject)),
-        Event::User(user::Event::Registered(user::Registered { user_id: Some(user_id), subject, .. })) => {
-            Some((user_id, *subject))
-        }
-        _ => None,
+/// By what a user is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    UserId,
+    UniqueId,
+}
+
+/// The value by which an event lets its user be found.
+struct Findable<'e> {
+    by: By,
+    subject: SubjectRef,
+    /// Where it stands in the event.
+    path: &'static str,
+    /// `None`: it was erased.
+    sealed: Option<&'e Sealed>,
+}
+
+fn findable(recorded: &Recorded<Event>) -> Option<Findable<'_>> {
+    fn sealed<T>(value: &Personal<T>) -> Option<&Sealed> {
+        if let Personal::Sealed(sealed) = value { Some(sealed) } else { None }
     }
+    let (by, subject, path, sealed) = match &recorded.event {
+        Event::User(user::Event::Named(e)) => (By::UserId, e.subject, "user_id", sealed(&e.user_id)),
+        Event::User(user::Event::Registered(e)) => (By::UserId, e.subject, "user_id", sealed(e.user_id.as_ref()?)),
+        Event::User(user::Event::ProfileSet(e)) => {
+            let (_, value) = e.fields.iter().find(|(field, _)| field.0 == rollcall_projections::unique_ids::FIELD)?;
+            (By::UniqueId, e.subject, "fields.uniqueId", sealed(value))
+        }
+        _ => return None,
+    };
+    Some(Findable { by, subject, path, sealed })
 }
 
 /// How far every read model is.

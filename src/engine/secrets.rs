@@ -7,7 +7,7 @@ use rollcall_schemas::ids::SecretId;
 use uuid::Uuid;
 
 use super::{Caller, Engine, Error};
-use crate::domain::{Refusal, app};
+use crate::domain::{Expected, Refusal, app};
 use crate::privacy::{self, Vault};
 
 /// How often another number is tried where callers add secrets to the same app at the same time.
@@ -45,7 +45,20 @@ impl Engine {
     /// # Errors
     /// As [`Engine::execute`].
     pub async fn operate(&self, caller: &Caller, command: app::Command) -> Result<u64, Error> {
-        let position = self.execute(caller, command).await?.position;
+        self.operate_expecting(caller, command, None).await
+    }
+
+    /// As [`Engine::operate`], if the stream of the app has the revision that the caller expects.
+    ///
+    /// # Errors
+    /// As [`Engine::execute_expecting`].
+    pub async fn operate_expecting(
+        &self,
+        caller: &Caller,
+        command: app::Command,
+        expected: Option<Expected>,
+    ) -> Result<u64, Error> {
+        let position = self.execute_expecting(caller, command, expected).await?.position;
         // What the apps are on this node is read again before anything counts as applied.
         self.applied_up_to(position).await?;
         Ok(position)

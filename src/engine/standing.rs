@@ -4,20 +4,20 @@
 //! was recorded (`memory.rs`). So to check a token costs no read of the database while nothing changes.
 
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 use lru::LruCache;
 use rollcall_projections::store::ReadStore;
 use rollcall_projections::{banned_users, invalidated_tokens, user_directory};
-use rollcall_schemas::ids::{AppId, SubjectRef};
+use rollcall_schemas::ids::{AppId, SubjectRef, TokenId};
 use rollcall_schemas::stream::Stream;
 
 use super::Error;
 use crate::domain::IssuedToken;
 use crate::eventlog::RawEvent;
 
-/// Subjects that are remembered; one takes about 150 bytes.
+/// Subjects that are remembered; one takes about 170 bytes, and 16 for each token of it that was revoked by itself.
 const KNOWN_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add((1 << 16) - 1);
 
 /// Why an access token is refused, as the platform numbers it.
@@ -67,7 +67,7 @@ pub struct BanSpan {
 }
 
 /// What the tokens of a subject depend on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
     /// The epoch its tokens must be of.
     pub epoch: u32,
@@ -77,6 +77,8 @@ pub struct Standing {
     pub ban: Option<BanSpan>,
     /// Tokens issued before are invalid.
     pub invalid_before: Option<DateTime<Utc>>,
+    /// Tokens that were revoked one by one, in order.
+    pub revoked: Arc<[TokenId]>,
 }
 
 impl Standing {
@@ -89,7 +91,8 @@ impl Standing {
             return Err(TokenRefusal::Deactivated);
         }
         let is_invalid = self.invalid_before.is_some_and(|before| token.issued_at < before);
-        if token.epoch != self.epoch || is_invalid {
+        let is_revoked = self.revoked.binary_search(&token.token).is_ok();
+        if token.epoch != self.epoch || is_invalid || is_revoked {
             return Err(TokenRefusal::NotValid);
         }
         if token.expires_at.is_some_and(|at| at <= now) {
@@ -108,11 +111,14 @@ impl Standing {
         let Some(user) = user_directory::by_subject(read, app, subject).await? else { return Ok(None) };
         let ban = banned_users::of(read, subject).await?;
         let invalid_before = invalidated_tokens::before(read, subject).await?;
+        let mut revoked = invalidated_tokens::revoked_of(read, subject).await?;
+        revoked.sort_unstable();
         Ok(user.registered_at.map(|_| Self {
             epoch: user.epoch,
             deactivated: user.deactivated,
             ban: ban.map(|ban| BanSpan { starts_at: ban.starts_at, ends_at: ban.ends_at }),
             invalid_before,
+            revoked: revoked.into(),
         }))
     }
 }
@@ -139,7 +145,7 @@ impl Standings {
     }
 
     pub(super) fn get(&self, subject: SubjectRef) -> Option<Standing> {
-        self.known().standings.get(&subject).copied()
+        self.known().standings.get(&subject).cloned()
     }
 
     /// To be asked before a standing is read, and given to [`Standings::remember`].
@@ -161,6 +167,7 @@ impl Standings {
             || matches!(
                 raw.name.as_str(),
                 "token.invalidated_before"
+                    | "token.revoked"
                     | "user.deactivated"
                     | "user.restricted"
                     | "user.restored"
@@ -185,7 +192,9 @@ mod tests {
 
     use super::*;
 
-    const STANDING: Standing = Standing { epoch: 1, deactivated: false, ban: None, invalid_before: None };
+    fn standing() -> Standing {
+        Standing { epoch: 1, deactivated: false, ban: None, invalid_before: None, revoked: [].into() }
+    }
 
     fn at(minutes: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + Duration::minutes(minutes)
@@ -213,18 +222,21 @@ mod tests {
     #[test]
     fn a_token_is_refused_for_the_gravest_reason_and_a_ban_ends_by_itself() {
         let until = at(15);
-        let banned = Standing { ban: Some(BanSpan { starts_at: at(11), ends_at: Some(until) }), ..STANDING };
-        let forever = Standing { ban: Some(BanSpan { starts_at: at(11), ends_at: None }), ..STANDING };
+        let banned = Standing { ban: Some(BanSpan { starts_at: at(11), ends_at: Some(until) }), ..standing() };
+        let forever = Standing { ban: Some(BanSpan { starts_at: at(11), ends_at: None }), ..standing() };
         assert_eq!(banned.admits(&token(), at(10)), Ok(()), "it is to begin later");
         assert_eq!(forever.admits(&token(), at(19)), Err(TokenRefusal::Banned { until: None }));
-        assert_eq!(STANDING.admits(&token(), at(11)), Ok(()));
+        assert_eq!(standing().admits(&token(), at(11)), Ok(()));
         assert_eq!(banned.admits(&token(), at(11)), Err(TokenRefusal::Banned { until: Some(until) }));
         assert_eq!(banned.admits(&token(), until), Ok(()));
-        assert_eq!(STANDING.admits(&token(), at(20)), Err(TokenRefusal::Expired));
-        let invalid = |before| Standing { invalid_before: Some(before), ..STANDING };
+        assert_eq!(standing().admits(&token(), at(20)), Err(TokenRefusal::Expired));
+        let invalid = |before| Standing { invalid_before: Some(before), ..standing() };
         assert_eq!(invalid(at(10)).admits(&token(), at(11)), Ok(()), "issued at that moment, not before");
         assert_eq!(invalid(at(11)).admits(&token(), at(11)), Err(TokenRefusal::NotValid));
-        let next_life = Standing { epoch: 2, ..banned };
+        let revoked = |number| Standing { revoked: [TokenId(Uuid::from_u128(number))].into(), ..standing() };
+        assert_eq!(revoked(2).admits(&token(), at(11)), Err(TokenRefusal::NotValid));
+        assert_eq!(revoked(3).admits(&token(), at(11)), Ok(()), "another token");
+        let next_life = Standing { epoch: 2, ..banned.clone() };
         assert_eq!(next_life.admits(&token(), at(11)), Err(TokenRefusal::NotValid));
         let deactivated = Standing { deactivated: true, ..next_life };
         assert_eq!(deactivated.admits(&token(), at(21)), Err(TokenRefusal::Deactivated));
@@ -235,20 +247,21 @@ mod tests {
         let (standings, subject) = (Standings::default(), SubjectRef(Uuid::from_u128(1)));
         let before = standings.changes();
         standings.follow(&raw("ban.imposed", &Stream::Ban(subject).to_string()));
-        standings.remember(subject, STANDING, before);
+        standings.remember(subject, standing(), before);
         assert_eq!(standings.get(subject), None);
-        standings.remember(subject, STANDING, standings.changes());
-        assert_eq!(standings.get(subject), Some(STANDING));
+        standings.remember(subject, standing(), standings.changes());
+        assert_eq!(standings.get(subject), Some(standing()));
         standings.follow(&raw("token.issued", &Stream::Token(subject).to_string()));
-        assert_eq!(standings.get(subject), Some(STANDING), "a login changes nothing");
+        assert_eq!(standings.get(subject), Some(standing()), "a login changes nothing");
         for (name, stream) in [
             ("ban.lifted", Stream::Ban(subject)),
             ("token.invalidated_before", Stream::Token(subject)),
+            ("token.revoked", Stream::Token(subject)),
             ("user.deactivated", Stream::User(subject)),
             ("user.reactivated", Stream::User(subject)),
             ("user.forgotten", Stream::User(subject)),
         ] {
-            standings.remember(subject, STANDING, standings.changes());
+            standings.remember(subject, standing(), standings.changes());
             standings.follow(&raw(name, &stream.to_string()));
             assert_eq!(standings.get(subject), None, "{name}");
         }

@@ -180,6 +180,12 @@ impl Engine {
     /// It is refused now, or it cannot be told at the moment.
     pub async fn check_token(&self, app: &App, token: &IssuedToken) -> Result<(), Unadmitted> {
         self.applied_up_to(app.acknowledged()).await?;
+        // It may have changed since the caller looked it up. That its tokens are invalid is never taken back, so what is known
+        // here is enough to refuse one.
+        let app = self.app(app.id.as_str()).ok_or(TokenRefusal::NotValid)?;
+        if app.tokens_invalid_before.is_some_and(|before| token.issued_at < before) {
+            return Err(TokenRefusal::NotValid.into());
+        }
         let known = self.standings.get(token.subject);
         if known.is_some_and(|standing| standing.admits(token, self.now()).is_ok()) {
             return Ok(());
@@ -197,8 +203,8 @@ impl Engine {
     pub async fn standing(&self, app: &AppId, subject: SubjectRef) -> Result<Option<Standing>, super::Error> {
         let changes = self.standings.changes();
         let standing = Standing::read(&self.read, app, subject).await?;
-        if let Some(standing) = standing {
-            self.standings.remember(subject, standing, changes);
+        if let Some(standing) = &standing {
+            self.standings.remember(subject, standing.clone(), changes);
         }
         Ok(standing)
     }

@@ -46,6 +46,23 @@ pub(super) struct FeedCursor(pub(super) u64);
 /// The form of a feed's cursor.
 const FEED: u8 = 1;
 
+/// The last token of a page of a user's tokens: its revision in the stream of them. As long as a feed's, and of another form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct IssuedCursor(pub(super) u64);
+
+/// The form of a cursor in a user's tokens.
+const ISSUED: u8 = 2;
+
+impl Cursor for IssuedCursor {
+    fn bytes(&self) -> Vec<u8> {
+        [&[ISSUED], self.0.to_be_bytes().as_slice()].concat()
+    }
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (form, revision) = bytes.split_first()?;
+        if *form == ISSUED { u64::read(revision).map(Self) } else { None }
+    }
+}
+
 impl Cursor for FeedCursor {
     fn bytes(&self) -> Vec<u8> {
         [&[FEED], self.0.to_be_bytes().as_slice()].concat()

@@ -49,15 +49,21 @@ async fn check_subject(live: &Live, connections: Vec<Arc<Connection>>) -> Result
     let Some(first) = connections.first() else { return Ok(()) };
     let standing = live.engine.standing(&first.app.id, first.subject()).await?;
     let now = live.engine.now();
-    let cuts = live.engine.app(first.app.id.as_str()).is_some_and(|app| app.client.invalidation_cuts);
+    let app = live.engine.app(first.app.id.as_str());
+    let cuts = app.as_ref().is_some_and(|app| app.client.invalidation_cuts);
+    let of_app = app.and_then(|app| app.tokens_invalid_before);
+    // What was made invalid ends a connection only where the app asks for it.
+    let standing = standing.map(|standing| match cuts {
+        true => Standing { invalid_before: standing.invalid_before.max(of_app), ..standing },
+        false => Standing { invalid_before: None, revoked: [].into(), ..standing },
+    });
     for connection in connections {
         // A subject without a standing was forgotten.
-        let Some(standing) = standing else {
+        let Some(standing) = &standing else {
             connection.close(Close::DEACTIVATED);
             continue;
         };
-        let invalid_before = standing.invalid_before.filter(|_| cuts);
-        if let Err(refusal) = (Standing { invalid_before, ..standing }).admits(&connection.token, now) {
+        if let Err(refusal) = standing.admits(&connection.token, now) {
             connection.close(Close::cut(refusal));
         }
     }

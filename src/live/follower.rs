@@ -9,7 +9,7 @@ use std::time::Duration;
 use rollcall_schemas::envelope::Recorded;
 use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::stream::Stream;
-use rollcall_schemas::{Event, ban, token, user};
+use rollcall_schemas::{Event, app, ban, token, user};
 use tokio_util::sync::CancellationToken;
 
 use super::Live;
@@ -94,6 +94,12 @@ fn follow_one(live: &Live, raw: &RawEvent) {
     {
         live.pushes.views_changed(ViewChange::of(&event));
     }
+    if raw.name == app::TokensInvalidatedBefore::DECLARATION.name
+        && let Ok(recorded) = journal::decode(raw)
+        && let Event::App(app::Event::TokensInvalidatedBefore(e)) = recorded.event
+    {
+        live.invalidated_of_app(&e.app, e.before);
+    }
     let concerned: Vec<_> = concerned(raw).into_iter().filter(|subject| live.registry.has(*subject)).collect();
     if concerned.is_empty() {
         return;
@@ -112,7 +118,12 @@ fn follow_one(live: &Live, raw: &RawEvent) {
             Event::User(user::Event::Deactivated(_) | user::Event::Restricted(_) | user::Event::Forgotten(_)) => {
                 live.cut(subject, Close::DEACTIVATED)
             }
-            Event::Token(token::Event::InvalidatedBefore(e)) => live.invalidated(subject, e.before),
+            Event::Token(token::Event::InvalidatedBefore(e)) => {
+                live.invalidated(live.registry.of(subject), |token| token.issued_at < e.before);
+            }
+            Event::Token(token::Event::Revoked(e)) => {
+                live.invalidated(live.registry.of(subject), |token| token.token == e.token);
+            }
             _ => {
                 if let Some(notice) = Notice::of(subject, &recorded) {
                     live.registry.tell(subject, notice);

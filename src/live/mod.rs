@@ -8,8 +8,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use rollcall_schemas::ids::SubjectRef;
+use rollcall_schemas::ids::{AppId, SubjectRef};
 
+use crate::domain::IssuedToken;
 use crate::engine::Engine;
 
 pub mod change;
@@ -33,7 +34,7 @@ use last_seen::LastSeen;
 use presence::Presence;
 use pushes::Pushes;
 pub use reach::prepare as prepare_database;
-use registry::{Entered, Newcomer, Registry};
+use registry::{Connection, Entered, Newcomer, Registry};
 use store::Store;
 use subscriptions::Subscriptions;
 use tokio_util::sync::CancellationToken;
@@ -139,14 +140,20 @@ impl Live {
         self.registry.of(subject).iter().for_each(|connection| connection.close(close));
     }
 
-    /// Tokens of a subject that were issued before a time are invalid: ends the connections made with them, where the app
-    /// asks for it.
-    fn invalidated(&self, subject: SubjectRef, before: DateTime<Utc>) {
-        for connection in self.registry.of(subject) {
+    /// Tokens were made invalid: ends those of the connections that were made with one of them, where their app asks for it.
+    fn invalidated(&self, connections: Vec<Arc<Connection>>, is_invalid: impl Fn(&IssuedToken) -> bool) {
+        for connection in connections {
             let cuts = self.engine.app(connection.app.id.as_str()).is_some_and(|app| app.client.invalidation_cuts);
-            if cuts && connection.token.issued_at < before {
+            if cuts && is_invalid(&connection.token) {
                 connection.close(Close::TOKEN_NOT_VALID);
             }
         }
+    }
+
+    /// As [`Live::invalidated`], for all tokens of an app that were issued before a time.
+    fn invalidated_of_app(&self, app: &AppId, before: DateTime<Utc>) {
+        let mut connections = self.registry.all();
+        connections.retain(|connection| connection.app.id == *app);
+        self.invalidated(connections, |token| token.issued_at < before);
     }
 }

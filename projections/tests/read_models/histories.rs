@@ -132,8 +132,9 @@ impl World {
             0 => user::Reregistered { subject: me, name: profile(me, &text), portrait: None }.into(),
             1 => user::Modified { subject: me, name: None, portrait: Some(profile(me, &text)) }.into(),
             2 | 3 => {
-                let fields = BTreeMap::from([(field(&format!("f{}", salt % 3)), profile(me, &text))]);
-                let cleared = BTreeSet::from([field(&format!("f{}", (salt / 3) % 3))]);
+                let named = |number: u8| field(["uniqueId", "f1", "f2"][usize::from(number % 3)]);
+                let (fields, cleared) =
+                    (BTreeMap::from([(named(salt), profile(me, &text))]), BTreeSet::from([named(salt / 3)]));
                 user::ProfileSet { subject: me, fields, cleared }.into()
             }
             4 => user::ProfileCleaned { subject: me }.into(),
@@ -161,6 +162,10 @@ impl World {
                 let issued = token::Issued { subject: me, token, secret: SecretId(1), epoch: 0, issued_at, expires_at };
                 let invalidated = token::InvalidatedBefore { subject: me, before: issued_at };
                 self.log.record(Stream::Token(me), token::Event::from(issued));
+                if salt.is_multiple_of(2) {
+                    let revoked = token::Revoked { subject: me, token, issued_at, expires_at };
+                    self.log.record(Stream::Token(me), token::Event::from(revoked));
+                }
                 self.log.record(Stream::Token(me), token::Event::from(invalidated));
                 return;
             }

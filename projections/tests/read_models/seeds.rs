@@ -76,6 +76,7 @@ pub fn script(rows: u32, bytes: &str) -> String {
         ("friend_graph_descriptions_vN", format!("{owner}, {about}, '', {content}")),
         ("hosted_profiles_vN", format!("{of}, {app}, i, 1, CASE WHEN i % 2 = 0 THEN 1 ELSE 0 END")),
         ("hosted_profiles_fields_vN", format!("{of}, 'name', {content}")),
+        ("invalidated_tokens_apps_vN", format!("'app-' || i, {at}")),
         ("mutes_count_vN", "'app-' || i, 1".into()),
         ("remarks_vN", format!("{owner}, {other}, i, {content}")),
         ("user_directory_vN", format!("{of}, {app}, {of}, {content}, i, {content}, NULL, 0, {at}, i, 0")),

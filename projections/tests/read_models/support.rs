@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rollcall_projections::{Arrival, Entry};
+use rollcall_projections::{Arrival, Entry, unique_ids};
 use rollcall_schemas::envelope::{Actor, Metadata, Recorded};
 use rollcall_schemas::ids::{AppId, ErasureId, EventId, OperationId, SecretId, SubjectRef};
 use rollcall_schemas::personal::{Class, DestroyedKey, Personal, Sealed};
@@ -117,6 +117,9 @@ impl Log {
         let tag = match &recorded.event {
             Event::User(user::Event::Named(e)) => Some(tag(e.subject)),
             Event::User(user::Event::Registered(e)) => e.user_id.is_some().then(|| tag(e.subject)),
+            Event::User(user::Event::ProfileSet(e)) => {
+                e.fields.keys().any(|field| field.0 == unique_ids::FIELD).then(|| tag(e.subject))
+            }
             _ => None,
         };
         Entry { recorded, tag }

@@ -88,6 +88,8 @@ methods! {
     "me.erasure": "POST" "me/erasure", me::Nothing => me::Erasure, me::erase,
         "Forget the user, where the app lets its users erase themselves.";
     "users.get": "GET" "users/{user_id}", people::Target => people::Person, users::show, "Somebody.";
+    "users.find": "GET" "users/by-unique-id/{unique_id}", users::UniqueId => people::Person, users::find,
+        "The user with this uniqueId, unless it hides its profile from everybody.";
     "users.query": "POST" "users/query", users::Users => users::Found, users::query, "Up to 100 users at once.";
     "blocklist.list": "GET" "blocklist", people::PageParams => lists::Page, lists::blocked,
         "Whom the user blocks, the newest first.";

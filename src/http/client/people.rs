@@ -122,6 +122,7 @@ pub(super) struct Portrayed {
     user: User,
     profile: Option<hosted_profiles::Profile>,
     shown: bool,
+    hidden: bool,
 }
 
 /// Registered people with their userIds, as far as the user of the call may see them.
@@ -139,7 +140,8 @@ pub(super) async fn portrayed(
     let portrayed = rows.map(|((((user_id, subject), user), profile), (settings, is_friend))| {
         let user = user.filter(User::is_active)?;
         let shown = subject == call.subject || shows(settings.visibility, is_friend.is_some());
-        Some(Portrayed { user_id, user, profile, shown })
+        let hidden = subject != call.subject && settings.visibility == Some(Visibility::Hidden);
+        Some(Portrayed { user_id, user, profile, shown, hidden })
     });
     Ok(portrayed.collect())
 }
@@ -170,6 +172,11 @@ pub(super) fn fields(
 impl Portrayed {
     pub(super) fn subject(&self) -> SubjectRef {
         self.user.subject
+    }
+
+    /// Whether the user chose to show its hosted profile to nobody, so that no field of it may lead to it either.
+    pub(super) fn is_hidden(&self) -> bool {
+        self.hidden
     }
 
     pub(super) fn open(&self, opener: &mut Opener<'_>) -> Result<Person, Problem> {

@@ -255,6 +255,9 @@ fn kind_of_refusal(refusal: &Refusal, topic: Topic) -> (StatusCode, &'static str
         | Refusal::NoSuchSecret(_)
         | Refusal::NoSuchApiKey(_)
         | Refusal::NoSuchDataRequest
+        | Refusal::Changed
+        | Refusal::NoSuchToken
+        | Refusal::RevocationsFull
         | Refusal::DataRequestClosed
         | Refusal::DataRequestExtended
         | Refusal::SecretNumberTaken { .. }

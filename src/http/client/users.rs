@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use super::Call;
 use super::people::{self, Person, Target};
 use super::problem::{Answer, Problem};
+use crate::domain::values::Invalid;
 use crate::engine::opening::Opener;
 
 /// Users one call may ask about.
@@ -20,6 +21,29 @@ pub(super) async fn show(call: &Call<'_>, asked: Target) -> Result<Answer, Probl
     let found = found.ok_or(Problem::NoSuchUser)?;
     let answer = |opener: &mut Opener<'_>| found.open(opener);
     Answer::query(&call.engine.disclose(&call.caller, &[subject], answer).await?)
+}
+
+/// The field of the hosted profile that the app sets for its users to be found by.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UniqueId {
+    /// From 1 to 32 characters. A socket may call it `uniqueId` as well.
+    #[serde(alias = "uniqueId")]
+    unique_id: String,
+}
+
+/// `users.find`.
+pub(super) async fn find(call: &Call<'_>, asked: UniqueId) -> Result<Answer, Problem> {
+    if asked.unique_id.is_empty() {
+        return Err(Problem::Invalid(Invalid::missing("unique_id"), Some(34_236)));
+    }
+    call.engine.caught_up(&call.app.id).await?;
+    let found = call.engine.find_by_unique_id(&call.app.id, &asked.unique_id).await?.ok_or(Problem::NoSuchUser)?;
+    let id = people::ids_of(call, &[found.subject]).await?.pop().flatten().ok_or(Problem::NoSuchUser)?;
+    let found = people::portrayed(call, vec![(id, found.subject)]).await?.pop().flatten();
+    let found = found.filter(|found| !found.is_hidden()).ok_or(Problem::NoSuchUser)?;
+    let answer = |opener: &mut Opener<'_>| found.open(opener);
+    Answer::query(&call.engine.disclose(&call.caller, &[found.subject()], answer).await?)
 }
 
 /// Some users.

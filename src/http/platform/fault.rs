@@ -148,6 +148,9 @@ fn codes_of_refusal(refusal: &Refusal, family: Family) -> (StatusCode, u16) {
         | Refusal::NoSuchWebhook
         | Refusal::WebhooksFull
         | Refusal::DataRequestClosed
+        | Refusal::Changed
+        | Refusal::NoSuchToken
+        | Refusal::RevocationsFull
         | Refusal::DataRequestExtended => (REFUSED, 1000),
         Refusal::ListFull(_) => (REFUSED, 1005),
         Refusal::OwnTarget if family == Family::Friends => (REFUSED, 25473),

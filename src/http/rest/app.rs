@@ -9,8 +9,12 @@ use utoipa::ToSchema;
 use super::Call;
 use super::patch::Patch;
 use super::problem::{Answer, Problem};
+use super::version::Version;
 use crate::domain::values::Invalid;
 use crate::domain::{Refusal, app};
+
+/// How often a patch is applied again because the app was changed meanwhile.
+const ATTEMPTS_MAX: usize = 8;
 
 /// An app.
 #[derive(Serialize, ToSchema)]
@@ -95,7 +99,11 @@ fn view(row: apps::App) -> AppView {
 
 /// `GET /app`.
 pub(super) async fn show(call: &Call<'_>) -> Result<Answer, Problem> {
-    Answer::query(&view(row(call).await?))
+    let version = Version::of_app(call).await?;
+    if let Some(known) = version.known(call) {
+        return Ok(known);
+    }
+    Ok(Answer::query(&view(row(call).await?))?.tagged(version.etag()))
 }
 
 /// Sets what a patch gives; a setting without which the app cannot be is not cleared.
@@ -113,7 +121,19 @@ fn set<T: PartialEq>(setting: &mut T, patch: Patch<T>, pointer: &'static str) ->
 
 /// `PATCH /app`: change settings of the app.
 pub(super) async fn change(call: &Call<'_>) -> Result<Answer, Problem> {
+    for _ in 1..ATTEMPTS_MAX {
+        match changed(call).await {
+            // Somebody else changed another setting: what is recorded is all settings, and must not take that back.
+            Err(Problem::Engine(error)) if Version::is_overtaken(call, &error) => {}
+            done => return done,
+        }
+    }
+    changed(call).await
+}
+
+async fn changed(call: &Call<'_>) -> Result<Answer, Problem> {
     let asked: AppPatch = call.json()?;
+    let expected = Version::of_app(call).await?.unchanged(call)?;
     let mut settings = row(call).await?.settings;
     set(&mut settings.reactivation_wait_seconds, asked.reactivation_wait_seconds, "#/reactivation_wait_seconds")?;
     set(&mut settings.friend_permission, asked.friend_permission, "#/friend_permission")?;
@@ -130,6 +150,8 @@ pub(super) async fn change(call: &Call<'_>) -> Result<Answer, Problem> {
     if safeguards.contains(&true) {
         call.needs(ApiScope::Operator)?;
     }
-    let position = call.engine.operate(&call.caller, app::Command::ChangeSettings(settings)).await?;
-    Answer::command(StatusCode::OK, &view(row(call).await?), position)
+    let command = app::Command::ChangeSettings(settings);
+    let position = call.engine.operate_expecting(&call.caller, command, Some(expected)).await?;
+    let version = Version::of_app(call).await?;
+    Ok(Answer::command(StatusCode::OK, &view(row(call).await?), position)?.tagged(version.etag()))
 }

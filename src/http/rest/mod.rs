@@ -50,6 +50,7 @@ mod routes;
 mod tokens;
 mod user_batches;
 mod users;
+mod version;
 mod webhooks;
 
 use problem::{Answer, Problem};

@@ -5,8 +5,8 @@ use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    ComponentsBuilder, ContentBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, Ref,
-    Required, ResponseBuilder,
+    ComponentsBuilder, ContentBuilder, HeaderBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, PathItem,
+    PathsBuilder, Ref, Required, ResponseBuilder,
 };
 
 use super::routes::{ENDPOINTS, Endpoint, Named};
@@ -85,12 +85,24 @@ fn operation(endpoint: &Endpoint) -> Operation {
     if endpoint.method != "GET" {
         operation = operation.parameter(parameter("Idempotency-Key", ParameterIn::Header));
     }
+    if endpoint.is_versioned() {
+        let name = if endpoint.method == "GET" { "If-None-Match" } else { "If-Match" };
+        operation = operation.parameter(parameter(name, ParameterIn::Header));
+    }
     if let Some(schema) = last(&(endpoint.takes)()) {
         let content = ContentBuilder::new().schema(Some(schema)).build();
         operation =
             operation.request_body(Some(RequestBodyBuilder::new().content("application/json", content).build()));
     }
     let mut success = ResponseBuilder::new().description("Done");
+    if endpoint.is_versioned() {
+        success = success.header("ETag", HeaderBuilder::new().schema(text()).build());
+        let (status, says) = match endpoint.method {
+            "GET" => ("304", "The caller knows it already"),
+            _ => ("412", "It has another revision than the caller expects"),
+        };
+        operation = operation.response(status, ResponseBuilder::new().description(says).build());
+    }
     if let Some(schema) = last(&(endpoint.answers)()) {
         success = success.content("application/json", ContentBuilder::new().schema(Some(schema)).build());
     }

@@ -5,7 +5,7 @@ use std::io;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
     X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::{HttpRequest, HttpResponse};
@@ -35,6 +35,7 @@ pub(super) struct Answer {
     content_type: &'static str,
     location: Option<String>,
     position: Option<u64>,
+    etag: Option<String>,
 }
 
 const JSON: &str = "application/json";
@@ -45,13 +46,14 @@ impl Answer {
     /// # Errors
     /// The body has no JSON form.
     pub(super) fn query(body: &impl Serialize) -> Result<Self, Problem> {
-        let body = serde_json::to_vec(body).map_err(|_| Problem::Unwritable)?.into();
-        Ok(Self { status: StatusCode::OK, body, content_type: JSON, chunks: None, location: None, position: None })
+        let body = serde_json::to_vec(body).map_err(|_| Problem::Unwritable)?;
+        Ok(Self::of_type(JSON, body))
     }
 
     /// The answer of a query that is no JSON of the face's own.
     pub(super) fn of_type(content_type: &'static str, body: impl Into<Bytes>) -> Self {
-        Self { status: StatusCode::OK, body: body.into(), content_type, chunks: None, location: None, position: None }
+        let (status, body) = (StatusCode::OK, body.into());
+        Self { status, body, content_type, chunks: None, location: None, position: None, etag: None }
     }
 
     /// An answer that is sent while it is made.
@@ -63,6 +65,16 @@ impl Answer {
     pub(super) fn done(position: u64) -> Self {
         let position = Some(position).filter(|position| *position > 0);
         Self { status: StatusCode::NO_CONTENT, position, ..Self::of_type(JSON, Bytes::new()) }
+    }
+
+    /// The answer to who knows already what is asked for.
+    pub(super) fn not_modified(etag: String) -> Self {
+        Self { status: StatusCode::NOT_MODIFIED, ..Self::of_type(JSON, Bytes::new()) }.tagged(etag)
+    }
+
+    /// Says of which revision it is.
+    pub(super) fn tagged(self, etag: String) -> Self {
+        Self { etag: Some(etag), ..self }
     }
 
     /// Sets the address of what was created.
@@ -226,6 +238,9 @@ fn kind_of_refusal(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::OperationRuns => (StatusCode::CONFLICT, "operation-runs"),
         Refusal::OperationHasNoUndo => (StatusCode::CONFLICT, "operation-has-no-undo"),
         Refusal::BanRuns => (StatusCode::CONFLICT, "ban-runs"),
+        Refusal::Changed => (StatusCode::PRECONDITION_FAILED, "changed"),
+        Refusal::NoSuchToken => (StatusCode::NOT_FOUND, "no-such-token"),
+        Refusal::RevocationsFull => (StatusCode::CONFLICT, "revocations-full"),
         Refusal::OwnTarget => (StatusCode::UNPROCESSABLE_ENTITY, "own-target"),
         Refusal::AlreadyFriends => (StatusCode::CONFLICT, "already-friends"),
         Refusal::NotFriends => (StatusCode::CONFLICT, "not-friends"),
@@ -336,11 +351,14 @@ pub(super) fn respond(request: &HttpRequest, outcome: Result<Answer, Problem>) -
     match outcome {
         Ok(answer) => {
             let mut response = HttpResponse::build(answer.status);
-            if answer.status != StatusCode::NO_CONTENT {
+            if !matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
                 response.insert_header((CONTENT_TYPE, HeaderValue::from_static(answer.content_type)));
             }
             if let Some(location) = answer.location {
                 response.insert_header((LOCATION, location));
+            }
+            if let Some(etag) = answer.etag {
+                response.insert_header((ETAG, etag));
             }
             // Answers carry tokens and personal data.
             response.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")));

@@ -2,6 +2,7 @@
 
 use actix_web::http::StatusCode;
 use rollcall_projections::{hosted_profiles, user_tags};
+use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::plain::FriendPermission;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -10,7 +11,8 @@ use utoipa::ToSchema;
 use super::Call;
 use super::problem::{Answer, Problem};
 use super::routes::Untyped;
-use super::users::{owner, user_id};
+use super::users::{self, owner, user_id};
+use super::version::Version;
 use crate::domain::remarks;
 use crate::domain::user::Change;
 use crate::domain::values::{
@@ -36,8 +38,7 @@ pub(super) struct Profile {
     profile: Map<String, Value>,
 }
 
-async fn profile(call: &Call<'_>) -> Result<Profile, Problem> {
-    let subject = owner(call).await?;
+async fn profile(call: &Call<'_>, subject: SubjectRef) -> Result<Profile, Problem> {
     let found = hosted_profiles::of_subjects(call.engine.read(), &call.app.id, &[subject]).await?;
     let fields = found.into_iter().flatten().flat_map(|profile| profile.fields);
     let fields: Vec<_> = fields.collect();
@@ -56,7 +57,12 @@ async fn profile(call: &Call<'_>) -> Result<Profile, Problem> {
 
 /// `GET /users/{id}/profile`.
 pub(super) async fn show(call: &Call<'_>) -> Result<Answer, Problem> {
-    Answer::query(&profile(call).await?)
+    let subject = owner(call).await?;
+    let version = Version::of_user(call, subject).await?;
+    if let Some(known) = version.known(call) {
+        return Ok(known);
+    }
+    Ok(Answer::query(&profile(call, subject).await?)?.tagged(version.etag()))
 }
 
 /// `PATCH /users/{id}/profile`: a merge patch (RFC 7396) of the fields.
@@ -66,8 +72,9 @@ pub(super) async fn change(call: &Call<'_>) -> Result<Answer, Problem> {
     let malformed = |invalid| Problem::Invalid("#", invalid);
     let mut changes: ProfileChanges = profile_fields(&fixed).map_err(malformed)?;
     changes.extend(extension_fields("profile", &extensions, EXTENSIONS_MAX).map_err(malformed)?);
-    let position = if changes.is_empty() { 0 } else { changed(call, Change::SetProfile(changes)).await? };
-    Answer::command(StatusCode::OK, &profile(call).await?, position)
+    let (position, version) = users::changed(call, Change::SetProfile(changes)).await?;
+    let profile = profile(call, owner(call).await?).await?;
+    Ok(Answer::command(StatusCode::OK, &profile, position)?.tagged(version.etag()))
 }
 
 /// Tags of a user.

@@ -58,6 +58,12 @@ impl Endpoint {
         REPLAYS.contains(&self.operation)
     }
 
+    /// Whether its answer has an `ETag`: then who asks may send `If-None-Match`, and who changes it `If-Match`.
+    pub(super) fn is_versioned(&self) -> bool {
+        const VERSIONED: &[&str] = &["users/{id}", "users/{id}/profile", "app"];
+        VERSIONED.contains(&self.path) && matches!(self.method, "GET" | "PATCH")
+    }
+
     /// How long its answer may take, where others may take `usual`.
     pub(super) fn answer_max(&self, usual: Duration) -> Duration {
         match self.operation {
@@ -117,12 +123,20 @@ endpoints! {
         users::Registration => users::Registered, "Register a user, or register it again, and issue an access token.";
     "PATCH" "users/{id}" => users::modify, "modifyUser" Server []
         users::UserPatch => users::User, "Change name, portrait or both.";
+    "GET" "users/by-unique-id/{uniqueId}" => users::find, "findUserByUniqueId" Server []
+        () => users::User, "The user with this uniqueId in its hosted profile; of several, the one that has had it longest.";
     "POST" "users/batch" => user_batches::register, "registerUsers" Server []
         user_batches::Registrations => user_batches::RegistrationsDone, "Register up to 1,000 users, each by itself.";
     "POST" "users/query" => user_batches::query, "queryUsers" Server []
         user_batches::UserQuery => user_batches::FoundUsers, "Up to 1,000 users by their userIds or their references.";
     "POST" "users/{id}/tokens" => tokens::issue, "issueToken" Server []
         tokens::TokenBody => tokens::Token, "Issue another access token to a user.";
+    "GET" "users/{id}/tokens" => tokens::list, "listTokens" Server ["cursor", "limit"]
+        () => tokens::Tokens, "The access tokens that a user was issued, the newest first, and which are good.";
+    "DELETE" "users/{id}/tokens/{token_id}" => tokens::revoke, "revokeToken" Server []
+        () => (), "End one access token of a user.";
+    "POST" "tokens/invalidate" => tokens::invalidate_all, "invalidateAllTokens" Server []
+        tokens::InvalidateBody => (), "End the access tokens of all users of the app that were issued before a time.";
     "DELETE" "users/{id}/tokens" => tokens::invalidate, "invalidateTokens" Server ["issued_before"]
         () => (), "End the access tokens of a user that were issued before a time, which is now where it is not said.";
     "POST" "tokens/introspect" => tokens::introspect, "introspectToken" Server []

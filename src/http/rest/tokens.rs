@@ -4,17 +4,21 @@ use actix_web::http::StatusCode;
 use chrono::{DateTime, Utc};
 use rollcall_projections::user_directory;
 use rollcall_schemas::ids::TokenId;
+use rollcall_schemas::token::Issued;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Call;
+use super::paging::PageQuery;
 use super::problem::{Answer, Problem};
-use super::users::{opened, user_id};
-use crate::domain::IssuedToken;
-use crate::domain::token::{Invalidate, Issue};
-use crate::domain::values::{self, Invalid};
+use super::users::{opened, owner, user_id};
+use crate::domain::token::{Invalidate, Issue, Revoke};
+use crate::domain::values::{self, Invalid, Label};
+use crate::domain::{IssuedToken, Refusal, app};
+use crate::engine::issued_tokens::IssuedBefore;
 use crate::engine::standing::TokenRefusal;
 use crate::engine::tokens::{self, Unadmitted};
+use crate::http::cursor::IssuedCursor;
 
 /// Longest lifetime that a call may ask for: ten years, in seconds.
 const LIFETIME_MAX: u32 = 315_360_000;
@@ -23,6 +27,9 @@ const LIFETIME_MAX: u32 = 315_360_000;
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TokenBody {
+    /// What it is called in the list of tokens, such as the device it is for: 1 to 64 characters.
+    #[serde(default)]
+    label: Option<String>,
     /// 1 to 315,360,000. The app's own lifetime of tokens counts where it is shorter.
     #[serde(default)]
     expires_in_seconds: Option<u32>,
@@ -41,12 +48,15 @@ pub(super) struct Token {
 /// `POST /users/{id}/tokens`: issue another token to a registered user; those it has stay valid.
 pub(super) async fn issue(call: &Call<'_>) -> Result<Answer, Problem> {
     let who = user_id(call.parameter(0))?;
-    let TokenBody { expires_in_seconds } = if call.body.is_empty() { TokenBody::default() } else { call.json()? };
+    let TokenBody { label, expires_in_seconds } =
+        if call.body.is_empty() { TokenBody::default() } else { call.json()? };
     if expires_in_seconds.is_some_and(|seconds| !(1..=LIFETIME_MAX).contains(&seconds)) {
         let range = values::Problem::OutOfRange { min: 1, max: LIFETIME_MAX.into() };
         return Err(Problem::Invalid("#/expires_in_seconds", Invalid::new("expires_in_seconds", range)));
     }
-    let done = call.engine.execute(&call.caller, Issue { who, expires_in_seconds }).await?;
+    let label = label.as_deref().map(Label::parse).transpose();
+    let label = label.map_err(|invalid| Problem::Invalid("#/label", invalid))?;
+    let done = call.engine.execute(&call.caller, Issue { who, expires_in_seconds, label }).await?;
     let IssuedToken { token: token_id, expires_at, .. } = done.reply.token;
     let token = call.engine.token_text(&call.app.id, &done.reply.token)?;
     Answer::command(StatusCode::CREATED, &Token { token, token_id, expires_at }, done.position)
@@ -58,13 +68,109 @@ pub(super) async fn invalidate(call: &Call<'_>) -> Result<Answer, Problem> {
     let who = vec![user_id(call.parameter(0))?];
     let before = match call.value("issued_before") {
         None => call.engine.now(),
-        Some(given) => {
-            let malformed = Invalid::malformed("issued_before", "a time such as 2026-01-31T12:00:00Z");
-            let parsed = DateTime::parse_from_rfc3339(&given).ok();
-            parsed.ok_or(Problem::Invalid("?issued_before", malformed))?.with_timezone(&Utc)
-        }
+        Some(given) => instant("?issued_before", "issued_before", &given)?,
     };
     Ok(Answer::done(call.engine.execute(&call.caller, Invalidate { who, before }).await?.position))
+}
+
+/// Reads a time.
+pub(super) fn instant(pointer: &'static str, field: &'static str, given: &str) -> Result<DateTime<Utc>, Problem> {
+    let malformed = || Problem::Invalid(pointer, Invalid::malformed(field, "a time such as 2026-01-31T12:00:00Z"));
+    Ok(DateTime::parse_from_rfc3339(given).map_err(|_| malformed())?.with_timezone(&Utc))
+}
+
+/// `DELETE /users/{id}/tokens/{token_id}`: one token is not valid any more; harmless where it is not already.
+pub(super) async fn revoke(call: &Call<'_>) -> Result<Answer, Problem> {
+    let who = user_id(call.parameter(0))?;
+    // What has not the form of one is the id of none.
+    let token = call.parameter(1).parse().map(TokenId).map_err(|_| Refusal::NoSuchToken);
+    let token = match token {
+        Ok(token) => token,
+        Err(refusal) => return owner(call).await.and(Err(refusal.into())),
+    };
+    Ok(Answer::done(call.engine.execute(&call.caller, Revoke { who, token, times: () }).await?.position))
+}
+
+/// A token that was issued; its text is not kept.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ListedToken {
+    #[schema(value_type = String)]
+    token_id: TokenId,
+    issued_at: DateTime<Utc>,
+    /// Null: it does not end by itself.
+    expires_at: Option<DateTime<Utc>>,
+    label: Option<String>,
+    /// active, expired or revoked: by itself, with others, or with the secret it was issued under.
+    state: &'static str,
+}
+
+/// One page of tokens.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Tokens {
+    tokens: Vec<ListedToken>,
+    next: Option<String>,
+}
+
+/// `GET /users/{id}/tokens?cursor=&limit=`: the tokens a user was issued, the newest first.
+pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
+    let asked = PageQuery::<IssuedCursor>::read(call.query)?;
+    let subject = owner(call).await?;
+    let standing = call.engine.standing(&call.app.id, subject).await?.ok_or(Refusal::NotRegistered)?;
+    let app = call.engine.app(call.app.id.as_str()).ok_or(Refusal::NoSuchApp)?;
+    let limit = usize::try_from(asked.limit).unwrap_or(usize::MAX);
+    let page = call.engine.issued_tokens(subject, asked.cursor.map(|cursor| cursor.0), limit).await?;
+    let now = call.engine.now();
+    let state = |issued: &Issued| {
+        let is_valid = app.tokens_invalid_before.is_none_or(|before| issued.issued_at >= before)
+            && app.secrets.iter().any(|(secret, _)| *secret == issued.secret);
+        match standing.admits(&IssuedToken::from(issued), now) {
+            Err(TokenRefusal::Expired) => "expired",
+            Err(TokenRefusal::NotValid | TokenRefusal::Deactivated) => "revoked",
+            Ok(()) | Err(TokenRefusal::Banned { .. }) if is_valid => "active",
+            Ok(()) | Err(TokenRefusal::Banned { .. }) => "revoked",
+        }
+    };
+    let subjects = [subject];
+    let tokens = call.engine.disclose(&call.caller, &subjects, |opener| {
+        let listed = |token: &IssuedBefore| {
+            Ok::<_, Problem>(ListedToken {
+                token_id: token.issued.token,
+                issued_at: token.issued.issued_at,
+                expires_at: token.issued.expires_at,
+                label: opened(opener, subject, "label", token.label.as_deref())?,
+                state: state(&token.issued),
+            })
+        };
+        page.tokens.iter().map(listed).collect::<Result<Vec<_>, _>>()
+    });
+    let next = page.next.map(|revision| PageQuery::after(&IssuedCursor(revision)));
+    Answer::query(&Tokens { tokens: tokens.await?, next })
+}
+
+/// From when on tokens of an app are good.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct InvalidateBody {
+    /// A time that is not in the future; now where it is absent.
+    #[serde(default)]
+    issued_before: Option<String>,
+}
+
+/// `POST /tokens/invalidate`: the tokens of all users of the app that were issued before a time are not valid any more.
+pub(super) async fn invalidate_all(call: &Call<'_>) -> Result<Answer, Problem> {
+    let InvalidateBody { issued_before } = if call.body.is_empty() { Default::default() } else { call.json()? };
+    let now = call.engine.now();
+    let before = match issued_before {
+        None => now,
+        Some(given) => instant("#/issued_before", "issued_before", &given)?,
+    };
+    if before > now {
+        // Nobody could connect until then, whatever token is issued.
+        let future = Invalid::malformed("issued_before", "a time that is not in the future");
+        return Err(Problem::Invalid("#/issued_before", future));
+    }
+    let position = call.engine.operate(&call.caller, app::Command::InvalidateTokens(before)).await?;
+    Ok(Answer::done(position))
 }
 
 /// A token somebody showed.

@@ -12,6 +12,7 @@ use super::Call;
 use super::paging::PageQuery;
 use super::patch::Patch;
 use super::problem::{Answer, Problem};
+use super::version::Version;
 use crate::domain::Refusal;
 use crate::domain::erasure::{Erase, Request};
 use crate::domain::user::{Change, Register};
@@ -113,7 +114,11 @@ pub(super) fn shown(opener: &mut Opener<'_>, id: String, user: &user_directory::
 
 /// `GET /users/{id}`: one user. 410 for a deactivated one.
 pub(super) async fn show(call: &Call<'_>) -> Result<Answer, Problem> {
-    Answer::query(&active(call).await?)
+    let version = Version::of_user(call, owner(call).await?).await?;
+    if let Some(known) = version.known(call) {
+        return Ok(known);
+    }
+    Ok(Answer::query(&active(call).await?)?.tagged(version.etag()))
 }
 
 /// The user that a path names first, who must be registered and not deactivated.
@@ -127,6 +132,28 @@ async fn active(call: &Call<'_>) -> Result<User, Problem> {
         }
         Some(_) | None => Err(Refusal::NotRegistered.into()),
     }
+}
+
+/// Changes the user that a path names first, if it is as the caller expects. Answers the position of the change, and the revision of
+/// what is read from here on.
+pub(super) async fn changed(call: &Call<'_>, change: Change) -> Result<(u64, Version), Problem> {
+    let who = vec![user_id(call.parameter(0))?];
+    let subject = owner(call).await?;
+    let expected = Version::of_user(call, subject).await?.expected(call);
+    let done = call.engine.execute_expecting(&call.caller, change.of(who), expected).await?;
+    Ok((done.position, Version::of_user(call, subject).await?))
+}
+
+/// `GET /users/by-unique-id/{uniqueId}`: the user with this field of its hosted profile.
+pub(super) async fn find(call: &Call<'_>) -> Result<Answer, Problem> {
+    call.engine.caught_up(&call.app.id).await?;
+    let found = call.engine.find_by_unique_id(&call.app.id, call.parameter(0)).await?;
+    let user = found.ok_or(Refusal::NotRegistered)?;
+    let answer = |opener: &mut Opener<'_>| match opened(opener, user.subject, "user_id", user.user_id.as_deref())? {
+        Some(id) => shown(opener, id, &user),
+        None => Err(Refusal::NotRegistered.into()),
+    };
+    Answer::query(&call.engine.disclose(&call.caller, &[user.subject], answer).await?)
 }
 
 /// What changes of a user: a merge patch (RFC 7396).
@@ -151,15 +178,14 @@ fn given(patch: Patch<String>, pointer: &'static str, field: &'static str) -> Re
 
 /// `PATCH /users/{id}`: change name, portrait or both.
 pub(super) async fn modify(call: &Call<'_>) -> Result<Answer, Problem> {
-    let who = vec![user_id(call.parameter(0))?];
     let asked: UserPatch = call.json()?;
     let name = given(asked.name, "#/name", "name")?.map(|name| Name::parse(&name)).transpose();
     let name = name.map_err(|invalid| Problem::Invalid("#/name", invalid))?;
     let portrait = given(asked.portrait_uri, "#/portrait_uri", "portrait_uri")?;
     let portrait = portrait.map(|portrait| Portrait::parse(&portrait)).transpose();
     let portrait = portrait.map_err(|invalid| Problem::Invalid("#/portrait_uri", invalid))?;
-    let done = call.engine.execute(&call.caller, Change::Modify(name, portrait).of(who)).await?;
-    Answer::command(StatusCode::OK, &active(call).await?, done.position)
+    let (position, version) = changed(call, Change::Modify(name, portrait)).await?;
+    Ok(Answer::command(StatusCode::OK, &active(call).await?, position)?.tagged(version.etag()))
 }
 
 /// What the deactivation is called.

@@ -103,6 +103,21 @@ fn tokens_that_are_made_invalid_cut_their_connections_where_the_app_asks_for_it(
     let now = a_second_from_now();
     service.post(APP, "/user/token/expire.json", &[("userId", "ada"), ("time", &now)]).ok();
     assert_eq!(socket.closed(), Closed::of(4501, "31004 the access token is not valid"));
+    // One token by itself, and all of the app.
+    let bearer = [("Authorization".to_owned(), format!("Bearer {}:{}", APP.key, APP.secret))];
+    let server = |method: &str, path: &str| service.request(method, &format!("/api/v1/{path}"), &bearer, b"");
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let issued = [(), ()].map(|()| server("POST", "users/ada/tokens").json());
+    let on = |index: usize, platform: &str| {
+        Socket::connect_with(&service, &json!({"token": issued[index]["token"], "platform": platform})).0
+    };
+    let (mut one, mut other) = (on(0, "web"), on(1, "ios"));
+    let id = issued[0]["token_id"].as_str().unwrap();
+    assert_eq!(server("DELETE", &format!("users/ada/tokens/{id}")).status, 204);
+    assert_eq!(one.closed(), Closed::of(4501, "31004 the access token is not valid"));
+    assert!(other.ask("me.get", &json!({}))["result"].is_object(), "another token stays good");
+    assert_eq!(server("POST", "tokens/invalidate").status, 204);
+    assert_eq!(other.closed(), Closed::of(4501, "31004 the access token is not valid"));
     // The app lets users erase themselves too: whoever does is gone everywhere.
     let bob = token(&service, APP, "bob");
     let (mut socket, _) = Socket::connect(&service, &bob);

@@ -22,6 +22,7 @@ mod refused;
 mod rest;
 mod slow;
 mod sockets;
+mod unique_ids;
 
 const APP: App = App::PRODUCTION;
 const DEADLINE: Duration = Duration::from_secs(60);

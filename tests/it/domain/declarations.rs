@@ -8,11 +8,12 @@ use rollcall::domain::erasure::{Advance, Cancel, Step};
 use rollcall::domain::friendship::{Answer, ClearFriends, ExpireRequest};
 use rollcall::domain::operation::Undo;
 use rollcall::domain::remarks::Unremark;
+use rollcall::domain::token::Revoke;
 use rollcall::domain::values::Reason;
-use rollcall::domain::{Decide, Defect, ErasureOwner, Reads, UnitOfWork, ban, token, webhook};
+use rollcall::domain::{Decide, Defect, ErasureOwner, Reads, TokenTimes, UnitOfWork, ban, token, webhook};
 use rollcall_schemas::ban::Lifted;
 use rollcall_schemas::erasure::Begun;
-use rollcall_schemas::ids::{DataRequestId, ErasureId, OperationId, WebhookId};
+use rollcall_schemas::ids::{DataRequestId, ErasureId, OperationId, TokenId, WebhookId};
 use rollcall_schemas::personal::Class;
 use rollcall_schemas::plain::{ApiScope, DataRequestKind, Finality, ReportStatus};
 use rollcall_schemas::webhook::{Cause, Endpoint, Format};
@@ -87,7 +88,8 @@ pub(super) fn every_command(given: &Given) -> Vec<(&'static str, Box<dyn DynDeci
         ("Erase", Box::new(erase("ada", Scope::Forget))),
         ("CancelOf", Box::new(given.cancel())),
         ("Invalidate", Box::new(Invalidate { who: people(&["ada"]), before: given.now })),
-        ("Issue", Box::new(token::Issue { who: person("ada"), expires_in_seconds: Some(60) })),
+        ("Issue", Box::new(token::Issue { who: person("ada"), expires_in_seconds: Some(60), label: None })),
+        ("RevokeOf", Box::new(given.revoke())),
         ("Ban", Box::new(ban(&["ada", "bob"], 5))),
         ("Lift", Box::new(lift("ada"))),
         ("Request", Box::new(operations::bans(&["ada", "bob"]))),
@@ -145,6 +147,13 @@ impl Given {
             _ => None,
         });
         requested.unwrap_or(ErasureId(Uuid::from_u128(1)))
+    }
+
+    fn revoke(&self) -> <Revoke as Command>::Resolved {
+        let mut found = Found::default();
+        found.insert(user_id("ada"), Some(subject("ada")));
+        found.token = Some(TokenTimes { issued_at: self.now, expires_at: None });
+        Revoke { who: user_id("ada"), token: TokenId(Uuid::from_u128(1)), times: () }.resolve(&found).unwrap()
     }
 
     fn cancel(&self) -> <Cancel as Command>::Resolved {

@@ -30,6 +30,8 @@ fn documented() -> Vec<(String, String, String)> {
                     .replace("{number}", "nobody")
                     .replace("{target}", "somebody")
                     .replace("{other}", "somebody")
+                    .replace("{token_id}", "nothing")
+                    .replace("{uniqueId}", "nobody")
                     .replace("{request_id}", "1")
                     .replace("{name}", "nobody")
                     .replace("{stream}", "user-nobody")

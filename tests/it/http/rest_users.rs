@@ -4,30 +4,30 @@ use serde_json::{Value, json};
 
 use crate::support::{App, Reply, Service, rollcall};
 
-const APP: App = App::PRODUCTION;
+pub(super) const APP: App = App::PRODUCTION;
 
-fn ask(service: &Service, method: &str, path: &str, body: &Value) -> Reply {
+pub(super) fn ask(service: &Service, method: &str, path: &str, body: &Value) -> Reply {
     keyed(service, method, path, body, None)
 }
 
-fn keyed(service: &Service, method: &str, path: &str, body: &Value, key: Option<&str>) -> Reply {
+pub(super) fn keyed(service: &Service, method: &str, path: &str, body: &Value, key: Option<&str>) -> Reply {
     let mut headers = vec![("Authorization".to_owned(), format!("Bearer {}:{}", APP.key, APP.secret))];
     headers.extend(key.map(|key| ("Idempotency-Key".to_owned(), key.to_owned())));
     let body = if body.is_null() { String::new() } else { body.to_string() };
     service.request(method, &format!("/api/v1/{path}"), &headers, body.as_bytes())
 }
 
-fn get(service: &Service, path: &str) -> Reply {
+pub(super) fn get(service: &Service, path: &str) -> Reply {
     ask(service, "GET", path, &Value::Null)
 }
 
 #[track_caller]
-fn done(reply: &Reply) {
+pub(super) fn done(reply: &Reply) {
     assert_eq!(reply.status, 204, "{}", reply.text);
 }
 
 #[track_caller]
-fn problem(reply: &Reply, status: u16, kind: &str) {
+pub(super) fn problem(reply: &Reply, status: u16, kind: &str) {
     let json = reply.json();
     let expected = format!("urn:rollcall:problem:{kind}");
     assert_eq!((reply.status, json["type"].as_str()), (status, Some(&*expected)), "{json}");
@@ -35,10 +35,10 @@ fn problem(reply: &Reply, status: u16, kind: &str) {
 
 /// All entries of a list, in pages of two.
 #[track_caller]
-fn walked(service: &Service, path: &str, list: &str) -> Vec<Value> {
+pub(super) fn walked(service: &Service, path: &str, list: &str) -> Vec<Value> {
     let (mut all, mut cursor) = (vec![], String::new());
     loop {
-        let page = get(service, &format!("{path}?limit=2{cursor}")).json();
+        let page = get(service, &format!("{path}{}limit=2{cursor}", if path.contains('?') { '&' } else { '?' })).json();
         let entries = page[list].as_array().unwrap_or_else(|| panic!("{path}: {page}"));
         assert!(entries.len() <= 2, "{page}");
         all.extend(entries.iter().cloned());
