@@ -153,7 +153,7 @@ async fn suitable(
         .chunks(2)
         .zip(requests.chunks(2))
         .map(|(blocks, requests)| blocks.iter().any(Option::is_some) || requests.iter().flatten().any(stands_against));
-    let banned = bans.into_iter().map(|ban| ban.is_some_and(|ban| ban.until > now));
+    let banned = bans.into_iter().map(|ban| ban.is_some_and(|ban| ban.runs_at(now)));
     let one_by_one = users.iter().zip(banned).zip(related);
     Ok(one_by_one.map(|((user, banned), related)| is_shown(user.as_ref()) && !banned && !related).collect())
 }
