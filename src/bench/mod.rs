@@ -37,6 +37,7 @@ pub mod graph;
 mod growth;
 #[cfg(feature = "kurrentdb")]
 mod kurrentdb;
+mod live;
 mod load;
 mod logins;
 mod nodes;
@@ -84,6 +85,11 @@ pub struct Options {
     /// Where the root of these keys is, such as transit:KEY
     #[arg(long, value_name = "CELL", value_parser = crate::wiring::places::root_cell)]
     root_cell: Option<CellSpec>,
+    /// Measure live connections, feed and webhooks with so many clients (2,000 where it is not said), and nothing else; with
+    /// --vault-database on two nodes
+    #[arg(long, value_name = "CLIENTS", num_args = 0..=1, default_missing_value = "2000",
+        value_parser = clap::value_parser!(u16).range(100..=25_000), conflicts_with_all = ["save", "against"])]
+    live: Option<u16>,
     /// A second empty database, in which foreign transactions stay open: measures what they cost, and nothing else
     #[arg(long, value_name = "URL", requires = "database")]
     foreign_in: Option<Database>,
@@ -154,6 +160,8 @@ pub fn run(options: &Options) -> Result<ExitCode, Error> {
         growth::measure(options, size, &runtime)?;
     } else if let Some(address) = &options.kurrentdb {
         measure_kurrentdb(address, options, &runtime)?;
+    } else if let Some(clients) = options.live {
+        live::measure_all(options, usize::from(clients), &runtime)?;
     } else if options.vault_database.is_some() {
         let (database, cell) = (options.vault_database.clone(), options.root_cell.clone().unwrap_or_default());
         nodes::measure(options, &KeyOptions { database, cell, ..KeyOptions::default() }, &runtime)?;
@@ -223,9 +231,9 @@ fn signed(method: &str, path: &str, body: &str, out: &mut Vec<u8>) {
 }
 
 /// Whether one user may message another.
-fn admission(from: u64, to: u64, out: &mut Vec<u8>) {
+fn admission(from: &str, to: &str, out: &mut Vec<u8>) {
     use std::io::Write as _;
-    let body = format!(r#"{{"from":"user{from}","to":"user{to}"}}"#);
+    let body = format!(r#"{{"from":"{from}","to":"{to}"}}"#);
     // Writing to memory cannot fail.
     let _ = write!(
         out,
@@ -425,7 +433,8 @@ fn measure_service(
     note(figures, "list page of 50 over v1", &listed, ("hello", ceilings.hello));
 
     let check: Arc<Request> = Arc::new(move |n, out| {
-        admission(n.wrapping_mul(2_654_435_761) % users, n.wrapping_mul(40_503) % users, out);
+        let user = |n: u64| format!("user{}", n % users);
+        admission(&user(n.wrapping_mul(2_654_435_761)), &user(n.wrapping_mul(40_503)), out);
     });
     let admitted = measure(options, runtime, address, 0, check)?;
     note(figures, "admission of one message over REST", &admitted, ("hello", ceilings.hello));

@@ -158,8 +158,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
     projector.memory.loaded(projector::applied(&read));
 
     let (commands, submitted) = mpsc::channel(QUEUE_MAX);
-    let clock = Arc::new(Clock::default());
-    let in_flight = Arc::new(InFlight::default());
+    let (clock, in_flight) = (Arc::new(Clock::default()), Arc::new(InFlight::default()));
     let ready = Arc::new(AtomicBool::new(true));
     let engine = Arc::new(Engine {
         log: log.clone(),

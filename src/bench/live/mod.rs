@@ -1,0 +1,285 @@
+//! Live connections, the feed and webhooks, against a service in a process of its own: how many clients a second, what an idle one
+//! costs, how fast a ban closes and a status spreads, how fast events leave.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::future::{join_all, try_join_all};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+
+use super::load::{self, Request, percentile};
+use super::{Error, KEY, Options, SECRET, admission, ceilings, measure, on_thread, print, registration, signed};
+use crate::out::say;
+
+mod child;
+mod client;
+
+use child::{Child, command};
+use client::{Api, Socket};
+
+/// Clients that connect at the same time.
+const CONNECTING: usize = 64;
+/// Users that one call registers.
+const TOGETHER: usize = 500;
+/// Bans that are timed.
+const BANS: usize = 200;
+/// Followers of one user.
+const FOLLOWERS: usize = 1_000;
+/// How often that user comes.
+const ROUNDS: usize = 5;
+/// Deliveries that are timed.
+const DELIVERIES: usize = 10_000;
+
+/// Measures, and prints the figures. With a database for the keys a second node is started, and bans cross from it.
+///
+/// # Errors
+/// Something failed.
+pub(super) fn measure_all(options: &Options, clients: usize, runtime: &Runtime) -> Result<(), Error> {
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let all = rustix::process::Rlimit { current: files.maximum, ..files };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, all).map_err(std::io::Error::from)?;
+    let workers = usize::from(options.workers);
+    let (hello_address, hello_server) = on_thread(move || ceilings::bare_server(workers))?;
+    let get: Arc<Request> = Arc::new(|_, out| out.extend_from_slice(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    let hello = measure(options, runtime, hello_address, 0, get)?;
+    print("bare actix-web, JSON hello", &hello, None);
+    runtime.block_on(hello_server.stop(false));
+
+    let (place, serve) = (place(options, "one"), serve(options, "one", clients));
+    // The app must be there before it can be given a key of another scope.
+    drop(Child::start(&serve)?);
+    let key = command(&[&["apps", "add-key", KEY, "--scope", "operator"].map(str::to_owned)[..], &place].concat())?;
+    let one = Child::start(&serve)?;
+    let two =
+        options.vault_database.is_some().then(|| Child::start(&self::serve(options, "two", clients))).transpose()?;
+
+    let bearer = format!("{KEY}:{SECRET}");
+    runtime.block_on(async {
+        let mut api = Api::open(one.address, &bearer).await?;
+        let tokens = register(&mut api, "live", clients).await?;
+        let mut sockets = connect(&one, &tokens).await?;
+        bans(&one, two.as_ref(), &bearer, &mut sockets).await?;
+        fan_out(one.address, &tokens, &mut sockets).await?;
+        drop(sockets);
+        feed(&mut api).await
+    })?;
+    let users = u64::try_from(clients).unwrap_or(u64::MAX);
+    let check: Arc<Request> = Arc::new(move |n, out| {
+        let user = |n: u64| format!("live{}", n % users);
+        admission(&user(n.wrapping_mul(2_654_435_761)), &user(n.wrapping_mul(40_503)), out);
+    });
+    let admitted = measure(options, runtime, one.address, 0, check)?;
+    print("admission of one message over REST", &admitted, None);
+    say!("{:<44} {:>10.2} × hello", "  against the bare web framework", admitted.rate / hello.rate);
+    webhooks(options, runtime, &one, (&bearer, &key))
+}
+
+/// Where a node keeps what it keeps.
+fn place(options: &Options, name: &str) -> Vec<String> {
+    let mut args = vec!["--data-dir".to_owned(), options.dir.join(name).display().to_string()];
+    // As they were given to this process: an address is not written back from what was read of it.
+    let mut given = std::env::args();
+    while let Some(arg) = given.next() {
+        let flag = arg.split_once('=').map_or(arg.as_str(), |(flag, _)| flag);
+        if ["--database", "--vault-database", "--root-cell"].contains(&flag) {
+            let value = if flag == arg { given.next() } else { None };
+            args.push(arg);
+            args.extend(value);
+        }
+    }
+    args
+}
+
+fn serve(options: &Options, name: &str, clients: usize) -> Vec<String> {
+    let (most, workers) = ((clients + CONNECTING).to_string(), options.workers.to_string());
+    let app = format!("{KEY}:{SECRET}:production");
+    let more = [
+        ["--app", &app],
+        ["--workers", &workers],
+        ["--client-connections", &most],
+        ["--client-connections-per-address", &most],
+        // Nobody reads a socket that is idle.
+        ["--client-heartbeat-seconds", "600"],
+        ["--webhook-allow", "127.0.0.0/8"],
+    ];
+    [place(options, name), more.concat().into_iter().map(str::to_owned).collect()].concat()
+}
+
+/// Registers users; answers their tokens.
+async fn register(api: &mut Api, stem: &str, count: usize) -> Result<Vec<String>, Error> {
+    let mut tokens = Vec::with_capacity(count);
+    for first in (0..count).step_by(TOGETHER) {
+        let numbers = first..count.min(first + TOGETHER);
+        let users: Vec<_> = numbers.map(|n| json!({"user_id": format!("{stem}{n}"), "name": "somebody"})).collect();
+        let done = api.call("POST", "users/batch", &json!({"users": users})).await?;
+        let results = done["results"].as_array().into_iter().flatten();
+        tokens.extend(results.filter_map(|result| Some(result["token"].as_str()?.to_owned())));
+    }
+    if tokens.len() == count { Ok(tokens) } else { Err(Error::Constant("some users were not registered".into())) }
+}
+
+/// Connects all clients, and says how fast that goes and what an idle one costs.
+async fn connect(node: &Child, tokens: &[String]) -> Result<Vec<Socket>, Error> {
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let (before, began) = (node.memory_kib()?, Instant::now());
+    let address = node.address;
+    let share = tokens.len().div_ceil(CONNECTING).max(1);
+    let connecting = tokens.chunks(share).map(|some| {
+        let some = some.to_vec();
+        tokio::spawn(async move {
+            let mut sockets = Vec::with_capacity(some.len());
+            for token in some {
+                sockets.push(Socket::connect(address, &token).await?);
+            }
+            Ok::<_, Error>(sockets)
+        })
+    });
+    let mut sockets = Vec::with_capacity(tokens.len());
+    for connected in join_all(connecting).await {
+        sockets.extend(connected.map_err(std::io::Error::other)??);
+    }
+    let took = began.elapsed();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let after = node.memory_kib()?;
+    #[allow(clippy::cast_precision_loss)]
+    let (count, kib) = (sockets.len() as f64, after.saturating_sub(before) as f64);
+    say!("{:<44} {:>10.0}/s  ({count} clients)", "connects", count / took.as_secs_f64());
+    say!("{:<44} {:>10.1} KiB  ({before} KiB before, {after} KiB with all of them)", "an idle connection", kib / count);
+    Ok(sockets)
+}
+
+fn spread(what: &str, mut times: Vec<Duration>) {
+    times.sort_unstable();
+    let (p50, p99) = (percentile(&times, 0.5), percentile(&times, 0.99));
+    say!("{what:<44} {:>12} p50 {p50:>8.2?}  p99 {p99:>8.2?}  ({} times)", "", times.len());
+}
+
+/// From the request of a ban until the socket of its user is closed, by the node of the socket and by the other one.
+async fn bans(one: &Child, two: Option<&Child>, bearer: &str, sockets: &mut Vec<Socket>) -> Result<(), Error> {
+    for (what, node) in [("ban to closed socket, one node", Some(one)), ("ban to closed socket, across nodes", two)] {
+        let Some(node) = node else { continue };
+        let mut api = Api::open(node.address, bearer).await?;
+        let mut times = vec![];
+        // The users of the last sockets are those with the highest numbers.
+        for _ in 0..BANS.min(sockets.len() / 4) {
+            let number = sockets.len() - 1;
+            let Some(mut socket) = sockets.pop() else { break };
+            let began = Instant::now();
+            let (path, ban) = (format!("users/live{number}/ban"), json!({"minutes": 10}));
+            tokio::try_join!(api.call("PUT", &path, &ban), socket.closed())?;
+            times.push(began.elapsed());
+        }
+        spread(what, times);
+    }
+    Ok(())
+}
+
+/// From the connect of a user until each of its followers is told.
+async fn fan_out(address: SocketAddr, tokens: &[String], sockets: &mut Vec<Socket>) -> Result<(), Error> {
+    let number = sockets.len() - 1;
+    let Some(followed) = sockets.pop() else { return Ok(()) };
+    drop(followed);
+    let followers = sockets.len().min(FOLLOWERS);
+    let follow = json!({"user_ids": [format!("live{number}")], "seconds": 3_600});
+    for some in sockets[..followers].chunks_mut(CONNECTING) {
+        try_join_all(some.iter_mut().map(|socket| socket.ask("subscriptions.add", &follow))).await?;
+    }
+    // Until the state at the beginning was told to all, and that the user went.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let mut times = vec![];
+    for _ in 0..ROUNDS {
+        let began = Instant::now();
+        let told = sockets[..followers].iter_mut().map(async |socket| {
+            socket.told(true).await?;
+            Ok::<_, Error>(began.elapsed())
+        });
+        let (connected, told) = tokio::try_join!(Socket::connect(address, &tokens[number]), try_join_all(told))?;
+        times.extend(told);
+        drop(connected);
+        try_join_all(sockets[..followers].iter_mut().map(|socket| socket.told(false))).await?;
+    }
+    spread(&format!("a status to {followers} followers"), times);
+    Ok(())
+}
+
+/// All events of the app, page by page.
+async fn feed(api: &mut Api) -> Result<(), Error> {
+    let (mut cursor, mut count, began) = (String::new(), 0_usize, Instant::now());
+    loop {
+        let page = api.call("GET", &format!("events?limit=500{cursor}"), &Value::Null).await?;
+        let events = page["events"].as_array().map_or(0, Vec::len);
+        if events == 0 {
+            break;
+        }
+        count += events;
+        cursor = format!("&cursor={}", page["next"].as_str().unwrap_or_default());
+    }
+    #[allow(clippy::cast_precision_loss)]
+    let rate = count as f64 / began.elapsed().as_secs_f64();
+    say!("{:<44} {rate:>10.0} events/s  ({count} events, pages of 500, one caller)", "feed over HTTP");
+    Ok(())
+}
+
+/// A receiver that acknowledges everything, and counts.
+async fn receive(listener: TcpListener, count: Arc<AtomicU64>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        tokio::spawn(acknowledge(stream, count.clone()));
+    }
+}
+
+async fn acknowledge(mut stream: TcpStream, count: Arc<AtomicU64>) -> std::io::Result<()> {
+    let (mut buffer, mut filled) = (vec![0; 64 * 1024], 0);
+    loop {
+        filled += match stream.read(&mut buffer[filled..]).await? {
+            0 => return Ok(()),
+            read => read,
+        };
+        while let Some(head) = buffer[..filled].windows(4).position(|four| four == b"\r\n\r\n") {
+            let text = String::from_utf8_lossy(&buffer[..head]).to_ascii_lowercase();
+            let length = text.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+            let end = head + 4 + length.unwrap_or(0);
+            if filled < end {
+                break;
+            }
+            buffer.copy_within(end..filled, 0);
+            filled -= end;
+            count.fetch_add(1, Ordering::Relaxed);
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await?;
+        }
+    }
+}
+
+/// Deliveries per second, and what they add to commands.
+fn webhooks(options: &Options, runtime: &Runtime, node: &Child, (bearer, key): (&str, &str)) -> Result<(), Error> {
+    let post: Arc<Request> = Arc::new(|n, out| signed("POST", "/user/getToken.json", &registration(n), out));
+    let time = Duration::from_secs(options.seconds);
+    let connections = usize::from(options.connections);
+    let commands = |first| runtime.block_on(load::run(node.address, connections, time, first, post.clone()));
+    print("register over v1, no webhook", &commands(0)?, None);
+    let count = Arc::new(AtomicU64::new(0));
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}/", listener.local_addr()?);
+        tokio::spawn(receive(listener, count.clone()));
+        let mut operator = Api::open(node.address, key).await?;
+        operator.call("POST", "webhooks", &json!({"url": url, "types": ["rollcall.user.registered.*"]})).await?;
+        let mut api = Api::open(node.address, bearer).await?;
+        let (wanted, began) = (u64::try_from(DELIVERIES).unwrap_or(u64::MAX), Instant::now());
+        register(&mut api, "told", DELIVERIES).await?;
+        while count.load(Ordering::Relaxed) < wanted && began.elapsed() < Duration::from_secs(120) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let (told, took) = (count.load(Ordering::Relaxed), began.elapsed());
+        #[allow(clippy::cast_precision_loss)]
+        let rate = told as f64 / took.as_secs_f64();
+        say!("{:<44} {rate:>10.0}/s  ({told} of {wanted}, registrations included)", "webhook deliveries");
+        Ok::<_, Error>(())
+    })?;
+    print("register over v1, each told to a webhook", &commands(1 << 32)?, None);
+    Ok(())
+}
