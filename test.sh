@@ -19,6 +19,8 @@ python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 python3 -c 'import yaml' 2>/dev/null || missing+=(python3-yaml)
 command -v pgbouncer >/dev/null 2>&1 || [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)
 need openssl openssl
+need chromium chromium
+need chromedriver chromium-driver
 command -v haproxy >/dev/null 2>&1 || [ -x /usr/sbin/haproxy ] || missing+=(haproxy)
 command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
 if [ "${#missing[@]}" -gt 0 ]; then

@@ -28,6 +28,7 @@ use crate::live::Live;
 mod bodies;
 mod client;
 mod cursor;
+mod docs;
 mod drain;
 mod exchange;
 mod export;
@@ -215,6 +216,8 @@ async fn dispatch(service: &web::Data<Service>, request: &HttpRequest, incoming:
         HttpResponse::Ok().insert_header(("content-type", "application/json")).body(client_asyncapi())
     } else if path == "/metrics" {
         metrics::answer(service, request).await
+    } else if let Some(response) = docs::answer(request, &path) {
+        response
     } else if let Some(response) = transparency::answer(service, &path) {
         response
     } else {

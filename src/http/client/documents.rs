@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::changes::{FriendRequested, ListChanged, MeUpdated, OfFriend, RequestEnded};
+use super::examples;
 use super::methods::{METHODS, Method, Named, parameter, properties, shape};
 use super::socket::{ConnectParams, Connected, TokenExpiring};
 use super::subscriptions::{PresenceChanged, SubscriptionChanged};
@@ -106,15 +107,23 @@ fn operation(method: &Method) -> Value {
         "DELETE" => in_path.is_empty(),
         _ => true,
     };
-    let (mut parameters, mut members) = (vec![], Map::new());
+    let example = examples::of(method.name).unwrap_or_default();
+    let (mut parameters, mut members, mut shown) = (vec![], Map::new(), Map::new());
     for (name, schema) in properties(&takes) {
         let place = if in_path.contains(&name.as_str()) { "path" } else { "query" };
+        let example = example.get(&name);
         if place == "query" && has_body {
+            shown.extend(example.map(|value| (name.clone(), value.clone())));
             members.insert(name, schema);
             continue;
         }
         let required = place == "path" || is_required(&name);
-        parameters.push(json!({"name": name, "in": place, "required": required, "schema": schema}));
+        let mut parameter = json!({"name": name, "in": place, "required": required, "schema": schema});
+        // What narrows a list down is left to the reader.
+        if let Some(example) = example.filter(|_| required) {
+            parameter["example"] = example.clone();
+        }
+        parameters.push(parameter);
     }
     if method.verb != "GET" {
         let key = json!({"type": "string", "minLength": 1, "maxLength": 255});
@@ -126,6 +135,7 @@ fn operation(method: &Method) -> Value {
     }
     let mut operation = json!({
         "operationId": method.name,
+        "tags": [method.name.split('.').next()],
         "summary": method.summary,
         "parameters": parameters,
         "responses": {
@@ -141,7 +151,8 @@ fn operation(method: &Method) -> Value {
         let schema = json!({
             "type": "object", "properties": members, "required": names, "additionalProperties": false
         });
-        operation["requestBody"] = json!({"required": true, "content": {"application/json": {"schema": schema}}});
+        let content = json!({"schema": schema, "example": shown});
+        operation["requestBody"] = json!({"required": true, "content": {"application/json": content}});
     }
     operation
 }
@@ -188,7 +199,11 @@ pub(in crate::http) fn asyncapi() -> Value {
     let in_channel = |name: &str| json!({"$ref": format!("#/channels/connect/messages/{name}")});
     for (name, takes, answers, summary) in std::iter::once(connect).chain(methods) {
         let (asked, told) = (format!("{name}.request"), format!("{name}.response"));
-        messages.insert(asked.clone(), json!({"name": asked, "summary": summary, "payload": request(name, &takes)}));
+        let mut message = json!({"name": asked, "summary": summary, "payload": request(name, &takes)});
+        if let Some(params) = examples::of(name) {
+            message["examples"] = json!([{"payload": {"jsonrpc": "2.0", "id": 1, "method": name, "params": params}}]);
+        }
+        messages.insert(asked.clone(), message);
         messages.insert(told.clone(), json!({"name": told, "payload": response(&answers)}));
         operations.insert(
             name.to_owned(),
@@ -221,4 +236,27 @@ pub(in crate::http) fn asyncapi() -> Value {
         "operations": operations,
         "components": {"schemas": schemas(shapes.into_iter())}
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn no_two_shapes_have_the_same_name() {
+        let (mut shapes, mut twice) = (BTreeMap::new(), vec![]);
+        let of_methods = METHODS.iter().flat_map(|method| [(method.takes)(), (method.answers)()]);
+        let pushed = NOTIFICATIONS.iter().map(|(_, params, _)| params());
+        let connect = [shape::<ConnectParams>(), shape::<Connected>()];
+        for (name, schema) in of_methods.chain(pushed).chain(connect).flatten() {
+            let schema = serde_json::to_value(schema).unwrap();
+            if *shapes.entry(name.clone()).or_insert_with(|| schema.clone()) != schema {
+                twice.push(name);
+            }
+        }
+        assert!(twice.is_empty(), "the documents would hold one of each two: {twice:?}");
+    }
 }

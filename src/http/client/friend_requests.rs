@@ -18,6 +18,7 @@ use crate::http::friend_requests::{self, Filter, ShownRequest};
 /// Which requests.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = RequestListParams)]
 pub(super) struct ListParams {
     /// sent or received; both where it is not said.
     direction: Option<String>,
@@ -31,6 +32,7 @@ pub(super) struct ListParams {
 
 /// A page of requests, the latest first.
 #[derive(Serialize, ToSchema)]
+#[schema(as = RequestPage)]
 pub(super) struct Page {
     friend_requests: Vec<ShownRequest>,
     next: Option<String>,

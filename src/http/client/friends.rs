@@ -39,6 +39,7 @@ pub(super) struct Friend {
 
 /// A page of friends.
 #[derive(Serialize, ToSchema)]
+#[schema(as = FriendPage)]
 pub(super) struct Page {
     friends: Vec<Friend>,
     next: Option<String>,
@@ -47,6 +48,7 @@ pub(super) struct Page {
 /// Which friends.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = FriendListParams)]
 pub(super) struct ListParams {
     /// The `next` of an earlier answer.
     cursor: Option<String>,

@@ -19,6 +19,7 @@ use crate::live::Live;
 
 mod changes;
 pub(super) mod documents;
+mod examples;
 mod export;
 mod friend_requests;
 mod friends;

@@ -1,5 +1,6 @@
 //! The OpenAPI 3.1 document, made from the table of endpoints.
 
+use serde_json::Value;
 use utoipa::openapi::path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
@@ -10,6 +11,7 @@ use utoipa::openapi::{
 };
 
 use super::routes::{ENDPOINTS, Endpoint, Named};
+use super::{examples, groups};
 
 /// The document.
 pub(in crate::http) fn document() -> OpenApi {
@@ -58,9 +60,10 @@ fn problem() -> ObjectBuilder {
     object.property("status", number).required("status")
 }
 
-fn parameter(name: &str, place: ParameterIn) -> Parameter {
+fn parameter(name: &str, place: ParameterIn, example: Option<Value>) -> Parameter {
     let required = if place == ParameterIn::Path { Required::True } else { Required::False };
-    ParameterBuilder::new().name(name).parameter_in(place).required(required).schema(Some(text())).build()
+    let parameter = ParameterBuilder::new().name(name).parameter_in(place).required(required);
+    parameter.schema(Some(text())).example(example).build()
 }
 
 /// The schema a list ends with.
@@ -71,26 +74,29 @@ fn last(named: &Named) -> Option<Ref> {
 fn operation(endpoint: &Endpoint) -> Operation {
     let mut operation = OperationBuilder::new()
         .operation_id(Some(endpoint.operation))
+        .tag(groups::of(endpoint.path))
         .summary(Some(endpoint.summary))
         .description(Some(format!("Needs the scope `{}`.", endpoint.scope.as_str())))
         .security(SecurityRequirement::new("api_key", [endpoint.scope.as_str()]));
     for part in endpoint.path.split('/') {
         if let Some(name) = part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
-            operation = operation.parameter(parameter(name, ParameterIn::Path));
+            operation =
+                operation.parameter(parameter(name, ParameterIn::Path, examples::of_parameter(endpoint.path, name)));
         }
     }
     for name in endpoint.query {
-        operation = operation.parameter(parameter(name, ParameterIn::Query));
+        operation = operation.parameter(parameter(name, ParameterIn::Query, None));
     }
     if endpoint.method != "GET" {
-        operation = operation.parameter(parameter("Idempotency-Key", ParameterIn::Header));
+        operation = operation.parameter(parameter("Idempotency-Key", ParameterIn::Header, None));
     }
     if endpoint.is_versioned() {
         let name = if endpoint.method == "GET" { "If-None-Match" } else { "If-Match" };
         operation = operation.parameter(parameter(name, ParameterIn::Header));
     }
     if let Some(schema) = last(&(endpoint.takes)()) {
-        let content = ContentBuilder::new().schema(Some(schema)).build();
+        let example = examples::of_body(endpoint.operation);
+        let content = ContentBuilder::new().schema(Some(schema)).example(example).build();
         operation =
             operation.request_body(Some(RequestBodyBuilder::new().content("application/json", content).build()));
     }

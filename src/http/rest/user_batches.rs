@@ -28,10 +28,12 @@ pub(super) struct Registrations {
 
 /// One user that is registered.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Registrant {
     user_id: String,
-    #[serde(flatten)]
-    registration: Registration,
+    name: String,
+    #[serde(default)]
+    portrait_uri: Option<String>,
 }
 
 /// What became of each, in the order asked.
@@ -100,7 +102,8 @@ async fn register_one(
     user: &Registrant,
 ) -> Result<(StatusCode, String, u64), Problem> {
     let who = UserId::parse("user_id", &user.user_id).map_err(|invalid| Problem::Invalid("#/user_id", invalid))?;
-    let (name, portrait) = user.registration.parse()?;
+    let registration = Registration { name: user.name.clone(), portrait_uri: user.portrait_uri.clone() };
+    let (name, portrait) = registration.parse()?;
     let done = call.engine.execute(caller, Register { who, name, portrait }).await?;
     let token = call.engine.token_text(&call.app.id, &done.reply.token)?;
     let status = if done.reply.is_new { StatusCode::CREATED } else { StatusCode::OK };

@@ -23,9 +23,9 @@ use crate::engine::opening::Opener;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Registration {
-    name: String,
+    pub(super) name: String,
     #[serde(default)]
-    portrait_uri: Option<String>,
+    pub(super) portrait_uri: Option<String>,
 }
 
 impl Registration {

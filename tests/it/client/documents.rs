@@ -50,6 +50,36 @@ fn every_reference_of_the_documents_leads_somewhere_and_every_method_is_in_both(
     assert_eq!(rest, socket);
 }
 
+/// The first block of a language in the documentation, with the service in place of the one that it names.
+fn shown(language: &str, service: &Service) -> String {
+    let document = include_str!("../../../docs/client.md");
+    // The first section starts a service of its own.
+    let (_, rest) = document.split_once("## REST\n").unwrap();
+    let block = rest.split_once(&format!("```{language}\n")).unwrap().1.split("```").next().unwrap();
+    block.replace("127.0.0.1:8080", &service.address.to_string())
+}
+
+#[test]
+fn the_calls_that_the_documentation_shows_with_curl_and_python_are_answered() {
+    let service = Service::start(&[APP]);
+    let ada = token(&service, APP, "ada");
+    service.register(APP, &["bob", "eve"]);
+    let (calls, program) = (shown("sh", &service), shown("python", &service));
+    let (placeholder, calls) = calls.split_once('\n').unwrap();
+    assert!(placeholder.starts_with("TOKEN=…"), "{placeholder}");
+    let run = |interpreter: &str, text: &str| {
+        let output = Command::new(interpreter).args(["-c", text]).env("TOKEN", &ada).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let told = run("bash", calls);
+    assert!(told.contains("\"user_id\":\"ada\"") && told.contains("London"), "{told}");
+    assert!(!told.contains("urn:rollcall:problem"), "{told}");
+    let lines = run("python3", &program);
+    let lines: Vec<_> = lines.lines().collect();
+    assert!(matches!(lines[..], [_, _, "None", "{'users': [{'user_id': 'bob'}], 'next': None}"]), "{lines:?}");
+}
+
 #[test]
 fn the_client_that_the_documentation_shows_connects_asks_and_is_told_why_it_is_cut() {
     let document = include_str!("../../../docs/client.md");

@@ -27,6 +27,17 @@ if [ ! -e "$dir/ncsdk/installed" ]; then
   "$dir/ncsdk/bin/pip" install --quiet ncsdk==0.1.2
   touch "$dir/ncsdk/installed"
 fi
+# Not SDKs: the official schemas of AsyncAPI, and what holds documents against those of OpenAPI.
+if [ ! -e "$dir/asyncapi/installed" ]; then
+  mkdir -p "$dir/asyncapi"
+  npm install --prefix "$dir/asyncapi" --no-audit --no-fund --no-save @asyncapi/specs@6.11.1
+  touch "$dir/asyncapi/installed"
+fi
+if [ ! -e "$dir/openapi/installed" ]; then
+  python3 -m venv "$dir/openapi"
+  "$dir/openapi/bin/pip" install --quiet openapi-spec-validator==0.9.0
+  touch "$dir/openapi/installed"
+fi
 # Not an SDK: OpenBao, which speaks the API of HashiCorp Vault, for the root of the keys.
 if [ ! -e "$dir/openbao/installed" ]; then
   python3 -m venv "$dir/openbao"
