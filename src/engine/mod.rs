@@ -58,6 +58,7 @@ pub mod rebuild_live;
 mod resolve;
 mod restricted;
 pub mod rotation;
+pub mod search;
 pub mod secrets;
 mod snapshots;
 pub mod standing;
@@ -145,6 +146,7 @@ pub struct Engine {
     brake: Brake,
     restricted: Arc<Restricted>,
     standings: Arc<Standings>,
+    search: search::Search,
     nodes: Nodes,
     metrics: Arc<Metrics>,
     kept_beside: Vec<Arc<dyn beside::KeptBeside>>,

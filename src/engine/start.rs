@@ -176,6 +176,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         brake: Brake::default(),
         restricted,
         standings,
+        search: super::search::Search::default(),
         nodes: Nodes::new(shared, leadership.clone()),
         metrics: metrics.clone(),
         kept_beside,

@@ -26,6 +26,7 @@ use uuid::Uuid;
 mod declarations;
 mod requests;
 mod snapshots;
+mod tokens;
 
 /// A world in memory: what the decider loop is, without its loop.
 #[derive(Clone)]

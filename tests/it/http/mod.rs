@@ -19,6 +19,7 @@ mod rest_drills;
 mod rest_estate;
 mod rest_friends;
 mod rest_scopes;
+mod rest_search;
 mod rest_tokens;
 mod rest_unique_ids;
 mod rest_users;
