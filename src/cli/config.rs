@@ -106,6 +106,8 @@ pub struct File {
     pub webhook_timeout_seconds: Option<f64>,
     /// How long nothing must be acknowledged until a webhook is recorded as failing.
     pub webhook_failing_after_seconds: Option<u32>,
+    /// Users that are kept in memory to be searched.
+    pub search_users_max: Option<usize>,
     /// How long nothing must be acknowledged until a webhook is disabled.
     pub webhook_disabled_after_hours: Option<u32>,
 }

@@ -268,6 +268,9 @@ struct ServeArgs {
     /// Record that a webhook is failing once its receiver has acknowledged nothing for N seconds [default: 60]
     #[arg(long, value_name = "N", env = "ROLLCALL_WEBHOOK_FAILING_AFTER_SECONDS")]
     webhook_failing_after_seconds: Option<u32>,
+    /// Keep at most N users in memory to search them by name and by the beginning of their userId [default: 2000000]
+    #[arg(long, value_name = "N", env = "ROLLCALL_SEARCH_USERS_MAX")]
+    search_users_max: Option<usize>,
     /// Disable a webhook once its receiver has acknowledged nothing for N hours [default: 120]
     #[arg(long, value_name = "N", env = "ROLLCALL_WEBHOOK_DISABLED_AFTER_HOURS")]
     webhook_disabled_after_hours: Option<u32>,

@@ -44,6 +44,7 @@ struct Settings {
     presence: Timing,
     sockets: http::SocketOptions,
     webhooks: webhooks::Options,
+    search_users_max: usize,
 }
 
 impl Settings {
@@ -91,6 +92,7 @@ impl Settings {
         }
         Ok(Self {
             webhooks,
+            search_users_max: args.search_users_max.or(file.search_users_max).unwrap_or(engine::search::USERS_MAX),
             listen: args.listen.or(file.listen).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
             place: Place {
                 dir: args.data_dir.or(file.data_dir).unwrap_or_else(|| "./data".into()),
@@ -164,6 +166,7 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         runtime.spawn(task("operations", stop(), engine::operations::run(engine(), stop()))),
         runtime.spawn(task("erasures", stop(), audit::erasure::run(engine(), keeper.clone(), stop()))),
         runtime.spawn(task("webhooks", stop(), webhooks.clone().run(stop()))),
+        runtime.spawn(task("search", stop(), engine::search::run(engine(), settings.search_users_max, stop()))),
         runtime.spawn(task("rotation", stop(), engine::rotation::run(engine(), settings.rotate_keys_every, stop()))),
         runtime.spawn(fallible_task("tree-keeper", stop(), keeper.clone().run(stop()))),
         runtime.spawn(task("live-follower", stop(), live::follower::run(live.clone(), stop()))),

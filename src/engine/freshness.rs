@@ -67,6 +67,14 @@ impl Engine {
         Ok(last.revision)
     }
 
+    /// Waits until no command in flight changes a stream: what is read of the log then lacks nothing that was decided before.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when that takes too long.
+    pub async fn settled(&self, stream: &Stream) -> Result<(), Error> {
+        self.not_in_flight(&[Belief::Stream(stream.clone())]).await.map(drop)
+    }
+
     /// Counts the friends of subjects; answers with the last decision before that.
     pub(super) async fn count_friends(
         &self,

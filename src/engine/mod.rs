@@ -62,6 +62,7 @@ pub mod rebuild_live;
 mod resolve;
 mod restricted;
 pub mod rotation;
+pub mod search;
 pub mod secrets;
 mod snapshots;
 pub mod standing;
@@ -153,6 +154,7 @@ pub struct Engine {
     restricted: Arc<Restricted>,
     standings: Arc<Standings>,
     cleared: Arc<Cleared>,
+    search: search::Search,
     nodes: Nodes,
     metrics: Arc<Metrics>,
     kept_beside: Vec<Arc<dyn beside::KeptBeside>>,

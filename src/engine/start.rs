@@ -179,6 +179,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         restricted,
         standings,
         cleared,
+        search: super::search::Search::default(),
         nodes: Nodes::new(shared, leadership.clone()),
         metrics: metrics.clone(),
         kept_beside,

@@ -28,6 +28,7 @@ mod declarations;
 mod operations;
 mod requests;
 mod snapshots;
+mod tokens;
 
 /// A world in memory: what the decider loop is, without its loop.
 #[derive(Clone)]

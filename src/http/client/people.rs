@@ -174,6 +174,11 @@ impl Portrayed {
         self.user.subject
     }
 
+    /// With the userId that it was found without.
+    pub(super) fn named(self, user_id: String) -> Self {
+        Self { user_id, ..self }
+    }
+
     /// Whether the user chose to show its hosted profile to nobody, so that no field of it may lead to it either.
     pub(super) fn is_hidden(&self) -> bool {
         self.hidden

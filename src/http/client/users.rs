@@ -39,9 +39,11 @@ pub(super) async fn find(call: &Call<'_>, asked: UniqueId) -> Result<Answer, Pro
     }
     call.engine.caught_up(&call.app.id).await?;
     let found = call.engine.find_by_unique_id(&call.app.id, &asked.unique_id).await?.ok_or(Problem::NoSuchUser)?;
-    let id = people::ids_of(call, &[found.subject]).await?.pop().flatten().ok_or(Problem::NoSuchUser)?;
-    let found = people::portrayed(call, vec![(id, found.subject)]).await?.pop().flatten();
+    // Its userId is opened only once it is clear that it may be told.
+    let found = people::portrayed(call, vec![(String::new(), found.subject)]).await?.pop().flatten();
     let found = found.filter(|found| !found.is_hidden()).ok_or(Problem::NoSuchUser)?;
+    let id = people::ids_of(call, &[found.subject()]).await?.pop().flatten().ok_or(Problem::NoSuchUser)?;
+    let found = found.named(id);
     let answer = |opener: &mut Opener<'_>| found.open(opener);
     Answer::query(&call.engine.disclose(&call.caller, &[found.subject()], answer).await?)
 }

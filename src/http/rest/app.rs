@@ -3,6 +3,7 @@
 use actix_web::http::StatusCode;
 use rollcall_projections::apps;
 use rollcall_schemas::plain::{ApiScope, Environment, FriendPermission, Plan, Settings};
+use rollcall_schemas::stream::Stream;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -124,7 +125,9 @@ pub(super) async fn change(call: &Call<'_>) -> Result<Answer, Problem> {
     for _ in 1..ATTEMPTS_MAX {
         match changed(call).await {
             // Somebody else changed another setting: what is recorded is all settings, and must not take that back.
-            Err(Problem::Engine(error)) if Version::is_overtaken(call, &error) => {}
+            Err(Problem::Engine(error)) if Version::is_overtaken(call, &error) => {
+                call.engine.settled(&Stream::App(call.app.id.clone())).await?;
+            }
             done => return done,
         }
     }

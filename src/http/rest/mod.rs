@@ -51,6 +51,7 @@ mod requests;
 mod routes;
 mod tokens;
 mod user_batches;
+mod user_lists;
 mod users;
 mod version;
 mod webhooks;

@@ -21,6 +21,7 @@ use crate::audit::erasure::drill;
 use crate::domain::Refusal;
 use crate::domain::values::Invalid;
 use crate::engine;
+use crate::engine::search::Unsearchable;
 use crate::http::exchange::{self, Unread};
 
 static ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -133,8 +134,19 @@ pub(super) enum Problem {
     Json(String),
     /// The engine refused or could not.
     Engine(engine::Error),
+    /// Users cannot be searched now.
+    Search(Unsearchable),
     /// The answer could not be written.
     Unwritable,
+}
+
+impl From<Unsearchable> for Problem {
+    fn from(error: Unsearchable) -> Self {
+        match error {
+            Unsearchable::Unavailable(error) => Self::Engine(error),
+            error => Self::Search(error),
+        }
+    }
 }
 
 impl Problem {
@@ -207,6 +219,9 @@ fn kind(problem: &Problem) -> (StatusCode, &'static str) {
             engine::Error::Defect(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             engine::Error::KeyMismatch => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-mismatch"),
         },
+        Problem::Search(Unsearchable::Building { .. }) => (StatusCode::SERVICE_UNAVAILABLE, "search-building"),
+        Problem::Search(Unsearchable::TooMany) => (StatusCode::NOT_IMPLEMENTED, "search-too-many-users"),
+        Problem::Search(Unsearchable::Unavailable(_)) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         Problem::Unwritable => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     }
 }
@@ -300,6 +315,7 @@ fn detail(problem: &Problem) -> Cow<'static, str> {
         Problem::Engine(engine::Error::LogBroken(_)) => engine::Error::LOG_BROKEN.into(),
         Problem::Engine(engine::Error::Defect(_)) | Problem::Unwritable => "internal error".into(),
         Problem::Engine(error) => error.to_string().into(),
+        Problem::Search(error) => error.to_string().into(),
     }
 }
 

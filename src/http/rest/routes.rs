@@ -12,7 +12,8 @@ use utoipa::{PartialSchema, ToSchema};
 use super::problem::{Answer, Problem};
 use super::{
     Call, admission, app, ban_lists, bans, compliance, credentials, deactivated, erasures, events, export, friends, graph,
-    lists, operating, operations, past, presence, profile, requests, segment, tokens, user_batches, users, webhooks,
+    lists, operating, operations, past, presence, profile, requests, segment, tokens, user_batches, user_lists,
+    users, webhooks,
 };
 use crate::engine;
 use crate::http::exchange;
@@ -115,8 +116,9 @@ macro_rules! endpoints {
 }
 
 endpoints! {
-    "GET" "users" => users::list, "listUsers" Server ["cursor", "limit"]
-        () => users::Page, "The registered users, the earliest registration first.";
+    "GET" "users" => user_lists::list, "listUsers" Server ["cursor", "limit", "prefix", "name", "state", "registered_after"]
+        () => user_lists::Page, "The registered users, the earliest registration first; those that fit where something is \
+         asked for: with what the userId begins, what the name holds, active or deactivated, after when.";
     "GET" "users/{id}" => users::show, "getUser" Server []
         () => users::User, "One user; 410 for a deactivated one.";
     "PUT" "users/{id}" => users::register, "registerUser" Server []

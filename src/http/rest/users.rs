@@ -2,14 +2,13 @@
 
 use actix_web::http::StatusCode;
 use chrono::{DateTime, SecondsFormat, Utc};
-use rollcall_projections::{Order, user_directory};
+use rollcall_projections::user_directory;
 use rollcall_schemas::ids::{OperationId, SubjectRef};
 use rollcall_schemas::plain::Scope;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Call;
-use super::paging::PageQuery;
 use super::patch::Patch;
 use super::problem::{Answer, Problem};
 use super::version::Version;
@@ -84,6 +83,8 @@ pub(super) struct User {
     name: Option<String>,
     portrait_uri: Option<String>,
     registered_at: Option<String>,
+    /// active or deactivated.
+    state: &'static str,
 }
 
 fn time(at: DateTime<Utc>) -> String {
@@ -109,6 +110,7 @@ pub(super) fn shown(opener: &mut Opener<'_>, id: String, user: &user_directory::
         name: opened(opener, user.subject, "name", user.name.as_deref())?,
         portrait_uri: opened(opener, user.subject, "portrait", user.portrait.as_deref())?,
         registered_at: user.registered_at.map(time),
+        state: if user.deactivated { "deactivated" } else { "active" },
     })
 }
 
@@ -201,35 +203,4 @@ pub(super) async fn deactivate(call: &Call<'_>) -> Result<Answer, Problem> {
     let command = Erase { who, scope: Scope::Deactivate, request: Request::default() };
     let done = call.engine.execute(&call.caller, command).await?;
     Answer::command(StatusCode::ACCEPTED, &Deactivation { operation: done.reply }, done.position)
-}
-
-/// One page of users.
-#[derive(Serialize, ToSchema)]
-#[schema(as = UserPage)]
-pub(super) struct Page {
-    users: Vec<User>,
-    next: Option<String>,
-}
-
-/// `GET /users?cursor=&limit=`: the registered users, the earliest registration first.
-pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
-    let asked = PageQuery::read(call.query)?;
-    call.engine.caught_up(&call.app.id).await?;
-    let (read, app) = (call.engine.read(), &call.app.id);
-    // One more than asked for tells whether there is another page.
-    let mut rows =
-        user_directory::registered_after(read, app, asked.cursor, asked.limit + 1, Order::OldestFirst).await?;
-    let next = asked.cut(&mut rows, |user| user.registered_position);
-    let subjects: Vec<_> = rows.iter().map(|user| user.subject).collect();
-    let users = call.engine.disclose(&call.caller, &subjects, |opener| {
-        let mut users = Vec::with_capacity(rows.len());
-        for user in &rows {
-            // Who was forgotten meanwhile has no userId any more.
-            if let Some(id) = opened(opener, user.subject, "user_id", user.user_id.as_deref())? {
-                users.push(shown(opener, id, user)?);
-            }
-        }
-        Ok::<_, Problem>(users)
-    });
-    Answer::query(&Page { users: users.await?, next })
 }

@@ -23,6 +23,7 @@ mod rest_graph;
 mod rest_operating;
 mod rest_operations;
 mod rest_scopes;
+mod rest_search;
 mod rest_tokens;
 mod rest_unique_ids;
 mod rest_users;
