@@ -73,6 +73,8 @@ impl One<'_> {
                 Ok(done.into())
             }
             Err(Error::Refused(refusal)) => Ok(refused(&refusal).into()),
+            // It does not pass by itself, was reported where it arose, and must not keep the others waiting.
+            Err(Error::Defect(_)) => Ok("refused:internal".into()),
             Err(error) => Err(error),
         }
     }

@@ -34,13 +34,19 @@ const OPEN_MAX: u32 = 100;
 
 /// Runs until `stop`. What is under way then is dropped, and taken up again by whoever leads next.
 pub async fn run(engine: Arc<Engine>, stop: CancellationToken) {
+    let mut is_stuck = false;
     loop {
-        let wait = match stop.run_until_cancelled(round(&engine)).await {
+        let went = stop.run_until_cancelled(round(&engine)).await;
+        let was_stuck = std::mem::replace(&mut is_stuck, matches!(went, Some(Err(_))));
+        let wait = match went {
             None => return,
             Some(Ok(true)) => continue,
             Some(Ok(false)) => EVERY,
             Some(Err(error)) => {
-                tracing::debug!(%error, "bulk operations cannot go on for now; they are tried again");
+                // One line says enough until one of them goes on again.
+                if !was_stuck {
+                    tracing::warn!(%error, "bulk operations cannot go on for now; they are tried again");
+                }
                 RETRY_AFTER
             }
         };
