@@ -32,6 +32,7 @@ pub mod friend_graph;
 pub mod hosted_profiles;
 pub mod invalidated_tokens;
 pub mod mutes;
+pub mod rate_limits;
 pub mod recipients;
 pub mod remarks;
 pub mod user_directory;
@@ -169,6 +170,7 @@ pub static ALL: &[&dyn Projection] = &[
     &remarks::Remarks,
     &apps::Apps,
     &client_rules::ClientRules,
+    &rate_limits::RateLimits,
     &invalidated_tokens::InvalidatedTokens,
     &erasure_ledger::ErasureLedger,
     &data_requests::DataRequests,

@@ -16,6 +16,7 @@ pub mod friendship;
 pub mod ids;
 pub mod personal;
 pub mod plain;
+pub mod rate_limit;
 pub mod remarks;
 pub mod roster;
 pub mod stream;

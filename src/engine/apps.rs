@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use rollcall_projections::store::ReadStore;
 use rollcall_schemas::ids::{AppId, SecretId};
-use rollcall_schemas::plain::{ApiKey, ClientRules, Environment, Plan, Settings};
+use rollcall_schemas::plain::{ApiKey, ClientRules, Environment, Plan, RateLimit, Settings};
 
 use super::Error;
 use crate::privacy::{Secret, Vault};
@@ -33,6 +33,8 @@ pub struct App {
     pub api_keys: Vec<ApiKey>,
     /// What its users may do by themselves, and how they are connected.
     pub client: ClientRules,
+    /// How often each endpoint may be called for it.
+    pub rate_limit: RateLimit,
     acknowledged: Arc<AtomicU64>,
 }
 
@@ -92,8 +94,8 @@ impl Apps {
         let _reading = self.reading.lock().await;
         let mut apps = HashMap::new();
         for row in Self::rows(read).await? {
-            let client = rollcall_projections::client_rules::of(read, &row.app).await?;
-            let app = self.complete(row, client, vault)?;
+            let rules = rules_of(read, &row.app).await?;
+            let app = self.complete(row, rules, vault)?;
             apps.insert(app.id.as_str().to_owned(), Arc::new(app));
         }
         *self.by_key.write().unwrap_or_else(PoisonError::into_inner) = apps;
@@ -107,8 +109,8 @@ impl Apps {
     pub async fn refresh(&self, read: &ReadStore, vault: &dyn Vault, app: &AppId) -> Result<(), Error> {
         let _reading = self.reading.lock().await;
         let Some(row) = rollcall_projections::apps::of(read, app).await? else { return Ok(()) };
-        let client = rollcall_projections::client_rules::of(read, app).await?;
-        let refreshed = Arc::new(self.complete(row, client, vault)?);
+        let rules = rules_of(read, app).await?;
+        let refreshed = Arc::new(self.complete(row, rules, vault)?);
         let mut apps = self.by_key.write().unwrap_or_else(PoisonError::into_inner);
         apps.insert(app.as_str().to_owned(), refreshed);
         Ok(())
@@ -117,7 +119,7 @@ impl Apps {
     fn complete(
         &self,
         row: rollcall_projections::apps::App,
-        client: ClientRules,
+        (client, rate_limit): (ClientRules, RateLimit),
         vault: &dyn Vault,
     ) -> Result<App, Error> {
         let acknowledged = self.get(row.app.as_str()).map_or_else(Arc::default, |app| app.acknowledged.clone());
@@ -134,7 +136,14 @@ impl Apps {
             friends_only_since: row.friends_only_position,
             api_keys: row.api_keys,
             client,
+            rate_limit,
             acknowledged,
         })
     }
+}
+
+/// What its users may do by themselves, and how often its endpoints may be called.
+async fn rules_of(read: &ReadStore, app: &AppId) -> Result<(ClientRules, RateLimit), Error> {
+    let client = rollcall_projections::client_rules::of(read, app).await?;
+    Ok((client, rollcall_projections::rate_limits::of(read, app).await?))
 }

@@ -12,6 +12,7 @@ mod client;
 mod crash;
 mod disk_full;
 mod domain;
+mod edge;
 mod engine;
 mod eventlog_contract;
 mod eventlog_damage;

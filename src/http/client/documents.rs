@@ -6,6 +6,7 @@ use super::changes::{FriendRequested, ListChanged, MeUpdated, OfFriend, RequestE
 use super::methods::{METHODS, Method, Named, parameter, properties, shape};
 use super::socket::{ConnectParams, Connected, TokenExpiring};
 use super::subscriptions::{PresenceChanged, SubscriptionChanged};
+use crate::http::terms;
 use crate::live::close::Close;
 
 const VERSION: &str = "1";
@@ -107,17 +108,20 @@ fn operation(method: &Method) -> Value {
         _ => true,
     };
     let (mut parameters, mut members) = (vec![], Map::new());
-    for (name, schema) in properties(&takes) {
+    for (name, mut schema) in properties(&takes) {
+        terms::describe(method.name, &name, &mut schema);
         let place = if in_path.contains(&name.as_str()) { "path" } else { "query" };
         if place == "query" && has_body {
             members.insert(name, schema);
             continue;
         }
         let required = place == "path" || is_required(&name);
+        terms::in_query(&mut schema);
         parameters.push(json!({"name": name, "in": place, "required": required, "schema": schema}));
     }
     if method.verb != "GET" {
-        let key = json!({"type": "string", "minLength": 1, "maxLength": 255});
+        let mut key = json!({"type": "string"});
+        terms::describe(method.name, "Idempotency-Key", &mut key);
         parameters.push(json!({"name": "Idempotency-Key", "in": "header", "required": false, "schema": key}));
     }
     let mut success = json!({"description": "Done"});
@@ -221,4 +225,26 @@ pub(in crate::http) fn asyncapi() -> Value {
         "operations": operations,
         "components": {"schemas": schemas(shapes.into_iter())}
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn no_two_shapes_have_the_same_name() {
+        let (mut shapes, mut twice) = (BTreeMap::new(), vec![]);
+        for method in METHODS {
+            for (name, schema) in (method.takes)().into_iter().chain((method.answers)()) {
+                let json = serde_json::to_value(&schema).unwrap_or_default();
+                let (first, before) = shapes.entry(name.clone()).or_insert_with(|| (method.name, json.clone()));
+                if *before != json {
+                    twice.push(format!("{name}: {first}, {}", method.name));
+                }
+            }
+        }
+        assert!(twice.is_empty(), "the document would hold one of each two: {twice:#?}");
+    }
 }

@@ -31,6 +31,7 @@ pub(super) struct ListParams {
 
 /// A page of requests, the latest first.
 #[derive(Serialize, ToSchema)]
+#[schema(as = FriendRequestPage)]
 pub(super) struct Page {
     friend_requests: Vec<ShownRequest>,
     next: Option<String>,

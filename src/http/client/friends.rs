@@ -40,6 +40,7 @@ pub(super) struct Friend {
 
 /// A page of friends.
 #[derive(Serialize, ToSchema)]
+#[schema(as = FriendPage)]
 pub(super) struct Page {
     friends: Vec<Friend>,
     next: Option<String>,

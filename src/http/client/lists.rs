@@ -17,6 +17,7 @@ pub(super) struct Listed {
 
 /// A page of a list, the newest first.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ListedUsers)]
 pub(super) struct Page {
     users: Vec<Listed>,
     next: Option<String>,

@@ -27,6 +27,12 @@ if [ ! -e "$dir/ncsdk/installed" ]; then
   "$dir/ncsdk/bin/pip" install --quiet ncsdk==0.1.2
   touch "$dir/ncsdk/installed"
 fi
+# Not an SDK: what asks everything that the OpenAPI documents tell.
+if [ ! -e "$dir/schemathesis/installed" ]; then
+  python3 -m venv "$dir/schemathesis"
+  "$dir/schemathesis/bin/pip" install --quiet schemathesis==4.32.5
+  touch "$dir/schemathesis/installed"
+fi
 # Not an SDK: OpenBao, which speaks the API of HashiCorp Vault, for the root of the keys.
 if [ ! -e "$dir/openbao/installed" ]; then
   python3 -m venv "$dir/openbao"

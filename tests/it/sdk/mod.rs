@@ -9,7 +9,7 @@ mod node;
 mod python;
 
 /// Where the packages are; installed once per run.
-static PACKAGES: LazyLock<PathBuf> = LazyLock::new(|| {
+pub(super) static PACKAGES: LazyLock<PathBuf> = LazyLock::new(|| {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let output = Command::new(root.join("tests/it/sdk/install.sh")).output().unwrap();
     assert!(output.status.success(), "the SDK packages cannot be installed: {}", said(&output));
@@ -17,6 +17,6 @@ static PACKAGES: LazyLock<PathBuf> = LazyLock::new(|| {
     target.join("sdk")
 });
 
-fn said(output: &Output) -> String {
+pub(super) fn said(output: &Output) -> String {
     format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
