@@ -33,6 +33,7 @@ pub mod hosted_profiles;
 pub mod invalidated_tokens;
 pub mod mutes;
 pub mod operations;
+pub mod rate_limits;
 pub mod recipients;
 pub mod remarks;
 pub mod unique_ids;
@@ -172,6 +173,7 @@ pub static ALL: &[&dyn Projection] = &[
     &remarks::Remarks,
     &apps::Apps,
     &client_rules::ClientRules,
+    &rate_limits::RateLimits,
     &invalidated_tokens::InvalidatedTokens,
     &unique_ids::UniqueIds,
     &erasure_ledger::ErasureLedger,

@@ -17,6 +17,7 @@ pub mod ids;
 pub mod operation;
 pub mod personal;
 pub mod plain;
+pub mod rate_limit;
 pub mod remarks;
 pub mod roster;
 pub mod stream;

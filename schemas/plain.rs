@@ -11,6 +11,7 @@ use crate::ids::{self, AppId, FieldName, OperationId, Pair, SecretId, SubjectRef
 use crate::personal::{Class, DestroyedKey, Personal};
 
 pub use crate::friendship::{EndCause, RequestState};
+pub use crate::rate_limit::RateLimit;
 pub use crate::words::{
     ApiScope, DataRequestKind, DeviceRule, Environment, FriendPermission, LegalBasis, Plan, ReportStatus, Requester,
     Scope, Visibility,

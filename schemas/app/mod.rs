@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::declare::events;
 use crate::ids::{AppId, FieldName, SecretId};
-use crate::plain::{ApiKey, ClientRules, Environment, Plan, Settings};
+use crate::plain::{ApiKey, ClientRules, Environment, Plan, RateLimit, Settings};
 
 events! { "app", "What happens to an application.";
     /// The application exists from now on.
@@ -75,6 +75,13 @@ events! { "app", "What happens to an application.";
         app: plain => AppId,
         /// In seconds, before and after now; 0: a signature is accepted at any age and any number of times.
         seconds: plain => u32,
+    }
+    /// How often each endpoint may be called for it.
+    RateLimitSet = "rate_limit_set" 1 {
+        /// The application.
+        app: plain => AppId,
+        /// How often within a second.
+        limit: plain => RateLimit,
     }
     /// Whether users may message only their friends.
     FriendsOnlyMessagesSet = "friends_only_messages_set" 1 {

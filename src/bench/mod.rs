@@ -397,6 +397,8 @@ fn measure_service(
                 ready_with_parked: true,
                 answer_max: http::ANSWER_MAX,
                 sockets: http::SocketOptions::default(),
+                cors_origins: vec![],
+                tls: None,
             };
             Ok((address, http::run(parts, listener, options, &http::Drain::default())?))
         }

@@ -51,6 +51,8 @@ impl Node {
             ready_with_parked: true,
             answer_max: http::ANSWER_MAX,
             sockets: http::SocketOptions::default(),
+            cors_origins: vec![],
+            tls: None,
         };
         let live = data.live(engine.clone(), Registry::default(), Timing::DEFAULT)?;
         let (address, server) = on_thread(move || {

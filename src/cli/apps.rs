@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::{AppId, FieldName, SecretId};
-use rollcall_schemas::plain::{ApiKey, ClientRules, DeviceRule, FriendPermission};
+use rollcall_schemas::plain::{ApiKey, ClientRules, DeviceRule, FriendPermission, RateLimit};
 use uuid::Uuid;
 
 use super::config::AppSpec;
@@ -44,6 +44,10 @@ pub(super) struct SettingsArgs {
     /// Accept a signed request only within so many seconds of its timestamp, and only once; 0: at any age, repeatedly
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=3_600))]
     signature_window_seconds: Option<u32>,
+    /// How often each endpoint may be called within a second, on each node: off, platform (as often as the platform allows) or a
+    /// number
+    #[arg(long)]
+    rate_limit: Option<RateLimit>,
     /// How many devices of one class (mobile, web, desktop) a user may be connected with: one_per_class (the newest closes
     /// the one before) or several
     #[arg(long)]
@@ -214,7 +218,7 @@ async fn set(engine: &Engine, key: &AppId, args: SettingsArgs) -> Result<(), Fai
     if let Some(record) = args.record_reads {
         settings.record_reads = record;
     }
-    execute(engine, key, app::Command::ChangeSettings(settings)).await?;
+    execute(engine, key, app::Command::Configure(settings, args.rate_limit)).await?;
     if let Some(seconds) = args.signature_window_seconds {
         execute(engine, key, app::Command::SetSignatureWindow(seconds)).await?;
     }

@@ -10,6 +10,7 @@ pub use super::app_spec::AppSpec;
 use super::secret_file;
 use super::sockets::SocketArgs;
 use crate::database::{self, Database};
+use crate::http::Origin;
 use crate::wiring::CellSpec;
 use crate::wiring::places::root_cell;
 
@@ -96,6 +97,13 @@ pub struct File {
     /// Proxies whose X-Forwarded-For is believed.
     #[serde(default)]
     pub trusted_proxy: Vec<FileNet>,
+    /// The certificate to serve TLS with.
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key.
+    pub tls_key: Option<PathBuf>,
+    /// Origins whose web pages may call the client face.
+    #[serde(default)]
+    pub cors_origin: Vec<FileOrigin>,
     /// Ranges of addresses that webhooks may be sent to although they are not on the public internet.
     #[serde(default)]
     pub webhook_allow: Vec<FileNet>,
@@ -133,6 +141,18 @@ impl TryFrom<String> for FileCell {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
         root_cell(&text).map(Self)
+    }
+}
+
+/// An origin in a configuration file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub struct FileOrigin(pub Origin);
+
+impl TryFrom<String> for FileOrigin {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(Self)
     }
 }
 

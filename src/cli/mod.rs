@@ -254,6 +254,15 @@ struct ServeArgs {
     drain_seconds: Option<f64>,
     #[command(flatten)]
     sockets: sockets::SocketArgs,
+    /// Serve TLS with the certificate in this PEM file, its chain behind it; read again when it changes
+    #[arg(long, value_name = "FILE", env = "ROLLCALL_TLS_CERT")]
+    tls_cert: Option<PathBuf>,
+    /// PEM file with the private key of --tls-cert
+    #[arg(long, value_name = "FILE", env = "ROLLCALL_TLS_KEY")]
+    tls_key: Option<PathBuf>,
+    /// Let web pages of this origin, such as https://app.example.org, call /client/v1; may be repeated
+    #[arg(long = "cors-origin", value_name = "ORIGIN", env = "ROLLCALL_CORS_ORIGIN", value_delimiter = ',')]
+    cors_origins: Vec<crate::http::Origin>,
     /// Range of addresses, such as 10.0.0.0/8, that webhooks may be sent to although it is not on the public internet, and
     /// without TLS; may be repeated
     #[arg(long, value_name = "CIDR", env = "ROLLCALL_WEBHOOK_ALLOW", value_delimiter = ',')]

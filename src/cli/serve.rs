@@ -45,6 +45,8 @@ struct Settings {
     sockets: http::SocketOptions,
     webhooks: webhooks::Options,
     search_users_max: usize,
+    cors_origins: Vec<http::Origin>,
+    tls: Option<(PathBuf, PathBuf)>,
 }
 
 impl Settings {
@@ -90,9 +92,18 @@ impl Settings {
         if let Some(hours) = args.webhook_disabled_after_hours.or(file.webhook_disabled_after_hours) {
             webhooks.disabled_after = Duration::from_hours(hours.into());
         }
+        let tls = match (args.tls_cert.or(file.tls_cert), args.tls_key.or(file.tls_key)) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            _ => return Err("TLS needs both --tls-cert and --tls-key".into()),
+        };
+        let in_file = file.cors_origin.into_iter().map(|config::FileOrigin(origin)| origin);
+        let cors_origins = if args.cors_origins.is_empty() { in_file.collect() } else { args.cors_origins };
         Ok(Self {
             webhooks,
             search_users_max: args.search_users_max.or(file.search_users_max).unwrap_or(engine::search::USERS_MAX),
+            cors_origins,
+            tls,
             listen: args.listen.or(file.listen).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
             place: Place {
                 dir: args.data_dir.or(file.data_dir).unwrap_or_else(|| "./data".into()),
@@ -144,7 +155,10 @@ fn webhook_options(
 }
 
 pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
-    let settings = Settings::gather(args)?;
+    let mut settings = Settings::gather(args)?;
+    let tls =
+        settings.tls.take().map(|(certificate, key)| http::Tls::open(certificate, key)).transpose()?.map(Arc::new);
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let listener = TcpListener::bind(settings.listen)
         .map_err(|error| format!("cannot listen on {}: {error}; choose another --listen address", settings.listen))?;
     let address = listener.local_addr()?;
@@ -152,7 +166,7 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let runtime = runtime()?;
     let keeper = runtime.block_on(data.opened_keeper())?;
     let service = runtime.block_on(data.start())?;
-    runtime.block_on(prepare_apps(&service.engine, &settings.apps, address))?;
+    runtime.block_on(prepare_apps(&service.engine, &settings.apps, (scheme, address)))?;
     sockets::raise_file_limit(settings.limits);
     let live = data.live(service.engine.clone(), Registry::new(settings.limits), settings.presence)?;
     let (engine, stop) = (|| service.engine.clone(), || service.stopping());
@@ -161,7 +175,7 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let deliveries = runtime.block_on(data.deliveries())?;
     let Settings { webhooks, .. } = settings;
     let webhooks = Arc::new(Webhooks::new(engine(), deliveries, notices, webhooks, runtime.handle().clone()));
-    let background = [
+    let mut background = vec![
         runtime.spawn(task("expiry", stop(), engine::expiry::run(engine(), stop()))),
         runtime.spawn(task("operations", stop(), engine::operations::run(engine(), stop()))),
         runtime.spawn(task("erasures", stop(), audit::erasure::run(engine(), keeper.clone(), stop()))),
@@ -177,9 +191,12 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         runtime.spawn(task("feed", stop(), feed.clone().follow(stop()))),
         runtime.spawn(task("incidents", stop(), audit::incident::watch(engine(), data.incidents.clone(), stop()))),
     ];
+    if let Some(tls) = tls.clone() {
+        background.push(runtime.spawn(task("tls-files", stop(), tls.follow_files(stop()))));
+    }
     let replays = Arc::new(audit::replays::Replays::start(runtime.handle().clone())?);
-    let Settings { workers, ready_with_parked, answer_max, sockets, .. } = settings;
-    let options = http::Options { workers, ready_with_parked, answer_max, sockets };
+    let Settings { workers, ready_with_parked, answer_max, sockets, cors_origins, .. } = settings;
+    let options = http::Options { workers, ready_with_parked, answer_max, sockets, cors_origins, tls };
     // Before it says that it listens: who then asks it to stop must be heard.
     let asked = signals::listen()?;
     let served = actix_web::rt::System::new().block_on(async {
@@ -204,7 +221,7 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
             }
         });
         // Nobody may be reading; that is no reason not to serve.
-        let _ = writeln!(std::io::stdout(), "listening on http://{address}");
+        let _ = writeln!(std::io::stdout(), "listening on {scheme}://{address}");
         server.await
     });
     replays.stop();
@@ -226,7 +243,7 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
 }
 
 /// Creates the apps that are named and absent; where there is none at all, a development app.
-async fn prepare_apps(engine: &Arc<Engine>, specs: &[AppSpec], address: SocketAddr) -> Result<(), Failure> {
+async fn prepare_apps(engine: &Arc<Engine>, specs: &[AppSpec], address: (&str, SocketAddr)) -> Result<(), Failure> {
     for spec in specs {
         if let Some(app) = engine.app(spec.key.as_str()) {
             apps::must_know(&app, spec)?;
@@ -248,14 +265,14 @@ async fn prepare_apps(engine: &Arc<Engine>, specs: &[AppSpec], address: SocketAd
     Ok(())
 }
 
-fn print_first_session(spec: &AppSpec, address: SocketAddr) {
+fn print_first_session(spec: &AppSpec, (scheme, address): (&str, SocketAddr)) {
     let AppSpec { key, secret, .. } = spec;
     say!("created a development app (this secret is shown once, keep it):");
     say!("  App-Key:    {key}");
     say!("  App-Secret: {secret}");
     say!("try it:");
     say!(
-        "  S={secret}; N=$RANDOM; T=$(date +%s%3N); curl -s http://{address}/user/getToken.json -H 'App-Key: {key}' \
+        "  S={secret}; N=$RANDOM; T=$(date +%s%3N); curl -s {scheme}://{address}/user/getToken.json -H 'App-Key: {key}' \
          -H \"Nonce: $N\" -H \"Timestamp: $T\" -H \"Signature: $(printf '%s' \"$S$N$T\" | sha1sum | cut -c1-40)\" \
          -d 'userId=ada&name=Ada'"
     );

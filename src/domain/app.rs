@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use rollcall_schemas::app::{
-    ApiKeyAdded, ApiKeyRetired, ClientRulesSet, Event, ExtensionFieldsDeclared, FriendsOnlyMessagesSet, Registered,
-    SecretAdded, SecretRetired, SettingsChanged, SignatureWindowSet, TokensInvalidatedBefore,
+    ApiKeyAdded, ApiKeyRetired, ClientRulesSet, Event, ExtensionFieldsDeclared, FriendsOnlyMessagesSet, RateLimitSet,
+    Registered, SecretAdded, SecretRetired, SettingsChanged, SignatureWindowSet, TokensInvalidatedBefore,
 };
 use rollcall_schemas::ids::{AppId, FieldName, SecretId};
-use rollcall_schemas::plain::{ApiKey, ApiScope, ClientRules, Environment, Plan, Settings};
+use rollcall_schemas::plain::{ApiKey, ApiScope, ClientRules, Environment, Plan, RateLimit, Settings};
 use serde::{Deserialize, Serialize};
 
 use super::state::Recorded;
@@ -23,8 +23,8 @@ pub enum Command {
     AddSecret(SecretId),
     /// End a secret; the last one cannot be ended.
     RetireSecret(SecretId),
-    /// Replace the settings.
-    ChangeSettings(Settings),
+    /// Replace the settings, and how often each endpoint may be called; `None`: that stays.
+    Configure(Settings, Option<RateLimit>),
     /// Replace the declared extension fields of profiles and of friends.
     DeclareExtensionFields(BTreeSet<FieldName>, BTreeSet<FieldName>),
     /// Make another API key valid; given its scopes and its hash.
@@ -101,8 +101,11 @@ pub fn decide(state: &State, app: &AppId, command: Command) -> Result<Vec<Event>
         }
         (Some(_), Command::RetireSecret(_)) if state.secrets.len() == 1 => Err(Refusal::LastSecret),
         (Some(_), Command::RetireSecret(secret)) => Ok(vec![SecretRetired { app, secret }.into()]),
-        (Some(_), Command::ChangeSettings(settings)) if settings == state.settings => Ok(vec![]),
-        (Some(_), Command::ChangeSettings(settings)) => Ok(vec![SettingsChanged { app, settings }.into()]),
+        (Some(_), Command::Configure(settings, limit)) => {
+            let settings = (settings != state.settings).then(|| SettingsChanged { app: app.clone(), settings }.into());
+            let limit = limit.map(|limit| RateLimitSet { app, limit }.into());
+            Ok(settings.into_iter().chain(limit).collect())
+        }
         (Some(_), Command::DeclareExtensionFields(user_fields, friend_fields)) => {
             Ok(vec![ExtensionFieldsDeclared { app, user_fields, friend_fields }.into()])
         }
@@ -166,7 +169,7 @@ pub fn evolve(state: &mut State, event: &Event, _: DateTime<Utc>) {
             state.api_keys.remove(&e.key);
         }
         // No decision depends on them.
-        Event::ClientRulesSet(_) => {}
+        Event::ClientRulesSet(_) | Event::RateLimitSet(_) => {}
         Event::SignatureWindowSet(e) => state.signature_window_seconds = e.seconds,
         Event::FriendsOnlyMessagesSet(e) => state.friends_only_messages = e.enabled,
         Event::TokensInvalidatedBefore(e) => state.tokens_invalid_before = Some(e.before),

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use rollcall_projections::invalidated_tokens;
 use rollcall_projections::store::ReadStore;
 use rollcall_schemas::ids::{AppId, SecretId};
-use rollcall_schemas::plain::{ApiKey, ClientRules, Environment, Plan, Settings};
+use rollcall_schemas::plain::{ApiKey, ClientRules, Environment, Plan, RateLimit, Settings};
 
 use super::Error;
 use crate::privacy::{Secret, Vault};
@@ -37,6 +37,8 @@ pub struct App {
     pub api_keys: Vec<ApiKey>,
     /// What its users may do by themselves, and how they are connected.
     pub client: ClientRules,
+    /// How often each endpoint may be called for it.
+    pub rate_limit: RateLimit,
     acknowledged: Arc<AtomicU64>,
 }
 
@@ -96,9 +98,9 @@ impl Apps {
         let _reading = self.reading.lock().await;
         let mut apps = HashMap::new();
         for row in Self::rows(read).await? {
-            let client = rollcall_projections::client_rules::of(read, &row.app).await?;
+            let rules = rules_of(read, &row.app).await?;
             let invalid_before = invalidated_tokens::before_of_app(read, &row.app).await?;
-            let app = self.complete(row, client, invalid_before, vault)?;
+            let app = self.complete(row, rules, invalid_before, vault)?;
             apps.insert(app.id.as_str().to_owned(), Arc::new(app));
         }
         *self.by_key.write().unwrap_or_else(PoisonError::into_inner) = apps;
@@ -112,9 +114,9 @@ impl Apps {
     pub async fn refresh(&self, read: &ReadStore, vault: &dyn Vault, app: &AppId) -> Result<(), Error> {
         let _reading = self.reading.lock().await;
         let Some(row) = rollcall_projections::apps::of(read, app).await? else { return Ok(()) };
-        let client = rollcall_projections::client_rules::of(read, app).await?;
+        let rules = rules_of(read, app).await?;
         let invalid_before = invalidated_tokens::before_of_app(read, app).await?;
-        let refreshed = Arc::new(self.complete(row, client, invalid_before, vault)?);
+        let refreshed = Arc::new(self.complete(row, rules, invalid_before, vault)?);
         let mut apps = self.by_key.write().unwrap_or_else(PoisonError::into_inner);
         apps.insert(app.as_str().to_owned(), refreshed);
         Ok(())
@@ -123,7 +125,7 @@ impl Apps {
     fn complete(
         &self,
         row: rollcall_projections::apps::App,
-        client: ClientRules,
+        (client, rate_limit): (ClientRules, RateLimit),
         tokens_invalid_before: Option<DateTime<Utc>>,
         vault: &dyn Vault,
     ) -> Result<App, Error> {
@@ -142,7 +144,14 @@ impl Apps {
             tokens_invalid_before,
             api_keys: row.api_keys,
             client,
+            rate_limit,
             acknowledged,
         })
     }
+}
+
+/// What its users may do by themselves, and how often its endpoints may be called.
+async fn rules_of(read: &ReadStore, app: &AppId) -> Result<(ClientRules, RateLimit), Error> {
+    let client = rollcall_projections::client_rules::of(read, app).await?;
+    Ok((client, rollcall_projections::rate_limits::of(read, app).await?))
 }

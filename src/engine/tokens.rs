@@ -93,6 +93,13 @@ impl Unverified {
     }
 }
 
+/// Whether a text has the form of a token.
+#[cfg(feature = "fuzzing")]
+#[must_use]
+pub fn has_form_of_token(text: &str) -> bool {
+    Unverified::parse(text).is_ok()
+}
+
 impl Engine {
     /// The text of an access token: the same text every time, so that a retried registration is answered as the first one
     /// was.

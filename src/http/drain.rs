@@ -153,14 +153,16 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Connection<T> {
 
     /// The web server also flushes where it has written nothing.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.exchange == Exchange::Answered {
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        // Until then the answer is under way, where it is encrypted before it is sent.
+        if self.exchange == Exchange::Answered && flushed.is_ready() {
             self.exchange = Exchange::Idle;
             // It has to read once more to learn that the connection ends.
             if self.closing.is_none() {
                 cx.waker().wake_by_ref();
             }
         }
-        Pin::new(&mut self.io).poll_flush(cx)
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -10,7 +10,7 @@ use actix_web::http::ConnectionType;
 use actix_web::http::header::{
     ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, VARY,
 };
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use bytes::{Bytes, BytesMut};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -25,8 +25,8 @@ use crate::engine;
 /// Bytes a body may have.
 pub(super) const BODY_MAX: usize = 256 * 1024;
 
-/// Shorter answers are not compressed.
-const GZIP_MIN: usize = 4 * 1024;
+/// Shorter answers are not compressed: they leave in one or two packets anyway.
+const GZIP_MIN: usize = 1_024;
 
 /// Longest unread body that is read and dropped, so that a caller that was refused can use its connection again.
 const DISCARD_MAX: usize = 64 * 1024;
@@ -235,20 +235,40 @@ pub(super) fn request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
     (printable && (1..=36).contains(&id.len())).then_some(id)
 }
 
-/// What ties the events of a request together: the caller's id where it is a UUID, else a fresh one.
-pub(super) fn correlation(request_id: Option<&HeaderValue>) -> Uuid {
-    let given = request_id.and_then(|id| Uuid::try_parse_ascii(id.as_bytes()).ok());
-    given.unwrap_or_else(Uuid::new_v4)
+/// What a request is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RequestName {
+    /// What ties its events and its lines in the log together: the caller's id where it is a UUID, else a fresh one. The log
+    /// does not hold what else a caller may have written there.
+    pub(super) correlation: Uuid,
 }
 
-/// Echoes the caller's request id.
-pub(super) fn echo(response: &mut HttpResponseBuilder, request: &HttpRequest) {
-    if let Some(id) = request_id(request.headers()) {
-        response.insert_header((REQUEST_ID.clone(), id.clone()));
+impl RequestName {
+    /// Names a request; its handlers find the name again.
+    pub(super) fn give(request: &HttpRequest) -> Self {
+        let given = request_id(request.headers()).and_then(|id| Uuid::try_parse_ascii(id.as_bytes()).ok());
+        let name = Self { correlation: given.unwrap_or_else(Uuid::new_v4) };
+        request.extensions_mut().insert(name);
+        name
+    }
+
+    /// Tells the caller: by its own id, or by the one that was made.
+    pub(super) fn tell(self, request: &HttpRequest, response: &mut HttpResponse) {
+        let made = || HeaderValue::try_from(self.correlation.to_string()).ok();
+        if let Some(id) = request_id(request.headers()).cloned().or_else(made) {
+            response.headers_mut().insert(REQUEST_ID.clone(), id);
+        }
     }
 }
 
-/// Compresses the body if it is long enough and the client accepts gzip. Nearly all answers are too short.
+/// What ties the events of a request together.
+pub(super) fn correlation(request: &HttpRequest) -> Uuid {
+    let named = request.extensions().get::<RequestName>().copied();
+    named.unwrap_or_else(|| RequestName::give(request)).correlation
+}
+
+/// Compresses the body if it is long enough and the client accepts gzip. It must tell no secret: how long a compressed answer is
+/// reveals what it has in common with what the caller sent (BREACH). Answers of the Server API that tell a token are too short.
 pub(super) fn compressed(response: &mut HttpResponseBuilder, request: &HttpRequest, body: Bytes) -> Bytes {
     if body.len() < GZIP_MIN {
         return body;
@@ -279,6 +299,8 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use actix_web::test::TestRequest;
+
     use super::*;
 
     fn headers(name: &HeaderName, value: &'static str) -> HeaderMap {
@@ -301,10 +323,12 @@ mod tests {
     fn a_uuid_given_as_request_id_is_the_correlation_in_either_form() {
         let uuid = Uuid::parse_str("86cb8660-c842-1895-47b5-e7a3f51c776f").unwrap();
         for text in ["86cb8660c842189547b5e7a3f51c776f", "86cb8660-c842-1895-47b5-e7a3f51c776f"] {
-            let headers = headers(&REQUEST_ID, text);
-            assert_eq!(correlation(request_id(&headers)), uuid);
+            let request = TestRequest::default().insert_header((REQUEST_ID.clone(), text)).to_http_request();
+            assert_eq!(correlation(&request), uuid);
         }
-        assert_ne!(correlation(None), correlation(None));
+        let [one, other] = [(); 2].map(|()| TestRequest::default().to_http_request());
+        assert_eq!(correlation(&one), correlation(&one));
+        assert_ne!(correlation(&one), correlation(&other));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::net::TcpListener;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use actix_http::error::DispatchError;
 use actix_http::{Extensions, HttpService};
 use actix_server::Server;
 use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, fn_service, map_config};
@@ -17,6 +18,7 @@ use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpRequest, HttpResponse, web};
 
 use tokio::sync::Semaphore;
+use tracing::Instrument as _;
 
 use crate::audit::replays::Replays;
 use crate::audit::tree::Keeper;
@@ -27,30 +29,44 @@ use crate::live::Live;
 
 mod bodies;
 mod client;
+mod cors;
 mod cursor;
 mod docs;
 mod drain;
 mod exchange;
 mod export;
+mod failures;
 mod friend_list;
 mod friend_requests;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod health;
 mod metrics;
+mod peer;
 mod platform;
+mod rates;
 mod rest;
 mod served;
 mod server_v1;
 mod server_v4;
 mod socket_place;
+mod terms;
+mod tls;
 mod transparency;
 mod write_deadline;
 
 use bodies::Bodies;
 pub use client::Options as SocketOptions;
+use cors::Cors;
+pub use cors::Origin;
 pub use drain::Drain;
-use exchange::Incoming;
+use exchange::{Incoming, RequestName};
+use failures::Failures;
 use platform::replay_guard::ReplayGuard;
+use rates::Rates;
 use socket_place::SocketPlace;
+use tls::Transport;
+pub use tls::{Error as TlsError, Tls};
 use write_deadline::WriteDeadline;
 
 /// How long an idle connection is kept.
@@ -83,6 +99,10 @@ pub struct Options {
     pub answer_max: Duration,
     /// What is chosen of the clients' sockets.
     pub sockets: SocketOptions,
+    /// The origins whose pages may call the client face.
+    pub cors_origins: Vec<Origin>,
+    /// The certificate; `None`: connections are not protected.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// The parts of the running service that the faces translate for.
@@ -111,13 +131,40 @@ struct Service {
     sockets: SocketOptions,
     feed: Arc<Feed>,
     webhooks: Option<Arc<Webhooks>>,
+    cors: Cors,
     bodies: Bodies,
     /// Signatures that are not accepted again, of the apps that ask for it.
     replay_guard: ReplayGuard,
+    /// How often endpoints are called.
+    rates: Rates,
+    /// Wrong credentials, by address.
+    failures: Failures,
     parked: health::ParkedCount,
     ready_with_parked: bool,
     answer_max: Duration,
     drain: Drain,
+}
+
+impl Service {
+    /// Looks at credentials that a request shows, unless too many from its address were wrong lately. `refused` is what is told
+    /// then; `is_wrong` tells wrong credentials from whatever else stands against the request.
+    fn authenticated<T, E>(
+        &self,
+        request: &HttpRequest,
+        look: impl FnOnce() -> Result<T, E>,
+        refused: impl FnOnce(failures::Slowed) -> E,
+        is_wrong: impl FnOnce(&E) -> bool,
+    ) -> Result<T, E> {
+        let (address, now) = (peer::address(request, &self.sockets.trusted_proxies), Instant::now());
+        self.failures.admit(address, now).map_err(refused)?;
+        let looked = look();
+        match &looked {
+            Ok(_) => self.failures.note(address, true, now),
+            Err(error) if is_wrong(error) => self.failures.note(address, false, now),
+            Err(_) => {}
+        }
+        looked
+    }
 }
 
 /// Serves every face on `listener`, until `drain` stops the returned server by its handle. Signals are left to the caller.
@@ -134,13 +181,17 @@ pub fn run(parts: Parts, listener: TcpListener, options: Options, drain: &Drain)
         sockets: options.sockets,
         feed,
         webhooks,
+        cors: Cors::new(options.cors_origins),
         bodies: Bodies::default(),
         replay_guard: ReplayGuard::default(),
+        rates: Rates::default(),
+        failures: Failures::default(),
         parked: health::ParkedCount::default(),
         ready_with_parked: options.ready_with_parked,
         answer_max: options.answer_max,
         drain: drain.clone(),
     };
+    let tls = options.tls;
     let (service, address) = (web::Data::new(service), listener.local_addr()?);
     let workers = options.workers.max(1);
     let connections_max = CONNECTIONS_MAX + WAITING_MAX + service.live.registry.limits().node;
@@ -154,7 +205,7 @@ pub fn run(parts: Parts, listener: TcpListener, options: Options, drain: &Drain)
     // What `HttpServer` builds, over connections of our own. They end by themselves when the server closes: the web server's
     // own signal for it drops a request that has arrived and was not begun.
     let server = server.listen("http", listener, move || {
-        let (drain, requests) = (drain.clone(), requests.clone());
+        let (drain, requests, tls) = (drain.clone(), requests.clone(), tls.clone());
         let app = App::new().app_data(service.clone()).default_service(web::to(answer));
         let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
         let http = HttpService::build()
@@ -167,13 +218,17 @@ pub fn run(parts: Parts, listener: TcpListener, options: Options, drain: &Drain)
             })
             .h1(map_config(app, |()| AppConfig::default()));
         fn_service(move |io: TcpStream| {
-            let (drain, requests) = (drain.clone(), requests.clone());
+            let (drain, requests, tls) = (drain.clone(), requests.clone(), tls.clone());
             async move {
                 let peer = io.peer_addr().ok();
                 let permit = tokio::select! {
                     permit = requests.acquire_owned() => permit.ok(),
                     // It is given the time that every new connection is given then.
                     () = drain.closes() => None,
+                };
+                let io = match &tls {
+                    None => Transport::Plain(io),
+                    Some(tls) => tls.accept(io).await.map_err(DispatchError::Io)?,
                 };
                 Ok((WriteDeadline::new(drain.connection(io, SocketPlace::new(permit))), peer))
             }
@@ -184,22 +239,39 @@ pub fn run(parts: Parts, listener: TcpListener, options: Options, drain: &Drain)
 }
 
 /// A connection as the web server has it.
-type Io = WriteDeadline<drain::Connection<TcpStream>>;
+type Io = WriteDeadline<drain::Connection<Transport>>;
 
 async fn answer(service: web::Data<Service>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let mut incoming = Incoming::new(&request, payload);
     let since = Instant::now();
-    let response = dispatch(&service, &request, &mut incoming).await;
+    let name = RequestName::give(&request);
+    // Of the highest level, so that every line of the log says which request it is about.
+    let span = tracing::error_span!("request", id = %name.correlation);
+    let response = dispatch(&service, &request, &mut incoming).instrument(span).await;
     served::count(service.engine.metrics(), &response, since.elapsed());
     let mut response = incoming.settle(response).await;
+    name.tell(&request, &mut response);
+    if is_of_clients(request.path()) {
+        service.cors.allow(&request, &mut response);
+    }
     if service.drain.has_begun() {
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
     response
 }
 
+/// Whether a path is one that the pages of an app's users call.
+fn is_of_clients(path: &str) -> bool {
+    path.starts_with("/client/")
+}
+
 async fn dispatch(service: &web::Data<Service>, request: &HttpRequest, incoming: &mut Incoming) -> HttpResponse {
     let path = collapsed(request.path());
+    if is_of_clients(&path)
+        && let Some(response) = service.cors.preflight(request)
+    {
+        return response;
+    }
     if let Some(rest) = path.strip_prefix("/client/v1/") {
         client::answer(service, request, incoming, rest).await
     } else if let Some(rest) = path.strip_prefix("/api/v1/") {
@@ -228,8 +300,7 @@ async fn dispatch(service: &web::Data<Service>, request: &HttpRequest, incoming:
 /// The OpenAPI 3.1 document of the REST face, as it is checked in under `schemas/api/openapi.json`.
 #[must_use]
 pub fn openapi() -> &'static str {
-    static DOCUMENT: LazyLock<String> =
-        LazyLock::new(|| rest::openapi::document().to_pretty_json().unwrap_or_default() + "\n");
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| written(&rest::openapi::document()));
     &DOCUMENT
 }
 

@@ -34,6 +34,14 @@ impl<T> WriteDeadline<T> {
         Self { io, wait: WRITE_WAIT, blocked: None }
     }
 
+    /// Waits for a peer that takes nothing, until its time is over.
+    fn wait<R>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
+        let wait = self.wait;
+        let blocked = self.blocked.get_or_insert_with(|| Blocked { deadline: Box::pin(sleep(wait)), taken: 0 });
+        ready!(blocked.deadline.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the answer is not taken")))
+    }
+
     /// The connection itself.
     pub(super) fn connection(&self) -> &T {
         &self.io
@@ -58,16 +66,17 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for WriteDeadline<T> {
             }
             return Poll::Ready(written);
         }
-        let wait = this.wait;
-        let blocked = this.blocked.get_or_insert_with(|| Blocked { deadline: Box::pin(sleep(wait)), taken: 0 });
-        ready!(blocked.deadline.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the answer is not taken")))
+        this.wait(cx)
     }
 
-    /// The web server flushes once everything it has was taken.
+    /// The web server flushes once everything it has was taken; what is encrypted may still have to leave.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.blocked = None;
-        Pin::new(&mut self.io).poll_flush(cx)
+        let this = &mut *self;
+        if let Poll::Ready(flushed) = Pin::new(&mut this.io).poll_flush(cx) {
+            this.blocked = None;
+            return Poll::Ready(flushed);
+        }
+        this.wait(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -117,5 +126,27 @@ mod tests {
         assert!(writer.blocked.is_none(), "a deadline runs although nothing is to be written");
         drop(writer);
         assert_eq!(reads.await.unwrap().unwrap(), 1024 * 1024);
+    }
+
+    /// Takes everything and lets nothing leave.
+    struct Stuck;
+
+    impl AsyncWrite for Stuck {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(buf.len()))
+        }
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_and_does_not_leave_has_the_same_deadline() {
+        let mut writer = WriteDeadline { io: Stuck, wait: Duration::from_millis(20), blocked: None };
+        writer.write_all(b"an answer").await.unwrap();
+        assert_eq!(writer.flush().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 }

@@ -328,7 +328,7 @@ fn a_user_is_reactivated_after_an_hour_with_nothing_of_what_was() {
 fn the_waiting_time_of_a_reactivation_is_a_setting_of_the_app() {
     let mut given = Given::users(&["ada"]);
     let settings = Settings { reactivation_wait_seconds: 0, ..Settings::default() };
-    given.when(&app::Command::ChangeSettings(settings)).unwrap();
+    given.when(&app::Command::Configure(settings, None)).unwrap();
     given.when(&deactivate("ada")).unwrap();
     let reactivate = reactivate("ada");
     assert_eq!(given.when(&reactivate).unwrap(), ["user.reactivated"]);

@@ -15,6 +15,7 @@ mod crash;
 mod disk_full;
 mod documents;
 mod domain;
+mod edge;
 mod engine;
 mod eventlog_contract;
 mod eventlog_damage;

@@ -86,6 +86,8 @@ impl World {
             let friends_only = app::FriendsOnlyMessagesSet { app: app.clone(), enabled };
             self.log.record(stream.clone(), app::Event::from(friends_only));
         }
+        let limit = app::RateLimitSet { app: app.clone(), limit: rollcall_schemas::plain::RateLimit::Platform };
+        self.log.record(stream.clone(), app::Event::from(limit));
         let user_fields = BTreeSet::from([field("ext_team")]);
         let declared = app::ExtensionFieldsDeclared { app, friend_fields: user_fields.clone(), user_fields };
         self.log.record(stream, app::Event::from(declared));

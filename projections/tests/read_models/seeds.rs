@@ -53,6 +53,7 @@ pub fn script(rows: u32, bytes: &str) -> String {
         ),
         ("blocklists_vN", format!("{owner}, {other}, i")),
         ("client_rules_vN", "'app-' || i, 'several', 0, 0, 0".into()),
+        ("rate_limits_vN", "'app-' || i, 'platform'".into()),
         ("data_requests_vN", format!("{of}, {app}, {other}, 'access', i, {at}, {at}, 'received', i % 2, NULL")),
         ("deactivated_users_vN", format!("{of}, {app}, {at}, i, 'op-' || i, CASE WHEN i % 100 = 0 THEN 1 ELSE 0 END")),
         (

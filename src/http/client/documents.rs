@@ -7,6 +7,7 @@ use super::examples;
 use super::methods::{METHODS, Method, Named, parameter, properties, shape};
 use super::socket::{ConnectParams, Connected, TokenExpiring};
 use super::subscriptions::{PresenceChanged, SubscriptionChanged};
+use crate::http::terms;
 use crate::live::close::Close;
 
 const VERSION: &str = "1";
@@ -109,7 +110,8 @@ fn operation(method: &Method) -> Value {
     };
     let example = examples::of(method.name).unwrap_or_default();
     let (mut parameters, mut members, mut shown) = (vec![], Map::new(), Map::new());
-    for (name, schema) in properties(&takes) {
+    for (name, mut schema) in properties(&takes) {
+        terms::describe(method.name, &name, &mut schema);
         let place = if in_path.contains(&name.as_str()) { "path" } else { "query" };
         let example = example.get(&name);
         if place == "query" && has_body {
@@ -118,6 +120,7 @@ fn operation(method: &Method) -> Value {
             continue;
         }
         let required = place == "path" || is_required(&name);
+        terms::in_query(&mut schema);
         let mut parameter = json!({"name": name, "in": place, "required": required, "schema": schema});
         // What narrows a list down is left to the reader.
         if let Some(example) = example.filter(|_| required) {
@@ -126,7 +129,8 @@ fn operation(method: &Method) -> Value {
         parameters.push(parameter);
     }
     if method.verb != "GET" {
-        let key = json!({"type": "string", "minLength": 1, "maxLength": 255});
+        let mut key = json!({"type": "string"});
+        terms::describe(method.name, "Idempotency-Key", &mut key);
         parameters.push(json!({"name": "Idempotency-Key", "in": "header", "required": false, "schema": key}));
     }
     let mut success = json!({"description": "Done"});

@@ -1,6 +1,7 @@
 //! The users' own face: `/client/v1`, REST and WebSocket over one table of methods. Who calls shows an access token.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -10,10 +11,12 @@ use uuid::Uuid;
 
 use super::Service;
 use super::exchange::{self, Incoming};
+use super::peer;
 use super::served::Served;
 use crate::audit::replays::Replays;
 use crate::domain::values::UserId;
-use crate::engine::tokens::Bearer;
+use crate::engine::standing::TokenRefusal;
+use crate::engine::tokens::{Bearer, Unadmitted};
 use crate::engine::{App, Caller, Engine, IdempotencyKey};
 use crate::live::Live;
 
@@ -83,6 +86,12 @@ fn idempotency(
     Ok(Some(IdempotencyKey { key: format!("user {subject} {key}"), content }))
 }
 
+/// Finds the method of a path.
+#[cfg(feature = "fuzzing")]
+pub(super) fn fuzz_path(verb: &actix_web::http::Method, path: &str) {
+    let _ = methods::find(verb, path);
+}
+
 /// Answers whatever was asked of `/client/v1/{path}`.
 pub(super) async fn answer(
     service: &web::Data<Service>,
@@ -98,7 +107,7 @@ pub(super) async fn answer(
     let outcome = match found {
         Ok((method, parameters)) => serve(service, request, incoming, (method, parameters)).await,
         // Strangers are not told what there is.
-        Err(problem) => match admit(service, request.headers()).await {
+        Err(problem) => match admit(service, request).await {
             Ok(_) => Err(problem),
             Err(refused) => Err(refused),
         },
@@ -109,8 +118,20 @@ pub(super) async fn answer(
     response
 }
 
-async fn admit(service: &Service, headers: &HeaderMap) -> Result<Bearer, Problem> {
-    Ok(service.engine.admit(token(headers)?).await?)
+async fn admit(service: &Service, request: &HttpRequest) -> Result<Bearer, Problem> {
+    let address = peer::address(request, &service.sockets.trusted_proxies);
+    service.failures.admit(address, Instant::now()).map_err(Problem::Slowed)?;
+    let admitted = service.engine.admit(token(request.headers())?).await;
+    match &admitted {
+        Ok(_) => service.failures.note(address, true, Instant::now()),
+        // Tokens that expire, and users who are banned, are nobody's guess.
+        Err(Unadmitted::Refused(TokenRefusal::NotValid)) => service.failures.note(address, false, Instant::now()),
+        Err(_) => {}
+    }
+    let bearer = admitted?;
+    let per_second = service.sockets.requests_per_second;
+    service.rates.take_of_user(&bearer.app, bearer.token.subject, per_second).map_err(|_| Problem::TooOften)?;
+    Ok(bearer)
 }
 
 async fn serve(
@@ -121,12 +142,12 @@ async fn serve(
 ) -> Result<Answer, Problem> {
     let engine = &service.engine;
     // The body is read only after authentication, so that strangers cannot make the service hold it in memory.
-    let bearer = admit(service, request.headers()).await?;
+    let bearer = admit(service, request).await?;
     let body = incoming.read(&service.bodies, &bearer.app.id).await.map_err(Problem::Unread)?;
     let params = methods::params(method, parameters, request.query_string(), &body)?;
     let subject = bearer.token.subject;
     let idempotency = idempotency(request.headers(), subject, method, &params)?;
-    let correlation = exchange::correlation(exchange::request_id(request.headers()));
+    let correlation = exchange::correlation(request);
     let me = engine.id_of_bearer(&bearer).await?.ok_or(Problem::NoSuchUser)?;
     let caller = caller(&bearer, correlation, idempotency);
     let live = &*service.live;

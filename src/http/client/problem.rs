@@ -20,6 +20,7 @@ use crate::engine;
 use crate::engine::standing::TokenRefusal;
 use crate::engine::tokens::Unadmitted;
 use crate::http::exchange::{self, Unread};
+use crate::http::failures::Slowed;
 use crate::live::store::OWN_MAX;
 
 static POSITION: HeaderName = HeaderName::from_static("rollcall-position");
@@ -115,6 +116,8 @@ pub(super) enum Problem {
     NotAllowed,
     /// The user follows as many as it may.
     SubscriptionsFull,
+    /// Too many wrong access tokens came from the caller's address.
+    Slowed(Slowed),
     /// Too many requests.
     TooOften,
     /// The engine refused or could not.
@@ -178,7 +181,11 @@ fn kind(problem: &Problem, topic: Topic) -> (StatusCode, &'static str, Option<u1
         Problem::NoSuchUser => (StatusCode::NOT_FOUND, "not-registered", Some(unknown_user(topic))),
         Problem::NotAllowed => (StatusCode::FORBIDDEN, "not-allowed", None),
         Problem::SubscriptionsFull => (StatusCode::CONFLICT, "subscriptions-full", Some(26_022)),
-        Problem::TooOften => (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", Some(20_607)),
+        Problem::Slowed(_) => (StatusCode::TOO_MANY_REQUESTS, "authentication-slowed", Some(20_607)),
+        Problem::TooOften => {
+            let number = if topic == Topic::Friends { 25_416 } else { 20_607 };
+            (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", Some(number))
+        }
         Problem::Engine(error) => match error {
             engine::Error::Refused(refusal) => kind_of_refusal(refusal, topic),
             engine::Error::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", None),
@@ -299,6 +306,7 @@ fn detail(problem: &Problem) -> Cow<'_, str> {
         Problem::NoSuchUser => "the user does not exist".into(),
         Problem::NotAllowed => "the app does not let its users do this".into(),
         Problem::SubscriptionsFull => format!("a user may have at most {OWN_MAX} subscriptions").into(),
+        Problem::Slowed(_) => "too many wrong access tokens came from this address; wait a moment".into(),
         Problem::TooOften => "too many requests; wait a moment".into(),
         Problem::Engine(engine::Error::Ambiguous(_)) => {
             "it is not known whether this was recorded; to repeat it is harmless".into()
@@ -354,7 +362,7 @@ pub(super) fn details(problem: &Problem, topic: Topic) -> Details {
 pub(super) fn respond(request: &HttpRequest, topic: Topic, outcome: Result<Answer, Problem>) -> HttpResponse {
     let answer = match outcome {
         Ok(answer) => answer,
-        Err(problem) => return failed(request, topic, &problem),
+        Err(problem) => return failed(topic, &problem),
     };
     let mut response = HttpResponse::build(answer.status);
     // Answers carry personal data.
@@ -364,7 +372,6 @@ pub(super) fn respond(request: &HttpRequest, topic: Topic, outcome: Result<Answe
     if let Some(position) = answer.position {
         response.insert_header((POSITION.clone(), BASE64_URL_SAFE_NO_PAD.encode(position.to_be_bytes())));
     }
-    exchange::echo(&mut response, request);
     if let Some((content_type, mut chunks)) = answer.chunks {
         response.insert_header((CONTENT_TYPE, HeaderValue::from_static(content_type)));
         return response.streaming(futures_util::stream::poll_fn(move |context| chunks.poll_recv(context)));
@@ -376,20 +383,21 @@ pub(super) fn respond(request: &HttpRequest, topic: Topic, outcome: Result<Answe
     response.body(body)
 }
 
-fn failed(request: &HttpRequest, topic: Topic, problem: &Problem) -> HttpResponse {
+fn failed(topic: Topic, problem: &Problem) -> HttpResponse {
     let details = details(problem, topic);
     let status = StatusCode::from_u16(details.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::build(status);
     response.insert_header((CONTENT_TYPE, HeaderValue::from_static("application/problem+json")));
     response.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")));
-    exchange::echo(&mut response, request);
     if let Problem::Method(allowed) = problem {
         response.insert_header((ALLOW, allowed.as_str()));
     }
     if status == StatusCode::UNAUTHORIZED {
         response.insert_header((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
     }
-    if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS {
+    if let Problem::Slowed(slowed) = problem {
+        response.insert_header((RETRY_AFTER, HeaderValue::from(slowed.seconds)));
+    } else if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS {
         response.insert_header((RETRY_AFTER, HeaderValue::from_static("1")));
     }
     if status == StatusCode::UPGRADE_REQUIRED {

@@ -32,17 +32,15 @@ pub(in crate::http) fn respond(
         Ok(body) => {
             let mut response = HttpResponse::Ok();
             response.insert_header(content_type);
-            exchange::echo(&mut response, request);
             let body = exchange::compressed(&mut response, request, body);
             response.body(body)
         }
         // The path is only logged where it is one of the table: another one may hold anything.
-        Err(fault) => failed(request, path, if is_endpoint { path } else { "none" }, content_type, &fault),
+        Err(fault) => failed(path, if is_endpoint { path } else { "none" }, content_type, &fault),
     }
 }
 
 fn failed(
-    request: &HttpRequest,
     path: &str,
     route: &str,
     content_type: impl actix_web::http::header::TryIntoHeaderPair,
@@ -59,12 +57,17 @@ fn failed(
     }
     let mut response = HttpResponse::build(status);
     response.insert_header(content_type);
-    exchange::echo(&mut response, request);
     if status == StatusCode::METHOD_NOT_ALLOWED {
         response.insert_header((ALLOW, HeaderValue::from_static("POST")));
     }
     if status == StatusCode::SERVICE_UNAVAILABLE {
         response.insert_header((RETRY_AFTER, HeaderValue::from_static("1")));
+    }
+    if let Fault::Slowed(slowed) = fault {
+        response.insert_header((RETRY_AFTER, HeaderValue::from(slowed.seconds)));
+    }
+    if let Fault::TooOften(reached) = fault {
+        response.insert_header((RETRY_AFTER, HeaderValue::from(reached.retry_after())));
     }
     if let Fault::Engine(engine::Error::Braked { seconds }) = fault {
         response.insert_header((RETRY_AFTER, HeaderValue::from(*seconds)));

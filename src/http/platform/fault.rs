@@ -8,6 +8,8 @@ use crate::domain::Refusal;
 use crate::domain::values::{Invalid, Problem};
 use crate::engine;
 use crate::http::exchange::{self, Unread};
+use crate::http::failures::Slowed;
+use crate::http::rates::Reached;
 use crate::live::store::OWN_MAX;
 
 /// Why a call did not succeed.
@@ -21,6 +23,10 @@ pub(in crate::http) enum Fault {
     Unread(Unread),
     /// The signature is missing or wrong.
     Unauthenticated,
+    /// Too many wrong signatures came from the caller's address.
+    Slowed(Slowed),
+    /// The app's endpoint is called too often.
+    TooOften(Reached),
     /// Only development apps may do this.
     DevelopmentOnly,
     /// The user follows as many as it may.
@@ -96,6 +102,7 @@ pub(in crate::http) fn codes(fault: &Fault, family: Family) -> (StatusCode, u16)
         Fault::Unread(Unread::Broken) => (StatusCode::BAD_REQUEST, 1002),
         Fault::Unread(Unread::NoSpace) => (StatusCode::SERVICE_UNAVAILABLE, 1050),
         Fault::Unauthenticated => (StatusCode::UNAUTHORIZED, 1004),
+        Fault::Slowed(_) | Fault::TooOften(_) => (StatusCode::TOO_MANY_REQUESTS, 1008),
         Fault::DevelopmentOnly => (StatusCode::FORBIDDEN, 1009),
         Fault::SubscriptionsFull => (StatusCode::FORBIDDEN, 26_022),
         Fault::Invalid(_) if family == Family::Subscriptions => (StatusCode::BAD_REQUEST, 26_001),
@@ -186,6 +193,10 @@ pub(in crate::http) fn text(fault: &Fault) -> Cow<'static, str> {
             "the signature is wrong, or an app in strict mode got it too late or twice: Signature must be the SHA-1 of app \
              secret, Nonce and Timestamp"
                 .into()
+        }
+        Fault::Slowed(_) => "too many wrong signatures came from this address; wait a moment".into(),
+        Fault::TooOften(reached) => {
+            format!("the app lets this endpoint be called {} times in a second; wait a moment", reached.quota).into()
         }
         Fault::DevelopmentOnly => "only development apps may use this endpoint".into(),
         Fault::SubscriptionsFull => format!("a user may have at most {OWN_MAX} subscriptions").into(),

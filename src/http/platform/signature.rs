@@ -61,6 +61,20 @@ pub(in crate::http) fn authenticate(
     }
 }
 
+/// Reads a signature and compares it.
+#[cfg(feature = "fuzzing")]
+pub(in crate::http) fn fuzz(nonce: &[u8], timestamp: &[u8], signature: &[u8]) {
+    if let Some(signed) = Signed::parse(nonce, timestamp, signature) {
+        assert!(!is_outgoing(nonce, timestamp), "what the service signs lets somebody in");
+        let _ = signed.is_by(b"secret");
+    }
+}
+
+/// Whether a request shows a signature at all.
+pub(in crate::http) fn is_shown(headers: &HeaderMap) -> bool {
+    SIGNATURE.of(headers).is_some()
+}
+
 /// What a request was signed with.
 struct Signed<'h> {
     nonce: &'h [u8],

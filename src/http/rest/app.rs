@@ -1,8 +1,8 @@
 //! The caller's own app and its settings.
 
 use actix_web::http::StatusCode;
-use rollcall_projections::apps;
-use rollcall_schemas::plain::{ApiScope, Environment, FriendPermission, Plan, Settings};
+use rollcall_projections::{apps, rate_limits};
+use rollcall_schemas::plain::{ApiScope, Environment, FriendPermission, Plan, RateLimit, Settings};
 use rollcall_schemas::stream::Stream;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -42,9 +42,12 @@ pub(super) struct AppSettings {
     erasure_grace_seconds: u32,
     erasures_per_minute_max: u32,
     record_reads: bool,
+    /// How often each endpoint may be called within a second: off, platform (as often as the platform allows) or a number.
+    #[schema(value_type = String)]
+    rate_limit: RateLimit,
 }
 
-/// A merge patch of the settings. The last three are safeguards: changing them needs the scope `operator` as well.
+/// A merge patch of the settings. Those of erasures and reads are safeguards: changing them needs the scope `operator` as well.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AppPatch {
@@ -66,14 +69,19 @@ pub(super) struct AppPatch {
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     record_reads: Patch<bool>,
+    /// off, platform or a number of calls from 1 to 1,000,000.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    rate_limit: Patch<RateLimit>,
 }
 
-async fn row(call: &Call<'_>) -> Result<apps::App, Problem> {
+async fn row(call: &Call<'_>) -> Result<(apps::App, RateLimit), Problem> {
     call.engine.caught_up(&call.app.id).await?;
-    Ok(apps::of(call.engine.read(), &call.app.id).await?.ok_or(Refusal::NoSuchApp)?)
+    let (read, app) = (call.engine.read(), &call.app.id);
+    Ok((apps::of(read, app).await?.ok_or(Refusal::NoSuchApp)?, rate_limits::of(read, app).await?))
 }
 
-fn view(row: apps::App) -> AppView {
+fn view((row, rate_limit): (apps::App, RateLimit)) -> AppView {
     let Settings {
         reactivation_wait_seconds,
         token_lifetime_seconds,
@@ -94,6 +102,7 @@ fn view(row: apps::App) -> AppView {
             erasure_grace_seconds,
             erasures_per_minute_max,
             record_reads,
+            rate_limit,
         },
     }
 }
@@ -137,7 +146,8 @@ pub(super) async fn change(call: &Call<'_>) -> Result<Answer, Problem> {
 async fn changed(call: &Call<'_>) -> Result<Answer, Problem> {
     let asked: AppPatch = call.json()?;
     let expected = Version::of_app(call).await?.unchanged(call)?;
-    let mut settings = row(call).await?.settings;
+    let (before, limit_before) = row(call).await?;
+    let (mut settings, mut limit) = (before.settings, limit_before);
     set(&mut settings.reactivation_wait_seconds, asked.reactivation_wait_seconds, "#/reactivation_wait_seconds")?;
     set(&mut settings.friend_permission, asked.friend_permission, "#/friend_permission")?;
     settings.token_lifetime_seconds = match asked.token_lifetime_seconds {
@@ -145,6 +155,8 @@ async fn changed(call: &Call<'_>) -> Result<Answer, Problem> {
         Patch::Clear => None,
         Patch::Set(seconds) => Some(seconds).filter(|seconds| *seconds > 0),
     };
+    set(&mut limit, asked.rate_limit, "#/rate_limit")?;
+    let limit = Some(limit).filter(|limit| *limit != limit_before);
     let safeguards = [
         set(&mut settings.erasure_grace_seconds, asked.erasure_grace_seconds, "#/erasure_grace_seconds")?,
         set(&mut settings.erasures_per_minute_max, asked.erasures_per_minute_max, "#/erasures_per_minute_max")?,
@@ -153,7 +165,7 @@ async fn changed(call: &Call<'_>) -> Result<Answer, Problem> {
     if safeguards.contains(&true) {
         call.needs(ApiScope::Operator)?;
     }
-    let command = app::Command::ChangeSettings(settings);
+    let command = app::Command::Configure(settings, limit);
     let position = call.engine.operate_expecting(&call.caller, command, Some(expected)).await?;
     let version = Version::of_app(call).await?;
     Ok(Answer::command(StatusCode::OK, &view(row(call).await?), position)?.tagged(version.etag()))

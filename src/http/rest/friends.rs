@@ -134,7 +134,7 @@ pub(super) struct FriendPatch {
     remark: Option<Option<String>>,
     /// Extension fields; null takes one away.
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Object)]
     fields: serde_json::Map<String, serde_json::Value>,
 }
 

@@ -43,6 +43,7 @@ pub(super) struct Entry {
 #[serde(deny_unknown_fields)]
 pub(super) struct ListBatch {
     #[serde(default)]
+    #[schema(required)]
     user_ids: Vec<String>,
     /// Whether they are taken from the list instead.
     #[serde(default)]

@@ -14,6 +14,7 @@ use rollcall_schemas::plain::ApiScope;
 use serde::de::DeserializeOwned;
 
 use super::exchange::{Body, Incoming};
+use super::rates::Left;
 use super::served::Served;
 use super::{Drain, Service, exchange};
 use crate::audit::replays::Replays;
@@ -167,6 +168,12 @@ fn idempotency(request: &HttpRequest, path: &str, body: &[u8]) -> Result<Option<
     Ok(Some(IdempotencyKey { key: key.into(), content }))
 }
 
+/// Finds the endpoint of a path.
+#[cfg(feature = "fuzzing")]
+pub(super) fn fuzz_path(method: &actix_web::http::Method, path: &str) {
+    let _ = routes::find(method, path);
+}
+
 /// Answers whatever was asked of `/api/v1/{path}`.
 pub(super) async fn answer(
     service: &Service,
@@ -174,8 +181,12 @@ pub(super) async fn answer(
     incoming: &mut Incoming,
     path: &str,
 ) -> HttpResponse {
-    let outcome = serve(service, request, incoming, path).await;
+    let mut left = None;
+    let outcome = serve(service, request, incoming, path, &mut left).await;
     let mut response = problem::respond(request, outcome);
+    if let Some(left) = left {
+        problem::tell_limit(&mut response, left.quota, left.calls, 1);
+    }
     let route = routes::find(request.method(), path).ok().map(|(endpoint, _)| endpoint.operation);
     Served { face: "rest", route }.note(&mut response);
     response
@@ -186,10 +197,17 @@ async fn serve(
     request: &HttpRequest,
     incoming: &mut Incoming,
     path: &str,
+    left: &mut Option<Left>,
 ) -> Result<Answer, Problem> {
     let engine = &service.engine;
-    let (app, actor, scopes) = authenticate(engine, request.headers())?;
+    let (app, actor, scopes) = service.authenticated(
+        request,
+        || authenticate(engine, request.headers()),
+        Problem::Slowed,
+        |problem| matches!(problem, Problem::Unauthenticated) && request.headers().contains_key(&AUTHORIZATION),
+    )?;
     let (endpoint, parameters) = routes::find(request.method(), path)?;
+    *left = service.rates.take(&app, ("rest", endpoint.operation), 1).map_err(Problem::TooOften)?;
     if !scopes.contains(&endpoint.scope) {
         return Err(Problem::Scope(endpoint.scope));
     }
@@ -198,7 +216,7 @@ async fn serve(
     let caller = Caller {
         app: app.id.clone(),
         actor,
-        correlation: exchange::correlation(exchange::request_id(request.headers())),
+        correlation: exchange::correlation(request),
         idempotency: idempotency(request, path, &body)?,
         overrides_brake: false,
     };
@@ -222,7 +240,8 @@ async fn serve(
         parameters,
     };
     let max = endpoint.answer_max(service.answer_max);
-    exchange::in_time(max, (endpoint.handler)(&call)).await.map_err(|late| endpoint.late(late))?
+    let answered = exchange::in_time(max, (endpoint.handler)(&call)).await.map_err(|late| endpoint.late(late))?;
+    answered.map(|answer| answer.telling_secret(endpoint.tells_secret()))
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! The OpenAPI 3.1 document, made from the table of endpoints.
 
-use serde_json::Value;
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
 use utoipa::openapi::path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
@@ -12,9 +14,46 @@ use utoipa::openapi::{
 
 use super::routes::{ENDPOINTS, Endpoint, Named};
 use super::{examples, groups};
+use crate::http::terms;
 
-/// The document.
-pub(in crate::http) fn document() -> OpenApi {
+/// What a call may be answered that was not done: those of the table in `problem.rs`.
+const PROBLEMS: &[(&str, &str)] = &[
+    ("400", "The body is not the JSON it should be, or a header is malformed"),
+    ("401", "The credentials are missing or wrong"),
+    ("403", "The caller may not do this, or a rule stands against it"),
+    ("404", "There is no such thing"),
+    ("405", "The path takes other methods"),
+    ("408", "The body did not arrive in time"),
+    ("409", "The state of things stands against it"),
+    ("410", "The user is deactivated"),
+    ("413", "The body is too long"),
+    ("422", "A value is not what it should be; `errors` says which"),
+    ("429", "Too many calls, or erasures; `Retry-After` says when to come again"),
+    ("500", "A defect of the service"),
+    ("503", "The service cannot answer at the moment; try again"),
+];
+
+/// The document: what the table of endpoints says, and what the names in its requests mean.
+pub(in crate::http) fn document() -> Value {
+    let mut document = serde_json::to_value(of_the_table()).unwrap_or_default();
+    let shapes = ENDPOINTS.iter().flat_map(|endpoint| (endpoint.takes)()).map(|(name, _)| name);
+    for name in shapes.collect::<BTreeSet<_>>() {
+        if let Some(schema) = document["components"]["schemas"].get_mut(&name) {
+            terms::describe_members(&name, schema);
+        }
+    }
+    let operations = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
+    for operation in operations.filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
+        let place = operation["operationId"].as_str().unwrap_or_default().to_owned();
+        for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+            let name = parameter["name"].as_str().unwrap_or_default().to_owned();
+            terms::describe(&place, &name, &mut parameter["schema"]);
+        }
+    }
+    document
+}
+
+fn of_the_table() -> OpenApi {
     let mut components = ComponentsBuilder::new().security_scheme(
         "api_key",
         SecurityScheme::Http(
@@ -25,6 +64,12 @@ pub(in crate::http) fn document() -> OpenApi {
         ),
     );
     components = components.schema("Problem", problem());
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    for (status, description) in PROBLEMS {
+        let response = ResponseBuilder::new().description(*description);
+        let response = response.content("application/problem+json", content.clone()).build();
+        components = components.response(format!("Problem{status}"), response);
+    }
     let mut paths = PathsBuilder::new();
     for endpoint in ENDPOINTS {
         for (name, schema) in (endpoint.takes)().into_iter().chain((endpoint.answers)()) {
@@ -47,6 +92,11 @@ pub(in crate::http) fn document() -> OpenApi {
     OpenApiBuilder::new().info(info).paths(paths).components(Some(components.build())).build()
 }
 
+/// Shapes of bodies that may be left out.
+const OPTIONAL_BODIES: &[&str] = &["MuteBody", "TokenBody", "Hold", "Why", "Overlap"];
+/// Parameters of a query without which a call cannot be answered.
+const REQUIRED: &[&str] = &["position", "from", "to"];
+
 fn text() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(SchemaType::Type(Type::String))
 }
@@ -61,7 +111,8 @@ fn problem() -> ObjectBuilder {
 }
 
 fn parameter(name: &str, place: ParameterIn, example: Option<Value>) -> Parameter {
-    let required = if place == ParameterIn::Path { Required::True } else { Required::False };
+    let is_required = place == ParameterIn::Path || REQUIRED.contains(&name);
+    let required = if is_required { Required::True } else { Required::False };
     let parameter = ParameterBuilder::new().name(name).parameter_in(place).required(required);
     parameter.schema(Some(text())).example(example).build()
 }
@@ -92,13 +143,16 @@ fn operation(endpoint: &Endpoint) -> Operation {
     }
     if endpoint.is_versioned() {
         let name = if endpoint.method == "GET" { "If-None-Match" } else { "If-Match" };
-        operation = operation.parameter(parameter(name, ParameterIn::Header));
+        operation = operation.parameter(parameter(name, ParameterIn::Header, None));
     }
-    if let Some(schema) = last(&(endpoint.takes)()) {
+    let shapes = (endpoint.takes)();
+    if let Some(schema) = last(&shapes) {
         let example = examples::of_body(endpoint.operation);
         let content = ContentBuilder::new().schema(Some(schema)).example(example).build();
-        operation =
-            operation.request_body(Some(RequestBodyBuilder::new().content("application/json", content).build()));
+        let may_be_absent = shapes.last().is_some_and(|(name, _)| OPTIONAL_BODIES.contains(&name.as_str()));
+        let required = if may_be_absent { Required::False } else { Required::True };
+        let body = RequestBodyBuilder::new().content("application/json", content).required(Some(required)).build();
+        operation = operation.request_body(Some(body));
     }
     let mut success = ResponseBuilder::new().description("Done");
     if endpoint.is_versioned() {
@@ -112,9 +166,10 @@ fn operation(endpoint: &Endpoint) -> Operation {
     if let Some(schema) = last(&(endpoint.answers)()) {
         success = success.content("application/json", ContentBuilder::new().schema(Some(schema)).build());
     }
-    let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-    let problem = ResponseBuilder::new().description("Not done").content("application/problem+json", problem);
-    operation.response("2XX", success).response("default", problem).build()
+    let answered = PROBLEMS.iter().fold(operation.response("2XX", success), |operation, (status, _)| {
+        operation.response(*status, Ref::from_response_name(format!("Problem{status}")))
+    });
+    answered.build()
 }
 
 #[cfg(test)]

@@ -23,8 +23,12 @@ use crate::domain::values::Invalid;
 use crate::engine;
 use crate::engine::search::Unsearchable;
 use crate::http::exchange::{self, Unread};
+use crate::http::failures::Slowed;
+use crate::http::rates::Reached;
 
 static ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 static POSITION: HeaderName = HeaderName::from_static("rollcall-position");
 
 /// A successful answer.
@@ -35,6 +39,8 @@ pub(super) struct Answer {
     chunks: Option<mpsc::Receiver<io::Result<Bytes>>>,
     content_type: &'static str,
     location: Option<String>,
+    /// Whether it tells a secret, and is never compressed.
+    tells_secret: bool,
     position: Option<u64>,
     etag: Option<String>,
 }
@@ -53,8 +59,16 @@ impl Answer {
 
     /// The answer of a query that is no JSON of the face's own.
     pub(super) fn of_type(content_type: &'static str, body: impl Into<Bytes>) -> Self {
-        let (status, body) = (StatusCode::OK, body.into());
-        Self { status, body, content_type, chunks: None, location: None, position: None, etag: None }
+        Self {
+            status: StatusCode::OK,
+            body: body.into(),
+            content_type,
+            chunks: None,
+            location: None,
+            tells_secret: false,
+            position: None,
+            etag: None,
+        }
     }
 
     /// An answer that is sent while it is made.
@@ -76,6 +90,11 @@ impl Answer {
     /// Says of which revision it is.
     pub(super) fn tagged(self, etag: String) -> Self {
         Self { etag: Some(etag), ..self }
+    }
+
+    /// Says whether it tells a secret.
+    pub(super) fn telling_secret(self, tells_secret: bool) -> Self {
+        Self { tells_secret, ..self }
     }
 
     /// Sets the address of what was created.
@@ -104,6 +123,10 @@ pub(super) enum Problem {
     Unread(Unread),
     /// The credentials are missing or wrong.
     Unauthenticated,
+    /// Too many wrong credentials came from the caller's address.
+    Slowed(Slowed),
+    /// The app's endpoint is called too often.
+    TooOften(Reached),
     /// The caller may not do this; what is missing.
     Scope(ApiScope),
     /// The log holds no such event of the app.
@@ -193,6 +216,8 @@ fn kind(problem: &Problem) -> (StatusCode, &'static str) {
         Problem::Unread(Unread::Broken) => (StatusCode::BAD_REQUEST, "body-broken"),
         Problem::Unread(Unread::NoSpace) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
         Problem::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
+        Problem::Slowed(_) => (StatusCode::TOO_MANY_REQUESTS, "authentication-slowed"),
+        Problem::TooOften(_) => (StatusCode::TOO_MANY_REQUESTS, "too-many-requests"),
         Problem::Scope(_) => (StatusCode::FORBIDDEN, "scope-missing"),
         Problem::NoSuchEvent => (StatusCode::NOT_FOUND, "no-such-event"),
         Problem::NoSuchFriend => (StatusCode::NOT_FOUND, "no-such-friend"),
@@ -283,6 +308,10 @@ fn detail(problem: &Problem) -> Cow<'static, str> {
         Problem::Unread(Unread::Broken) => "the body broke off".into(),
         Problem::Unread(Unread::NoSpace) => "the service is busy with other calls; try again".into(),
         Problem::Unauthenticated => "send Authorization: Bearer <API key>, or <app key>:<app secret>".into(),
+        Problem::Slowed(_) => "too many wrong credentials came from this address; wait a moment".into(),
+        Problem::TooOften(reached) => {
+            format!("the app lets this endpoint be called {} times in a second; wait a moment", reached.quota).into()
+        }
         Problem::Scope(scope) => format!("this needs an API key with the scope `{}`", scope.as_str()).into(),
         Problem::NoSuchEvent => "the app has no event at this position".into(),
         Problem::NoSuchFriend => "the two users are not friends".into(),
@@ -383,20 +412,22 @@ pub(super) fn respond(request: &HttpRequest, outcome: Result<Answer, Problem>) -
             if let Some(position) = answer.position {
                 response.insert_header((POSITION.clone(), BASE64_URL_SAFE_NO_PAD.encode(position.to_be_bytes())));
             }
-            exchange::echo(&mut response, request);
             if let Some(mut chunks) = answer.chunks {
                 // A proxy must pass on each piece when it comes.
                 response.insert_header((ACCEL_BUFFERING.clone(), HeaderValue::from_static("no")));
                 return response.streaming(futures_util::stream::poll_fn(move |context| chunks.poll_recv(context)));
             }
+            if answer.tells_secret {
+                return response.body(answer.body);
+            }
             let body = exchange::compressed(&mut response, request, answer.body);
             response.body(body)
         }
-        Err(problem) => failed(request, &problem),
+        Err(problem) => failed(&problem),
     }
 }
 
-fn failed(request: &HttpRequest, problem: &Problem) -> HttpResponse {
+fn failed(problem: &Problem) -> HttpResponse {
     let (status, name) = kind(problem);
     match problem {
         Problem::Engine(error @ (engine::Error::Unavailable(_) | engine::Error::Ambiguous(_))) => {
@@ -407,7 +438,6 @@ fn failed(request: &HttpRequest, problem: &Problem) -> HttpResponse {
     }
     let mut response = HttpResponse::build(status);
     response.insert_header((CONTENT_TYPE, HeaderValue::from_static("application/problem+json")));
-    exchange::echo(&mut response, request);
     if let Problem::Method(allowed) = problem {
         response.insert_header((ALLOW, allowed.as_str()));
     }
@@ -416,6 +446,12 @@ fn failed(request: &HttpRequest, problem: &Problem) -> HttpResponse {
     }
     if status == StatusCode::SERVICE_UNAVAILABLE {
         response.insert_header((RETRY_AFTER, HeaderValue::from_static("1")));
+    }
+    if let Problem::Slowed(slowed) = problem {
+        response.insert_header((RETRY_AFTER, HeaderValue::from(slowed.seconds)));
+    }
+    if let Problem::TooOften(reached) = problem {
+        response.insert_header((RETRY_AFTER, HeaderValue::from(reached.retry_after())));
     }
     if let Problem::Engine(engine::Error::Braked { seconds }) = problem {
         response.insert_header((RETRY_AFTER, HeaderValue::from(*seconds)));
@@ -433,7 +469,25 @@ fn failed(request: &HttpRequest, problem: &Problem) -> HttpResponse {
         errors,
     };
     let body = serde_json::to_vec(&details).unwrap_or_default();
-    response.body(body)
+    let mut response = response.body(body);
+    if let Problem::TooOften(reached) = problem {
+        tell_limit(&mut response, reached.quota, 0, reached.retry_after());
+    }
+    response
+}
+
+/// Tells a caller how often it may call the endpoint in a second, how many calls are left, and in how many seconds there are
+/// more (draft-ietf-httpapi-ratelimit-headers-10).
+pub(super) fn tell_limit(response: &mut HttpResponse, quota: u32, left: u32, seconds: u64) {
+    let told = [
+        (&RATE_LIMIT_POLICY, format!("\"endpoint\";q={quota};w=1")),
+        (&RATE_LIMIT, format!("\"endpoint\";r={left};t={seconds}")),
+    ];
+    for (name, value) in told {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            response.headers_mut().insert(name.clone(), value);
+        }
+    }
 }
 
 #[cfg(test)]

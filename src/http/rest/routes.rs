@@ -65,6 +65,21 @@ impl Endpoint {
         VERSIONED.contains(&self.path) && matches!(self.method, "GET" | "PATCH")
     }
 
+    /// Whether its answer tells a token, a key or another secret.
+    pub(super) fn tells_secret(&self) -> bool {
+        const TELL_SECRETS: &[&str] = &[
+            "registerUser",
+            "registerUsers",
+            "issueToken",
+            "addApiKey",
+            "addSecret",
+            "registerWebhook",
+            "rotateWebhookSecret",
+            "requestErasure",
+        ];
+        TELL_SECRETS.contains(&self.operation)
+    }
+
     /// How long its answer may take, where others may take `usual`.
     pub(super) fn answer_max(&self, usual: Duration) -> Duration {
         match self.operation {
@@ -385,9 +400,12 @@ pub(super) fn find(method: &Method, path: &str) -> Result<(&'static Endpoint, Ve
             let parameters = template.iter().zip(&segments).filter(|(part, _)| is_parameter(part));
             return Ok((endpoint, parameters.map(|(_, text)| segment(text)).collect::<Result<_, _>>()?));
         }
-        methods.push(endpoint.method);
-        if endpoint.method == "GET" {
-            methods.push("HEAD");
+        // Two templates may fit the same path.
+        if !methods.contains(&endpoint.method) {
+            methods.push(endpoint.method);
+            if endpoint.method == "GET" {
+                methods.push("HEAD");
+            }
         }
     }
     if methods.is_empty() { Err(Problem::NoSuchEndpoint) } else { Err(Problem::Method(methods.join(", "))) }
@@ -411,6 +429,7 @@ mod tests {
     fn an_endpoint_that_replays_is_in_the_table() {
         let replaying = ENDPOINTS.iter().filter(|endpoint| endpoint.replays());
         assert_eq!(replaying.count(), 8);
+        assert_eq!(ENDPOINTS.iter().filter(|endpoint| endpoint.tells_secret()).count(), 8);
     }
 
     #[test]

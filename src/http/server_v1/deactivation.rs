@@ -10,13 +10,13 @@ use crate::domain::user;
 
 /// `deactivate`: fence users and erase their data. One user that does not exist refuses the whole call.
 pub(super) async fn deactivate(call: &Call<'_>) -> Result<Answer, Fault> {
-    let who = call.form()?.user_ids("userId", 100)?;
+    let who = call.counted(call.form()?.user_ids("userId", 100)?)?;
     call.operation(Erase { who, scope: Scope::Deactivate, request: Request::default() }).await
 }
 
 /// `reactivate`: lift the fence; nothing that was erased comes back.
 pub(super) async fn reactivate(call: &Call<'_>) -> Result<Answer, Fault> {
-    let who = call.form()?.user_ids("userId", 100)?;
+    let who = call.counted(call.form()?.user_ids("userId", 100)?)?;
     call.operation(user::Reactivate { who }).await
 }
 

@@ -140,7 +140,7 @@ pub(super) async fn check_friends(call: &Call<'_>) -> Result<Answer, Fault> {
 /// `friend/permission/set`: who may become a friend of users.
 pub(super) async fn permit_friends(call: &Call<'_>) -> Result<Answer, Fault> {
     let form = call.form()?;
-    let who = form.user_ids("userIds", TARGETS_MAX)?;
+    let who = call.counted(form.user_ids("userIds", TARGETS_MAX)?)?;
     let permission = convert::permission(&form)?;
     call.done(user::Change::PermitFriends(permission).of(who)).await
 }
@@ -162,7 +162,7 @@ struct Permission<'p> {
 
 /// `friend/permission/get`: who may become a friend of users; the app's setting for who has none of its own.
 pub(super) async fn query_permissions(call: &Call<'_>) -> Result<Answer, Fault> {
-    let who = call.form()?.user_ids("userIds", TARGETS_MAX)?;
+    let who = call.counted(call.form()?.user_ids("userIds", TARGETS_MAX)?)?;
     call.caught_up().await?;
     let subjects = convert::subjects(call, &who).await?;
     let known: Vec<_> = subjects.iter().copied().flatten().collect();

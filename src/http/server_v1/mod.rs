@@ -4,17 +4,19 @@
 use std::sync::Arc;
 
 use actix_web::http::Method;
-use actix_web::http::header::HeaderMap;
 use actix_web::{HttpRequest, HttpResponse};
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::{OperationId, SecretId, SubjectRef};
+use uuid::Uuid;
 
 use super::exchange::{Body, Incoming};
 use super::platform::routes::routes;
 use super::platform::shown::Reader;
 use super::platform::signature;
+use super::rates::{Endpoint, Rates};
 use super::served::Served;
 use super::{Service, exchange};
+use crate::domain::values::UserId;
 use crate::domain::{Command, Decide, ReplyOf};
 use crate::engine::opening::Opener;
 use crate::engine::{App, Caller, Done, Engine};
@@ -90,14 +92,18 @@ routes! {
     "/user/group/query.json"           => groups::query_groups,
 }
 
+const FACE: &str = "server_v1";
+
 /// One authenticated call.
 struct Call<'s> {
     engine: &'s Engine,
     live: &'s Live,
+    rates: &'s Rates,
+    endpoint: Endpoint,
+    correlation: Uuid,
     app: Arc<App>,
     /// The secret it was signed with.
     secret: SecretId,
-    headers: &'s HeaderMap,
     body: Body,
 }
 
@@ -110,7 +116,7 @@ impl Call<'_> {
         Caller {
             app: self.app.id.clone(),
             actor: Actor::Server(self.secret),
-            correlation: exchange::correlation(exchange::request_id(self.headers)),
+            correlation: self.correlation,
             idempotency: None,
             overrides_brake: false,
         }
@@ -145,10 +151,28 @@ impl Call<'_> {
         Answer::of(&convert::Operation { code: answer::OK, operation })
     }
 
+    /// Counts the users whom a call names, where the platform counts them and not the call.
+    ///
+    /// # Errors
+    /// They are more than the app may name now.
+    fn counted(&self, users: Vec<UserId>) -> Result<Vec<UserId>, Fault> {
+        // One was counted with the call.
+        self.rates.take(&self.app, self.endpoint, users.len().saturating_sub(1)).map_err(Fault::TooOften)?;
+        Ok(users)
+    }
+
     /// Waits until the read models hold every command of the app that was acknowledged before this call.
     async fn caught_up(&self) -> Result<(), Fault> {
         Ok(self.engine.caught_up(&self.app.id).await?)
     }
+}
+
+/// Reads a body in each way that a handler does.
+#[cfg(feature = "fuzzing")]
+pub(super) fn fuzz_form(body: &[u8]) {
+    let Ok(form) = Form::parse(body) else { return };
+    let _ = (form.user_ids("userId", 100), form.user_id("userId"), form.text("name"));
+    let _ = (convert::page(&form, ("page", "size"), (50, 1_000)), convert::permission(&form));
 }
 
 /// Answers whatever was asked of `path`, whose runs of slashes are one slash each.
@@ -160,7 +184,7 @@ pub(super) async fn answer(
 ) -> HttpResponse {
     let outcome = serve(service, request, incoming, path).await;
     let mut response = answer::respond(request, path, outcome);
-    Served { face: "server_v1", route: Route::of(path).map(Route::name) }.note(&mut response);
+    Served { face: FACE, route: Route::of(path).map(Route::name) }.note(&mut response);
     response
 }
 
@@ -171,10 +195,18 @@ async fn serve(service: &Service, request: &HttpRequest, incoming: &mut Incoming
     }
     let engine = service.engine.as_ref();
     // The body is read only after authentication, so that strangers cannot make the service hold it in memory.
-    let (app, secret) = signature::authenticate(engine, &service.replay_guard, request.headers())?;
+    let (app, secret) = service.authenticated(
+        request,
+        || signature::authenticate(engine, &service.replay_guard, request.headers()),
+        Fault::Slowed,
+        |fault| matches!(fault, Fault::Unauthenticated) && signature::is_shown(request.headers()),
+    )?;
+    let endpoint = (FACE, route.name());
+    service.rates.take(&app, endpoint, 1).map_err(Fault::TooOften)?;
     let body = incoming.read(&service.bodies, &app.id).await.map_err(Fault::Unread)?;
     tracing::debug!(?route, "call");
-    let call = Call { engine, live: &service.live, app, secret, headers: request.headers(), body };
+    let (live, rates, correlation) = (&*service.live, &service.rates, exchange::correlation(request));
+    let call = Call { engine, live, rates, endpoint, correlation, app, secret, body };
     exchange::in_time(service.answer_max, route.answer(&call)).await?
 }
 

@@ -28,13 +28,13 @@ struct Deleted {
 
 /// Fence users and erase their data.
 pub(super) async fn soft_delete_users(call: &Call<'_>) -> Result<Answer, Fault> {
-    let who = call.params()?.user_ids("userIds", USERS_MAX)?;
+    let who = call.counted(call.params()?.user_ids("userIds", USERS_MAX)?)?;
     call.operation(Erase { who, scope: Scope::Deactivate, request: Request::default() }).await
 }
 
 /// Lift the fence; nothing that was erased comes back.
 pub(super) async fn restore_users(call: &Call<'_>) -> Result<Answer, Fault> {
-    let who = call.params()?.user_ids("userIds", USERS_MAX)?;
+    let who = call.counted(call.params()?.user_ids("userIds", USERS_MAX)?)?;
     call.operation(user::Reactivate { who }).await
 }
 

@@ -138,7 +138,7 @@ pub(super) async fn get_friend_relationships(call: &Call<'_>) -> Result<Answer, 
 /// Who may become a friend of users.
 pub(super) async fn set_friend_permission(call: &Call<'_>) -> Result<Answer, Fault> {
     let params = call.params()?;
-    let who = params.user_ids("userIds", TARGETS_MAX)?;
+    let who = call.counted(params.user_ids("userIds", TARGETS_MAX)?)?;
     let permission = match params.required_number("permissionType", 1, 3)? {
         1 => FriendPermission::Anyone,
         2 => FriendPermission::Approval,
@@ -161,7 +161,7 @@ struct Permission<'p> {
 
 /// Who may become a friend of users; the app's setting for who has none of its own.
 pub(super) async fn get_friend_permission(call: &Call<'_>) -> Result<Answer, Fault> {
-    let who = call.params()?.user_ids("userIds", TARGETS_MAX)?;
+    let who = call.counted(call.params()?.user_ids("userIds", TARGETS_MAX)?)?;
     call.caught_up().await?;
     let subjects = call.engine.find_all(&call.app.id, &who).await?;
     let known: Vec<_> = subjects.iter().copied().flatten().collect();

@@ -8,13 +8,16 @@ use actix_web::http::header::{HeaderMap, USER_AGENT};
 use actix_web::{HttpRequest, HttpResponse};
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::{OperationId, SecretId};
+use uuid::Uuid;
 
 use super::exchange::{Body, Incoming};
 use super::platform::routes::routes;
 use super::platform::shown::Reader;
 use super::platform::signature;
+use super::rates::{Endpoint, Rates};
 use super::served::Served;
 use super::{Service, exchange};
+use crate::domain::values::UserId;
 use crate::domain::{Command, Decide, ReplyOf};
 use crate::engine::{App, Caller, Done, Engine};
 use crate::live::Live;
@@ -67,10 +70,15 @@ routes! {
     "/v4/friend/permission/get"        => friends::get_friend_permission,
 }
 
+const FACE: &str = "server_v4";
+
 /// One authenticated call.
 struct Call<'s> {
     engine: &'s Engine,
     live: &'s Live,
+    rates: &'s Rates,
+    endpoint: Endpoint,
+    correlation: Uuid,
     app: Arc<App>,
     /// The secret it was signed with.
     secret: SecretId,
@@ -87,7 +95,7 @@ impl Call<'_> {
         Caller {
             app: self.app.id.clone(),
             actor: Actor::Server(self.secret),
-            correlation: exchange::correlation(exchange::request_id(self.headers)),
+            correlation: self.correlation,
             idempotency: None,
             overrides_brake: false,
         }
@@ -120,10 +128,27 @@ impl Call<'_> {
         Answer::of(&deletion::Operation { operation_id })
     }
 
+    /// Counts the users whom a call names, where the platform counts them and not the call.
+    ///
+    /// # Errors
+    /// They are more than the app may name now.
+    fn counted(&self, users: Vec<UserId>) -> Result<Vec<UserId>, Fault> {
+        // One was counted with the call.
+        self.rates.take(&self.app, self.endpoint, users.len().saturating_sub(1)).map_err(Fault::TooOften)?;
+        Ok(users)
+    }
+
     /// Waits until the read models hold every command of the app that was acknowledged before this call.
     async fn caught_up(&self) -> Result<(), Fault> {
         Ok(self.engine.caught_up(&self.app.id).await?)
     }
+}
+
+/// Reads a body in each way that a handler does.
+#[cfg(feature = "fuzzing")]
+pub(super) fn fuzz_params(body: &[u8]) {
+    let Ok(params) = Params::parse(body) else { return };
+    let _ = (params.user_ids("userIds", 100), params.page(50, 100), params.required_number("muteState", 0, 1));
 }
 
 /// Answers whatever was asked of `path`, whose runs of slashes are one slash each.
@@ -135,7 +160,7 @@ pub(super) async fn answer(
 ) -> HttpResponse {
     let outcome = serve(service, request, incoming, path).await;
     let mut response = answer::respond(request, path, outcome);
-    Served { face: "server_v4", route: Route::of(path).map(Route::name) }.note(&mut response);
+    Served { face: FACE, route: Route::of(path).map(Route::name) }.note(&mut response);
     response
 }
 
@@ -146,9 +171,18 @@ async fn serve(service: &Service, request: &HttpRequest, incoming: &mut Incoming
     }
     let engine = service.engine.as_ref();
     // The body is read only after authentication, so that strangers cannot make the service hold it in memory.
-    let (app, secret) = signature::authenticate(engine, &service.replay_guard, request.headers())?;
+    let (app, secret) = service.authenticated(
+        request,
+        || signature::authenticate(engine, &service.replay_guard, request.headers()),
+        Fault::Slowed,
+        |fault| matches!(fault, Fault::Unauthenticated) && signature::is_shown(request.headers()),
+    )?;
+    let endpoint = (FACE, route.name());
+    service.rates.take(&app, endpoint, 1).map_err(Fault::TooOften)?;
     let body = incoming.read(&service.bodies, &app.id).await.map_err(Fault::Unread)?;
     tracing::debug!(?route, "call");
-    let call = Call { engine, live: &service.live, app, secret, headers: request.headers(), body };
+    let (live, rates, correlation) = (&*service.live, &service.rates, exchange::correlation(request));
+    let headers = request.headers();
+    let call = Call { engine, live, rates, endpoint, correlation, app, secret, headers, body };
     exchange::in_time(service.answer_max, route.answer(&call)).await?
 }

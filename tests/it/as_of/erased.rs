@@ -155,7 +155,9 @@ async fn an_erasure_that_waits_hides_the_person_and_hides_nothing_once_called_of
     let given = Given::nobody(dir.path()).await;
     let (ada, bob, full) = ada_and_bob(&given).await;
     let (before, bob_before) = (given.shown(ada, full).await, given.shown(bob, full).await);
-    given.operate(app::Command::ChangeSettings(Settings { erasure_grace_seconds: 3_600, ..Settings::default() })).await;
+    given
+        .operate(app::Command::Configure(Settings { erasure_grace_seconds: 3_600, ..Settings::default() }, None))
+        .await;
     let waits = given.does(deactivate("ada")).await;
     given.engine().applied_up_to(waits).await.unwrap();
     let ledger = erasure_ledger::of(given.engine().read(), ada, 10).await.unwrap().remove(0);

@@ -126,7 +126,7 @@ impl Given {
 
     async fn reactivate_at_once(&self) {
         let settings = Settings { reactivation_wait_seconds: 0, ..Settings::default() };
-        self.operate(app::Command::ChangeSettings(settings)).await;
+        self.operate(app::Command::Configure(settings, None)).await;
     }
 
     async fn execute(&self, command: Asked) -> Result<Done, Error> {

@@ -20,7 +20,7 @@ async fn a_read_that_cannot_be_recorded_is_not_answered_and_nobody_asks_what_it_
     given.engine().record_read(&caller, || panic!("asked although it is off")).await.unwrap();
     assert_eq!(given.head(), head);
 
-    given.operate(app::Command::ChangeSettings(Settings { record_reads: true, ..Settings::default() })).await;
+    given.operate(app::Command::Configure(Settings { record_reads: true, ..Settings::default() }, None)).await;
     given.engine().record_read(&caller, Vec::new).await.unwrap();
     let head = given.head();
     given.engine().record_read(&caller, || vec![fields_of(ada, ["name"])]).await.unwrap();

@@ -15,7 +15,7 @@ use rollcall_schemas::ban::Lifted;
 use rollcall_schemas::erasure::Begun;
 use rollcall_schemas::ids::{DataRequestId, ErasureId, OperationId, TokenId, WebhookId};
 use rollcall_schemas::personal::Class;
-use rollcall_schemas::plain::{ApiScope, DataRequestKind, Finality, ReportStatus};
+use rollcall_schemas::plain::{ApiScope, DataRequestKind, Finality, RateLimit, ReportStatus};
 use rollcall_schemas::webhook::{Cause, Endpoint, Format};
 
 use super::*;
@@ -80,6 +80,7 @@ fn endpoint() -> Endpoint {
 /// Every command, by the name of its type.
 pub(super) fn every_command(given: &Given) -> Vec<(&'static str, Box<dyn DynDecide>)> {
     let mut all: Vec<(&'static str, Box<dyn DynDecide>)> = vec![
+        ("Command", Box::new(app::Command::Configure(Settings::default(), Some(RateLimit::Platform)))),
         ("Command", Box::new(app::Command::AddApiKey([ApiScope::Operator].into(), "00".into()))),
         ("Register", Box::new(register("ada"))),
         ("Import", Box::new(import("ada"))),
@@ -191,7 +192,7 @@ pub(super) fn histories() -> Vec<Given> {
     together.when(&befriend("ada", "bob", true)).unwrap();
     together.when(&ban(&["ada"], 5)).unwrap();
     let settings = Settings { record_reads: true, ..Settings::default() };
-    together.when(&app::Command::ChangeSettings(settings.clone())).unwrap();
+    together.when(&app::Command::Configure(settings.clone(), None)).unwrap();
     together.when(&RecordReads(vec![(subject("ada"), [].into())])).unwrap();
     together.when(&Receive { who: person("ada"), kind: DataRequestKind::Access, due_at: None }).unwrap();
     together.when(&webhook::Register(endpoint())).unwrap();
@@ -205,7 +206,7 @@ pub(super) fn histories() -> Vec<Given> {
     let mut forgotten = together.clone();
     forgotten.when(&erase("ada", Scope::Forget)).unwrap();
     let mut waiting = together.clone();
-    waiting.when(&app::Command::ChangeSettings(Settings { erasure_grace_seconds: 60, ..settings })).unwrap();
+    waiting.when(&app::Command::Configure(Settings { erasure_grace_seconds: 60, ..settings }, None)).unwrap();
     waiting.when(&deactivate("ada")).unwrap();
     let mut named = Given::app(Environment::Development);
     named.when(&ban(&["ada"], 5)).unwrap();

@@ -188,7 +188,7 @@ async fn a_reactivated_user_has_new_keys_and_none_of_the_old_data() {
     let early = running.execute(reactivate("ada")).await;
     assert!(matches!(early, Err(Error::Refused(Refusal::ReactivationTooEarly { .. }))), "{early:?}");
     running
-        .operate(app::Command::ChangeSettings(Settings { reactivation_wait_seconds: 0, ..Settings::default() }))
+        .operate(app::Command::Configure(Settings { reactivation_wait_seconds: 0, ..Settings::default() }, None))
         .await;
     let mut old = HashMap::from([("epoch 0", of_ada)]);
     for (epoch, what) in [(1, "epoch 1"), (2, "epoch 2")] {
@@ -246,7 +246,9 @@ async fn erasures_that_cannot_go_on_hold_up_no_other_and_end_once_they_can() {
     let running =
         Running::open_with(dir.path(), |log| damaged.insert(Layered::over(log, Damaged::default())).clone()).await;
     let damaged = damaged.unwrap();
-    running.operate(app::Command::ChangeSettings(Settings { erasures_per_minute_max: 0, ..Settings::default() })).await;
+    running
+        .operate(app::Command::Configure(Settings { erasures_per_minute_max: 0, ..Settings::default() }, None))
+        .await;
     let engine = running.engine();
     let names: Vec<String> = (0..STUCK).map(|number| format!("stuck{number}")).collect();
     let registered = join_all(names.iter().map(|name| running.register(name))).await;

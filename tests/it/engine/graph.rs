@@ -178,7 +178,7 @@ async fn nobody_is_suggested_who_is_banned_gone_blocked_asked_or_refused() {
         friend_permission: rollcall_schemas::plain::FriendPermission::Approval,
         ..engine.app("chat").unwrap().settings.clone()
     };
-    running.operate(app::Command::ChangeSettings(settings)).await;
+    running.operate(app::Command::Configure(settings, None)).await;
     const USER: u32 = 0;
     let me = user_id(&graph::user_id(USER));
     let before = model.suggested(USER as usize, &[]);

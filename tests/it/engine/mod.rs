@@ -274,7 +274,7 @@ async fn a_token_is_read_as_it_was_issued_and_not_with_a_byte_changed() {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::create(dir.path(), Environment::Production).await;
     running
-        .operate(app::Command::ChangeSettings(Settings { token_lifetime_seconds: Some(60), ..Settings::default() }))
+        .operate(app::Command::Configure(Settings { token_lifetime_seconds: Some(60), ..Settings::default() }, None))
         .await;
     let Registration { token: issued, .. } = running.execute(register("ada")).await.unwrap().reply;
     let token = running.engine().token_text(&app_id(), &issued).unwrap();

@@ -38,6 +38,12 @@ if [ ! -e "$dir/openapi/installed" ]; then
   "$dir/openapi/bin/pip" install --quiet openapi-spec-validator==0.9.0
   touch "$dir/openapi/installed"
 fi
+# Not an SDK: what asks everything that the OpenAPI documents tell.
+if [ ! -e "$dir/schemathesis/installed" ]; then
+  python3 -m venv "$dir/schemathesis"
+  "$dir/schemathesis/bin/pip" install --quiet schemathesis==4.32.5
+  touch "$dir/schemathesis/installed"
+fi
 # Not an SDK: OpenBao, which speaks the API of HashiCorp Vault, for the root of the keys.
 if [ ! -e "$dir/openbao/installed" ]; then
   python3 -m venv "$dir/openbao"

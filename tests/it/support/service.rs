@@ -295,7 +295,7 @@ impl Service {
         let ready = lines
             .by_ref()
             .map_while(Result::ok)
-            .find_map(|line| line.strip_prefix("listening on http://").map(|address| address.parse().unwrap()));
+            .find_map(|line| Some(line.strip_prefix("listening on ")?.split_once("://")?.1.parse().unwrap()));
         let Some(address) = ready else {
             let status = child.wait().unwrap();
             reader.join().unwrap();

@@ -1,0 +1,80 @@
+"""What a document cannot tell, or a test must not do.
+
+- The API key that the test shows and the secrets of its app are not retired.
+- A webhook tells a name that nobody has.
+- A cursor is what an earlier answer told; here it is left out. An idempotency key is used for one call.
+- What a request says twice fits together: a range ends behind its beginning, nobody is their own friend; the client face is asked as `ada`.
+- A position is one that the log has reached.
+- To JSON Schema 5.0 is an integer; no JSON library of a back end writes it.
+"""
+
+import uuid
+
+import schemathesis
+
+
+def is_negative(case):
+    return case.meta is not None and case.meta.generation.mode.is_negative
+
+
+def whole(value):
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [whole(one) for one in value]
+    if isinstance(value, dict):
+        return {name: whole(one) for name, one in value.items()}
+    return value
+
+
+def fitting(case):
+    """Makes what a positive request says twice fit together."""
+    path, query = case.path_parameters, case.query
+    operation = case.operation.definition.raw.get("operationId")
+    if case.headers and "Idempotency-Key" in case.headers:
+        case.headers["Idempotency-Key"] = str(uuid.uuid4())
+    if query:
+        query.pop("cursor", None)
+        if "wait_seconds" in query:
+            query["wait_seconds"] = 0
+        if operation == "listEvents" and "type" in query:
+            query["type"] = "rollcall.user.*"
+        for name in ("at", "from", "to"):
+            if name in query:
+                query[name] = "1"
+    if path and path.get("id") is not None and path.get("id") == path.get("target"):
+        path["target"] = "somebody-else"
+    if path and path.get("user_id") == "ada":
+        path["user_id"] = "bob"
+    if not isinstance(case.body, dict):
+        return
+    body = case.body = whole(case.body)
+    if operation in ("registerWebhook", "changeWebhook"):
+        if body.get("url") is not None:
+            body["url"] = "https://hooks.invalid/rollcall"
+        if body.get("types") is not None:
+            body["types"] = ["rollcall.user.*"]
+    if operation == "replayWebhook" and body["from"] > body["to"]:
+        body["from"], body["to"] = body["to"], body["from"]
+    if operation == "changeProfile":
+        body.clear()
+        body["location"] = "Oslo"
+    if operation == "queryUsers" and len(body.get("user_ids", [])) + len(body.get("subjects", [])) > 1000:
+        body["subjects"] = []
+    if operation in ("describeFriend", "friends.update", "me.update"):
+        body.pop("fields", None)
+        body.pop("profile", None)
+    if operation == "explainCommand" and body.get("at"):
+        body["at"] = "1"
+    if operation == "friends.add" and body.get("user_id") == "ada":
+        body["user_id"] = "bob"
+    if operation == "befriendUser" and path and body.get("user_id") == path.get("id"):
+        body["user_id"] = "somebody-else"
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    if case.path_parameters and str(case.path_parameters.get("number", "")).isdigit():
+        case.path_parameters["number"] = "999999"
+    if not is_negative(case):
+        fitting(case)
