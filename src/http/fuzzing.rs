@@ -2,15 +2,15 @@
 //! same over a kept corpus. A function panics where a property does not hold.
 
 use actix_web::http::Method;
-use rollcall_projections::banned_users::BanCursor;
 use rollcall_projections::data_requests::DueCursor;
 use rollcall_schemas::Event;
 
-use super::cursor::{Cursor, FeedCursor, Followed};
+use super::cursor::{Cursor, FeedCursor, Followed, IssuedCursor, MutualFriend};
 use super::{client, platform, rest, server_v1, server_v4};
 use crate::audit::report::{dsse, verify};
 use crate::audit::tree::note::Checkpoint;
 use crate::delivery::event_type::TypePattern;
+use crate::engine::graph::SuggestionCursor;
 use crate::engine::tokens;
 
 /// A target: its name, and what it does with bytes.
@@ -57,7 +57,9 @@ pub fn cursor(bytes: &[u8]) {
     is_written_as_it_was_read::<u64>(text);
     is_written_as_it_was_read::<FeedCursor>(text);
     is_written_as_it_was_read::<DueCursor>(text);
-    is_written_as_it_was_read::<BanCursor>(text);
+    is_written_as_it_was_read::<IssuedCursor>(text);
+    is_written_as_it_was_read::<MutualFriend>(text);
+    is_written_as_it_was_read::<SuggestionCursor>(text);
     is_written_as_it_was_read::<Followed>(text);
 }
 
