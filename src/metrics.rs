@@ -281,6 +281,11 @@ impl Metrics {
         self.deliveries.get_or_create(&OutcomeKind { outcome: outcome.as_str() }).inc();
     }
 
+    /// Begins to count the connections that this node closes with a code, so that the first one is a step up from zero.
+    pub fn counts_closes_with(&self, code: u16) {
+        drop(self.client_closes.get_or_create(&ClosedWith { code }));
+    }
+
     /// Counts a connection of a client that this node closes, by the code of its close frame.
     pub fn client_closed(&self, code: u16) {
         self.client_closes.get_or_create(&ClosedWith { code }).inc();

@@ -47,7 +47,7 @@ pub use error::Error;
 use figures::{Figure, Figures, Settings, Unit};
 use load::{Measured, Request, micros, percentile};
 
-pub(crate) const SECRET: &str = "bench-secret";
+pub(crate) const SECRET: &str = "bench-secret-of-no-worth";
 const KEY: &str = "bench";
 /// For how long registrations are measured: what is written back now and then has to happen meanwhile.
 const REGISTRATION_SECONDS: u64 = 60;

@@ -88,6 +88,7 @@ impl Live {
         presence: Arc<dyn Presence>,
         store: Arc<dyn Store>,
     ) -> Self {
+        Close::ALL.iter().for_each(|close| engine.metrics().counts_closes_with(close.code));
         let last_seen = Arc::new(LastSeen::new(engine.clone(), store.clone()));
         let subscriptions = Subscriptions::new(engine.clone(), store.clone(), presence.clone());
         let pushes = Pushes::new(engine.clone(), registry.clone(), presence.clone(), store);
