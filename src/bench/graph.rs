@@ -140,7 +140,8 @@ impl Iterator for FriendGraph {
 fn weights(users: u32, edges: u64) -> Vec<f64> {
     #[allow(clippy::cast_precision_loss)]
     let wanted = 2.0 * edges as f64;
-    let max = f64::from(FRIENDS_MAX).min(f64::from(users.saturating_sub(1)) * 0.75);
+    // A little more than there may be: some candidates are lost among the greatest, and those are to have all they may.
+    let max = (f64::from(FRIENDS_MAX) * 1.1).min(f64::from(users.saturating_sub(1)) * 0.75);
     let weight = |scale: f64, user: u32| (scale * (f64::from(user) + 1.0).powf(SLOPE)).min(max);
     let (mut low, mut high) = (0.0, 1e9);
     // Halved so often, the interval is as narrow as its numbers can tell.

@@ -187,7 +187,7 @@ fn scattered(number: u64, users: u64) -> u64 {
 
 fn latency(what: &str, measured: &Measured, max: Duration) {
     let Measured { p50, p99, failed, answered, .. } = measured;
-    verdict(what, &format!("p50 {p50:.2?}, p99 {p99:.2?}"), p99 <= &max, &format!("p99 {max:?}"));
+    verdict(what, &format!("p50 {p50:.2?}, p99 {p99:.2?}"), *p99 <= max, &format!("p99 {max:?}"));
     if *failed > 0 {
         say!("{:<44} {failed:>24} of {answered} not answered 200", "");
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::super::{Error, KEY, SECRET};
+use super::super::Error;
 
 /// How long a service may take until it is ready.
 const READY_WITHIN: Duration = Duration::from_mins(10);
@@ -33,8 +33,8 @@ impl Served {
             command.env_remove(name);
         }
         command.args(["serve", "--listen", "127.0.0.1:0", "--drain-seconds", "0"]);
-        command.args(["--app", &format!("{KEY}:{SECRET}:production:pro"), "--workers", &workers.to_string()]);
-        command.arg("--data-dir").arg(dir).stdout(Stdio::piped());
+        // The app is there already.
+        command.args(["--workers", &workers.to_string(), "--data-dir"]).arg(dir).stdout(Stdio::piped());
         let began = Instant::now();
         let mut child = command.spawn()?;
         let stdout = child.stdout.take().ok_or_else(|| Error::Constant("a service without an output".into()))?;
