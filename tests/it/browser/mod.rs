@@ -15,7 +15,8 @@ use driver::{Browser, kill};
 
 /// The program of `examples/chat`, which Cargo builds unless it is told which tests to build.
 static CHAT: LazyLock<PathBuf> = LazyLock::new(|| {
-    const BUILD: &str = "run `cargo build --all-features --example chat` first, with `--workspace` where the tests are built so";
+    const BUILD: &str =
+        "run `cargo build --all-features --example chat` first, with `--workspace` where the tests are built so";
     // Beside `deps`, where this program is.
     let program = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("examples/chat");
     let built = program.metadata().and_then(|metadata| metadata.modified()).expect(BUILD);
