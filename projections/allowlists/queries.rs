@@ -1,6 +1,7 @@
 //! What can be asked of allowlists.
 
 use rollcall_schemas::ids::SubjectRef;
+use uuid::Uuid;
 
 use crate::changes::position_of;
 use crate::store::{Error, ReadStore, Row};
@@ -10,8 +11,7 @@ queries! {
     entry: coalesced = "SELECT sequence FROM allowlists_v3 WHERE owner = $1 AND target = $2";
     page_before = "SELECT target, sequence FROM allowlists_v3 WHERE owner = $1 AND sequence < $2
         ORDER BY sequence DESC LIMIT $3";
-    owners_before = "SELECT owner, sequence FROM allowlists_v3 WHERE target = $1 AND sequence < $2
-        ORDER BY sequence DESC LIMIT $3";
+    owners_after = "SELECT owner FROM allowlists_v3 WHERE target = $1 AND owner > $2 ORDER BY owner LIMIT $3";
     in_force: coalesced = "SELECT enabled_position FROM allowlists_enabled_v3 WHERE owner = $1";
 }
 
@@ -59,17 +59,18 @@ pub async fn entries(store: &ReadStore, pairs: &[(SubjectRef, SubjectRef)]) -> R
     Ok(found.into_iter().map(|mut rows| rows.pop()).collect())
 }
 
-/// Who has a user on their list, with the place of each entry: those before `cursor`, the newest first; `None`: from the
-/// newest.
+/// Who has a user on their list, by their references: those behind `cursor`; `None`: from the first.
 ///
 /// # Errors
 /// The store is unavailable.
 pub async fn owners(
     store: &ReadStore,
     target: SubjectRef,
-    cursor: Option<u64>,
+    cursor: Option<SubjectRef>,
     size: u32,
-) -> Result<Vec<(SubjectRef, u64)>, Error> {
-    let params = [target.into(), cursor.unwrap_or(u64::MAX).into(), paging::limit(size)];
-    store.rows(owners_before, &params, |row| Ok((SubjectRef(row.id(0)?), row.number(1)?))).await
+) -> Result<Vec<SubjectRef>, Error> {
+    let after = cursor.map_or(Uuid::nil(), |owner| owner.0);
+    store
+        .rows(owners_after, &[target.into(), after.into(), paging::limit(size)], |row| Ok(SubjectRef(row.id(0)?)))
+        .await
 }

@@ -6,7 +6,8 @@ CREATE TABLE allowlists_v3 (
     PRIMARY KEY (owner, target)
 ) /*clustered*/;
 CREATE INDEX allowlists_v3_newest ON allowlists_v3 (owner, sequence);
-CREATE INDEX allowlists_v3_of_target ON allowlists_v3 (target, sequence);
+-- By owner and not by sequence: whoever looks for one entry finds it in either index.
+CREATE INDEX allowlists_v3_of_target ON allowlists_v3 (target, owner);
 -- Whose list is in force.
 CREATE TABLE allowlists_enabled_v3 (
     owner BYTEA NOT NULL,

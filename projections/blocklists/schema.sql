@@ -6,4 +6,5 @@ CREATE TABLE blocklists_v2 (
     PRIMARY KEY (owner, target)
 ) /*clustered*/;
 CREATE INDEX blocklists_v2_newest ON blocklists_v2 (owner, sequence);
-CREATE INDEX blocklists_v2_of_target ON blocklists_v2 (target, sequence);
+-- By owner and not by sequence: whoever looks for one entry finds it in either index.
+CREATE INDEX blocklists_v2_of_target ON blocklists_v2 (target, owner);

@@ -13,7 +13,7 @@ statements! {
             requested_at, requested_position, begun_at, progressed_at)
         VALUES ($1, $2, $3, $4, 0, 0, $5, $6, $7, $8, $9, $10, $11)";
     add_item = "INSERT INTO operations_items_v1 (batch, number, subject) VALUES ($1, $2, $3)";
-    give_reason = "UPDATE operations_items_v1 SET reason = $1 WHERE batch = $2 AND subject = $3";
+    give_reason = "UPDATE operations_items_v1 SET reason = $1 WHERE batch = $2 AND number = $3";
     progress = "UPDATE operations_v1 SET done = $1, is_open = CASE WHEN CAST($1 AS BIGINT) < total THEN 1 ELSE 0 END,
             refused = refused + $2, progressed_at = $3
         WHERE batch = $4";
@@ -88,7 +88,7 @@ fn add(e: &Requested, entry: &Entry<'_>, changes: &mut Changes) -> Result<(), In
 
 fn reason(e: &ReasonGiven, entry: &Entry<'_>, changes: &mut Changes) {
     let stored = entry.recorded.stored("reason", &e.reason);
-    changes.push(give_reason, [stored.into(), e.batch.into(), e.subject.into()]);
+    changes.push(give_reason, [stored.into(), e.batch.into(), e.number.into()]);
 }
 
 fn results(sql: &'static str, batch: BatchId, from: u32, results: &[OwnText], changes: &mut Changes) {

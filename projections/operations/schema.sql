@@ -33,4 +33,3 @@ CREATE TABLE operations_items_v1 (
     PRIMARY KEY (batch, number)
 ) /*clustered*/;
 CREATE INDEX operations_items_v1_reasons ON operations_items_v1 (subject) WHERE reason IS NOT NULL;
-CREATE INDEX operations_items_v1_subject ON operations_items_v1 (batch, subject);

@@ -38,6 +38,8 @@ events! { "operation", "What happens to a bulk operation.";
     ReasonGiven = "reason_given" 1 {
         /// Which operation.
         batch: plain => BatchId,
+        /// The user's place among those whom it is about, from 0.
+        number: plain => u32,
         /// Who.
         subject: plain => SubjectRef,
         /// Why, in a moderator's words.

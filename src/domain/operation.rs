@@ -122,18 +122,15 @@ impl Decide for Request<Person> {
         let requested = Requested { batch, act: self.asked.act(), subjects: subjects.clone(), ends_at };
         work.record::<State>(batch, [requested.into()])?;
         if let Some(reason) = &self.reason {
-            let of = |subject| {
-                let reason = Personal::Present(reason.as_str().to_owned());
-                Event::from(ReasonGiven { batch, subject, reason })
-            };
-            // The keys of somebody who is erased are destroyed: nothing can be sealed for it.
-            let mut unfenced = vec![];
-            for subject in subjects {
+            let mut given = vec![];
+            for (number, subject) in (0..).zip(subjects) {
+                // The keys of somebody who is erased are destroyed: nothing can be sealed for it.
                 if work.state::<super::user::State>(subject)?.unfenced().is_ok() {
-                    unfenced.push(of(subject));
+                    let reason = Personal::Present(reason.as_str().to_owned());
+                    given.push(ReasonGiven { batch, number, subject, reason }.into());
                 }
             }
-            work.record::<State>(batch, unfenced)?;
+            work.record::<State>(batch, given)?;
         }
         Ok(batch)
     }

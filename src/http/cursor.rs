@@ -93,7 +93,7 @@ impl Cursor for DueCursor {
     }
 }
 
-/// The last user of a page of those who are followed.
+/// The last user of a page that is in the order of references, such as of those who are followed.
 pub(super) struct Followed(pub(super) SubjectRef);
 
 impl Cursor for Followed {

@@ -34,7 +34,7 @@ fn known() -> Log {
             let requested = operation::Requested { batch, act, subjects, ends_at: None };
             log.record(Stream::Operation(batch), operation::Event::from(requested));
         }
-        let given = operation::ReasonGiven { batch, subject, reason };
+        let given = operation::ReasonGiven { batch, number: u32::from(subject == them), subject, reason };
         log.record(Stream::Operation(batch), operation::Event::from(given));
     }
     let remarked = rollcall_schemas::remarks::Remarked { owner: them, target: me, remark: profile(me, "remark") };

@@ -12,6 +12,7 @@ use super::users::{opened, owner, user_id};
 use crate::domain::values::{self, Invalid, UserId};
 use crate::domain::{allowlist, blocklist};
 use crate::engine;
+use crate::http::cursor::Followed;
 
 /// Users one call may add to a list or take from it, and pairs one call may check.
 const ENTRIES_MAX: usize = 1_000;
@@ -25,7 +26,6 @@ pub(super) struct Listed {
 /// A part of a list.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ListPage {
-    /// The newest entry first.
     users: Vec<Listed>,
     next: Option<String>,
 }
@@ -162,25 +162,26 @@ pub(super) async fn allowlist(call: &Call<'_>) -> Result<Answer, Problem> {
 
 /// `GET /users/{id}/blocked-by`: who blocks the user.
 pub(super) async fn blocked_by(call: &Call<'_>) -> Result<Answer, Problem> {
-    let (asked, target) = (PageQuery::<u64>::read(call.query)?, owner(call).await?);
-    let rows = blocklists::owners(call.engine.read(), target, asked.cursor, asked.limit + 1).await?;
+    let (asked, target) = (PageQuery::<Followed>::read(call.query)?, owner(call).await?);
+    let after = asked.cursor.as_ref().map(|place| place.0);
+    let rows = blocklists::owners(call.engine.read(), target, after, asked.limit + 1).await?;
     told_owners(call, &asked, rows).await
 }
 
 /// `GET /users/{id}/allowed-by`: who allows the user.
 pub(super) async fn allowed_by(call: &Call<'_>) -> Result<Answer, Problem> {
-    let (asked, target) = (PageQuery::<u64>::read(call.query)?, owner(call).await?);
-    let rows = allowlists::owners(call.engine.read(), target, asked.cursor, asked.limit + 1).await?;
+    let (asked, target) = (PageQuery::<Followed>::read(call.query)?, owner(call).await?);
+    let after = asked.cursor.as_ref().map(|place| place.0);
+    let rows = allowlists::owners(call.engine.read(), target, after, asked.limit + 1).await?;
     told_owners(call, &asked, rows).await
 }
 
 async fn told_owners(
     call: &Call<'_>,
-    asked: &PageQuery<u64>,
-    mut rows: Vec<(SubjectRef, u64)>,
+    asked: &PageQuery<Followed>,
+    mut owners: Vec<SubjectRef>,
 ) -> Result<Answer, Problem> {
-    let next = asked.cut(&mut rows, |(_, sequence)| Some(*sequence));
-    let owners: Vec<_> = rows.iter().map(|(owner, _)| *owner).collect();
+    let next = asked.cut(&mut owners, |owner| Some(Followed(*owner)));
     told(call, &owners, next).await
 }
 

@@ -187,9 +187,9 @@ endpoints! {
     "GET" "users/{id}/blocklist" => lists::blocklist, "getBlocklist" Server ["cursor", "limit"]
         () => lists::ListPage, "Whom a user blocks, the newest entry first.";
     "GET" "users/{id}/blocked-by" => lists::blocked_by, "listBlockedBy" Moderator ["cursor", "limit"]
-        () => lists::ListPage, "Who blocks a user, the newest entry first.";
+        () => lists::ListPage, "Who blocks a user, in a stable order.";
     "GET" "users/{id}/allowed-by" => lists::allowed_by, "listAllowedBy" Moderator ["cursor", "limit"]
-        () => lists::ListPage, "Who allows a user, the newest entry first.";
+        () => lists::ListPage, "Who allows a user, in a stable order.";
     "POST" "users/{id}/blocklist/batch" => lists::block_many, "changeBlocklist" Server []
         lists::ListBatch => (), "Block up to 1,000 users, or block them no more; all or none.";
     "GET" "users/{id}/blocklist/{target}" => lists::is_blocked, "getBlocked" Server []

@@ -65,7 +65,8 @@ fn progress_is_recorded_once_and_in_order() {
 #[test]
 fn only_bans_that_are_all_dealt_with_are_taken_back_and_once() {
     let mut given = Given::users(&["ada"]);
-    assert_eq!(given.when(&Undo { batch: given.batch() }), Err(Refusal::NoSuchOperation));
+    let unknown = Undo { batch: given.batch() };
+    assert_eq!(given.clone().when(&unknown), Err(Refusal::NoSuchOperation));
     given.when(&bans(&["ada"])).unwrap();
     let undo = Undo { batch: given.batch() };
     assert_eq!(given.when(&undo), Err(Refusal::OperationRuns));
