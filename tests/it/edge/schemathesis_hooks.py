@@ -9,6 +9,7 @@
 """
 
 import uuid
+from urllib.parse import unquote
 
 import schemathesis
 
@@ -42,9 +43,10 @@ def fitting(case):
         for name in ("at", "from", "to"):
             if name in query:
                 query[name] = "1"
-    if path and path.get("id") is not None and path.get("id") == path.get("target"):
+    named = {name: unquote(str(value)) for name, value in (path or {}).items()}
+    if "id" in named and named["id"] == named.get("target"):
         path["target"] = "somebody-else"
-    if path and path.get("user_id") == "ada":
+    if named.get("user_id") == "ada":
         path["user_id"] = "bob"
     if not isinstance(case.body, dict):
         return
@@ -68,7 +70,7 @@ def fitting(case):
         body["at"] = "1"
     if operation == "friends.add" and body.get("user_id") == "ada":
         body["user_id"] = "bob"
-    if operation == "befriendUser" and path and body.get("user_id") == path.get("id"):
+    if operation == "befriendUser" and body.get("user_id") == named.get("id"):
         body["user_id"] = "somebody-else"
 
 
