@@ -93,6 +93,8 @@ fn a_client_whose_queue_of_notifications_is_full_is_told_so_and_others_are_told_
     told.sort_unstable_by_key(Value::to_string);
     told.dedup();
     assert_eq!(told.len(), FOLLOWED);
+    // It reads at last, and fast enough to hear the end before that is given up.
+    sockopt::set_socket_recv_buffer_size(slow.inner.get_ref(), 1 << 20).unwrap();
     assert_eq!(slow.closed(), Closed::of(TOO_SLOW.0, TOO_SLOW.1));
     service.eventually("it is counted", |service| closed_with(service, TOO_SLOW.0) == 1);
     assert!(well.ask("me.get", &json!({}))["result"].is_object());
