@@ -89,7 +89,7 @@ pub(super) async fn list(call: &Call<'_>, asked: ListParams) -> Result<Answer, P
         }
     };
     let friends = described(call, &rows).await?;
-    Answer::query(&Page { friends: friends, next })
+    Answer::query(&Page { friends, next })
 }
 
 /// Friends with what the user wrote about them. Those who are deactivated are left out.

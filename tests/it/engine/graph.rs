@@ -19,6 +19,8 @@ use crate::support::Cluster;
 
 const USERS: u32 = 120;
 const EDGES: u64 = 900;
+/// Commands that are given at once.
+const TOGETHER: usize = 16;
 /// With a user who has no friends.
 const REGISTERED: u32 = USERS + 1;
 
@@ -32,14 +34,18 @@ impl Model {
     /// Registers users and makes them friends.
     async fn fill(running: &Running) -> Self {
         let engine = running.engine();
-        for done in join_all((0..REGISTERED).map(|user| running.execute(register(&graph::user_id(user))))).await {
-            done.unwrap();
+        // So many at once that they are quick, and a database has connections for them.
+        for users in (0..REGISTERED).collect::<Vec<_>>().chunks(TOGETHER) {
+            for done in join_all(users.iter().map(|user| running.execute(register(&graph::user_id(*user))))).await {
+                done.unwrap();
+            }
         }
         let mut friends = vec![BTreeSet::new(); REGISTERED as usize];
         let pairs: Vec<_> = FriendGraph::new(USERS, EDGES, 3).unwrap().collect();
-        let befriend = |(one, other)| running.execute(befriend(one, other, true));
-        for done in join_all(pairs.iter().copied().map(befriend)).await {
-            done.unwrap();
+        for some in pairs.chunks(TOGETHER) {
+            for done in join_all(some.iter().map(|(one, other)| running.execute(befriend(*one, *other, true)))).await {
+                done.unwrap();
+            }
         }
         for (one, other) in pairs {
             friends[one as usize].insert(other as usize);
