@@ -81,7 +81,7 @@ async fn serve(rollcall: Rollcall, listener: TcpListener) -> std::io::Result<()>
             .route("/moderator/bans/{user}", web::put().to(ban))
             .route("/moderator/bans/{user}", web::delete().to(unban));
         FILES.iter().fold(app, |app, (path, kind, content)| {
-            app.route(path, web::get().to(move |rollcall: web::Data<Rollcall>| file(rollcall, *kind, *content)))
+            app.route(path, web::get().to(move |rollcall: web::Data<Rollcall>| file(rollcall, kind, content)))
         })
     });
     server.workers(1).shutdown_timeout(1).listen(listener)?.run().await
