@@ -18,6 +18,7 @@ use crate::http::friend_requests::{self, Filter, ShownRequest};
 /// Which requests.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = FriendRequestListParams)]
 pub(super) struct ListParams {
     /// sent or received; both where it is not said.
     direction: Option<String>,

@@ -49,6 +49,7 @@ pub(super) struct Page {
 /// Which friends.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = FriendListParams)]
 pub(super) struct ListParams {
     /// The `next` of an earlier answer.
     cursor: Option<String>,
