@@ -90,7 +90,11 @@ fn what_is_imported_is_what_is_exported_and_what_the_service_answers() {
         fs::remove_file(path).unwrap();
     }
     let end = (rollcall::engine::clock::Clock::default().now() + chrono::Duration::days(2)).to_rfc3339();
-    let bans = [json!({"user_id": "bob", "minutes": 60, "reason": "spam"}), json!({"user_id": "eve", "permanent": true}), json!({"user_id": "kim", "starts_at": end, "minutes": 5})];
+    let bans = [
+        json!({"user_id": "bob", "minutes": 60, "reason": "spam"}),
+        json!({"user_id": "eve", "permanent": true}),
+        json!({"user_id": "kim", "starts_at": end, "minutes": 5}),
+    ];
     let path = stopped.file("bans.jsonl", &lines(&bans));
     stopped.imported("bans", &path, &[]);
     let exported = stopped.exported("bans");

@@ -26,6 +26,8 @@ pub(super) fn of_body(operation: &str) -> Option<Value> {
         "introspectToken" => json!({"token": "the token of a registration"}),
         "changeApp" => json!({"token_lifetime_seconds": 2_592_000}),
         "banUser" => json!({"minutes": 60, "reason": "spam"}),
+        "invalidateAllTokens" => json!({"issued_before": "2026-01-01T00:00:00Z"}),
+        "resolveParked" => json!({"reason": "the event came of a defect that is mended"}),
         "muteUser" => json!({}),
         "changeBlocklist" | "changeAllowlist" => json!({"user_ids": ["bob", "eve"]}),
         "setAllowlist" => json!({"enabled": true}),

@@ -3,9 +3,12 @@
 /// A group, and the words of a path that put it there. The first group with a word of the path is the one.
 const GROUPS: &[(&str, &[&str])] = &[
     ("The past", &["history", "as-of", "diff", "explain", "audit"]),
-    ("Bans and mutes", &["ban", "bans", "mute", "mutes"]),
+    ("Bans and mutes", &["ban", "bans", "unbans", "mute", "mutes"]),
     ("Friends", &["friends", "friend-requests", "friend-permission", "friend-groups"]),
-    ("Blocklists and allowlists", &["blocklist", "allowlist", "allowlist-setting", "blocks", "blocked-by"]),
+    (
+        "Blocklists and allowlists",
+        &["blocklist", "allowlist", "allowlist-setting", "blocks", "blocked-by", "allowed-by"],
+    ),
     ("Profiles", &["profile", "tags", "remarks", "push-quiet-hours"]),
     ("Access tokens", &["tokens"]),
     ("Messages and presence", &["messages", "presence"]),
@@ -18,6 +21,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "export",
             "compliance",
             "deactivation",
+            "deactivations",
             "reactivation",
             "deactivated-users",
         ],

@@ -11,8 +11,8 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{Answer, Problem};
 use super::{
-    Call, admission, app, ban_lists, bans, compliance, credentials, deactivated, erasures, events, export, friends, graph,
-    lists, operating, operations, past, presence, profile, requests, segment, tokens, user_batches, user_lists,
+    Call, admission, app, ban_lists, bans, compliance, credentials, deactivated, erasures, events, export, friends,
+    graph, lists, operating, operations, past, presence, profile, requests, segment, tokens, user_batches, user_lists,
     users, webhooks,
 };
 use crate::engine;

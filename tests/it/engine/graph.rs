@@ -193,7 +193,10 @@ async fn nobody_is_suggested_who_is_banned_gone_blocked_asked_or_refused() {
     let name = |at: usize| user_id(&graph::user_id(number(at)));
 
     let minutes = BanMinutes::new(60).unwrap();
-    running.execute(Ban { who: vec![name(0)], term: minutes.into(), reason: None, note: None, over: Over::Any }).await.unwrap();
+    running
+        .execute(Ban { who: vec![name(0)], term: minutes.into(), reason: None, note: None, over: Over::Any })
+        .await
+        .unwrap();
     running.execute(Block { owner: me.clone(), targets: vec![name(1)] }).await.unwrap();
     running.execute(Block { owner: name(2), targets: vec![me.clone()] }).await.unwrap();
     running.execute(befriend(USER, number(3), false)).await.unwrap();
