@@ -211,16 +211,21 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         supervision::spawn("projector", {
             let stop = stop.clone();
             move || {
-                // Of a corrupt log the service still says that it is; an end of the process would only repeat itself.
-                if let Err(error) = projector.run(&runtime, &stop) {
-                    ready.store(false, Ordering::Release);
-                    runtime.block_on(give_up(projector.log.as_ref(), error));
-                }
+                project(&projector, &runtime, &stop, &ready);
                 Ok(())
             }
         })?,
     ];
     Ok(Service { engine, stop, threads })
+}
+
+/// Applies events until it is stopped or cannot go on.
+fn project(projector: &Projector, runtime: &Handle, stop: &CancellationToken, ready: &AtomicBool) {
+    // Of a corrupt log the service still says that it is; an end of the process would only repeat itself.
+    if let Err(error) = projector.run(runtime, stop) {
+        ready.store(false, Ordering::Release);
+        runtime.block_on(give_up(projector.log.as_ref(), error));
+    }
 }
 
 /// What becomes of a log that the read models cannot follow any further.
