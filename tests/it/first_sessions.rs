@@ -54,3 +54,29 @@ fn the_first_sessions_of_the_server_apis_register_somebody() {
     let output = run(&service, page, "Python", "v4.py", &mut python("ncsdk"));
     assert!(said(&output).trim().len() > 40, "{}", said(&output));
 }
+
+fn is_installed(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+#[test]
+fn the_first_session_of_rest_registers_somebody_in_every_language() {
+    let (service, page) = (Service::start(&[APP]), "rest.md");
+    let output = run(&service, page, "Shell", "rest.sh", &mut Command::new("bash"));
+    let told = said(&output);
+    assert!(told.contains("sender_banned") && told.contains("Bob") && !told.contains("/problems/"), "{told}");
+    for (heading, file, mut command) in
+        [("Node", "rest.js", Command::new("node")), ("Python", "rest.py", Command::new("python3"))]
+    {
+        assert!(said(&run(&service, page, heading, file, &mut command)).trim().len() > 40, "{heading}");
+    }
+    // Those that `./test.sh` does not install.
+    for (heading, file, program, args) in
+        [("Java", "Rest.java", "java", &[][..]), ("Go", "rest.go", "go", &["run"]), ("PHP", "rest.php", "php", &[])]
+    {
+        if is_installed(program) {
+            let output = run(&service, page, heading, file, Command::new(program).args(args));
+            assert!(said(&output).contains("token"), "{heading}: {}", said(&output));
+        }
+    }
+}
