@@ -19,6 +19,7 @@ use rollcall_schemas::ids::{AppId, SecretId, SubjectRef};
 use rollcall_schemas::plain::{Environment, Plan, Settings};
 use rollcall_schemas::stream::Stream;
 
+mod admission;
 mod erasing;
 mod failing;
 mod foreign;
