@@ -39,13 +39,14 @@ fn a_scheduled_ban_cuts_at_its_start_on_every_node() {
     let given = nodes::Given::nothing();
     let (one, other) = (given.node("one", &[APP]), given.node("two", &[APP]));
     let ada = token(&one, APP, "ada");
-    let (mut here, mut there) = (Socket::connect(&one, &ada).0, Socket::connect(&other, &ada).0);
+    // Of two classes: the newer device of one class would take the place of the older one.
+    let on = |node, platform: &str| Socket::connect_with(node, &json!({"token": ada, "platform": platform})).0;
+    let (mut here, mut there) = (on(&one, "web"), on(&other, "android"));
     let headers = [("Authorization".to_owned(), format!("Bearer {}:{}", APP.key, APP.secret))];
     let starts_at = in_seconds(2);
     let body = json!({"starts_at": starts_at, "permanent": true}).to_string();
     let scheduled = one.request("PUT", "/api/v1/users/ada/ban", &headers, body.as_bytes());
     assert_eq!(scheduled.status, 200, "{}", scheduled.text);
-    // The newer device has taken the place of the older one on the same node only.
     for socket in [&mut here, &mut there] {
         assert_eq!(socket.closed(), Closed::of(BANNED_NOW.0, BANNED_NOW.1));
     }
