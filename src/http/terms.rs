@@ -3,7 +3,9 @@
 //!
 //! Lengths are in characters. What is bounded in bytes (a portrait, a tag) may have fewer where they are not ASCII.
 
-use rollcall_schemas::plain::{ApiScope, DataRequestKind, FriendPermission, LegalBasis, Requester, Scope};
+use rollcall_schemas::plain::{
+    ApiScope, DataRequestKind, Environment, FriendPermission, LegalBasis, Plan, Requester, Scope,
+};
 use rollcall_schemas::webhook::Format;
 use serde_json::{Value, json};
 
@@ -67,6 +69,7 @@ fn command() -> Value {
         "place-hold",
         "release-hold",
         "ban",
+        "schedule-ban",
         "unban",
         "clean-profile",
         "clear-friends",
@@ -99,7 +102,19 @@ fn of(place: &str, name: &str) -> Option<Value> {
         ("UserQuery", "user_ids") => users(0, 1_000),
         ("Quiet", "minutes") => number(1, 1_439),
         ("MuteBody", "minutes") => json!({"type": "null"}),
-        ("BanBody", "minutes") => number(1, 43_200),
+        ("BanBody" | "BanBatch", "minutes") => number(1, 43_200),
+        ("Resolution", "reason") => json!({"pattern": r"^[^\u0000-\u001F\u007F-\u009F]*$", "minLength": 1, "maxLength": 500}),
+        ("NewApp", "key") => json!({"pattern": "^[A-Za-z0-9_-]{1,64}$"}),
+        ("NewApp", "environment") => word(Environment::WORDS),
+        ("NewApp", "plan") => words(Plan::WORDS),
+        // Each of many is refused by itself.
+        ("Registrant", "user_id" | "name" | "portrait_uri") => return None,
+        // Any text may be looked for.
+        ("listBans", "reason") => return None,
+        ("listUsers", "name") => json!({"minLength": 1, "maxLength": 64}),
+        ("listUsers", "prefix") => user_id(),
+        ("listUsers", "registered_after") => moment(),
+        ("getOperation" | "undoOperation", "id") => json!({"format": "uuid"}),
         ("UserPatch", "name") => json!({"type": "string", "pattern": TEXT, "minLength": 1, "maxLength": 64}),
         ("UserPatch", "portrait_uri") => json!({"type": "string", "pattern": TEXT, "minLength": 1, "maxLength": 1_024}),
         ("AppPatch", "friend_permission") => word(FriendPermission::WORDS),
@@ -111,7 +126,10 @@ fn of(place: &str, name: &str) -> Option<Value> {
         }
         ("AppPatch", "record_reads") => json!({"type": "boolean"}),
         ("listWebhookDeliveries", "state") => words(&["waiting", "replay", "dead"]),
-        ("listBans", "state") => words(&["running"]),
+        ("listBans", "state") => {
+            json!({"pattern": "^(running|scheduled|ended)(,(running|scheduled|ended)){0,2}$"})
+        }
+        ("listUsers", "state") => words(&["active", "deactivated"]),
         ("friends.check", "user_ids") => users(1, 20),
         ("users.query", "user_ids") => users(1, 100),
         ("subscriptions.add" | "subscriptions.remove", "user_ids") => users(1, 200),
@@ -121,14 +139,15 @@ fn of(place: &str, name: &str) -> Option<Value> {
         ("listEvents", "type") => json!({"pattern": "^[a-z0-9_.]+[*]?(,[a-z0-9_.]+[*]?){0,49}$"}),
         ("listEvents", "subject") => json!({"format": "uuid"}),
         // Names that mean the same everywhere.
-        (_, "id" | "target" | "user_id" | "from" | "to") => user_id(),
+        (_, "id" | "target" | "other" | "user_id" | "from" | "to") => user_id(),
         (_, "user_ids") => users(1, 1_000),
         (_, "subjects") => json!({"items": {"type": "string", "format": "uuid"}, "maxItems": 1_000}),
         (_, "pairs") => json!({"items": pair, "maxItems": 1_000}),
         (_, "checks" | "users") => json!({"maxItems": 1_000}),
         (_, "name") => text(1, 64),
         (_, "portrait_uri") => text(1, 1_024),
-        (_, "remark") => text(1, 64),
+        (_, "remark" | "label") => text(1, 64),
+        (_, "note") => text(1, 2_000),
         (_, "q") => json!({"minLength": 1, "maxLength": 64}),
         (_, "reason") => text(1, 512),
         (_, "text") => text(0, 128),

@@ -4,7 +4,8 @@
 - A webhook tells a name that nobody has.
 - A cursor is what an earlier answer told; here it is left out. An idempotency key is used for one call.
 - What a request says twice fits together: a range ends behind its beginning, nobody is their own friend; the client face is asked as `ada`.
-- A position is one that the log has reached.
+- A position is one that the log has reached, and a time before which tokens are invalid one that has passed.
+- A ban is for so many minutes: one of several members that exclude each other.
 - To JSON Schema 5.0 is an integer; no JSON library of a back end writes it.
 """
 
@@ -66,6 +67,12 @@ def fitting(case):
     if operation in ("describeFriend", "friends.update", "me.update"):
         body.pop("fields", None)
         body.pop("profile", None)
+    if operation in ("banUser", "banUsers"):
+        for other in ("starts_at", "ends_at", "permanent"):
+            body.pop(other, None)
+        body["minutes"] = body.get("minutes") or 60
+    if operation == "invalidateAllTokens":
+        body["issued_before"] = "2020-01-01T00:00:00Z"
     if operation == "explainCommand" and body.get("at"):
         body["at"] = "1"
     if operation == "friends.add" and body.get("user_id") == "ada":
