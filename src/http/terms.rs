@@ -103,7 +103,9 @@ fn of(place: &str, name: &str) -> Option<Value> {
         ("Quiet", "minutes") => number(1, 1_439),
         ("MuteBody", "minutes") => json!({"type": "null"}),
         ("BanBody" | "BanBatch", "minutes") => number(1, 43_200),
-        ("Resolution", "reason") => json!({"pattern": r"^[^\u0000-\u001F\u007F-\u009F]*$", "minLength": 1, "maxLength": 500}),
+        ("Resolution", "reason") => {
+            json!({"pattern": r"^[^\u0000-\u001F\u007F-\u009F]*$", "minLength": 1, "maxLength": 500})
+        }
         ("NewApp", "key") => json!({"pattern": "^[A-Za-z0-9_-]{1,64}$"}),
         ("NewApp", "environment") => word(Environment::WORDS),
         ("NewApp", "plan") => words(Plan::WORDS),

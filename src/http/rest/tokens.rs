@@ -209,6 +209,8 @@ async fn introspected(call: &Call<'_>, text: &str) -> Result<Option<Introspectio
         Ok(_) | Err(tokens::Error::NotOurs | tokens::Error::SecretRetired) => return Ok(None),
         Err(error @ tokens::Error::Vault(_)) => return Err(Problem::unavailable(&error)),
     };
+    // Whoever asks may have ended it by way of another node.
+    call.engine.caught_up(&call.app.id).await?;
     match call.engine.check_token(&call.app, &token).await {
         // A ban ends the use of the token for now, and not the token.
         Ok(()) | Err(Unadmitted::Refused(TokenRefusal::Banned { .. })) => {}

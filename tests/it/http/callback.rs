@@ -121,7 +121,8 @@ fn what_a_callback_shows_of_its_signature_is_no_credential() {
                 ("Content-Type".into(), "application/x-www-form-urlencoded".into()),
             ];
             let reply = service.request("POST", "/user/info.json", &headers, b"userId=bob");
-            assert_eq!(reply.status, 401, "{nonce} {timestamp}: {}", reply.text);
+            // Whoever tries again and again is slowed.
+            assert!([401, 429].contains(&reply.status), "{nonce} {timestamp}: {}", reply.text);
         }
     }
 }

@@ -15,10 +15,13 @@ const OF_FILES: &[&str] = &[
     "http::callback::an_erasure_that_an_app",
     "http::callback::a_redirect",
     "http::rest::a_key_may_do_what_its_scopes_say_until_it_is_retired",
+    "http::rest_operating::a_parked_stream",
+    "http::rest_operations::an_operation_whose_process_dies",
 ];
 
 /// What is about one process: the bytes of its connections, which a proxy changes, and what it counts.
-const OF_ONE_PROCESS: &[&str] = &["http::hostile_connections", "http::hostile_memory", "http::metrics"];
+const OF_ONE_PROCESS: &[&str] =
+    &["http::hostile_connections", "http::hostile_memory", "http::metrics", "http::rest_operating::an_operator_sees"];
 
 /// Runs tests again with these settings; at least so many must run.
 pub(super) fn again(tests: &[&str], settings: &[(&str, &str)], skipped: &[&str], least: usize) {

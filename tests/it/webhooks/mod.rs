@@ -153,7 +153,8 @@ fn a_receiver_is_told_what_it_wants_of_its_app_in_the_order_of_each_subject_and_
     assert!(kinds.contains("rollcall.user.banned.v1") && kinds.contains("rollcall.user.registered.v1"), "{kinds:?}");
     for one in &received {
         let text = String::from_utf8_lossy(&one.body);
-        assert!(!["ada", "Name of", "Robert"].iter().any(|word| text.contains(word)), "{text}");
+        // In quotes: the digits of a reference may spell a name.
+        assert!(!["\"ada\"", "Name of", "Robert"].iter().any(|word| text.contains(word)), "{text}");
         assert_eq!(one.header("content-type"), "application/cloudevents+json");
         assert_eq!(one.header("webhook-id"), one.json()["id"].as_str().unwrap());
     }
