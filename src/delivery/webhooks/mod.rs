@@ -4,6 +4,7 @@
 //! what is sent next, `sender` sends it, `schedule` says when what failed is tried again, `address` where nothing is sent to.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -144,6 +145,8 @@ pub struct Webhooks {
     presence_in_flight: Semaphore,
     runtime: Handle,
     changed: Notify,
+    /// How often this node changed a webhook.
+    changes: AtomicU64,
     /// How far each webhook is that is sent from here.
     cursors: Mutex<HashMap<WebhookId, u64>>,
 }
@@ -199,6 +202,7 @@ impl Webhooks {
             presence_in_flight: Semaphore::new(PRESENCE_IN_FLIGHT_MAX),
             runtime,
             changed: Notify::new(),
+            changes: AtomicU64::new(0),
             cursors: Mutex::default(),
         }
     }
@@ -211,6 +215,7 @@ impl Webhooks {
 
     /// To be told after a webhook was changed: then it need not be waited for.
     pub fn look(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
         self.changed.notify_one();
     }
 

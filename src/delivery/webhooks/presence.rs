@@ -5,6 +5,7 @@
 //! The notices about one user are sent one after the other.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -102,13 +103,23 @@ struct Lane {
     task: AbortHandle,
 }
 
+/// As of when the webhooks are known.
+#[derive(Clone, Copy)]
+struct Read {
+    at: Instant,
+    /// How often this node had changed a webhook.
+    changes: u64,
+    /// What the read models had applied; 0: it is to be read again.
+    applied: u64,
+}
+
 /// Which webhooks are told, and what waits for each.
 struct Router {
     webhooks: Arc<Webhooks>,
     /// The webhooks of each app that are told of presence.
     told: HashMap<AppId, Vec<WebhookId>>,
-    /// When they were read, and what the read models had applied then.
-    read: Option<(Instant, u64)>,
+    /// When they were read.
+    read: Option<Read>,
     lanes: HashMap<WebhookId, Lane>,
     tasks: JoinSet<()>,
 }
@@ -122,7 +133,8 @@ impl Router {
         if let Err(error) = self.read(&notice.app).await {
             tracing::warn!(%error, "it is not known which webhooks are told of presence; those that were known are");
             // What comes next does not wait for it again.
-            self.read = Some((Instant::now(), 0));
+            let changes = self.webhooks.changes.load(Ordering::Acquire);
+            self.read = Some(Read { at: Instant::now(), changes, applied: 0 });
         }
         for webhook in self.told.get(&notice.app).cloned().unwrap_or_default() {
             if self.queue(&notice.app, webhook).add(notice.clone()) {
@@ -133,14 +145,15 @@ impl Router {
 
     /// Reads which webhooks there are, unless nothing has changed or it was done a moment ago.
     async fn read(&mut self, app: &AppId) -> Result<(), engine::Error> {
-        if self.read.is_some_and(|(at, _)| at.elapsed() < EVERY) {
+        let changes = self.webhooks.changes.load(Ordering::Acquire);
+        if self.read.is_some_and(|read| read.changes == changes && read.at.elapsed() < EVERY) {
             return Ok(());
         }
         let engine = &self.webhooks.engine;
-        // Whoever was answered that a webhook is registered is told from then on.
+        // Whoever was answered by this node that a webhook is registered is told from then on.
         engine.caught_up(app).await?;
         let applied = *engine.watch_applied().borrow();
-        if self.read.is_none_or(|(_, before)| before != applied) {
+        if self.read.is_none_or(|read| read.applied != applied) {
             let wanted = self.webhooks.wanted().await?;
             self.told.clear();
             for webhook in wanted.values().filter(|webhook| is_told(webhook)) {
@@ -154,7 +167,7 @@ impl Router {
                 is_wanted
             });
         }
-        self.read = Some((Instant::now(), applied));
+        self.read = Some(Read { at: Instant::now(), changes, applied });
         Ok(())
     }
 
