@@ -172,6 +172,7 @@ pub struct Metrics {
     append_sizes: Histogram,
     failed_appends: Family<OutcomeKind, Counter>,
     deliveries: Family<OutcomeKind, Counter>,
+    presence_drops: Counter,
     client_closes: Family<ClosedWith, Counter>,
     batches_took: Histogram,
     batch_sizes: Histogram,
@@ -191,6 +192,7 @@ impl Default for Metrics {
             append_sizes: sizes(),
             failed_appends: Family::default(),
             deliveries: Family::default(),
+            presence_drops: Counter::default(),
             client_closes: Family::default(),
             batches_took: seconds(),
             batch_sizes: sizes(),
@@ -237,6 +239,11 @@ impl Metrics {
         registry.register("append_failures", "Appends that failed or are in doubt", self.failed_appends.clone());
         registry.register("client_closes", "Connections of clients that this node closed", self.client_closes.clone());
         registry.register("webhook_deliveries", "Attempts at deliveries to webhooks, by how", self.deliveries.clone());
+        registry.register(
+            "webhook_presence_dropped",
+            "Changes of presence that were dropped before they were sent to a webhook",
+            self.presence_drops.clone(),
+        );
         registry.register_with_unit(
             "apply_duration",
             "One transaction of events into the read models",
@@ -279,6 +286,11 @@ impl Metrics {
     /// Counts an attempt at a delivery to a webhook.
     pub fn delivered(&self, outcome: Delivered) {
         self.deliveries.get_or_create(&OutcomeKind { outcome: outcome.as_str() }).inc();
+    }
+
+    /// Counts changes of presence that are dropped before they are sent, because too many wait.
+    pub fn presence_dropped(&self, count: u64) {
+        self.presence_drops.inc_by(count);
     }
 
     /// Begins to count the connections that this node closes with a code, so that the first one is a step up from zero.

@@ -180,6 +180,7 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         runtime.spawn(task("operations", stop(), engine::operations::run(engine(), stop()))),
         runtime.spawn(task("erasures", stop(), audit::erasure::run(engine(), keeper.clone(), stop()))),
         runtime.spawn(task("webhooks", stop(), webhooks.clone().run(stop()))),
+        runtime.spawn(task("webhook-presence", stop(), webhooks.clone().tell_presence(stop()))),
         runtime.spawn(task("search", stop(), engine::search::run(engine(), settings.search_users_max, stop()))),
         runtime.spawn(task("rotation", stop(), engine::rotation::run(engine(), settings.rotate_keys_every, stop()))),
         runtime.spawn(fallible_task("tree-keeper", stop(), keeper.clone().run(stop()))),

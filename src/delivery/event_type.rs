@@ -8,6 +8,9 @@ use rollcall_schemas::Event;
 
 /// What every type begins with.
 const PREFIX: &str = "rollcall.";
+/// The type under which webhooks in the platform's shapes are told that a client of a user connected or disconnected. That is
+/// no event of the log, so neither the feed nor a webhook of the format `standard` is told of it.
+pub const PRESENCE_CHANGED: &str = "rollcall.presence.changed.v1";
 /// Longest pattern, in bytes.
 const PATTERN_LENGTH_MAX: usize = 128;
 
@@ -78,20 +81,38 @@ impl TypePattern {
             None => false,
         }
     }
-}
 
-impl FromStr for TypePattern {
-    type Err = Malformed;
+    /// Reads a pattern of a webhook: it may choose [`PRESENCE_CHANGED`] as well as types of events.
+    ///
+    /// # Errors
+    /// It is not one.
+    pub fn of_webhook(text: &str) -> Result<Self, Malformed> {
+        let pattern = Self::read(text)?;
+        if pattern.matches(PRESENCE_CHANGED) || pattern.has_event() { Ok(pattern) } else { Err(Malformed::Nothing) }
+    }
 
-    fn from_str(text: &str) -> Result<Self, Malformed> {
+    /// Whether some event has such a type.
+    fn has_event(&self) -> bool {
+        all().iter().any(|known| self.matches(known))
+    }
+
+    fn read(text: &str) -> Result<Self, Malformed> {
         let (beginning, is_open) = text.strip_suffix('*').map_or((text, false), |beginning| (beginning, true));
         let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'.';
         let is_legal = !text.is_empty() && text.len() <= PATTERN_LENGTH_MAX && beginning.bytes().all(legal);
         if !is_legal {
             return Err(Malformed::Shape);
         }
-        let pattern = Self { beginning: beginning.into(), is_open };
-        if all().iter().any(|known| pattern.matches(known)) { Ok(pattern) } else { Err(Malformed::Nothing) }
+        Ok(Self { beginning: beginning.into(), is_open })
+    }
+}
+
+impl FromStr for TypePattern {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let pattern = Self::read(text)?;
+        if pattern.has_event() { Ok(pattern) } else { Err(Malformed::Nothing) }
     }
 }
 
@@ -128,6 +149,17 @@ mod tests {
             assert_eq!(bad.parse::<TypePattern>(), Err(Malformed::Shape), "{bad}");
         }
         assert_eq!("rollcall.users.*".parse::<TypePattern>(), Err(Malformed::Nothing));
+    }
+
+    #[test]
+    fn only_a_webhook_may_choose_changes_of_presence() {
+        for text in [PRESENCE_CHANGED, "rollcall.presence.*"] {
+            assert!(TypePattern::of_webhook(text).unwrap().matches(PRESENCE_CHANGED));
+            assert_eq!(text.parse::<TypePattern>(), Err(Malformed::Nothing), "the feed has none");
+        }
+        assert_eq!(TypePattern::of_webhook("rollcall.user.*"), "rollcall.user.*".parse());
+        assert_eq!(TypePattern::of_webhook("rollcall.users.*"), Err(Malformed::Nothing));
+        assert_eq!(TypePattern::of_webhook("*.changed"), Err(Malformed::Shape));
     }
 
     proptest! {

@@ -30,9 +30,11 @@ pub mod beside;
 mod brake;
 mod cache;
 mod cleared;
+pub mod client_platform;
 pub mod clock;
 mod committer;
 mod complete;
+pub mod connection_notices;
 mod decider;
 mod directory;
 mod error;
@@ -79,6 +81,7 @@ use apps::Apps;
 use brake::Brake;
 use cleared::Cleared;
 use clock::Clock;
+use connection_notices::ConnectionNotices;
 use decider::Submitted;
 use directory::Directory;
 use graph::Graph;
@@ -159,6 +162,7 @@ pub struct Engine {
     metrics: Arc<Metrics>,
     kept_beside: Vec<Arc<dyn beside::KeptBeside>>,
     graph: Graph,
+    connection_notices: ConnectionNotices,
 }
 
 impl Engine {
@@ -192,6 +196,12 @@ impl Engine {
     #[must_use]
     pub fn log(&self) -> &Arc<dyn EventLog> {
         &self.log
+    }
+
+    /// Who connects to this node and disconnects from it.
+    #[must_use]
+    pub fn connection_notices(&self) -> &ConnectionNotices {
+        &self.connection_notices
     }
 
     /// The vault.

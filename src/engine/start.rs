@@ -16,6 +16,7 @@ use super::brake::Brake;
 use super::cleared::Cleared;
 use super::clock::Clock;
 use super::committer::Answering;
+use super::connection_notices::ConnectionNotices;
 use super::decider::{self, Limits};
 use super::directory::Directory;
 use super::graph::Graph;
@@ -184,6 +185,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         metrics: metrics.clone(),
         kept_beside,
         graph: Graph::new(Handle::current(), limits),
+        connection_notices: ConnectionNotices::new(metrics.clone()),
     });
 
     let stop = CancellationToken::new();

@@ -7,11 +7,12 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_schemas::ids::{AppId, SubjectRef};
 
 use crate::domain::IssuedToken;
 use crate::engine::Engine;
+use crate::engine::connection_notices::{ConnectionNotice, ConnectionStatus};
 
 pub mod change;
 pub mod check;
@@ -53,9 +54,24 @@ pub struct Live {
 
 /// A client that was let in; it is gone when this is dropped.
 pub struct Online {
+    engine: Arc<Engine>,
     entered: Entered,
     presence: Arc<dyn Presence>,
     last_seen: Arc<LastSeen>,
+}
+
+impl Online {
+    fn notify(&self, status: ConnectionStatus, at: DateTime<Utc>) {
+        let connection = &self.entered.connection;
+        self.engine.connection_notices().publish(ConnectionNotice {
+            app: connection.app.id.clone(),
+            subject: connection.subject(),
+            platform: connection.platform,
+            connection: connection.id.0,
+            status,
+            at,
+        });
+    }
 }
 
 impl Deref for Online {
@@ -76,6 +92,12 @@ impl Drop for Online {
         let connection = &self.entered.connection;
         self.presence.gone(connection.id);
         self.last_seen.note(&connection.app, connection.subject());
+        let status = match connection.closes_with() {
+            Some(Close::DEACTIVATED) => ConnectionStatus::LoggedOut,
+            _ => ConnectionStatus::Disconnected,
+        };
+        // The clock that all nodes share may be ahead: whoever sorts by time still finds the end behind the beginning.
+        self.notify(status, self.engine.now().max(connection.since + TimeDelta::milliseconds(1)));
     }
 }
 
@@ -110,7 +132,10 @@ impl Live {
         let (id, subject, platform) = (connection.id, connection.subject(), connection.platform);
         self.presence.announce(presence::Connection { id, subject, platform, since: connection.since });
         self.last_seen.note(&connection.app, subject);
-        Ok(Online { entered, presence: self.presence.clone(), last_seen: self.last_seen.clone() })
+        let (engine, since) = (self.engine.clone(), connection.since);
+        let online = Online { engine, entered, presence: self.presence.clone(), last_seen: self.last_seen.clone() };
+        online.notify(ConnectionStatus::Connected, since);
+        Ok(online)
     }
 
     /// This node, and the others that tell each other who is online.

@@ -123,6 +123,12 @@ impl Connection {
         }
     }
 
+    /// Why it is to be closed; `None`: it is not.
+    #[must_use]
+    pub fn closes_with(&self) -> Option<Close> {
+        self.closing.why.get().map(|(close, _)| *close)
+    }
+
     /// Some share of a time, the same for this connection each time.
     #[must_use]
     pub fn share_of(&self, spread: Duration) -> Duration {

@@ -4,6 +4,7 @@
 //! what is sent next, `sender` sends it, `schedule` says when what failed is tried again, `address` where nothing is sent to.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,9 +22,11 @@ use crate::delivery::event_type::TypePattern;
 use crate::engine::{self, App, Engine};
 
 pub mod address;
+mod disclosure;
 mod lane;
 mod platform;
 mod post;
+mod presence;
 mod render;
 mod replay;
 mod schedule;
@@ -37,11 +40,14 @@ pub use schedule::WAITS;
 
 use address::Allowed;
 use post::Client;
+use render::Unsigned;
 use schedule::Schedule;
 use store::{State, Store};
 
 /// Exchanges with receivers at the same time, over all webhooks.
 const IN_FLIGHT_MAX: usize = 128;
+/// Exchanges at the same time that tell who is online. They are counted apart, so that neither kind waits for the other.
+const PRESENCE_IN_FLIGHT_MAX: usize = 64;
 /// How often it is looked which webhooks there are.
 const EVERY: Duration = Duration::from_millis(500);
 const PAGE: u32 = 500;
@@ -136,8 +142,11 @@ pub struct Webhooks {
     trusting_client: Client,
     options: Options,
     in_flight: Arc<Semaphore>,
+    presence_in_flight: Semaphore,
     runtime: Handle,
     changed: Notify,
+    /// How often this node changed a webhook.
+    changes: AtomicU64,
     /// How far each webhook is that is sent from here.
     cursors: Mutex<HashMap<WebhookId, u64>>,
 }
@@ -190,8 +199,10 @@ impl Webhooks {
             trusting_client: Client::new(Allowed::everything()),
             options,
             in_flight: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
+            presence_in_flight: Semaphore::new(PRESENCE_IN_FLIGHT_MAX),
             runtime,
             changed: Notify::new(),
+            changes: AtomicU64::new(0),
             cursors: Mutex::default(),
         }
     }
@@ -204,6 +215,7 @@ impl Webhooks {
 
     /// To be told after a webhook was changed: then it need not be waited for.
     pub fn look(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
         self.changed.notify_one();
     }
 
@@ -258,6 +270,26 @@ impl Webhooks {
         }
         lanes.values().for_each(|(_, lane_stop)| lane_stop.cancel());
         while tasks.join_next().await.is_some() {}
+    }
+
+    /// Tells webhooks in the platform's shapes who connects to this node and disconnects from it, from this call on until
+    /// `stop`. Nothing of it is stored.
+    pub fn tell_presence(self: Arc<Self>, stop: CancellationToken) -> impl Future<Output = ()> + Send + use<> {
+        let notices = self.engine.connection_notices().follow();
+        presence::run(self, notices, stop)
+    }
+
+    /// Signs and sends; the inner error: it was not acknowledged. Whoever calls holds a permit.
+    async fn post(&self, webhook: &Webhook, unsigned: Unsigned) -> Result<Result<u16, Failure>, engine::Error> {
+        self.engine.vault().ready(&webhook.app).await?;
+        let is_callback = webhook.webhook == callback_id(&webhook.app);
+        let client = if is_callback { self.trusting_client.clone() } else { self.client.clone() };
+        let (engine, limit, webhook) = (self.engine.clone(), self.exchange_max(webhook), webhook.clone());
+        let sent = tokio::task::spawn_blocking(move || {
+            let request = unsigned.signed(&engine, &webhook)?;
+            Ok::<_, engine::Error>(client.post(request, limit))
+        });
+        sent.await.map_err(|error| engine::Error::Unavailable(error.to_string()))?
     }
 
     /// The webhooks that something is sent to, and what stands in the place of one in an app's settings.
@@ -370,14 +402,9 @@ impl Webhooks {
         let sent = self.runtime.spawn(async move {
             let request = render::test(&this.engine, &webhook)?;
             let Ok(_permit) = this.in_flight.try_acquire() else { return Err(engine::Error::Busy) };
-            this.engine.vault().ready(&webhook.app).await?;
-            let (engine, client, limit) = (this.engine.clone(), this.client.clone(), this.exchange_max(&webhook));
-            let exchange = tokio::task::spawn_blocking(move || {
-                let begun = Instant::now();
-                let request = request.signed(&engine, &webhook)?;
-                Ok(client.post(request, limit).map(|status| (status, begun.elapsed())))
-            });
-            exchange.await.map_err(|error| engine::Error::Unavailable(error.to_string()))?
+            let begun = Instant::now();
+            let posted = this.post(&webhook, request).await?;
+            Ok(posted.map(|status| (status, begun.elapsed())))
         });
         sent.await.map_err(|error| engine::Error::Unavailable(error.to_string()))?
     }
@@ -407,5 +434,5 @@ fn is_same(a: &Webhook, b: &Webhook) -> bool {
 
 /// The patterns of a webhook's types.
 fn patterns(endpoint: &Endpoint) -> Vec<TypePattern> {
-    endpoint.types.iter().filter_map(|pattern| pattern.parse().ok()).collect()
+    endpoint.types.iter().filter_map(|pattern| TypePattern::of_webhook(pattern).ok()).collect()
 }

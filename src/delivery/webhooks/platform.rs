@@ -9,8 +9,11 @@ use rollcall_schemas::ids::{AppId, SubjectRef};
 use rollcall_schemas::webhook::Format;
 use rollcall_schemas::{Event, erasure, friendship, user};
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use crate::delivery::cloud_event::CloudEvent;
+use crate::engine::client_platform::Platform;
+use crate::engine::connection_notices::{ConnectionNotice, ConnectionStatus};
 use crate::engine::{Engine, Error};
 
 /// The events of which the platform tells.
@@ -68,6 +71,62 @@ pub(super) async fn body(engine: &Engine, format: Format, recorded: &Recorded<Ev
         Format::V1 | Format::Standard => v1(&notice, time),
     };
     Ok(Some(Body { content_type, bytes: text.into_bytes() }))
+}
+
+/// Makes the body about a connection of a user; `None`: the user is forgotten.
+///
+/// # Errors
+/// The read models or the vault are unavailable.
+pub(super) async fn presence(
+    engine: &Engine,
+    format: Format,
+    notice: &ConnectionNotice,
+    id: Uuid,
+) -> Result<Option<Body>, Error> {
+    let Some(user_id) = user_id(engine, &notice.app, notice.subject).await? else { return Ok(None) };
+    let body = match format {
+        Format::V4 => v4_presence(notice, &user_id, id),
+        Format::V1 | Format::Standard => v1_presence(notice, &user_id),
+    };
+    Ok(Some(Body { content_type: "application/json", bytes: body.to_string().into_bytes() }))
+}
+
+/// What became of a connection, as the platform numbers it. `checkOnline` has it the other way round.
+const fn status(status: ConnectionStatus) -> &'static str {
+    match status {
+        ConnectionStatus::Connected => "0",
+        ConnectionStatus::Disconnected => "1",
+        ConnectionStatus::LoggedOut => "2",
+    }
+}
+
+/// What a client runs on, as the platform names it.
+const fn os(platform: Platform) -> &'static str {
+    match platform {
+        Platform::Ios => "iOS",
+        Platform::Android => "Android",
+        Platform::HarmonyOs => "HarmonyOS",
+        Platform::Web => "Websocket",
+        Platform::Desktop => "PC",
+        Platform::MiniProgram => "MiniProgram",
+    }
+}
+
+/// A list of one. `clientIp` is left out: an address is personal data that nobody needs to know who is online.
+fn v1_presence(notice: &ConnectionNotice, user_id: &str) -> Value {
+    json!([{"userid": user_id, "status": status(notice.status), "os": os(notice.platform),
+        "time": notice.at.timestamp_millis(), "sessionId": notice.connection}])
+}
+
+/// As above; the platform names the system only of who comes online.
+fn v4_presence(notice: &ConnectionNotice, user_id: &str, id: Uuid) -> Value {
+    let time = notice.at.timestamp_millis();
+    let mut data = json!({"status": status(notice.status), "userId": user_id, "time": time,
+        "sessionId": notice.connection});
+    if let Some(data) = data.as_object_mut().filter(|_| notice.status == ConnectionStatus::Connected) {
+        data.insert("os".into(), os(notice.platform).into());
+    }
+    json!({"type": "user:connection_status", "id": id, "time": time, "data": [data]})
 }
 
 async fn notice(engine: &Engine, recorded: &Recorded<Event>) -> Result<Option<Notice>, Error> {
@@ -245,5 +304,37 @@ mod tests {
             v4(&set, "x", 7)["data"],
             json!([{"operatorId": "ada", "operationType": 1, "time": 7, "userProfile": {"name": "Ada"}}])
         );
+    }
+
+    #[test]
+    fn a_connection_is_told_in_the_shapes_of_the_platform_without_the_address_of_its_client() {
+        let (session, id) = (Uuid::from_u128(7), Uuid::from_u128(8));
+        let notice = |status| ConnectionNotice {
+            app: "app".parse().unwrap(),
+            subject: SubjectRef(Uuid::nil()),
+            platform: Platform::Desktop,
+            connection: session,
+            status,
+            at: DateTime::from_timestamp_millis(1_795_420_824_001).unwrap(),
+        };
+        let time = 1_795_420_824_001_i64;
+        for (status, text) in [
+            (ConnectionStatus::Connected, "0"),
+            (ConnectionStatus::Disconnected, "1"),
+            (ConnectionStatus::LoggedOut, "2"),
+        ] {
+            assert_eq!(
+                v1_presence(&notice(status), "ada"),
+                json!([{"userid": "ada", "status": text, "os": "PC", "time": time, "sessionId": session}])
+            );
+            let mut data = json!({"status": text, "userId": "ada", "time": time, "sessionId": session});
+            if text == "0" {
+                data["os"] = json!("PC");
+            }
+            assert_eq!(
+                v4_presence(&notice(status), "ada", id),
+                json!({"type": "user:connection_status", "id": id, "time": time, "data": [data]})
+            );
+        }
     }
 }

@@ -12,6 +12,7 @@ use super::platform;
 use super::post::Request;
 use super::sign;
 use crate::delivery::cloud_event::CloudEvent;
+use crate::engine::connection_notices::ConnectionNotice;
 use crate::engine::{Engine, Error, outgoing};
 
 /// Longest body, in bytes. What a longer event says is left out; its receiver reads it from the feed.
@@ -70,6 +71,20 @@ pub(super) async fn event(
             Ok(body.map(|body| Unsigned { id, content_type: body.content_type, body: body.bytes }))
         }
     }
+}
+
+/// Makes what is sent of a connection in a shape of the platform; `None`: its user is forgotten.
+///
+/// # Errors
+/// The read models or the vault are unavailable.
+pub(super) async fn presence(
+    engine: &Engine,
+    webhook: &Webhook,
+    notice: &ConnectionNotice,
+    id: Uuid,
+) -> Result<Option<Unsigned>, Error> {
+    let body = platform::presence(engine, webhook.endpoint.format, notice, id).await?;
+    Ok(body.map(|body| Unsigned { id: id.to_string(), content_type: body.content_type, body: body.bytes }))
 }
 
 fn unwritable(error: serde_json::Error) -> Error {

@@ -19,10 +19,9 @@ use super::lane::{Key, Lane, Missed, Next, QUEUED_MAX};
 use super::post::Failure;
 use super::schedule::{Breaker, Schedule};
 use super::store::State;
-use super::{CALLED_BACK_WITHIN, Error, Webhooks, callback_id, is_same, platform, render};
+use super::{CALLED_BACK_WITHIN, Error, Webhooks, callback_id, disclosure, is_same, platform, render};
 use crate::crash_point;
 use crate::delivery::event_type::{TypePattern, event_type};
-use crate::domain::access::Disclose;
 use crate::domain::webhook::{Act, Action};
 use crate::engine::{self, Caller, journal};
 use crate::eventlog::RawEvent;
@@ -401,18 +400,11 @@ async fn exchange(webhooks: &Webhooks, webhook: &Webhook, next: Next) -> Result<
     }
     let Some(unsigned) = render::event(engine, webhook, &recorded).await? else { return Ok(Outcome::NoConcern) };
     if webhook.endpoint.format != Format::Standard && !matches!(recorded.event, Event::Erasure(_)) {
-        disclosed(webhooks, webhook, &recorded).await?;
+        let (one, other) = recorded.event.about();
+        disclosure::record(webhooks, webhook, one.into_iter().chain(other)).await?;
     }
-    engine.vault().ready(&webhook.app).await?;
     crash_point::reach("webhook.before");
-    let is_callback = webhook.webhook == callback_id(&webhook.app);
-    let client = if is_callback { webhooks.trusting_client.clone() } else { webhooks.client.clone() };
-    let (signing, limit, to) = (engine.clone(), webhooks.exchange_max(webhook), webhook.clone());
-    let sent = tokio::task::spawn_blocking(move || {
-        let request = unsigned.signed(&signing, &to)?;
-        Ok::<_, engine::Error>(client.post(request, limit))
-    });
-    match sent.await.map_err(|error| engine::Error::Unavailable(error.to_string()))?? {
+    match webhooks.post(webhook, unsigned).await? {
         Err(failure) => Ok(Outcome::Failed(failure)),
         Ok(_) => {
             if let Notice::Due(erasure) = notice {
@@ -458,22 +450,4 @@ async fn notice(webhooks: &Webhooks, webhook: &Webhook, recorded: &Recorded<Even
     let r#type = event_type(recorded.name, recorded.version);
     let is_chosen = super::patterns(&webhook.endpoint).iter().any(|pattern| pattern.matches(&r#type));
     Ok(if is_chosen { Notice::None } else { Notice::Told })
-}
-
-/// Records that personal data of the people whom an event names is sent to this receiver, before it is sent.
-async fn disclosed(webhooks: &Webhooks, webhook: &Webhook, recorded: &Recorded<Event>) -> Result<(), engine::Error> {
-    let (recipient, mut subjects) = (super::recipient(&webhook.endpoint.url), Vec::new());
-    let (one, other) = recorded.event.about();
-    for subject in one.into_iter().chain(other) {
-        let known = recipients::of(webhooks.engine.read(), subject).await?;
-        if !known.iter().any(|known| known.webhook == webhook.webhook && known.name == recipient) {
-            subjects.push(subject);
-        }
-    }
-    if subjects.is_empty() {
-        return Ok(());
-    }
-    let caller = Caller::internal(webhook.app.clone(), Actor::System);
-    webhooks.engine.execute(&caller, Disclose { subjects, webhook: webhook.webhook, recipient }).await?;
-    Ok(())
 }

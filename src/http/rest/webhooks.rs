@@ -172,12 +172,12 @@ fn types(given: Vec<String>) -> Result<BTreeSet<String>, Problem> {
         return Err(invalid(values::Problem::TooMany { max: TYPES_MAX }));
     }
     for pattern in &given {
-        pattern.parse::<TypePattern>().map_err(|malformed| {
+        TypePattern::of_webhook(pattern).map_err(|malformed| {
             let expected = match malformed {
                 event_type::Malformed::Shape => {
                     "types such as rollcall.user.registered.v1, or beginnings and a *, such as rollcall.user.*"
                 }
-                event_type::Malformed::Nothing => "types that there are; docs/feed.md lists them",
+                event_type::Malformed::Nothing => "types that there are; docs/feed.md and docs/webhooks.md list them",
             };
             invalid(values::Problem::Malformed { expected })
         })?;

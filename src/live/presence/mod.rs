@@ -26,6 +26,7 @@ mod local;
 mod memory;
 mod postgres;
 
+pub use crate::engine::client_platform::Platform;
 pub use memory::Memory;
 pub use postgres::{Postgres, Timing};
 
@@ -45,52 +46,6 @@ impl fmt::Display for ConnectionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
-}
-
-macro_rules! platforms {
-    ($($name:ident = $text:literal $number:literal,)*) => {
-        /// What a client runs on.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Platform { $(#[doc = $text] $name,)* }
-
-        impl Platform {
-            /// Every platform.
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
-
-            /// Its name, as clients say it.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $text,)* }
-            }
-
-            /// The platform of that name.
-            #[must_use]
-            pub fn parse(text: &str) -> Option<Self> {
-                match text { $($text => Some(Self::$name),)* _ => None }
-            }
-
-            /// Its number in the store.
-            #[must_use]
-            pub const fn number(self) -> i16 {
-                match self { $(Self::$name => $number,)* }
-            }
-
-            /// The platform of that number.
-            #[must_use]
-            pub const fn of_number(number: i16) -> Option<Self> {
-                match number { $($number => Some(Self::$name),)* _ => None }
-            }
-        }
-    };
-}
-
-platforms! {
-    Ios = "ios" 1,
-    Android = "android" 2,
-    HarmonyOs = "harmonyos" 3,
-    Web = "web" 4,
-    Desktop = "desktop" 5,
-    MiniProgram = "mini_program" 6,
 }
 
 /// A client that is connected to this node.

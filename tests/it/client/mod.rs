@@ -29,7 +29,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Registers a user; answers its access token.
 #[track_caller]
-fn token(service: &Service, app: App, user: &str) -> String {
+pub(super) fn token(service: &Service, app: App, user: &str) -> String {
     let name = format!("Name of {user}");
     let reply = service.post(app, "/user/getToken.json", &[("userId", user), ("name", &name)]).ok();
     reply.json()["token"].as_str().unwrap().to_owned()
@@ -59,7 +59,7 @@ fn refused(reply: &Reply, status: u16, number: u64) {
 
 /// Why a socket was closed.
 #[derive(Debug, PartialEq, Eq)]
-struct Closed {
+pub(super) struct Closed {
     code: u16,
     reason: String,
 }
@@ -114,7 +114,7 @@ impl Socket {
     }
 
     #[track_caller]
-    fn connect_with(service: &Service, params: &Value) -> (Self, Value) {
+    pub(super) fn connect_with(service: &Service, params: &Value) -> (Self, Value) {
         let mut socket = Self::open(service);
         let answer = socket.ask("connect", params);
         assert!(answer["result"].is_object(), "{answer}");
@@ -165,7 +165,7 @@ impl Socket {
     }
 
     /// Why the socket is closed; what is told before is dropped.
-    fn closed(&mut self) -> Closed {
+    pub(super) fn closed(&mut self) -> Closed {
         loop {
             if let Err(closed) = self.frame() {
                 return closed;

@@ -13,6 +13,7 @@ use crate::support::{App, Reply, Service, place, rollcall};
 mod crashes;
 mod docs;
 mod faces;
+mod presence;
 mod receiver;
 mod receivers;
 mod recipients;
