@@ -43,13 +43,14 @@ fn a_sender_that_dies_at_any_point_tells_everything_at_least_once_in_the_order_o
 #[test]
 fn a_receiver_that_dies_again_and_again_hears_of_everything() {
     let mut started = Started::new();
-    let mut number = 0;
-    // It has the request, and dies before it says so; or answers.
-    let receiver = Receiver::that(move |_| {
-        number += 1;
-        match number % 4 {
-            0 => Does::Answer(0, ""),
-            1 => Does::Answer(502, ""),
+    let mut attempts: BTreeMap<u64, u64> = BTreeMap::new();
+    // It has the request, and dies before it says so; or answers. Each delivery is acknowledged in the end.
+    let receiver = Receiver::that(move |one| {
+        let attempt = attempts.entry(one.position()).or_default();
+        *attempt += 1;
+        match (*attempt, one.position() % 4) {
+            (1, 0) | (2, 1) => Does::Answer(0, ""),
+            (1, 1 | 2) => Does::Answer(502, ""),
             _ => Does::Answer(200, ""),
         }
     });
