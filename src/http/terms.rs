@@ -115,7 +115,7 @@ fn of(place: &str, name: &str) -> Option<Value> {
         ("listBans", "reason") => return None,
         ("listUsers", "name") => json!({"minLength": 1, "maxLength": 64}),
         ("listUsers", "prefix") => user_id(),
-        ("listUsers", "registered_after") => moment(),
+        ("listUsers", "registered_after") => json!({"format": "date-time"}),
         ("getOperation" | "undoOperation", "id") => json!({"format": "uuid"}),
         ("UserPatch", "name") => json!({"type": "string", "pattern": TEXT, "minLength": 1, "maxLength": 64}),
         ("UserPatch", "portrait_uri") => json!({"type": "string", "pattern": TEXT, "minLength": 1, "maxLength": 1_024}),

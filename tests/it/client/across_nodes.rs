@@ -71,8 +71,10 @@ fn with_the_default_lease_nobody_of_a_killed_or_frozen_node_is_online_fifteen_se
     let (mut killed, frozen) = (given.node("one", &[APP]), given.node("two", &[APP]));
     let left = given.node("three", &[APP]);
     let (ada, bob, eve) = (token(&left, APP, "ada"), token(&left, APP, "bob"), token(&left, APP, "eve"));
-    let (_hers, mut his) = (on(&killed, &ada, "web"), on(&frozen, &bob, "web"));
-    let _stays = on(&left, &eve, "web");
+    // Who reads answers the pings of its node.
+    let reads = |mut socket: Socket| std::thread::spawn(move || socket.closed());
+    let (_hers, his) = (on(&killed, &ada, "web"), reads(on(&frozen, &bob, "web")));
+    let _stays = reads(on(&left, &eve, "web"));
     for user in ["ada", "bob", "eve"] {
         shows(&left, user, "1");
     }
@@ -89,7 +91,7 @@ fn with_the_default_lease_nobody_of_a_killed_or_frozen_node_is_online_fifteen_se
     shows(&left, "eve", "1");
     // What it missed it could not enforce: its clients come back, here or elsewhere.
     frozen.signal("CONT");
-    assert_eq!(his.closed(), Closed::of(4004, "the node is cut off; connect again"));
+    assert_eq!(his.join().unwrap(), Closed::of(4004, "the node is cut off; connect again"));
     frozen.eventually("the node lets clients in again", |node| {
         let mut socket = Socket::open(node);
         socket.ask("connect", &json!({"token": bob, "platform": "web"}))["result"].is_object()
