@@ -14,6 +14,7 @@ use rollcall::domain::erasure::{self, Erase};
 use rollcall::domain::friendship::{Answer, AnswerRequest, Befriend, ExpireRequest, Unfriend};
 use rollcall::wiring::{KeyOptions, LogPlace, places};
 use rollcall_projections::friend_graph::{self, Direction, Request};
+use rollcall_projections::{blocklists, user_settings};
 use rollcall_schemas::ids::{FriendRequestId, Pair};
 use rollcall_schemas::plain::{FriendPermission, RequestState, Scope};
 
@@ -257,7 +258,16 @@ impl<'n> Two<'n> {
                 state: request.state_at(now),
             });
             let friends = friend_graph::among(&node.data.read, self.subjects[0], &[self.subjects[1]]).await.unwrap();
-            if seen.collect::<Vec<_>>() != model.requests || friends[0].is_some() != model.friends {
+            // Of two acts at once about a list or a setting, it alone tells which came first.
+            let pairs = [(self.subjects[0], self.subjects[1]), (self.subjects[1], self.subjects[0])];
+            let blocked = blocklists::entries(&node.data.read, &pairs).await.unwrap();
+            let blocks = [blocked[0].is_some(), blocked[1].is_some()];
+            let settings = user_settings::of_subjects(&node.data.read, &self.subjects).await.unwrap();
+            let permission =
+                [0, 1].map(|side: usize| settings[side].friend_permission.unwrap_or(FriendPermission::Approval));
+            if (seen.collect::<Vec<_>>(), friends[0].is_some(), blocks, permission)
+                != (model.requests.clone(), model.friends, model.blocks, model.permission)
+            {
                 return false;
             }
         }
