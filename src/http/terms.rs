@@ -109,8 +109,6 @@ fn of(place: &str, name: &str) -> Option<Value> {
         ("NewApp", "key") => json!({"pattern": "^[A-Za-z0-9_-]{1,64}$"}),
         ("NewApp", "environment") => word(Environment::WORDS),
         ("NewApp", "plan") => words(Plan::WORDS),
-        // Each of many is refused by itself.
-        ("Registrant", "user_id" | "name" | "portrait_uri") => return None,
         // Any text may be looked for.
         ("listBans", "reason") => return None,
         ("listUsers", "name") => json!({"minLength": 1, "maxLength": 64}),

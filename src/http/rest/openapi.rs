@@ -95,7 +95,7 @@ fn of_the_table() -> OpenApi {
 /// Shapes of bodies that may be left out.
 const OPTIONAL_BODIES: &[&str] = &["MuteBody", "TokenBody", "Hold", "Why", "Overlap"];
 /// Parameters of a query without which a call cannot be answered.
-const REQUIRED: &[&str] = &["position", "from", "to"];
+const REQUIRED: &[(&str, &str)] = &[("proveEvent", "position"), ("findFriendPath", "from"), ("findFriendPath", "to")];
 
 fn text() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(SchemaType::Type(Type::String))
@@ -111,8 +111,7 @@ fn problem() -> ObjectBuilder {
 }
 
 fn parameter(name: &str, place: ParameterIn, example: Option<Value>) -> Parameter {
-    let is_required = place == ParameterIn::Path || REQUIRED.contains(&name);
-    let required = if is_required { Required::True } else { Required::False };
+    let required = if place == ParameterIn::Path { Required::True } else { Required::False };
     let parameter = ParameterBuilder::new().name(name).parameter_in(place).required(required);
     parameter.schema(Some(text())).example(example).build()
 }
@@ -136,7 +135,11 @@ fn operation(endpoint: &Endpoint) -> Operation {
         }
     }
     for name in endpoint.query {
-        operation = operation.parameter(parameter(name, ParameterIn::Query, None));
+        let mut asked = parameter(name, ParameterIn::Query, None);
+        if REQUIRED.contains(&(endpoint.operation, name)) {
+            asked.required = Required::True;
+        }
+        operation = operation.parameter(asked);
     }
     if endpoint.method != "GET" {
         operation = operation.parameter(parameter("Idempotency-Key", ParameterIn::Header, None));
