@@ -86,11 +86,12 @@ fn command() -> Value {
 
 /// What is so of `name` in the shape or the operation `place`; `None`: nothing but its type.
 fn of(place: &str, name: &str) -> Option<Value> {
-    let pair = json!({"type": "array", "items": user_id(), "minItems": 2, "maxItems": 2});
-    let whole_number = || json!({"pattern": "^[0-9]{1,9}$"});
-    let types = || json!({"items": {"type": "string", "pattern": "^[a-z0-9_.]+[*]?$"}, "minItems": 1, "maxItems": 50});
+    in_place(place, name).or_else(|| everywhere(name))
+}
+
+/// Of a name that means something else in its place.
+fn in_place(place: &str, name: &str) -> Option<Value> {
     Some(match (place, name) {
-        // Names that mean something else here.
         ("Range", "from" | "to") => whole(1, u64::MAX),
         ("diffUser", "from" | "to") => moment(),
         ("getErasure" | "cancelErasure" | "getErasureReport" | "getErasureLetter" | "getErasureCertificate", "id") => {
@@ -110,7 +111,7 @@ fn of(place: &str, name: &str) -> Option<Value> {
         ("NewApp", "environment") => word(Environment::WORDS),
         ("NewApp", "plan") => words(Plan::WORDS),
         // Any text may be looked for.
-        ("listBans", "reason") => return None,
+        ("listBans", "reason") => json!({}),
         ("listUsers", "name") => json!({"minLength": 1, "maxLength": 64}),
         ("listUsers", "prefix") => user_id(),
         ("listUsers", "registered_after") => json!({"format": "date-time"}),
@@ -138,58 +139,67 @@ fn of(place: &str, name: &str) -> Option<Value> {
         ("subscriptions.list", "type") => words(&["presence", "profile"]),
         ("listEvents", "type") => json!({"pattern": "^[a-z0-9_.]+[*]?(,[a-z0-9_.]+[*]?){0,49}$"}),
         ("listEvents", "subject") => json!({"format": "uuid"}),
-        // Names that mean the same everywhere.
-        (_, "id" | "target" | "other" | "user_id" | "from" | "to") => user_id(),
-        (_, "user_ids") => users(1, 1_000),
-        (_, "subjects") => json!({"items": {"type": "string", "format": "uuid"}, "maxItems": 1_000}),
-        (_, "pairs") => json!({"items": pair, "maxItems": 1_000}),
-        (_, "checks" | "users") => json!({"maxItems": 1_000}),
-        (_, "name") => text(1, 64),
-        (_, "portrait_uri") => text(1, 1_024),
-        (_, "remark" | "label") => text(1, 64),
-        (_, "note") => text(1, 2_000),
-        (_, "q") => json!({"minLength": 1, "maxLength": 64}),
-        (_, "reason") => text(1, 512),
-        (_, "text") => text(0, 128),
-        (_, "description") => text(0, 200),
-        (_, "tags") => {
+        _ => return None,
+    })
+}
+
+/// Of a name that means the same wherever it stands.
+fn everywhere(name: &str) -> Option<Value> {
+    let pair = json!({"type": "array", "items": user_id(), "minItems": 2, "maxItems": 2});
+    let whole_number = || json!({"pattern": "^[0-9]{1,9}$"});
+    let types = || json!({"items": {"type": "string", "pattern": "^[a-z0-9_.]+[*]?$"}, "minItems": 1, "maxItems": 50});
+    Some(match name {
+        "id" | "target" | "other" | "user_id" | "from" | "to" => user_id(),
+        "user_ids" => users(1, 1_000),
+        "subjects" => json!({"items": {"type": "string", "format": "uuid"}, "maxItems": 1_000}),
+        "pairs" => json!({"items": pair, "maxItems": 1_000}),
+        "checks" | "users" => json!({"maxItems": 1_000}),
+        "name" => text(1, 64),
+        "portrait_uri" => text(1, 1_024),
+        "remark" | "label" => text(1, 64),
+        "note" => text(1, 2_000),
+        "q" => json!({"minLength": 1, "maxLength": 64}),
+        "reason" => text(1, 512),
+        "text" => text(0, 128),
+        "description" => text(0, 200),
+        "tags" => {
             json!({"items": {"type": "string", "pattern": TEXT, "minLength": 1, "maxLength": 40}, "maxItems": 20})
         }
-        (_, "expires_in_seconds") => number(1, 315_360_000),
-        (_, "overlap_seconds") => number(0, 2_592_000),
-        (_, "seconds") => number(60, 2_592_000),
-        (_, "token_lifetime_seconds") => number(0, u64::MAX),
-        (_, "level") => words_or_numbers(&[1, 5]),
-        (_, "start") => json!({"pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$"}),
-        (_, "scope") => words(Scope::WORDS),
-        (_, "scopes") => json!({"items": word(ApiScope::WORDS), "minItems": 1}),
-        (_, "kind") => words(DataRequestKind::WORDS),
-        (_, "legal_basis") => word(LegalBasis::WORDS),
+        "expires_in_seconds" => number(1, 315_360_000),
+        "overlap_seconds" => number(0, 2_592_000),
+        "seconds" => number(60, 2_592_000),
+        "token_lifetime_seconds" => number(0, u64::MAX),
+        "level" => words_or_numbers(&[1, 5]),
+        "start" => json!({"pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$"}),
+        "scope" => words(Scope::WORDS),
+        "scopes" => json!({"items": word(ApiScope::WORDS), "minItems": 1}),
+        "kind" => words(DataRequestKind::WORDS),
+        "legal_basis" => word(LegalBasis::WORDS),
         // A drill is not asked for this way.
-        (_, "requester") => word(
+        "requester" => word(
             &Requester::WORDS.iter().copied().filter(|word| *word != Requester::Drill.as_str()).collect::<Vec<_>>(),
         ),
-        (_, "permission") => words(FriendPermission::WORDS),
-        (_, "visibility") => words(&["hidden", "all", "friends"]),
-        (_, "format") => words(Format::WORDS),
-        (_, "types") => types(),
-        (_, "url") => json!({"format": "uri", "pattern": "^https?://", "maxLength": 2_048}),
-        (_, "command") => command(),
-        (_, "at") => moment(),
-        (_, "month") => json!({"pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$"}),
-        (_, "issued_before" | "due_before") => json!({"format": "date-time"}),
-        (_, "limit") => whole(1, 500),
-        (_, "page") => whole(1, 1_001),
-        (_, "wait_seconds") => whole(0, 60),
-        (_, "position") => whole(1, u64::MAX),
-        (_, "since") => whole(0, u64::MAX),
-        (_, "number") => whole_number(),
-        (_, "cursor") => json!({"pattern": "^[A-Za-z0-9_-]+$"}),
-        (_, "include") => words(&["personal"]),
-        (_, "order") => words(&["oldest", "newest"]),
-        (_, "direction") => words(&["sent", "received"]),
-        (_, "state") => words(&["pending", "accepted", "refused", "cancelled", "expired"]),
-        (_, "Idempotency-Key") => json!({"pattern": "^[\\t -~]{1,255}$"}),
+        "permission" => words(FriendPermission::WORDS),
+        "visibility" => words(&["hidden", "all", "friends"]),
+        "format" => words(Format::WORDS),
+        "types" => types(),
+        "url" => json!({"format": "uri", "pattern": "^https?://", "maxLength": 2_048}),
+        "command" => command(),
+        "at" => moment(),
+        "month" => json!({"pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$"}),
+        "issued_before" | "due_before" => json!({"format": "date-time"}),
+        "limit" => whole(1, 500),
+        "page" => whole(1, 1_001),
+        "wait_seconds" => whole(0, 60),
+        "position" => whole(1, u64::MAX),
+        "since" => whole(0, u64::MAX),
+        "number" => whole_number(),
+        "cursor" => json!({"pattern": "^[A-Za-z0-9_-]+$"}),
+        "include" => words(&["personal"]),
+        "order" => words(&["oldest", "newest"]),
+        "direction" => words(&["sent", "received"]),
+        "state" => words(&["pending", "accepted", "refused", "cancelled", "expired"]),
+        "Idempotency-Key" => json!({"pattern": "^[\\t -~]{1,255}$"}),
         _ => return None,
     })
 }
