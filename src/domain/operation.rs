@@ -48,7 +48,7 @@ pub fn evolve(state: &mut State, event: &Event, _: DateTime<Utc>) {
 
 /// What is asked to be done to many users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
+pub enum BulkAct {
     /// Ban them from now on; who is banned for longer stays so.
     Ban(Length),
     /// Lift their bans, and call off those that are to begin.
@@ -57,7 +57,7 @@ pub enum Asked {
     Deactivate,
 }
 
-impl Asked {
+impl BulkAct {
     /// As it is recorded.
     #[must_use]
     pub const fn act(self) -> Act {
@@ -75,7 +75,7 @@ pub struct Request<P = UserId> {
     /// Whom it is about, each once.
     pub who: Vec<P>,
     /// What is to be done to each.
-    pub asked: Asked,
+    pub asked: BulkAct,
     /// Why.
     pub reason: Option<Reason>,
 }
@@ -109,8 +109,8 @@ impl Decide for Request<Person> {
 
     fn decide(&self, work: &mut UnitOfWork<'_>) -> Result<BatchId, Error> {
         let ends_at = match self.asked {
-            Asked::Ban(length) => Term { starts_at: None, length }.span(work.now())?.ends_at,
-            Asked::Unban | Asked::Deactivate => None,
+            BulkAct::Ban(length) => Term { starts_at: None, length }.span(work.now())?.ends_at,
+            BulkAct::Unban | BulkAct::Deactivate => None,
         };
         let mut subjects = Vec::with_capacity(self.who.len());
         for person in &self.who {

@@ -15,7 +15,7 @@ use super::problem::{Answer, Problem};
 use super::users::opened;
 use crate::domain::Refusal;
 use crate::domain::ban::Length;
-use crate::domain::operation::{Asked, Request, Undo};
+use crate::domain::operation::{BulkAct, Request, Undo};
 use crate::domain::values::{self, Invalid, Reason, UserId};
 use crate::engine::operations::{Would, would};
 
@@ -92,7 +92,7 @@ fn user_ids(asked: &[String]) -> Result<Vec<UserId>, Problem> {
 /// Begins an operation, or tells what it would do.
 async fn begin(
     call: &Call<'_>,
-    (asked, reason): (Asked, Option<Reason>),
+    (asked, reason): (BulkAct, Option<Reason>),
     user_ids: &[String],
     dry_run: bool,
 ) -> Result<Answer, Problem> {
@@ -100,9 +100,9 @@ async fn begin(
     call.engine.caught_up(&call.app.id).await?;
     let subjects = call.engine.find_all(&call.app.id, &who).await?;
     let ends_at = match asked {
-        Asked::Ban(Length::Until(at)) => Some(at),
-        Asked::Ban(Length::Minutes(minutes)) => Some(call.engine.now() + minutes.duration()),
-        Asked::Ban(Length::Permanent) | Asked::Unban | Asked::Deactivate => None,
+        BulkAct::Ban(Length::Until(at)) => Some(at),
+        BulkAct::Ban(Length::Minutes(minutes)) => Some(call.engine.now() + minutes.duration()),
+        BulkAct::Ban(Length::Permanent) | BulkAct::Unban | BulkAct::Deactivate => None,
     };
     let would = would(call.engine, &call.app.id, &subjects, (asked.act(), ends_at)).await?;
     let result = |(id, would): (&UserId, &Would)| BatchResult { user_id: id.as_str().into(), would: would.as_str() };
@@ -127,19 +127,19 @@ pub(super) async fn ban(call: &Call<'_>) -> Result<Answer, Problem> {
     let asked: BanBatch = call.json()?;
     let length = length(asked.minutes, asked.ends_at, asked.permanent)?;
     let why = reason(asked.reason.as_deref())?;
-    begin(call, (Asked::Ban(length), why), &asked.user_ids, asked.dry_run).await
+    begin(call, (BulkAct::Ban(length), why), &asked.user_ids, asked.dry_run).await
 }
 
 /// `POST /unbans/batch`: lift the bans of up to 1,000 users, or call them off. 202 with the operation.
 pub(super) async fn unban(call: &Call<'_>) -> Result<Answer, Problem> {
     let asked: UserBatch = call.json()?;
-    begin(call, (Asked::Unban, None), &asked.user_ids, asked.dry_run).await
+    begin(call, (BulkAct::Unban, None), &asked.user_ids, asked.dry_run).await
 }
 
 /// `POST /deactivations/batch`: deactivate up to 1,000 users and erase their data. 202 with the operation.
 pub(super) async fn deactivate(call: &Call<'_>) -> Result<Answer, Problem> {
     let asked: UserBatch = call.json()?;
-    begin(call, (Asked::Deactivate, None), &asked.user_ids, asked.dry_run).await
+    begin(call, (BulkAct::Deactivate, None), &asked.user_ids, asked.dry_run).await
 }
 
 /// A bulk operation.

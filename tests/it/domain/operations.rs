@@ -1,7 +1,7 @@
 //! A bulk operation is dealt with once, and taken back once.
 
 use rollcall::domain::ban::Length;
-use rollcall::domain::operation::{Asked, Progress, Request, Undo};
+use rollcall::domain::operation::{BulkAct, Progress, Request, Undo};
 use rollcall::domain::values::Reason;
 use rollcall_schemas::ids::BatchId;
 
@@ -9,18 +9,18 @@ use super::*;
 
 const NOTHING: [&str; 0] = [];
 
-fn request(asked: Asked, user_ids: &[&str]) -> Request<Person> {
+fn request(asked: BulkAct, user_ids: &[&str]) -> Request<Person> {
     Request { who: people(user_ids), asked, reason: None }
 }
 
 /// Permanent bans, and why.
 pub(super) fn bans(user_ids: &[&str]) -> Request<Person> {
     let reason = Some(Reason::parse("spam").unwrap());
-    Request { reason, ..request(Asked::Ban(Length::Permanent), user_ids) }
+    Request { reason, ..request(BulkAct::Ban(Length::Permanent), user_ids) }
 }
 
 pub(super) fn unbans(user_ids: &[&str]) -> Request<Person> {
-    request(Asked::Unban, user_ids)
+    request(BulkAct::Unban, user_ids)
 }
 
 impl Given {

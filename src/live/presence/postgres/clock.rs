@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::tables::Tables;
 
 /// A question that was answered, or was not in time.
-struct Asked {
+struct Sample {
     at: Instant,
     answer: Option<DateTime<Utc>>,
 }
@@ -20,7 +20,7 @@ struct Asked {
 /// What is known of that clock.
 #[derive(Default)]
 pub(super) struct Clock {
-    last: tokio::sync::Mutex<Option<Asked>>,
+    last: tokio::sync::Mutex<Option<Sample>>,
     /// What it showed last, and when.
     shown: Mutex<Option<(DateTime<Utc>, Instant)>>,
 }
@@ -39,7 +39,7 @@ impl Clock {
                 if let Some(time) = answer {
                     *self.shown() = Some((time, Instant::now()));
                 }
-                *last = Some(Asked { at, answer });
+                *last = Some(Sample { at, answer });
                 answer
             }
         };
