@@ -3,16 +3,18 @@
 //! An event is thin at first: it names its personal values and tells none of them, so that what was sent once is right
 //! for ever. Whoever may read the values adds them at the moment of sending ([`CloudEvent::personal_mut`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
 use std::fmt;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use rollcall_schemas::Event;
-use rollcall_schemas::envelope::{Actor, Recorded};
+use rollcall_schemas::envelope::Recorded;
 use rollcall_schemas::ids::{AppId, EventId, SubjectRef};
 use rollcall_schemas::personal::{Class, Sealed};
 use serde::{Serialize, Serializer};
-use serde_json::{Map, Value};
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
 use super::event_type::event_type;
@@ -31,7 +33,7 @@ const NOT_TOLD: &[(&str, &str)] = &[
 ];
 
 /// One event, serialised as CloudEvents 1.0.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct CloudEvent {
     specversion: &'static str,
     /// Identifies the event, whoever is told of it and how often.
@@ -63,11 +65,11 @@ pub struct CloudEvent {
 }
 
 /// What an event says.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Data {
-    /// The fields that are not personal.
+    /// The fields that are not personal, each as the event encodes it.
     #[serde(flatten)]
-    pub plain: Map<String, Value>,
+    plain: BTreeMap<&'static str, Box<RawValue>>,
     /// The personal ones by path, such as `name` or `fields.email`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub personal: BTreeMap<String, PersonalField>,
@@ -98,6 +100,20 @@ impl fmt::Debug for UserIds {
     }
 }
 
+/// The sealed values of an event by their paths. Their ciphertexts are moved out of it.
+fn sealed(recorded: &mut Recorded<Event>) -> Vec<(String, Sealed)> {
+    let mut sealed = Vec::new();
+    let visited = recorded.event.each_personal::<Infallible>(&mut |path, _, _, slot| {
+        if let Some(slot) = slot.sealed() {
+            let ciphertext = slot.ciphertext.take();
+            sealed.push((path.to_owned(), Sealed { ciphertext, ..slot.clone() }));
+        }
+        Ok(())
+    });
+    let Ok(()) = visited;
+    sealed
+}
+
 /// A personal field of an event.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PersonalField {
@@ -108,6 +124,12 @@ pub struct PersonalField {
     /// What is told of it; thin events tell nothing.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub told: Option<Told>,
+}
+
+impl PersonalField {
+    fn of(sealed: &Sealed) -> Self {
+        Self { of: sealed.subject, class: sealed.class, told: None }
+    }
 }
 
 /// What is told of a personal value.
@@ -152,31 +174,34 @@ fn zero_padded<S: Serializer>(position: &u64, serializer: S) -> Result<S::Ok, S:
     serializer.collect_str(&format_args!("{position:020}"))
 }
 
-/// Who acted, as one text: an attribute of a CloudEvent is no object.
-fn actor(actor: &Actor) -> Result<String, serde_json::Error> {
-    Ok(match serde_json::to_value(actor)? {
-        Value::String(word) => word,
-        Value::Object(one) => one
-            .into_iter()
-            .map(|(kind, which)| match which {
-                Value::String(which) => format!("{kind}:{which}"),
-                which => format!("{kind}:{which}"),
-            })
-            .collect(),
-        other => other.to_string(),
-    })
+/// The fields of an event that an app is told as they are.
+fn plain(recorded: &Recorded<Event>) -> Result<BTreeMap<&'static str, Box<RawValue>>, serde_json::Error> {
+    let encoded = recorded.event.encode()?;
+    let fields: HashMap<&str, &RawValue> = serde_json::from_slice(&encoded)?;
+    let declared = recorded.event.declaration().fields.iter().filter(|field| field.personal.is_none());
+    let mut plain = declared
+        .filter_map(|field| Some((field.name, (*fields.get(field.name)?).to_owned())))
+        .collect::<BTreeMap<_, _>>();
+    for (_, pointer) in NOT_TOLD.iter().filter(|(event, _)| *event == recorded.name) {
+        let (name, inner) = pointer[1..].split_once('/').unwrap_or((&pointer[1..], ""));
+        let Some(field) = plain.get_mut(name) else { continue };
+        if inner.is_empty() {
+            plain.remove(name);
+        } else {
+            let mut value: Value = serde_json::from_str(field.get())?;
+            remove(&mut value, inner);
+            *field = to_raw_value(&value)?;
+        }
+    }
+    Ok(plain)
 }
 
-/// Removes what a JSON pointer names.
-fn remove(map: &mut Map<String, Value>, pointer: &str) {
-    let mut names = pointer.split('/').skip(1).peekable();
-    let mut map = Some(map);
-    while let (Some(name), Some(at)) = (names.next(), map) {
-        if names.peek().is_none() {
-            at.remove(name);
-            return;
-        }
-        map = at.get_mut(name).and_then(Value::as_object_mut);
+/// Removes what a path names, such as `settings/url`.
+fn remove(value: &mut Value, path: &str) {
+    let Some(map) = value.as_object_mut() else { return };
+    match path.split_once('/') {
+        None => drop(map.remove(path)),
+        Some((name, inner)) => map.get_mut(name).into_iter().for_each(|value| remove(value, inner)),
     }
 }
 
@@ -185,8 +210,10 @@ impl CloudEvent {
     ///
     /// # Errors
     /// The event has no JSON form: a personal value in it is not sealed.
-    pub fn thin(recorded: &Recorded<Event>) -> Result<Self, serde_json::Error> {
-        Ok(Self::with_values(recorded)?.0)
+    pub fn thin(mut recorded: Recorded<Event>) -> Result<Self, serde_json::Error> {
+        let personal = sealed(&mut recorded).into_iter().map(|(path, sealed)| (path, PersonalField::of(&sealed)));
+        let personal = personal.collect();
+        Self::with_personal(recorded, personal)
     }
 
     /// The thin form, and the sealed values by the path under which [`CloudEvent::personal_mut`] finds their fields, each as
@@ -194,30 +221,27 @@ impl CloudEvent {
     ///
     /// # Errors
     /// As [`CloudEvent::thin`].
-    pub fn with_values(recorded: &Recorded<Event>) -> Result<(Self, Vec<SealedValue>), serde_json::Error> {
-        let mut plain: Map<String, Value> = serde_json::from_slice(&recorded.event.encode()?)?;
-        for field in recorded.event.declaration().fields.iter().filter(|field| field.personal.is_some()) {
-            plain.remove(field.name);
-        }
-        for (_, pointer) in NOT_TOLD.iter().filter(|(event, _)| *event == recorded.name) {
-            remove(&mut plain, pointer);
-        }
-        let mut sealed: Vec<(String, Sealed)> = Vec::new();
-        let visited = recorded.event.clone().each_personal::<std::convert::Infallible>(&mut |path, _, _, slot| {
-            sealed.extend(slot.sealed().map(|sealed| (path.to_owned(), sealed.clone())));
-            Ok(())
-        });
-        let Ok(()) = visited;
-        let (mut personal, mut values) = (BTreeMap::new(), Vec::with_capacity(sealed.len()));
-        for (path, Sealed { class, subject, epoch, ciphertext, .. }) in sealed {
-            personal.insert(path.clone(), PersonalField { of: subject, class, told: None });
-            let stored = recorded.header(&path, class, subject, epoch).store(ciphertext.as_deref().unwrap_or_default());
-            values.push(SealedValue { path, of: subject, class, is_detached: ciphertext.is_none(), stored });
-        }
-        let event = Self {
+    pub fn with_values(mut recorded: Recorded<Event>) -> Result<(Self, Vec<SealedValue>), serde_json::Error> {
+        let (taken, mut personal) = (sealed(&mut recorded), BTreeMap::new());
+        let value = |(path, sealed): (String, Sealed)| {
+            personal.insert(path.clone(), PersonalField::of(&sealed));
+            let Sealed { class, subject, epoch, ciphertext, .. } = sealed;
+            let header = recorded.header(&path, class, subject, epoch);
+            let stored = header.store(ciphertext.as_deref().unwrap_or_default());
+            SealedValue { path, of: subject, class, is_detached: ciphertext.is_none(), stored }
+        };
+        let values = taken.into_iter().map(value).collect();
+        Ok((Self::with_personal(recorded, personal)?, values))
+    }
+
+    fn with_personal(
+        recorded: Recorded<Event>,
+        personal: BTreeMap<String, PersonalField>,
+    ) -> Result<Self, serde_json::Error> {
+        let plain = plain(&recorded)?;
+        Ok(Self {
             specversion: "1.0",
             id: recorded.id,
-            source: recorded.metadata.app.clone(),
             r#type: event_type(recorded.name, recorded.version),
             subject: recorded.event.about().0,
             time: recorded.recorded_at,
@@ -225,10 +249,10 @@ impl CloudEvent {
             position: recorded.position,
             correlation: recorded.metadata.correlation,
             causation: recorded.metadata.causation,
-            actor: actor(&recorded.metadata.actor)?,
+            actor: recorded.metadata.actor.to_string(),
+            source: recorded.metadata.app,
             data: Data { plain, personal, user_ids: UserIds::default() },
-        };
-        Ok((event, values))
+        })
     }
 
     /// The personal field at a path.

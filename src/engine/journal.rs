@@ -1,7 +1,7 @@
 //! The typed log: seals and encodes events on their way in, decodes and attaches them on their way out.
 
 use rollcall_schemas::envelope::{Metadata, Recorded};
-use rollcall_schemas::ids::EventId;
+use rollcall_schemas::ids::{AppId, EventId};
 use rollcall_schemas::personal::{Header, Sealed};
 use rollcall_schemas::stream::Stream;
 use rollcall_schemas::{DecodeError, Event};
@@ -188,7 +188,23 @@ pub fn seal(
 /// # Errors
 /// The bytes are not an event this version knows, or it stands in a stream of another aggregate.
 pub fn decode(raw: &RawEvent) -> Result<Recorded<Event>, ReadError> {
-    let core: Core<'_> = serde_json::from_slice(&raw.core).map_err(|e| ReadError::Envelope(e.to_string()))?;
+    decode_core(raw, core(raw)?)
+}
+
+/// Decodes an event of one app; `None`: it is another app's.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_of(app: &AppId, raw: &RawEvent) -> Result<Option<Recorded<Event>>, ReadError> {
+    let core = core(raw)?;
+    if core.meta.app == *app { decode_core(raw, core).map(Some) } else { Ok(None) }
+}
+
+fn core(raw: &RawEvent) -> Result<Core<'_>, ReadError> {
+    serde_json::from_slice(&raw.core).map_err(|e| ReadError::Envelope(e.to_string()))
+}
+
+fn decode_core(raw: &RawEvent, core: Core<'_>) -> Result<Recorded<Event>, ReadError> {
     let mut event = Event::decode(&raw.name, raw.version, core.data.get().as_bytes())?;
     let blobs = unpack(raw.blobs.as_deref().unwrap_or_default())?;
     event.each_personal::<ReadError>(&mut |path, _, _, slot| {

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use rollcall_schemas::envelope::Metadata;
+use rollcall_schemas::envelope::{Actor, Metadata};
 use rollcall_schemas::ids::{ErasureId, SecretId};
 use rollcall_schemas::personal::Personal;
 use rollcall_schemas::plain::{ApiKey, ReportStatus, Settings};
@@ -53,7 +53,7 @@ fn imposed() -> Recorded<Event> {
 
 #[test]
 fn an_event_is_a_cloud_event_that_names_its_personal_values_and_tells_none() {
-    let told = serde_json::to_value(CloudEvent::thin(&imposed()).unwrap()).unwrap();
+    let told = serde_json::to_value(CloudEvent::thin(imposed()).unwrap()).unwrap();
     assert_eq!(
         told,
         json!({
@@ -78,7 +78,7 @@ fn an_event_is_a_cloud_event_that_names_its_personal_values_and_tells_none() {
 
 #[test]
 fn a_value_is_added_where_it_is_named_and_is_in_no_debug_output() {
-    let (mut event, values) = CloudEvent::with_values(&imposed()).unwrap();
+    let (mut event, values) = CloudEvent::with_values(imposed()).unwrap();
     assert_eq!(values.len(), 1);
     assert!(!values[0].is_detached);
     event.personal_mut(&values[0].path).unwrap().told = Some(Told::Value(json!("spam")));
@@ -108,7 +108,7 @@ fn what_checks_a_credential_or_has_an_endpoint_of_its_own_is_not_told() {
         recorded(app::Event::from(app::SettingsChanged { app, settings })),
         recorded(erasure::Event::from(report)),
     ]
-    .iter()
+    .into_iter()
     .map(|recorded| serde_json::to_string(&CloudEvent::thin(recorded).unwrap()).unwrap())
     .collect();
     assert!(told[0].contains(r#""key":{"id":1"#) && !told[0].contains("of the key"), "{}", told[0]);
@@ -138,9 +138,9 @@ fn what_is_not_told_is_a_plain_field_of_a_published_event_and_no_field_is_named_
 #[test]
 fn an_event_about_the_app_has_no_subject() {
     let retired = app::SecretRetired { app: "app-one".parse().unwrap(), secret: SecretId(1) };
-    let told = serde_json::to_value(CloudEvent::thin(&recorded(app::Event::from(retired))).unwrap()).unwrap();
+    let told = serde_json::to_value(CloudEvent::thin(recorded(app::Event::from(retired))).unwrap()).unwrap();
     assert!(told.get("subject").is_none());
     let muted = user::DirectMessagesMuted { subject: subject() };
-    let told = serde_json::to_value(CloudEvent::thin(&recorded(user::Event::from(muted))).unwrap()).unwrap();
+    let told = serde_json::to_value(CloudEvent::thin(recorded(user::Event::from(muted))).unwrap()).unwrap();
     assert_eq!(told["data"], json!({"subject": subject()}));
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rollcall_schemas::Event;
 use rollcall_schemas::envelope::Recorded;
 use rollcall_schemas::ids::AppId;
+use serde_json::value::{RawValue, to_raw_value};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -69,16 +70,16 @@ pub struct Selection {
 }
 
 /// An event of a page.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Told {
     /// Its place in the log: the cursor behind it.
     pub position: u64,
     /// The event as CloudEvents 1.0 in JSON, without a line break.
-    pub json: Vec<u8>,
+    pub json: Box<RawValue>,
 }
 
 /// A part of a feed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Page {
     /// The events in order.
     pub events: Vec<Told>,
@@ -142,19 +143,19 @@ impl Feed {
 async fn read(engine: &Engine, app: &AppId, after: u64, selection: &Selection) -> Result<Page, Error> {
     let found = scan::after(engine, app, after, selection).await?;
     let events = match &selection.discloses_to {
-        Some(caller) => personal::disclose(engine, caller, &found.events).await?,
-        None => thin(&found.events)?,
+        Some(caller) => personal::disclose(engine, caller, found.events).await?,
+        None => thin(found.events)?,
     };
     let told = |event: CloudEvent| {
-        let json = serde_json::to_vec(&event).map_err(unwritable)?;
+        let json = to_raw_value(&event).map_err(unwritable)?;
         Ok::<_, engine::Error>(Told { position: event.position, json })
     };
     let events = events.into_iter().map(told).collect::<Result<_, _>>()?;
     Ok(Page { events, next: found.next, is_end: found.is_end })
 }
 
-fn thin(recorded: &[Recorded<Event>]) -> Result<Vec<CloudEvent>, engine::Error> {
-    recorded.iter().map(|recorded| CloudEvent::thin(recorded).map_err(unwritable)).collect()
+fn thin(recorded: Vec<Recorded<Event>>) -> Result<Vec<CloudEvent>, engine::Error> {
+    recorded.into_iter().map(|recorded| CloudEvent::thin(recorded).map_err(unwritable)).collect()
 }
 
 #[allow(clippy::needless_pass_by_value)] // As `map_err` hands it over.

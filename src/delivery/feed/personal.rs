@@ -27,15 +27,14 @@ struct People {
 pub(super) async fn disclose(
     engine: &Engine,
     caller: &Caller,
-    recorded: &[Recorded<Event>],
+    recorded: Vec<Recorded<Event>>,
 ) -> Result<Vec<CloudEvent>, Error> {
-    let mut events = recorded
-        .iter()
-        .map(|recorded| CloudEvent::with_values(recorded).map_err(unwritable))
-        .collect::<Result<Vec<_>, _>>()?;
-    let about = recorded.iter().flat_map(|recorded| <[_; 2]>::from(recorded.event.about())).flatten();
+    let about: Vec<_> = recorded.iter().map(|recorded| recorded.event.about()).collect();
+    let with_values = |recorded| CloudEvent::with_values(recorded).map_err(unwritable);
+    let mut events = recorded.into_iter().map(with_values).collect::<Result<Vec<_>, _>>()?;
     let of_values = events.iter().flat_map(|(_, values)| values.iter().map(|value| value.of));
-    let subjects: BTreeSet<SubjectRef> = about.chain(of_values).collect();
+    let named = about.iter().flat_map(|about| <[_; 2]>::from(*about)).flatten();
+    let subjects: BTreeSet<SubjectRef> = named.chain(of_values).collect();
     let subjects: Vec<_> = subjects.into_iter().collect();
     let people = look_up(engine, caller, &subjects).await?;
     engine
@@ -46,14 +45,13 @@ pub(super) async fn disclose(
                     user_ids.push((*subject, user_id));
                 }
             }
-            for ((event, values), recorded) in events.iter_mut().zip(recorded) {
+            for ((event, values), (subject, other)) in events.iter_mut().zip(about) {
                 for value in values.iter() {
                     let told = told(opener, &people, value)?;
                     if let Some(field) = event.personal_mut(&value.path) {
                         field.told = Some(told);
                     }
                 }
-                let (subject, other) = recorded.event.about();
                 for about in subject.into_iter().chain(other) {
                     if let Ok(at) = user_ids.binary_search_by_key(&about, |(subject, _)| *subject) {
                         event.data.user_ids.insert(about, user_ids[at].1.clone());

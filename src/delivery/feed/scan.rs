@@ -61,10 +61,10 @@ impl Collected<'_> {
     /// Adds an event that is wanted.
     fn look_at(&mut self, raw: &RawEvent) -> Result<(), journal::ReadError> {
         let filter: &Filter = &self.selection.filter;
-        if !filter.wants_type(&raw.name, raw.version) || journal::app(raw)? != self.app.as_str() {
+        if !filter.wants_type(&raw.name, raw.version) {
             return Ok(());
         }
-        let recorded = journal::decode(raw)?;
+        let Some(recorded) = journal::decode_of(self.app, raw)? else { return Ok(()) };
         if filter.wants_subject(&recorded) {
             self.bytes += raw.core.len() + raw.blobs.as_ref().map_or(0, bytes::Bytes::len);
             self.events.push(recorded);

@@ -192,7 +192,8 @@ async fn fields(
     app: &AppId,
     recorded: &Recorded<Event>,
 ) -> Result<(Map<String, Value>, Map<String, Value>), Error> {
-    let (_, values) = CloudEvent::with_values(recorded).map_err(|error| Error::Unavailable(error.to_string()))?;
+    let (_, values) =
+        CloudEvent::with_values(recorded.clone()).map_err(|error| Error::Unavailable(error.to_string()))?;
     let subjects: Vec<SubjectRef> = values.iter().map(|value| value.of).collect();
     engine.vault().load(&subjects).await?;
     let (mut profile, mut declared) = (Map::new(), Map::new());

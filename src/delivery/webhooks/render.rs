@@ -62,8 +62,9 @@ pub(super) async fn event(
     let id = recorded.id.to_string();
     match webhook.endpoint.format {
         Format::Standard => {
-            let event =
-                CloudEvent::thin(recorded).and_then(|event| serde_json::to_value(&event)).map_err(unwritable)?;
+            let event = CloudEvent::thin(recorded.clone())
+                .and_then(|event| serde_json::to_value(&event))
+                .map_err(unwritable)?;
             Ok(Some(Unsigned { id, content_type: CLOUD_EVENT, body: bounded(event)? }))
         }
         format @ (Format::V1 | Format::V4) => {
