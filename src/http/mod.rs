@@ -46,6 +46,7 @@ mod peer;
 mod platform;
 mod rates;
 mod rest;
+mod router;
 mod served;
 mod server_v1;
 mod server_v4;

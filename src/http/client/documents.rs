@@ -4,9 +4,10 @@ use serde_json::{Map, Value, json};
 
 use super::changes::{FriendRequested, ListChanged, MeUpdated, OfFriend, RequestEnded};
 use super::examples;
-use super::methods::{METHODS, Method, Named, parameter, properties, shape};
+use super::methods::{METHODS, Method, Named, properties, shape};
 use super::socket::{ConnectParams, Connected, TokenExpiring};
 use super::subscriptions::{PresenceChanged, SubscriptionChanged};
+use crate::http::router::parameter;
 use crate::http::terms;
 use crate::live::close::Close;
 

@@ -15,6 +15,7 @@ use utoipa::{PartialSchema, ToSchema};
 use super::problem::{Answer, Problem};
 use super::{Call, changes, export, friend_requests, friends, lists, me, people, subscriptions, users};
 use crate::http::friend_requests::ShownRequest;
+use crate::http::router::{Found, Place, Router};
 
 /// A schema with its name, and those it refers to.
 pub(super) type Named = Vec<(String, RefOr<Schema>)>;
@@ -141,55 +142,26 @@ pub(super) fn named(name: &str) -> Option<&'static Method> {
     METHODS.iter().find(|method| method.name == name && method.on_socket)
 }
 
+static ROUTER: LazyLock<Router<Method>> = LazyLock::new(|| Router::new(METHODS));
+
+impl Place for Method {
+    fn method(&self) -> &'static str {
+        self.verb
+    }
+    fn path(&self) -> &'static str {
+        self.path
+    }
+}
+
 /// The method of an HTTP method and a path, and the parameters of the path.
 pub(super) fn find(verb: &Verb, path: &str) -> Result<(&'static Method, Map<String, Value>), Problem> {
-    let asked = if *verb == Verb::HEAD { "GET" } else { verb.as_str() };
-    let segments: Vec<&str> = path.split('/').collect();
-    let mut verbs = Vec::new();
-    for method in METHODS {
-        let template: Vec<&str> = method.path.split('/').collect();
-        if template.len() != segments.len() {
-            continue;
+    match ROUTER.find(verb, path) {
+        Found::Place(method, parameters) => {
+            Ok((method, parameters.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect()))
         }
-        let each = || template.iter().zip(&segments);
-        if !each().all(|(part, segment)| parameter(part).is_some() || part == segment) {
-            continue;
-        }
-        if method.verb == asked {
-            let named = each().filter_map(|(part, text)| Some((parameter(part)?, *text)));
-            let read = named.map(|(name, text)| Ok((name.to_owned(), segment(text)?.into())));
-            return Ok((method, read.collect::<Result<_, Problem>>()?));
-        }
-        verbs.push(method.verb);
-        if method.verb == "GET" {
-            verbs.push("HEAD");
-        }
+        Found::OtherMethods(verbs) => Err(Problem::Method(verbs)),
+        Found::Nothing => Err(Problem::NoSuchMethod),
     }
-    if verbs.is_empty() { Err(Problem::NoSuchMethod) } else { Err(Problem::Method(verbs.join(", "))) }
-}
-
-/// The name of a parameter of a path.
-pub(super) fn parameter(part: &str) -> Option<&str> {
-    part.strip_prefix('{')?.strip_suffix('}')
-}
-
-/// A path segment without its percent encoding.
-fn segment(text: &str) -> Result<String, Problem> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((byte, tail)) = rest.split_first() {
-        rest = tail;
-        if *byte != b'%' {
-            bytes.push(*byte);
-            continue;
-        }
-        let (digits, tail) = rest.split_at_checked(2).ok_or(Problem::NoSuchMethod)?;
-        let mut decoded = [0];
-        hex::decode_to_slice(digits, &mut decoded).map_err(|_| Problem::NoSuchMethod)?;
-        bytes.extend(decoded);
-        rest = tail;
-    }
-    String::from_utf8(bytes).map_err(|_| Problem::NoSuchMethod)
 }
 
 /// What kind of value each parameter of each method is.
@@ -280,7 +252,7 @@ mod tests {
     fn every_parameter_of_a_path_is_one_of_the_method_and_a_query_is_read_by_its_kind() {
         for method in METHODS {
             let known: Vec<_> = properties(&(method.takes)()).map(|(name, _)| name).collect();
-            for name in method.path.split('/').filter_map(parameter) {
+            for name in method.path.split('/').filter_map(crate::http::router::parameter) {
                 assert!(known.iter().any(|known| known == name), "{}: {name}", method.name);
             }
         }

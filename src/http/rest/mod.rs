@@ -110,25 +110,6 @@ fn json_fault(error: &serde_json::Error) -> String {
     format!("{what} (line {}, column {})", error.line(), error.column())
 }
 
-/// A path segment without its percent encoding.
-fn segment(text: &str) -> Result<String, Problem> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((byte, tail)) = rest.split_first() {
-        rest = tail;
-        if *byte != b'%' {
-            bytes.push(*byte);
-            continue;
-        }
-        let (digits, tail) = rest.split_at_checked(2).ok_or(Problem::NoSuchEndpoint)?;
-        let mut decoded = [0];
-        hex::decode_to_slice(digits, &mut decoded).map_err(|_| Problem::NoSuchEndpoint)?;
-        bytes.extend(decoded);
-        rest = tail;
-    }
-    String::from_utf8(bytes).map_err(|_| Problem::NoSuchEndpoint)
-}
-
 /// The app a caller speaks for, who it is, and what it may do.
 type Authenticated = (Arc<App>, Actor, BTreeSet<ApiScope>);
 
@@ -242,18 +223,4 @@ async fn serve(
     let max = endpoint.answer_max(service.answer_max);
     let answered = exchange::in_time(max, (endpoint.handler)(&call)).await.map_err(|late| endpoint.late(late))?;
     answered.map(|answer| answer.telling_secret(endpoint.tells_secret()))
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn a_user_id_in_a_path_is_read_with_or_without_percent_encoding() {
-        assert_eq!(segment("a+b%2Bc%3D").unwrap(), "a+b+c=");
-        for bad in ["%", "%2", "%zz", "%FF"] {
-            assert!(segment(bad).is_err(), "{bad}");
-        }
-    }
 }

@@ -14,7 +14,7 @@ use utoipa::openapi::{
 
 use super::routes::{ENDPOINTS, Endpoint, Named};
 use super::{examples, groups};
-use crate::http::terms;
+use crate::http::{router, terms};
 
 /// What a call may be answered that was not done: those of the table in `problem.rs`.
 const PROBLEMS: &[(&str, &str)] = &[
@@ -129,7 +129,7 @@ fn operation(endpoint: &Endpoint) -> Operation {
         .description(Some(format!("Needs the scope `{}`.", endpoint.scope.as_str())))
         .security(SecurityRequirement::new("api_key", [endpoint.scope.as_str()]));
     for part in endpoint.path.split('/') {
-        if let Some(name) = part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+        if let Some(name) = router::parameter(part) {
             operation =
                 operation.parameter(parameter(name, ParameterIn::Path, examples::of_parameter(endpoint.path, name)));
         }

@@ -1,6 +1,7 @@
 //! Every endpoint of the face, in one table: the dispatch, the OpenAPI document and the tests read it.
 
 use std::any::TypeId;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use actix_web::http::Method;
@@ -12,11 +13,12 @@ use utoipa::{PartialSchema, ToSchema};
 use super::problem::{Answer, Problem};
 use super::{
     Call, admission, app, ban_lists, bans, compliance, credentials, deactivated, erasures, events, export, friends,
-    graph, lists, operating, operations, past, presence, profile, requests, segment, tokens, user_batches, user_lists,
-    users, webhooks,
+    graph, lists, operating, operations, past, presence, profile, requests, tokens, user_batches, user_lists, users,
+    webhooks,
 };
 use crate::engine;
 use crate::http::exchange;
+use crate::http::router::{Found, Place, Router};
 
 /// A schema with its name, and those it refers to.
 pub(super) type Named = Vec<(String, RefOr<Schema>)>;
@@ -384,31 +386,24 @@ endpoints! {
         () => crate::audit::proof::Proof, "The proof that the log holds an event of the app.";
 }
 
+static ROUTER: LazyLock<Router<Endpoint>> = LazyLock::new(|| Router::new(ENDPOINTS));
+
+impl Place for Endpoint {
+    fn method(&self) -> &'static str {
+        self.method
+    }
+    fn path(&self) -> &'static str {
+        self.path
+    }
+}
+
 /// The endpoint of a method and a path, and the parameters of the path.
 pub(super) fn find(method: &Method, path: &str) -> Result<(&'static Endpoint, Vec<String>), Problem> {
-    let asked = if *method == Method::HEAD { "GET" } else { method.as_str() };
-    let segments: Vec<&str> = path.split('/').collect();
-    let mut methods = Vec::new();
-    for endpoint in ENDPOINTS {
-        let template: Vec<&str> = endpoint.path.split('/').collect();
-        let is_parameter = |part: &str| part.starts_with('{');
-        let fits = |(part, segment): (&&str, &&str)| is_parameter(part) || part == segment;
-        if template.len() != segments.len() || !template.iter().zip(&segments).all(fits) {
-            continue;
-        }
-        if endpoint.method == asked {
-            let parameters = template.iter().zip(&segments).filter(|(part, _)| is_parameter(part));
-            return Ok((endpoint, parameters.map(|(_, text)| segment(text)).collect::<Result<_, _>>()?));
-        }
-        // Two templates may fit the same path.
-        if !methods.contains(&endpoint.method) {
-            methods.push(endpoint.method);
-            if endpoint.method == "GET" {
-                methods.push("HEAD");
-            }
-        }
+    match ROUTER.find(method, path) {
+        Found::Place(endpoint, parameters) => Ok((endpoint, parameters.into_iter().map(|(_, value)| value).collect())),
+        Found::OtherMethods(methods) => Err(Problem::Method(methods)),
+        Found::Nothing => Err(Problem::NoSuchEndpoint),
     }
-    if methods.is_empty() { Err(Problem::NoSuchEndpoint) } else { Err(Problem::Method(methods.join(", "))) }
 }
 
 #[cfg(test)]
