@@ -9,9 +9,11 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use lru::LruCache;
 use rollcall_projections::store::{ClaimVersion, Claimed, Claims, ReadStore, UnusedClaim};
 use rollcall_schemas::ids::{AppId, SubjectRef};
 
@@ -26,6 +28,8 @@ const IN_DOUBT_FOR: Duration = Duration::from_secs(3_600);
 const IN_DOUBT_MAX: usize = 100_000;
 /// Most allocated subjects kept for the next userId because nothing was recorded about them.
 const SPARE_MAX: usize = 1_024;
+/// Most answers of the read model that are remembered; one takes about 150 bytes.
+const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add((1 << 17) - 1);
 
 #[derive(Debug, Clone, Copy)]
 struct Pending {
@@ -58,6 +62,33 @@ impl Pending {
     }
 }
 
+/// What the read model said of userIds: that they are subjects. That nobody has a userId is not remembered.
+struct Remembered {
+    subjects: LruCache<Tag, SubjectRef>,
+    tags: HashMap<SubjectRef, Tag>,
+}
+
+impl Default for Remembered {
+    fn default() -> Self {
+        Self { subjects: LruCache::new(REMEMBERED_MAX), tags: HashMap::new() }
+    }
+}
+
+impl Remembered {
+    fn add(&mut self, tag: Tag, subject: SubjectRef) {
+        if let Some((_, before)) = self.subjects.push(tag, subject) {
+            self.tags.remove(&before);
+        }
+        self.tags.insert(subject, tag);
+    }
+
+    fn remove(&mut self, subject: SubjectRef) {
+        if let Some(tag) = self.tags.remove(&subject) {
+            self.subjects.pop(&tag);
+        }
+    }
+}
+
 #[derive(Default)]
 struct Waiting {
     pending: HashMap<Tag, Pending>,
@@ -74,8 +105,9 @@ struct Waiting {
     spare: Vec<SubjectRef>,
     /// Claims of such subjects that are to be given back first.
     unused_claims: Vec<UnusedClaim>,
-    /// Grows whenever an entry settles or its claim is to be given back: tells that an answer of the read model may be older
-    /// than this table.
+    remembered: Remembered,
+    /// Grows whenever an entry settles, its claim is to be given back or a subject is forgotten: tells that an answer of the read
+    /// model may be older than this table.
     generation: u64,
 }
 
@@ -272,6 +304,12 @@ impl Directory {
             ));
         }
         let (generation, forgotten) = (waiting.generation, waiting.forgotten.contains_key(&tag));
+        if !forgotten
+            && in_doubt.is_none()
+            && let Some(subject) = waiting.remembered.subjects.get(&tag)
+        {
+            return Ok(known(*subject));
+        }
         Ok(Known::Ask { generation, forgotten, in_doubt })
     }
 
@@ -298,6 +336,10 @@ impl Directory {
             if !forgotten
                 && let Some(subject) = rollcall_projections::user_directory::subject_of(read, app, tag).await?
             {
+                let mut waiting = lock(&self.waiting);
+                if waiting.generation == generation {
+                    waiting.remembered.add(tag, subject);
+                }
                 return Ok(Some(known(subject)));
             }
             if !introduce {
@@ -374,12 +416,21 @@ impl Directory {
         waiting.settled.push(Reverse((position, tag)));
     }
 
-    /// Tells that the log holds that a subject was forgotten, by whichever node: its userId must not get it again.
+    /// Tells that the read models hold that a subject was forgotten, by whichever node: its userId must not get it again.
     pub(super) fn gone(&self, subject: SubjectRef) {
         let mut waiting = lock(&self.waiting);
+        waiting.remembered.remove(subject);
+        waiting.generation += 1;
         if let Some(tag) = waiting.tags.get(&subject).copied() {
             waiting.remove(tag);
         }
+    }
+
+    /// Asks the read model again for every userId: it may answer otherwise once an operator has settled what was parked.
+    pub(super) fn ask_again(&self) {
+        let mut waiting = lock(&self.waiting);
+        waiting.remembered = Remembered::default();
+        waiting.generation += 1;
     }
 
     /// The tag of a subject that was introduced a moment ago.
@@ -442,7 +493,7 @@ mod tests {
 
     use rollcall_projections::store::ReadStore;
 
-    use super::{AppId, Directory, Found, UserId};
+    use super::{AppId, Directory, Found, LruCache, NonZeroUsize, Remembered, SubjectRef, UserId, lock};
     use crate::privacy::{Vault as _, key_tree::KeyTree};
 
     struct Given {
@@ -548,6 +599,37 @@ mod tests {
         assert!(given.directory.tag_of(subject).is_some());
         given.directory.settle(5);
         assert!(given.directory.tag_of(subject).is_none(), "from here on the read model is asked");
+    }
+
+    #[tokio::test]
+    async fn what_the_read_model_said_is_remembered_until_the_subject_is_forgotten() {
+        let given = Given::nothing();
+        let (tag, subject) = (given.vault.tag(&Given::app(), "ada").unwrap(), SubjectRef(uuid::Uuid::from_u128(7)));
+        let said = || lock(&given.directory.waiting).remembered.add(tag, subject);
+        said();
+        assert_eq!(given.find(false).await.unwrap().subject, subject, "the read model is not asked");
+        assert!(given.find(true).await.unwrap().hold.is_none());
+        given.forget(6);
+        assert!(given.find(false).await.is_none(), "it was forgotten, and the read model does not know yet");
+        given.directory.gone(subject);
+        given.directory.settle(6);
+        assert!(given.find(false).await.is_none());
+        said();
+        given.directory.ask_again();
+        assert!(given.find(false).await.is_none());
+    }
+
+    #[test]
+    fn only_so_many_answers_are_remembered() {
+        let mut remembered = Remembered { subjects: LruCache::new(NonZeroUsize::MIN), ..Remembered::default() };
+        let subjects = [1, 2].map(|n| SubjectRef(uuid::Uuid::from_u128(n)));
+        remembered.add([1; 16], subjects[0]);
+        remembered.add([2; 16], subjects[1]);
+        assert_eq!(remembered.tags.keys().collect::<Vec<_>>(), [&subjects[1]]);
+        remembered.remove(subjects[0]);
+        assert_eq!(remembered.subjects.len(), 1);
+        remembered.remove(subjects[1]);
+        assert!(remembered.subjects.is_empty() && remembered.tags.is_empty());
     }
 
     #[tokio::test]

@@ -39,7 +39,7 @@ pub(super) struct Sources<'s> {
     pub(super) log: &'s dyn EventLog,
     pub(super) read: &'s ReadStore,
     pub(super) vault: &'s dyn Vault,
-    /// Told of userIds that another node has forgotten.
+    /// Told of subjects that were forgotten.
     pub(super) directory: &'s Directory,
 }
 
@@ -77,15 +77,15 @@ impl Memory {
             let events = sources.log.read_all(followed, left.min(BATCH_MAX)).await?;
             let Some(last) = events.last() else { break };
             for raw in &events {
+                if raw.name == "user.forgotten"
+                    && let Ok(recorded) = journal::decode(raw)
+                    && let Event::User(user::Event::Forgotten(e)) = recorded.event
+                {
+                    sources.directory.gone(e.subject);
+                }
                 if let Some(foreign_appends) = &self.foreign_appends {
                     if let Ok(stream) = raw.stream.parse() {
                         foreign_appends.saw(stream, raw.revision);
-                    }
-                    if raw.name == "user.forgotten"
-                        && let Ok(recorded) = journal::decode(raw)
-                        && let Event::User(user::Event::Forgotten(e)) = recorded.event
-                    {
-                        sources.directory.gone(e.subject);
                     }
                     if raw.name == "erasure.requested" {
                         self.erasures.notify_one();

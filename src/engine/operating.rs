@@ -90,6 +90,7 @@ impl Engine {
             tokio::task::spawn_blocking(move || handle.block_on(parked::retry(&log, &vault, &read, model, &stream)));
         let retried = retried.await.map_err(|error| Error::Unavailable(error.to_string()))?;
         let retried = retried.map_err(|error| Error::Unavailable(error.to_string()))?;
+        self.directory.ask_again();
         if model.name() == "apps" {
             self.reload_apps().await?;
         }
@@ -110,6 +111,8 @@ impl Engine {
         let handle = Handle::current();
         let resolved =
             tokio::task::spawn_blocking(move || handle.block_on(read.resolve_parked(model.name(), &stream, &reason)));
-        Ok(resolved.await.map_err(|error| Error::Unavailable(error.to_string()))??)
+        let resolved = resolved.await.map_err(|error| Error::Unavailable(error.to_string()))??;
+        self.directory.ask_again();
+        Ok(resolved)
     }
 }
