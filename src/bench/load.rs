@@ -108,13 +108,38 @@ pub(super) async fn run(
     first: u64,
     request: Arc<Request>,
 ) -> std::io::Result<Measured> {
+    paced(address, (connections, None), time, first, request).await
+}
+
+/// As [`run`], but so many requests a second, whether earlier ones were answered in time or not: how long one takes counts from
+/// when it was due. A service that is not busy is measured so.
+pub(super) async fn steady(
+    address: SocketAddr,
+    connections: usize,
+    rate: u32,
+    (time, first): (Duration, u64),
+    request: Arc<Request>,
+) -> std::io::Result<Measured> {
+    let every = Duration::from_secs(1) * u32::try_from(connections).unwrap_or(u32::MAX) / rate.max(1);
+    paced(address, (connections, Some(every)), time, first, request).await
+}
+
+async fn paced(
+    address: SocketAddr,
+    (connections, every): (usize, Option<Duration>),
+    time: Duration,
+    first: u64,
+    request: Arc<Request>,
+) -> std::io::Result<Measured> {
     let began = Instant::now();
     let until = began + time;
     let tasks: Vec<_> = (0..connections)
         .map(|connection| {
             let request = request.clone();
             let numbers = (first + connection as u64, connections as u64);
-            tokio::spawn(async move { one(address, (began, until), numbers, &*request).await })
+            let share = u32::try_from(connection).unwrap_or(0);
+            let due = every.map(|every| (began + every / connections.try_into().unwrap_or(1) * share, every));
+            tokio::spawn(async move { one(address, (began, until), numbers, due, &*request).await })
         })
         .collect();
     let (mut answers, mut failed) = (Vec::new(), 0);
@@ -130,6 +155,7 @@ async fn one(
     address: SocketAddr,
     (start, until): (Instant, Instant),
     (first, step): (u64, u64),
+    mut due: Option<(Instant, Duration)>,
     request: &Request,
 ) -> std::io::Result<(Vec<(Duration, Duration)>, usize)> {
     let mut stream = TcpStream::connect(address).await?;
@@ -140,7 +166,15 @@ async fn one(
         out.clear();
         request(number, &mut out);
         number += step;
-        let began = Instant::now();
+        let began = match &mut due {
+            None => Instant::now(),
+            Some((at, every)) => {
+                let now = *at;
+                tokio::time::sleep_until(now.into()).await;
+                *at += *every;
+                now
+            }
+        };
         stream.write_all(&out).await?;
         let good = answer(&mut stream, &mut buffer).await?;
         answers.push((start.elapsed(), began.elapsed()));

@@ -73,10 +73,24 @@ pub(super) fn measure_all(options: &Options, clients: usize, runtime: &Runtime) 
         let user = |n: u64| format!("live{}", n % users);
         admission(&user(n.wrapping_mul(2_654_435_761)), &user(n.wrapping_mul(40_503)), out);
     });
-    let admitted = measure(options, runtime, one.address, 0, check)?;
+    let admitted = measure(options, runtime, one.address, 0, check.clone())?;
     print("admission of one message over REST", &admitted, None);
     say!("{:<44} {:>10.2} × hello", "  against the bare web framework", admitted.rate / hello.rate);
+    print("  at 5,000 a second", &steady(options, runtime, one.address, 5_000, 0, check)?, None);
     webhooks(options, runtime, &one, (&bearer, &key))
+}
+
+/// Requests at a rate that does not saturate the service.
+fn steady(
+    options: &Options,
+    runtime: &Runtime,
+    address: SocketAddr,
+    rate: u32,
+    first: u64,
+    request: Arc<Request>,
+) -> Result<load::Measured, Error> {
+    let time = (Duration::from_secs(options.seconds), first);
+    Ok(runtime.block_on(load::steady(address, usize::from(options.connections), rate, time, request))?)
 }
 
 /// Where a node keeps what it keeps.
@@ -254,13 +268,24 @@ async fn acknowledge(mut stream: TcpStream, count: Arc<AtomicU64>) -> std::io::R
     }
 }
 
+/// Waits until no further delivery arrives.
+async fn settled(count: &AtomicU64) {
+    let mut before = u64::MAX;
+    while before != count.load(Ordering::Relaxed) {
+        before = count.load(Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
 /// Deliveries per second, and what they add to commands.
 fn webhooks(options: &Options, runtime: &Runtime, node: &Child, (bearer, key): (&str, &str)) -> Result<(), Error> {
     let post: Arc<Request> = Arc::new(|n, out| signed("POST", "/user/getToken.json", &registration(n), out));
     let time = Duration::from_secs(options.seconds);
     let connections = usize::from(options.connections);
     let commands = |first| runtime.block_on(load::run(node.address, connections, time, first, post.clone()));
+    let some = |first| steady(options, runtime, node.address, 1_000, first, post.clone());
     print("register over v1, no webhook", &commands(0)?, None);
+    print("  at 1,000 a second", &some(1 << 34)?, None);
     let count = Arc::new(AtomicU64::new(0));
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -281,5 +306,8 @@ fn webhooks(options: &Options, runtime: &Runtime, node: &Child, (bearer, key): (
         Ok::<_, Error>(())
     })?;
     print("register over v1, each told to a webhook", &commands(1 << 32)?, None);
+    // Until what waits is delivered.
+    runtime.block_on(settled(&count));
+    print("  at 1,000 a second", &some(1 << 36)?, None);
     Ok(())
 }
