@@ -27,6 +27,8 @@ fn advance(nodes: &[Running], by: TimeDelta) {
 
 /// How often each of these stands in the log.
 async fn recorded(node: &Running) -> [usize; 3] {
+    // What the other node appended as well.
+    node.engine().all_applied().await.unwrap();
     let mut counts = [0; 3];
     for (count, name) in counts.iter_mut().zip([MUTED, UNMUTED, EXPIRED]) {
         *count = node.events(name).await.len();

@@ -1,5 +1,7 @@
 //! Mutes over REST: for a time or for good, how they are told, and what the platform's faces make of them.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, Duration, Utc};
 use serde_json::{Value, json};
 
@@ -32,7 +34,8 @@ fn problem(reply: &Reply, status: u16, kind: &str) {
 fn mute(service: &Service, user: &str, body: &Value) -> u64 {
     let reply = ask(service, "PUT", &format!("users/{user}/mute"), body);
     assert_eq!(reply.status, 204, "{}", reply.text);
-    reply.header("rollcall-position").unwrap().parse().unwrap()
+    let position = BASE64_URL_SAFE_NO_PAD.decode(reply.header("rollcall-position").unwrap()).unwrap();
+    u64::from_be_bytes(position.try_into().unwrap())
 }
 
 fn time(value: &Value) -> DateTime<Utc> {
