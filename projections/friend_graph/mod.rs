@@ -9,6 +9,6 @@ mod queries;
 
 pub use projector::FriendGraph;
 pub use queries::{
-    Description, Direction, Friend, REMARK, Request, all_of, among, asked, count, descriptions, due, friends_of_each,
-    friendships, mutual, page, pending, request, requests,
+    Counts, Description, Direction, Friend, REMARK, Request, all_of, among, asked, count, counts, descriptions, due,
+    friends_of_each, friendships, mutual, page, pending, request, requests,
 };

@@ -29,6 +29,9 @@ queries! {
     earlier_than = "SELECT friend, befriended_at, befriended_position FROM friend_graph_v3
         WHERE owner = $1 AND befriended_position < $2 ORDER BY befriended_position DESC LIMIT $3";
     count_of_owner: coalesced = "SELECT COUNT(*) FROM friend_graph_v3 WHERE owner = $1";
+    counts_of: coalesced = "SELECT (SELECT count(*) FROM friend_graph_v3 WHERE owner = $1),
+        (SELECT count(*) FROM friend_graph_requests_v3 WHERE asking = $1 AND state = 'pending'),
+        (SELECT count(*) FROM friend_graph_requests_v3 WHERE asked = $1 AND state = 'pending')";
     friendship: coalesced = "SELECT friend, befriended_at, befriended_position FROM friend_graph_v3
         WHERE owner = $1 AND friend = $2";
     friends_of: coalesced = "SELECT friend FROM friend_graph_v3 WHERE owner = $1";
@@ -162,6 +165,29 @@ pub async fn page(
 /// The store is unavailable.
 pub async fn count(store: &ReadStore, owner: SubjectRef) -> Result<u64, Error> {
     Ok(store.row(count_of_owner, &[owner.into()], |row| row.number(0)).await?.unwrap_or(0))
+}
+
+/// How many friends and requests a user has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Friends.
+    pub friends: u64,
+    /// Requests that it sent and that are pending, be their time over or not.
+    pub sent: u64,
+    /// Requests that it received and that are pending, be their time over or not.
+    pub received: u64,
+}
+
+/// How many friends and requests each of those has, in the order asked.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn counts(store: &ReadStore, users: &[SubjectRef]) -> Result<Vec<Counts>, Error> {
+    let asked = users.iter().map(|user| [Value::from(*user)]);
+    let read =
+        |row: &Row<'_, '_>| Ok(Counts { friends: row.number(0)?, sent: row.number(1)?, received: row.number(2)? });
+    let found = store.rows_of_each(counts_of, asked, read).await?;
+    Ok(found.into_iter().map(|mut rows| rows.pop().unwrap_or_default()).collect())
 }
 
 /// Those of the targets that are friends of `owner`, in the order asked; `None`: it is none.

@@ -1,4 +1,5 @@
-//! Who may not send direct messages? Listed by app in the order of muting, and counted.
+//! Who may not send direct messages, and until when? Listed by app in the order of muting, and counted. Mutes whose time is over
+//! are found for the sweeper.
 //!
 //! A deactivation ends the mute with everything else that was set about the user.
 
@@ -6,4 +7,4 @@ mod projector;
 mod queries;
 
 pub use projector::Mutes;
-pub use queries::{of, page, since, total};
+pub use queries::{Mute, after, due, of, of_subjects, page, total};

@@ -1,47 +1,121 @@
 //! What can be asked about mutes.
 
+use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::{AppId, SubjectRef};
 
-use crate::store::{Error, ReadStore};
-use crate::{NumberedPage, queries};
+use crate::store::{Error, ReadStore, Row};
+use crate::{NumberedPage, paging, queries};
 
 queries! {
-    page_of_app = "SELECT subject FROM mutes_v2 WHERE app = $1 ORDER BY muted_position LIMIT $2 OFFSET $3";
-    count_of_app: coalesced = "SELECT users FROM mutes_count_v2 WHERE app = $1";
-    of_subject: coalesced = "SELECT muted_position FROM mutes_v2 WHERE subject = $1";
+    page_of_app = "SELECT subject FROM mutes_v3 WHERE app = $1 AND (ends_at IS NULL OR ends_at > $2)
+        ORDER BY muted_position LIMIT $3 OFFSET $4";
+    later_than = "SELECT subject, app, muted_at, ends_at, muted_position, set_position FROM mutes_v3
+        WHERE app = $1 AND muted_position > $2 AND (ends_at IS NULL OR ends_at > $3)
+        ORDER BY muted_position LIMIT $4";
+    count_of_app: coalesced = "SELECT users - (SELECT count(*) FROM mutes_v3 WHERE app = $1 AND ends_at <= $2)
+        FROM mutes_count_v3 WHERE app = $1";
+    of_subject: coalesced = "SELECT subject, app, muted_at, ends_at, muted_position, set_position FROM mutes_v3
+        WHERE subject = $1";
+    ended_by = "SELECT subject, app, muted_at, ends_at, muted_position, set_position FROM mutes_v3
+        WHERE ends_at <= $1 ORDER BY ends_at LIMIT $2";
 }
 
-/// A page of the muted users of an app, in the order of muting.
+/// One mute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mute {
+    /// Who is muted.
+    pub subject: SubjectRef,
+    /// In which app.
+    pub app: AppId,
+    /// Since when without a break.
+    pub muted_at: DateTime<Utc>,
+    /// When it ends by itself; `None`: never.
+    pub ends_at: Option<DateTime<Utc>>,
+    /// Position of the event that muted the user: the order of the list and the cursor of [`after`].
+    pub muted_position: u64,
+    /// Position of the event that gave the mute its end.
+    pub set_position: u64,
+}
+
+impl Mute {
+    fn read(row: &Row<'_, '_>) -> Result<Self, Error> {
+        Ok(Self {
+            subject: SubjectRef(row.id(0)?),
+            app: row.parsed(1)?,
+            muted_at: row.instant(2)?,
+            ends_at: row.optional_instant(3)?,
+            muted_position: row.number(4)?,
+            set_position: row.number(5)?,
+        })
+    }
+
+    /// Whether its time is not over at `now`, be that recorded or not.
+    #[must_use]
+    pub fn runs_at(&self, now: DateTime<Utc>) -> bool {
+        self.ends_at.is_none_or(|at| at > now)
+    }
+}
+
+/// A page of the users of an app who are muted at `now`, in the order of muting.
 ///
 /// # Errors
 /// The store is unavailable.
-pub async fn page(store: &ReadStore, app: &AppId, page: NumberedPage) -> Result<Vec<SubjectRef>, Error> {
+pub async fn page(
+    store: &ReadStore,
+    app: &AppId,
+    now: DateTime<Utc>,
+    page: NumberedPage,
+) -> Result<Vec<SubjectRef>, Error> {
     let (limit, skip) = page.bounds();
-    store.rows(page_of_app, &[app.into(), limit, skip], |row| Ok(SubjectRef(row.id(0)?))).await
+    store.rows(page_of_app, &[app.into(), now.into(), limit, skip], |row| Ok(SubjectRef(row.id(0)?))).await
 }
 
-/// How many users of an app are muted.
+/// The mutes of an app that run at `now` and come after `cursor` (a `muted_position`), in the order of muting; `None`: from
+/// the first.
 ///
 /// # Errors
 /// The store is unavailable.
-pub async fn total(store: &ReadStore, app: &AppId) -> Result<u64, Error> {
-    Ok(store.row(count_of_app, &[app.into()], |row| row.number(0)).await?.unwrap_or(0))
+pub async fn after(
+    store: &ReadStore,
+    app: &AppId,
+    now: DateTime<Utc>,
+    cursor: Option<u64>,
+    size: u32,
+) -> Result<Vec<Mute>, Error> {
+    let params = [app.into(), cursor.unwrap_or(0).into(), now.into(), paging::limit(size)];
+    store.rows(later_than, &params, Mute::read).await
 }
 
-/// Positions of the events that muted those users, in the order asked; `None`: it is not muted.
+/// How many users of an app are muted at `now`.
 ///
 /// # Errors
 /// The store is unavailable.
-pub async fn since(store: &ReadStore, subjects: &[SubjectRef]) -> Result<Vec<Option<u64>>, Error> {
+pub async fn total(store: &ReadStore, app: &AppId, now: DateTime<Utc>) -> Result<u64, Error> {
+    Ok(store.row(count_of_app, &[app.into(), now.into()], |row| row.number(0)).await?.unwrap_or(0))
+}
+
+/// The mutes of those users, be their time over or not, in the order asked; `None`: it is not muted.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn of_subjects(store: &ReadStore, subjects: &[SubjectRef]) -> Result<Vec<Option<Mute>>, Error> {
     let asked = subjects.iter().map(|subject| [(*subject).into()]);
-    let found = store.rows_of_each(of_subject, asked, |row| row.number(0)).await?;
+    let found = store.rows_of_each(of_subject, asked, Mute::read).await?;
     Ok(found.into_iter().map(|mut rows| rows.pop()).collect())
 }
 
-/// Whether a user is muted.
+/// The mute of a user, be its time over or not.
 ///
 /// # Errors
 /// The store is unavailable.
-pub async fn of(store: &ReadStore, subject: SubjectRef) -> Result<bool, Error> {
-    Ok(store.row(of_subject, &[subject.into()], |_| Ok(())).await?.is_some())
+pub async fn of(store: &ReadStore, subject: SubjectRef) -> Result<Option<Mute>, Error> {
+    store.row(of_subject, &[subject.into()], Mute::read).await
+}
+
+/// Mutes of any app whose time is over and that are not recorded as ended, the first that ended first.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn due(store: &ReadStore, now: DateTime<Utc>, limit: u32) -> Result<Vec<Mute>, Error> {
+    store.rows(ended_by, &[now.into(), paging::limit(limit)], Mute::read).await
 }

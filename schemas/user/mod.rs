@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::NaiveTime;
+use chrono::{DateTime, NaiveTime, Utc};
 use serde_json::Value;
 
 use crate::declare::events;
@@ -72,6 +72,20 @@ events! { "user", "What happens to a user.";
     DirectMessagesMuted = "direct_messages_muted" 1 {
         /// Who.
         subject: plain => SubjectRef,
+    }
+    /// The user can no longer send direct messages until a time; one that is muted already gets another end.
+    DirectMessagesMutedV2 = "direct_messages_muted" 2 {
+        /// Who.
+        subject: plain => SubjectRef,
+        /// When the mute ends by itself; absent: never.
+        ends_at: plain => Option<DateTime<Utc>>,
+    }
+    /// The mute came to its end: the user can send direct messages again.
+    DirectMessagesMuteExpired = "direct_messages_mute_expired" 1 {
+        /// Who.
+        subject: plain => SubjectRef,
+        /// When it ended.
+        until: plain => DateTime<Utc>,
     }
     /// The user can send direct messages again.
     DirectMessagesUnmuted = "direct_messages_unmuted" 1 {

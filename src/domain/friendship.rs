@@ -21,9 +21,11 @@ use super::{Error, Reads, Refusal, UnitOfWork, targets};
 
 mod answer;
 mod befriend;
+mod tally;
 
 pub use answer::{Answer, AnswerRequest, ExpireRequest};
 pub use befriend::Befriend;
+pub use tally::Tally;
 
 /// How long a request waits for its answer.
 pub const REQUEST_DAYS: i64 = 7;

@@ -32,7 +32,7 @@ mod work;
 pub use command::{
     Command, Decide, DynCommand, DynDecide, ErasureOwner, Found, FriendRequest, Lookup, Person, ReplyOf, TokenTimes,
 };
-pub use refusal::{Defect, Error, LIST_MAX, ListKind, Refusal};
+pub use refusal::{Defect, Error, LIST_MAX, ListKind, RECEIVED_REQUESTS_MAX, Refusal, SENT_REQUESTS_MAX};
 pub use reply::{Befriended, IssuedToken, Registration, Reply, TypedReply};
 pub use state::{Aggregate, Misplaced, Snapshot, State, belongs};
 pub use work::{Context, Decision, Expected, Reads, UnitOfWork, World, decide};

@@ -10,6 +10,10 @@ use super::webhook::WEBHOOKS_MAX;
 
 /// Cap of a user's blocklist, allowlist, friends and remarks.
 pub const LIST_MAX: usize = 3_000;
+/// Friend requests of a user that may wait for an answer.
+pub const SENT_REQUESTS_MAX: usize = 1_000;
+/// Friend requests to a user that may wait for an answer: as many as it may have friends.
+pub const RECEIVED_REQUESTS_MAX: usize = LIST_MAX;
 
 /// Which of a user's lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,6 +161,12 @@ pub enum Refusal {
     /// The target has as many friends as a user can have.
     #[error("the target has {LIST_MAX} friends")]
     TargetFriendsFull,
+    /// As many friend requests of the user wait for an answer as may.
+    #[error("{SENT_REQUESTS_MAX} friend requests of the user wait for an answer; take one back first")]
+    SentRequestsFull,
+    /// As many friend requests to the target wait for an answer as may.
+    #[error("{RECEIVED_REQUESTS_MAX} friend requests to the target wait for an answer")]
+    ReceivedRequestsFull,
     /// An extension field was not declared for the application.
     #[error("extension field {0:?} is not declared; declare it with `rollcall apps set`")]
     UndeclaredField(String),
@@ -168,14 +178,14 @@ pub enum Defect {
     /// A decision asked for a stream that its command does not declare.
     #[error("the stream {0} was read but not declared")]
     UndeclaredRead(Stream),
-    /// A decision asked for a number of friends that its command does not declare.
-    #[error("the number of friends of {0} was read but not declared")]
+    /// A decision asked for a tally that its command does not declare.
+    #[error("the numbers of friends and requests of {0} were read but not declared")]
     UndeclaredTally(SubjectRef),
     /// What a command declares was not loaded before the decision.
     #[error("the stream {0} was declared but not loaded")]
     NotLoaded(Stream),
-    /// A number of friends that a command declares was not counted before the decision.
-    #[error("the number of friends of {0} was declared but not counted")]
+    /// A tally that a command declares was not counted before the decision.
+    #[error("the numbers of friends and requests of {0} were declared but not counted")]
     NotCounted(SubjectRef),
     /// The state that was loaded for a stream is of another aggregate.
     #[error("the state of the stream {0} is of another aggregate")]

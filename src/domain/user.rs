@@ -6,22 +6,23 @@ use rollcall_schemas::personal::Personal;
 use rollcall_schemas::plain::{FriendPermission, Scope, Visibility};
 use rollcall_schemas::stream::Stream;
 use rollcall_schemas::user::{
-    Deactivated, DirectMessagesMuted, DirectMessagesUnmuted, Event, Forgotten, FriendPermissionSet, HoldPlaced,
-    HoldReleased, Modified, Named, ProfileCleaned, ProfileSet, PushQuieted, PushUnquieted, Restored, Restricted,
-    Tagged, VisibilitySet,
+    Deactivated, Event, Forgotten, FriendPermissionSet, HoldPlaced, HoldReleased, Modified, Named, ProfileCleaned,
+    ProfileSet, PushQuieted, PushUnquieted, Restored, Restricted, Tagged, VisibilitySet,
 };
 use serde::{Deserialize, Serialize};
 
 use super::command::{Command, Decide, Found, Person};
 use super::state::Recorded;
-use super::values::{Name, Portrait, ProfileChanges, QuietHours, Reason, Tag, UserId};
+use super::values::{MuteMinutes, Name, Portrait, ProfileChanges, QuietHours, Reason, Tag, UserId};
 use super::{Error, Reads, Refusal, UnitOfWork};
 
 mod import;
+mod mute;
 mod reactivate;
 mod register;
 
 pub use import::{Import, Imported};
+pub use mute::{ExpireMute, Mute};
 pub use reactivate::Reactivate;
 pub use register::Register;
 
@@ -36,8 +37,10 @@ pub enum Change {
     CleanProfile,
     /// Replace all tags.
     Tag(Vec<Tag>),
-    /// Mute or unmute direct messages.
-    MuteDirectMessages(bool),
+    /// Mute direct messages for so long; `None`: until they are unmuted. A mute that runs gets this end.
+    MuteDirectMessages(Option<MuteMinutes>),
+    /// Unmute direct messages.
+    UnmuteDirectMessages,
     /// Set or remove the quiet hours.
     QuietPushes(Option<QuietHours>),
     /// What a user changes of itself at once: name, portrait and fields of the hosted profile.
@@ -95,7 +98,7 @@ pub struct State {
     pub held: bool,
     /// Whether the user was not registered when an erasure was requested.
     was_named: bool,
-    muted: bool,
+    mute: Option<Mute>,
     quiet: bool,
     tagged: bool,
 }
@@ -121,11 +124,11 @@ pub fn mention(state: &State, subject: SubjectRef, user_id: &UserId) -> Option<E
         .then(|| Named { subject, user_id: Personal::Present(user_id.as_str().into()) }.into())
 }
 
-/// Decides a change of `subject`.
+/// Decides a change of `subject` at a time.
 ///
 /// # Errors
 /// Why the state of the user does not allow it.
-fn change(state: &State, subject: SubjectRef, change: Change) -> Result<Vec<Event>, Refusal> {
+fn change(state: &State, subject: SubjectRef, change: Change, now: DateTime<Utc>) -> Result<Vec<Event>, Refusal> {
     match (state.status, change) {
         (Status::Forgotten, _) => Err(Refusal::NotRegistered),
         (Status::Registered, Change::Modify(name, portrait)) => Ok(modify(subject, name, portrait)),
@@ -151,9 +154,8 @@ fn change(state: &State, subject: SubjectRef, change: Change) -> Result<Vec<Even
             let changes = tags.is_some() || state.tagged;
             Ok(changes.then(|| Tagged { subject, tags: tags.map(Personal::Present) }.into()).into_iter().collect())
         }
-        (_, Change::MuteDirectMessages(muted)) if muted == state.muted => Ok(vec![]),
-        (_, Change::MuteDirectMessages(true)) => Ok(vec![DirectMessagesMuted { subject }.into()]),
-        (_, Change::MuteDirectMessages(false)) => Ok(vec![DirectMessagesUnmuted { subject }.into()]),
+        (_, Change::MuteDirectMessages(minutes)) => Ok(mute::mute(state.mute, subject, minutes, now)),
+        (_, Change::UnmuteDirectMessages) => Ok(mute::unmute(state.mute, subject, now)),
         (_, Change::QuietPushes(Some(QuietHours { start, minutes, level }))) => {
             Ok(vec![PushQuieted { subject, start, minutes, level }.into()])
         }
@@ -267,7 +269,7 @@ fn set_profile(subject: SubjectRef, changes: ProfileChanges) -> Vec<Event> {
 }
 
 impl Recorded for State {
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 }
 
 /// What an event, recorded at `at`, makes of the state.
@@ -277,8 +279,9 @@ pub fn evolve(state: &mut State, event: &Event, at: DateTime<Utc>) {
         Event::Registered(_) => state.status = Status::Registered,
         Event::Reregistered(_) | Event::Modified(_) | Event::ProfileSet(_) | Event::ProfileCleaned(_) => {}
         Event::Tagged(e) => state.tagged = e.tags.is_some(),
-        Event::DirectMessagesMuted(_) => state.muted = true,
-        Event::DirectMessagesUnmuted(_) => state.muted = false,
+        Event::DirectMessagesMuted(_) => state.mute = Some(Mute { ends_at: None }),
+        Event::DirectMessagesMutedV2(e) => state.mute = Some(Mute { ends_at: e.ends_at }),
+        Event::DirectMessagesUnmuted(_) | Event::DirectMessagesMuteExpired(_) => state.mute = None,
         Event::PushQuieted(_) => state.quiet = true,
         Event::PushUnquieted(_) => state.quiet = false,
         Event::VisibilitySet(e) => state.visibility = Some(e.visibility),
@@ -322,13 +325,13 @@ impl Change {
     fn introduces(&self) -> bool {
         match self {
             Self::Tag(tags) => !tags.is_empty(),
-            Self::MuteDirectMessages(muted) => *muted,
             Self::QuietPushes(hours) => hours.is_some(),
-            Self::PermitFriends(_) => true,
+            Self::MuteDirectMessages(_) | Self::PermitFriends(_) => true,
             Self::Modify(..)
             | Self::Update { .. }
             | Self::SetProfile(_)
             | Self::CleanProfile
+            | Self::UnmuteDirectMessages
             | Self::SetVisibility(_)
             | Self::PlaceHold(_)
             | Self::ReleaseHold => false,
@@ -342,7 +345,7 @@ impl Change {
 
     /// Whether the change is nothing for a userId that was never used, instead of refused.
     fn is_lenient(&self) -> bool {
-        matches!(self, Self::Tag(_) | Self::MuteDirectMessages(_) | Self::QuietPushes(_))
+        matches!(self, Self::Tag(_) | Self::MuteDirectMessages(_) | Self::UnmuteDirectMessages | Self::QuietPushes(_))
     }
 }
 
@@ -383,7 +386,7 @@ impl Decide for ChangeUsers<Person> {
                 None if self.change.is_lenient() => continue,
                 None => return Err(Refusal::NotRegistered.into()),
             };
-            let changed = change(work.state(subject)?, subject, self.change.clone())?;
+            let changed = change(work.state(subject)?, subject, self.change.clone(), work.now())?;
             if !changed.is_empty() {
                 work.mentioned(person)?;
                 work.record::<State>(subject, changed)?;
@@ -391,7 +394,7 @@ impl Decide for ChangeUsers<Person> {
             for further in &person.further {
                 let state = work.state::<State>(*further)?;
                 if state.status != Status::Forgotten {
-                    work.record::<State>(*further, change(state, *further, self.change.clone())?)?;
+                    work.record::<State>(*further, change(state, *further, self.change.clone(), work.now())?)?;
                 }
             }
         }

@@ -210,6 +210,12 @@ impl std::fmt::Debug for UserId {
     }
 }
 
+/// How long something lasts that a moderator orders: 1 to 43,200 minutes (30 days).
+fn ordered_minutes(field: &'static str, minutes: i64) -> Result<u16, Invalid> {
+    let ordered = u16::try_from(minutes).ok().filter(|minutes| (1..=43_200).contains(minutes));
+    ordered.ok_or(Invalid::new(field, Problem::OutOfRange { min: 1, max: 43_200 }))
+}
+
 /// Length of a ban: 1 to 43,200 minutes (30 days).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BanMinutes(u16);
@@ -220,11 +226,27 @@ impl BanMinutes {
     /// # Errors
     /// It is out of range.
     pub fn new(minutes: i64) -> Result<Self, Invalid> {
-        u16::try_from(minutes)
-            .ok()
-            .filter(|m| (1..=43_200).contains(m))
-            .map(Self)
-            .ok_or(Invalid::new("minute", Problem::OutOfRange { min: 1, max: 43_200 }))
+        ordered_minutes("minute", minutes).map(Self)
+    }
+
+    /// As a duration.
+    #[must_use]
+    pub fn duration(self) -> chrono::Duration {
+        chrono::Duration::minutes(i64::from(self.0))
+    }
+}
+
+/// Length of a mute: 1 to 43,200 minutes (30 days).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MuteMinutes(u16);
+
+impl MuteMinutes {
+    /// Parses it.
+    ///
+    /// # Errors
+    /// It is out of range.
+    pub fn new(minutes: i64) -> Result<Self, Invalid> {
+        ordered_minutes("minutes", minutes).map(Self)
     }
 
     /// As a duration.

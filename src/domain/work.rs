@@ -7,6 +7,7 @@ use rollcall_schemas::stream::Stream;
 use uuid::Uuid;
 
 use super::command::{DynDecide, Person};
+use super::friendship::Tally;
 use super::state::{Aggregate, State};
 use super::user::Status;
 use super::{Defect, Error, Refusal, Reply, app, user};
@@ -62,7 +63,7 @@ impl Reads {
         }
     }
 
-    /// Declares the number of a subject's friends.
+    /// Declares how many friends and requests a subject has.
     pub fn tally(&mut self, subject: SubjectRef) {
         self.tallies.push(subject);
     }
@@ -82,7 +83,7 @@ impl Reads {
         &self.streams
     }
 
-    /// The subjects whose number of friends is read.
+    /// The subjects whose tally is read.
     #[must_use]
     pub fn tallies(&self) -> &[SubjectRef] {
         &self.tallies
@@ -97,8 +98,8 @@ impl Reads {
 pub trait World {
     /// The state of a stream; `None`: it is not loaded.
     fn state(&self, stream: &Stream) -> Option<&State>;
-    /// How many friends a subject has; `None`: they are not counted.
-    fn friends(&self, subject: SubjectRef) -> Option<usize>;
+    /// How many friends and requests a subject has; `None`: they are not counted.
+    fn tally(&self, subject: SubjectRef) -> Option<Tally>;
     /// The revision that the state of a stream is of; `None`: it is not loaded, or this world has no revisions.
     fn revision(&self, _stream: &Stream) -> Option<u64> {
         None
@@ -185,15 +186,15 @@ impl<'w> UnitOfWork<'w> {
         A::of(state).ok_or(Defect::OtherAggregate(stream))
     }
 
-    /// How many friends a subject has.
+    /// How many friends and requests a subject has.
     ///
     /// # Errors
-    /// Their number is not declared, or not counted.
-    pub fn friends(&self, subject: SubjectRef) -> Result<usize, Defect> {
+    /// They are not declared, or not counted.
+    pub fn tally(&self, subject: SubjectRef) -> Result<Tally, Defect> {
         if !self.reads.tallies.contains(&subject) {
             return Err(Defect::UndeclaredTally(subject));
         }
-        self.world.friends(subject).ok_or(Defect::NotCounted(subject))
+        self.world.tally(subject).ok_or(Defect::NotCounted(subject))
     }
 
     /// A random id that nobody has used.

@@ -107,22 +107,23 @@ impl Engine {
             return Ok(HashMap::new());
         }
         let (read, now) = (&*self.read, self.clock.now());
-        let (users, bans, muted) = tokio::try_join!(
+        let (users, bans, mutes) = tokio::try_join!(
             user_directory::by_subjects(read, &app.id, &asked),
             banned_users::of_subjects(read, &asked),
-            mutes::since(read, &asked),
+            mutes::of_subjects(read, &asked),
         )?;
         let deactivated = self.deactivated(users.iter().flatten()).await?;
         let (mut against, mut to_begin) = (HashMap::new(), HashSet::new());
-        for (((subject, user), ban), muted) in asked.iter().zip(users).zip(bans).zip(muted) {
+        for (((subject, user), ban), mute) in asked.iter().zip(users).zip(bans).zip(mutes) {
             // No event tells when a ban begins that was set for later.
             to_begin.extend(ban.iter().filter(|ban| ban.starts_at > now).map(|ban| ban.subject));
-            let found = match (user, ban.filter(|ban| ban.runs_at(now)), muted) {
+            let (ban, mute) = (ban.filter(|ban| ban.runs_at(now)), mute.filter(|mute| mute.runs_at(now)));
+            let found = match (user, ban, mute) {
                 (Some(user), ..) if user.deactivated => (Rule::SenderDeactivated, deactivated.get(subject).copied()),
                 (Some(user), ..) if !user.is_active() => (Rule::SenderUnknown, None),
                 (None, ..) => (Rule::SenderUnknown, None),
                 (_, Some(ban), _) => (Rule::SenderBanned, Some(ban.imposed_position)),
-                (_, _, Some(position)) => (Rule::SenderMuted, Some(position)),
+                (_, _, Some(mute)) => (Rule::SenderMuted, Some(mute.set_position)),
                 (Some(_), None, None) => continue,
             };
             against.insert(*subject, found);

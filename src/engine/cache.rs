@@ -1,16 +1,17 @@
-//! The states that the decider keeps in memory, and how many friends subjects have: bounded, and dropped where they may be
-//! wrong.
+//! The states that the decider keeps in memory, and how many friends and requests subjects have: bounded, and dropped where they
+//! may be wrong.
 
 use std::num::NonZeroUsize;
 
 use lru::LruCache;
+use rollcall_schemas::Event;
 use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::stream::Stream;
-use rollcall_schemas::{Event, friendship};
 
 use super::in_flight::{Belief, InFlight, beliefs_of};
 use super::snapshots::{self, Loaded};
-use crate::domain::{self, State, World};
+use crate::domain::friendship::Tally;
+use crate::domain::{State, World};
 
 /// A state in memory.
 pub(super) struct Cached {
@@ -23,7 +24,7 @@ pub(super) struct Cached {
 /// The states the loop keeps.
 pub(super) struct Cache {
     pub(super) states: LruCache<Stream, Cached>,
-    pub(super) friends: LruCache<SubjectRef, usize>,
+    pub(super) tallies: LruCache<SubjectRef, Tally>,
     bytes: usize,
     dropped: Dropped,
 }
@@ -56,15 +57,15 @@ impl Dropped {
     }
 }
 
-const FRIENDS_COUNTED_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add((1 << 16) - 1);
+const COUNTED_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add((1 << 16) - 1);
 const ENTRY_BYTES: usize = 96;
 
 impl World for Cache {
     fn state(&self, stream: &Stream) -> Option<&State> {
         self.states.peek(stream).map(|cached| &cached.state)
     }
-    fn friends(&self, subject: SubjectRef) -> Option<usize> {
-        self.friends.peek(&subject).copied()
+    fn tally(&self, subject: SubjectRef) -> Option<Tally> {
+        self.tallies.peek(&subject).copied()
     }
     fn revision(&self, stream: &Stream) -> Option<u64> {
         self.states.peek(stream).map(|cached| cached.revision)
@@ -73,20 +74,20 @@ impl World for Cache {
 
 impl Cache {
     pub(super) fn new() -> Self {
-        let (states, friends) = (LruCache::unbounded(), LruCache::new(FRIENDS_COUNTED_MAX));
-        Self { states, friends, bytes: 0, dropped: Dropped::new() }
+        let (states, tallies) = (LruCache::unbounded(), LruCache::new(COUNTED_MAX));
+        Self { states, tallies, bytes: 0, dropped: Dropped::new() }
     }
 
     /// Takes over what a submitter loaded, unless it may lack what was decided since.
-    pub(super) fn take_over(&mut self, loaded: Vec<Loaded>, counted: Vec<(SubjectRef, usize)>, loaded_at: u64) {
+    pub(super) fn take_over(&mut self, loaded: Vec<Loaded>, counted: Vec<(SubjectRef, Tally)>, loaded_at: u64) {
         for loaded in loaded {
             if !self.dropped.is_since(&Belief::Stream(loaded.stream.clone()), loaded_at) {
                 self.install(loaded);
             }
         }
-        for (subject, count) in counted {
-            if !self.friends.contains(&subject) && !self.dropped.is_since(&Belief::Friends(subject), loaded_at) {
-                self.friends.put(subject, count);
+        for (subject, tally) in counted {
+            if !self.tallies.contains(&subject) && !self.dropped.is_since(&Belief::Tally(subject), loaded_at) {
+                self.tallies.put(subject, tally);
             }
         }
     }
@@ -124,7 +125,7 @@ impl Cache {
     pub(super) fn drop_belief(&mut self, belief: Belief, at: u64) {
         match &belief {
             Belief::Stream(stream) => self.drop_state(stream),
-            Belief::Friends(subject) => drop(self.friends.pop(subject)),
+            Belief::Tally(subject) => drop(self.tallies.pop(subject)),
         }
         self.dropped.add(belief, at);
     }
@@ -157,8 +158,7 @@ impl Cache {
     pub(super) fn apply(&mut self, stream: &Stream, event: &Event, at: chrono::DateTime<chrono::Utc>) {
         let Some(cached) = self.states.get_mut(stream) else { return };
         let before = cached.state.weight();
-        let friends = |state: &State| *state == State::Friendship(domain::friendship::State::Friends);
-        let were_friends = friends(&cached.state);
+        let counts_before = counts(stream, &cached.state);
         if let Err(misplaced) = cached.state.evolve(event, at) {
             // A decision can only record events of the stream's own aggregate.
             tracing::error!(%stream, %misplaced, "a decision has a defect; its state is loaded again");
@@ -166,18 +166,22 @@ impl Cache {
         }
         cached.revision += 1;
         cached.since_snapshot += 1;
-        let are_friends = friends(&cached.state);
+        let counts_now = counts(stream, &cached.state);
         self.bytes = (self.bytes + cached.state.weight()).saturating_sub(before);
-        if let (
-            Event::Friendship(friendship::Event::Befriended(_) | friendship::Event::Ended(_)),
-            Stream::Friendship(pair),
-        ) = (event, stream)
-        {
-            for subject in pair.both() {
-                if let Some(count) = self.friends.get_mut(&subject) {
-                    *count = (*count + usize::from(are_friends)).saturating_sub(usize::from(were_friends));
-                }
+        for ((subject, before), (_, now)) in counts_before.into_iter().flatten().zip(counts_now.into_iter().flatten()) {
+            if let Some(tally) = self.tallies.get_mut(&subject) {
+                tally.change(before, now);
             }
         }
+    }
+}
+
+/// What a friendship adds to the tallies of its two users; `None`: it is another stream.
+fn counts(stream: &Stream, state: &State) -> Option<[(SubjectRef, Tally); 2]> {
+    match (stream, state) {
+        (Stream::Friendship(pair), State::Friendship(state)) => {
+            Some(pair.both().map(|subject| (subject, Tally::of(state, subject))))
+        }
+        _ => None,
     }
 }

@@ -17,6 +17,7 @@ use super::directory::Hold;
 use super::in_flight::{Belief, Dependencies, InFlight, beliefs_of};
 use super::nodes::ForeignAppends;
 use super::snapshots::{self, Loaded};
+use crate::domain::friendship::Tally;
 use crate::domain::{self, Context, Decision, Defect, DynDecide, Reads, Refusal, Reply, State};
 use crate::privacy::Tag;
 use crate::supervision;
@@ -44,8 +45,8 @@ pub(super) struct Submitted {
     pub loaded_at: u64,
     /// States the submitter loaded because the loop did not have them.
     pub loaded: Vec<Loaded>,
-    /// Numbers of friends the submitter counted.
-    pub counted: Vec<(SubjectRef, usize)>,
+    /// Friends and requests that the submitter counted.
+    pub counted: Vec<(SubjectRef, Tally)>,
     /// Reservations that live as long as the command.
     pub holds: Arc<Vec<Hold>>,
     /// Tags that are free once their subject is forgotten.
@@ -202,7 +203,7 @@ fn decide(cache: &mut Cache, in_flight: &InFlight, mut submitted: Submitted, clo
                 forgets.into_iter().filter(|(subject, _)| is_forgotten(*subject)).map(|(_, tag)| tag).collect();
             let changes = appends.iter().flat_map(|append| beliefs_of(&append.stream)).collect();
             let looked_at = asserts.iter().map(|(stream, _): &(Stream, _)| Belief::Stream(stream.clone()));
-            let reads = looked_at.chain(declared.tallies().iter().copied().map(Belief::Friends)).collect();
+            let reads = looked_at.chain(declared.tallies().iter().copied().map(Belief::Tally)).collect();
             let (now, dependencies) = (context.now, in_flight.begin(changes, reads));
             Some(Decided { metadata, now, appends, asserts, reply, holds, forgets, guard, answer, dependencies })
         }
@@ -225,7 +226,7 @@ fn outcome(
     let missing: Vec<_> =
         reads.streams().iter().filter(|stream| cache.states.get(*stream).is_none()).cloned().collect();
     let uncounted: Vec<_> =
-        reads.tallies().iter().filter(|subject| cache.friends.get(*subject).is_none()).copied().collect();
+        reads.tallies().iter().filter(|subject| cache.tallies.get(*subject).is_none()).copied().collect();
     if !missing.is_empty() || !uncounted.is_empty() {
         return Err(Answer::Missing(missing, uncounted));
     }

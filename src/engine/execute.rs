@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::decider::{Answer, RetryGuard, Submitted};
 use super::{Caller, Done, Engine, Error, IdempotencyKey, load, metered};
+use crate::domain::friendship::Tally;
 use crate::domain::{Command, Context, Defect, DynCommand, Expected, Reply, ReplyOf, TypedReply as _};
 
 /// How often a command is decided again because the world changed under it, a state that had to be loaded included.
@@ -130,7 +131,7 @@ impl Engine {
             }
             if !resolved.fresh.is_empty() {
                 loaded.extend(load::new_streams(resolved.reads.streams(), &resolved.fresh));
-                counted.extend(resolved.fresh.iter().map(|subject| (*subject, 0)));
+                counted.extend(resolved.fresh.iter().map(|subject| (*subject, Tally::default())));
                 reserved.push(resolved.holds.clone());
             }
             let (answer, answered) = oneshot::channel();
@@ -158,7 +159,7 @@ impl Engine {
                 Ok(Answer::Refused(refusal)) => return Err(refusal.into()),
                 Ok(Answer::Missing(streams, uncounted)) => {
                     (loaded, loaded_at) = self.load(&streams).await?;
-                    let (count, counted_at) = self.count_friends(&uncounted).await?;
+                    let (count, counted_at) = self.count(&uncounted).await?;
                     (counted, loaded_at) = (count, loaded_at.min(counted_at));
                 }
                 Ok(Answer::Conflict) => {

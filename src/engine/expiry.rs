@@ -1,18 +1,19 @@
-//! What the clock does: scheduled bans whose time has come are recorded as begun, bans and friend requests whose time is over
-//! as ended, so that the log and the audit trail know it and connections of whoever is banned now are cut (neither a query
+//! What the clock does: scheduled bans whose time has come are recorded as begun, bans, mutes and friend requests whose time is
+//! over as ended, so that the log and the audit trail know it and connections of whoever is banned now are cut (neither a query
 //! nor a decision depends on it: they look at the time); and idempotency keys are forgotten after a day.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rollcall_projections::banned_users;
 use rollcall_projections::friend_graph::{self, Request};
+use rollcall_projections::{banned_users, mutes};
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::AppId;
 use tokio_util::sync::CancellationToken;
 
 use super::{Caller, Engine, Error};
 use crate::domain::friendship::ExpireRequest;
+use crate::domain::user::ExpireMute;
 use crate::domain::{Command, ban};
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -50,8 +51,8 @@ async fn forget_old(engine: &Engine) -> Result<(), Error> {
     Ok(())
 }
 
-/// Records the bans that began or ended, and the requests that ended. One that cannot be recorded does not keep the others: it is tried again in
-/// the next round.
+/// Records the bans that began or ended, and the mutes and requests that ended. One that cannot be recorded does not keep the
+/// others: it is tried again in the next round.
 async fn expire_due(engine: &Engine) {
     match banned_users::due(engine.read(), engine.now(), AT_ONCE_MAX).await {
         Ok(due) => {
@@ -60,6 +61,14 @@ async fn expire_due(engine: &Engine) {
             }
         }
         Err(error) => tracing::debug!(%error, "bans that began or ended cannot be looked up for now"),
+    }
+    match mutes::due(engine.read(), engine.now(), AT_ONCE_MAX).await {
+        Ok(due) => {
+            for mute in due {
+                expire(engine, mute.app, ExpireMute(mute.subject), "mute").await;
+            }
+        }
+        Err(error) => tracing::debug!(%error, "mutes that ended cannot be looked up for now"),
     }
     match friend_graph::due(engine.read(), engine.now(), AT_ONCE_MAX).await {
         Ok(due) => {

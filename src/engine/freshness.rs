@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use rollcall_projections::friend_graph;
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::{AppId, SubjectRef};
 use rollcall_schemas::stream::Stream;
 
 use super::in_flight::Belief;
 use super::{BEHIND_AFTER, Caller, Engine, Error};
+use crate::domain::friendship::Tally;
 
 /// How long a command waits for read models that are too far behind.
 const LAGGING_FOR: Duration = Duration::from_millis(500);
@@ -75,25 +77,24 @@ impl Engine {
         self.not_in_flight(&[Belief::Stream(stream.clone())]).await.map(drop)
     }
 
-    /// Counts the friends of subjects; answers with the last decision before that.
-    pub(super) async fn count_friends(
-        &self,
-        subjects: &[SubjectRef],
-    ) -> Result<(Vec<(SubjectRef, usize)>, u64), Error> {
+    /// Counts the friends and requests of subjects; answers with the last decision before that.
+    pub(super) async fn count(&self, subjects: &[SubjectRef]) -> Result<(Vec<(SubjectRef, Tally)>, u64), Error> {
         if subjects.is_empty() {
             return Ok((vec![], u64::MAX));
         }
         // Whatever was decided before must be counted: it is in the log once no command in flight changes the number,
         // and the count is only taken over what is applied. A command decided meanwhile keeps its own count.
-        let friends: Vec<_> = subjects.iter().copied().map(Belief::Friends).collect();
-        let counted_at = self.not_in_flight(&friends).await?;
+        let tallies: Vec<_> = subjects.iter().copied().map(Belief::Tally).collect();
+        let counted_at = self.not_in_flight(&tallies).await?;
         self.all_applied().await?;
-        let mut counted = Vec::with_capacity(subjects.len());
-        for subject in subjects {
-            let count = rollcall_projections::friend_graph::count(&self.read, *subject).await?;
-            counted.push((*subject, usize::try_from(count).unwrap_or(usize::MAX)));
-        }
-        Ok((counted, counted_at))
+        let found = friend_graph::counts(&self.read, subjects).await?;
+        let number = |count| usize::try_from(count).unwrap_or(usize::MAX);
+        let tally = |counts: &friend_graph::Counts| Tally {
+            friends: number(counts.friends),
+            sent: number(counts.sent),
+            received: number(counts.received),
+        };
+        Ok((subjects.iter().copied().zip(found.iter().map(tally)).collect(), counted_at))
     }
 
     /// Waits a moment where the read models are too far behind, and refuses further commands if they stay so: what is

@@ -19,17 +19,17 @@ use tokio::sync::Notify;
 pub(super) enum Belief {
     /// The state of a stream.
     Stream(Stream),
-    /// How many friends a subject has.
-    Friends(SubjectRef),
+    /// How many friends and requests a subject has.
+    Tally(SubjectRef),
 }
 
 /// All that changes with a stream.
 pub(super) fn beliefs_of(stream: &Stream) -> impl Iterator<Item = Belief> + use<> {
-    let friends = match stream {
+    let counted = match stream {
         Stream::Friendship(pair) => Some(pair.both()),
         _ => None,
     };
-    std::iter::once(Belief::Stream(stream.clone())).chain(friends.into_iter().flatten().map(Belief::Friends))
+    std::iter::once(Belief::Stream(stream.clone())).chain(counted.into_iter().flatten().map(Belief::Tally))
 }
 
 /// What a decided command rests on and changes.

@@ -56,14 +56,14 @@ impl Leadership {
     }
 
     /// Whether the projector makes no progress.
-    fn is_stalled(&self) -> bool {
-        self.batch_begun().is_some_and(|begun| begun.elapsed() > BATCH_MAX)
+    fn is_stalled(&self, now: Instant) -> bool {
+        self.batch_begun().is_some_and(|begun| now.saturating_duration_since(begun) > BATCH_MAX)
     }
 
     /// Asks for the lease once, where one is needed; lets it go where the projector makes no progress.
     pub(super) async fn renew(&self, read: &ReadStore) {
         let Some(lease) = read.lease() else { return };
-        if self.is_stalled() {
+        if self.is_stalled(Instant::now()) {
             if self.leads.swap(false, Ordering::AcqRel) {
                 tracing::warn!(
                     seconds = BATCH_MAX.as_secs(),
@@ -117,5 +117,28 @@ pub(super) struct Batch<'l>(&'l Leadership);
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
         *self.0.batch_begun() = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_stalled_once_a_batch_takes_too_long_and_not_between_batches() {
+        let leadership = Leadership::default();
+        let hours = Instant::now() + Duration::from_secs(36_000);
+        assert!(!leadership.is_stalled(hours), "nothing is to be applied");
+        let before = Instant::now();
+        let batch = leadership.begin_batch();
+        assert!(!leadership.is_stalled(before + BATCH_MAX));
+        assert!(leadership.is_stalled(hours));
+        drop(batch);
+        assert!(!leadership.is_stalled(hours));
+    }
+
+    #[test]
+    fn a_lease_is_asked_for_often_enough_that_one_question_without_an_answer_does_not_lose_it() {
+        assert!(Lease::RENEW + ANSWER_MAX + Lease::RENEW / 4 < Lease::LASTS);
     }
 }

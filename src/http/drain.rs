@@ -199,6 +199,19 @@ mod tests {
         connection.flush().await.unwrap();
     }
 
+    #[test]
+    fn sockets_end_within_the_time_of_the_drain_and_at_once_where_there_is_none() {
+        let drain = Drain::default();
+        assert_eq!(drain.begun().now_or_never(), None, "nothing stops");
+        let wait = Duration::from_secs(30);
+        drain.0.send_replace(Phase::Draining { wait });
+        assert_eq!(drain.begun().now_or_never(), Some(Duration::from_secs(24)), "before the listener closes");
+        assert!(drain.has_begun() && drain.closes().now_or_never().is_none());
+        close(&drain);
+        assert_eq!(drain.begun().now_or_never(), Some(Duration::ZERO), "who asks late ends at once");
+        assert!(drain.closes().now_or_never().is_some());
+    }
+
     #[tokio::test]
     async fn an_idle_connection_ends_when_the_server_closes_and_a_request_that_had_arrived_is_read_first() {
         let (drain, mut connection, mut caller) = connected();

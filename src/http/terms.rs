@@ -102,8 +102,7 @@ fn in_place(place: &str, name: &str) -> Option<Value> {
         ("FriendPatch" | "friends.update", "remark") => text(0, 64),
         ("UserQuery", "user_ids") => users(0, 1_000),
         ("Quiet", "minutes") => number(1, 1_439),
-        ("MuteBody", "minutes") => json!({"type": "null"}),
-        ("BanBody" | "BanBatch", "minutes") => number(1, 43_200),
+        ("BanBody" | "BanBatch" | "MuteBody", "minutes") => number(1, 43_200),
         ("Resolution", "reason") => {
             json!({"pattern": r"^[^\u0000-\u001F\u007F-\u009F]*$", "minLength": 1, "maxLength": 500})
         }

@@ -37,6 +37,8 @@ closes! {
     TOO_MANY = 4005 "too many connections";
     /// It cannot be told at the moment whether the token is good.
     UNAVAILABLE = 4006 "the service cannot answer at the moment";
+    /// Too many wrong tokens came from the address.
+    GUESSING = 4007 "too many wrong tokens from this address; wait a moment";
     /// The token is not one, or not good any more.
     TOKEN_NOT_VALID = 4501 "31004 the access token is not valid";
     /// The token's time is over.

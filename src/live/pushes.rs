@@ -142,7 +142,7 @@ impl Pushes {
         let changed = memory.left.iter().filter(|change| change.to.is_none()).map(|change| change.subject);
         newest::close_replaced(&self.engine, &self.registry, self.presence.as_ref(), changed).await?;
         let now = Instant::now();
-        let due: HashSet<_> = memory.gone.iter().filter(|(_, at)| **at <= now).map(|(subject, _)| *subject).collect();
+        let due = memory.due(now);
         let told: HashSet<_> = memory.left.iter().filter(|change| change.to.is_none()).map(|c| c.subject).collect();
         let all: Vec<_> = told.union(&due).copied().collect();
         for some in all.chunks(LOOK_UP_MAX) {
@@ -189,7 +189,7 @@ impl Pushes {
         }
         let mut changed = Vec::new();
         for (subject, devices) in followed.into_iter().zip(devices) {
-            if memory.is_told_now(subject, &devices, due.contains(&subject))
+            if memory.is_told_now(subject, &devices, due.contains(&subject), Instant::now())
                 && let Some((app, mut followers)) = followers.remove(&subject)
             {
                 // For whom it blocks it was offline, and still is.
@@ -295,9 +295,14 @@ impl Pushes {
 }
 
 impl Memory {
+    /// Users who went so long ago that it is told now.
+    fn due(&self, now: Instant) -> HashSet<SubjectRef> {
+        self.gone.iter().filter(|(_, at)| **at <= now).map(|(subject, _)| *subject).collect()
+    }
+
     /// Whether followers are told now that a user is online with these devices. That it went, with all devices or with some,
     /// is told only where it is `due`.
-    fn is_told_now(&mut self, subject: SubjectRef, devices: &[Device], is_due: bool) -> bool {
+    fn is_told_now(&mut self, subject: SubjectRef, devices: &[Device], is_due: bool, now: Instant) -> bool {
         let mut platforms: Vec<_> = devices.iter().map(|device| device.platform).collect();
         platforms.sort_unstable();
         platforms.dedup();
@@ -313,7 +318,7 @@ impl Memory {
         let came = platforms.iter().any(|platform| told.is_none_or(|told| !told.contains(platform)));
         if went && !came && !is_due {
             if self.gone.len() < REMEMBERED_MAX {
-                self.gone.entry(subject).or_insert_with(|| Instant::now() + GONE_AFTER);
+                self.gone.entry(subject).or_insert_with(|| now + GONE_AFTER);
             }
             return false;
         }
@@ -347,6 +352,11 @@ mod tests {
         Memory { told, gone: HashMap::new(), left: HashSet::new() }
     }
 
+    fn start() -> Instant {
+        static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+        *START.get_or_init(Instant::now)
+    }
+
     fn on(platforms: &[Platform]) -> Vec<Device> {
         platforms.iter().map(|platform| Device { platform: *platform, since: DateTime::UNIX_EPOCH }).collect()
     }
@@ -354,30 +364,41 @@ mod tests {
     #[test]
     fn a_user_who_comes_back_within_the_wait_is_told_to_nobody() {
         let mut memory = memory();
-        assert!(memory.is_told_now(WHO, &on(&[Platform::Web]), false));
-        assert!(!memory.is_told_now(WHO, &[], false));
+        assert!(memory.is_told_now(WHO, &on(&[Platform::Web]), false, start()));
+        assert!(!memory.is_told_now(WHO, &[], false, start()));
         assert!(memory.gone.contains_key(&WHO));
-        assert!(!memory.is_told_now(WHO, &on(&[Platform::Web]), false));
+        assert!(!memory.is_told_now(WHO, &on(&[Platform::Web]), false, start()));
         assert!(memory.gone.is_empty());
     }
 
     #[test]
     fn that_a_user_went_is_told_once_after_the_wait() {
         let mut memory = memory();
-        assert!(memory.is_told_now(WHO, &on(&[Platform::Web, Platform::Ios]), false));
-        assert!(!memory.is_told_now(WHO, &on(&[Platform::Ios]), false));
-        assert!(memory.is_told_now(WHO, &on(&[Platform::Ios]), true));
-        assert!(!memory.is_told_now(WHO, &[], false));
-        assert!(memory.is_told_now(WHO, &[], true));
-        assert!(!memory.is_told_now(WHO, &[], true));
+        assert!(memory.is_told_now(WHO, &on(&[Platform::Web, Platform::Ios]), false, start()));
+        assert!(!memory.is_told_now(WHO, &on(&[Platform::Ios]), false, start()));
+        assert!(memory.is_told_now(WHO, &on(&[Platform::Ios]), true, start()));
+        assert!(!memory.is_told_now(WHO, &[], false, start()));
+        assert!(memory.is_told_now(WHO, &[], true, start()));
+        assert!(!memory.is_told_now(WHO, &[], true, start()));
         assert!(memory.gone.is_empty());
     }
 
     #[test]
     fn another_device_is_told_at_once() {
         let mut memory = memory();
-        assert!(memory.is_told_now(WHO, &on(&[Platform::Web]), false));
-        assert!(memory.is_told_now(WHO, &on(&[Platform::Ios, Platform::Web]), false));
-        assert!(!memory.is_told_now(WHO, &on(&[Platform::Web, Platform::Ios, Platform::Ios]), false));
+        assert!(memory.is_told_now(WHO, &on(&[Platform::Web]), false, start()));
+        assert!(memory.is_told_now(WHO, &on(&[Platform::Ios, Platform::Web]), false, start()));
+        assert!(!memory.is_told_now(WHO, &on(&[Platform::Web, Platform::Ios, Platform::Ios]), false, start()));
+    }
+
+    #[test]
+    fn that_a_user_went_is_due_after_the_wait_counted_from_when_it_went_first() {
+        let mut memory = memory();
+        assert!(memory.is_told_now(WHO, &on(&[Platform::Web, Platform::Ios]), false, start()));
+        assert!(!memory.is_told_now(WHO, &on(&[Platform::Ios]), false, start()));
+        let later = start() + GONE_AFTER - Duration::from_millis(1);
+        assert!(!memory.is_told_now(WHO, &[], false, later), "the second device does not make it longer");
+        assert!(memory.due(later).is_empty());
+        assert_eq!(memory.due(start() + GONE_AFTER), HashSet::from([WHO]));
     }
 }

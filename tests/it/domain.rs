@@ -8,23 +8,23 @@ use rollcall::domain::allowlist::{Allow, SetAllowlist};
 use rollcall::domain::ban::{Ban, Lift, Over};
 use rollcall::domain::blocklist::{Block, Unblock};
 use rollcall::domain::erasure::{Erase, Request};
-use rollcall::domain::friendship::{Befriend, Describe, Unfriend};
+use rollcall::domain::friendship::{Befriend, Describe, Tally, Unfriend};
 use rollcall::domain::remarks::Remark;
 use rollcall::domain::token::Invalidate;
 use rollcall::domain::user::{Change, ChangeUsers, Import, Reactivate, Register};
 use rollcall::domain::values::{BanMinutes, Name, Remark as Text, UserId};
 use rollcall::domain::{
-    Command, Context, DynDecide, Error, Found, LIST_MAX, ListKind, Person, Refusal, Reply, State, World, app, decide,
-    erasure, user,
+    Command, Context, DynDecide, Error, Found, LIST_MAX, ListKind, Person, RECEIVED_REQUESTS_MAX, Refusal, Reply,
+    SENT_REQUESTS_MAX, State, World, app, decide, erasure, user,
 };
 use rollcall_schemas::ids::{AppId, FieldName, SubjectRef};
 use rollcall_schemas::plain::{Environment, FriendPermission, Plan, Scope, Settings};
 use rollcall_schemas::stream::Stream;
-use rollcall_schemas::{Event, friendship};
 use uuid::Uuid;
 
 mod bans;
 mod declarations;
+mod mutes;
 mod operations;
 mod requests;
 mod snapshots;
@@ -35,7 +35,7 @@ mod tokens;
 struct Given {
     app: AppId,
     states: HashMap<Stream, State>,
-    friends: HashMap<SubjectRef, usize>,
+    tallies: HashMap<SubjectRef, Tally>,
     now: DateTime<Utc>,
     names: Vec<String>,
 }
@@ -44,8 +44,8 @@ impl World for Given {
     fn state(&self, stream: &Stream) -> Option<&State> {
         self.states.get(stream)
     }
-    fn friends(&self, subject: SubjectRef) -> Option<usize> {
-        Some(self.friends.get(&subject).copied().unwrap_or(0))
+    fn tally(&self, subject: SubjectRef) -> Option<Tally> {
+        Some(self.tallies.get(&subject).copied().unwrap_or_default())
     }
 }
 
@@ -149,7 +149,7 @@ impl Given {
         let mut given = Self {
             app: "app".parse().unwrap(),
             states: HashMap::new(),
-            friends: HashMap::new(),
+            tallies: HashMap::new(),
             now: DateTime::from_timestamp_millis(1_800_000_000_000).unwrap(),
             names: vec![],
         };
@@ -190,9 +190,15 @@ impl Given {
         let mut names = vec![];
         for (stream, event) in decision.events {
             let state = self.states.entry(stream.clone()).or_insert_with(|| State::of(&stream));
+            let before = state.clone();
             state.evolve(&event, self.now).unwrap();
-            if let (Event::Friendship(friendship::Event::Befriended(_)), Stream::Friendship(pair)) = (&event, &stream) {
-                pair.both().into_iter().for_each(|subject| *self.friends.entry(subject).or_default() += 1);
+            if let (Stream::Friendship(pair), State::Friendship(before), State::Friendship(now)) =
+                (&stream, &before, &*state)
+            {
+                for subject in pair.both() {
+                    let tally = self.tallies.entry(subject).or_default();
+                    tally.change(Tally::of(before, subject), Tally::of(now, subject));
+                }
             }
             names.push(event.declaration().name);
         }
@@ -283,7 +289,7 @@ fn nothing_about_a_deactivated_user_lands_behind_the_fence() {
         Box::new(register("ada")),
         Box::new(change("ada", Change::Modify(Some(name()), None))),
         Box::new(change("ada", Change::Tag(vec![]))),
-        Box::new(change("ada", Change::MuteDirectMessages(true))),
+        Box::new(change("ada", Change::MuteDirectMessages(None))),
         Box::new(change("ada", Change::CleanProfile)),
         Box::new(ban(&["ada"], 5)),
         Box::new(block("ada", &["bob"])),
@@ -310,7 +316,7 @@ fn a_batch_with_one_bad_user_changes_nobody() {
 #[test]
 fn a_user_is_reactivated_after_an_hour_with_nothing_of_what_was() {
     let mut given = Given::users(&["ada"]);
-    given.when(&change("ada", Change::MuteDirectMessages(true))).unwrap();
+    given.when(&change("ada", Change::MuteDirectMessages(None))).unwrap();
     given.when(&deactivate("ada")).unwrap();
     let reactivate = reactivate("ada");
     given.later(Duration::minutes(59));
@@ -320,7 +326,7 @@ fn a_user_is_reactivated_after_an_hour_with_nothing_of_what_was() {
     assert_eq!(given.when(&reactivate).unwrap(), [""; 0], "repeating is no error");
     let (_, reply) = given.ask(&register("ada")).unwrap();
     assert!(matches!(reply, Reply::Token(registration) if registration.token.epoch == 1));
-    let muted = given.when(&change("ada", Change::MuteDirectMessages(true))).unwrap();
+    let muted = given.when(&change("ada", Change::MuteDirectMessages(None))).unwrap();
     assert_eq!(muted, ["user.direct_messages_muted"], "the mute of before did not come back");
 }
 
@@ -413,7 +419,7 @@ fn block_and_allow_lists_stand_between_a_request_and_its_target() {
 #[test]
 fn friends_are_capped_on_both_sides() {
     let mut given = Given::users(&["ada", "bob"]);
-    given.friends.insert(subject("ada"), LIST_MAX);
+    given.tallies.insert(subject("ada"), Tally { friends: LIST_MAX, ..Tally::default() });
     assert_eq!(given.when(&befriend("ada", "bob", true)), Err(Refusal::FriendsFull));
     assert_eq!(given.when(&befriend("bob", "ada", true)), Err(Refusal::TargetFriendsFull));
 }
@@ -456,7 +462,7 @@ fn any_command() -> impl Strategy<Value = Repeatable> {
         who().prop_map(|a| of(deactivate(a), true)),
         who().prop_map(|a| of(erase(a, Scope::Forget), false)),
         who().prop_map(|a| of(reactivate(a), false)),
-        who().prop_map(|a| of(change(a, Change::MuteDirectMessages(true)), true)),
+        who().prop_map(|a| of(change(a, Change::MuteDirectMessages(None)), true)),
         (who(), 1..9_i64).prop_map(|(a, minutes)| of(ban(&[a], minutes), false)),
         who().prop_map(|a| of(lift(a), true)),
         two().prop_map(|(a, b)| of(block(a, &[b]), true)),

@@ -15,9 +15,6 @@ use super::deadline::{QUERY_MAX, within};
 use super::schema::LIVE;
 use crate::store::Error;
 
-/// How long a lease lasts when it is not renewed.
-const LASTS: Duration = Duration::from_secs(3);
-
 /// A lock that a connection of the holder has. Where it is free, the holder is gone, and nobody need wait for the end of
 /// its lease.
 const HOLDER_LIVES: i64 = 1_380_731_989;
@@ -47,6 +44,8 @@ pub struct Lease<'s> {
 }
 
 impl Lease<'_> {
+    /// How long it lasts when it is not renewed.
+    pub const LASTS: Duration = Duration::from_secs(3);
     /// How often a holder renews it, and how often others ask for it: it is taken over within five seconds.
     pub const RENEW: Duration = Duration::from_secs(1);
 
@@ -84,7 +83,7 @@ impl Lease<'_> {
                 (client, statement)
             }
         };
-        let taken = client.query_opt(&statement, &[&holder.0, &LASTS.as_secs_f64()]).await?.is_some();
+        let taken = client.query_opt(&statement, &[&holder.0, &Self::LASTS.as_secs_f64()]).await?.is_some();
         *slot = Some((client, statement));
         Ok(taken)
     }

@@ -50,13 +50,13 @@ impl Sqlite {
     ) -> Result<Vec<Vec<T>>, Error> {
         self.reading(|connection| {
             let snapshot = connection.unchecked_transaction()?;
+            let mut statement = snapshot.prepare_cached(query.text)?;
             let mut answers = Vec::new();
             for params in asked {
-                let mut found = Vec::new();
-                collect(&snapshot, query, &params, &mut |row| {
-                    found.push(map(row)?);
-                    Ok(())
-                })?;
+                let (mut found, mut rows) = (Vec::new(), statement.query(params_from_iter(&params))?);
+                while let Some(row) = rows.next()? {
+                    found.push(map(&Row(Source::Sqlite(row)))?);
+                }
                 answers.push(found);
             }
             Ok(answers)

@@ -143,8 +143,12 @@ impl World {
             5 => user::Tagged { subject: me, tags: (!salt.is_multiple_of(3)).then(|| profile(me, &text)) }.into(),
             6 | 7 => {
                 self.people[who].muted = !self.people[who].muted;
-                if self.people[who].muted {
+                if self.people[who].muted && salt.is_multiple_of(2) {
+                    user::DirectMessagesMutedV2 { subject: me, ends_at: Some(at(1_000 + i64::from(salt))) }.into()
+                } else if self.people[who].muted {
                     user::DirectMessagesMuted { subject: me }.into()
+                } else if salt.is_multiple_of(3) {
+                    user::DirectMessagesMuteExpired { subject: me, until: at(1_000) }.into()
                 } else {
                     user::DirectMessagesUnmuted { subject: me }.into()
                 }

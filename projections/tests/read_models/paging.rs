@@ -210,11 +210,44 @@ async fn mutes_are_paged_by_offset_and_counted() {
     });
     now(store.apply(&log.after(0), ALL)).unwrap();
     let one = app("app-one");
-    let found =
-        pages!(page => mutes::page(&store, &one, NumberedPage::after(u64::from(page - 1) * 3, 3).unwrap()), |who| *who);
+    let found = pages!(page => mutes::page(&store, &one, at(0), NumberedPage::after(u64::from(page - 1) * 3, 3).unwrap()), |who| *who);
     assert_eq!(found, everyone());
-    assert_eq!(mutes::total(&store, &one).await.unwrap(), 7);
-    assert!(mutes::of(&store, subject(100)).await.unwrap());
+    assert_eq!(mutes::total(&store, &one, at(0)).await.unwrap(), 7);
+    assert!(mutes::of(&store, subject(100)).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_mute_whose_time_is_over_is_neither_listed_nor_counted_and_is_due_until_its_end_is_recorded() {
+    let (_files, store) = store();
+    let mut log = crowd(|log, who| {
+        log.user(who, user::DirectMessagesMuted { subject: who });
+    });
+    let (one, all) = (app("app-one"), everyone());
+    log.app = one.clone();
+    let ends_at = |seconds| Some(at(seconds));
+    log.user(all[1], user::DirectMessagesMutedV2 { subject: all[1], ends_at: ends_at(60) });
+    log.user(all[4], user::DirectMessagesMutedV2 { subject: all[4], ends_at: ends_at(90) });
+    now(store.apply(&log.after(0), ALL)).unwrap();
+    let listed = async |seconds| {
+        let page = mutes::page(&store, &one, at(seconds), NumberedPage::first(50)).await.unwrap();
+        let after = mutes::after(&store, &one, at(seconds), None, 50).await.unwrap();
+        assert_eq!(after.iter().map(|mute| mute.subject).collect::<Vec<_>>(), page);
+        assert_eq!(mutes::total(&store, &one, at(seconds)).await.unwrap(), page.len() as u64);
+        let due = mutes::due(&store, at(seconds), 10).await.unwrap();
+        (page, due.into_iter().map(|mute| mute.subject).collect::<Vec<_>>())
+    };
+    let without = |gone: &[usize]| {
+        let kept = all.iter().enumerate().filter(|(at, _)| !gone.contains(at));
+        kept.map(|(_, who)| *who).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(59).await, (all.clone(), vec![]), "another end is no other place");
+    assert_eq!(listed(60).await, (without(&[1]), vec![all[1]]));
+    assert_eq!(listed(90).await, (without(&[1, 4]), vec![all[1], all[4]]));
+    let read = log.events.len() as u64;
+    log.user(all[1], user::DirectMessagesMuteExpired { subject: all[1], until: at(60) });
+    log.user(all[4], user::DirectMessagesMuted { subject: all[4] });
+    now(store.apply(&log.after(read), ALL)).unwrap();
+    assert_eq!(listed(1_000).await, (without(&[1]), vec![]));
 }
 
 #[tokio::test]

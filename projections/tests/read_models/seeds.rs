@@ -78,6 +78,7 @@ pub fn script(rows: u32, bytes: &str) -> String {
         ("hosted_profiles_vN", format!("{of}, {app}, i, 1, CASE WHEN i % 2 = 0 THEN 1 ELSE 0 END")),
         ("hosted_profiles_fields_vN", format!("{of}, 'name', {content}")),
         ("invalidated_tokens_apps_vN", format!("'app-' || i, {at}")),
+        ("mutes_vN", format!("{of}, {app}, {at}, CASE WHEN i % 100 = 0 THEN {at} + i ELSE NULL END, i, i")),
         ("mutes_count_vN", "'app-' || i, 1".into()),
         ("remarks_vN", format!("{owner}, {other}, i, {content}")),
         ("user_directory_vN", format!("{of}, {app}, {of}, {content}, i, {content}, NULL, 0, {at}, i, 0")),
@@ -121,8 +122,8 @@ fn plain_row(model: &dyn Projection, table: &str, bytes: &str, app: &str) -> Str
 fn a_table_without_a_row_of_its_own_is_filled_by_the_types_of_its_columns() {
     let seeded = script(10, "BLOB");
     assert_eq!(seeded.matches("INSERT INTO ").count(), ALL.iter().map(|model| model.tables().len()).sum::<usize>());
-    let mutes = seeded.lines().find(|line| line.starts_with("INSERT INTO mutes_v2 ")).unwrap();
-    let row = "SELECT CAST(CAST(1000000000000000 + i AS TEXT) AS BLOB), \
-               CASE WHEN i % 10 = 0 THEN 'app-two' ELSE 'app-one' END, i FROM n;";
-    assert!(mutes.ends_with(row), "{mutes}");
+    let ids = seeded.lines().find(|line| line.starts_with("INSERT INTO unique_ids_v1 ")).unwrap();
+    let bytes = "CAST(CAST(1000000000000000 + i AS TEXT) AS BLOB)";
+    let row = format!("SELECT {bytes}, CASE WHEN i % 10 = 0 THEN 'app-two' ELSE 'app-one' END, {bytes}, i FROM n;");
+    assert!(ids.ends_with(&row), "{ids}");
 }

@@ -72,6 +72,7 @@ fn fields(user: UserAt) -> Result<BTreeMap<String, Shown<Value>>, Error> {
         ("registered_at", user.registered_at),
         ("deactivated_at", user.deactivated_at),
         ("tokens_invalid_before", user.tokens_invalid_before),
+        ("muted_until", user.muted_until),
         ("ban.banned_at", user.ban.as_ref().map(|ban| ban.banned_at)),
         ("ban.until", user.ban.as_ref().and_then(|ban| ban.until)),
     ] {

@@ -17,6 +17,7 @@ use super::past::{Past, Who};
 use super::tracks::{Fact, Input, Track};
 use super::when::Moment;
 use super::words::Question;
+use crate::domain::friendship::Tally;
 use crate::domain::{self, Context, Found, Refusal, State, World};
 use crate::engine;
 
@@ -44,15 +45,15 @@ pub struct Explanation {
 /// What a decision looks at, each input as it was at the moment except where it is varied.
 struct Then {
     states: HashMap<Stream, State>,
-    friends: HashMap<SubjectRef, usize>,
+    tallies: HashMap<SubjectRef, Tally>,
 }
 
 impl World for Then {
     fn state(&self, stream: &Stream) -> Option<&State> {
         self.states.get(stream)
     }
-    fn friends(&self, subject: SubjectRef) -> Option<usize> {
-        self.friends.get(&subject).copied()
+    fn tally(&self, subject: SubjectRef) -> Option<Tally> {
+        self.tallies.get(&subject).copied()
     }
 }
 
@@ -60,7 +61,9 @@ impl Then {
     fn put(&mut self, input: Input) {
         match input {
             Input::State(stream, state) => drop(self.states.insert(stream, state)),
-            Input::Friends(subject, friends) => drop(self.friends.insert(subject, friends.len())),
+            Input::Friendships(subject, states) => {
+                self.tallies.insert(subject, Input::tally(subject, &states));
+            }
         }
     }
 }
@@ -80,9 +83,9 @@ pub async fn explain(past: Past<'_>, app: &AppId, asked: &Question, moment: Mome
         tracks.push(Track::of_stream(past, stream.clone(), moment.position).await?);
     }
     for subject in reads.tallies() {
-        tracks.push(Track::of_friends(past, *subject, moment.position).await?);
+        tracks.push(Track::of_friendships(past, *subject, moment.position).await?);
     }
-    let mut then = Then { states: HashMap::new(), friends: HashMap::new() };
+    let mut then = Then { states: HashMap::new(), tallies: HashMap::new() };
     for track in &tracks {
         then.put(track.last());
     }

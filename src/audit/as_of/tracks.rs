@@ -1,17 +1,18 @@
 //! One input of a decision, as it was after each event that changed it.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use chrono::{DateTime, Utc};
 use rollcall_projections::PAGE_MAX;
-use rollcall_schemas::ids::SubjectRef;
+use rollcall_schemas::Event;
+use rollcall_schemas::ids::{Pair, SubjectRef};
 use rollcall_schemas::stream::Stream;
-use rollcall_schemas::{Event, friendship};
 use serde::Serialize;
 
 use super::error::Error;
 use super::past::Past;
 use super::scratch::events_about;
+use crate::domain::friendship::{self, Tally};
 use crate::domain::{Misplaced, State};
 use crate::engine::journal;
 use crate::eventlog::RawEvent;
@@ -40,24 +41,30 @@ pub struct Fact {
 pub(super) enum Input {
     /// The state of a stream.
     State(Stream, State),
-    /// Who a subject's friends are.
-    Friends(SubjectRef, HashSet<SubjectRef>),
+    /// The friendships and requests of a subject.
+    Friendships(SubjectRef, HashMap<Pair, friendship::State>),
 }
 
 impl Input {
     fn evolve(&mut self, event: &Event, at: DateTime<Utc>) -> Result<(), Misplaced> {
-        use friendship::Event::{Befriended, Ended};
-        match (self, event) {
-            (Self::State(_, state), event) => state.evolve(event, at)?,
-            (Self::Friends(subject, friends), Event::Friendship(Befriended(e))) => {
-                friends.insert(if e.from == *subject { e.to } else { e.from });
+        match self {
+            Self::State(_, state) => state.evolve(event, at)?,
+            Self::Friendships(_, states) => {
+                let (one, other) = event.about();
+                let pair = one.zip(other).and_then(|(one, other)| Pair::of(one, other));
+                if let (Event::Friendship(event), Some(pair)) = (event, pair) {
+                    friendship::evolve(states.entry(pair).or_default(), event, at);
+                }
             }
-            (Self::Friends(subject, friends), Event::Friendship(Ended(e))) => {
-                friends.remove(if e.by == *subject { &e.other } else { &e.by });
-            }
-            (Self::Friends(..), _) => {}
         }
         Ok(())
+    }
+
+    /// How many friends and requests those are.
+    pub(super) fn tally(subject: SubjectRef, states: &HashMap<Pair, friendship::State>) -> Tally {
+        let mut tally = Tally::default();
+        states.values().for_each(|state| tally += Tally::of(state, subject));
+        tally
     }
 }
 
@@ -99,9 +106,9 @@ impl Track {
         }
     }
 
-    /// The track of a subject's friends up to a position.
-    pub(super) async fn of_friends(past: Past<'_>, subject: SubjectRef, until: u64) -> Result<Self, Error> {
-        let mut track = Self::new(Input::Friends(subject, HashSet::new()));
+    /// The track of a subject's friendships up to a position.
+    pub(super) async fn of_friendships(past: Past<'_>, subject: SubjectRef, until: u64) -> Result<Self, Error> {
+        let mut track = Self::new(Input::Friendships(subject, HashMap::new()));
         let mut after = 0;
         loop {
             let page = events_about(past, subject, after, until, PAGE_MAX).await?;
@@ -147,7 +154,7 @@ impl Track {
     pub(super) fn name(&self) -> String {
         match &self.first {
             Input::State(stream, _) => stream.to_string(),
-            Input::Friends(subject, _) => format!("friends of {subject}"),
+            Input::Friendships(subject, _) => format!("friends of {subject}"),
         }
     }
 

@@ -88,6 +88,9 @@ pub struct UserAt {
     pub tags: Option<Shown<Vec<String>>>,
     /// Whether the user could not send direct messages.
     pub muted: bool,
+    /// When that was to end by itself; absent: never, or the user was not muted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub muted_until: Option<DateTime<Utc>>,
     /// When pushes were held back.
     pub quiet_hours: Option<QuietHours>,
     /// Who could befriend the user; absent: as the app said.
@@ -254,6 +257,7 @@ async fn read(
             note: opener.open_some(subject, ban.note.as_deref()).await?,
         }),
     };
+    let mute = mutes::of(store, subject).await?.filter(|mute| mute.runs_at(moment.at));
     let settings = user_settings::of(store, subject).await?;
     let quiet = |quiet: user_settings::QuietHours| QuietHours {
         start: quiet.start,
@@ -275,7 +279,8 @@ async fn read(
         portrait: opener.open_some(subject, stored(|row| &row.portrait)).await?,
         profile: profile(store, opener, app, subject).await?,
         tags: opener.open_some(subject, tags.as_deref()).await?,
-        muted: mutes::of(store, subject).await?,
+        muted: mute.is_some(),
+        muted_until: mute.and_then(|mute| mute.ends_at),
         quiet_hours: settings.quiet.map(quiet),
         friend_permission: settings.friend_permission,
         visibility: settings.visibility,

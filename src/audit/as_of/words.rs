@@ -84,7 +84,7 @@ fn of_one(verb: &str, user_id: UserId) -> Result<Arc<dyn DynCommand>, NotAsked> 
         "register" | "issue-token" => Arc::new(Register { who: user_id, name: Name::parse("-")?, portrait: None }),
         "rename" => changed(Change::Modify(Some(Name::parse("-")?), None)),
         "tag" => changed(Change::Tag(vec![])),
-        "mute" => changed(Change::MuteDirectMessages(true)),
+        "mute" => changed(Change::MuteDirectMessages(None)),
         "permit-friends" => changed(Change::PermitFriends(FriendPermission::Anyone)),
         "clean-profile" => changed(Change::CleanProfile),
         "reactivate" => Arc::new(Reactivate { who }),

@@ -41,7 +41,7 @@ impl Backlog {
             };
             after = Some((last.waits_until, last.requested_position));
             open.extend(page.iter().map(|erasure| erasure.erasure));
-            let may_go_on = |of: &Erasure| self.0.get(&of.erasure).is_none_or(|stuck| stuck.until <= instant);
+            let may_go_on = |of: &Erasure| self.may_go_on(of.erasure, instant);
             next.extend(page.into_iter().filter(may_go_on).take(max - next.len()));
             if next.len() == max {
                 return Ok(next);
@@ -49,13 +49,25 @@ impl Backlog {
         }
     }
 
+    /// Whether an erasure is tried at a time: it did not fail a moment ago.
+    fn may_go_on(&self, erasure: ErasureId, now: Instant) -> bool {
+        self.0.get(&erasure).is_none_or(|stuck| stuck.until <= now)
+    }
+
     /// An erasure could not go on.
     pub(super) fn failed(&mut self, erasure: &Erasure, reason: String) {
-        let failures = self.0.get(&erasure.erasure).map_or(0, |stuck| stuck.failures);
-        let wait = FIRST_WAIT.saturating_mul(1 << failures.min(16)).min(WAIT_MAX);
-        let (app, id, failures) = (&erasure.app, erasure.erasure.0, failures.saturating_add(1));
+        let failures = self.wait(erasure.erasure, reason.clone(), Instant::now());
+        let (app, id) = (&erasure.app, erasure.erasure.0);
         tracing::warn!(%app, erasure = %id, failures, %reason, "an erasure cannot go on; it is tried again");
-        self.0.insert(erasure.erasure, Stuck { failures, until: Instant::now() + wait, reason });
+    }
+
+    /// Has an erasure wait before it is tried again, each time twice as long; answers how often it has failed.
+    fn wait(&mut self, erasure: ErasureId, reason: String, now: Instant) -> u32 {
+        let failures = self.0.get(&erasure).map_or(0, |stuck| stuck.failures);
+        let wait = FIRST_WAIT.saturating_mul(1 << failures.min(16)).min(WAIT_MAX);
+        let failures = failures.saturating_add(1);
+        self.0.insert(erasure, Stuck { failures, until: now + wait, reason });
+        failures
     }
 
     /// An erasure has ended.
@@ -67,5 +79,28 @@ impl Backlog {
     #[must_use]
     pub fn stuck(&self) -> Option<(usize, &str)> {
         self.0.values().next().map(|stuck| (self.0.len(), stuck.reason.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn an_erasure_that_fails_waits_twice_as_long_each_time_up_to_a_minute_and_holds_up_no_other() {
+        let (one, other) = (ErasureId(Uuid::from_u128(1)), ErasureId(Uuid::from_u128(2)));
+        let (mut backlog, mut now) = (Backlog::default(), Instant::now());
+        for seconds in [2, 4, 8, 16, 32, 60, 60, 60] {
+            assert!(backlog.may_go_on(one, now));
+            backlog.wait(one, "the vault is away".into(), now);
+            now += Duration::from_secs(seconds);
+            assert!(!backlog.may_go_on(one, now - Duration::from_millis(1)), "{seconds} s");
+            assert!(backlog.may_go_on(other, now - Duration::from_millis(1)));
+        }
+        assert_eq!(backlog.stuck(), Some((1, "the vault is away")));
+        backlog.ended(one);
+        assert_eq!(backlog.wait(one, String::new(), now), 1, "counted anew");
     }
 }

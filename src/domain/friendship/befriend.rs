@@ -7,7 +7,10 @@ use rollcall_schemas::stream::Stream;
 use super::{State, befriend, read_pairs};
 use crate::domain::command::{Command, Decide, Found, Person};
 use crate::domain::values::{RequestText, UserId};
-use crate::domain::{Befriended, Error, LIST_MAX, Reads, Refusal, UnitOfWork, allowlist, blocklist, user};
+use crate::domain::{
+    Befriended, Error, LIST_MAX, RECEIVED_REQUESTS_MAX, Reads, Refusal, SENT_REQUESTS_MAX, UnitOfWork, allowlist,
+    blocklist, user,
+};
 
 /// Make a user the friend of another: directly, or as the other permits.
 #[derive(Debug, Clone)]
@@ -70,6 +73,9 @@ impl Decide for Befriend<Person> {
         if are_friends {
             may_have_more_friends(work, from, to)?;
         }
+        if decided.iter().any(|event| matches!(event, Event::Requested(_))) {
+            may_have_more_requests(work, from, to)?;
+        }
         work.record::<State>(pair, decided)?;
         Ok(if are_friends { Befriended::Friends } else { Befriended::Waiting })
     }
@@ -77,11 +83,22 @@ impl Decide for Befriend<Person> {
 
 /// Whether both have less friends than a user can have; `from` is who acts.
 pub(super) fn may_have_more_friends(work: &UnitOfWork<'_>, from: SubjectRef, to: SubjectRef) -> Result<(), Error> {
-    if work.friends(from)? >= LIST_MAX {
+    if work.tally(from)?.friends >= LIST_MAX {
         return Err(Refusal::FriendsFull.into());
     }
-    if work.friends(to)? >= LIST_MAX {
+    if work.tally(to)?.friends >= LIST_MAX {
         return Err(Refusal::TargetFriendsFull.into());
+    }
+    Ok(())
+}
+
+/// Whether another request of `from` and to `to` may wait for its answer.
+fn may_have_more_requests(work: &UnitOfWork<'_>, from: SubjectRef, to: SubjectRef) -> Result<(), Error> {
+    if work.tally(from)?.sent >= SENT_REQUESTS_MAX {
+        return Err(Refusal::SentRequestsFull.into());
+    }
+    if work.tally(to)?.received >= RECEIVED_REQUESTS_MAX {
+        return Err(Refusal::ReceivedRequestsFull.into());
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! What the graph of friends tells: whom two users both know, whom a user may know, how two users are connected, and which
-//! friends have a name.
+//! friends have a name; and which of many pairs of users block each other or are friends.
 //!
 //! Each of these looks at thousands of rows, so it runs beside the threads that serve requests, and the apps take turns.
 
@@ -10,13 +10,15 @@ use rollcall_projections::{friend_graph, user_directory};
 use rollcall_schemas::ids::{AppId, SubjectRef};
 use tokio::runtime::Handle;
 
-use super::turns::{TurnLimits, Turns};
+use super::turns::{Turn, TurnLimits, Turns};
 use super::{Engine, Error, Limits};
 
+mod pairs;
 mod path;
 mod search;
 mod suggestions;
 
+pub use pairs::Between;
 pub use path::Connection;
 pub use search::{FoundFriends, Names, Searched};
 pub use suggestions::{Suggested, Suggestion, SuggestionCursor};
@@ -27,6 +29,8 @@ const TOGETHER: usize = 64;
 /// The reads of the graph that run.
 pub(super) struct Graph {
     turns: Turns,
+    /// Of checks of many pairs: each takes milliseconds and does not wait behind what takes much longer.
+    checks: Turns,
     /// On whose threads for blocking work they run.
     runtime: Handle,
     limits: Limits,
@@ -38,7 +42,7 @@ impl Graph {
         // One app never has all turns: another one waits for one read at most.
         let reading_max = cores.max(2);
         let turns = TurnLimits { reading_max, reading_of_app_max: reading_max / 2, waiting_of_app_max: 64 };
-        Self { turns: Turns::new(turns), runtime, limits }
+        Self { turns: Turns::new(turns), checks: Turns::new(turns), runtime, limits }
     }
 }
 
@@ -51,6 +55,15 @@ impl Engine {
         read: impl AsyncFnOnce(&Engine) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let turn = self.graph.turns.take(app).await.ok_or(Error::Busy)?;
+        self.beside(turn, read).await
+    }
+
+    /// Runs a read on a thread that may block, and holds its turn until that is done.
+    async fn beside<T: Send + 'static>(
+        self: &Arc<Self>,
+        turn: Turn,
+        read: impl AsyncFnOnce(&Engine) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
         let (engine, runtime) = (self.clone(), self.graph.runtime.clone());
         let done = self.graph.runtime.spawn_blocking(move || {
             let _turn = turn;

@@ -239,6 +239,7 @@ async fn a_revision_that_is_missing_in_a_stream_is_corruption() {
 enum Happens {
     Login,
     Muted(bool),
+    MutedUntil(i64),
     Permitted(FriendPermission),
     Held(bool),
     Tagged(bool),
@@ -248,6 +249,7 @@ fn happens() -> impl Strategy<Value = Happens> {
     prop_oneof![
         4 => Just(Happens::Login),
         1 => any::<bool>().prop_map(Happens::Muted),
+        1 => (0..1_000_i64).prop_map(Happens::MutedUntil),
         1 => prop::sample::select(vec![FriendPermission::Anyone, FriendPermission::Nobody]).prop_map(Happens::Permitted),
         1 => any::<bool>().prop_map(Happens::Held),
         1 => any::<bool>().prop_map(Happens::Tagged),
@@ -259,6 +261,10 @@ fn event(given: &Given, happens: &Happens) -> Event {
     let event: user::Event = match happens {
         Happens::Login => return given.login()[0].1.clone(),
         Happens::Muted(true) => user::DirectMessagesMuted { subject }.into(),
+        Happens::MutedUntil(seconds) => {
+            let ends_at = chrono::DateTime::from_timestamp(*seconds, 0);
+            user::DirectMessagesMutedV2 { subject, ends_at }.into()
+        }
         Happens::Muted(false) => user::DirectMessagesUnmuted { subject }.into(),
         Happens::Permitted(permission) => user::FriendPermissionSet { subject, permission: *permission }.into(),
         Happens::Held(true) => user::HoldPlaced { subject, reason: None }.into(),

@@ -1,5 +1,6 @@
 //! The users' own face: `/client/v1`, REST and WebSocket over one table of methods. Who calls shows an access token.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -121,17 +122,22 @@ pub(super) async fn answer(
 async fn admit(service: &Service, request: &HttpRequest) -> Result<Bearer, Problem> {
     let address = peer::address(request, &service.sockets.trusted_proxies);
     service.failures.admit(address, Instant::now()).map_err(Problem::Slowed)?;
-    let admitted = service.engine.admit(token(request.headers())?).await;
+    let bearer = admit_shown(service, address, token(request.headers())?).await?;
+    let per_second = service.sockets.requests_per_second;
+    service.rates.take_of_user(&bearer.app, bearer.token.subject, per_second).map_err(|_| Problem::TooOften)?;
+    Ok(bearer)
+}
+
+/// Who shows a token; whether it was a good one is noted of the address that it came from.
+async fn admit_shown(service: &Service, address: Option<IpAddr>, token: &str) -> Result<Bearer, Unadmitted> {
+    let admitted = service.engine.admit(token).await;
     match &admitted {
         Ok(_) => service.failures.note(address, true, Instant::now()),
         // Tokens that expire, and users who are banned, are nobody's guess.
         Err(Unadmitted::Refused(TokenRefusal::NotValid)) => service.failures.note(address, false, Instant::now()),
         Err(_) => {}
     }
-    let bearer = admitted?;
-    let per_second = service.sockets.requests_per_second;
-    service.rates.take_of_user(&bearer.app, bearer.token.subject, per_second).map_err(|_| Problem::TooOften)?;
-    Ok(bearer)
+    admitted
 }
 
 async fn serve(

@@ -246,6 +246,9 @@ fn kind_of_refusal(refusal: &Refusal, topic: Topic) -> (StatusCode, &'static str
         Refusal::DoesNotAllowTarget => (StatusCode::FORBIDDEN, "does-not-allow-target", Some(25_465)),
         Refusal::FriendsFull => (StatusCode::CONFLICT, "friends-full", Some(25_467)),
         Refusal::TargetFriendsFull => (StatusCode::CONFLICT, "target-friends-full", Some(25_468)),
+        // The platform has no number for these.
+        Refusal::SentRequestsFull => (StatusCode::CONFLICT, "sent-requests-full", Some(1_005)),
+        Refusal::ReceivedRequestsFull => (StatusCode::CONFLICT, "received-requests-full", Some(1_005)),
         Refusal::NotFriends => (StatusCode::CONFLICT, "not-friends", Some(25_469)),
         Refusal::TargetRefusesAll => (StatusCode::FORBIDDEN, "target-refuses-all", Some(25_471)),
         Refusal::UndeclaredField(_) => {
@@ -420,6 +423,8 @@ mod tests {
             (Refusal::DoesNotAllowTarget, 25_465),
             (Refusal::FriendsFull, 25_467),
             (Refusal::TargetFriendsFull, 25_468),
+            (Refusal::SentRequestsFull, 1_005),
+            (Refusal::ReceivedRequestsFull, 1_005),
             (Refusal::NotFriends, 25_469),
             (Refusal::TargetRefusesAll, 25_471),
             (Refusal::NotRegistered, 25_472),

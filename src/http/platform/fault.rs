@@ -159,7 +159,7 @@ fn codes_of_refusal(refusal: &Refusal, family: Family) -> (StatusCode, u16) {
         | Refusal::NoSuchToken
         | Refusal::RevocationsFull
         | Refusal::DataRequestExtended => (REFUSED, 1000),
-        Refusal::ListFull(_) => (REFUSED, 1005),
+        Refusal::ListFull(_) | Refusal::SentRequestsFull | Refusal::ReceivedRequestsFull => (REFUSED, 1005),
         Refusal::OwnTarget if family == Family::Friends => (REFUSED, 25473),
         Refusal::OwnTarget | Refusal::UndeclaredField(_) | Refusal::BanEndsTooEarly => (REFUSED, 1002),
         Refusal::BanRuns
@@ -251,6 +251,8 @@ mod tests {
             (Refusal::DoesNotAllowTarget, (400, 25465)),
             (Refusal::FriendsFull, (400, 25467)),
             (Refusal::TargetFriendsFull, (400, 25468)),
+            (Refusal::SentRequestsFull, (400, 1005)),
+            (Refusal::ReceivedRequestsFull, (400, 1005)),
             (Refusal::NotFriends, (400, 25469)),
             (Refusal::TargetRefusesAll, (400, 25471)),
             (Refusal::OwnTarget, (400, 25473)),

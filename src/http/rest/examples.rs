@@ -28,7 +28,7 @@ pub(super) fn of_body(operation: &str) -> Option<Value> {
         "banUser" => json!({"minutes": 60, "reason": "spam"}),
         "invalidateAllTokens" => json!({"issued_before": "2026-01-01T00:00:00Z"}),
         "resolveParked" => json!({"reason": "the event came of a defect that is mended"}),
-        "muteUser" => json!({}),
+        "muteUser" => json!({"minutes": 60}),
         "changeBlocklist" | "changeAllowlist" => json!({"user_ids": ["bob", "eve"]}),
         "setAllowlist" => json!({"enabled": true}),
         "checkBlocks" | "checkFriends" => json!({"pairs": [["ada", "bob"], ["bob", "eve"]]}),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use actix_web::http::StatusCode;
 use chrono::{DateTime, Utc};
 use rollcall_projections::Order;
-use rollcall_schemas::ids::{FriendRequestId, SubjectRef};
+use rollcall_schemas::ids::FriendRequestId;
 use rollcall_schemas::plain::RequestState;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
@@ -248,19 +248,10 @@ pub(super) async fn check(call: &Call<'_>) -> Result<Answer, Problem> {
         return Err(Problem::Invalid("#/pairs", too_many));
     }
     let parse = |id: &String| UserId::parse("pairs", id).map_err(|invalid| Problem::Invalid("#/pairs", invalid));
-    let user_ids = pairs.iter().flatten().map(parse).collect::<Result<Vec<_>, _>>()?;
-    call.engine.caught_up(&call.app.id).await?;
-    let subjects = call.engine.find_all(&call.app.id, &user_ids).await?;
-    let known: Vec<Option<(SubjectRef, SubjectRef)>> =
-        subjects.chunks(2).map(|pair| Some((pair.first().copied()??, pair.get(1).copied()??))).collect();
-    let asked: Vec<_> = known.iter().flatten().flat_map(|(from, to)| [(*from, *to), (*to, *from)]).collect();
-    let found = friend_list::are_friends(call.engine, &call.caller, &asked).await?;
-    let mut found = found.chunks(2);
-    let results = pairs.into_iter().zip(known).map(|([from, to], known)| {
-        // With either of the two deactivated they are no friends.
-        let friends = known.and_then(|_| found.next()).is_some_and(|both| both.iter().all(|friends| *friends));
-        CheckedPair { from, to, friends, reverse: friends }
-    });
+    let asked = pairs.iter().map(|[from, to]| Ok((parse(from)?, parse(to)?))).collect::<Result<_, Problem>>()?;
+    let found = call.engine.friends_between(&call.app.id, asked).await?;
+    let told = pairs.into_iter().zip(found);
+    let results = told.map(|([from, to], friends)| CheckedPair { from, to, friends, reverse: friends });
     Answer::query(&CheckedPairs { results: results.collect() })
 }
 

@@ -251,18 +251,12 @@ pub(super) async fn check(call: &Call<'_>) -> Result<Answer, Problem> {
     if pairs.len() > ENTRIES_MAX {
         return Err(invalid(Invalid::new("pairs", values::Problem::TooMany { max: ENTRIES_MAX })));
     }
-    let ids = pairs.iter().flat_map(|(from, to)| [from, to]).map(|id| UserId::parse("pairs", id));
-    let ids = ids.collect::<Result<Vec<_>, _>>().map_err(invalid)?;
-    call.engine.caught_up(&call.app.id).await?;
-    let subjects = call.engine.find_all(&call.app.id, &ids).await?;
-    let both: Vec<_> = subjects.as_chunks::<2>().0.iter().map(|[from, to]| from.zip(*to)).collect();
-    let asked: Vec<_> = both.iter().flatten().flat_map(|(from, to)| [(*from, *to), (*to, *from)]).collect();
-    let mut answers = blocklists::entries(call.engine.read(), &asked).await?.into_iter().map(|entry| entry.is_some());
-    let mut results = Vec::with_capacity(pairs.len());
-    for ((from, to), both) in pairs.into_iter().zip(both) {
-        let mut next = || both.is_some() && answers.next() == Some(true);
-        let (blocked, reverse) = (next(), next());
-        results.push(CheckedBlock { from, to, blocked, reverse });
-    }
+    let parse = |id: &String| UserId::parse("pairs", id);
+    let asked =
+        pairs.iter().map(|(from, to)| Ok((parse(from)?, parse(to)?))).collect::<Result<_, _>>().map_err(invalid)?;
+    let found = call.engine.blocks_between(&call.app.id, asked).await?;
+    let told = pairs.into_iter().zip(found);
+    let results =
+        told.map(|((from, to), found)| CheckedBlock { from, to, blocked: found.there, reverse: found.back }).collect();
     Answer::query(&CheckedBlocks { results })
 }

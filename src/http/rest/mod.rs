@@ -39,6 +39,7 @@ mod friends;
 mod graph;
 mod groups;
 mod lists;
+mod mutes;
 pub(super) mod openapi;
 mod operating;
 mod operations;

@@ -139,6 +139,8 @@ pub(super) enum Problem {
     SearchTooWide,
     /// The user has no ban that runs or is to begin.
     NotBanned,
+    /// The user is not muted.
+    NotMuted,
     /// There is no such read model.
     NoSuchReadModel,
     /// Read models are built anew by the command.
@@ -224,6 +226,7 @@ fn kind(problem: &Problem) -> (StatusCode, &'static str) {
         Problem::NoPath => (StatusCode::NOT_FOUND, "no-path"),
         Problem::SearchTooWide => (StatusCode::UNPROCESSABLE_ENTITY, "search-too-wide"),
         Problem::NotBanned => (StatusCode::NOT_FOUND, "not-banned"),
+        Problem::NotMuted => (StatusCode::NOT_FOUND, "not-muted"),
         Problem::NoSuchReadModel => (StatusCode::NOT_FOUND, "no-such-read-model"),
         Problem::RebuildByCommand => (StatusCode::CONFLICT, "rebuild-by-command"),
         Problem::NotParked => (StatusCode::NOT_FOUND, "not-parked"),
@@ -294,6 +297,8 @@ fn kind_of_refusal(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::DoesNotAllowTarget => (StatusCode::FORBIDDEN, "does-not-allow-target"),
         Refusal::FriendsFull => (StatusCode::CONFLICT, "friends-full"),
         Refusal::TargetFriendsFull => (StatusCode::CONFLICT, "target-friends-full"),
+        Refusal::SentRequestsFull => (StatusCode::CONFLICT, "sent-requests-full"),
+        Refusal::ReceivedRequestsFull => (StatusCode::CONFLICT, "received-requests-full"),
         Refusal::UndeclaredField(_) => (StatusCode::UNPROCESSABLE_ENTITY, "undeclared-field"),
     }
 }
@@ -320,6 +325,7 @@ fn detail(problem: &Problem) -> Cow<'static, str> {
             "the friends of the two users have more friends than one search looks at, and no path was found among them".into()
         }
         Problem::NotBanned => "the user has no ban that runs or is to begin".into(),
+        Problem::NotMuted => "the user is not muted".into(),
         Problem::NoSuchReadModel => "there is no such read model".into(),
         Problem::RebuildByCommand => {
             "run `rollcall rebuild NAME`: over PostgreSQL while the nodes serve, from a data directory of its own; otherwise \

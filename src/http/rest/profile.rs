@@ -1,4 +1,4 @@
-//! What a user is besides a name: hosted profile, tags, mute, quiet hours, remarks, who may befriend it.
+//! What a user is besides a name: hosted profile, tags, quiet hours, remarks, who may befriend it.
 
 use actix_web::http::StatusCode;
 use rollcall_projections::{hosted_profiles, user_tags};
@@ -107,29 +107,6 @@ pub(super) async fn tag(call: &Call<'_>) -> Result<Answer, Problem> {
     }
     let tags = tags.iter().map(|tag| Tag::parse(tag)).collect::<Result<_, _>>().map_err(invalid)?;
     Ok(Answer::done(changed(call, Change::Tag(tags)).await?))
-}
-
-/// How a user is muted.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct MuteBody {
-    /// Not there yet: a mute lasts until it is taken away.
-    #[serde(default)]
-    minutes: Option<i64>,
-}
-
-/// `PUT /users/{id}/mute`: the user sends no direct messages until it is unmuted.
-pub(super) async fn mute(call: &Call<'_>) -> Result<Answer, Problem> {
-    if !call.body.is_empty() && call.json::<MuteBody>()?.minutes.is_some() {
-        let lasts = Invalid::malformed("minutes", "absent: a mute lasts until it is taken away");
-        return Err(Problem::Invalid("#/minutes", lasts));
-    }
-    Ok(Answer::done(changed(call, Change::MuteDirectMessages(true)).await?))
-}
-
-/// `DELETE /users/{id}/mute`.
-pub(super) async fn unmute(call: &Call<'_>) -> Result<Answer, Problem> {
-    Ok(Answer::done(changed(call, Change::MuteDirectMessages(false)).await?))
 }
 
 /// When pushes are held back, each day.

@@ -13,8 +13,8 @@ use utoipa::{PartialSchema, ToSchema};
 use super::problem::{Answer, Problem};
 use super::{
     Call, admission, app, ban_lists, bans, compliance, credentials, deactivated, erasures, events, export, friends,
-    graph, lists, operating, operations, past, presence, profile, requests, tokens, user_batches, user_lists, users,
-    webhooks,
+    graph, lists, mutes, operating, operations, past, presence, profile, requests, tokens, user_batches,
+    user_lists, users, webhooks,
 };
 use crate::engine;
 use crate::http::exchange;
@@ -137,11 +137,11 @@ endpoints! {
         () => user_lists::Page, "The registered users, the earliest registration first; those that fit where something is \
          asked for: with what the userId begins, what the name holds, active or deactivated, after when.";
     "GET" "users/{id}" => users::show, "getUser" Server []
-        () => users::User, "One user; 410 for a deactivated one.";
+        () => users::ActiveUser, "One user; 410 for a deactivated one.";
     "PUT" "users/{id}" => users::register, "registerUser" Server []
         users::Registration => users::Registered, "Register a user, or register it again, and issue an access token.";
     "PATCH" "users/{id}" => users::modify, "modifyUser" Server []
-        users::UserPatch => users::User, "Change name, portrait or both.";
+        users::UserPatch => users::ActiveUser, "Change name, portrait or both.";
     "GET" "users/by-unique-id/{uniqueId}" => users::find, "findUserByUniqueId" Server []
         () => users::User, "The user with this uniqueId in its hosted profile; of several, the one that has had it longest.";
     "POST" "users/batch" => user_batches::register, "registerUsers" Server []
@@ -224,10 +224,14 @@ endpoints! {
         () => profile::Tags, "The tags of a user.";
     "PUT" "users/{id}/tags" => profile::tag, "tagUser" Server []
         profile::Tags => (), "Replace the tags of a user.";
-    "PUT" "users/{id}/mute" => profile::mute, "muteUser" Moderator []
-        profile::MuteBody => (), "Take direct messages from a user until it is unmuted.";
-    "DELETE" "users/{id}/mute" => profile::unmute, "unmuteUser" Moderator []
+    "PUT" "users/{id}/mute" => mutes::mute, "muteUser" Moderator []
+        mutes::MuteBody => (), "Take direct messages from a user for some minutes, or until it is unmuted; a mute that runs gets this end.";
+    "GET" "users/{id}/mute" => mutes::show, "getMute" Moderator []
+        () => mutes::Mute, "The mute of a user that runs; 404 where there is none.";
+    "DELETE" "users/{id}/mute" => mutes::unmute, "unmuteUser" Moderator []
         () => (), "Let a user send direct messages again.";
+    "GET" "mutes" => mutes::list, "listMutes" Moderator ["cursor", "limit"]
+        () => mutes::Mutes, "Who is muted, in the order of muting.";
     "PUT" "users/{id}/push-quiet-hours" => profile::quiet, "quietPushes" Server []
         profile::Quiet => (), "Hold pushes to a user back during some hours of each day.";
     "DELETE" "users/{id}/push-quiet-hours" => profile::unquiet, "unquietPushes" Server []

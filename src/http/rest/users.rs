@@ -8,10 +8,10 @@ use rollcall_schemas::plain::Scope;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Call;
 use super::patch::Patch;
 use super::problem::{Answer, Problem};
 use super::version::Version;
+use super::{Call, mutes};
 use crate::domain::Refusal;
 use crate::domain::erasure::{Erase, Request};
 use crate::domain::user::{Change, Register};
@@ -87,6 +87,23 @@ pub(super) struct User {
     state: &'static str,
 }
 
+/// One user who is registered and not deactivated.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ActiveUser {
+    #[serde(flatten)]
+    user: User,
+    /// Absent: the user may send direct messages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mute: Option<MuteOfUser>,
+}
+
+/// How long a user is muted.
+#[derive(Serialize, ToSchema)]
+pub(super) struct MuteOfUser {
+    /// When the mute ends by itself; null: never.
+    until: Option<String>,
+}
+
 fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
@@ -124,13 +141,16 @@ pub(super) async fn show(call: &Call<'_>) -> Result<Answer, Problem> {
 }
 
 /// The user that a path names first, who must be registered and not deactivated.
-async fn active(call: &Call<'_>) -> Result<User, Problem> {
+async fn active(call: &Call<'_>) -> Result<ActiveUser, Problem> {
     let id = user_id(call.parameter(0))?;
     match directory_entry(call, &id).await? {
         Some(user) if user.deactivated => Err(Refusal::Deactivated.into()),
         Some(user) if user.is_active() => {
+            let mute = mutes::running(call, user.subject).await?;
+            let mute = mute.map(|mute| MuteOfUser { until: mute.ends_at.map(time) });
             let answer = |opener: &mut Opener<'_>| shown(opener, id.as_str().to_owned(), &user);
-            call.engine.disclose(&call.caller, &[user.subject], answer).await
+            let user = call.engine.disclose(&call.caller, &[user.subject], answer).await?;
+            Ok(ActiveUser { user, mute })
         }
         Some(_) | None => Err(Refusal::NotRegistered.into()),
     }

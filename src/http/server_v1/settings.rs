@@ -23,7 +23,9 @@ pub(super) async fn mute(call: &Call<'_>) -> Result<Answer, Fault> {
     let who = form.user_ids("userId", 1_000)?;
     let muted = convert::flag(&form, "state")?;
     person(&form)?;
-    call.done(user::Change::MuteDirectMessages(muted).of(who)).await
+    // One who is muted for a time by another face is muted for good from now on: there is no time in this call.
+    let change = if muted { user::Change::MuteDirectMessages(None) } else { user::Change::UnmuteDirectMessages };
+    call.done(change.of(who)).await
 }
 
 #[derive(Serialize)]
@@ -42,10 +44,10 @@ pub(super) async fn query_muted(call: &Call<'_>) -> Result<Answer, Fault> {
     let out_of_range = Problem::OutOfRange { min: 0, max: SKIPPED_MAX.into() };
     let page = NumberedPage::after(skipped.unsigned_abs(), size).map_err(|_| Invalid::new("offset", out_of_range))?;
     call.caught_up().await?;
-    let (read, app) = (call.engine.read(), &call.app.id);
-    let subjects = mutes::page(read, app, page).await?;
+    let (read, app, now) = (call.engine.read(), &call.app.id, call.engine.now());
+    let subjects = mutes::page(read, app, now, page).await?;
     let users = convert::user_ids(call, &subjects).await?;
-    Answer::of(&Muted { code: OK, total: mutes::total(read, app).await?, users })
+    Answer::of(&Muted { code: OK, total: mutes::total(read, app, now).await?, users })
 }
 
 /// `blockPushPeriod/set`: hold pushes back during some hours of each day; `level` is 1 where it is not given.

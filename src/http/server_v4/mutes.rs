@@ -28,7 +28,9 @@ pub(super) async fn set_channel_type_mute(call: &Call<'_>) -> Result<Answer, Fau
     let who = params.user_ids("userIds", 1_000)?;
     let muted = params.required_number("muteState", 0, 1)? == 1;
     direct(&params)?;
-    call.done(user::Change::MuteDirectMessages(muted).of(who)).await
+    // One who is muted for a time by another face is muted for good from now on: there is no time in this call.
+    let change = if muted { user::Change::MuteDirectMessages(None) } else { user::Change::UnmuteDirectMessages };
+    call.done(change.of(who)).await
 }
 
 #[derive(Serialize)]
@@ -47,8 +49,8 @@ pub(super) async fn list_channel_type_mute(call: &Call<'_>) -> Result<Answer, Fa
     let out_of_range = Problem::OutOfRange { min: 0, max: SKIPPED_MAX.into() };
     let page = NumberedPage::after(skipped.into(), size).map_err(|_| Invalid::new("offset", out_of_range))?;
     call.caught_up().await?;
-    let (read, app) = (call.engine.read(), &call.app.id);
-    let subjects = mutes::page(read, app, page).await?;
+    let (read, app, now) = (call.engine.read(), &call.app.id, call.engine.now());
+    let subjects = mutes::page(read, app, now, page).await?;
     let muted_user_ids = call.reader().user_ids(&subjects).await?;
-    Answer::of(&Muted { total_count: mutes::total(read, app).await?, muted_user_ids })
+    Answer::of(&Muted { total_count: mutes::total(read, app, now).await?, muted_user_ids })
 }

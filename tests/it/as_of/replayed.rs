@@ -11,7 +11,7 @@ use rollcall::domain::ban::Lift;
 use rollcall::domain::blocklist::Unblock;
 use rollcall::domain::token::Invalidate;
 use rollcall::domain::user::Change;
-use rollcall::domain::values::{QuietHours, Tag};
+use rollcall::domain::values::{MuteMinutes, QuietHours, Tag};
 use rollcall::engine::rebuild;
 use rollcall::eventlog::{self, EventLog, RawEvent};
 use rollcall_projections::store::ReadStore;
@@ -63,7 +63,8 @@ impl Dice {
             5 => profile(who, "email", None),
             6 => of(Change::CleanProfile),
             7 => of(Change::Tag(if self.flag() { vec![Tag::parse(&format!("t{n}")).unwrap()] } else { vec![] })),
-            8 => of(Change::MuteDirectMessages(self.flag())),
+            8 if self.flag() => of(Change::UnmuteDirectMessages),
+            8 => of(Change::MuteDirectMessages(self.flag().then(|| MuteMinutes::new(60).unwrap()))),
             9 => of(Change::QuietPushes(self.flag().then(|| QuietHours::parse("22:00:00", 60, 1).unwrap()))),
             10 => of(Change::PermitFriends(
                 [FriendPermission::Anyone, FriendPermission::Approval, FriendPermission::Nobody][n % 3],
@@ -103,6 +104,8 @@ async fn observed(given: &Given, subject: SubjectRef) -> Value {
     let quiet = settings.quiet.map(|q| json!({"start": q.start, "minutes": q.minutes, "level": q.level}));
     let ban = banned_users::of(read, subject).await.unwrap();
     let ban = ban.map(|b| json!({"banned_at": b.banned_at, "until": b.ends_at, "reason": text(b.reason)}));
+    let mute = mutes::of(read, subject).await.unwrap();
+    let muted_until = mute.as_ref().and_then(|mute| mute.ends_at);
     let others = async |subjects: Vec<SubjectRef>| {
         let ids = engine.user_ids(&app, &subjects).await.unwrap();
         let pairs = subjects.iter().zip(ids);
@@ -116,7 +119,7 @@ async fn observed(given: &Given, subject: SubjectRef) -> Value {
         shown["befriended_at"] = json!(friend.befriended_at);
     }
     let tokens = tokens(given, subject).await;
-    json!({
+    let mut user = json!({
         "subject": subject, "status": status, "held": false, "epoch": row.as_ref().map_or(0, |row| row.epoch),
         "user_id": text(row.as_ref().and_then(|row| row.user_id.clone())),
         "registered_at": row.as_ref().and_then(|row| row.registered_at),
@@ -124,7 +127,7 @@ async fn observed(given: &Given, subject: SubjectRef) -> Value {
         "name": text(row.as_ref().and_then(|row| row.name.clone())),
         "portrait": text(row.as_ref().and_then(|row| row.portrait.clone())),
         "profile": fields, "tags": tags.and_then(json_of),
-        "muted": mutes::of(read, subject).await.unwrap(), "quiet_hours": quiet,
+        "muted": mute.is_some(), "quiet_hours": quiet,
         "friend_permission": settings.friend_permission, "ban": ban,
         "blocklist": others(blocked.iter().map(|entry| entry.target).collect()).await,
         "allowlist_enabled": allowlists::in_force_since(read, &[subject]).await.unwrap()[0].is_some(),
@@ -132,7 +135,11 @@ async fn observed(given: &Given, subject: SubjectRef) -> Value {
         "friends": friend_list,
         "tokens_issued": tokens.as_ref().map_or(0, |tokens| tokens.issued),
         "tokens_invalid_before": tokens.and_then(|tokens| tokens.invalid_before),
-    })
+    });
+    if let Some(until) = muted_until {
+        user["muted_until"] = json!(until);
+    }
+    user
 }
 
 /// The tokens of a user right now: nobody asks the service for them, so they are projected for this.

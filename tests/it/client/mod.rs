@@ -60,7 +60,7 @@ fn refused(reply: &Reply, status: u16, number: u64) {
 /// Why a socket was closed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Closed {
-    code: u16,
+    pub(super) code: u16,
     reason: String,
 }
 
@@ -94,10 +94,22 @@ impl Socket {
         Self::over(service, stream)
     }
 
+    /// Opens one as a proxy does for a client with this address.
+    pub(super) fn open_for(service: &Service, address: &str) -> Result<Self, u16> {
+        Self::open_with(service, TcpStream::connect(service.address).unwrap(), Some(address))
+    }
+
     fn over(service: &Service, stream: TcpStream) -> Result<Self, u16> {
+        Self::open_with(service, stream, None)
+    }
+
+    fn open_with(service: &Service, stream: TcpStream, forwarded_for: Option<&str>) -> Result<Self, u16> {
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        let request = format!("ws://{}/client/v1/connect", service.address).into_client_request().unwrap();
+        let mut request = format!("ws://{}/client/v1/connect", service.address).into_client_request().unwrap();
+        if let Some(address) = forwarded_for {
+            request.headers_mut().insert("x-forwarded-for", address.parse().unwrap());
+        }
         match tungstenite::client(request, stream) {
             Ok((inner, _)) => Ok(Self { inner, told: vec![] }),
             Err(tungstenite::HandshakeError::Failure(tungstenite::Error::Http(response))) => {
@@ -128,7 +140,7 @@ impl Socket {
 
     /// Sends a request and waits for its answer.
     #[track_caller]
-    fn ask(&mut self, method: &str, params: &Value) -> Value {
+    pub(super) fn ask(&mut self, method: &str, params: &Value) -> Value {
         self.send(&json!({"jsonrpc": "2.0", "id": method, "method": method, "params": params}).to_string());
         loop {
             let frame = self.frame().unwrap_or_else(|closed| panic!("{method} was not answered: {closed:?}"));

@@ -9,6 +9,7 @@ use rollcall::domain::friendship::{Answer, ClearFriends, ExpireRequest};
 use rollcall::domain::operation::Undo;
 use rollcall::domain::remarks::Unremark;
 use rollcall::domain::token::Revoke;
+use rollcall::domain::user::ExpireMute;
 use rollcall::domain::values::Reason;
 use rollcall::domain::{Decide, Defect, ErasureOwner, Reads, TokenTimes, UnitOfWork, ban, token, webhook};
 use rollcall_schemas::ban::Lifted;
@@ -58,7 +59,8 @@ fn changes() -> Vec<Change> {
         Change::SetVisibility(rollcall_schemas::plain::Visibility::Friends),
         Change::CleanProfile,
         Change::Tag(vec![]),
-        Change::MuteDirectMessages(true),
+        Change::MuteDirectMessages(None),
+        Change::UnmuteDirectMessages,
         Change::QuietPushes(None),
         Change::PermitFriends(FriendPermission::Anyone),
         Change::PlaceHold(reason),
@@ -99,6 +101,7 @@ pub(super) fn every_command(given: &Given) -> Vec<(&'static str, Box<dyn DynDeci
         ("Progress", Box::new(given.progress(true))),
         ("Undo", Box::new(Undo { batch: given.batch() })),
         ("Expire", Box::new(Expire(subject("ada")))),
+        ("ExpireMute", Box::new(ExpireMute(subject("ada")))),
         ("Block", Box::new(block("ada", &["bob", "ada"]))),
         ("Unblock", Box::new(unblock("ada", &["bob"]))),
         ("Allow", Box::new(allow("ada", &["bob"]))),
@@ -271,7 +274,7 @@ fn what_is_not_declared_is_neither_read_nor_written_though_it_is_loaded() {
     let (ada, events) = (subject("ada"), given.names.len());
     let cases: [(Decision, Defect); 5] = [
         (|work| Ok(work.state::<user::State>(subject("ada")).map(|_| ())?), Defect::UndeclaredRead(Stream::User(ada))),
-        (|work| Ok(work.friends(subject("ada")).map(|_| ())?), Defect::UndeclaredTally(ada)),
+        (|work| Ok(work.tally(subject("ada")).map(|_| ())?), Defect::UndeclaredTally(ada)),
         (|work| Ok(work.record::<token::State>(subject("ada"), [])?), Defect::UndeclaredWrite(Stream::Token(ada))),
         (
             |work| {

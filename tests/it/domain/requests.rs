@@ -136,7 +136,7 @@ fn a_request_is_not_accepted_against_a_list_or_past_the_number_of_friends() {
     assert_eq!(given.when(&given.answer("bob", Answer::Accept)), Err(Refusal::DoesNotAllowTarget));
     for (full, refusal) in [("bob", Refusal::FriendsFull), ("ada", Refusal::TargetFriendsFull)] {
         let mut given = asked();
-        given.friends.insert(subject(full), LIST_MAX);
+        given.tallies.insert(subject(full), Tally { friends: LIST_MAX, ..Tally::default() });
         assert_eq!(given.when(&given.answer("bob", Answer::Accept)), Err(refusal));
         assert_eq!(given.when(&given.answer("bob", Answer::Refuse)).unwrap(), ["friendship.refused"]);
     }
@@ -153,4 +153,40 @@ fn a_request_of_somebody_who_is_deactivated_is_not_accepted_and_ends() {
         let ended = friendship::end(state, subject(by), subject(other), EndCause::Deactivated);
         assert_eq!(ended.len(), 1);
     }
+}
+
+#[test]
+fn only_so_many_requests_of_a_user_and_to_a_user_wait_and_whoever_needs_none_is_not_limited() {
+    let mut given = Given::users(&["ada", "bob", "eve"]);
+    let full = Tally { sent: SENT_REQUESTS_MAX, received: RECEIVED_REQUESTS_MAX, ..Tally::default() };
+    given.tallies.insert(subject("ada"), full);
+    assert_eq!(given.when(&befriend("ada", "bob", false)), Err(Refusal::SentRequestsFull));
+    assert_eq!(given.when(&befriend("bob", "ada", false)), Err(Refusal::ReceivedRequestsFull));
+    assert_eq!(given.when(&befriend("ada", "bob", true)).unwrap(), ["friendship.befriended"], "no request is needed");
+    given.when(&change("eve", Change::PermitFriends(FriendPermission::Anyone))).unwrap();
+    assert_eq!(given.when(&befriend("ada", "eve", false)).unwrap(), ["friendship.befriended"]);
+}
+
+#[test]
+fn each_end_of_a_request_makes_room_for_another_one_on_both_sides() {
+    let none = Tally::default();
+    for end in [
+        |given: &mut Given| drop(given.when(&given.answer("bob", Answer::Refuse)).unwrap()),
+        |given: &mut Given| drop(given.when(&given.answer("ada", Answer::Cancel)).unwrap()),
+        |given: &mut Given| drop(given.when(&block("bob", &["ada"])).unwrap()),
+        |given: &mut Given| {
+            given.later(Duration::days(7));
+            given.when(&expiry()).unwrap();
+        },
+    ] {
+        let mut given = asked();
+        assert_eq!(given.tallies[&subject("ada")], Tally { sent: 1, ..none });
+        assert_eq!(given.tallies[&subject("bob")], Tally { received: 1, ..none });
+        end(&mut given);
+        assert_eq!((given.tallies[&subject("ada")], given.tallies[&subject("bob")]), (none, none));
+    }
+    let mut given = asked();
+    given.when(&given.answer("bob", Answer::Accept)).unwrap();
+    let friends = Tally { friends: 1, ..none };
+    assert_eq!((given.tallies[&subject("ada")], given.tallies[&subject("bob")]), (friends, friends));
 }

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::client::Socket;
 use crate::support::wire::Wire;
 use crate::support::{App, Reply, Service, rollcall};
 
@@ -128,6 +129,45 @@ fn whoever_shows_wrong_credentials_again_and_again_is_slowed_and_nobody_else_is(
     let slowed = refused(200, || token("2001:db8::1")).expect("200 wrong tokens");
     assert_eq!(slowed.json()["code"], 20_607);
     assert_eq!(token("2001:db8::2").status, 429, "the network is one");
+}
+
+#[test]
+fn whoever_guesses_tokens_over_a_websocket_is_slowed_there_and_over_rest() {
+    let data = tempfile::tempdir().unwrap();
+    let args = ["--trusted-proxy", "127.0.0.0/8"];
+    let service = Service::try_start_with(&data.path().join("data"), &[APP], &args).unwrap();
+    let named = [("userId", "ada"), ("name", "Ada")];
+    let good = service.post(APP, "/user/getToken.json", &named).ok().json()["token"].as_str().unwrap().to_owned();
+    let connect = |address: &str, token: &str| {
+        let mut socket = Socket::open_for(&service, address)?;
+        let answer = socket.ask("connect", &json!({"token": token, "platform": "web"}));
+        Ok::<_, u16>((answer, socket))
+    };
+    // Opened before anything is guessed.
+    let mut early = Socket::open_for(&service, "192.0.2.66").unwrap();
+    let refused = (0..200).find_map(|_| match connect("192.0.2.66", "nonsense") {
+        Ok((answer, mut socket)) => {
+            assert_eq!(answer["error"]["code"], 31_004, "{answer}");
+            assert_eq!(socket.closed().code, 4501);
+            None
+        }
+        Err(status) => Some(status),
+    });
+    assert_eq!(refused, Some(429), "200 guesses");
+    let answer = early.ask("connect", &json!({"token": "nonsense", "platform": "web"}));
+    assert_eq!((&answer["error"]["code"], early.closed().code), (&json!(20_607), 4007), "{answer}");
+    let over_rest = |address: &str, token: &str| {
+        let headers = [
+            ("Authorization".to_owned(), format!("Bearer {token}")),
+            ("X-Forwarded-For".to_owned(), address.to_owned()),
+        ];
+        service.request("GET", "/client/v1/me", &headers, b"").status
+    };
+    assert_eq!(over_rest("192.0.2.66", "nonsense"), 429, "it is one address");
+    assert!(connect("198.51.100.7", &good).unwrap().0["result"].is_object(), "the user itself, from elsewhere");
+    // Behind an address that a good token came from over a socket, nobody is refused for what others show.
+    assert!((0..100).all(|_| over_rest("198.51.100.7", "nonsense") == 401));
+    assert!(connect("198.51.100.7", &good).unwrap().0["result"].is_object());
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod foreign;
 mod friendship;
 mod graph;
 pub(crate) mod loads;
+mod mutes;
 mod overload;
 mod revocation;
 mod torture;

@@ -201,6 +201,7 @@ fn every_answer_of_the_rest_face_that_tells_a_personal_value_is_recorded() {
         "GET /api/v1/deactivated-users",
         "GET /api/v1/events",
         "GET /api/v1/friends/path",
+        "GET /api/v1/mutes",
         "GET /api/v1/users",
         "GET /api/v1/users/{id}",
         "GET /api/v1/users/{id}/allowlist",

@@ -112,7 +112,6 @@ fn a_user_is_patched_and_what_is_absent_stays() {
     done(&ask(&service, "PUT", "users/ada/mute", &Value::Null));
     let muted = [("type", "PERSON")];
     assert!(service.post(APP, "/user/chat/fb/querylist.json", &muted).text.contains("\"ada\""));
-    problem(&ask(&service, "PUT", "users/ada/mute", &json!({"minutes": 5})), 422, "invalid-value");
     done(&ask(&service, "DELETE", "users/ada/mute", &Value::Null));
     assert!(!service.post(APP, "/user/chat/fb/querylist.json", &muted).text.contains("\"ada\""));
     done(&ask(&service, "PUT", "users/ada/push-quiet-hours", &json!({"start": "22:00:00", "minutes": 480})));
@@ -211,6 +210,16 @@ fn lists_are_kept_walked_and_checked_in_both_directions() {
     let each = |index: usize| (results[index]["blocked"].as_bool(), results[index]["reverse"].as_bool());
     let expected = [(true, false), (false, true), (false, false), (false, false)];
     assert_eq!([0, 1, 2, 3].map(each), expected.map(|(blocked, reverse)| (Some(blocked), Some(reverse))), "{results}");
+    let checked = |pairs: &[[&str; 2]]| ask(&service, "POST", "blocks/check", &json!({"pairs": pairs}));
+    assert_eq!(checked(&[]).json(), json!({"results": []}));
+    let thousand: Vec<_> = (0..1_000).map(|n| if n % 3 == 0 { ["ada", "eve"] } else { ["x", "ada"] }).collect();
+    let results = checked(&thousand).json()["results"].as_array().unwrap().clone();
+    assert_eq!(results.len(), 1_000);
+    for (n, result) in results.iter().enumerate() {
+        assert_eq!((&result["blocked"], &result["reverse"]), (&json!(n % 3 == 0), &json!(false)), "{n}: {result}");
+    }
+    problem(&checked(&[["ada", "eve"]; 1_001]), 422, "invalid-value");
+    problem(&checked(&[["a,b", "eve"]]), 422, "invalid-value");
     assert_eq!(get(&service, "users/ada/allowlist-setting").json(), json!({"enabled": false}));
     done(&ask(&service, "PUT", "users/ada/allowlist-setting", &json!({"enabled": true})));
     assert_eq!(get(&service, "users/ada/allowlist-setting").json(), json!({"enabled": true}));

@@ -107,7 +107,7 @@ fn receivers_that_were_built_for_the_platform_are_told_in_its_shapes() {
     let (v1, v4) = (Receiver::start(), Receiver::start());
     started.webhook(&v1.url(), &["*"], "v1");
     started.webhook(&v4.url(), &["*"], "v4");
-    started.register(&["ada", "bob", "eve"]);
+    started.register(&["ada", "bob", "eve", "joe", "kim"]);
     started.service.post(APP, "/friend/add.json", &[("userId", "ada"), ("targetId", "bob"), ("optType", "2")]).ok();
     let headers = [("Authorization".to_owned(), format!("Bearer {}:{}", APP.key, APP.secret))];
     let as_server = |method: &str, path: &str, body: &Value| {
@@ -120,12 +120,25 @@ fn receivers_that_were_built_for_the_platform_are_told_in_its_shapes() {
     let asked = as_server("POST", "eve/friends", &json!({"user_id": "bob"})).json();
     let request = asked["request_id"].as_str().unwrap().to_owned();
     as_server("POST", &format!("bob/friend-requests/{request}/refuse"), &Value::Null);
+    // Whoever is made a friend by the server is told as added by it, be there a request or not.
+    let again = as_server("POST", "eve/friends", &json!({"user_id": "bob"})).json();
+    let request = again["request_id"].as_str().unwrap().to_owned();
+    as_server("POST", &format!("bob/friend-requests/{request}/accept"), &Value::Null);
+    as_server("POST", "joe/friends", &json!({"user_id": "bob"}));
+    started.service.post(APP, "/friend/add.json", &[("userId", "bob"), ("targetId", "joe"), ("optType", "1")]).ok();
+    // Only a user itself accepts.
+    let asked = as_server("POST", "kim/friends", &json!({"user_id": "bob"})).json();
+    let token = started.service.post(APP, "/user/getToken.json", &[("userId", "bob"), ("name", "Bob")]).ok();
+    let bearer = format!("Bearer {}", token.json()["token"].as_str().unwrap());
+    let accept = format!("/client/v1/friend-requests/{}/accept", asked["request_id"].as_str().unwrap());
+    let accepted = started.service.request("POST", &accept, &[("Authorization".to_owned(), bearer)], b"");
+    assert!(accepted.status < 300, "{}", accepted.text);
     let profile = r#"{"name":"Ada L","email":"ada@example.org"}"#;
     started.service.post(APP, "/user/profile/set.json", &[("userId", "ada"), ("userProfile", profile)]).ok();
     started.service.post(APP, "/user/profile/clean.json", &[("userId", "ada")]).ok();
     let told = |receiver: &Receiver| receiver.acknowledged().iter().map(Received::json).collect::<Vec<_>>();
-    started.service.eventually("v1 is told", |_| v1.acknowledged().len() == 5);
-    started.service.eventually("v4 is told", |_| v4.acknowledged().len() == 5);
+    started.service.eventually("v1 is told", |_| v1.acknowledged().len() == 11);
+    started.service.eventually("v4 is told", |_| v4.acknowledged().len() == 11);
     let find = |told: Vec<Value>, member: &str, value: Value| {
         let found = told.iter().find(|one| one[member] == value).cloned();
         found.unwrap_or_else(|| panic!("{member} {value} in {told:?}"))
@@ -135,7 +148,7 @@ fn receivers_that_were_built_for_the_platform_are_told_in_its_shapes() {
         (&friend["userId"], &friend["toUserId"], &friend["source"]),
         (&json!("ada"), &json!("bob"), &json!("Server"))
     );
-    for (kind, user, other) in [(1, "eve", "bob"), (3, "bob", "eve")] {
+    for (kind, user, other) in [(1, "eve", "bob"), (3, "bob", "eve"), (2, "bob", "kim")] {
         let request = find(told(&v1), "eventType", json!(kind));
         assert_eq!((&request["userId"], &request["toUserId"]), (&json!(user), &json!(other)), "{kind}: who acted");
     }
@@ -146,7 +159,7 @@ fn receivers_that_were_built_for_the_platform_are_told_in_its_shapes() {
     let friendships = told(&v4).into_iter().filter(|one| one["type"] == "user:friendship");
     let mut kinds: Vec<_> = friendships.filter_map(|one| one["data"][0]["operationType"].as_i64()).collect();
     kinds.sort_unstable();
-    assert_eq!(kinds, [1, 3, 5]);
+    assert_eq!(kinds, [1, 1, 1, 1, 2, 3, 5, 5, 5]);
     let updates: Vec<Value> = told(&v4).into_iter().filter(|one| one["type"] == "user:profile_update").collect();
     assert_eq!(updates.len(), 2);
     assert!(updates.iter().all(|one| one["data"][0]["operatorId"] == "ada"), "{updates:?}");

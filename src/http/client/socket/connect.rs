@@ -1,6 +1,7 @@
 //! The first frame: who connects, and what it has missed.
 
-use std::time::Duration;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use actix_web::web;
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ use crate::domain::values::{Invalid, UserId};
 use crate::engine::tokens::{Bearer, Unadmitted};
 use crate::http::Service;
 use crate::http::client::problem::{Problem, Topic};
-use crate::http::client::{Call, caller};
+use crate::http::client::{Call, admit_shown, caller};
 use crate::live::Online;
 use crate::live::change::Notice;
 use crate::live::close::Close;
@@ -103,6 +104,7 @@ impl From<crate::engine::Error> for Refused {
 pub(super) async fn connect(
     service: &web::Data<Service>,
     wire: &mut Wire,
+    address: Option<IpAddr>,
 ) -> Result<(Client, Vec<Notice>), Option<Close>> {
     let text = tokio::select! {
         first = tokio::time::timeout(service.sockets.connect_wait, first(wire)) => {
@@ -119,7 +121,7 @@ pub(super) async fn connect(
         }
     };
     let id = request.id.clone();
-    match admit(service, request.params).await {
+    match admit(service, request.params, address).await {
         Ok((client, connected, missed)) => {
             if let Some(id) = id {
                 let answer = crate::http::client::problem::Answer::query(&connected);
@@ -150,7 +152,11 @@ async fn first(wire: &mut Wire) -> Result<String, Option<Close>> {
     }
 }
 
-async fn admit(service: &web::Data<Service>, params: Value) -> Result<(Client, Connected, Vec<Notice>), Refused> {
+async fn admit(
+    service: &web::Data<Service>,
+    params: Value,
+    address: Option<IpAddr>,
+) -> Result<(Client, Connected, Vec<Notice>), Refused> {
     let malformed = |problem| Refused(problem, Close::MALFORMED_CONNECT);
     let asked: ConnectParams = serde_json::from_value(params)
         .map_err(|error| malformed(Problem::Params(error.to_string().chars().take(200).collect())))?;
@@ -162,7 +168,10 @@ async fn admit(service: &web::Data<Service>, params: Value) -> Result<(Client, C
         return Err(malformed(Invalid::malformed("device", "at most 64 characters").into()));
     }
     let (engine, live) = (&service.engine, &service.live);
-    let bearer = engine.admit(&asked.token).await?;
+    // Again: many sockets may have been opened before the first guess.
+    let admitted = service.failures.admit(address, Instant::now());
+    admitted.map_err(|slowed| Refused(Problem::Slowed(slowed), Close::GUESSING))?;
+    let bearer = admit_shown(service, address, &asked.token).await?;
     let me = engine.id_of_bearer(&bearer).await?;
     let not_valid = || Unadmitted::Refused(crate::engine::standing::TokenRefusal::NotValid);
     let me = me.ok_or_else(not_valid)?;

@@ -1,6 +1,6 @@
 //! `GET /client/v1/connect`: JSON-RPC 2.0 in text frames over a WebSocket.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use ipnet::IpNet;
@@ -14,6 +14,7 @@ mod connect;
 mod frames;
 mod pace;
 mod session;
+mod timers;
 mod wire;
 
 pub(in crate::http::client) use connect::{ConnectParams, Connected};
@@ -55,9 +56,10 @@ pub(super) fn open(
     if service.drain.has_begun() {
         return Err(Problem::NoPlace);
     }
+    let address = peer::address(request, &service.sockets.trusted_proxies);
+    service.failures.admit(address, Instant::now()).map_err(Problem::Slowed)?;
     let payload = incoming.take().ok_or(Problem::NoSocket)?;
     let (response, sink, stream) = actix_ws::handle(request, payload).map_err(|_| Problem::NoSocket)?;
-    let address = peer::address(request, &service.sockets.trusted_proxies);
     let place = service.live.registry.place(address).ok_or(Problem::NoPlace)?;
     let connection = request.conn_data::<SocketPlace>().cloned().unwrap_or_default();
     connection.become_socket();
@@ -65,7 +67,7 @@ pub(super) fn open(
     let wire = wire::Wire::new(sink, stream, connection);
     let service = service.clone();
     actix_web::rt::spawn(async move {
-        session::run(service, wire).await;
+        session::run(service, wire, address).await;
         drop(place);
     });
     Ok(response)

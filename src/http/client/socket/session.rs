@@ -1,9 +1,10 @@
 //! A socket from its first frame to its last.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actix_web::web;
 use serde::Serialize;
@@ -13,6 +14,7 @@ use utoipa::ToSchema;
 use super::connect::{self, Client};
 use super::frames::{self, Fault, Request};
 use super::pace::{Bucket, Pace};
+use super::timers::{Due, Timers};
 use super::wire::{Received, Wire};
 use crate::http::Service;
 use crate::http::client::changes;
@@ -27,10 +29,6 @@ use crate::live::registry::Push;
 const WAITING_MAX: usize = 16;
 /// Notifications that are made together.
 const TOGETHER_MAX: usize = 32;
-/// How long before its token expires a client is told.
-const EXPIRING_BEFORE: Duration = Duration::from_secs(60);
-/// How long a timer that is not needed sleeps.
-const FAR: Duration = Duration::from_secs(24 * 3_600);
 
 /// The token of the connection expires soon.
 #[derive(Serialize, ToSchema)]
@@ -40,8 +38,8 @@ pub(in crate::http::client) struct TokenExpiring {
 }
 
 /// Serves a socket until it ends.
-pub(super) async fn run(service: web::Data<Service>, mut wire: Wire) {
-    let close = match connect::connect(&service, &mut wire).await {
+pub(super) async fn run(service: web::Data<Service>, mut wire: Wire, address: Option<IpAddr>) {
+    let close = match connect::connect(&service, &mut wire, address).await {
         Ok((client, missed)) => {
             let now = Instant::now();
             let mut session = Session::new(client, now);
@@ -68,52 +66,15 @@ struct Session {
     timers: Timers,
 }
 
-/// When something is due that nobody asks for.
-struct Timers {
-    heartbeat: Duration,
-    ping_at: Instant,
-    pong_by: Option<Instant>,
-    /// When the client is told that its token expires, until it was.
-    warn_at: Option<Instant>,
-    expires_at: Option<Instant>,
-    /// When the connection is closed, and why.
-    end: Option<(Instant, Close)>,
-}
-
-impl Timers {
-    fn of(client: &Client, now: Instant) -> Self {
-        let heartbeat = client.service.sockets.heartbeat;
-        let left = client.bearer.token.expires_at.map(|at| (at - client.service.engine.now()).to_std());
-        let left = left.map(Result::unwrap_or_default);
-        Self {
-            heartbeat,
-            // The first one at a moment of its own, so that those who came together are not all asked together.
-            ping_at: now + client.online.connection.share_of(heartbeat),
-            pong_by: None,
-            warn_at: left.map(|left| now + left.saturating_sub(EXPIRING_BEFORE).min(FAR * 365)),
-            expires_at: left.map(|left| now + left.min(FAR * 365)),
-            end: None,
-        }
-    }
-
-    fn end_after(&mut self, wait: Duration, close: Close) {
-        let at = Instant::now() + wait;
-        if self.end.is_none_or(|(before, _)| at < before) {
-            self.end = Some((at, close));
-        }
-    }
-
-    fn next(&self, now: Instant) -> Instant {
-        let all = [Some(self.ping_at), self.pong_by, self.warn_at, self.expires_at, self.end.map(|(at, _)| at)];
-        all.into_iter().flatten().min().unwrap_or(now + FAR)
-    }
-}
-
 impl Session {
     fn new(mut client: Client, now: Instant) -> Self {
         // The receiver is the session's own; what is left in its place is never used.
         let pushes = std::mem::replace(&mut client.online.pushes, tokio::sync::mpsc::channel(1).1);
-        let timers = Timers::of(&client, now);
+        let left = client.bearer.token.expires_at.map(|at| (at - client.service.engine.now()).to_std());
+        let heartbeat = client.service.sockets.heartbeat;
+        // The first one at a moment of its own, so that those who came together are not all asked together.
+        let first = client.online.connection.share_of(heartbeat);
+        let timers = Timers::new(heartbeat, first, left.map(Result::unwrap_or_default), now);
         let bucket = Bucket::new(client.service.sockets.requests_per_second, now);
         let told = client.told;
         let (running, waiting) = (None, VecDeque::new());
@@ -127,7 +88,7 @@ impl Session {
         let (mut is_closing, mut is_draining) = (false, false);
         self.tell(wire, &missed).await.map_err(Some)?;
         loop {
-            let due = tokio::time::Instant::from_std(self.timers.next(Instant::now()));
+            let due = tokio::time::Instant::from_std(self.timers.next());
             tokio::select! {
                 biased;
                 (close, spread) = connection.to_be_closed(), if !is_closing => {
@@ -135,11 +96,11 @@ impl Session {
                         return Err(Some(close));
                     }
                     is_closing = true;
-                    self.timers.end_after(connection.share_of(spread), close);
+                    self.timers.end_after(connection.share_of(spread), close, Instant::now());
                 }
                 spread = client.service.drain.begun(), if !is_draining => {
                     is_draining = true;
-                    self.timers.end_after(connection.share_of(spread), Close::NODE_STOPS);
+                    self.timers.end_after(connection.share_of(spread), Close::NODE_STOPS, Instant::now());
                 }
                 answer = answered(&mut self.running) => self.answered(wire, answer).await.map_err(Some)?,
                 received = wire.receive() => self.received(wire, received).await?,
@@ -154,7 +115,7 @@ impl Session {
     }
 
     async fn received(&mut self, wire: &mut Wire, received: Received) -> Result<(), Option<Close>> {
-        self.timers.pong_by = None;
+        self.timers.lives();
         let text = match received {
             Received::Text(text) => text,
             Received::Sign => return Ok(()),
@@ -239,30 +200,17 @@ impl Session {
 
     async fn due(&mut self, wire: &mut Wire) -> Result<(), Close> {
         let now = Instant::now();
-        let timers = &mut self.timers;
-        if let Some((at, close)) = timers.end
-            && at <= now
-        {
-            return Err(close);
-        }
-        if timers.expires_at.is_some_and(|at| at <= now) {
-            return Err(Close::TOKEN_EXPIRED);
-        }
-        if timers.pong_by.is_some_and(|by| by <= now) {
-            return Err(Close::NO_PONG);
-        }
-        if timers.warn_at.is_some_and(|at| at <= now) {
-            timers.warn_at = None;
-            if let Some(at) = self.client.bearer.token.expires_at {
-                let expires_at = at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-                wire.send(frames::notification("token.expiring", &TokenExpiring { expires_at })).await?;
+        while let Some(due) = self.timers.due(now) {
+            match due {
+                Due::Close(close) => return Err(close),
+                Due::Ping => wire.ping().await?,
+                Due::Warn => {
+                    if let Some(at) = self.client.bearer.token.expires_at {
+                        let expires_at = at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+                        wire.send(frames::notification("token.expiring", &TokenExpiring { expires_at })).await?;
+                    }
+                }
             }
-        }
-        let timers = &mut self.timers;
-        if timers.ping_at <= now {
-            wire.ping().await?;
-            timers.ping_at = now + timers.heartbeat;
-            timers.pong_by = Some(now + timers.heartbeat.mul_f64(0.32));
         }
         Ok(())
     }

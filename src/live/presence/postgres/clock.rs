@@ -44,15 +44,34 @@ impl Clock {
             }
         };
         drop(last);
-        answer.unwrap_or_else(|| self.reckoned(own))
+        answer.unwrap_or_else(|| self.reckoned(own, Instant::now()))
     }
 
-    fn reckoned(&self, own: DateTime<Utc>) -> DateTime<Utc> {
-        self.shown().map_or(own, |(time, at)| time + TimeDelta::from_std(at.elapsed()).unwrap_or_default())
+    fn reckoned(&self, own: DateTime<Utc>, now: Instant) -> DateTime<Utc> {
+        let since = |at| TimeDelta::from_std(now.saturating_duration_since(at)).unwrap_or_default();
+        self.shown().map_or(own, |(time, at)| time + since(at))
     }
 
     fn shown(&self) -> std::sync::MutexGuard<'_, Option<(DateTime<Utc>, Instant)>> {
         // It is whole after every statement.
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn while_the_database_is_silent_its_time_goes_on_from_what_it_showed_last() {
+        let (clock, at) = (Clock::default(), Instant::now());
+        let (own, shown) = (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH + TimeDelta::days(7));
+        let later = at + Duration::from_secs(3_600);
+        assert_eq!(clock.reckoned(own, later), own, "it has shown nothing yet");
+        *clock.shown() = Some((shown, at));
+        assert_eq!(clock.reckoned(own, at), shown);
+        assert_eq!(clock.reckoned(own, later), shown + TimeDelta::hours(1), "whatever the clock of the node says");
     }
 }

@@ -24,9 +24,11 @@ use crate::live::reach::Reach;
 
 mod clock;
 mod tables;
+mod timing;
 
 use clock::Clock;
 use tables::{Batch, NodeEpoch, Tables};
+pub use timing::Timing;
 
 /// Connections to the database: for beats, for batches, for questions.
 const POOL_MAX: usize = 6;
@@ -44,33 +46,6 @@ const ENDED_READ_MAX: i64 = 1_000;
 impl From<database::Error> for Error {
     fn from(error: database::Error) -> Self {
         Self::Unavailable(error.to_string())
-    }
-}
-
-/// How long a node is believed to live.
-#[derive(Debug, Clone, Copy)]
-pub struct Timing {
-    /// How long a lease lasts: for so long users of a node that was killed show online.
-    pub lease: Duration,
-}
-
-impl Timing {
-    /// A user shows offline at most 15 seconds after its node was killed.
-    pub const DEFAULT: Self = Self { lease: Duration::from_secs(12) };
-
-    /// How often a lease is renewed.
-    fn beat(self) -> Duration {
-        self.lease / 4
-    }
-
-    /// How long a node that cannot renew its lease keeps its sockets: it closes them before the lease ends.
-    fn cut_off(self) -> Duration {
-        self.lease * 3 / 4
-    }
-
-    /// How long an answer of the database is waited for: two are tried before the node is cut off.
-    fn answer_max(self) -> Duration {
-        (self.lease / 6).min(Duration::from_secs(2))
     }
 }
 
@@ -343,14 +318,14 @@ impl Postgres {
     /// Tells the sockets when this node is cut off.
     async fn keep_watching(&self, sockets: &dyn Sockets) {
         loop {
-            tokio::time::sleep(self.timing.beat() / 12).await;
+            tokio::time::sleep(self.timing.watch()).await;
             self.watch(sockets);
         }
     }
 
     fn watch(&self, sockets: &dyn Sockets) {
         let age = locked(&self.last_beat).elapsed();
-        if age > self.timing.cut_off() && !self.cut_off.swap(true, Ordering::AcqRel) {
+        if self.timing.is_cut_off(age) && !self.cut_off.swap(true, Ordering::AcqRel) {
             tracing::warn!(
                 seconds = age.as_secs(),
                 "this node could not tell the others that it lives for too long; it closes its sockets"
