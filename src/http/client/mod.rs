@@ -24,6 +24,7 @@ mod changes;
 pub(super) mod documents;
 mod examples;
 mod export;
+mod friend_groups;
 mod friend_requests;
 mod friends;
 mod lists;
@@ -138,7 +139,7 @@ async fn serve(
     service: &Service,
     request: &HttpRequest,
     incoming: &mut Incoming,
-    (method, parameters): (&'static Method, serde_json::Map<String, serde_json::Value>),
+    (method, parameters): (&'static Method, Vec<(String, String)>),
 ) -> Result<Answer, Problem> {
     let engine = &service.engine;
     // The body is read only after authentication, so that strangers cannot make the service hold it in memory.
