@@ -153,8 +153,11 @@ pub(super) fn named(name: &str) -> Option<&'static Method> {
     METHODS.iter().find(|method| method.name == name && method.on_socket)
 }
 
+/// What stands in a path for each of its parameters.
+pub(super) type InPath = Vec<(String, String)>;
+
 /// The method of an HTTP method and a path, and the parameters of the path.
-pub(super) fn find(verb: &Verb, path: &str) -> Result<(&'static Method, Vec<(String, String)>), Problem> {
+pub(super) fn find(verb: &Verb, path: &str) -> Result<(&'static Method, InPath), Problem> {
     let asked = if *verb == Verb::HEAD { "GET" } else { verb.as_str() };
     let segments: Vec<&str> = path.split('/').collect();
     let mut verbs = Vec::new();
@@ -245,7 +248,7 @@ pub(super) fn properties(named: &Named) -> impl Iterator<Item = (String, Value)>
 
 /// The parameters of a REST call: members of the body, then the query, then the path. A parameter of the query that the
 /// method does not have is ignored.
-pub(super) fn params(method: &Method, path: Vec<(String, String)>, query: &str, body: &[u8]) -> Result<Value, Problem> {
+pub(super) fn params(method: &Method, path: InPath, query: &str, body: &[u8]) -> Result<Value, Problem> {
     let mut params = match body {
         [] => Map::new(),
         body => serde_json::from_slice::<Map<String, Value>>(body)

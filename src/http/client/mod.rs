@@ -36,7 +36,7 @@ mod socket;
 mod subscriptions;
 mod users;
 
-use methods::Method;
+use methods::{InPath, Method};
 use problem::{Answer, Problem, Topic};
 pub use socket::Options;
 
@@ -139,7 +139,7 @@ async fn serve(
     service: &Service,
     request: &HttpRequest,
     incoming: &mut Incoming,
-    (method, parameters): (&'static Method, Vec<(String, String)>),
+    (method, parameters): (&'static Method, InPath),
 ) -> Result<Answer, Problem> {
     let engine = &service.engine;
     // The body is read only after authentication, so that strangers cannot make the service hold it in memory.
