@@ -29,6 +29,7 @@ pub mod data_requests;
 pub mod deactivated_users;
 pub mod erasure_ledger;
 pub mod friend_graph;
+pub mod friend_groups;
 pub mod hosted_profiles;
 pub mod invalidated_tokens;
 pub mod mutes;
@@ -167,6 +168,7 @@ pub static ALL: &[&dyn Projection] = &[
     &blocklists::Blocklists,
     &allowlists::Allowlists,
     &friend_graph::FriendGraph,
+    &friend_groups::FriendGroups,
     &user_tags::UserTags,
     &mutes::Mutes,
     &user_settings::UserSettings,

@@ -12,6 +12,7 @@ pub mod data_request;
 mod declare;
 pub mod envelope;
 pub mod erasure;
+pub mod friend_groups;
 pub mod friendship;
 pub mod ids;
 pub mod operation;
@@ -77,6 +78,8 @@ macro_rules! aggregates {
             Friendship(Pair): friendship,
             /// The remarks one user keeps about others.
             Remarks(SubjectRef): remarks,
+            /// The groups in which one user keeps friends.
+            FriendGroups(SubjectRef): friend_groups,
             /// One erasure.
             Erasure(ErasureId): erasure,
             /// Who read what of one user.

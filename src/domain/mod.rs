@@ -15,6 +15,7 @@ pub mod blocklist;
 mod command;
 pub mod data_request;
 pub mod erasure;
+pub mod friend_groups;
 pub mod friendship;
 pub mod operation;
 mod refusal;

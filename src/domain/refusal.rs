@@ -47,6 +47,12 @@ pub enum Refusal {
     /// The request was answered or refused.
     #[error("the request was answered or refused already")]
     DataRequestClosed,
+    /// The user has no friend group of that number.
+    #[error("the user has no friend group of that number; make it first")]
+    NoSuchFriendGroup,
+    /// The user has a friend group of that number, and it was to be a new one.
+    #[error("the user has a friend group of that number already")]
+    FriendGroupExists,
     /// The application has no such webhook.
     #[error("the app has no such webhook")]
     NoSuchWebhook,

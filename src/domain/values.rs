@@ -155,7 +155,7 @@ text! {
     Remark, "remark", at_most_chars, 64
 }
 text! {
-    /// What an access token is called: 1 to 64 characters.
+    /// What a person calls an access token or a group of friends: 1 to 64 characters.
     Label, "label", at_most_chars, 64
 }
 text! {
@@ -253,6 +253,43 @@ impl MuteMinutes {
     #[must_use]
     pub fn duration(self) -> chrono::Duration {
         chrono::Duration::minutes(i64::from(self.0))
+    }
+}
+
+/// Friend groups a user may have: their numbers are from 1 to this.
+pub const GROUPS_MAX: u32 = 100;
+
+/// The number of a friend group: 1 to [`GROUPS_MAX`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupNumber(u32);
+
+impl GroupNumber {
+    /// Checks it.
+    ///
+    /// # Errors
+    /// It is out of range.
+    pub fn new(number: u32) -> Result<Self, Invalid> {
+        if (1..=GROUPS_MAX).contains(&number) { Ok(Self(number)) } else { Err(Self::out_of_range()) }
+    }
+
+    /// Parses it.
+    ///
+    /// # Errors
+    /// It is no number, or out of range.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        // Each group has one name: no sign, no leading zero.
+        let number = text.parse().ok().filter(|number: &u32| number.to_string() == text);
+        number.ok_or_else(Self::out_of_range).and_then(Self::new)
+    }
+
+    fn out_of_range() -> Invalid {
+        Invalid::new("group_id", Problem::OutOfRange { min: 1, max: GROUPS_MAX.into() })
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> u32 {
+        self.0
     }
 }
 

@@ -38,39 +38,48 @@ impl Cursor for u64 {
     }
 }
 
-/// Up to where a feed was read. It is a position in the log of all apps, and longer than that of a list: a list's cursor
-/// given to a feed would leave events out unseen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct FeedCursor(pub(super) u64);
-
-/// The form of a feed's cursor.
-const FEED: u8 = 1;
-
-/// The last token of a page of a user's tokens: its revision in the stream of them. As long as a feed's, and of another form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct IssuedCursor(pub(super) u64);
-
-/// The form of a cursor in a user's tokens.
-const ISSUED: u8 = 2;
-
-impl Cursor for IssuedCursor {
+/// The last user of a page that is in the order of references. No list uses it without a form of its own.
+impl Cursor for SubjectRef {
     fn bytes(&self) -> Vec<u8> {
-        [&[ISSUED], self.0.to_be_bytes().as_slice()].concat()
+        self.0.as_bytes().to_vec()
     }
     fn read(bytes: &[u8]) -> Option<Self> {
-        let (form, revision) = bytes.split_first()?;
-        if *form == ISSUED { u64::read(revision).map(Self) } else { None }
+        Uuid::from_slice(bytes).ok().map(Self)
     }
 }
 
-impl Cursor for FeedCursor {
-    fn bytes(&self) -> Vec<u8> {
-        [&[FEED], self.0.to_be_bytes().as_slice()].concat()
-    }
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let (form, position) = bytes.split_first()?;
-        if *form == FEED { u64::read(position).map(Self) } else { None }
-    }
+/// Places that begin with the form of their list: they are longer than the bare place, and lists that are in the same order
+/// have different ones.
+macro_rules! forms {
+    ($($(#[$doc:meta])* $name:ident($place:ty) = $form:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(super) struct $name(pub(super) $place);
+
+        impl Cursor for $name {
+            fn bytes(&self) -> Vec<u8> {
+                [vec![$form], self.0.bytes()].concat()
+            }
+            fn read(bytes: &[u8]) -> Option<Self> {
+                let (form, place) = bytes.split_first()?;
+                if *form == $form { <$place>::read(place).map(Self) } else { None }
+            }
+        }
+    )*};
+}
+
+forms! {
+    /// Up to where a feed was read: a position in the log of all apps. A list's cursor given to a feed would leave events out
+    /// unseen.
+    FeedCursor(u64) = 1;
+    /// The last token of a page of a user's tokens: its revision in the stream of them.
+    IssuedCursor(u64) = 2;
+    /// The last user of a page such as of those who are followed.
+    Followed(SubjectRef) = 1;
+    /// The last user of a page of mutual friends.
+    MutualFriend(SubjectRef) = 2;
+    /// The last friend of a page of a friend group.
+    GroupMember(SubjectRef) = 3;
 }
 
 impl Cursor for FriendRequestId {
@@ -93,42 +102,6 @@ impl Cursor for DueCursor {
     }
 }
 
-/// The last user of a page that is in the order of references, such as of those who are followed.
-pub(super) struct Followed(pub(super) SubjectRef);
-
-impl Cursor for Followed {
-    fn bytes(&self) -> Vec<u8> {
-        [&[Self::FORMAT], self.0.0.as_bytes().as_slice()].concat()
-    }
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let (format, id) = bytes.split_first()?;
-        let id = Uuid::from_slice(id).ok().filter(|_| *format == Self::FORMAT)?;
-        Some(Self(SubjectRef(id)))
-    }
-}
-
-impl Followed {
-    const FORMAT: u8 = 1;
-}
-
-/// The last user of a page of mutual friends.
-pub(super) struct MutualFriend(pub(super) SubjectRef);
-
-impl Cursor for MutualFriend {
-    fn bytes(&self) -> Vec<u8> {
-        [&[Self::FORMAT], self.0.0.as_bytes().as_slice()].concat()
-    }
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let (format, id) = bytes.split_first()?;
-        let id = Uuid::from_slice(id).ok().filter(|_| *format == Self::FORMAT)?;
-        Some(Self(SubjectRef(id)))
-    }
-}
-
-impl MutualFriend {
-    const FORMAT: u8 = 2;
-}
-
 impl Cursor for SuggestionCursor {
     fn bytes(&self) -> Vec<u8> {
         [self.seen.to_be_bytes().as_slice(), self.subject.0.as_bytes()].concat()
@@ -136,5 +109,31 @@ impl Cursor for SuggestionCursor {
     fn read(bytes: &[u8]) -> Option<Self> {
         let (seen, subject) = bytes.split_first_chunk()?;
         Some(Self { seen: u32::from_be_bytes(*seen), subject: SubjectRef(Uuid::from_slice(subject).ok()?) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_in_the_same_order_refuse_the_cursors_of_each_other() {
+        let user = SubjectRef(Uuid::from_u128(7));
+        let users = [Followed(user).encode(), MutualFriend(user).encode(), GroupMember(user).encode(), user.encode()];
+        let read = |text: &String| {
+            let are = [
+                Followed::decode(text).is_some(),
+                MutualFriend::decode(text).is_some(),
+                GroupMember::decode(text).is_some(),
+                SubjectRef::decode(text).is_some(),
+            ];
+            are.iter().position(|is| *is).filter(|_| are.iter().filter(|is| **is).count() == 1)
+        };
+        assert_eq!(users.each_ref().map(read), [Some(0), Some(1), Some(2), Some(3)]);
+        assert_eq!(GroupMember::decode(&GroupMember(user).encode()), Some(GroupMember(user)));
+        let positions = [FeedCursor(7).encode(), IssuedCursor(7).encode(), 7_u64.encode()];
+        let read = |text: &String| (FeedCursor::decode(text), IssuedCursor::decode(text), u64::decode(text));
+        let expected = [(Some(FeedCursor(7)), None, None), (None, Some(IssuedCursor(7)), None), (None, None, Some(7))];
+        assert_eq!(positions.each_ref().map(read), expected);
     }
 }

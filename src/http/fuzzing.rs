@@ -5,7 +5,7 @@ use actix_web::http::Method;
 use rollcall_projections::data_requests::DueCursor;
 use rollcall_schemas::Event;
 
-use super::cursor::{Cursor, FeedCursor, Followed, IssuedCursor, MutualFriend};
+use super::cursor::{Cursor, FeedCursor, Followed, GroupMember, IssuedCursor, MutualFriend};
 use super::{client, platform, rest, server_v1, server_v4};
 use crate::audit::report::{dsse, verify};
 use crate::audit::tree::note::Checkpoint;
@@ -61,6 +61,7 @@ pub fn cursor(bytes: &[u8]) {
     is_written_as_it_was_read::<MutualFriend>(text);
     is_written_as_it_was_read::<SuggestionCursor>(text);
     is_written_as_it_was_read::<Followed>(text);
+    is_written_as_it_was_read::<GroupMember>(text);
 }
 
 /// An access token, before it is verified.

@@ -9,6 +9,8 @@ use rollcall_schemas::plain::{
 use rollcall_schemas::webhook::Format;
 use serde_json::{Value, json};
 
+use crate::domain::values::GROUPS_MAX;
+
 /// No NUL, and not the sign for what was no UTF-8.
 const TEXT: &str = r"^[^\u0000\uFFFD]*$";
 const TIME: &str = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,9})?\
@@ -134,7 +136,8 @@ fn in_place(place: &str, name: &str) -> Option<Value> {
         ("users.query", "user_ids") => users(1, 100),
         ("subscriptions.add" | "subscriptions.remove", "user_ids") => users(1, 200),
         ("subscriptions.list", "limit") => whole(1, 200),
-        ("friends.list" | "friend_requests.list", "limit") => whole(1, 100),
+        ("friends.list" | "friend_requests.list" | "friend_groups.get", "limit") => whole(1, 100),
+        (method, "group_id") if method.starts_with("friend_groups.") => whole(1, GROUPS_MAX.into()),
         ("subscriptions.list", "type") => words(&["presence", "profile"]),
         ("listEvents", "type") => json!({"pattern": "^[a-z0-9_.]+[*]?(,[a-z0-9_.]+[*]?){0,49}$"}),
         ("listEvents", "subject") => json!({"format": "uuid"}),
@@ -193,6 +196,7 @@ fn everywhere(name: &str) -> Option<Value> {
         "position" => whole(1, u64::MAX),
         "since" => whole(0, u64::MAX),
         "number" => whole_number(),
+        "group_id" => json!({"pattern": "^([1-9][0-9]?|100)$"}),
         "cursor" => json!({"pattern": "^[A-Za-z0-9_-]+$"}),
         "include" => words(&["personal"]),
         "order" => words(&["oldest", "newest"]),

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use rollcall_schemas::envelope::Recorded;
 use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::plain::{EndCause, RequestState};
-use rollcall_schemas::{Event, allowlist, blocklist, friendship, user};
+use rollcall_schemas::{Event, allowlist, blocklist, friend_groups, friendship, user};
 
 /// One of a user's lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +13,19 @@ pub enum List {
     Blocklist,
     /// Whom the user allows.
     Allowlist,
+}
+
+/// What has changed in a friend group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupChange {
+    /// It was made, or has another label.
+    Labelled,
+    /// It is no more.
+    Removed,
+    /// A friend is in it now.
+    FriendAdded(SubjectRef),
+    /// A friend is in it no longer.
+    FriendRemoved(SubjectRef),
 }
 
 /// What has changed for a user. Others are named by their subjects; nothing in it is personal.
@@ -66,6 +79,14 @@ pub enum Change {
         /// Whether it is in force now, where that has changed.
         enabled: Option<bool>,
     },
+    /// A friend group of the user has changed. That somebody is in no group any more because the friendship has ended is not
+    /// told once more.
+    GroupChanged {
+        /// Its number.
+        group: u32,
+        /// What has changed.
+        change: GroupChange,
+    },
     /// The user itself has changed: which of `name`, `portrait_uri`, `profile`, `friend_permission`, `visibility`.
     MeUpdated {
         /// Which.
@@ -95,20 +116,25 @@ impl Change {
             | Self::FriendRemoved { other, .. }
             | Self::FriendRemarked { other } => vec![*other],
             Self::ListChanged { added, removed, .. } => added.iter().chain(removed).copied().collect(),
+            Self::GroupChanged { change, .. } => match change {
+                GroupChange::FriendAdded(friend) | GroupChange::FriendRemoved(friend) => vec![*friend],
+                GroupChange::Labelled | GroupChange::Removed => vec![],
+            },
             Self::MeUpdated { .. } => vec![],
         }
     }
 }
 
 impl Notice {
-    /// What an event means to a subject; `None`: nothing that it is told. Nobody is told by whom it is blocked, allowed or
-    /// described.
+    /// What an event means to a subject; `None`: nothing that it is told. Nobody is told by whom it is blocked, allowed,
+    /// described or put into a group.
     #[must_use]
     pub fn of(subject: SubjectRef, recorded: &Recorded<Event>) -> Option<Self> {
         let change = match &recorded.event {
             Event::Friendship(event) => of_friendship(subject, event),
             Event::Blocklist(event) => of_blocklist(subject, event),
             Event::Allowlist(event) => of_allowlist(subject, event),
+            Event::FriendGroups(event) => of_groups(subject, event),
             Event::User(event) if recorded.event.about().0 == Some(subject) => of_user(event),
             _ => None,
         };
@@ -181,6 +207,18 @@ fn of_allowlist(subject: SubjectRef, event: &allowlist::Event) -> Option<Change>
     (owner == subject).then_some(change)
 }
 
+fn of_groups(subject: SubjectRef, event: &friend_groups::Event) -> Option<Change> {
+    let (owner, group, change) = match event {
+        friend_groups::Event::Labelled(e) => (e.owner, e.group, GroupChange::Labelled),
+        friend_groups::Event::Removed(e) => (e.owner, e.group, GroupChange::Removed),
+        friend_groups::Event::Added(e) => (e.owner, e.group, GroupChange::FriendAdded(e.friend)),
+        friend_groups::Event::TakenOut(e) => (e.owner, e.group, GroupChange::FriendRemoved(e.friend)),
+        // The user is deactivated and connected no more.
+        friend_groups::Event::Emptied(_) => return None,
+    };
+    (owner == subject).then_some(Change::GroupChanged { group, change })
+}
+
 fn of_user(event: &user::Event) -> Option<Change> {
     let fields = match event {
         user::Event::Reregistered(e) => modified(true, e.portrait.is_some()),
@@ -232,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_told_by_whom_it_is_blocked_allowed_or_described() {
+    fn nobody_is_told_by_whom_it_is_blocked_allowed_described_or_put_into_a_group() {
         let blocked: blocklist::Event = blocklist::Blocked { subject: subject(1), targets: vec![subject(2)] }.into();
         let allowed: allowlist::Event = allowlist::Allowed { subject: subject(1), targets: vec![subject(2)] }.into();
         let described: friendship::Event = friendship::Described {
@@ -244,7 +282,9 @@ mod tests {
             cleared: [].into(),
         }
         .into();
-        for event in [Event::from(blocked), allowed.into(), described.into()] {
+        let grouped: friend_groups::Event =
+            friend_groups::Added { owner: subject(1), friend: subject(2), group: 1 }.into();
+        for event in [Event::from(blocked), allowed.into(), described.into(), grouped.into()] {
             assert!(told(1, event.clone()).is_some());
             assert_eq!(told(2, event), None);
         }

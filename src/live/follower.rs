@@ -76,7 +76,8 @@ fn concerned(raw: &RawEvent) -> Vec<SubjectRef> {
             | Stream::Ban(subject)
             | Stream::Token(subject)
             | Stream::Blocklist(subject)
-            | Stream::Allowlist(subject),
+            | Stream::Allowlist(subject)
+            | Stream::FriendGroups(subject),
         ) => vec![subject],
         Ok(Stream::Friendship(pair)) => pair.both().to_vec(),
         _ => vec![],

@@ -7,11 +7,13 @@ use uuid::Uuid;
 
 use super::OnConflict;
 use super::record::Record;
+use crate::domain::allowlist::{Allow, SetAllowlist};
 use crate::domain::ban::{Ban, Length, Over, Term};
 use crate::domain::blocklist::Block;
+use crate::domain::friend_groups::{GroupFriend, LabelGroup};
 use crate::domain::friendship::{Befriend, Describe};
 use crate::domain::user::{Import, Imported};
-use crate::domain::values::{ProfileChanges, Remark, UserId};
+use crate::domain::values::{GroupNumber, Label, ProfileChanges, Remark, UserId};
 use crate::domain::{Command, Refusal, ReplyOf};
 use crate::engine::{Caller, Done, Engine, Error, IdempotencyKey};
 
@@ -54,6 +56,13 @@ impl Applying<'_> {
                 })
             }
             Record::Friend { who, friend, remark } => self.befriend(who, friend, remark).await,
+            Record::Group { who, group, label, friend } => self.group((who, group), label, friend).await,
+            Record::Allow { who, target } => {
+                self.execute("allow", Allow { owner: who, targets: vec![target] }).await.map(|()| Outcome::Done)
+            }
+            Record::Allowlist { who, enabled } => {
+                self.execute("allowlist", SetAllowlist { who: vec![who], enabled }).await.map(|()| Outcome::Done)
+            }
             Record::Block { who, target } => {
                 self.execute("block", Block { owner: who, targets: vec![target] }).await.map(|()| Outcome::Done)
             }
@@ -92,6 +101,28 @@ impl Applying<'_> {
         let describe =
             Describe { owner: who, about: friend, remark: Some(Some(remark)), changes: ProfileChanges::new() };
         self.execute("remark", describe).await.map(|()| Outcome::Done)
+    }
+
+    /// Makes the group where it is missing, then puts the friend into it. Records about one group may come in any order.
+    async fn group(
+        &self,
+        (owner, group): (UserId, GroupNumber),
+        label: Option<Label>,
+        friend: Option<UserId>,
+    ) -> Result<Outcome, Error> {
+        let mut outcome = Outcome::Done;
+        if let Some(label) = label {
+            let relabels = self.on_conflict == OnConflict::Update;
+            match self.execute("label", LabelGroup { owner: owner.clone(), group, label, relabels }).await {
+                Ok(()) => {}
+                Err(Error::Refused(Refusal::FriendGroupExists)) => {
+                    outcome = self.conflict("the user has a friend group of that number already");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let Some(friend) = friend else { return Ok(outcome) };
+        self.execute("group", GroupFriend { owner, group, friend, is_in: true }).await.map(|()| Outcome::Done)
     }
 
     /// Why a ban is not imposed.

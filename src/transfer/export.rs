@@ -1,17 +1,19 @@
-//! Writes users, friendships, blocks and bans of an app, as `rollcall import` reads them.
+//! Writes the users of an app and what they keep about each other, as `rollcall import` reads them.
 
 use std::collections::HashMap;
 use std::io::Write;
 
 use chrono::{DateTime, Utc};
 use rollcall_projections::user_directory::User;
-use rollcall_projections::{Order, PAGE_MAX, banned_users, blocklists, friend_graph, hosted_profiles, user_directory};
+use rollcall_projections::{Order, PAGE_MAX, banned_users, hosted_profiles, user_directory};
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::{AppId, SubjectRef};
 use serde_json::{Map, Value, json};
 
 use super::{Error, Kind};
 use crate::engine::{Caller, Engine};
+
+mod lists;
 
 /// Writes everything of a kind, a JSON object a line. Answers how many.
 ///
@@ -26,7 +28,10 @@ pub async fn run(engine: &Engine, app: &AppId, kind: Kind, output: &mut dyn Writ
     let mut exporting = Exporting { engine, caller, output, records: 0 };
     match kind {
         Kind::Users => exporting.users().await?,
-        Kind::Friends | Kind::Blocks => exporting.lists(kind).await?,
+        Kind::Friends => exporting.of_each_user(Exporting::friends_of).await?,
+        Kind::FriendGroups => exporting.of_each_user(Exporting::groups_of).await?,
+        Kind::Blocks => exporting.of_each_user(Exporting::blocked_by).await?,
+        Kind::Allows => exporting.of_each_user(Exporting::allowed_by).await?,
         Kind::Bans => exporting.bans().await?,
     }
     exporting.output.flush().map_err(Error::file("the output"))?;
@@ -93,59 +98,18 @@ impl Exporting<'_> {
         }
     }
 
-    /// The friends or blocked ones of every user.
-    async fn lists(&mut self, kind: Kind) -> Result<(), Error> {
+    /// What every user keeps about others, one user after the other.
+    async fn of_each_user(
+        &mut self,
+        list: impl AsyncFn(&mut Self, SubjectRef) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let mut after = None;
         loop {
             let page = self.page(after).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.registered_position;
             for user in page {
-                match kind {
-                    Kind::Friends => self.friends_of(user.subject).await?,
-                    Kind::Users | Kind::Blocks | Kind::Bans => self.blocked_by(user.subject).await?,
-                }
-            }
-        }
-    }
-
-    /// A friendship is written once, from the side that has a remark, or twice where both have one.
-    async fn friends_of(&mut self, owner: SubjectRef) -> Result<(), Error> {
-        let (read, mut cursor) = (self.engine.read(), None);
-        loop {
-            let page = friend_graph::page(read, owner, cursor, PAGE_MAX, Order::OldestFirst).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            cursor = Some(last.befriended_position);
-            let friends: Vec<_> = page.iter().map(|friend| friend.friend).collect();
-            let remarks = friend_graph::descriptions(read, owner, &friends).await?;
-            let ids = self.user_ids(friends.iter().copied().chain([owner])).await?;
-            for (friend, remarks) in friends.into_iter().zip(remarks) {
-                let sealed = remarks.into_iter().find(|(field, _)| field == friend_graph::REMARK);
-                let about = [friend];
-                let remark = self.engine.disclose(&self.caller, &about, |opener| match &sealed {
-                    Some((_, sealed)) => opener.open::<Value>(friend, friend_graph::REMARK, sealed),
-                    None => Ok(None),
-                });
-                let remark = remark.await?;
-                if (friend < owner && remark.is_none()) || !ids.contains_key(&friend) {
-                    continue;
-                }
-                let mut record = pair(&ids, ("user_id", owner), ("friend_id", friend));
-                remark.into_iter().for_each(|remark| drop(record.insert("remark".into(), remark)));
-                self.write(record)?;
-            }
-        }
-    }
-
-    async fn blocked_by(&mut self, owner: SubjectRef) -> Result<(), Error> {
-        let mut cursor = None;
-        loop {
-            let page = blocklists::page(self.engine.read(), owner, cursor, PAGE_MAX).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            cursor = Some(last.sequence);
-            let ids = self.user_ids(page.iter().map(|blocked| blocked.target).chain([owner])).await?;
-            for target in page.iter().map(|blocked| blocked.target).filter(|target| ids.contains_key(target)) {
-                self.write(pair(&ids, ("user_id", owner), ("target_id", target)))?;
+                list(self, user.subject).await?;
             }
         }
     }
@@ -219,13 +183,4 @@ impl Exporting<'_> {
         });
         opened.await
     }
-}
-
-fn pair(
-    ids: &HashMap<SubjectRef, Value>,
-    (owner_member, owner): (&str, SubjectRef),
-    (other_member, other): (&str, SubjectRef),
-) -> Map<String, Value> {
-    let member = |name: &str, of| ids.get(&of).map(|id| (name.to_owned(), id.clone()));
-    [member(owner_member, owner), member(other_member, other)].into_iter().flatten().collect()
 }

@@ -1,4 +1,4 @@
-//! Users, friendships, blocks and bans in files: brought in from elsewhere, and taken out again.
+//! Users and what they keep about each other in files: brought in from elsewhere, and taken out again.
 //!
 //! A file is read record by record, whatever its size. Every record is a command like any other, under a key of its own:
 //! what an interrupted import has done is not done again.
@@ -27,8 +27,12 @@ pub enum Kind {
     Users,
     /// `{user_id, friend_id, remark?}`
     Friends,
+    /// `{user_id, group_id, label?, friend_id?}`; one of `label` and `friend_id` at least
+    FriendGroups,
     /// `{user_id, target_id}`
     Blocks,
+    /// `{user_id, target_id}`, or `{user_id, enabled}`: whether the allowlist is in force
+    Allows,
     /// `{user_id, minutes | ends_at | permanent, starts_at?, reason?, note?}`
     Bans,
 }

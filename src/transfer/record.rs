@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 use super::Kind;
 use crate::domain::ban::{Length, Term};
 use crate::domain::values::{
-    BanMinutes, Invalid, Name, Note, Portrait, ProfileChanges, Reason, Remark, UserId, extension_fields, profile_fields,
+    BanMinutes, GroupNumber, Invalid, Label, Name, Note, Portrait, ProfileChanges, Reason, Remark, UserId,
+    extension_fields, profile_fields,
 };
 
 /// Members that a report of refused records adds; the report can be imported again as it is.
@@ -22,7 +23,10 @@ const EXTENSIONS_MAX: usize = 20;
 pub(super) enum Record {
     User { who: UserId, name: Name, portrait: Option<Portrait>, profile: ProfileChanges },
     Friend { who: UserId, friend: UserId, remark: Option<Remark> },
+    Group { who: UserId, group: GroupNumber, label: Option<Label>, friend: Option<UserId> },
     Block { who: UserId, target: UserId },
+    Allow { who: UserId, target: UserId },
+    Allowlist { who: UserId, enabled: bool },
     Ban { who: UserId, term: Term, reason: Option<Reason>, note: Option<Note> },
 }
 
@@ -42,6 +46,23 @@ struct FriendFields {
     #[serde(alias = "target")]
     friend_id: String,
     remark: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GroupFields {
+    user_id: String,
+    group_id: u32,
+    label: Option<String>,
+    friend_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AllowFields {
+    user_id: String,
+    target_id: Option<String>,
+    enabled: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -73,6 +94,8 @@ impl Record {
         match kind {
             Kind::Users => user(typed(fields)?),
             Kind::Friends => friend(typed(fields)?).map_err(|invalid| invalid.to_string()),
+            Kind::FriendGroups => group(typed(fields)?),
+            Kind::Allows => allow(typed(fields)?),
             Kind::Blocks => block(typed(fields)?).map_err(|invalid| invalid.to_string()),
             Kind::Bans => ban(typed(fields)?),
         }
@@ -107,6 +130,30 @@ fn friend(fields: FriendFields) -> Result<Record, Invalid> {
         friend: UserId::parse("friend_id", &fields.friend_id)?,
         remark: fields.remark.as_deref().map(Remark::parse).transpose()?,
     })
+}
+
+fn group(fields: GroupFields) -> Result<Record, String> {
+    let text = |invalid: Invalid| invalid.to_string();
+    if fields.label.is_none() && fields.friend_id.is_none() {
+        return Err("give label, friend_id or both".into());
+    }
+    let friend = fields.friend_id.as_deref().map(|id| UserId::parse("friend_id", id));
+    Ok(Record::Group {
+        who: UserId::parse("user_id", &fields.user_id).map_err(text)?,
+        group: GroupNumber::new(fields.group_id).map_err(text)?,
+        label: fields.label.as_deref().map(Label::parse).transpose().map_err(text)?,
+        friend: friend.transpose().map_err(text)?,
+    })
+}
+
+fn allow(fields: AllowFields) -> Result<Record, String> {
+    let text = |invalid: Invalid| invalid.to_string();
+    let who = UserId::parse("user_id", &fields.user_id).map_err(text)?;
+    match (fields.target_id, fields.enabled) {
+        (Some(target), None) => Ok(Record::Allow { who, target: UserId::parse("target_id", &target).map_err(text)? }),
+        (None, Some(enabled)) => Ok(Record::Allowlist { who, enabled }),
+        (Some(_), Some(_)) | (None, None) => Err("give one of target_id and enabled".into()),
+    }
 }
 
 fn block(fields: BlockFields) -> Result<Record, Invalid> {

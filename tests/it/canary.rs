@@ -72,6 +72,19 @@ fn relate(service: &Service) {
         let form = [("userId", who), ("targetId", target), ("remarkName", &remark), ("friendExtProfile", &fields)];
         post("/friend/profile/set.json", &form);
     }
+    for (who, friend, stem) in [(LEAVER, STAYER, LEAVES), (STAYER, LEAVER, STAYS)] {
+        let group = format!("/api/v1/users/{who}/friend-groups/1");
+        let label = serde_json::json!({"label": format!("{stem}-group")}).to_string();
+        for (path, body) in [(group.clone(), label.as_str()), (format!("{group}/friends/{friend}"), "")] {
+            let reply = service.request("PUT", &path, &bearer(), body.as_bytes());
+            assert_eq!(reply.status, 204, "{path}: {}", reply.text);
+        }
+    }
+}
+
+/// The app's credentials on REST.
+fn bearer() -> [(String, String); 1] {
+    [("Authorization".to_owned(), format!("Bearer {}:{}", APP.key, APP.secret))]
 }
 
 fn planted() -> Service {
@@ -100,10 +113,9 @@ fn told(service: &Service) -> String {
     }
     ask("/user/query.json", &[]);
     ask("/user/profile/query.json", &[]);
-    let bearer = [("Authorization".to_owned(), format!("Bearer {}:{}", APP.key, APP.secret))];
     for who in [LEAVER, STAYER, "third"] {
-        for list in ["friends", "friend-requests"] {
-            let reply = service.request("GET", &format!("/api/v1/users/{who}/{list}"), &bearer, b"");
+        for list in ["friends", "friend-requests", "friend-groups", "friend-groups/1"] {
+            let reply = service.request("GET", &format!("/api/v1/users/{who}/{list}"), &bearer(), b"");
             assert!(matches!(reply.status, 200 | 404 | 410), "{list}: {} {}", reply.status, reply.text);
             all.push_str(&format!("{list} {}\n", reply.text));
         }
@@ -136,7 +148,7 @@ fn nowhere_below(dir: &Path) {
 fn only_the_stayer_is_told(service: &Service) {
     let told = told(service);
     assert!(!told.contains(LEAVES), "{told}");
-    let kinds = ["name", "hosted", "motto", "tag"];
+    let kinds = ["name", "hosted", "motto", "tag", "group"];
     for value in kinds.map(|kind| format!("{STAYS}-{kind}")).into_iter().chain([format!("{STAYS}@example.org")]) {
         assert!(told.contains(&value), "{value} is lost: {told}");
     }
@@ -186,7 +198,7 @@ fn the_scanner_finds_what_is_written_in_the_clear_in_every_encoding() {
 fn a_planted_value_is_in_no_file_and_after_its_erasure_in_no_answer() {
     let mut service = planted();
     let before = told(&service);
-    let kinds = ["name", "hosted", "motto", "tag", "remark", "remark name", "nick"];
+    let kinds = ["name", "hosted", "motto", "tag", "remark", "remark name", "nick", "group"];
     for value in kinds.map(|kind| format!("{LEAVES}-{kind}")).into_iter().chain([format!("{LEAVES}.png")]) {
         assert!(before.contains(&value), "{value} was never there: {before}");
     }
@@ -252,6 +264,10 @@ fn a_refused_request_leaves_what_it_carried_neither_in_a_file_nor_in_the_log_of_
         (&path, &[]),
     ] {
         assert_ne!(service.post(APP, path, form).status, 200, "{path} {form:?}");
+    }
+    for (group, label) in [("1", long.as_str()), (REFUSED, REFUSED)] {
+        let (path, body) = (format!("/api/v1/users/ada/friend-groups/{group}"), serde_json::json!({"label": label}));
+        assert_eq!(service.request("PUT", &path, &bearer(), body.to_string().as_bytes()).status, 422);
     }
     let unsigned = App { secret: "wrong", ..APP };
     service.post(unsigned, "/user/getToken.json", &[("userId", "bob"), ("name", REFUSED)]).refused(401, 1004);

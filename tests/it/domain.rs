@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 mod bans;
 mod declarations;
+mod groups;
 mod mutes;
 mod operations;
 mod requests;
@@ -266,6 +267,7 @@ fn a_deactivation_fences_the_user_and_ends_its_tokens_and_lists_in_one_decision(
     given.when(&block("ada", &["bob"])).unwrap();
     given.when(&allow("ada", &["bob"])).unwrap();
     given.when(&remark("ada", "bob")).unwrap();
+    given.when(&groups::label_group("ada", 1)).unwrap();
     assert_eq!(
         given.when(&deactivate("ada")).unwrap(),
         [
@@ -275,7 +277,8 @@ fn a_deactivation_fences_the_user_and_ends_its_tokens_and_lists_in_one_decision(
             "token.invalidated_before",
             "blocklist.emptied",
             "allowlist.emptied",
-            "remarks.emptied"
+            "remarks.emptied",
+            "friend_groups.emptied"
         ]
     );
     assert_eq!(given.when(&deactivate("ada")).unwrap(), [""; 0], "twice is once");

@@ -77,8 +77,24 @@ fn what_is_imported_is_what_is_exported_and_what_the_service_answers() {
         json!({"friend_id": "bob", "remark": "from school", "user_id": "ada"}),
         json!({"friend_id": "eve", "remark": "tennis", "user_id": "bob"}),
     ];
+    let groups = [
+        json!({"friend_id": "ada", "group_id": 7, "label": "tennis", "user_id": "bob"}),
+        json!({"friend_id": "eve", "group_id": 7, "label": "tennis", "user_id": "bob"}),
+        json!({"group_id": 1, "label": "family", "user_id": "ada"}),
+    ];
     let blocks = [json!({"target_id": "ada", "user_id": "eve"}), json!({"target_id": "eve", "user_id": "ada"})];
-    for (kind, records) in [("users", &users[..]), ("friends", &friends), ("blocks", &blocks)] {
+    let allows = [
+        json!({"enabled": true, "user_id": "bob"}),
+        json!({"target_id": "bob", "user_id": "eve"}),
+        json!({"target_id": "eve", "user_id": "bob"}),
+    ];
+    for (kind, records) in [
+        ("users", &users[..]),
+        ("friends", &friends),
+        ("friend-groups", &groups),
+        ("blocks", &blocks),
+        ("allows", &allows),
+    ] {
         let path = stopped.file(&format!("{kind}.jsonl"), &lines(records));
         let (said, code) = stopped.imported(kind, &path, &[]);
         assert_eq!(
@@ -103,6 +119,8 @@ fn what_is_imported_is_what_is_exported_and_what_the_service_answers() {
     stopped.service.restart();
     let info = stopped.service.post(APP, "/user/info.json", &[("userId", "ada")]);
     assert_eq!(info.json()["userName"], "Ada", "{}", info.text);
+    let list = stopped.service.post(APP, "/user/whitelist/query.json", &[("userId", "bob")]).json();
+    assert_eq!(list["users"], json!(["eve"]));
     let banned = stopped.service.post(APP, "/user/block/query.json", &[]).json();
     assert_eq!(banned["users"].as_array().unwrap().len(), 2, "{banned}");
 }
@@ -164,6 +182,57 @@ fn what_is_there_already_is_left_refused_or_changed_as_asked() {
         assert_eq!(stopped.exported("users")[0]["name"], *name, "{policy}");
     }
     assert_eq!(refused(&stopped.dir.path().join("fail.jsonl"))[0]["_problem"], "the user is registered already");
+}
+
+#[test]
+fn a_friend_group_is_made_once_whatever_the_order_of_its_records_and_only_friends_come_into_it() {
+    let stopped = Stopped::new();
+    let named = |name: &&str| json!({"user_id": name, "name": name});
+    let users = stopped.file("users.jsonl", &lines(&["ada", "bob", "eve", "kim"].each_ref().map(named)));
+    stopped.imported("users", &users, &[]);
+    let friends = ["bob", "eve"].map(|friend| json!({"user_id": "ada", "friend_id": friend}));
+    stopped.imported("friends", &stopped.file("friends.jsonl", &lines(&friends)), &[]);
+    let csv = "user_id,group_id,label,friend_id\n\
+               ada,1,7,bob\n\
+               ada,1,7,eve\n\
+               ada,1,7,kim\n\
+               ada,2,,bob\n\
+               ada,101,x,\n\
+               ada,3,,\n";
+    let path = stopped.file("groups.csv", csv);
+    let (would, _) = stopped.imported("friend-groups", &path, &["--dry-run"]);
+    assert!(would.starts_with("4 records would be imported, 0 would be left as they are, 2 would be"), "{would}");
+    let (said, code) = stopped.imported("friend-groups", &path, &[]);
+    assert!(said.starts_with("2 records imported, 0 left as they are, 4 refused") && code == Some(3), "{said}");
+    let problems: Vec<_> = refused(&path).iter().map(|line| line["_problem"].clone()).collect();
+    let expected = [
+        "the two users are not friends",
+        "the user has no friend group of that number; make it first",
+        "group_id must be from 1 to 100",
+        "give label, friend_id or both",
+    ];
+    assert_eq!(problems, expected.map(Value::from));
+    let group =
+        |label: &str, friend: &str| json!({"user_id": "ada", "group_id": 1, "label": label, "friend_id": friend});
+    assert_eq!(stopped.exported("friend-groups"), [group("7", "bob"), group("7", "eve")]);
+    for (policy, said, label) in [
+        ("skip", "0 records imported, 1 left as they are, 0 refused", "7"),
+        ("fail", "0 records imported, 0 left as they are, 1 refused", "7"),
+        ("update", "1 records imported, 0 left as they are, 0 refused", "update"),
+    ] {
+        let record = json!({"user_id": "ada", "group_id": 1, "label": policy});
+        let path = stopped.file(&format!("{policy}.jsonl"), &lines(&[record]));
+        let answered = stopped.imported("friend-groups", &path, &["--on-conflict", policy]).0;
+        assert!(answered.starts_with(said), "{policy}: {answered}");
+        assert_eq!(stopped.exported("friend-groups")[0]["label"], *label, "{policy}");
+    }
+    let path = stopped.file("allows.csv", "user_id,target_id,enabled\nada,bob,\nada,,true\nada,eve,true\nada,,\n");
+    let (said, code) = stopped.imported("allows", &path, &[]);
+    assert!(said.starts_with("2 records imported, 0 left as they are, 2 refused") && code == Some(3), "{said}");
+    assert_eq!(refused(&path)[0]["_problem"], "give one of target_id and enabled");
+    let path = stopped.file("off.jsonl", &lines(&[json!({"user_id": "ada", "enabled": false})]));
+    stopped.imported("allows", &path, &[]);
+    assert_eq!(stopped.exported("allows"), [json!({"user_id": "ada", "target_id": "bob"})]);
 }
 
 #[test]

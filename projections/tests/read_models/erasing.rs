@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_projections::{
-    ALL, NumberedPage, Order, banned_users, blocklists, deactivated_users, erasure_ledger, friend_graph,
+    ALL, NumberedPage, Order, banned_users, blocklists, deactivated_users, erasure_ledger, friend_graph, friend_groups,
     hosted_profiles, operations, remarks, user_directory, user_tags,
 };
+use rollcall_schemas::friend_groups as groups;
 use rollcall_schemas::ids::{BatchId, ErasureId, FieldName, OperationId, Pair};
 use rollcall_schemas::personal::Class;
-use rollcall_schemas::plain::Scope;
+use rollcall_schemas::plain::{EndCause, Scope};
 use rollcall_schemas::stream::Stream;
 use rollcall_schemas::{erasure, friendship, operation, user};
 use uuid::Uuid;
@@ -50,6 +51,11 @@ fn known() -> Log {
         cleared: BTreeSet::new(),
     };
     log.record(pair, friendship::Event::from(described));
+    for (owner, friend) in [(me, them), (them, me)] {
+        let labelled = groups::Labelled { owner, group: 1, label: profile(owner, "label") };
+        log.record(Stream::FriendGroups(owner), groups::Event::from(labelled));
+        log.record(Stream::FriendGroups(owner), groups::Event::from(groups::Added { owner, friend, group: 1 }));
+    }
     log
 }
 
@@ -82,6 +88,8 @@ async fn a_deactivated_user_is_listed_without_any_value_and_bystanders_keep_thei
     assert_eq!(user_tags::of_subjects(&store, &app, &[me]).await.unwrap(), [None]);
     assert_eq!(remarks::total(&store, them).await.unwrap(), 0);
     assert_eq!(friend_graph::descriptions(&store, them, &[me]).await.unwrap(), [vec![]]);
+    assert_eq!(friend_groups::all(&store, me).await.unwrap(), []);
+    assert!(friend_groups::label(&store, them, 1).await.unwrap().is_some(), "it is of the other");
     assert_eq!(deactivated_users::page(&store, &app, NumberedPage::new(1, 10).unwrap()).await.unwrap(), [me]);
     let ban = banned_users::of(&store, me).await.unwrap().unwrap();
     assert_eq!((ban.ends_at, ban.reason), (Some(at(9_000)), None));
@@ -104,6 +112,29 @@ async fn a_scrub_takes_only_the_classes_it_names() {
     now(store.apply(&log.after(0), ALL)).unwrap();
     assert!(banned_users::of(&store, me).await.unwrap().unwrap().reason.is_some());
     assert!(user_directory::by_subject(&store, &app, me).await.unwrap().unwrap().user_id.is_some());
+}
+
+#[tokio::test]
+async fn who_is_a_friend_no_more_is_in_no_group_of_the_other() {
+    let (_files, store) = store();
+    let mut log = known();
+    let (me, them) = (subject(1), subject(2));
+    let further = groups::Labelled { owner: them, group: 2, label: profile(them, "label") };
+    log.record(Stream::FriendGroups(them), groups::Event::from(further));
+    for friend in [me, subject(3)] {
+        let added = groups::Added { owner: them, friend, group: 2 };
+        log.record(Stream::FriendGroups(them), groups::Event::from(added));
+    }
+    let ended = friendship::Ended { by: me, other: them, cause: EndCause::Removed };
+    log.record(Stream::Friendship(Pair::of(me, them).unwrap()), friendship::Event::from(ended));
+    now(store.apply(&log.after(0), ALL)).unwrap();
+    let members = async |owner| {
+        let groups = friend_groups::all(&store, owner).await.unwrap();
+        groups.iter().map(|group| (group.number, group.members)).collect::<Vec<_>>()
+    };
+    assert_eq!((members(me).await, members(them).await), (vec![(1, 0)], vec![(1, 0), (2, 1)]));
+    assert_eq!(friend_groups::members(&store, (them, 2), None, 10).await.unwrap(), [subject(3)]);
+    assert_eq!(friend_groups::members(&store, (them, 2), Some(subject(3)), 10).await.unwrap(), []);
 }
 
 #[tokio::test]

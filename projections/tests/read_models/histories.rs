@@ -8,7 +8,9 @@ use rollcall_schemas::ids::{ErasureId, FieldName, OperationId, Pair, SecretId, S
 use rollcall_schemas::personal::{Class, Personal};
 use rollcall_schemas::plain::{EndCause, Environment, Finality, FriendPermission, Plan, Scope, Settings, Visibility};
 use rollcall_schemas::stream::Stream;
-use rollcall_schemas::{allowlist, app, ban, blocklist, erasure, friendship, remarks, roster, token, user};
+use rollcall_schemas::{
+    allowlist, app, ban, blocklist, erasure, friend_groups, friendship, remarks, roster, token, user,
+};
 use uuid::Uuid;
 
 use crate::support::{Log, app as key, at, banned, blocked, profile, requested, scrubbed, sealed, subject};
@@ -38,7 +40,7 @@ struct World {
 
 /// A log made of random steps by a handful of people in two apps.
 pub fn history() -> impl Strategy<Value = Log> {
-    proptest::collection::vec((0u8..28, 0usize..8, 0usize..8, any::<u8>()), 0..250).prop_map(|steps| {
+    proptest::collection::vec((0u8..29, 0usize..8, 0usize..8, any::<u8>()), 0..250).prop_map(|steps| {
         let mut world = World { log: Log::default(), people: Vec::new(), friends: BTreeSet::new(), next: 100 };
         for number in 0..8 {
             world.people.push(Person::new(subject(number)));
@@ -120,7 +122,7 @@ impl World {
                 self.people[who].status = Status::Registered;
             }
             (17..=19, Status::Registered | Status::Named | Status::Deactivated) => self.ban(who, step, salt),
-            (20..=27, Status::Registered) if who != other && self.people[other].status == Status::Registered => {
+            (20..=28, Status::Registered) if who != other && self.people[other].status == Status::Registered => {
                 self.relate(step, who, other, salt);
             }
             _ => {}
@@ -282,6 +284,17 @@ impl World {
                     _ => remarks::Remarked { owner: me, target: them, remark: profile(them, "remark") }.into(),
                 };
                 self.log.record(Stream::Remarks(me), event);
+            }
+            (28, _) => {
+                let group = u32::from(salt % 2) + 1;
+                let event = match salt / 2 % 7 {
+                    0 => friend_groups::Event::from(friend_groups::Removed { owner: me, group }),
+                    1 => friend_groups::TakenOut { owner: me, friend: them, group }.into(),
+                    2 => friend_groups::Emptied { owner: me }.into(),
+                    3 | 4 if friends => friend_groups::Added { owner: me, friend: them, group }.into(),
+                    _ => friend_groups::Labelled { owner: me, group, label: profile(me, "label") }.into(),
+                };
+                self.log.record(Stream::FriendGroups(me), event);
             }
             (24, false) if !salt.is_multiple_of(7) => {
                 let text: Option<Personal<String>> = Some(profile(me, "please"));

@@ -75,6 +75,8 @@ pub fn script(rows: u32, bytes: &str) -> String {
             ),
         ),
         ("friend_graph_descriptions_vN", format!("{owner}, {about}, '', {content}")),
+        ("friend_groups_vN", format!("{owner}, i, {content}")),
+        ("friend_groups_members_vN", format!("{owner}, i % 10, {other}")),
         ("hosted_profiles_vN", format!("{of}, {app}, i, 1, CASE WHEN i % 2 = 0 THEN 1 ELSE 0 END")),
         ("hosted_profiles_fields_vN", format!("{of}, 'name', {content}")),
         ("invalidated_tokens_apps_vN", format!("'app-' || i, {at}")),

@@ -102,6 +102,13 @@ fn fields(user: UserAt) -> Result<BTreeMap<String, Shown<Value>>, Error> {
     for (list, entries) in [("blocklist", user.blocklist), ("allowlist", user.allowlist)] {
         entries.into_iter().for_each(|other| put(format!("{list}.{}", other.subject), text(other.user_id)));
     }
+    for group in user.friend_groups {
+        let name = format!("friend_groups.{}", group.group_id);
+        for friend in group.friends {
+            put(format!("{name}.{}", friend.subject), text(friend.user_id));
+        }
+        put(name, text(group.label));
+    }
     for friend in user.friends {
         put(format!("friends.{}", friend.subject), text(friend.user_id));
     }

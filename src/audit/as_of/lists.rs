@@ -69,6 +69,15 @@ pub struct FriendsAt {
     pub friends: Vec<Friend>,
 }
 
+/// Somebody else, on a list of the user's.
+#[derive(Debug, Clone, Serialize)]
+pub struct Other {
+    /// Who.
+    pub subject: SubjectRef,
+    /// The app's userId.
+    pub user_id: Shown<String>,
+}
+
 /// One friend of a user.
 #[derive(Debug, Clone, Serialize)]
 pub struct Friend {

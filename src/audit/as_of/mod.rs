@@ -10,6 +10,7 @@ mod beside;
 mod diff;
 mod error;
 mod explain;
+mod groups;
 mod history;
 mod lists;
 mod past;
@@ -25,15 +26,16 @@ pub use beside::{Connections, connections};
 pub use diff::{Change, Diff, diff};
 pub use error::Error;
 pub use explain::{Explanation, explain};
+pub use groups::FriendGroup;
 pub use history::{Happened, PersonalField, Range, Revealed, Told, describe_events, history};
 pub use lists::{
-    BannedUser, BansAt, DeactivatedAt, DeactivatedUser, Friend, FriendsAt, bans_at, deactivated_at, friends_at,
+    BannedUser, BansAt, DeactivatedAt, DeactivatedUser, Friend, FriendsAt, Other, bans_at, deactivated_at, friends_at,
 };
 pub use past::{Past, Who};
 pub use scratch::{AsOf, Parked};
 pub use shown::{Erased, Shown};
 pub use tracks::Fact;
-pub use user::{Ban, Other, QuietHours, Status, UserAt, UserReplay, user_at};
+pub use user::{Ban, QuietHours, Status, UserAt, UserReplay, user_at};
 pub use when::{Moment, When, resolve};
 pub use whole_lists::WholeLists;
 pub use words::{ASKED, NotAsked, Question, command};

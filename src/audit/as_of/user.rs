@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveTime, Utc};
 use rollcall_projections::store::ReadStore;
 use rollcall_projections::{
     PAGE_MAX, Projection, access_tokens, allowlists, banned_users, blocklists, deactivated_users, friend_graph,
-    hosted_profiles, mutes, user_directory, user_settings, user_tags,
+    friend_groups, hosted_profiles, mutes, user_directory, user_settings, user_tags,
 };
 use rollcall_schemas::ids::{AppId, SubjectRef};
 use rollcall_schemas::personal::Class;
@@ -16,7 +16,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::error::Error;
-use super::lists::{Friend, FriendsAt, friends, friends_in};
+use super::groups::{FriendGroup, groups};
+use super::lists::{Friend, FriendsAt, Other, friends, friends_in};
 use super::past::Past;
 use super::scratch::AsOf;
 use super::scratch::Scratch;
@@ -37,6 +38,7 @@ const MODELS: &[&dyn Projection] = &[
     &blocklists::Blocklists,
     &allowlists::Allowlists,
     &friend_graph::FriendGraph,
+    &friend_groups::FriendGroups,
     &access_tokens::AccessTokens,
     &user_tags::UserTags,
     &mutes::Mutes,
@@ -108,6 +110,8 @@ pub struct UserAt {
     pub allowlist: Vec<Other>,
     /// The friends, the oldest friendship first.
     pub friends: Vec<Friend>,
+    /// The groups in which the user kept friends, in the order of their numbers.
+    pub friend_groups: Vec<FriendGroup>,
     /// How many access tokens were issued.
     pub tokens_issued: u64,
     /// Tokens issued before were invalid.
@@ -137,15 +141,6 @@ pub struct Ban {
     /// What moderators told each other.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<Shown<String>>,
-}
-
-/// Somebody else, on a list of the user's.
-#[derive(Debug, Clone, Serialize)]
-pub struct Other {
-    /// Who.
-    pub subject: SubjectRef,
-    /// The app's userId.
-    pub user_id: Shown<String>,
 }
 
 /// The state that the events of the user's own stream make.
@@ -267,6 +262,7 @@ async fn read(
     let tags = user_tags::of_subjects(store, app, &[subject]).await?.pop().flatten();
     let tokens = access_tokens::of(store, subject).await?;
     let stored = |of: fn(&user_directory::User) -> &Option<Vec<u8>>| row.as_ref().and_then(|row| of(row).as_deref());
+    let friends = friends(store, opener, subject).await?;
     let mut user = UserAt {
         subject,
         status: fold.status(),
@@ -288,7 +284,8 @@ async fn read(
         blocklist: blocked(store, opener, subject).await?,
         allowlist_enabled: allowlists::in_force_since(store, &[subject]).await?.iter().any(Option::is_some),
         allowlist: allowed(store, opener, subject).await?,
-        friends: friends(store, opener, subject).await?,
+        friend_groups: groups(store, opener, subject, &friends).await?,
+        friends,
         tokens_issued: tokens.as_ref().map_or(0, |tokens| tokens.issued),
         tokens_invalid_before: tokens.and_then(|tokens| tokens.invalid_before),
     };

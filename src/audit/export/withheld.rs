@@ -36,6 +36,12 @@ pub(super) const WITHHELD: &[Withheld] = &[
         events: &["remarks.remarked", "remarks.unremarked", "friendship.described"],
     },
     Withheld {
+        what: "in which groups of friends other users keep this person",
+        why: "how a user sorts friends is private to that user and part of that user's own data",
+        ground: GROUND,
+        events: &["friend_groups.added", "friend_groups.taken_out"],
+    },
+    Withheld {
         what: "the text of friend requests that other users sent to this person",
         why: "it is personal data of the sender; the export says that there is a text, not which",
         ground: GROUND,
@@ -74,7 +80,7 @@ pub(super) fn page(made_at: DateTime<Utc>) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>Your data</title></head>\n<body>\n\
          <h1>Your data</h1>\n<p>Made at {made_at}.</p>\n<ul>\n\
-         <li><code>user.json</code>: you as you are now, with your profile, settings and lists.</li>\n\
+         <li><code>user.json</code>: you as you are now, with your profile, settings, lists and groups of friends.</li>\n\
          <li><code>friends.json</code>: your friends.</li>\n\
          <li><code>connections.json</code>: when you were last connected, and whom you follow.</li>\n\
          <li><code>history.jsonl</code>: everything that happened, one event in each line, the earliest first.</li>\n\

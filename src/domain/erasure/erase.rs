@@ -13,11 +13,11 @@ use super::{Request, State, begin, operation, request};
 use crate::domain::command::{Command, Decide, Found, Person};
 use crate::domain::user::Status;
 use crate::domain::values::UserId;
-use crate::domain::{Error, Reads, UnitOfWork, allowlist, blocklist, remarks, roster, token, user};
+use crate::domain::{Error, Reads, UnitOfWork, allowlist, blocklist, friend_groups, remarks, roster, token, user};
 
 /// The streams of a subject that a fence changes.
-pub(super) const FENCED: [fn(SubjectRef) -> Stream; 5] =
-    [Stream::User, Stream::Blocklist, Stream::Allowlist, Stream::Remarks, Stream::Token];
+pub(super) const FENCED: [fn(SubjectRef) -> Stream; 6] =
+    [Stream::User, Stream::Blocklist, Stream::Allowlist, Stream::Remarks, Stream::FriendGroups, Stream::Token];
 
 /// Deactivate users: fence them and erase their data; or forget them: their userIds are unlinked too. It begins at once
 /// unless a grace period or a legal hold keeps it waiting.
@@ -182,6 +182,8 @@ pub(super) fn empty_own_streams(work: &mut UnitOfWork<'_>, subject: SubjectRef, 
     work.record::<allowlist::State>(subject, disallowed)?;
     let unremarked = remarks::empty(work.state(subject)?, subject);
     work.record::<remarks::State>(subject, unremarked)?;
+    let ungrouped = friend_groups::empty(work.state(subject)?, subject);
+    work.record::<friend_groups::State>(subject, ungrouped)?;
     if scope == Scope::Forget {
         let vacated = roster::vacate(work.state(work.app().clone())?, work.app(), subject);
         work.record::<roster::State>(work.app().clone(), vacated)?;

@@ -11,7 +11,7 @@ use super::Call;
 use super::me::time;
 use super::people;
 use super::problem::{Answer, Problem};
-use crate::live::change::{Change, List, Notice};
+use crate::live::change::{Change, GroupChange, List, Notice};
 use crate::live::gap;
 
 /// A request to become friends is pending.
@@ -58,6 +58,19 @@ pub(super) struct ListChanged {
     position: u64,
 }
 
+/// What has changed in a friend group; `friend_groups.get` tells how it is now. Who is a friend no more is in no group: that is
+/// told by `friend.removed` alone.
+#[derive(Serialize, ToSchema)]
+pub(super) struct FriendGroupChanged {
+    group_id: u32,
+    /// labelled (made, or given another label), removed, friend_added or friend_removed.
+    change: &'static str,
+    /// Who was added or removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<String>,
+    position: u64,
+}
+
 /// What has changed of the user itself; `me.get` tells how it is now.
 #[derive(Serialize, ToSchema)]
 pub(super) struct MeUpdated {
@@ -74,6 +87,7 @@ pub(super) enum Params {
     Ended(RequestEnded),
     Friend(OfFriend),
     List(ListChanged),
+    Group(FriendGroupChanged),
     Me(MeUpdated),
 }
 
@@ -133,6 +147,16 @@ fn told_with(ids: &HashMap<SubjectRef, String>, notice: &Notice) -> Option<Told>
                 List::Allowlist => "allowlist.changed",
             };
             Some(Told { method, params: Params::List(changed) })
+        }
+        Change::GroupChanged { group, change } => {
+            let (change, user_id) = match change {
+                GroupChange::Labelled => ("labelled", None),
+                GroupChange::Removed => ("removed", None),
+                GroupChange::FriendAdded(friend) => ("friend_added", Some(id(friend)?)),
+                GroupChange::FriendRemoved(friend) => ("friend_removed", Some(id(friend)?)),
+            };
+            let changed = FriendGroupChanged { group_id: *group, change, user_id, position };
+            Some(Told { method: "friend_groups.changed", params: Params::Group(changed) })
         }
         Change::MeUpdated { fields } => {
             let updated = MeUpdated { fields: fields.clone(), position };

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::changes::{FriendRequested, ListChanged, MeUpdated, OfFriend, RequestEnded};
+use super::changes::{FriendGroupChanged, FriendRequested, ListChanged, MeUpdated, OfFriend, RequestEnded};
 use super::examples;
 use super::methods::{METHODS, Method, Named, properties, shape};
 use super::socket::{ConnectParams, Connected, TokenExpiring};
@@ -29,6 +29,7 @@ static NOTIFICATIONS: &[Notification] = &[
     ("friend.remarked", shape::<OfFriend>, "The user described a friend, perhaps on another device."),
     ("blocklist.changed", shape::<ListChanged>, "The blocklist has changed."),
     ("allowlist.changed", shape::<ListChanged>, "The allowlist has changed."),
+    ("friend_groups.changed", shape::<FriendGroupChanged>, "A friend group has changed, perhaps on another device."),
     ("me.updated", shape::<MeUpdated>, "The own profile or settings have changed."),
     ("presence.changed", shape::<PresenceChanged>, "Somebody who is followed came, went or has other devices."),
     ("subscription.changed", shape::<SubscriptionChanged>, "The profile of somebody who is followed has changed."),

@@ -19,6 +19,9 @@ pub(super) fn of(method: &str) -> Option<Value> {
         "subscriptions.add" => json!({"user_ids": ["bob"], "seconds": 3_600, "type": "presence"}),
         "subscriptions.remove" => json!({"user_ids": ["bob"]}),
         "changes.get" => json!({"since": 4_711}),
+        "friend_groups.get" | "friend_groups.remove" => json!({"group_id": 1}),
+        "friend_groups.set" => json!({"group_id": 1, "label": "Family"}),
+        "friend_groups.add_friend" | "friend_groups.remove_friend" => json!({"group_id": 1, "user_id": "bob"}),
         "users.get" | "blocklist.add" | "blocklist.remove" | "blocklist.get" | "allowlist.add" | "allowlist.remove"
         | "allowlist.get" | "friends.get" | "friends.remove" => json!({"user_id": "bob"}),
         _ => return None,

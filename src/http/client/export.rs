@@ -7,7 +7,7 @@ use crate::engine;
 use crate::http::export::{MEDIA_TYPE, begin, reads, with_own};
 
 /// What an export tells of the user.
-const FIELDS: [&str; 7] = ["user_id", "name", "portrait", "profile", "tags", "remarks", "reason"];
+const FIELDS: [&str; 8] = ["user_id", "name", "portrait", "profile", "tags", "remarks", "friend_groups", "reason"];
 
 /// `me.export`.
 pub(super) async fn export(call: &Call<'_>, _: Nothing) -> Result<Answer, Problem> {

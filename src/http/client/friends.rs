@@ -93,7 +93,7 @@ pub(super) async fn list(call: &Call<'_>, asked: ListParams) -> Result<Answer, P
 }
 
 /// Friends with what the user wrote about them. Those who are deactivated are left out.
-async fn described(call: &Call<'_>, rows: &[friend_graph::Friend]) -> Result<Vec<Friend>, Problem> {
+pub(super) async fn described(call: &Call<'_>, rows: &[friend_graph::Friend]) -> Result<Vec<Friend>, Problem> {
     let subjects: Vec<_> = rows.iter().map(|row| row.friend).collect();
     let ids = people::ids_of(call, &subjects).await?;
     let named = ids.into_iter().zip(&subjects).map(|(id, subject)| (id.unwrap_or_default(), *subject));

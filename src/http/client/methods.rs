@@ -13,7 +13,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{Answer, Problem};
-use super::{Call, changes, export, friend_requests, friends, lists, me, people, subscriptions, users};
+use super::{Call, changes, export, friend_groups, friend_requests, friends, lists, me, people, subscriptions, users};
 use crate::http::friend_requests::ShownRequest;
 use crate::http::router::{Found, Place, Router};
 
@@ -116,6 +116,18 @@ methods! {
         "Change what the user calls a friend and wrote about it (JSON merge patch).";
     "friends.remove": "DELETE" "friends/{user_id}", people::Target => (), friends::remove,
         "End a friendship; harmless where there is none.";
+    "friend_groups.list": "GET" "friend-groups", me::Nothing => friend_groups::List, friend_groups::list,
+        "The groups in which the user keeps friends.";
+    "friend_groups.get": "GET" "friend-groups/{group_id}", friend_groups::PageOf => friend_groups::Group,
+        friend_groups::show, "A group and its friends, in an order that does not change.";
+    "friend_groups.set": "PUT" "friend-groups/{group_id}", friend_groups::Labelled => (), friend_groups::set,
+        "Make a group, or give it another label.";
+    "friend_groups.remove": "DELETE" "friend-groups/{group_id}", friend_groups::Which => (), friend_groups::remove,
+        "Remove a group; the friends in it stay friends. Harmless where there is none.";
+    "friend_groups.add_friend": "PUT" "friend-groups/{group_id}/friends/{user_id}", friend_groups::Member => (),
+        friend_groups::add_friend, "Put a friend into a group; a friend may be in many.";
+    "friend_groups.remove_friend": "DELETE" "friend-groups/{group_id}/friends/{user_id}", friend_groups::Member => (),
+        friend_groups::remove_friend, "Take a friend out of a group; harmless where it is not in it.";
     "subscriptions.list": "GET" "subscriptions", subscriptions::SubscriptionsParams => subscriptions::Subscriptions,
         subscriptions::list, "Whom the user follows, and who of them is online.";
     "subscriptions.add": "PUT" "subscriptions", subscriptions::Subscribe => subscriptions::Subscribed,
@@ -153,12 +165,13 @@ impl Place for Method {
     }
 }
 
+/// What stands in a path for each of its parameters.
+pub(super) type InPath = Vec<(&'static str, String)>;
+
 /// The method of an HTTP method and a path, and the parameters of the path.
-pub(super) fn find(verb: &Verb, path: &str) -> Result<(&'static Method, Map<String, Value>), Problem> {
+pub(super) fn find(verb: &Verb, path: &str) -> Result<(&'static Method, InPath), Problem> {
     match ROUTER.find(verb, path) {
-        Found::Place(method, parameters) => {
-            Ok((method, parameters.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect()))
-        }
+        Found::Place(method, parameters) => Ok((method, parameters)),
         Found::OtherMethods(verbs) => Err(Problem::Method(verbs)),
         Found::Nothing => Err(Problem::NoSuchMethod),
     }
@@ -205,23 +218,26 @@ pub(super) fn properties(named: &Named) -> impl Iterator<Item = (String, Value)>
 
 /// The parameters of a REST call: members of the body, then the query, then the path. A parameter of the query that the
 /// method does not have is ignored.
-pub(super) fn params(method: &Method, path: Map<String, Value>, query: &str, body: &[u8]) -> Result<Value, Problem> {
+pub(super) fn params(method: &Method, path: InPath, query: &str, body: &[u8]) -> Result<Value, Problem> {
     let mut params = match body {
         [] => Map::new(),
         body => serde_json::from_slice::<Map<String, Value>>(body)
             .map_err(|error| Problem::Params(format!("the body is no JSON object ({error})")))?,
     };
     let kinds = KINDS.get(method.name);
+    let value = |name: &str, text: &str| match kinds.and_then(|kinds| kinds.get(name)) {
+        Some(Kind::Text) => Some(Value::from(text)),
+        // A number that is none stays a text, which is refused with the name of the parameter.
+        Some(Kind::Number) => Some(text.parse::<u64>().map_or_else(|_| text.into(), Value::from)),
+        Some(Kind::Other) | None => None,
+    };
     for (name, text) in form_urlencoded::parse(query.as_bytes()) {
-        let value = match kinds.and_then(|kinds| kinds.get(name.as_ref())) {
-            Some(Kind::Text) => Value::from(text.as_ref()),
-            // A number that is none stays a text, which is refused with the name of the parameter.
-            Some(Kind::Number) => text.parse::<u64>().map_or_else(|_| text.as_ref().into(), Value::from),
-            Some(Kind::Other) | None => continue,
-        };
-        params.insert(name.into_owned(), value);
+        params.extend(value(&name, &text).map(|value| (name.into_owned(), value)));
     }
-    params.extend(path);
+    for (name, text) in path {
+        let text = value(&name, &text).unwrap_or_else(|| text.into());
+        params.insert(name.to_owned(), text);
+    }
     Ok(params.into())
 }
 
@@ -233,7 +249,7 @@ mod tests {
     #[test]
     fn a_path_finds_its_method_and_another_verb_is_told_which_ones_there_are() {
         let (method, path) = find(&Verb::HEAD, "users/a%2Bb").unwrap();
-        assert_eq!((method.name, &path["user_id"]), ("users.get", &Value::from("a+b")));
+        assert_eq!((method.name, path), ("users.get", vec![("user_id", "a+b".into())]));
         assert!(matches!(find(&Verb::POST, "blocklist/a"), Err(Problem::Method(m)) if m == "PUT, DELETE, GET, HEAD"));
         assert!(matches!(find(&Verb::GET, "nothing"), Err(Problem::NoSuchMethod)));
         assert!(named("me.get").is_some() && named("me.export").is_none() && named("nothing").is_none());
@@ -259,5 +275,10 @@ mod tests {
         let (method, path) = find(&Verb::GET, "friends").unwrap();
         let read = params(method, path, "limit=5&q=10&_=1", b"").unwrap();
         assert_eq!(read, serde_json::json!({"limit": 5, "q": "10"}));
+        for (segment, number) in [("7", serde_json::json!(7)), ("seven", serde_json::json!("seven"))] {
+            let (method, path) = find(&Verb::DELETE, &format!("friend-groups/{segment}/friends/10")).unwrap();
+            let read = params(method, path, "", b"").unwrap();
+            assert_eq!(read, serde_json::json!({"group_id": number, "user_id": "10"}));
+        }
     }
 }

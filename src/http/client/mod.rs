@@ -25,6 +25,7 @@ mod changes;
 pub(super) mod documents;
 mod examples;
 mod export;
+mod friend_groups;
 mod friend_requests;
 mod friends;
 mod lists;
@@ -36,7 +37,7 @@ mod socket;
 mod subscriptions;
 mod users;
 
-use methods::Method;
+use methods::{InPath, Method};
 use problem::{Answer, Problem, Topic};
 pub use socket::Options;
 
@@ -144,7 +145,7 @@ async fn serve(
     service: &Service,
     request: &HttpRequest,
     incoming: &mut Incoming,
-    (method, parameters): (&'static Method, serde_json::Map<String, serde_json::Value>),
+    (method, parameters): (&'static Method, InPath),
 ) -> Result<Answer, Problem> {
     let engine = &service.engine;
     // The body is read only after authentication, so that strangers cannot make the service hold it in memory.

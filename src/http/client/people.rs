@@ -75,7 +75,7 @@ pub(super) fn next(place: &impl Cursor) -> String {
 }
 
 /// Cuts rows that were read with one more than the page has; answers the cursor of the next page, if there is one.
-pub(super) fn cut<T>(rows: &mut Vec<T>, limit: u32, place: impl Fn(&T) -> u64) -> Option<String> {
+pub(super) fn cut<T, C: Cursor>(rows: &mut Vec<T>, limit: u32, place: impl Fn(&T) -> C) -> Option<String> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = rows.len() > limit;
     rows.truncate(limit);

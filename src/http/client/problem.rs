@@ -81,7 +81,7 @@ impl Topic {
     pub(super) fn of(method: &str) -> Self {
         match method.split('.').next() {
             Some("me" | "users") => Self::Profiles,
-            Some("friends" | "friend_requests") => Self::Friends,
+            Some("friends" | "friend_requests" | "friend_groups") => Self::Friends,
             _ => Self::Others,
         }
     }
@@ -258,6 +258,7 @@ fn kind_of_refusal(refusal: &Refusal, topic: Topic) -> (StatusCode, &'static str
         Refusal::NoSuchFriendRequest => (StatusCode::NOT_FOUND, "no-such-friend-request", Some(25_466)),
         Refusal::FriendRequestEnded => (StatusCode::CONFLICT, "friend-request-ended", Some(25_466)),
         Refusal::OtherSideOfRequest => (StatusCode::FORBIDDEN, "other-side-of-request", Some(25_466)),
+        Refusal::NoSuchFriendGroup => (StatusCode::NOT_FOUND, "no-such-friend-group", None),
         Refusal::ErasureWaits => (StatusCode::CONFLICT, "erasure-waits", None),
         // No method of a client leads to these.
         Refusal::NoSuchApp
@@ -281,6 +282,7 @@ fn kind_of_refusal(refusal: &Refusal, topic: Topic) -> (StatusCode, &'static str
         | Refusal::OperationHasNoUndo
         | Refusal::ReactivationTooEarly { .. }
         | Refusal::NoSuchErasure
+        | Refusal::FriendGroupExists
         | Refusal::NoSuchWebhook
         | Refusal::WebhooksFull
         | Refusal::ErasureBegun => (StatusCode::CONFLICT, "refused", None),

@@ -152,6 +152,8 @@ fn codes_of_refusal(refusal: &Refusal, family: Family) -> (StatusCode, u16) {
         Refusal::NoSuchErasure
         | Refusal::ErasureBegun
         | Refusal::NoSuchDataRequest
+        | Refusal::NoSuchFriendGroup
+        | Refusal::FriendGroupExists
         | Refusal::NoSuchWebhook
         | Refusal::WebhooksFull
         | Refusal::DataRequestClosed

@@ -11,6 +11,7 @@ pub(super) fn of_parameter(path: &str, name: &str) -> Option<Value> {
     match name {
         _ if is_of_user => Some("ada".into()),
         "target" | "other" => Some("bob".into()),
+        "group_id" => Some("1".into()),
         _ => None,
     }
 }
@@ -39,6 +40,7 @@ pub(super) fn of_body(operation: &str) -> Option<Value> {
         "permitFriends" => json!({"permission": "approval"}),
         "befriendUser" => json!({"user_id": "bob", "text": "It is me"}),
         "describeFriend" => json!({"remark": "Bob from work"}),
+        "labelFriendGroup" => json!({"label": "Family"}),
         "queryPresence" => json!({"user_ids": ["ada", "bob"]}),
         "checkAdmission" => json!({"from": "ada", "to": "bob"}),
         "requestErasure" => json!({"user_id": "ada", "scope": "forget", "due_at": TIME}),

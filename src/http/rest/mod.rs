@@ -35,6 +35,7 @@ mod erasures;
 mod events;
 mod examples;
 mod export;
+mod friend_groups;
 mod friends;
 mod graph;
 mod groups;

@@ -19,7 +19,8 @@ use crate::engine::reads::{Read, fields_of};
 
 const USER_ID: &str = "user_id";
 /// What an answer about the past may tell of a user.
-pub(super) const FIELDS: [&str; 7] = [USER_ID, "name", "portrait", "profile", "tags", "remarks", "reason"];
+pub(super) const FIELDS: [&str; 8] =
+    [USER_ID, "name", "portrait", "profile", "tags", "remarks", "friend_groups", "reason"];
 
 impl From<as_of::Error> for Problem {
     fn from(error: as_of::Error) -> Self {

@@ -260,6 +260,8 @@ fn kind_of_refusal(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::AppExists => (StatusCode::CONFLICT, "app-exists"),
         Refusal::NoSuchApiKey(_) => (StatusCode::NOT_FOUND, "no-such-api-key"),
         Refusal::NoSuchDataRequest => (StatusCode::NOT_FOUND, "no-such-request"),
+        Refusal::NoSuchFriendGroup => (StatusCode::NOT_FOUND, "no-such-friend-group"),
+        Refusal::FriendGroupExists => (StatusCode::CONFLICT, "friend-group-exists"),
         Refusal::NoSuchWebhook => (StatusCode::NOT_FOUND, "no-such-webhook"),
         Refusal::WebhooksFull => (StatusCode::CONFLICT, "webhooks-full"),
         Refusal::DataRequestClosed => (StatusCode::CONFLICT, "request-closed"),

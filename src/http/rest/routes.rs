@@ -12,9 +12,9 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{Answer, Problem};
 use super::{
-    Call, admission, app, ban_lists, bans, compliance, credentials, deactivated, erasures, events, export, friends,
-    graph, lists, mutes, operating, operations, past, presence, profile, requests, tokens, user_batches,
-    user_lists, users, webhooks,
+    Call, admission, app, ban_lists, bans, compliance, credentials, deactivated, erasures, events, export,
+    friend_groups, friends, graph, lists, mutes, operating, operations, past, presence, profile, requests, tokens,
+    user_batches, user_lists, users, webhooks,
 };
 use crate::engine;
 use crate::http::exchange;
@@ -302,6 +302,18 @@ endpoints! {
         () => graph::MutualFriends, "Who is a friend of both users.";
     "GET" "friends/path" => graph::path, "findFriendPath" Server ["from", "to"]
         () => graph::FriendPath, "The shortest path from one user to another over at most four friendships; 404 where there is none.";
+    "GET" "users/{id}/friend-groups" => friend_groups::list, "listFriendGroups" Server []
+        () => friend_groups::FriendGroups, "The friend groups of a user, in the order of their numbers.";
+    "GET" "users/{id}/friend-groups/{group_id}" => friend_groups::show, "getFriendGroup" Server ["cursor", "limit"]
+        () => friend_groups::FriendGroup, "One friend group and who is in it.";
+    "PUT" "users/{id}/friend-groups/{group_id}" => friend_groups::label, "labelFriendGroup" Server []
+        friend_groups::GroupBody => (), "Make a friend group, numbered from 1 to 100, or give it another label.";
+    "DELETE" "users/{id}/friend-groups/{group_id}" => friend_groups::remove, "removeFriendGroup" Server []
+        () => (), "Remove a friend group; the friends in it stay friends.";
+    "PUT" "users/{id}/friend-groups/{group_id}/friends/{target}" => friend_groups::add, "groupFriend" Server []
+        () => (), "Put a friend into a friend group.";
+    "DELETE" "users/{id}/friend-groups/{group_id}/friends/{target}" => friend_groups::take_out, "ungroupFriend" Server []
+        () => (), "Take a friend out of a friend group.";
     "POST" "friends/check" => friends::check, "checkFriends" Server []
         friends::Pairs => friends::CheckedPairs, "Which pairs of users are friends.";
     "GET" "users/{id}/friend-requests" => friends::list_requests, "listFriendRequests" Server ["direction", "state", "cursor", "limit"]

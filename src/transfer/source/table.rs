@@ -10,7 +10,7 @@ use super::{NoRecord, Sink};
 use crate::transfer::Error;
 
 /// Columns that hold numbers.
-const NUMBERS: &[&str] = &["minutes", "gender", "role", "level"];
+const NUMBERS: &[&str] = &["minutes", "gender", "role", "level", "group_id"];
 
 pub(super) fn read(path: &Path, reader: impl Read, sink: &mut Sink<'_>) -> Result<(), Error> {
     let mut rows = ReaderBuilder::new().flexible(true).from_reader(reader);
@@ -47,7 +47,7 @@ fn record(columns: &StringRecord, row: &StringRecord) -> super::Found {
         let (outer, name) = column.split_once('.').map_or((None, column), |(outer, name)| (Some(outer), name));
         // What is none of these is refused by whoever checks the record.
         let value = match (name, cell, cell.parse::<i64>()) {
-            ("permanent", "true" | "false", _) => Value::from(cell == "true"),
+            ("permanent" | "enabled", "true" | "false", _) => Value::from(cell == "true"),
             (name, _, Ok(number)) if NUMBERS.contains(&name) => Value::from(number),
             _ => Value::from(cell),
         };

@@ -9,15 +9,16 @@ use rollcall::audit::as_of::{Past, WholeLists, bans_at, deactivated_at, friends_
 use rollcall::domain::allowlist::{Allow, SetAllowlist};
 use rollcall::domain::ban::Lift;
 use rollcall::domain::blocklist::Unblock;
+use rollcall::domain::friend_groups::{GroupFriend, LabelGroup, RemoveGroup};
 use rollcall::domain::token::Invalidate;
 use rollcall::domain::user::Change;
-use rollcall::domain::values::{MuteMinutes, QuietHours, Tag};
+use rollcall::domain::values::{GroupNumber, Label, MuteMinutes, QuietHours, Tag};
 use rollcall::engine::rebuild;
 use rollcall::eventlog::{self, EventLog, RawEvent};
 use rollcall_projections::store::ReadStore;
 use rollcall_projections::{
     NumberedPage, Order, PAST_ONLY, access_tokens, allowlists, banned_users, blocklists, deactivated_users,
-    friend_graph, hosted_profiles, mutes, user_directory, user_settings, user_tags,
+    friend_graph, friend_groups, hosted_profiles, mutes, user_directory, user_settings, user_tags,
 };
 use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::plain::FriendPermission;
@@ -56,7 +57,8 @@ impl Dice {
         let (who, target, n) = (self.user(), self.user(), self.below(1_000));
         let of = |changed| change(who, changed);
         let list = vec![user_id(target)];
-        match self.below(20) {
+        let (owner, group) = (user_id(who), GroupNumber::new(1 + n as u32 % 2).unwrap());
+        match self.below(24) {
             0..3 => register(who, &format!("Name {n}")),
             3 => rename(who, &format!("Renamed {n}")),
             4 => profile(who, "email", Some(json!(format!("{n}@example.com")))),
@@ -77,6 +79,12 @@ impl Dice {
             16 => Arc::new(SetAllowlist { who: list, enabled: self.flag() }),
             17 => befriend(who, target, true),
             18 => unfriend(who, target),
+            19 => {
+                let label = Label::parse(&format!("label {n}")).unwrap();
+                Arc::new(LabelGroup { owner, group, label, relabels: true })
+            }
+            20 | 21 => Arc::new(GroupFriend { owner, group, friend: user_id(target), is_in: n % 3 > 0 }),
+            22 if n % 3 == 0 => Arc::new(RemoveGroup { owner, group }),
             _ => Arc::new(Invalidate { who: list, before: DateTime::<Utc>::from_timestamp_millis(n as i64).unwrap() }),
         }
     }
@@ -118,6 +126,12 @@ async fn observed(given: &Given, subject: SubjectRef) -> Value {
     for (shown, friend) in friend_list.iter_mut().zip(&friends) {
         shown["befriended_at"] = json!(friend.befriended_at);
     }
+    let mut groups = vec![];
+    for group in friend_groups::all(read, subject).await.unwrap() {
+        let members = friend_groups::members(read, (subject, group.number), None, 1_000).await.unwrap();
+        let friends = others(members).await;
+        groups.push(json!({"group_id": group.number, "label": text(Some(group.label)), "friends": friends}));
+    }
     let tokens = tokens(given, subject).await;
     let mut user = json!({
         "subject": subject, "status": status, "held": false, "epoch": row.as_ref().map_or(0, |row| row.epoch),
@@ -132,7 +146,7 @@ async fn observed(given: &Given, subject: SubjectRef) -> Value {
         "blocklist": others(blocked.iter().map(|entry| entry.target).collect()).await,
         "allowlist_enabled": allowlists::in_force_since(read, &[subject]).await.unwrap()[0].is_some(),
         "allowlist": others(allowed.iter().map(|entry| entry.target).collect()).await,
-        "friends": friend_list,
+        "friends": friend_list, "friend_groups": groups,
         "tokens_issued": tokens.as_ref().map_or(0, |tokens| tokens.issued),
         "tokens_invalid_before": tokens.and_then(|tokens| tokens.invalid_before),
     });

@@ -109,11 +109,12 @@ fn say_it_everywhere(service: &Service) -> (usize, usize) {
                 ("ada", json!({"reason": MARK})),
                 ("ada", json!({"user_id": "bob", "text": MARK})),
                 ("ada", json!({"remark": MARK})),
+                ("ada", json!({"label": MARK})),
                 (MARK, json!(MARK)),
             ] {
                 let asked = format!(
                     "{}?cursor={MARK}&scope={MARK}&month={MARK}",
-                    path.replace("{id}", id).replace("{target}", "bob")
+                    path.replace("{id}", id).replace("{target}", "bob").replace("{group_id}", "1")
                 );
                 count(service.request(&method.to_uppercase(), &asked, &headers, body.to_string().as_bytes()).status);
             }

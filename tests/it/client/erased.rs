@@ -20,8 +20,14 @@ fn server(service: &Service, method: &str, path: &str, body: &Value) -> Value {
     reply.json()
 }
 
+/// The files of a user's own export that are one document of JSON.
+pub(super) fn export(service: &Service, token: &str) -> impl FnMut(&str) -> Value + use<> {
+    let mut text = texts_of_export(service, token);
+    move |name: &str| serde_json::from_str(&text(name)).unwrap()
+}
+
 /// The files of a user's own export.
-fn export(service: &Service, token: &str) -> impl FnMut(&str) -> Value + use<> {
+pub(super) fn texts_of_export(service: &Service, token: &str) -> impl FnMut(&str) -> String + use<> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("export.zip");
     let mut curl = std::process::Command::new("curl");
@@ -29,10 +35,7 @@ fn export(service: &Service, token: &str) -> impl FnMut(&str) -> Value + use<> {
     let output = curl.arg(format!("http://{}/client/v1/me/export", service.address)).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut zip = zip::ZipArchive::new(std::io::Cursor::new(std::fs::read(&file).unwrap())).unwrap();
-    move |name: &str| {
-        let text = std::io::read_to_string(zip.by_name(name).unwrap()).unwrap();
-        serde_json::from_str(&text).unwrap()
-    }
+    move |name: &str| std::io::read_to_string(zip.by_name(name).unwrap()).unwrap()
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod cutting;
 mod documents;
 mod erased;
 mod flood;
+mod friend_groups;
 mod hostile;
 mod presence;
 mod refused;

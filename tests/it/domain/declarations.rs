@@ -5,6 +5,7 @@ use rollcall::domain::allowlist::Disallow;
 use rollcall::domain::ban::Expire;
 use rollcall::domain::data_request::{self, ChangeRequest, Receive};
 use rollcall::domain::erasure::{Advance, Cancel, Step};
+use rollcall::domain::friend_groups::LabelGroup;
 use rollcall::domain::friendship::{Answer, ClearFriends, ExpireRequest};
 use rollcall::domain::operation::Undo;
 use rollcall::domain::remarks::Unremark;
@@ -19,6 +20,7 @@ use rollcall_schemas::personal::Class;
 use rollcall_schemas::plain::{ApiScope, DataRequestKind, Finality, RateLimit, ReportStatus};
 use rollcall_schemas::webhook::{Cause, Endpoint, Format};
 
+use super::groups::{group_friend, label_group, remove_group};
 use super::*;
 
 /// The steps of an erasure, each with friends that end with it.
@@ -119,6 +121,11 @@ pub(super) fn every_command(given: &Given) -> Vec<(&'static str, Box<dyn DynDeci
             let changes = [].into();
             Box::new(Describe { owner: person("ada"), about: person("bob"), remark: Some(None), changes })
         }),
+        ("LabelGroup", Box::new(label_group("ada", 1))),
+        ("LabelGroup", Box::new(LabelGroup { relabels: false, ..label_group("ada", 1) })),
+        ("GroupFriend", Box::new(group_friend("ada", 1, "bob", true))),
+        ("GroupFriend", Box::new(group_friend("ada", 1, "bob", false))),
+        ("RemoveGroup", Box::new(remove_group("ada", 1))),
         ("Remark", Box::new(remark("ada", "bob"))),
         ("Unremark", Box::new(Unremark { owner: person("ada"), target: person("bob") })),
         ("RecordReads", Box::new(RecordReads(vec![(subject("ada"), [].into())]))),
@@ -193,6 +200,8 @@ pub(super) fn histories() -> Vec<Given> {
     together.when(&allow("ada", &["bob"])).unwrap();
     together.when(&remark("ada", "bob")).unwrap();
     together.when(&befriend("ada", "bob", true)).unwrap();
+    together.when(&label_group("ada", 1)).unwrap();
+    together.when(&group_friend("ada", 1, "bob", true)).unwrap();
     together.when(&ban(&["ada"], 5)).unwrap();
     let settings = Settings { record_reads: true, ..Settings::default() };
     together.when(&app::Command::Configure(settings.clone(), None)).unwrap();

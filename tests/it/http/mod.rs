@@ -18,6 +18,7 @@ mod rest_bans;
 mod rest_credentials;
 mod rest_drills;
 mod rest_estate;
+mod rest_friend_groups;
 mod rest_friends;
 mod rest_graph;
 mod rest_mutes;

@@ -20,7 +20,7 @@ fn rest(service: &Service, method: &str, path: &str, body: &str) -> Reply {
 /// What of a person an answer could tell.
 fn canaries(user: &str) -> Vec<String> {
     let word = user.trim_start_matches("canary-");
-    let mut canaries: Vec<_> = ["Name of canary-", "portrait-", "mail-", "tag-", "remark-"]
+    let mut canaries: Vec<_> = ["Name of canary-", "portrait-", "mail-", "tag-", "remark-", "group-of-"]
         .iter()
         .map(|kind| format!("{kind}{word}"))
         .collect();
@@ -78,6 +78,10 @@ fn peopled() -> Service {
         let befriend = [("userId", who), ("targetId", "canary-eve"), ("optType", "2")];
         service.post(APP, "/friend/add.json", &befriend).ok();
         service.post(APP, "/user/blacklist/add.json", &[("userId", who), ("blackUserId", "canary-eve")]).ok();
+        let group = format!("/api/v1/users/{who}/friend-groups/1");
+        let label = json!({"label": format!("group-of-{}", who.trim_start_matches("canary-"))}).to_string();
+        assert_eq!(rest(&service, "PUT", &group, &label).status, 204);
+        assert_eq!(rest(&service, "PUT", &format!("{group}/friends/canary-eve"), "").status, 204);
     }
     service.post(APP, "/user/deactivate.json", &[("userId", "canary-gone")]).ok();
     service.stop();
@@ -171,8 +175,8 @@ fn every_answer_of_the_rest_face_that_tells_a_personal_value_is_recorded() {
     calls.sort_by_key(|(method, _)| method != "GET");
     for (method, path) in calls {
         let asked = path.replace("{id}", "canary-bob").replace("{key}", APP.key).replace("{number}", "1");
-        let asked =
-            asked.replace("{target}", "canary-ada").replace("{other}", "canary-ada").replace("{request_id}", "1");
+        let asked = asked.replace("{target}", "canary-ada").replace("{other}", "canary-ada");
+        let asked = asked.replace("{request_id}", "1").replace("{group_id}", "1");
         let query = match path.rsplit('/').next() {
             Some("proof") => "?position=1",
             Some("diff") => "?from=0",
@@ -210,6 +214,8 @@ fn every_answer_of_the_rest_face_that_tells_a_personal_value_is_recorded() {
         "GET /api/v1/users/{id}/blocklist",
         "GET /api/v1/users/{id}/diff",
         "GET /api/v1/users/{id}/export",
+        "GET /api/v1/users/{id}/friend-groups",
+        "GET /api/v1/users/{id}/friend-groups/{group_id}",
         "GET /api/v1/users/{id}/friends",
         "GET /api/v1/users/{id}/friends/as-of",
         "GET /api/v1/users/{id}/friends/mutual/{other}",

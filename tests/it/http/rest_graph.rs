@@ -4,24 +4,24 @@ use serde_json::{Value, json};
 
 use crate::support::{App, Reply, Service};
 
-const APP: App = App::PRODUCTION;
-const OTHER: App = App::DEVELOPMENT;
+pub(super) const APP: App = App::PRODUCTION;
+pub(super) const OTHER: App = App::DEVELOPMENT;
 
-fn ask(service: &Service, method: &str, path: &str, body: &Value) -> Reply {
+pub(super) fn ask(service: &Service, method: &str, path: &str, body: &Value) -> Reply {
     let headers = [("Authorization".to_owned(), format!("Bearer {}:{}", APP.key, APP.secret))];
     let body = if body.is_null() { String::new() } else { body.to_string() };
     service.request(method, &format!("/api/v1/{path}"), &headers, body.as_bytes())
 }
 
 #[track_caller]
-fn told(service: &Service, path: &str) -> Value {
+pub(super) fn told(service: &Service, path: &str) -> Value {
     let reply = ask(service, "GET", path, &Value::Null);
     assert_eq!(reply.status, 200, "{path}: {}", reply.text);
     reply.json()
 }
 
 #[track_caller]
-fn refused(service: &Service, path: &str) -> (u16, String) {
+pub(super) fn refused(service: &Service, path: &str) -> (u16, String) {
     let reply = ask(service, "GET", path, &Value::Null);
     let problem = reply.json();
     let kind = problem["type"].as_str().unwrap_or_else(|| panic!("no problem: {}", reply.text));
@@ -30,7 +30,7 @@ fn refused(service: &Service, path: &str) -> (u16, String) {
 
 /// Makes one user the friend of each of the others.
 #[track_caller]
-fn befriend(service: &Service, who: &str, others: &[&str]) {
+pub(super) fn befriend(service: &Service, who: &str, others: &[&str]) {
     for other in others {
         let reply = ask(service, "PUT", &format!("users/{who}/friends/{other}"), &Value::Null);
         assert_eq!(reply.status, 201, "{}", reply.text);
@@ -38,7 +38,7 @@ fn befriend(service: &Service, who: &str, others: &[&str]) {
 }
 
 /// The userIds of a list, page by page.
-fn pages(service: &Service, path: &str, member: &str, limit: usize) -> Vec<String> {
+pub(super) fn pages(service: &Service, path: &str, member: &str, limit: usize) -> Vec<String> {
     let (mut all, mut cursor) = (vec![], String::new());
     let join = if path.contains('?') { '&' } else { '?' };
     loop {
@@ -53,7 +53,7 @@ fn pages(service: &Service, path: &str, member: &str, limit: usize) -> Vec<Strin
     }
 }
 
-fn sorted(mut users: Vec<String>) -> Vec<String> {
+pub(super) fn sorted(mut users: Vec<String>) -> Vec<String> {
     users.sort();
     users
 }

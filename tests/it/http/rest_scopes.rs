@@ -33,6 +33,7 @@ fn documented() -> Vec<(String, String, String)> {
                     .replace("{token_id}", "nothing")
                     .replace("{uniqueId}", "nobody")
                     .replace("{request_id}", "1")
+                    .replace("{group_id}", "1")
                     .replace("{name}", "nobody")
                     .replace("{stream}", "user-nobody")
                     .replace("{key}", APP.key),
