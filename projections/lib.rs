@@ -30,6 +30,7 @@ pub mod deactivated_users;
 pub mod erasure_ledger;
 pub mod friend_graph;
 pub mod hosted_profiles;
+pub mod imports;
 pub mod invalidated_tokens;
 pub mod mutes;
 pub mod operations;
@@ -179,6 +180,7 @@ pub static ALL: &[&dyn Projection] = &[
     &erasure_ledger::ErasureLedger,
     &data_requests::DataRequests,
     &operations::Operations,
+    &imports::Imports,
     &webhooks::Webhooks,
     &recipients::Recipients,
 ];

@@ -16,6 +16,7 @@ mod command;
 pub mod data_request;
 pub mod erasure;
 pub mod friendship;
+pub mod import;
 pub mod operation;
 mod refusal;
 pub mod remarks;

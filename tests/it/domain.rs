@@ -25,6 +25,7 @@ use uuid::Uuid;
 
 mod bans;
 mod declarations;
+mod imports;
 mod operations;
 mod requests;
 mod snapshots;

@@ -20,6 +20,7 @@ mod rest_drills;
 mod rest_estate;
 mod rest_friends;
 mod rest_graph;
+mod rest_imports;
 mod rest_operating;
 mod rest_operations;
 mod rest_scopes;
