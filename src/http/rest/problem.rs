@@ -142,8 +142,10 @@ pub(super) enum Problem {
     NotBanned,
     /// There is no such read model.
     NoSuchReadModel,
-    /// Read models are built anew by the command.
+    /// Read models on a server are built anew by the command.
     RebuildByCommand,
+    /// Another read model is being built anew.
+    RebuildRuns,
     /// No read model has parked the stream.
     NotParked,
     /// The caller's key is of another app, or there is no such app.
@@ -231,6 +233,7 @@ fn kind(problem: &Problem) -> (StatusCode, &'static str) {
         Problem::NotBanned => (StatusCode::NOT_FOUND, "not-banned"),
         Problem::NoSuchReadModel => (StatusCode::NOT_FOUND, "no-such-read-model"),
         Problem::RebuildByCommand => (StatusCode::CONFLICT, "rebuild-by-command"),
+        Problem::RebuildRuns => (StatusCode::CONFLICT, "rebuild-runs"),
         Problem::NotParked => (StatusCode::NOT_FOUND, "not-parked"),
         Problem::NoSuchApp => (StatusCode::NOT_FOUND, "no-such-app"),
         Problem::ToldBefore => (StatusCode::CONFLICT, "told-before"),
@@ -331,10 +334,10 @@ fn detail(problem: &Problem) -> Cow<'static, str> {
         Problem::NotBanned => "the user has no ban that runs or is to begin".into(),
         Problem::NoSuchReadModel => "there is no such read model".into(),
         Problem::RebuildByCommand => {
-            "run `rollcall rebuild NAME`: over PostgreSQL while the nodes serve, from a data directory of its own; otherwise \
-             with the service stopped"
+            "the read models are on a server: run `rollcall rebuild NAME` while the nodes serve, from a data directory of its own"
                 .into()
         }
+        Problem::RebuildRuns => "another read model is being built anew; one at a time is".into(),
         Problem::NotParked => "the stream is not parked".into(),
         Problem::NoSuchApp => "there is no such app that this API key is of".into(),
         Problem::ToldBefore => {
