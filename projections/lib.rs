@@ -31,6 +31,7 @@ pub mod erasure_ledger;
 pub mod friend_graph;
 pub mod friend_groups;
 pub mod hosted_profiles;
+pub mod imports;
 pub mod invalidated_tokens;
 pub mod mutes;
 pub mod operations;
@@ -181,6 +182,7 @@ pub static ALL: &[&dyn Projection] = &[
     &erasure_ledger::ErasureLedger,
     &data_requests::DataRequests,
     &operations::Operations,
+    &imports::Imports,
     &webhooks::Webhooks,
     &recipients::Recipients,
 ];

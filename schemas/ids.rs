@@ -106,6 +106,8 @@ macro_rules! random_ids {
             DataRequestId,
             /// Identifies one bulk operation.
             BatchId,
+            /// Identifies one import of records that a caller sends.
+            ImportId,
             /// Identifies one webhook of an application.
             WebhookId,
         }

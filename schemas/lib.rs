@@ -15,6 +15,7 @@ pub mod erasure;
 pub mod friend_groups;
 pub mod friendship;
 pub mod ids;
+pub mod import;
 pub mod operation;
 pub mod personal;
 pub mod plain;
@@ -88,6 +89,8 @@ macro_rules! aggregates {
             DataRequest(DataRequestId): data_request,
             /// One bulk operation.
             Operation(BatchId): operation,
+            /// One import of records that a caller sends.
+            Import(ImportId): import,
             /// The webhooks of one application.
             Webhook(AppId): webhook,
         }

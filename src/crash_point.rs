@@ -62,6 +62,9 @@ pub const WEBHOOK_LABELS: &[&str] =
 /// The labels that a bulk operation passes.
 pub const OPERATION_LABELS: &[&str] = &["operation.acted", "operation.dealt", "operation.recorded"];
 
+/// The labels that an import over REST passes.
+pub const IMPORT_LABELS: &[&str] = &["import.handled", "import.recorded"];
+
 /// Dies here if it was told to.
 #[cfg(debug_assertions)]
 pub(crate) fn reach(label: &'static str) {
@@ -70,7 +73,8 @@ pub(crate) fn reach(label: &'static str) {
 
     static TOLD: OnceLock<Option<(String, u32)>> = OnceLock::new();
     static TIMES: AtomicU32 = AtomicU32::new(0);
-    let is_known = [LABELS, WEBHOOK_LABELS, OPERATION_LABELS].iter().any(|labels| labels.contains(&label));
+    let is_known =
+        [LABELS, WEBHOOK_LABELS, OPERATION_LABELS, IMPORT_LABELS].iter().any(|labels| labels.contains(&label));
     debug_assert!(is_known, "{label} is not in the list");
     let told = TOLD.get_or_init(|| {
         let told = std::env::var("ROLLCALL_CRASH_AT").ok()?;

@@ -11,6 +11,7 @@ use rollcall_schemas::ids::EventId;
 
 use crate::{ALL, Arrival, Projection, Query, Value};
 
+mod beside;
 mod digest;
 mod parking;
 mod postgres;
@@ -18,6 +19,7 @@ mod row;
 mod shares;
 mod sqlite;
 
+pub use beside::Beside;
 pub use parking::{ParkedKey, ParkingCursor, Retried, SkippedEvent};
 pub use postgres::{
     BuildLock, ClaimVersion, Claimed, Claims, Lease, LeaseHolder, Shadow, UnusedClaim, describe, drop_before, go_back,

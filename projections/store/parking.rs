@@ -102,6 +102,10 @@ impl Skipped {
         self.0.entry(model).or_default().insert(event);
     }
 
+    fn of(&self, model: &str) -> Option<&BTreeSet<EventId>> {
+        self.0.get(model)
+    }
+
     fn contains(&self, model: &str, event: EventId) -> bool {
         self.0.get(model).is_some_and(|events| events.contains(&event))
     }
@@ -144,6 +148,11 @@ impl Keys {
 
     pub(super) fn insert(&mut self, model: &str, stream: String) {
         self.parked.entry(model.to_owned()).or_default().insert(stream);
+    }
+
+    /// Whether a read model skips the same events as there.
+    pub(super) fn skips_as(&self, other: &Self, model: &str) -> bool {
+        self.skipped.of(model) == other.skipped.of(model)
     }
 
     pub(super) fn skip(&mut self, skipped: Skipped) {

@@ -178,6 +178,7 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let mut background = vec![
         runtime.spawn(task("expiry", stop(), engine::expiry::run(engine(), stop()))),
         runtime.spawn(task("operations", stop(), engine::operations::run(engine(), stop()))),
+        runtime.spawn(task("rebuilds", stop(), engine::rebuilds::run(engine(), stop()))),
         runtime.spawn(task("erasures", stop(), audit::erasure::run(engine(), keeper.clone(), stop()))),
         runtime.spawn(task("webhooks", stop(), webhooks.clone().run(stop()))),
         runtime.spawn(task("webhook-presence", stop(), webhooks.clone().tell_presence(stop()))),

@@ -17,6 +17,7 @@ pub mod data_request;
 pub mod erasure;
 pub mod friend_groups;
 pub mod friendship;
+pub mod import;
 pub mod operation;
 mod refusal;
 pub mod remarks;

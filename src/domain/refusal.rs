@@ -125,6 +125,9 @@ pub enum Refusal {
     /// There is no such bulk operation.
     #[error("there is no such operation")]
     NoSuchOperation,
+    /// Another request has sent records of the import meanwhile, or it has ended.
+    #[error("another call sends the records of this import, or it has ended")]
+    ImportMovedOn,
     /// The bulk operation has not ended.
     #[error("the operation has not ended yet; it is taken back as a whole")]
     OperationRuns,

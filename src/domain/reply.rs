@@ -46,6 +46,8 @@ replies! {
     Imported(super::user::Imported),
     /// A bulk operation was begun.
     Batch(ids::BatchId),
+    /// An import of records was begun.
+    Import(ids::ImportId),
     /// A webhook was registered.
     Webhook(ids::WebhookId),
     /// The key of a webhook was rotated.

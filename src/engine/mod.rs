@@ -60,7 +60,9 @@ mod positions;
 pub mod projector;
 pub mod reads;
 pub mod rebuild;
+mod rebuild_beside;
 pub mod rebuild_live;
+pub mod rebuilds;
 mod resolve;
 mod restricted;
 pub mod rotation;
@@ -88,6 +90,7 @@ use graph::Graph;
 use in_flight::InFlight;
 use nodes::Nodes;
 use projector::FlushHint;
+use rebuilds::Rebuilds;
 use restricted::Restricted;
 use standing::Standings;
 
@@ -163,6 +166,7 @@ pub struct Engine {
     kept_beside: Vec<Arc<dyn beside::KeptBeside>>,
     graph: Graph,
     connection_notices: ConnectionNotices,
+    rebuilds: Rebuilds,
 }
 
 impl Engine {

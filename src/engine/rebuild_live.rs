@@ -62,7 +62,7 @@ impl Scratch {
 
     /// Opens what was begun of these read models, if it is of this vault and this log and not beyond that position;
     /// otherwise anew.
-    async fn open(
+    pub(super) async fn open(
         &self,
         log: &Arc<dyn EventLog>,
         vault: &Arc<dyn Vault>,

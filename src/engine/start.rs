@@ -26,6 +26,7 @@ use super::leadership::Leadership;
 use super::memory::Memory;
 use super::nodes::{ForeignAppends, Nodes};
 use super::projector::{FlushHint, Projector};
+use super::rebuilds::Rebuilds;
 use super::restricted::Restricted;
 use super::standing::Standings;
 use super::{Engine, QUEUE_MAX, committer, projector};
@@ -186,6 +187,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         kept_beside,
         graph: Graph::new(Handle::current(), limits),
         connection_notices: ConnectionNotices::new(metrics.clone()),
+        rebuilds: Rebuilds::default(),
     });
 
     let stop = CancellationToken::new();

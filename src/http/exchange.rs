@@ -3,6 +3,7 @@
 use std::future::ready;
 use std::io::Write as _;
 use std::ops::Deref;
+use std::rc::Rc;
 use std::time::Duration;
 
 use actix_web::body::{MessageBody as _, SizedStream};
@@ -20,6 +21,7 @@ use uuid::Uuid;
 
 use super::BODY_WAIT;
 use super::bodies::{Bodies, Reserved};
+use super::upload::Upload;
 use crate::engine;
 
 /// Bytes a body may have.
@@ -87,12 +89,21 @@ pub(super) struct Incoming {
     /// Absent once somebody else reads it.
     payload: Option<web::Payload>,
     progress: Progress,
+    /// Where whoever answers reads the body while it arrives.
+    upload: Option<Rc<Upload>>,
 }
 
 /// A body, with the memory that is reserved for it.
 pub(super) struct Body {
     bytes: Bytes,
     _reserved: Reserved,
+}
+
+impl Body {
+    /// That of a request whose body is read while it arrives.
+    pub(super) fn none(bodies: &Bodies, app: &AppId) -> Option<Self> {
+        Some(Self { bytes: Bytes::new(), _reserved: bodies.reserve(app, 0)? })
+    }
 }
 
 impl Deref for Body {
@@ -106,13 +117,21 @@ impl Incoming {
     pub(super) fn new(request: &HttpRequest, payload: web::Payload) -> Self {
         let announced = Announced::of(request.headers());
         let progress = if announced == Announced::Bytes(0) { Progress::Whole } else { Progress::Untouched };
-        Self { announced, payload: Some(payload), progress }
+        Self { announced, payload: Some(payload), progress, upload: None }
     }
 
     /// Gives what comes after the head to somebody else, who reads it; `None`: it was read.
     pub(super) fn take(&mut self) -> Option<web::Payload> {
         self.progress = Progress::Whole;
         self.payload.take()
+    }
+
+    /// Leaves the body to whoever answers the request.
+    pub(super) fn upload(&mut self) -> Rc<Upload> {
+        let length = if let Announced::Bytes(length) = self.announced { Some(length) } else { None };
+        let upload = Upload::new(self.payload.take(), length);
+        self.upload = Some(upload.clone());
+        upload
     }
 
     /// Reads the whole body of a call of an app.
@@ -143,6 +162,12 @@ impl Incoming {
     /// can carry the next request; otherwise the connection is closed after the answer. Closing always would be simpler,
     /// but clients with a connection pool report a closed connection as a failure.
     pub(super) async fn settle(mut self, mut response: HttpResponse) -> HttpResponse {
+        if let Some(upload) = self.upload.take() {
+            self.payload = upload.untouched();
+            if self.payload.is_none() {
+                self.progress = if upload.is_whole() { Progress::Whole } else { Progress::GivenUp };
+            }
+        }
         if self.progress == Progress::Untouched {
             let small = !matches!(self.announced, Announced::Bytes(length) if length > DISCARD_MAX as u64);
             let discarded = tokio::time::timeout(DISCARD_WAIT, discard(self.payload.as_mut()));

@@ -54,6 +54,7 @@ mod socket_place;
 mod terms;
 mod tls;
 mod transparency;
+mod upload;
 mod write_deadline;
 
 use bodies::Bodies;

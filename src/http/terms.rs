@@ -3,6 +3,7 @@
 //!
 //! Lengths are in characters. What is bounded in bytes (a portrait, a tag) may have fewer where they are not ASCII.
 
+use rollcall_schemas::import;
 use rollcall_schemas::plain::{
     ApiScope, DataRequestKind, Environment, FriendPermission, LegalBasis, Plan, Requester, Scope,
 };
@@ -116,7 +117,9 @@ fn in_place(place: &str, name: &str) -> Option<Value> {
         ("listUsers", "name") => json!({"minLength": 1, "maxLength": 64}),
         ("listUsers", "prefix") => user_id(),
         ("listUsers", "registered_after") => json!({"format": "date-time"}),
-        ("getOperation" | "undoOperation", "id") => json!({"format": "uuid"}),
+        ("importRecords", "kind") => words(import::Kind::WORDS),
+        ("importRecords", "dry_run") => words(&["true", "false"]),
+        ("getOperation" | "undoOperation" | "getImport", "id") => json!({"format": "uuid"}),
         ("UserPatch", "name") => json!({"type": "string", "pattern": TEXT, "minLength": 1, "maxLength": 64}),
         ("UserPatch", "portrait_uri") => json!({"type": "string", "pattern": TEXT, "minLength": 1, "maxLength": 1_024}),
         ("AppPatch", "friend_permission") => word(FriendPermission::WORDS),
@@ -199,6 +202,7 @@ fn everywhere(name: &str) -> Option<Value> {
         "group_id" => json!({"pattern": "^([1-9][0-9]?|100)$"}),
         "cursor" => json!({"pattern": "^[A-Za-z0-9_-]+$"}),
         "include" => words(&["personal"]),
+        "on_conflict" => words(import::OnConflict::WORDS),
         "order" => words(&["oldest", "newest"]),
         "direction" => words(&["sent", "received"]),
         "state" => words(&["pending", "accepted", "refused", "cancelled", "expired"]),

@@ -22,13 +22,28 @@ const ATTEMPTS_MAX: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(3);
 
+/// Why a record is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// It cannot be read as one.
+    NoRecord,
+    /// Its members are not what they should be.
+    Invalid,
+    /// What it is about is there already.
+    Exists,
+    /// It must not be taken over from where it comes.
+    Elsewhere,
+    /// A rule of the service stands against it.
+    Rule(Refusal),
+}
+
 /// What a record came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
     Done,
     /// It was there already, and is left as it is.
     Skipped,
-    Refused(String),
+    Refused(Why, String),
 }
 
 /// The commands of one record.
@@ -38,6 +53,8 @@ pub(super) struct Applying<'a> {
     pub(super) on_conflict: OnConflict,
     /// The import, and the record's number in it: they make a command that is repeated one and the same.
     pub(super) key: (Uuid, u64),
+    /// What the record says: another one is refused under the same key.
+    pub(super) content: Vec<u8>,
 }
 
 impl Applying<'_> {
@@ -76,7 +93,10 @@ impl Applying<'_> {
         };
         match applied {
             Ok(outcome) => Ok(outcome),
-            Err(Error::Refused(refusal)) => Ok(Outcome::Refused(refusal.to_string())),
+            Err(Error::Refused(refusal)) => {
+                let problem = refusal.to_string();
+                Ok(Outcome::Refused(Why::Rule(refusal), problem))
+            }
             Err(error) => Err(error),
         }
     }
@@ -85,7 +105,7 @@ impl Applying<'_> {
     fn conflict(&self, problem: &str) -> Outcome {
         match self.on_conflict {
             OnConflict::Skip | OnConflict::Update => Outcome::Skipped,
-            OnConflict::Fail => Outcome::Refused(problem.into()),
+            OnConflict::Fail => Outcome::Refused(Why::Exists, problem.into()),
         }
     }
 
@@ -140,23 +160,35 @@ impl Applying<'_> {
         Ok(is_there.then(|| self.conflict("the user is banned already")))
     }
 
-    /// Executes a part of the record, again while the service is only busy. What was done before under its key is not done
-    /// again.
+    /// Executes a part of the record. What was done before under its key is not done again.
     async fn execute<C: Command + Clone>(&self, part: &str, command: C) -> Result<ReplyOf<C>, Error> {
         let (import, number) = self.key;
-        let idempotency = IdempotencyKey { key: format!("import {import} {number} {part}"), content: vec![] };
-        let caller = Caller { idempotency: Some(idempotency), ..self.caller.clone() };
-        let mut pause = PAUSE;
-        for _ in 1..ATTEMPTS_MAX {
-            match self.engine.execute(&caller, command.clone()).await {
-                Ok(Done { reply, .. }) => return Ok(reply),
-                Err(Error::Busy | Error::Behind | Error::KeyInUse | Error::Unavailable(_) | Error::Ambiguous(_)) => {
-                    tokio::time::sleep(pause).await
-                }
-                Err(error) => return Err(error),
-            }
-            pause = (pause * 2).min(PAUSE_MAX);
-        }
-        self.engine.execute(&caller, command).await.map(|done| done.reply)
+        let key = format!("import {import} {number} {part}");
+        let idempotency = Some(IdempotencyKey { key, content: self.content.clone() });
+        let caller = Caller { idempotency, ..self.caller.clone() };
+        execute_patiently(self.engine, &caller, command).await.map(|done| done.reply)
     }
+}
+
+/// Executes a command that has an idempotency key, again while the service is only busy.
+///
+/// # Errors
+/// The command is refused, or the service cannot take it, again and again.
+pub(super) async fn execute_patiently<C: Command + Clone>(
+    engine: &Engine,
+    caller: &Caller,
+    command: C,
+) -> Result<Done<ReplyOf<C>>, Error> {
+    let mut pause = PAUSE;
+    for _ in 1..ATTEMPTS_MAX {
+        match engine.execute(caller, command.clone()).await {
+            Ok(done) => return Ok(done),
+            Err(Error::Busy | Error::Behind | Error::KeyInUse | Error::Unavailable(_) | Error::Ambiguous(_)) => {
+                tokio::time::sleep(pause).await
+            }
+            Err(error) => return Err(error),
+        }
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+    engine.execute(caller, command).await
 }

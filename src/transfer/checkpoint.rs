@@ -11,8 +11,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::Error;
-use super::record::{NUMBER, PROBLEM};
-use super::source::NoRecord;
+use super::apply::Outcome;
 
 /// So much of a file tells it from another one, with its length.
 const TOLD_BY: u64 = 1 << 16;
@@ -33,6 +32,15 @@ impl Counts {
     #[must_use]
     pub fn records(self) -> u64 {
         self.done + self.skipped + self.refused
+    }
+
+    /// Counts one more.
+    pub(super) fn add(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Done => self.done += 1,
+            Outcome::Skipped => self.skipped += 1,
+            Outcome::Refused(..) => self.refused += 1,
+        }
     }
 }
 
@@ -104,20 +112,11 @@ impl Report {
     }
 
     /// Adds a record that was refused.
-    pub(super) fn add(&mut self, number: u64, record: Map<String, Value>, problem: &str) -> Result<(), Error> {
-        let mut line = record;
-        line.insert(NUMBER.into(), number.into());
-        line.insert(PROBLEM.into(), problem.into());
-        let mut text = Value::Object(line).to_string();
+    pub(super) fn add(&mut self, line: &Map<String, Value>) -> Result<(), Error> {
+        let mut text = serde_json::to_string(line).map_err(std::io::Error::from).map_err(Error::file(&self.path))?;
         text.push('\n');
         self.bytes += u64::try_from(text.len()).unwrap_or_default();
         self.file.write_all(text.as_bytes()).map_err(Error::file(&self.path))
-    }
-
-    /// Adds what is no record at all.
-    pub(super) fn add_unread(&mut self, number: u64, unread: NoRecord) -> Result<(), Error> {
-        let NoRecord { text, problem } = unread;
-        self.add(number, Map::from_iter([("_text".to_owned(), text.into())]), &problem)
     }
 
     /// Stores how far the import is; when this returns, it is durable.

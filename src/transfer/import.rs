@@ -5,21 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use futures_util::{StreamExt as _, stream};
-use rollcall_projections::user_directory;
+use futures_util::StreamExt as _;
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::AppId;
-use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::apply::{Applying, Outcome};
+use super::apply::Outcome;
 use super::checkpoint::{self, Checkpoint, Report};
-use super::foreign::Converted;
-use super::record::Record;
-use super::source::{self, Found};
+use super::handle::{Handled, Handler, Numbered, received, reported};
+use super::source;
 use super::{Error, Foreign, Format, Kind, OnConflict};
-use crate::domain::values::UserId;
 use crate::engine::{self, Caller, Engine};
 
 pub use super::checkpoint::Counts;
@@ -67,16 +63,6 @@ pub struct Progress {
     pub bytes: (u64, u64),
 }
 
-/// A record by its number, or what is there instead.
-type Numbered = (u64, Found);
-
-/// What became of a record; the record itself where it was refused.
-struct Applied {
-    number: u64,
-    outcome: Outcome,
-    refused: Option<Found>,
-}
-
 /// Imports a file. `progress` is told how far it is, at least once a second while records are done.
 ///
 /// # Errors
@@ -98,9 +84,9 @@ pub async fn run(
     let (reading, records) = read_ahead(options, checkpoint.counts.records(), read.clone());
 
     let caller = Caller::internal(app.clone(), Actor::Operator);
-    let import = checkpoint.import;
-    let apply = async |numbered: Numbered| apply(engine, &caller, options, import, numbered).await;
-    let mut applied = std::pin::pin!(received(records).map(apply).buffered(AT_ONCE_MAX));
+    let Options { kind, from, on_conflict, dry_run, .. } = *options;
+    let handler = Handler { engine, caller: &caller, kind, from, on_conflict, dry_run, import: checkpoint.import };
+    let mut applied = std::pin::pin!(received(records).map(|record| handler.handle(record)).buffered(AT_ONCE_MAX));
     let mut stored_at = Instant::now();
     let mut failed = None;
     while let Some(next) = applied.next().await {
@@ -163,70 +149,10 @@ fn read_ahead(options: &Options, skipped: u64, read: Arc<AtomicU64>) -> (Reading
     (reading, receiver)
 }
 
-fn received(records: mpsc::Receiver<Numbered>) -> impl stream::Stream<Item = Numbered> {
-    stream::unfold(records, async |mut records| records.recv().await.map(|record| (record, records)))
-}
-
-async fn apply(
-    engine: &Engine,
-    caller: &Caller,
-    options: &Options,
-    import: Uuid,
-    (number, found): Numbered,
-) -> Result<Applied, Error> {
-    let refused = |problem: String, found| Applied { number, outcome: Outcome::Refused(problem), refused: Some(found) };
-    let fields = match found {
-        Ok(fields) => fields,
-        Err(unread) => return Ok(refused(unread.problem.clone(), Err(unread))),
-    };
-    let fields = match options.from.map(|from| from.convert(&fields)) {
-        None => fields,
-        Some(Converted::User(fields)) => fields,
-        Some(Converted::Other) => return Ok(Applied { number, outcome: Outcome::Skipped, refused: None }),
-        Some(Converted::Refused(problem)) => return Ok(refused(problem.into(), Ok(fields))),
-    };
-    let record = match Record::parse(options.kind, fields.clone()) {
-        Ok(record) => record,
-        Err(problem) => return Ok(refused(problem, Ok(fields))),
-    };
-    let outcome = if options.dry_run {
-        would(engine, &caller.app, options.on_conflict, &record).await?
-    } else {
-        let key = (import, number);
-        Applying { engine, caller, on_conflict: options.on_conflict, key }.apply(record).await?
-    };
-    let repeated: Option<Map<String, Value>> = matches!(outcome, Outcome::Refused(_)).then_some(fields);
-    Ok(Applied { number, outcome, refused: repeated.map(Ok) })
-}
-
-/// What a record would come to, as far as its form and the directory of users tell.
-async fn would(engine: &Engine, app: &AppId, on_conflict: OnConflict, record: &Record) -> Result<Outcome, Error> {
-    let Record::User { who, .. } = record else { return Ok(Outcome::Done) };
-    let known = directory_entry(engine, app, who).await?;
-    Ok(match (known, on_conflict) {
-        (Some(user), _) if user.deactivated => Outcome::Refused("the user is deactivated".into()),
-        (Some(user), OnConflict::Skip) if user.is_active() => Outcome::Skipped,
-        (Some(user), OnConflict::Fail) if user.is_active() => Outcome::Refused("the user is registered already".into()),
-        (Some(_) | None, _) => Outcome::Done,
-    })
-}
-
-async fn directory_entry(engine: &Engine, app: &AppId, who: &UserId) -> Result<Option<user_directory::User>, Error> {
-    Ok(user_directory::by_tag(engine.read(), app, engine.tag(app, who)?).await?)
-}
-
-fn settle(counts: &mut Counts, report: &mut Report, applied: Applied) -> Result<(), Error> {
-    match applied.outcome {
-        Outcome::Done => counts.done += 1,
-        Outcome::Skipped => counts.skipped += 1,
-        Outcome::Refused(problem) => {
-            counts.refused += 1;
-            match applied.refused {
-                Some(Ok(fields)) => report.add(applied.number, fields, &problem)?,
-                Some(Err(unread)) => report.add_unread(applied.number, unread)?,
-                None => {}
-            }
-        }
+fn settle(counts: &mut Counts, report: &mut Report, handled: Handled) -> Result<(), Error> {
+    counts.add(&handled.outcome);
+    match (handled.outcome, handled.refused) {
+        (Outcome::Refused(_, problem), Some(record)) => report.add(&reported(handled.number, record, &problem)),
+        (Outcome::Done | Outcome::Skipped | Outcome::Refused(..), _) => Ok(()),
     }
-    Ok(())
 }

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use rollcall_schemas::import as recorded;
 
 use crate::engine;
 
@@ -13,10 +14,13 @@ mod apply;
 mod checkpoint;
 pub mod export;
 mod foreign;
+mod handle;
 pub mod import;
 mod record;
 mod source;
+pub mod upload;
 
+pub use apply::Why;
 pub use foreign::Foreign;
 pub use source::Format;
 
@@ -37,6 +41,17 @@ pub enum Kind {
     Bans,
 }
 
+impl From<recorded::Kind> for Kind {
+    fn from(kind: recorded::Kind) -> Self {
+        match kind {
+            recorded::Kind::Users => Self::Users,
+            recorded::Kind::Friends => Self::Friends,
+            recorded::Kind::Blocks => Self::Blocks,
+            recorded::Kind::Bans => Self::Bans,
+        }
+    }
+}
+
 /// What happens to a record about something that is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum OnConflict {
@@ -47,6 +62,16 @@ pub enum OnConflict {
     Fail,
     /// It is changed to what the record says.
     Update,
+}
+
+impl From<recorded::OnConflict> for OnConflict {
+    fn from(on_conflict: recorded::OnConflict) -> Self {
+        match on_conflict {
+            recorded::OnConflict::Skip => Self::Skip,
+            recorded::OnConflict::Fail => Self::Fail,
+            recorded::OnConflict::Update => Self::Update,
+        }
+    }
 }
 
 /// Why an import or export ended early.

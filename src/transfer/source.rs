@@ -39,6 +39,9 @@ pub(super) struct NoRecord {
 /// Takes each record; answers whether it wants more.
 pub(super) type Sink<'s> = dyn FnMut(Found) -> bool + 's;
 
+/// The longest record of a file, in bytes: far above every limit of ours, since exports of other services say more of a user.
+const RECORD_MAX: u64 = 1 << 20;
+
 /// Reads all records of a file. `read` counts the bytes.
 ///
 /// # Errors
@@ -52,14 +55,36 @@ pub(super) fn read_all(
     let mut file = File::open(path).map_err(Error::file(path))?;
     let is_document = from.is_some() && document::is_one(&mut BufReader::new(&mut file)).map_err(Error::file(path))?;
     file.rewind().map_err(Error::file(path))?;
-    let mut reader = BufReader::with_capacity(1 << 16, Counting { file, read });
+    let reader = Counting { file, read };
+    if is_document {
+        let mut reader = BufReader::with_capacity(BUFFER, reader);
+        skip_byte_order_mark(&mut reader).map_err(Error::file(path))?;
+        return document::read(path, reader, sink);
+    }
+    let is_table = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
+    let format = format.unwrap_or(if is_table { Format::Csv } else { Format::Jsonl });
+    read_records(path, reader, format, RECORD_MAX, sink)
+}
+
+/// Bytes that are read at once.
+const BUFFER: usize = 1 << 16;
+
+/// Reads the records of a text that is called `path` in errors, of which none is longer than `record_max` bytes.
+///
+/// # Errors
+/// The text is not readable, or not of the expected form as a whole.
+pub(super) fn read_records(
+    path: &Path,
+    reader: impl Read,
+    format: Format,
+    record_max: u64,
+    sink: &mut Sink<'_>,
+) -> Result<(), Error> {
+    let mut reader = BufReader::with_capacity(BUFFER, reader);
     skip_byte_order_mark(&mut reader).map_err(Error::file(path))?;
-    let is_table = |path: &Path| path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
     match format {
-        _ if is_document => document::read(path, reader, sink),
-        Some(Format::Csv) => table::read(path, reader, sink),
-        None if is_table(path) => table::read(path, reader, sink),
-        Some(Format::Jsonl) | None => json_lines::read(reader, sink).map_err(Error::file(path)),
+        Format::Csv => table::read(path, reader, record_max, sink),
+        Format::Jsonl => json_lines::read(reader, record_max, sink).map_err(Error::file(path)),
     }
 }
 

@@ -52,7 +52,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("live", &["engine", "domain", "eventlog", "privacy"]),
     ("delivery", &["engine", "domain", "eventlog", "privacy"]),
     ("transfer", &["engine", "domain"]),
-    ("http", &["audit", "delivery", "live", "engine", "domain"]),
+    ("http", &["audit", "delivery", "live", "transfer", "engine", "domain"]),
     ("wiring", &["http", "audit", "delivery", "live", "engine", "domain", "eventlog", "privacy"]),
     ("bench", &["wiring", "http", "audit", "delivery", "live", "engine", "domain", "eventlog", "privacy"]),
     (

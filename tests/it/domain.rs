@@ -25,6 +25,7 @@ use uuid::Uuid;
 mod bans;
 mod declarations;
 mod groups;
+mod imports;
 mod mutes;
 mod operations;
 mod requests;

@@ -90,7 +90,7 @@ impl Writer {
 
 /// Moves the checkpoint of each share. Nearly always every read model there is has one, and all end with the same event:
 /// then one statement does.
-fn move_checkpoints(connection: &Connection, shares: &[Share<'_, '_>]) -> Result<(), Error> {
+pub(super) fn move_checkpoints(connection: &Connection, shares: &[Share<'_, '_>]) -> Result<(), Error> {
     let place = |after: Checkpoint| {
         (i64::try_from(after.position).unwrap_or(i64::MAX), after.event.map(|event| event.0.into_bytes()))
     };
@@ -130,7 +130,11 @@ fn apply_share(connection: &Connection, share: &Share<'_, '_>, parked: &Keys) ->
     prepared.add_up()
 }
 
-fn apply_share_parking(connection: &Connection, share: &Share<'_, '_>, parked: &mut Keys) -> Result<(), Error> {
+pub(super) fn apply_share_parking(
+    connection: &Connection,
+    share: &Share<'_, '_>,
+    parked: &mut Keys,
+) -> Result<(), Error> {
     let model = share.model;
     let mut prepared = Prepared::new(connection);
     let mut changes = Changes::default();

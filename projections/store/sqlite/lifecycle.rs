@@ -32,9 +32,13 @@ const stored_checkpoint: &str = "SELECT version, position, event FROM store_chec
 pub(super) const stored_tables: &str = "SELECT tables FROM store_checkpoint WHERE model = $1";
 const begin_checkpoint: &str =
     "INSERT INTO store_checkpoint (model, version, position, event, tables) VALUES ($1, $2, 0, NULL, $3)";
+const tables_with: &str = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE '%\\_\\__' ESCAPE '\\'";
 const drop_checkpoint: &str = "DELETE FROM store_checkpoint WHERE model = $1";
 const drop_parked: &str = "DELETE FROM store_parked WHERE model = $1";
 
+/// What the names of tables end with that a read model is brought into beside the live ones. There are two, because an index
+/// keeps its name when its table is renamed: the indexes of a live table may have one of them.
+pub(super) const SUFFIXES: [&str; 2] = ["__a", "__b"];
 /// How long the end waits for another process that reads the file.
 const FLUSH_WAITS: std::time::Duration = std::time::Duration::from_millis(500);
 /// More than the statements of all read models together, so that none is ever prepared twice.
@@ -60,6 +64,7 @@ impl Sqlite {
         let flushing = if lasts && mark.is_none() { flush_checkpoints } else { flush_nothing };
         connection.execute_batch(flushing)?;
         connection.execute_batch(store_schema)?;
+        drop_all_beside(&connection)?;
         let skipped = lasts.then(|| skipped::path_of(path));
         match &skipped {
             Some(file) => skipped::reconcile(&mut connection, file)?,
@@ -173,7 +178,19 @@ fn drop_all(connection: &Connection, model: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// Drops what was left beside by a process that ended.
+pub(super) fn drop_all_beside(connection: &Connection) -> Result<(), Error> {
+    let names = connection
+        .prepare(tables_with)?
+        .query_map([], |row| row.get::<_, String>(0))?
+        .collect::<Result<Vec<_>, _>>()?;
+    for name in names.iter().filter(|name| SUFFIXES.iter().any(|suffix| name.ends_with(suffix))) {
+        connection.execute_batch(&format!("DROP TABLE {name}"))?;
+    }
+    Ok(())
+}
+
 /// What `SQLite` is told besides: a narrow table is kept in the order of its primary key.
-fn for_sqlite(schema: &str) -> String {
+pub(super) fn for_sqlite(schema: &str) -> String {
     schema.replace("/*clustered*/", "WITHOUT ROWID")
 }

@@ -15,6 +15,7 @@ use super::parking::Keys;
 use unflushed::Mark;
 
 mod apply;
+mod beside;
 mod bulk;
 mod digest;
 mod lifecycle;
@@ -58,6 +59,11 @@ struct Writer {
 }
 
 impl Sqlite {
+    /// The file.
+    pub(super) fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
     // A thread that died while it held a lock left nothing half done: its transaction was rolled back, and what
     // is in memory changes only after a commit.
     fn writer(&self) -> MutexGuard<'_, Writer> {

@@ -278,6 +278,7 @@ fn kind_of_refusal(refusal: &Refusal, topic: Topic) -> (StatusCode, &'static str
         | Refusal::BanRuns
         | Refusal::BanChanged
         | Refusal::NoSuchOperation
+        | Refusal::ImportMovedOn
         | Refusal::OperationRuns
         | Refusal::OperationHasNoUndo
         | Refusal::ReactivationTooEarly { .. }

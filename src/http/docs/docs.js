@@ -98,7 +98,8 @@ class Operation {
     Object.assign(this, { face, document, path, method, description });
     this.id = description.operationId;
     this.parameters = (description.parameters ?? []).map((one) => resolve(document, one));
-    this.content = resolve(document, description.requestBody).content?.["application/json"];
+    const bodies = Object.entries(resolve(document, description.requestBody).content ?? {});
+    [this.type, this.content] = bodies.find(([type]) => type === "application/json") ?? bodies[0] ?? [];
     const summary = make("summary", {}, make("span", { className: `method ${method}`, textContent: method.toUpperCase() }));
     summary.append(" ", make("code", { textContent: path }), ` ${description.summary ?? ""}`);
     this.element = make("details", { className: "operation", id: this.anchor }, summary);
@@ -158,8 +159,9 @@ class Operation {
     if (!this.content) return [];
     const { schema = {}, example: given, examples = {} } = this.content;
     const value = given ?? Object.values(examples)[0]?.value ?? example(this.document, schema);
+    const text = typeof value === "string" ? value : JSON.stringify(value, null, 2);
     const id = `${this.anchor}.body`;
-    this.body = make("textarea", { id, spellcheck: false, value: JSON.stringify(value, null, 2), "aria-label": "Body" });
+    this.body = make("textarea", { id, spellcheck: false, value: text, "aria-label": "Body" });
     const lines = members(this.document, schema);
     const shape = make("details", {}, make("summary", { textContent: "Members" }), make("pre", { textContent: lines.join("\n") }));
     return section("Body", this.body, ...(lines.length > 0 ? [shape] : []));
@@ -177,7 +179,7 @@ class Operation {
       else if (input.value !== "" && place === "header") headers[name.toLowerCase()] = input.value;
     }
     const body = this.body && this.body.value.trim() !== "" ? this.body.value : undefined;
-    if (body !== undefined) headers["content-type"] = "application/json";
+    if (body !== undefined) headers["content-type"] = this.type;
     return { method: this.method.toUpperCase(), url: query.size > 0 ? `${path}?${query}` : path, headers, body };
   }
 

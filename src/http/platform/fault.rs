@@ -167,6 +167,7 @@ fn codes_of_refusal(refusal: &Refusal, family: Family) -> (StatusCode, u16) {
         Refusal::BanRuns
         | Refusal::BanChanged
         | Refusal::NoSuchOperation
+        | Refusal::ImportMovedOn
         | Refusal::OperationRuns
         | Refusal::OperationHasNoUndo => (REFUSED, 1000),
         Refusal::AlreadyFriends => (REFUSED, 25460),

@@ -28,7 +28,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ),
     ("Events and webhooks", &["events", "webhooks"]),
     ("Apps and keys", &["app", "apps", "api-keys"]),
-    ("Users", &["users"]),
+    ("Users", &["users", "imports"]),
 ];
 /// The group of what has no other.
 const OTHERS: &str = "Operating";

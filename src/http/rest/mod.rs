@@ -4,6 +4,7 @@
 //! safeguard.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName};
@@ -13,9 +14,11 @@ use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::plain::ApiScope;
 use serde::de::DeserializeOwned;
 
-use super::exchange::{Body, Incoming};
+use super::bodies::Bodies;
+use super::exchange::{Body, Incoming, Unread};
 use super::rates::Left;
 use super::served::Served;
+use super::upload::Upload;
 use super::{Drain, Service, exchange};
 use crate::audit::replays::Replays;
 use crate::audit::tree::Keeper;
@@ -39,6 +42,7 @@ mod friend_groups;
 mod friends;
 mod graph;
 mod groups;
+mod imports;
 mod lists;
 mod mutes;
 pub(super) mod openapi;
@@ -77,6 +81,9 @@ struct Call<'s> {
     caller: Caller,
     headers: &'s HeaderMap,
     body: Body,
+    /// The body, where whoever answers reads it while it arrives.
+    upload: Option<Rc<Upload>>,
+    bodies: &'s Bodies,
     query: &'s str,
     parameters: Vec<String>,
 }
@@ -195,7 +202,12 @@ async fn serve(
         return Err(Problem::Scope(endpoint.scope));
     }
     // The body is read only after authentication, so that strangers cannot make the service hold it in memory.
-    let body = incoming.read(&service.bodies, &app.id).await.map_err(Problem::Unread)?;
+    let (body, upload) = if endpoint.uploads() {
+        let none = Body::none(&service.bodies, &app.id).ok_or(Problem::Unread(Unread::NoSpace))?;
+        (none, Some(incoming.upload()))
+    } else {
+        (incoming.read(&service.bodies, &app.id).await.map_err(Problem::Unread)?, None)
+    };
     let caller = Caller {
         app: app.id.clone(),
         actor,
@@ -219,6 +231,8 @@ async fn serve(
         caller,
         headers,
         body,
+        upload,
+        bodies: &service.bodies,
         query,
         parameters,
     };

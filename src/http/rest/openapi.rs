@@ -95,7 +95,8 @@ fn of_the_table() -> OpenApi {
 /// Shapes of bodies that may be left out.
 const OPTIONAL_BODIES: &[&str] = &["MuteBody", "TokenBody", "Hold", "Why", "Overlap"];
 /// Parameters of a query without which a call cannot be answered.
-const REQUIRED: &[(&str, &str)] = &[("proveEvent", "position"), ("findFriendPath", "from"), ("findFriendPath", "to")];
+const REQUIRED: &[(&str, &str)] =
+    &[("proveEvent", "position"), ("importRecords", "kind"), ("findFriendPath", "from"), ("findFriendPath", "to")];
 
 fn text() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(SchemaType::Type(Type::String))
@@ -154,7 +155,10 @@ fn operation(endpoint: &Endpoint) -> Operation {
         let content = ContentBuilder::new().schema(Some(schema)).example(example).build();
         let may_be_absent = shapes.last().is_some_and(|(name, _)| OPTIONAL_BODIES.contains(&name.as_str()));
         let required = if may_be_absent { Required::False } else { Required::True };
-        let body = RequestBodyBuilder::new().content("application/json", content).required(Some(required)).build();
+        let types: &[&str] =
+            if endpoint.uploads() { &["application/x-ndjson", "text/csv"] } else { &["application/json"] };
+        let body = types.iter().fold(RequestBodyBuilder::new(), |body, name| body.content(*name, content.clone()));
+        let body = body.required(Some(required)).build();
         operation = operation.request_body(Some(body));
     }
     let mut success = ResponseBuilder::new().description("Done");

@@ -12,6 +12,7 @@ use super::Call;
 use super::paging::PageQuery;
 use super::problem::{Answer, Problem};
 use crate::domain::values::{self, Invalid};
+use crate::engine::rebuilds::{NotBegun, Rebuilding};
 use crate::http::cursor::Cursor;
 
 /// Parked streams that are counted by read model.
@@ -75,6 +76,33 @@ pub(super) struct ReadModel {
     lag_events: u64,
     /// Streams that it could not apply; counted up to 1,000 in all.
     parked: u64,
+    /// How it is built anew, where it was the last one that was asked for since the start.
+    rebuild: Option<Rebuild>,
+}
+
+/// How far a read model is that is built anew. The former one answers until it is done.
+#[derive(Serialize, ToSchema)]
+struct Rebuild {
+    /// asked, applying (the events of the log), copying (its rows beside the live ones), done or failed.
+    state: &'static str,
+    /// Events or rows.
+    done: u64,
+    /// And in all.
+    total: u64,
+}
+
+impl Rebuild {
+    fn of(rebuilding: Rebuilding) -> Self {
+        Self { state: rebuilding.phase.as_str(), done: rebuilding.done, total: rebuilding.total }
+    }
+}
+
+/// A read model that is built anew.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"name": "user_directory", "rebuild": {"state": "applying", "done": 200, "total": 4711}}))]
+pub(super) struct RebuildBegun {
+    name: &'static str,
+    rebuild: Option<Rebuild>,
 }
 
 /// The read models.
@@ -89,25 +117,28 @@ pub(super) struct ReadModels {
 pub(super) async fn read_models(call: &Call<'_>) -> Result<Answer, Problem> {
     let (read, head) = (call.engine.read(), call.engine.log().head());
     let parked = read.parked(COUNTED_MAX).await?;
-    let checkpoints = read.checkpoints().into_iter();
+    let (checkpoints, rebuilding) = (read.checkpoints().into_iter(), call.engine.rebuilding());
     let models = checkpoints.map(|checkpoint| ReadModel {
         name: checkpoint.model,
         version: checkpoint.version,
         position: checkpoint.position,
         lag_events: head.saturating_sub(checkpoint.position),
         parked: parked.iter().filter(|key| key.model == checkpoint.model).count() as u64,
+        rebuild: rebuilding.filter(|rebuilding| rebuilding.model == checkpoint.model).map(Rebuild::of),
     });
     Answer::query(&ReadModels { read_models: models.collect(), next: None })
 }
 
-/// `POST /read-models/{name}/rebuild`: 409 always. What is built beside a running service needs a scratch directory and the lock of a
-/// data directory, which the command has; the file of a single node has one writer.
+/// `POST /read-models/{name}/rebuild`: build it anew beside the one that answers. 202; `GET /read-models` tells how far it is.
 pub(super) async fn rebuild(call: &Call<'_>) -> Result<Answer, Problem> {
-    if ALL.iter().any(|model| model.name() == call.parameter(0)) {
-        Err(Problem::RebuildByCommand)
-    } else {
-        Err(Problem::NoSuchReadModel)
-    }
+    let found = ALL.iter().copied().find(|model| model.name() == call.parameter(0));
+    let model = found.ok_or(Problem::NoSuchReadModel)?;
+    call.engine.rebuild_beside(model).map_err(|why| match why {
+        NotBegun::OnServer => Problem::RebuildByCommand,
+        NotBegun::Runs => Problem::RebuildRuns,
+    })?;
+    let rebuild = call.engine.rebuilding().map(Rebuild::of);
+    Answer::command(StatusCode::ACCEPTED, &RebuildBegun { name: model.name(), rebuild }, 0)
 }
 
 /// A stream that a read model could not apply an event of.

@@ -2,17 +2,18 @@
 
 use actix_web::http::StatusCode;
 use chrono::{DateTime, Utc};
+use rollcall_projections::imports::Import;
 use rollcall_projections::operations::{self, Item, Operation};
 use rollcall_projections::user_directory;
 use rollcall_schemas::ids::BatchId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Call;
 use super::bans::{length, reason};
 use super::paging::PageQuery;
 use super::problem::{Answer, Problem};
 use super::users::opened;
+use super::{Call, imports};
 use crate::domain::Refusal;
 use crate::domain::ban::Length;
 use crate::domain::operation::{BulkAct, Request, Undo};
@@ -21,6 +22,8 @@ use crate::engine::operations::{Would, would};
 
 /// Users of one operation.
 const USERS_MAX: usize = 1_000;
+/// An import that gets no further for so long waits for its caller: a body that stands still is given up much earlier.
+const STALLED_AFTER: chrono::Duration = chrono::Duration::seconds(60);
 
 /// Who is banned, for how long, and why. Exactly one of `minutes`, `ends_at` and `permanent` says how long.
 #[derive(Deserialize, ToSchema)]
@@ -150,15 +153,17 @@ pub(super) async fn deactivate(call: &Call<'_>) -> Result<Answer, Problem> {
     "requested_at": "2031-05-01T08:00:00Z"}))]
 pub(super) struct Resource {
     operation_id: String,
-    /// ban, unban or deactivate.
+    /// ban, unban, deactivate or import.
     act: &'static str,
-    /// running (also while it is taken back), done, failed where every user was refused, or undone.
+    /// running (also while it is taken back), done, failed where every user was refused, or undone. Of an import also
+    /// stalled: it got no further for a minute, and waits for its caller to send the records again.
     state: &'static str,
-    /// With how many users it has dealt.
-    done: u32,
-    total: u32,
+    /// With how many users or records it has dealt.
+    done: u64,
+    /// Of how many; null: of an import that is not known before its end.
+    total: Option<u64>,
     /// For how many of them it was refused.
-    refused: u32,
+    refused: u64,
     /// For how many it was taken back or not; null: it is not to be taken back.
     undone: Option<u32>,
     /// When it ends at this rate; null: it has ended, or not begun.
@@ -168,6 +173,20 @@ pub(super) struct Resource {
     /// Who asked.
     actor: String,
     requested_at: DateTime<Utc>,
+    /// Of an import only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    import: Option<ImportDetails>,
+}
+
+/// What an operation that is an import is about.
+#[derive(Serialize, ToSchema)]
+struct ImportDetails {
+    /// users, friends, blocks or bans.
+    kind: &'static str,
+    /// What happens to a record about something that is there already: skip, fail or update.
+    on_conflict: &'static str,
+    /// Records about something that was there already and was left as it is.
+    skipped: u64,
 }
 
 impl Resource {
@@ -183,48 +202,88 @@ impl Resource {
             operation_id: operation.batch.to_string(),
             act: operation.act.as_str(),
             state,
-            done,
-            total,
-            refused,
+            done: done.into(),
+            total: Some(total.into()),
+            refused: refused.into(),
             undone,
-            eta_seconds: eta(operation),
+            eta_seconds: is_open.then(|| of_operation(operation)).flatten(),
             ends_at,
             actor: operation.actor.to_string(),
             requested_at,
+            import: None,
+        }
+    }
+
+    /// That of an import.
+    pub(super) fn of_import(import: &Import, now: DateTime<Utc>) -> Self {
+        let Import { kind, on_conflict, skipped, refused, is_ended, begun_at, progressed_at, .. } = *import;
+        let reached = import.reached();
+        let state = match is_ended {
+            true if reached > 0 && refused == reached => "failed",
+            true => "done",
+            false if now - progressed_at > STALLED_AFTER => "stalled",
+            false => "running",
+        };
+        let left = import.length.map(|length| length.saturating_sub(import.bytes));
+        let eta = left.and_then(|left| eta((begun_at, progressed_at), import.bytes, left));
+        Self {
+            operation_id: import.import.to_string(),
+            act: "import",
+            state,
+            done: reached,
+            total: is_ended.then_some(reached),
+            refused,
+            undone: None,
+            eta_seconds: eta.filter(|_| state == "running"),
+            ends_at: None,
+            actor: import.actor.to_string(),
+            requested_at: begun_at,
+            import: Some(ImportDetails { kind: kind.as_str(), on_conflict: on_conflict.as_str(), skipped }),
         }
     }
 }
 
 /// How many seconds are left at the rate so far.
-fn eta(operation: &Operation) -> Option<u64> {
-    let (reached, left) = (operation.reached(), operation.total.saturating_sub(operation.reached()));
-    if !operation.is_open || reached == 0 {
-        return None;
-    }
-    let spent = u64::try_from((operation.progressed_at - operation.begun_at).num_milliseconds()).ok()?;
-    Some((spent * u64::from(left) / u64::from(reached)).div_ceil(1_000))
+fn eta((begun_at, progressed_at): (DateTime<Utc>, DateTime<Utc>), reached: u64, left: u64) -> Option<u64> {
+    let spent = u64::try_from((progressed_at - begun_at).num_milliseconds()).ok()?;
+    spent.checked_mul(left)?.checked_div(reached).map(|left| left.div_ceil(1_000))
 }
 
-/// A bulk operation with what became of its users.
+fn of_operation(operation: &Operation) -> Option<u64> {
+    let reached = operation.reached();
+    eta((operation.begun_at, operation.progressed_at), reached.into(), operation.total.saturating_sub(reached).into())
+}
+
+/// A bulk operation with what became of its users, or an import with its refused records.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Detailed {
     #[serde(flatten)]
-    operation: Resource,
+    pub(super) operation: Resource,
     /// In the order asked.
-    results: Vec<OperationResult>,
-    next: Option<String>,
+    pub(super) results: Vec<OperationResult>,
+    pub(super) next: Option<String>,
 }
 
 /// What became of one user.
 #[derive(Serialize, ToSchema)]
 pub(super) struct OperationResult {
-    /// Null: the user was forgotten.
+    /// Null: the user was forgotten, or it is a record of an import.
     user_id: Option<String>,
+    /// The number of a refused record of an import, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<u64>,
     /// ban, extend, unban, deactivate, unchanged, or `refused:` with the type of the problem; null: its turn is to come.
     result: Option<String>,
     /// undone, unchanged, or `refused:` with the reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     undo_result: Option<String>,
+}
+
+impl OperationResult {
+    /// That of a record that was refused.
+    pub(super) fn of_record(number: u64, reason: String) -> Self {
+        Self { user_id: None, record: Some(number), result: Some(reason), undo_result: None }
+    }
 }
 
 /// The operation of the path.
@@ -237,7 +296,11 @@ async fn found(call: &Call<'_>) -> Result<Operation, Problem> {
 
 /// `GET /operations/{id}?cursor=&limit=`: how far it is, and a page of its users.
 pub(super) async fn show(call: &Call<'_>) -> Result<Answer, Problem> {
-    let (asked, operation) = (PageQuery::<u64>::read(call.query)?, found(call).await?);
+    let asked = PageQuery::<u64>::read(call.query)?;
+    if let Some(import) = imports::found(call).await? {
+        return imports::shown(call, import, &asked).await;
+    }
+    let operation = found(call).await?;
     let from = asked.cursor.map_or(0, |last| u32::try_from(last.saturating_add(1)).unwrap_or(u32::MAX));
     let mut items = operations::items(call.engine.read(), operation.batch, from, asked.limit + 1).await?;
     let next = asked.cut(&mut items, |item| Some(u64::from(item.number)));
@@ -247,7 +310,7 @@ pub(super) async fn show(call: &Call<'_>) -> Result<Answer, Problem> {
         let mut results = Vec::with_capacity(items.len());
         for (Item { subject, result, undo_result, .. }, id) in items.into_iter().zip(&ids) {
             let user_id = opened(opener, subject, "user_id", id.as_deref())?;
-            results.push(OperationResult { user_id, result, undo_result });
+            results.push(OperationResult { user_id, record: None, result, undo_result });
         }
         Ok::<_, Problem>(results)
     });
@@ -266,13 +329,24 @@ pub(super) struct Page {
 pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
     let asked = PageQuery::<u64>::read(call.query)?;
     call.engine.caught_up(&call.app.id).await?;
-    let mut rows = operations::before(call.engine.read(), &call.app.id, asked.cursor, asked.limit + 1).await?;
-    let next = asked.cut(&mut rows, |operation| Some(operation.requested_position));
-    Answer::query(&Page { operations: rows.iter().map(Resource::of).collect(), next })
+    let (read, app, now) = (call.engine.read(), &call.app.id, call.engine.now());
+    let (bulk, imports) = tokio::try_join!(
+        operations::before(read, app, asked.cursor, asked.limit + 1),
+        rollcall_projections::imports::before(read, app, asked.cursor, asked.limit + 1),
+    )?;
+    let bulk = bulk.iter().map(|operation| (operation.requested_position, Resource::of(operation)));
+    let imports = imports.iter().map(|import| (import.begun_position, Resource::of_import(import, now)));
+    let mut rows: Vec<_> = bulk.chain(imports).collect();
+    rows.sort_by_key(|(position, _)| std::cmp::Reverse(*position));
+    let next = asked.cut(&mut rows, |(position, _)| Some(*position));
+    Answer::query(&Page { operations: rows.into_iter().map(|(_, operation)| operation).collect(), next })
 }
 
 /// `POST /operations/{id}/undo`: take it back, as far as nobody has changed anything since. 202; repeating it changes nothing.
 pub(super) async fn undo(call: &Call<'_>) -> Result<Answer, Problem> {
+    if imports::found(call).await?.is_some() {
+        return Err(Refusal::OperationHasNoUndo.into());
+    }
     let batch = found(call).await?.batch;
     let done = call.engine.execute(&call.caller, Undo { batch }).await?;
     Answer::command(StatusCode::ACCEPTED, &Resource::of(&found(call).await?), done.position)

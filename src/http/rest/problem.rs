@@ -25,6 +25,7 @@ use crate::engine::search::Unsearchable;
 use crate::http::exchange::{self, Unread};
 use crate::http::failures::Slowed;
 use crate::http::rates::Reached;
+use crate::http::upload::UPLOAD_MAX;
 
 static ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -143,8 +144,10 @@ pub(super) enum Problem {
     NotMuted,
     /// There is no such read model.
     NoSuchReadModel,
-    /// Read models are built anew by the command.
+    /// Read models on a server are built anew by the command.
     RebuildByCommand,
+    /// Another read model is being built anew.
+    RebuildRuns,
     /// No read model has parked the stream.
     NotParked,
     /// The caller's key is of another app, or there is no such app.
@@ -157,6 +160,10 @@ pub(super) enum Problem {
     Invalid(&'static str, Invalid),
     /// The body is not the JSON it should be.
     Json(String),
+    /// A body that is dealt with while it arrives is too long.
+    UploadTooLarge,
+    /// Such a body is not what it should be; what is wrong, without any of its content.
+    Upload(String),
     /// The engine refused or could not.
     Engine(engine::Error),
     /// Users cannot be searched now.
@@ -229,12 +236,15 @@ fn kind(problem: &Problem) -> (StatusCode, &'static str) {
         Problem::NotMuted => (StatusCode::NOT_FOUND, "not-muted"),
         Problem::NoSuchReadModel => (StatusCode::NOT_FOUND, "no-such-read-model"),
         Problem::RebuildByCommand => (StatusCode::CONFLICT, "rebuild-by-command"),
+        Problem::RebuildRuns => (StatusCode::CONFLICT, "rebuild-runs"),
         Problem::NotParked => (StatusCode::NOT_FOUND, "not-parked"),
         Problem::NoSuchApp => (StatusCode::NOT_FOUND, "no-such-app"),
         Problem::ToldBefore => (StatusCode::CONFLICT, "told-before"),
         Problem::MalformedKey => (StatusCode::BAD_REQUEST, "malformed-idempotency-key"),
         Problem::Invalid(..) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-value"),
         Problem::Json(_) => (StatusCode::BAD_REQUEST, "malformed-json"),
+        Problem::UploadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"),
+        Problem::Upload(_) => (StatusCode::BAD_REQUEST, "malformed-body"),
         Problem::Engine(error) => match error {
             engine::Error::Refused(refusal) => kind_of_refusal(refusal),
             engine::Error::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
@@ -254,7 +264,8 @@ fn kind(problem: &Problem) -> (StatusCode, &'static str) {
     }
 }
 
-fn kind_of_refusal(refusal: &Refusal) -> (StatusCode, &'static str) {
+/// Status and type of the problem that a refusal is.
+pub(super) fn kind_of_refusal(refusal: &Refusal) -> (StatusCode, &'static str) {
     match refusal {
         Refusal::NoSuchApp => (StatusCode::UNAUTHORIZED, "unauthenticated"),
         Refusal::AppExists => (StatusCode::CONFLICT, "app-exists"),
@@ -280,6 +291,7 @@ fn kind_of_refusal(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::BanEndsTooEarly => (StatusCode::UNPROCESSABLE_ENTITY, "ban-ends-too-early"),
         Refusal::BanChanged => (StatusCode::CONFLICT, "ban-changed"),
         Refusal::NoSuchOperation => (StatusCode::NOT_FOUND, "no-such-operation"),
+        Refusal::ImportMovedOn => (StatusCode::CONFLICT, "import-moved-on"),
         Refusal::OperationRuns => (StatusCode::CONFLICT, "operation-runs"),
         Refusal::OperationHasNoUndo => (StatusCode::CONFLICT, "operation-has-no-undo"),
         Refusal::BanRuns => (StatusCode::CONFLICT, "ban-runs"),
@@ -330,10 +342,10 @@ fn detail(problem: &Problem) -> Cow<'static, str> {
         Problem::NotMuted => "the user is not muted".into(),
         Problem::NoSuchReadModel => "there is no such read model".into(),
         Problem::RebuildByCommand => {
-            "run `rollcall rebuild NAME`: over PostgreSQL while the nodes serve, from a data directory of its own; otherwise \
-             with the service stopped"
+            "the read models are on a server: run `rollcall rebuild NAME` while the nodes serve, from a data directory of its own"
                 .into()
         }
+        Problem::RebuildRuns => "another read model is being built anew; one at a time is".into(),
         Problem::NotParked => "the stream is not parked".into(),
         Problem::NoSuchApp => "there is no such app that this API key is of".into(),
         Problem::ToldBefore => {
@@ -343,6 +355,10 @@ fn detail(problem: &Problem) -> Cow<'static, str> {
         }
         Problem::MalformedKey => "an Idempotency-Key is 1 to 255 characters of ASCII".into(),
         Problem::Invalid(_, invalid) => invalid.to_string().into(),
+        Problem::UploadTooLarge => {
+            format!("the body is longer than {UPLOAD_MAX} bytes; what came before is done. Send the rest by itself").into()
+        }
+        Problem::Upload(reason) => format!("{reason}; what came before is done").into(),
         Problem::Json(reason) => format!("the body is not the JSON it should be: {reason}").into(),
         Problem::Engine(engine::Error::Ambiguous(_)) => {
             "it is not known whether this was recorded; repeat it with the same Idempotency-Key, which settles it"

@@ -13,12 +13,12 @@ use utoipa::{PartialSchema, ToSchema};
 use super::problem::{Answer, Problem};
 use super::{
     Call, admission, app, ban_lists, bans, compliance, credentials, deactivated, erasures, events, export,
-    friend_groups, friends, graph, lists, mutes, operating, operations, past, presence, profile, requests, tokens,
-    user_batches, user_lists, users, webhooks,
+    friend_groups, friends, graph, imports, lists, mutes, operating, operations, past, presence, profile, requests,
+    tokens, user_batches, user_lists, users, webhooks,
 };
 use crate::engine;
-use crate::http::exchange;
 use crate::http::router::{Found, Place, Router};
+use crate::http::{exchange, upload};
 
 /// A schema with its name, and those it refers to.
 pub(super) type Named = Vec<(String, RefOr<Schema>)>;
@@ -67,6 +67,11 @@ impl Endpoint {
         VERSIONED.contains(&self.path) && matches!(self.method, "GET" | "PATCH")
     }
 
+    /// Whether it reads its body while that arrives.
+    pub(super) fn uploads(&self) -> bool {
+        self.operation == "importRecords"
+    }
+
     /// Whether its answer tells a token, a key or another secret.
     pub(super) fn tells_secret(&self) -> bool {
         const TELL_SECRETS: &[&str] = &[
@@ -86,6 +91,7 @@ impl Endpoint {
     pub(super) fn answer_max(&self, usual: Duration) -> Duration {
         match self.operation {
             "listEvents" => usual + events::WAIT_MAX,
+            _ if self.uploads() => upload::ANSWER_MAX,
             _ if self.replays() => exchange::REPLAY_MAX,
             _ => usual,
         }
@@ -186,6 +192,12 @@ endpoints! {
         () => operations::Detailed, "How far a bulk operation is, and what became of its users.";
     "POST" "operations/{id}/undo" => operations::undo, "undoOperation" Moderator []
         () => operations::Resource, "Take the bans of an operation back, except those that were changed since.";
+    "POST" "imports" => imports::send, "importRecords" Server ["kind", "on_conflict", "dry_run"]
+        imports::Records => imports::ImportSent, "Bring in users, friendships, blocks or bans (these need `moderator` as well), \
+         a record a line, while they arrive; with dry_run, tell what would be refused. Sent again with the same \
+         Idempotency-Key, it goes on.";
+    "GET" "imports/{id}" => imports::show, "getImport" Server ["cursor", "limit"]
+        () => operations::Detailed, "How far an import is, and which of its records were refused.";
     "GET" "users/{id}/blocklist" => lists::blocklist, "getBlocklist" Server ["cursor", "limit"]
         () => lists::ListPage, "Whom a user blocks, the newest entry first.";
     "GET" "users/{id}/blocked-by" => lists::blocked_by, "listBlockedBy" Moderator ["cursor", "limit"]
@@ -385,7 +397,7 @@ endpoints! {
     "GET" "read-models" => operating::read_models, "listReadModels" Operator []
         () => operating::ReadModels, "The read models, how far each is, and what it could not apply.";
     "POST" "read-models/{name}/rebuild" => operating::rebuild, "rebuildReadModel" Operator []
-        () => (), "409: a read model is built anew by the command `rollcall rebuild`.";
+        () => operating::RebuildBegun, "Build a read model of a data directory anew, beside the one that answers meanwhile; 409 for one on a server.";
     "GET" "parked" => operating::parked, "listParked" Operator ["cursor", "limit"]
         () => operating::ParkedPage, "The streams that read models could not apply, the oldest first.";
     "POST" "parked/{stream}/retry" => operating::retry, "retryParked" Operator []

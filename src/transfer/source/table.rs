@@ -1,7 +1,9 @@
 //! CSV: the first row names the columns.
 
-use std::io::Read;
+use std::cell::Cell;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
+use std::rc::Rc;
 
 use csv::{ReaderBuilder, StringRecord};
 use serde_json::{Map, Value};
@@ -12,10 +14,13 @@ use crate::transfer::Error;
 /// Columns that hold numbers.
 const NUMBERS: &[&str] = &["minutes", "gender", "role", "level", "group_id"];
 
-pub(super) fn read(path: &Path, reader: impl Read, sink: &mut Sink<'_>) -> Result<(), Error> {
+pub(super) fn read(path: &Path, reader: impl Read, row_max: u64, sink: &mut Sink<'_>) -> Result<(), Error> {
+    let since_row = Rc::new(Cell::new(0));
+    let reader = Bounded { reader, since_row: since_row.clone(), row_max };
     let mut rows = ReaderBuilder::new().flexible(true).from_reader(reader);
     let columns = rows.headers().map_err(|error| unreadable(path, error))?.clone();
     for row in rows.into_records() {
+        since_row.set(0);
         let found = match row {
             Ok(row) => record(&columns, &row),
             Err(error) if error.is_io_error() => return Err(unreadable(path, error)),
@@ -26,6 +31,26 @@ pub(super) fn read(path: &Path, reader: impl Read, sink: &mut Sink<'_>) -> Resul
         }
     }
     Ok(())
+}
+
+/// Ends a row that never ends, such as one with a quote that is not closed, before it takes all memory.
+struct Bounded<R> {
+    reader: R,
+    /// Bytes that were read since the last row.
+    since_row: Rc<Cell<u64>>,
+    row_max: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.since_row.get() > self.row_max {
+            let says = format!("a row is longer than {} bytes; is a quote not closed?", self.row_max);
+            return Err(std::io::Error::new(ErrorKind::InvalidData, says));
+        }
+        let count = self.reader.read(buffer)?;
+        self.since_row.set(self.since_row.get() + u64::try_from(count).unwrap_or_default());
+        Ok(count)
+    }
 }
 
 fn unreadable(path: &Path, error: csv::Error) -> Error {

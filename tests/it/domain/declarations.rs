@@ -101,6 +101,8 @@ pub(super) fn every_command(given: &Given) -> Vec<(&'static str, Box<dyn DynDeci
         ("Request", Box::new(operations::unbans(&["ada", "bob"]))),
         ("Progress", Box::new(given.progress(false))),
         ("Progress", Box::new(given.progress(true))),
+        ("Begin", Box::new(imports::begin())),
+        ("Progress", Box::new(imports::progress(given, 0, true))),
         ("Undo", Box::new(Undo { batch: given.batch() })),
         ("Expire", Box::new(Expire(subject("ada")))),
         ("ExpireMute", Box::new(ExpireMute(subject("ada")))),
@@ -209,6 +211,7 @@ pub(super) fn histories() -> Vec<Given> {
     together.when(&Receive { who: person("ada"), kind: DataRequestKind::Access, due_at: None }).unwrap();
     together.when(&webhook::Register(endpoint())).unwrap();
     together.when(&operations::bans(&["ada", "bob"])).unwrap();
+    together.when(&imports::begin()).unwrap();
     let mut deactivated = together.clone();
     deactivated.when(&deactivate("ada")).unwrap();
     let mut scrubbed = deactivated.clone();

@@ -6,6 +6,7 @@
 - What a request says twice fits together: a range ends behind its beginning, nobody is their own friend; the client face is asked as `ada`.
 - A position is one that the log has reached, and a time before which tokens are invalid one that has passed.
 - A ban is for so many minutes, and users are searched among the active ones: of what excludes the other, one is said.
+- Records of an import are lines of text.
 - To JSON Schema 5.0 is an integer; no JSON library of a back end writes it.
 """
 
@@ -13,6 +14,11 @@ import uuid
 from urllib.parse import unquote
 
 import schemathesis
+
+
+@schemathesis.serializer("application/x-ndjson")
+def lines(context, value):
+    return str(value).encode(errors="replace")
 
 
 def is_negative(case):

@@ -21,6 +21,7 @@ mod rest_estate;
 mod rest_friend_groups;
 mod rest_friends;
 mod rest_graph;
+mod rest_imports;
 mod rest_mutes;
 mod rest_operating;
 mod rest_operations;

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::soundness::verified;
 use crate::support::{App, Reply, Service};
 
 const APP: App = App::PRODUCTION;
@@ -50,7 +51,9 @@ fn an_operator_sees_how_the_service_its_read_models_and_its_nodes_are() {
         problem(&ask(&service, &key, "POST", &path, &json!({"reason": "none"})), 404, "not-parked");
     }
     let rebuild = |name: &str| ask(&service, &key, "POST", &format!("read-models/{name}/rebuild"), &Value::Null);
-    problem(&rebuild("user_directory"), 409, "rebuild-by-command");
+    if !service.data().join("read.db").exists() {
+        problem(&rebuild("user_directory"), 409, "rebuild-by-command");
+    }
     problem(&rebuild("nothing"), 404, "no-such-read-model");
 }
 
@@ -111,4 +114,99 @@ fn an_app_is_created_while_the_service_runs_and_used_at_once() {
     for bad in [json!({"key": "", "environment": "production"}), json!({"key": "a b", "environment": "production"})] {
         problem(&ask(&service, &key, "POST", "apps", &bad), 422, "invalid-value");
     }
+}
+
+/// What of a read model is said while it is built anew.
+fn rebuild_of(service: &Service, key: &str, name: &str) -> Value {
+    let models = ask(service, key, "GET", "read-models", &Value::Null).json();
+    let models = models["read_models"].as_array().unwrap();
+    models.iter().find(|model| model["name"] == name).unwrap()["rebuild"].clone()
+}
+
+/// Its tables, opened beside the service.
+fn tables(service: &Service) -> rusqlite::Connection {
+    rusqlite::Connection::open(service.data().join("read.db")).unwrap()
+}
+
+fn begin(service: &Service, key: &str, name: &str) -> Reply {
+    ask(service, key, "POST", &format!("read-models/{name}/rebuild"), &Value::Null)
+}
+
+#[test]
+fn a_read_model_is_built_anew_beside_the_one_that_answers_and_takes_its_place() {
+    let (mut service, key) = operated();
+    service.register(APP, &["ada", "bob"]);
+    let registered = |service: &Service| {
+        let count = "select registered from user_directory_count_v2";
+        tables(service).query_row(count, [], |row| row.get::<_, u64>(0)).unwrap()
+    };
+    let mut others = vec![];
+    for round in 0..3 {
+        // Rows that no event made: what is built anew does not have them.
+        tables(&service).execute("update user_directory_count_v2 set registered = 7777", []).unwrap();
+        let told = begin(&service, &key, "user_directory");
+        assert_eq!((told.status, told.json()["name"].as_str()), (202, Some("user_directory")), "{}", told.text);
+        // While it is built, users are registered and found.
+        let done = std::sync::atomic::AtomicBool::new(false);
+        let (done, asked) = (&done, &service);
+        let made: Vec<String> = std::thread::scope(|scope| {
+            let register = scope.spawn(move || {
+                let mut made = vec![];
+                while made.len() < 3 || !done.load(std::sync::atomic::Ordering::SeqCst) {
+                    made.push(format!("r{round}n{}", made.len()));
+                    asked.register(APP, &[made.last().unwrap()]);
+                }
+                made
+            });
+            scope.spawn(move || {
+                while !done.load(std::sync::atomic::Ordering::SeqCst) {
+                    asked.post(APP, "/user/info.json", &[("userId", "ada")]).ok();
+                }
+            });
+            service.eventually("it took its place", |service| {
+                rebuild_of(service, &key, "user_directory")["state"] == "done"
+            });
+            done.store(true, std::sync::atomic::Ordering::SeqCst);
+            register.join().unwrap()
+        });
+        others.extend(made);
+        service.eventually("all are counted", |service| registered(service) == others.len() as u64 + 2);
+    }
+    assert!(rebuild_of(&service, &key, "friend_graph").is_null());
+    assert!(!service.data().join("rebuild").exists(), "nothing is left behind");
+    for user in ["ada", others.last().unwrap()] {
+        service.post(APP, "/user/info.json", &[("userId", user)]).ok();
+    }
+    service.stop();
+    verified(&service);
+}
+
+#[test]
+fn one_read_model_is_built_anew_at_a_time_and_one_that_is_killed_meanwhile_leaves_the_live_one_as_it_was() {
+    let (mut service, key) = operated();
+    service.register(APP, &["ada", "bob"]);
+    service.eventually("the read models hold everything", |service| {
+        ask(service, &key, "GET", "status", &Value::Null).json()["lag_events"] == 0
+    });
+    // Nobody writes meanwhile, so that it cannot end.
+    let held = tables(&service);
+    held.execute_batch("begin immediate").unwrap();
+    for _ in 0..2 {
+        assert_eq!(begin(&service, &key, "user_directory").status, 202, "asking again changes nothing");
+    }
+    problem(&begin(&service, &key, "friend_graph"), 409, "rebuild-runs");
+    service.eventually("it works", |service| service.data().join("rebuild").exists());
+    service.kill();
+    drop(held);
+    tables(&service).execute_batch("create table user_directory_v2__a (left_behind)").unwrap();
+    service.restart();
+    assert!(!service.data().join("rebuild").exists());
+    assert!(rebuild_of(&service, &key, "user_directory").is_null(), "it has to be asked for again");
+    assert_eq!(begin(&service, &key, "apps").status, 202);
+    service.eventually("it took its place", |service| rebuild_of(service, &key, "apps")["state"] == "done");
+    service.register(APP, &["eve"]);
+    let left = "select count(*) from sqlite_schema where name like '%left_behind%' or name like '%\\_\\_a' escape '\\'";
+    service.stop();
+    assert_eq!(tables(&service).query_row(left, [], |row| row.get::<_, u64>(0)).unwrap(), 0);
+    verified(&service);
 }

@@ -42,7 +42,7 @@ impl Cluster {
         Self::start_with("fsync=off")
     }
 
-    /// A new server with another setting, as `name=value`.
+    /// A new server with another setting, as `name=value`; it flushes only where that is `fsync=on`.
     pub fn start_with(setting: &str) -> Self {
         let cluster = Self::made(setting);
         cluster.resume();
@@ -165,8 +165,10 @@ impl Cluster {
     /// Starts the server again.
     pub fn resume(&self) {
         let setting = std::fs::read_to_string(self.path("setting")).unwrap();
-        let options =
-            format!("-c shared_buffers=64MB -c max_wal_senders=4 -c hot_standby=on -c {setting} -k {}", self.path(""));
+        let options = format!(
+            "-c fsync=off -c shared_buffers=64MB -c max_wal_senders=4 -c hot_standby=on -c {setting} -k {}",
+            self.path("")
+        );
         let start = ["-D", &self.path("data"), "-w", "-l", &self.path("log"), "-o", &options, "start"];
         let output = run(&self.bin.join("pg_ctl"), &start);
         assert!(output.status.success(), "{}", self.said());

@@ -1,5 +1,6 @@
 //! The built binary, started on a free port over a data directory of its own, as a user would start it.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -177,6 +178,9 @@ fn two_nodes() -> bool {
     std::env::var_os(TWO_NODES).is_some()
 }
 
+/// The databases that this process has made.
+static MADE: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
 /// The settings that name databases of this data directory's own, where tests run on a server.
 fn in_database(data: &Path) -> Vec<(&'static str, String)> {
     let Ok(server) = std::env::var(SERVER) else { return vec![] };
@@ -184,8 +188,10 @@ fn in_database(data: &Path) -> Vec<(&'static str, String)> {
     let name = hex::encode(&digest(&aws_lc_rs::digest::SHA256, name.as_bytes()).as_ref()[..12]);
     let database = |kind: &str| {
         let name = format!("{kind}{name}");
-        // There already, when the service is started again.
-        let _ = Command::new("createdb").args(["-h", &server, "-U", "rollcall", &name]).output().unwrap();
+        if MADE.lock().unwrap().insert(name.clone()) {
+            // There already, where another process of the tests has made it.
+            let _ = Command::new("createdb").args(["-h", &server, "-U", "rollcall", &name]).output().unwrap();
+        }
         format!("host={server} user=rollcall dbname={name}")
     };
     let mut settings = vec![(DATABASE, database("d"))];

@@ -1,0 +1,118 @@
+//! What can be asked about imports.
+
+use chrono::{DateTime, Utc};
+use rollcall_schemas::envelope::Actor;
+use rollcall_schemas::ids::{AppId, ImportId};
+use rollcall_schemas::import::{Kind, OnConflict};
+
+use crate::store::{Error, ReadStore, Row};
+use crate::{paging, queries};
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT import, kind, on_conflict, length, bytes, done, skipped, refused, is_ended, actor, begun_at,
+                begun_position, progressed_at
+            FROM imports_v1 ",
+            $rest
+        )
+    };
+}
+
+queries! {
+    by_import: coalesced = select!("WHERE import = $1 AND app = $2");
+    earlier = select!("WHERE app = $1 AND begun_position < $2 ORDER BY begun_position DESC LIMIT $3");
+    refused_of = "SELECT number, reason FROM imports_refused_v1 WHERE import = $1 AND number > $2 ORDER BY number LIMIT $3";
+}
+
+/// One import.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Import {
+    /// Which.
+    pub import: ImportId,
+    /// What its records are about.
+    pub kind: Kind,
+    /// What happens to a record about something that is there already.
+    pub on_conflict: OnConflict,
+    /// Bytes that the caller sends; `None`: it did not say.
+    pub length: Option<u64>,
+    /// Bytes that were received, by the request that was the last one to send records.
+    pub bytes: u64,
+    /// Records that were done.
+    pub done: u64,
+    /// Records that were left out, for what they are about was there already.
+    pub skipped: u64,
+    /// Records that were refused.
+    pub refused: u64,
+    /// Whether these are all.
+    pub is_ended: bool,
+    /// Who asked.
+    pub actor: Actor,
+    /// When it was begun.
+    pub begun_at: DateTime<Utc>,
+    /// Where that is recorded.
+    pub begun_position: u64,
+    /// When it last got further.
+    pub progressed_at: DateTime<Utc>,
+}
+
+impl Import {
+    fn read(row: &Row<'_, '_>) -> Result<Self, Error> {
+        Ok(Self {
+            import: ImportId(row.id(0)?),
+            kind: row.word(1)?,
+            on_conflict: row.word(2)?,
+            length: row.optional_number(3)?,
+            bytes: row.number(4)?,
+            done: row.number(5)?,
+            skipped: row.number(6)?,
+            refused: row.number(7)?,
+            is_ended: row.flag(8)?,
+            actor: serde_json::from_str(row.text(9)?).map_err(|_| Error::Column(9))?,
+            begun_at: row.instant(10)?,
+            begun_position: row.number(11)?,
+            progressed_at: row.instant(12)?,
+        })
+    }
+
+    /// With how many records it has dealt.
+    #[must_use]
+    pub fn reached(&self) -> u64 {
+        self.done + self.skipped + self.refused
+    }
+}
+
+/// A record that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Its number, from 1.
+    pub number: u64,
+    /// Why: `refused:` with the type of the problem.
+    pub reason: String,
+}
+
+/// An import of an app.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn by_id(store: &ReadStore, app: &AppId, import: ImportId) -> Result<Option<Import>, Error> {
+    store.row(by_import, &[import.into(), app.into()], Import::read).await
+}
+
+/// The imports of an app that were begun before a position, the latest first; `None`: from the latest.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn before(store: &ReadStore, app: &AppId, cursor: Option<u64>, size: u32) -> Result<Vec<Import>, Error> {
+    let params = [app.into(), cursor.unwrap_or(u64::MAX).into(), paging::limit(size)];
+    store.rows(earlier, &params, Import::read).await
+}
+
+/// The refused records of an import behind a number, in order.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn refused(store: &ReadStore, import: ImportId, after: u64, size: u32) -> Result<Vec<Refused>, Error> {
+    let params = [import.into(), after.into(), paging::limit(size)];
+    store.rows(refused_of, &params, |row| Ok(Refused { number: row.number(0)?, reason: row.text(1)?.to_owned() })).await
+}
