@@ -80,6 +80,11 @@ impl Endpoint {
         TELL_SECRETS.contains(&self.operation)
     }
 
+    /// Whether its answer may take long by its nature: then it is not called slow.
+    pub(super) fn may_wait(&self) -> bool {
+        self.replays() || self.operation == "listEvents"
+    }
+
     /// How long its answer may take, where others may take `usual`.
     pub(super) fn answer_max(&self, usual: Duration) -> Duration {
         match self.operation {
@@ -384,8 +389,11 @@ endpoints! {
         () => crate::audit::proof::Proof, "The proof that the log holds an event of the app.";
 }
 
+/// An endpoint, and the parameters of a path that it fits.
+pub(super) type Found = (&'static Endpoint, Vec<String>);
+
 /// The endpoint of a method and a path, and the parameters of the path.
-pub(super) fn find(method: &Method, path: &str) -> Result<(&'static Endpoint, Vec<String>), Problem> {
+pub(super) fn find(method: &Method, path: &str) -> Result<Found, Problem> {
     let asked = if *method == Method::HEAD { "GET" } else { method.as_str() };
     let segments: Vec<&str> = path.split('/').collect();
     let mut methods = Vec::new();

@@ -14,7 +14,7 @@ mod crashes;
 mod docs;
 mod faces;
 mod presence;
-mod receiver;
+pub(crate) mod receiver;
 mod receivers;
 mod recipients;
 mod signatures;
