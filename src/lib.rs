@@ -20,5 +20,6 @@ pub(crate) mod out;
 pub mod privacy;
 pub(crate) mod progress;
 pub mod supervision;
+pub mod telemetry;
 pub mod transfer;
 pub mod wiring;

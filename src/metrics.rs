@@ -4,6 +4,7 @@
 //! the service has made. So the number of series is bounded,
 //! and nothing of a person is in them.
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -80,6 +81,15 @@ fn sizes() -> Histogram {
     Histogram::new(exponential_buckets(1.0, 4.0, 8))
 }
 
+/// How long flushes of the log's file take. One for the process: the log is opened before the engine that counts whatever else
+/// there is.
+static FLUSHES: LazyLock<Histogram> = LazyLock::new(seconds);
+
+/// Counts a transaction that was written to the log's file and flushed to its disk.
+pub(crate) fn flushed(since: Instant) {
+    FLUSHES.observe(since.elapsed().as_secs_f64());
+}
+
 /// Erasures that stand at the same step.
 #[derive(Debug, Clone, Copy)]
 pub struct OpenErasures {
@@ -112,6 +122,12 @@ pub struct Sampled {
     pub parked: u64,
     /// Clients that are connected to this node.
     pub clients: u64,
+    /// Nodes that hold a lease, this one included; `None`: the store does not answer.
+    pub nodes: Option<u64>,
+    /// Looks at the past that wait for a thread.
+    pub waiting_replays: u64,
+    /// Users that are kept in memory for searches.
+    pub search_users: u64,
     /// Erasures that have not ended.
     pub erasures: Vec<OpenErasures>,
     /// Webhooks that are sent from this node.
@@ -154,6 +170,9 @@ struct Gauges {
     lag: Gauge<f64, std::sync::atomic::AtomicU64>,
     parked: Gauge,
     clients: Gauge,
+    nodes: Gauge<f64, std::sync::atomic::AtomicU64>,
+    waiting_replays: Gauge,
+    search_users: Gauge,
     erasures: Family<ErasureStep, Gauge>,
     oldest_erasure: Family<ErasureStep, Gauge<f64, std::sync::atomic::AtomicU64>>,
     webhook_lag_events: Family<OfWebhook, Gauge>,
@@ -234,6 +253,12 @@ impl Metrics {
             "One append to the log, made durable",
             Unit::Seconds,
             self.appends_took.clone(),
+        );
+        registry.register_with_unit(
+            "flush_duration",
+            "One transaction of the log's file, flushed to its disk",
+            Unit::Seconds,
+            FLUSHES.clone(),
         );
         registry.register("append_commands", "Commands of one append", self.append_sizes.clone());
         registry.register("append_failures", "Appends that failed or are in doubt", self.failed_appends.clone());
@@ -337,6 +362,9 @@ impl Gauges {
             self.lag.clone(),
         );
         registry.register("client_connections", "Clients that are connected to this node", self.clients.clone());
+        registry.register("nodes", "Nodes that hold a lease, this one included", self.nodes.clone());
+        registry.register("waiting_replays", "Looks at the past that wait for a thread", self.waiting_replays.clone());
+        registry.register("search_users", "Users that are kept in memory for searches", self.search_users.clone());
         registry.register("parked_streams", "Streams that a read model leaves out", self.parked.clone());
         registry.register("open_erasures", "Erasures that have not ended, by their last step", self.erasures.clone());
         registry.register_with_unit(
@@ -369,11 +397,14 @@ impl Gauges {
             (&self.lag_events, lag),
             (&self.parked, sampled.parked),
             (&self.clients, sampled.clients),
+            (&self.waiting_replays, sampled.waiting_replays),
+            (&self.search_users, sampled.search_users),
         ];
         for (gauge, number) in numbers {
             gauge.set(as_gauge(number));
         }
         self.lag.set(sampled.lag.map_or(f64::NAN, |lag| lag.as_secs_f64()));
+        self.nodes.set(sampled.nodes.map_or(f64::NAN, |nodes| as_f64(usize::try_from(nodes).unwrap_or(usize::MAX))));
         self.log_broken.clear();
         let reason = sampled.log_broken.unwrap_or("none");
         self.log_broken.get_or_create(&Broken { reason }).set(sampled.log_broken.is_some().into());

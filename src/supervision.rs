@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 /// Threads that a debug build can be told to let die: see `reach`.
 pub const THREADS: &[&str] = &["decider", "sealer", "appender", "projector", "log-writer", "vault-pages"];
@@ -67,6 +68,7 @@ pub(crate) fn spawn(
     run: impl FnOnce() -> Result<(), String> + Send + 'static,
 ) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(name.into()).spawn(move || {
+        let _span = tracing::error_span!("task", name).entered();
         let mut watched = Watched::new(name);
         watched.reason = run().err();
     })
@@ -88,7 +90,7 @@ pub(crate) async fn fallible_task<E: std::fmt::Display>(
     run: impl Future<Output = Result<(), E>>,
 ) {
     let mut watched = Watched::new(name);
-    watched.reason = match run.await {
+    watched.reason = match run.instrument(tracing::error_span!("task", name)).await {
         Err(error) => Some(error.to_string()),
         Ok(()) => (!stop.is_cancelled()).then(|| "it returned".to_owned()),
     };
@@ -97,7 +99,7 @@ pub(crate) async fn fallible_task<E: std::fmt::Display>(
 /// A task that the process cannot do without and that knows itself when it may end: it must not panic.
 pub(crate) async fn unpanicking<T>(name: &'static str, run: impl Future<Output = T>) -> T {
     let _watched = Watched::new(name);
-    run.await
+    run.instrument(tracing::error_span!("task", name)).await
 }
 
 /// Why a thread or task ended that the process cannot do without; `None`: all run.

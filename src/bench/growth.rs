@@ -2,7 +2,7 @@
 //! processes of their own.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -31,6 +31,10 @@ const THROUGHPUT_MIN: f64 = 0.8;
 const GRAPH_MAX: Duration = Duration::from_millis(20);
 const PATH_MAX: Duration = Duration::from_millis(200);
 const CHECK_MAX: Duration = Duration::from_millis(20);
+const SEARCH_BUILT_MAX: Duration = Duration::from_secs(20);
+const SEARCH_MAX: Duration = Duration::from_millis(10);
+/// How long the index of the users is waited for.
+const SEARCH_WAIT_MAX: Duration = Duration::from_mins(10);
 
 /// How large a service is.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +77,7 @@ pub(super) fn measure(options: &Options, size: Size, runtime: &Runtime) -> Resul
     let memory = large.anonymous_memory()?;
     let goal = "512 MiB";
     verdict("anonymous memory after all of this", &mebibytes(memory), memory <= MEMORY_MAX, goal);
-    Ok(())
+    bench.search(&large, size)
 }
 
 fn mebibytes(bytes: u64) -> String {
@@ -138,6 +142,31 @@ impl Bench<'_> {
         let far = self.alone(service, move |_| get(&format!("users?limit=50{far}")))?;
         let figure = format!("p50 {:.2?}, first {:.2?}", far.p50, first.p50);
         verdict("page of 50 users, far", &figure, far.p50 <= first.p50 * 3 / 2, "what a first page costs");
+        Ok(())
+    }
+
+    /// How long the index takes from the first search to its answer, what searches take then, and what the index takes of memory.
+    fn search(&self, service: &Served, size: Size) -> Result<(), Error> {
+        let (memory, began) = (service.anonymous_memory()?, Instant::now());
+        // Each is answered "not ready" after two seconds, until it is.
+        while let Err(not_ready) = service.get("users?name=nobody%20is%20called%20so") {
+            if began.elapsed() > SEARCH_WAIT_MAX {
+                return Err(not_ready);
+            }
+        }
+        let built = began.elapsed();
+        let goal = format!("{SEARCH_BUILT_MAX:?} for a million users");
+        verdict("index of users to search, built", &format!("{built:.2?}"), built <= SEARCH_BUILT_MAX, &goal);
+        let more = service.anonymous_memory()?.saturating_sub(memory);
+        let each = more.checked_div(size.users.into()).unwrap_or_default();
+        say!("{:<44} {:>24}", "  memory that it takes", format!("{}, {each} B a user", mebibytes(more)));
+        let users = u64::from(size.users);
+        let by_name = self.alone(service, move |n| get(&format!("users?name=ERSON%20{}", scattered(n, users))))?;
+        latency("search for a part of a name", &by_name, SEARCH_MAX);
+        let nobody = self.alone(service, |n| get(&format!("users?name=nobody%20{n}")))?;
+        latency("search for a name that nobody has", &nobody, SEARCH_MAX);
+        let by_id = self.alone(service, move |n| get(&format!("users?prefix=user{}", scattered(n, users) / 100)))?;
+        latency("search for the beginning of a userId", &by_id, SEARCH_MAX);
         Ok(())
     }
 

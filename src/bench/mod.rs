@@ -396,6 +396,7 @@ fn measure_service(
                 workers,
                 ready_with_parked: true,
                 answer_max: http::ANSWER_MAX,
+                slow_after: http::SLOW_AFTER,
                 sockets: http::SocketOptions::default(),
                 cors_origins: vec![],
                 tls: None,

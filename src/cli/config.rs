@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
+use rollcall_schemas::UnknownWord;
 use serde::Deserialize;
 
 pub use super::app_spec::AppSpec;
@@ -11,6 +12,7 @@ use super::secret_file;
 use super::sockets::SocketArgs;
 use crate::database::{self, Database};
 use crate::http::Origin;
+use crate::telemetry::Format;
 use crate::wiring::CellSpec;
 use crate::wiring::places::root_cell;
 
@@ -52,6 +54,10 @@ pub struct File {
     pub workers: Option<usize>,
     /// How long a request may take to be answered.
     pub request_timeout_seconds: Option<u64>,
+    /// How lines of the log are written.
+    pub log_format: Option<FileFormat>,
+    /// From when on a request is logged as slow.
+    pub slow_request_seconds: Option<f64>,
     /// Where a copy of the signed checkpoint is kept.
     pub checkpoint_copy: Option<PathBuf>,
     /// Where the root of the keys lives.
@@ -129,6 +135,18 @@ impl TryFrom<String> for FileDatabase {
     type Error = database::Error;
     fn try_from(address: String) -> Result<Self, database::Error> {
         address.parse().map(Self)
+    }
+}
+
+/// A format of the log in a configuration file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub struct FileFormat(pub Format);
+
+impl TryFrom<String> for FileFormat {
+    type Error = UnknownWord;
+    fn try_from(text: String) -> Result<Self, UnknownWord> {
+        text.parse().map(Self)
     }
 }
 

@@ -1,6 +1,5 @@
 //! The command line: the composition root.
 
-use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,10 +9,6 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
 use rollcall_schemas::ids::SecretId;
 use rollcall_schemas::plain::{ApiScope, Environment, Plan};
-use tracing_subscriber::filter::{FilterExt as _, filter_fn};
-use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
-use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, fmt};
 
 mod app_spec;
 mod apps;
@@ -40,6 +35,7 @@ mod transfer;
 
 use crate::database::Database;
 use crate::out::{self, tell};
+use crate::telemetry;
 use crate::wiring::{self, CellSpec, DataDir, KeyOptions, LogPlace, Place, places};
 use config::AppSpec;
 
@@ -47,6 +43,9 @@ use config::AppSpec;
 #[derive(Parser)]
 #[command(version, about, max_term_width = 100)]
 struct Cli {
+    /// How lines of the log are written to standard error: text, or json for one object a line [default: text]
+    #[arg(long, global = true, value_name = "FORMAT", env = "ROLLCALL_LOG_FORMAT")]
+    log_format: Option<telemetry::Format>,
     #[command(subcommand)]
     command: Task,
 }
@@ -237,6 +236,9 @@ struct ServeArgs {
     /// Answer 503 to a request that takes longer than N seconds, from 1 to 600 [default: 20]
     #[arg(long, value_name = "N", env = "ROLLCALL_REQUEST_TIMEOUT_SECONDS")]
     request_timeout_seconds: Option<u64>,
+    /// Log a request that takes longer than N seconds (a fraction is allowed) as slow [default: 1]
+    #[arg(long, value_name = "N", env = "ROLLCALL_SLOW_REQUEST_SECONDS")]
+    slow_request_seconds: Option<f64>,
     #[command(flatten)]
     servers: Servers,
     #[command(flatten)]
@@ -401,9 +403,29 @@ pub fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let cli = parse();
-    log_to_stderr();
-    let result = match cli.command {
-        Task::Serve(args) => serve::run(*args),
+    match run(cli) {
+        Ok(code) => match out::unprinted() {
+            None => code,
+            Some(error) => {
+                tell!("rollcall: not all of it could be printed: {error}");
+                ExitCode::from(UNPRINTED)
+            }
+        },
+        Err(error) => {
+            tell!("rollcall: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(Cli { log_format, command }: Cli) -> Result<ExitCode, Failure> {
+    let _telemetry = match &command {
+        // Its configuration file may say how lines are written.
+        Task::Serve(_) => None,
+        _ => Some(telemetry::start(log_format.unwrap_or(telemetry::Format::Text), false)?),
+    };
+    match command {
+        Task::Serve(args) => serve::run(*args, log_format),
         Task::Apps(task) => apps::run(task),
         Task::Erasure(task) => erasure::run(task),
         Task::Audit(task) => audit::run(task),
@@ -421,36 +443,11 @@ pub fn main() -> ExitCode {
         Task::Rebuild { model, data } => models::rebuild(&model, &data),
         Task::Verify { data } => models::verify(&data),
         Task::Bench(options) => crate::bench::run(&options).map_err(Into::into),
-    };
-    match result {
-        Ok(code) => match out::unprinted() {
-            None => code,
-            Some(error) => {
-                tell!("rollcall: not all of it could be printed: {error}");
-                ExitCode::from(UNPRINTED)
-            }
-        },
-        Err(error) => {
-            tell!("rollcall: {error}");
-            ExitCode::FAILURE
-        }
     }
 }
 
 /// Why a command ended badly: a sentence for a person.
 type Failure = Box<dyn std::error::Error>;
-
-/// Libraries whose log messages are dropped: requests of strangers that are not HTTP are no errors of the service, and
-/// messages about calls of HashiCorp Vault could hold the root of the keys.
-const SILENT: &[&str] = &["actix_http", "rustify", "vaultrs"];
-
-fn log_to_stderr() {
-    let wanted = EnvFilter::try_from_env("ROLLCALL_LOG").unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn"));
-    let heard = filter_fn(|of| !SILENT.contains(&of.target().split("::").next().unwrap_or_default()));
-    // Colours are for a terminal; in a file they only get in the way.
-    let lines = fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
-    tracing_subscriber::registry().with(lines.with_filter(wanted.and(heard))).init();
-}
 
 fn runtime() -> Result<tokio::runtime::Runtime, std::io::Error> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rollcall_schemas::plain::{Environment, Plan};
 
-use super::config::{AppSpec, FileCell, FileDatabase, FileNet};
+use super::config::{AppSpec, FileCell, FileDatabase, FileFormat, FileNet};
 use super::out::say;
 use super::signals::{self, Stop};
 use super::wiring::{DataDir, KeyOptions, Notices, Place};
@@ -22,7 +22,7 @@ use crate::live;
 use crate::live::presence::Timing;
 use crate::live::registry::{Limits, Registry};
 use crate::supervision::{self, fallible_task, task};
-use crate::{audit, engine, http};
+use crate::{audit, engine, http, telemetry};
 
 /// How long a service that was asked to stop still answers unless the operator says otherwise: the health checks of
 /// `deploy/haproxy.cfg` need 2 s, those of `deploy/kubernetes` 4 s.
@@ -39,6 +39,7 @@ struct Settings {
     rotate_keys_every: Option<Duration>,
     ready_with_parked: bool,
     answer_max: Duration,
+    slow_after: Duration,
     drain: Duration,
     limits: Limits,
     presence: Timing,
@@ -50,11 +51,7 @@ struct Settings {
 }
 
 impl Settings {
-    fn gather(args: ServeArgs) -> Result<Self, Failure> {
-        let file = match &args.config {
-            Some(path) => config::read(path)?,
-            None => config::File::default(),
-        };
+    fn gather(args: ServeArgs, file: config::File) -> Result<Self, Failure> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = args.workers.or(file.workers).unwrap_or(cores);
         if !(1..=256).contains(&workers) {
@@ -69,6 +66,11 @@ impl Settings {
             None => DRAIN_DEFAULT,
             Some(Ok(drain)) if drain <= DRAIN_MAX => drain,
             Some(_) => return Err("--drain-seconds must be from 0 to 600".into()),
+        };
+        let slow_after = match args.slow_request_seconds.or(file.slow_request_seconds) {
+            None => http::SLOW_AFTER,
+            Some(seconds) => Duration::try_from_secs_f64(seconds)
+                .map_err(|_| "--slow-request-seconds must be a number of seconds, such as 0.5")?,
         };
         let sockets = args.sockets.over(file.sockets());
         let (presence, (limits, sockets)) = (sockets.timing()?, sockets.read()?);
@@ -121,6 +123,7 @@ impl Settings {
             apps,
             workers,
             answer_max: Duration::from_secs(seconds),
+            slow_after,
             drain,
             limits,
             presence,
@@ -154,8 +157,15 @@ fn webhook_options(
     Ok(options)
 }
 
-pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
-    let mut settings = Settings::gather(args)?;
+pub(super) fn run(args: ServeArgs, log_format: Option<telemetry::Format>) -> Result<ExitCode, Failure> {
+    let file = match &args.config {
+        Some(path) => config::read(path)?,
+        None => config::File::default(),
+    };
+    let in_file = file.log_format.as_ref().map(|FileFormat(format)| *format);
+    // Dropped last: what is said of the end is exported too.
+    let _telemetry = telemetry::start(log_format.or(in_file).unwrap_or(telemetry::Format::Text), true)?;
+    let mut settings = Settings::gather(args, file)?;
     let tls =
         settings.tls.take().map(|(certificate, key)| http::Tls::open(certificate, key)).transpose()?.map(Arc::new);
     let scheme = if tls.is_some() { "https" } else { "http" };
@@ -197,8 +207,8 @@ pub(super) fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         background.push(runtime.spawn(task("tls-files", stop(), tls.follow_files(stop()))));
     }
     let replays = Arc::new(audit::replays::Replays::start(runtime.handle().clone())?);
-    let Settings { workers, ready_with_parked, answer_max, sockets, cors_origins, .. } = settings;
-    let options = http::Options { workers, ready_with_parked, answer_max, sockets, cors_origins, tls };
+    let Settings { workers, ready_with_parked, answer_max, slow_after, sockets, cors_origins, .. } = settings;
+    let options = http::Options { workers, ready_with_parked, answer_max, slow_after, sockets, cors_origins, tls };
     // Before it says that it listens: who then asks it to stop must be heard.
     let asked = signals::listen()?;
     let served = actix_web::rt::System::new().block_on(async {

@@ -12,6 +12,7 @@ use super::decider::{Answer, RetryGuard, Submitted};
 use super::{Caller, Done, Engine, Error, IdempotencyKey, load, metered};
 use crate::domain::friendship::Tally;
 use crate::domain::{Command, Context, Defect, DynCommand, Expected, Reply, ReplyOf, TypedReply as _};
+use crate::telemetry::traces;
 
 /// How often a command is decided again because the world changed under it, a state that had to be loaded included.
 const ATTEMPTS_MAX: usize = 64;
@@ -68,9 +69,11 @@ impl Engine {
     ) -> Result<Done<Reply>, Error> {
         self.check_log()?;
         let since = Instant::now();
-        let done = self.execute_once(caller, command, expected).await.map_err(|error| self.or_broken(error));
+        let name = metered::name(command);
+        let executed = traces::command(name, self.execute_once(caller, command, expected)).await;
+        let done = executed.map_err(|error| self.or_broken(error));
         let outcome = done.as_ref().map_or_else(Error::outcome, |_| "done");
-        self.metrics.command(metered::name(command), outcome, since.elapsed());
+        self.metrics.command(name, outcome, since.elapsed());
         done
     }
 

@@ -55,6 +55,9 @@ impl Engine {
             parked: 0,
             webhooks: vec![],
             clients: 0,
+            nodes: None,
+            waiting_replays: 0,
+            search_users: self.search.users() as u64,
             erasures: erasures.ok().and_then(Result::ok).map_or_else(Vec::new, |found| {
                 Step::ALL.into_iter().filter(|step| !step.is_end()).map(|step| open(step, &found)).collect()
             }),

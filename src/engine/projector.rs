@@ -14,6 +14,7 @@ use rollcall_schemas::user;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::directory::Directory;
 use super::handed_over::HandedOver;
@@ -26,6 +27,7 @@ use crate::eventlog::{self, EventLog, RawEvent};
 use crate::metrics::Metrics;
 use crate::privacy::{self, Tag, Vault};
 use crate::supervision;
+use crate::telemetry::traces;
 
 /// Most events applied as one batch while following the log.
 pub const LIVE_BATCH_MAX: usize = 1_000;
@@ -214,7 +216,7 @@ impl Projector {
         let arrivals: Vec<_> = prepared.iter().map(Prepared::arrival).collect();
         crash_point::reach("project.before");
         supervision::reach("projector");
-        self.read.apply(&arrivals, rollcall_projections::ALL).await?;
+        self.read.apply(&arrivals, rollcall_projections::ALL).instrument(traces::apply(raw.len())).await?;
         crash_point::reach("project.applied");
         self.metrics.applied(raw.len(), since);
         Ok(())

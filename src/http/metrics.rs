@@ -1,6 +1,7 @@
 //! `/metrics`, for whoever operates the service.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, FORWARDED, HeaderMap, HeaderName, VIA};
 use actix_web::http::{Method, StatusCode};
@@ -10,6 +11,8 @@ use super::{Service, health, rest};
 use crate::metrics::WebhookLag;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// How long the nodes are asked for.
+const ANSWER_MAX: Duration = Duration::from_millis(500);
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Answers `/metrics` to a caller on this machine, or to one who shows an API key with the scope `operator`.
@@ -32,6 +35,9 @@ pub(super) async fn answer(service: &Service, request: &HttpRequest) -> HttpResp
     let mut sampled = service.engine.sample().await;
     sampled.parked = service.parked.now(service.engine.read()).await;
     sampled.clients = service.live.registry.connected() as u64;
+    let nodes = tokio::time::timeout(ANSWER_MAX, service.live.nodes()).await;
+    sampled.nodes = nodes.ok().and_then(Result::ok).map(|(_, others)| others.len() as u64 + 1);
+    sampled.waiting_replays = service.replays.waiting() as u64;
     sampled.ready = health::ready(service).await.0 == StatusCode::OK;
     if let Some(webhooks) = &service.webhooks {
         let lags = webhooks.lags().await.into_iter();

@@ -18,7 +18,6 @@ use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpRequest, HttpResponse, web};
 
 use tokio::sync::Semaphore;
-use tracing::Instrument as _;
 
 use crate::audit::replays::Replays;
 use crate::audit::tree::Keeper;
@@ -45,6 +44,7 @@ mod metrics;
 mod peer;
 mod platform;
 mod rates;
+mod request_log;
 mod rest;
 mod router;
 mod served;
@@ -66,6 +66,8 @@ use exchange::{Incoming, RequestName};
 use failures::Failures;
 use platform::replay_guard::ReplayGuard;
 use rates::Rates;
+use request_log::{Ended, RequestLog, Spans};
+use served::{Cause, Served};
 use socket_place::SocketPlace;
 use tls::Transport;
 pub use tls::{Error as TlsError, Tls};
@@ -79,6 +81,8 @@ const HEAD_WAIT: Duration = Duration::from_secs(5);
 const BODY_WAIT: Duration = Duration::from_secs(10);
 /// How long a request may take to be answered, once its body is there, where an operator chooses nothing else.
 pub const ANSWER_MAX: Duration = Duration::from_secs(20);
+/// From when on a request is logged as slow, where an operator chooses nothing else.
+pub const SLOW_AFTER: Duration = Duration::from_secs(1);
 /// How long a client may take to close a connection.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// Connections with requests that the process serves at the same time; more wait. The web server buffers up to 128 KiB of an
@@ -99,6 +103,8 @@ pub struct Options {
     pub ready_with_parked: bool,
     /// How long a request may take to be answered, once its body is there.
     pub answer_max: Duration,
+    /// From when on a request is logged as slow.
+    pub slow_after: Duration,
     /// What is chosen of the clients' sockets.
     pub sockets: SocketOptions,
     /// The origins whose pages may call the client face.
@@ -144,6 +150,7 @@ struct Service {
     parked: health::ParkedCount,
     ready_with_parked: bool,
     answer_max: Duration,
+    request_log: RequestLog,
     drain: Drain,
 }
 
@@ -191,6 +198,7 @@ pub fn run(parts: Parts, listener: TcpListener, options: Options, drain: &Drain)
         parked: health::ParkedCount::default(),
         ready_with_parked: options.ready_with_parked,
         answer_max: options.answer_max,
+        request_log: RequestLog::new(options.slow_after),
         drain: drain.clone(),
     };
     let tls = options.tls;
@@ -247,10 +255,9 @@ async fn answer(service: web::Data<Service>, request: HttpRequest, payload: web:
     let mut incoming = Incoming::new(&request, payload);
     let since = Instant::now();
     let name = RequestName::give(&request);
-    // Of the highest level, so that every line of the log says which request it is about.
-    let span = tracing::error_span!("request", id = %name.correlation);
-    let response = dispatch(&service, &request, &mut incoming).instrument(span).await;
-    served::count(service.engine.metrics(), &response, since.elapsed());
+    let spans = Spans::begin(&request, name.correlation);
+    let response = spans.around(dispatch(&service, &request, &mut incoming)).await;
+    ended(&service, &spans, &response, since.elapsed());
     let mut response = incoming.settle(response).await;
     name.tell(&request, &mut response);
     if is_of_clients(request.path()) {
@@ -260,6 +267,16 @@ async fn answer(service: web::Data<Service>, request: HttpRequest, payload: web:
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
     response
+}
+
+/// Counts and logs an answer.
+fn ended(service: &Service, spans: &Spans, response: &HttpResponse, took: Duration) {
+    let (served, status) = (Served::of(response), response.status().as_u16());
+    let (face, route) = served.map_or(("operations", "none"), |served| (served.face, served.route()));
+    service.engine.metrics().answered(face, route, status, took);
+    let extensions = response.extensions();
+    let cause = extensions.get::<Cause>().map(|Cause(cause)| cause.as_str());
+    service.request_log.ended(spans, &Ended { status, took, served, cause });
 }
 
 /// Whether a path is one that the pages of an app's users call.

@@ -12,7 +12,7 @@ pub(super) trait Place {
 
 /// What a request means.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found<'t, P> {
+pub(super) enum Match<'t, P> {
     /// The entry, and its parameters by name in the order of its path.
     Place(&'t P, Vec<(&'static str, String)>),
     /// The path takes other methods, named as `Allow` names them.
@@ -59,7 +59,7 @@ impl<P: Place> Router<P> {
     }
 
     /// Looks up a method and a path.
-    pub(super) fn find(&self, method: &Method, path: &str) -> Found<'static, P> {
+    pub(super) fn find(&self, method: &Method, path: &str) -> Match<'static, P> {
         let method = if *method == Method::HEAD { "GET" } else { method.as_str() };
         let asked: Vec<&str> = path.split('/').collect();
         let fits = |segments: &[Segment]| {
@@ -68,7 +68,7 @@ impl<P: Place> Router<P> {
         let mut others: Vec<&str> = Vec::new();
         for (segments, place) in self.entries.iter().filter(|(segments, _)| fits(segments)) {
             if place.method() == method {
-                return parameters(segments, &asked).map_or(Found::Nothing, |named| Found::Place(place, named));
+                return parameters(segments, &asked).map_or(Match::Nothing, |named| Match::Place(place, named));
             }
             // Two entries may fit the same path.
             if !others.contains(&place.method()) {
@@ -78,7 +78,7 @@ impl<P: Place> Router<P> {
                 }
             }
         }
-        if others.is_empty() { Found::Nothing } else { Found::OtherMethods(others.join(", ")) }
+        if others.is_empty() { Match::Nothing } else { Match::OtherMethods(others.join(", ")) }
     }
 }
 
@@ -132,23 +132,23 @@ mod tests {
         Entry("PUT", "users/{id}/friends/{other}"),
     ];
 
-    fn found(method: &Method, path: &str) -> Found<'static, Entry> {
+    fn found(method: &Method, path: &str) -> Match<'static, Entry> {
         Router::new(TABLE).find(method, path)
     }
 
     #[test]
     fn a_path_means_the_first_entry_it_fits_and_tells_its_parameters_decoded() {
-        assert_eq!(found(&Method::HEAD, "users/query"), Found::Place(&TABLE[0], vec![]));
-        assert_eq!(found(&Method::GET, "users/a+b%2Bc%2F"), Found::Place(&TABLE[1], vec![("id", "a+b+c/".into())]));
+        assert_eq!(found(&Method::HEAD, "users/query"), Match::Place(&TABLE[0], vec![]));
+        assert_eq!(found(&Method::GET, "users/a+b%2Bc%2F"), Match::Place(&TABLE[1], vec![("id", "a+b+c/".into())]));
         let two = vec![("id", "a".to_owned()), ("other", String::new())];
-        assert_eq!(found(&Method::PUT, "users/a/friends/"), Found::Place(&TABLE[3], two));
+        assert_eq!(found(&Method::PUT, "users/a/friends/"), Match::Place(&TABLE[3], two));
     }
 
     #[test]
     fn another_method_is_told_which_ones_there_are_and_what_is_not_there_is_nothing() {
-        assert_eq!(found(&Method::DELETE, "users/a"), Found::OtherMethods("GET, HEAD, PUT".into()));
+        assert_eq!(found(&Method::DELETE, "users/a"), Match::OtherMethods("GET, HEAD, PUT".into()));
         for path in ["", "users", "users/a/b/c/d", "users/%", "users/%zz", "users/%ff"] {
-            assert_eq!(found(&Method::GET, path), Found::Nothing, "{path}");
+            assert_eq!(found(&Method::GET, path), Match::Nothing, "{path}");
         }
     }
 }

@@ -23,11 +23,14 @@ mod first_sessions;
 mod http;
 #[cfg(feature = "kurrentdb")]
 mod kurrentdb;
+mod logs;
 mod nodes;
 mod postgres;
 mod presence_contract;
 mod schemas_are_published;
 mod sdk;
 mod support;
+#[cfg(feature = "otel")]
+mod traces;
 mod transfer;
 mod webhooks;

@@ -18,6 +18,7 @@ use rollcall_schemas::personal::Class;
 use rollcall_schemas::plain::Scope;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::report::issue;
 use super::tree::{self, Keeper};
@@ -25,6 +26,7 @@ use crate::crash_point;
 use crate::domain::erasure::{Advance, Step};
 use crate::engine::{self, Caller, Engine, journal};
 use crate::privacy;
+use crate::telemetry::traces;
 
 mod backlog;
 mod destruction;
@@ -171,6 +173,18 @@ async fn advance(
         return Ok(Batch::default());
     }
     crash_point::reach("erase.due");
+    let span = traces::erase(due.len());
+    take_up(engine, keeper, backlog, due, stop).instrument(span).await
+}
+
+/// Takes these erasures as far as they go.
+async fn take_up(
+    engine: &Engine,
+    keeper: &Keeper,
+    backlog: &mut Backlog,
+    due: Vec<Erasure>,
+    stop: &CancellationToken,
+) -> Result<Batch, Error> {
     let begin = join_all(due.iter().map(|due| steps::begin(engine, due)));
     let Some(begun) = stop.run_until_cancelled(begin).await else { return Ok(Batch::default()) };
     let (mut batch, mut with_keys, mut ready) = (Batch::default(), Vec::new(), Vec::new());

@@ -72,7 +72,11 @@ impl Replays {
         let shared = Arc::new(Shared { state, changed, stop, runtime });
         let thread = |number| {
             let shared = shared.clone();
-            std::thread::Builder::new().name(format!("replay-{number}")).spawn(move || shared.work())
+            let name = format!("replay-{number}");
+            std::thread::Builder::new().name(name.clone()).spawn(move || {
+                let _span = tracing::error_span!("task", name).entered();
+                shared.work();
+            })
         };
         let threads = (0..THREADS).map(thread).collect::<Result<_, _>>()?;
         Ok(Self { shared, threads: Mutex::new(threads), lists: WholeLists::default() })
@@ -123,6 +127,12 @@ impl Replays {
         }
         *exports += 1;
         Ok(ExportPlace { replays: self.clone(), app: app.clone() })
+    }
+
+    /// How many looks at the past wait for a thread.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.shared.state().queues.waiting_in_all()
     }
 
     /// The whole lists that were replayed a moment ago.

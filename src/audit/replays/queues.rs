@@ -55,6 +55,11 @@ impl<W> Queues<W> {
         self.running.remove(app);
     }
 
+    /// How much work waits, of all apps.
+    pub(super) fn waiting_in_all(&self) -> usize {
+        self.waiting.values().map(VecDeque::len).sum()
+    }
+
     /// How much work of an app waits.
     #[cfg(test)]
     pub(super) fn waiting(&self, app: &AppId) -> usize {

@@ -16,10 +16,12 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::delivery::event_type::TypePattern;
 use crate::engine::{self, App, Engine};
+use crate::telemetry::traces;
 
 pub mod address;
 mod disclosure;
@@ -239,7 +241,8 @@ impl Webhooks {
                     for (id, webhook) in wanted {
                         lanes.entry(id).or_insert_with(|| {
                             let lane_stop = stop.child_token();
-                            let sending = sender::run(self.clone(), webhook.clone(), lane_stop.clone());
+                            let sending =
+                                sender::run(self.clone(), webhook.clone(), lane_stop.clone()).in_current_span();
                             ids.insert(tasks.spawn_on(sending, &self.runtime).id(), id);
                             (webhook, lane_stop)
                         });
@@ -285,9 +288,14 @@ impl Webhooks {
         let is_callback = webhook.webhook == callback_id(&webhook.app);
         let client = if is_callback { self.trusting_client.clone() } else { self.client.clone() };
         let (engine, limit, webhook) = (self.engine.clone(), self.exchange_max(webhook), webhook.clone());
+        let span = traces::delivery(webhook.webhook.0);
         let sent = tokio::task::spawn_blocking(move || {
-            let request = unsigned.signed(&engine, &webhook)?;
-            Ok::<_, engine::Error>(client.post(request, limit))
+            let mut request = unsigned.signed(&engine, &webhook)?;
+            request.headers.extend(traces::traceparent(&span).map(|value| ("traceparent", value)));
+            let posted = client.post(request, limit);
+            let status = posted.as_ref().map_or_else(|failure| failure.status, |status| Some(*status));
+            traces::delivered(&span, status, posted.is_ok());
+            Ok::<_, engine::Error>(posted)
         });
         sent.await.map_err(|error| engine::Error::Unavailable(error.to_string()))?
     }

@@ -15,6 +15,7 @@ use rollcall_schemas::webhook::Format;
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::lane::Key;
@@ -181,7 +182,7 @@ impl Router {
         let lane = self.lanes.entry(webhook).or_insert_with(|| {
             let (queue, stop) = (Arc::new(Queue::default()), CancellationToken::new());
             let sender = Sender::new(self.webhooks.clone(), (app.clone(), webhook), queue.clone());
-            let task = self.tasks.spawn(sender.run(stop.clone()));
+            let task = self.tasks.spawn(sender.run(stop.clone()).in_current_span());
             Lane { queue, stop, task }
         });
         &lane.queue
@@ -252,7 +253,7 @@ impl Sender {
             let besides: HashSet<SubjectRef> = self.about.values().copied().collect();
             let Some(notice) = self.queue.take(&besides) else { break };
             let subject = notice.subject;
-            let task = self.in_flight.spawn(deliver(self.webhooks.clone(), self.to.clone(), notice));
+            let task = self.in_flight.spawn(deliver(self.webhooks.clone(), self.to.clone(), notice).in_current_span());
             self.about.insert(task.id(), subject);
         }
     }

@@ -133,6 +133,11 @@ impl Search {
         }
     }
 
+    /// Users in all indexes.
+    pub(super) fn users(&self) -> usize {
+        self.kept().values().map(|kept| kept.index.users()).sum()
+    }
+
     /// Drops what nobody asks for, and what has grown too large.
     fn shrink(&self) {
         let max = self.users_max.load(Ordering::Relaxed);

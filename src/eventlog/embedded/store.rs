@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -16,6 +17,7 @@ use super::{file, statements};
 use crate::crash_point;
 use crate::eventlog::plan::{self, Plan};
 use crate::eventlog::{Append, Error, Item, Outcome};
+use crate::metrics;
 
 const HEADS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add((1 << 17) - 1);
 /// Most idempotency keys deleted in one transaction: appends wait for it.
@@ -99,8 +101,9 @@ impl Store {
             self.connection.execute_batch(if failed == FailedSync::Kept { "commit" } else { "rollback" })?;
             return Err(Failure::InDoubt(Error::Unavailable("the disk could not be flushed".into())));
         }
+        let since = Instant::now();
         let committed = self.connection.prepare_cached(COMMIT).and_then(|mut commit| commit.execute([]));
-        committed.map(drop).map_err(|error| {
+        committed.map(|_| metrics::flushed(since)).map_err(|error| {
             if left_nothing(&error) { Failure::Undone(error.into()) } else { Failure::InDoubt(error.into()) }
         })
     }

@@ -15,7 +15,7 @@ use utoipa::{PartialSchema, ToSchema};
 use super::problem::{Answer, Problem};
 use super::{Call, changes, export, friend_groups, friend_requests, friends, lists, me, people, subscriptions, users};
 use crate::http::friend_requests::ShownRequest;
-use crate::http::router::{Found, Place, Router};
+use crate::http::router::{Match, Place, Router};
 
 /// A schema with its name, and those it refers to.
 pub(super) type Named = Vec<(String, RefOr<Schema>)>;
@@ -171,9 +171,9 @@ pub(super) type InPath = Vec<(&'static str, String)>;
 /// The method of an HTTP method and a path, and the parameters of the path.
 pub(super) fn find(verb: &Verb, path: &str) -> Result<(&'static Method, InPath), Problem> {
     match ROUTER.find(verb, path) {
-        Found::Place(method, parameters) => Ok((method, parameters)),
-        Found::OtherMethods(verbs) => Err(Problem::Method(verbs)),
-        Found::Nothing => Err(Problem::NoSuchMethod),
+        Match::Place(method, parameters) => Ok((method, parameters)),
+        Match::OtherMethods(verbs) => Err(Problem::Method(verbs)),
+        Match::Nothing => Err(Problem::NoSuchMethod),
     }
 }
 

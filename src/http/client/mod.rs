@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use super::Service;
 use super::exchange::{self, Incoming};
-use super::peer;
 use super::served::Served;
+use super::{peer, request_log};
 use crate::audit::replays::Replays;
 use crate::domain::values::UserId;
 use crate::engine::standing::TokenRefusal;
@@ -105,7 +105,10 @@ pub(super) async fn answer(
         return connect(service, request, incoming);
     }
     let found = methods::find(request.method(), path);
-    let name = found.as_ref().ok().map(|(method, _)| method.name);
+    let method = found.as_ref().ok().map(|(method, _)| *method);
+    let mut served = Served::by(FACE, method.map(|method| (method.name, method.path)));
+    served.may_wait = method.is_some_and(|method| !method.on_socket);
+    request_log::routed(request, served);
     let outcome = match found {
         Ok((method, parameters)) => serve(service, request, incoming, (method, parameters)).await,
         // Strangers are not told what there is.
@@ -114,9 +117,9 @@ pub(super) async fn answer(
             Err(refused) => Err(refused),
         },
     };
-    let topic = name.map_or(Topic::Others, Topic::of);
+    let topic = method.map_or(Topic::Others, |method| Topic::of(method.name));
     let mut response = problem::respond(request, topic, outcome);
-    Served { face: FACE, route: name }.note(&mut response);
+    served.note(&mut response);
     response
 }
 
@@ -124,6 +127,7 @@ async fn admit(service: &Service, request: &HttpRequest) -> Result<Bearer, Probl
     let address = peer::address(request, &service.sockets.trusted_proxies);
     service.failures.admit(address, Instant::now()).map_err(Problem::Slowed)?;
     let bearer = admit_shown(service, address, token(request.headers())?).await?;
+    request_log::of_app(request, &bearer.app.id);
     let per_second = service.sockets.requests_per_second;
     service.rates.take_of_user(&bearer.app, bearer.token.subject, per_second).map_err(|_| Problem::TooOften)?;
     Ok(bearer)
@@ -165,8 +169,10 @@ async fn serve(
 
 /// Makes a WebSocket of the connection.
 fn connect(service: &web::Data<Service>, request: &HttpRequest, incoming: &mut Incoming) -> HttpResponse {
+    let served = Served::by(FACE, Some((CONNECT, CONNECT)));
+    request_log::routed(request, served);
     let opened = socket::open(service, request, incoming);
     let mut response = opened.unwrap_or_else(|problem| problem::respond(request, Topic::Others, Err(problem)));
-    Served { face: FACE, route: Some(CONNECT) }.note(&mut response);
+    served.note(&mut response);
     response
 }

@@ -21,6 +21,7 @@ use crate::engine::standing::TokenRefusal;
 use crate::engine::tokens::Unadmitted;
 use crate::http::exchange::{self, Unread};
 use crate::http::failures::Slowed;
+use crate::http::served::Cause;
 use crate::live::store::OWN_MAX;
 
 static POSITION: HeaderName = HeaderName::from_static("rollcall-position");
@@ -130,6 +131,15 @@ impl Problem {
     /// Its status.
     pub(super) fn status(&self, topic: Topic) -> u16 {
         kind(self, topic).0.as_u16()
+    }
+
+    /// Why the service could not do what it was asked, for whoever runs it.
+    pub(super) fn cause(&self, topic: Topic) -> Option<String> {
+        match self {
+            Self::Engine(error) if self.status(topic) >= 500 => Some(error.to_string()),
+            Self::Unwritable => Some("the answer cannot be written".into()),
+            _ => None,
+        }
     }
 }
 
@@ -339,16 +349,10 @@ pub(super) struct Details {
     error_keys: Vec<String>,
 }
 
-/// What a caller is told of a problem; it is logged here where an operator has to know.
+/// What a caller is told of a problem.
 pub(super) fn details(problem: &Problem, topic: Topic) -> Details {
     let (status, name, code) = kind(problem, topic);
-    match problem {
-        Problem::Engine(error @ (engine::Error::Unavailable(_) | engine::Error::Ambiguous(_))) => {
-            tracing::warn!(%error, "a call failed")
-        }
-        Problem::Unwritable => tracing::error!("an answer could not be written"),
-        _ => tracing::debug!(name, "a call was refused"),
-    }
+    tracing::debug!(name, "a call was refused");
     let key = match problem {
         Problem::Invalid(Invalid { key: Some(key), .. }, _)
         | Problem::Engine(engine::Error::Refused(Refusal::UndeclaredField(key))) => Some(key.clone()),
@@ -409,7 +413,9 @@ fn failed(topic: Topic, problem: &Problem) -> HttpResponse {
     if status == StatusCode::UPGRADE_REQUIRED {
         response.insert_header(("upgrade", "websocket"));
     }
-    response.body(serde_json::to_vec(&details).unwrap_or_default())
+    let mut response = response.body(serde_json::to_vec(&details).unwrap_or_default());
+    Cause::note(problem.cause(topic), &mut response);
+    response
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::fault::{Family, Fault, codes, profile_key, text};
 use crate::engine;
 use crate::http::exchange;
+use crate::http::served::Cause;
 
 #[derive(Serialize)]
 struct Failure<'f> {
@@ -19,11 +20,10 @@ struct Failure<'f> {
     profile_key: Option<&'f str>,
 }
 
-/// The HTTP response to what was asked of `path`. `is_endpoint`: whether it is one of the version's table.
+/// The HTTP response to what was asked of `path`.
 pub(in crate::http) fn respond(
     request: &HttpRequest,
     path: &str,
-    is_endpoint: bool,
     content_type: &'static str,
     outcome: Result<Bytes, Fault>,
 ) -> HttpResponse {
@@ -35,26 +35,19 @@ pub(in crate::http) fn respond(
             let body = exchange::compressed(&mut response, request, body);
             response.body(body)
         }
-        // The path is only logged where it is one of the table: another one may hold anything.
-        Err(fault) => failed(path, if is_endpoint { path } else { "none" }, content_type, &fault),
+        Err(fault) => failed(path, content_type, &fault),
     }
 }
 
-fn failed(
-    path: &str,
-    route: &str,
-    content_type: impl actix_web::http::header::TryIntoHeaderPair,
-    fault: &Fault,
-) -> HttpResponse {
+fn failed(path: &str, content_type: impl actix_web::http::header::TryIntoHeaderPair, fault: &Fault) -> HttpResponse {
     let family = Family::of(path);
     let (status, code) = codes(fault, family);
-    match fault {
-        Fault::Engine(error @ (engine::Error::Unavailable(_) | engine::Error::Ambiguous(_))) => {
-            tracing::warn!(route, %error, "a call failed")
-        }
-        Fault::Unwritable(error) => tracing::error!(route, %error, "an answer could not be written"),
-        _ => tracing::debug!(route, code, "a call was refused"),
-    }
+    let cause = match fault {
+        Fault::Engine(error) if status.is_server_error() => Some(error.to_string()),
+        Fault::Unwritable(error) => Some(format!("the answer cannot be written: {error}")),
+        _ => None,
+    };
+    tracing::debug!(code, "a call was refused");
     let mut response = HttpResponse::build(status);
     response.insert_header(content_type);
     if status == StatusCode::METHOD_NOT_ALLOWED {
@@ -74,5 +67,7 @@ fn failed(
     }
     let failure = Failure { code, error_message: &text(fault), profile_key: profile_key(fault, family) };
     let body = serde_json::to_vec(&failure).unwrap_or_else(|_| br#"{"code":1000,"errorMessage":""}"#.to_vec());
-    response.body(body)
+    let mut response = response.body(body);
+    Cause::note(cause, &mut response);
+    response
 }

@@ -17,6 +17,11 @@ macro_rules! routes {
                 }
             }
 
+            /// Its path.
+            fn path(self) -> &'static str {
+                match self { $(Self::$handler => $path,)* }
+            }
+
             fn name(self) -> &'static str {
                 match self { $(Self::$handler => stringify!($handler),)* }
             }

@@ -19,7 +19,7 @@ use super::exchange::{Body, Incoming, Unread};
 use super::rates::Left;
 use super::served::Served;
 use super::upload::Upload;
-use super::{Drain, Service, exchange};
+use super::{Drain, Service, exchange, request_log};
 use crate::audit::replays::Replays;
 use crate::audit::tree::Keeper;
 use crate::delivery::feed::Feed;
@@ -64,6 +64,7 @@ mod version;
 mod webhooks;
 
 use problem::{Answer, Problem};
+use routes::{Endpoint, Found};
 
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -172,13 +173,17 @@ pub(super) async fn answer(
     path: &str,
 ) -> HttpResponse {
     let mut left = None;
-    let outcome = serve(service, request, incoming, path, &mut left).await;
+    let found = routes::find(request.method(), path);
+    let endpoint = found.as_ref().ok().map(|(endpoint, _)| *endpoint);
+    let mut served = Served::by("rest", endpoint.map(|endpoint| (endpoint.operation, endpoint.path)));
+    served.may_wait = endpoint.is_some_and(Endpoint::may_wait);
+    request_log::routed(request, served);
+    let outcome = serve(service, request, incoming, (path, found), &mut left).await;
     let mut response = problem::respond(request, outcome);
     if let Some(left) = left {
         problem::tell_limit(&mut response, left.quota, left.calls, 1);
     }
-    let route = routes::find(request.method(), path).ok().map(|(endpoint, _)| endpoint.operation);
-    Served { face: "rest", route }.note(&mut response);
+    served.note(&mut response);
     response
 }
 
@@ -186,7 +191,7 @@ async fn serve(
     service: &Service,
     request: &HttpRequest,
     incoming: &mut Incoming,
-    path: &str,
+    (path, found): (&str, Result<Found, Problem>),
     left: &mut Option<Left>,
 ) -> Result<Answer, Problem> {
     let engine = &service.engine;
@@ -196,7 +201,8 @@ async fn serve(
         Problem::Slowed,
         |problem| matches!(problem, Problem::Unauthenticated) && request.headers().contains_key(&AUTHORIZATION),
     )?;
-    let (endpoint, parameters) = routes::find(request.method(), path)?;
+    request_log::of_app(request, &app.id);
+    let (endpoint, parameters) = found?;
     *left = service.rates.take(&app, ("rest", endpoint.operation), 1).map_err(Problem::TooOften)?;
     if !scopes.contains(&endpoint.scope) {
         return Err(Problem::Scope(endpoint.scope));

@@ -25,6 +25,7 @@ use crate::engine::search::Unsearchable;
 use crate::http::exchange::{self, Unread};
 use crate::http::failures::Slowed;
 use crate::http::rates::Reached;
+use crate::http::served::Cause;
 use crate::http::upload::UPLOAD_MAX;
 
 static ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -453,13 +454,12 @@ pub(super) fn respond(request: &HttpRequest, outcome: Result<Answer, Problem>) -
 
 fn failed(problem: &Problem) -> HttpResponse {
     let (status, name) = kind(problem);
-    match problem {
-        Problem::Engine(error @ (engine::Error::Unavailable(_) | engine::Error::Ambiguous(_))) => {
-            tracing::warn!(%error, "a call failed")
-        }
-        Problem::Unwritable => tracing::error!("an answer could not be written"),
-        _ => tracing::debug!(name, "a call was refused"),
-    }
+    let cause = match problem {
+        Problem::Engine(error) if status.is_server_error() => Some(error.to_string()),
+        Problem::Unwritable => Some("the answer cannot be written".into()),
+        _ => None,
+    };
+    tracing::debug!(name, "a call was refused");
     let mut response = HttpResponse::build(status);
     response.insert_header((CONTENT_TYPE, HeaderValue::from_static("application/problem+json")));
     if let Problem::Method(allowed) = problem {
@@ -494,6 +494,7 @@ fn failed(problem: &Problem) -> HttpResponse {
     };
     let body = serde_json::to_vec(&details).unwrap_or_default();
     let mut response = response.body(body);
+    Cause::note(cause, &mut response);
     if let Problem::TooOften(reached) = problem {
         tell_limit(&mut response, reached.quota, 0, reached.retry_after());
     }

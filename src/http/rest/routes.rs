@@ -17,7 +17,7 @@ use super::{
     tokens, user_batches, user_lists, users, webhooks,
 };
 use crate::engine;
-use crate::http::router::{Found, Place, Router};
+use crate::http::router::{Match, Place, Router};
 use crate::http::{exchange, upload};
 
 /// A schema with its name, and those it refers to.
@@ -85,6 +85,11 @@ impl Endpoint {
             "requestErasure",
         ];
         TELL_SECRETS.contains(&self.operation)
+    }
+
+    /// Whether its answer may take long by its nature: then it is not called slow.
+    pub(super) fn may_wait(&self) -> bool {
+        self.replays() || self.operation == "listEvents"
     }
 
     /// How long its answer may take, where others may take `usual`.
@@ -425,12 +430,15 @@ impl Place for Endpoint {
     }
 }
 
+/// An endpoint, and the parameters of a path that it fits.
+pub(super) type Found = (&'static Endpoint, Vec<String>);
+
 /// The endpoint of a method and a path, and the parameters of the path.
-pub(super) fn find(method: &Method, path: &str) -> Result<(&'static Endpoint, Vec<String>), Problem> {
+pub(super) fn find(method: &Method, path: &str) -> Result<Found, Problem> {
     match ROUTER.find(method, path) {
-        Found::Place(endpoint, parameters) => Ok((endpoint, parameters.into_iter().map(|(_, value)| value).collect())),
-        Found::OtherMethods(methods) => Err(Problem::Method(methods)),
-        Found::Nothing => Err(Problem::NoSuchEndpoint),
+        Match::Place(endpoint, parameters) => Ok((endpoint, parameters.into_iter().map(|(_, value)| value).collect())),
+        Match::OtherMethods(methods) => Err(Problem::Method(methods)),
+        Match::Nothing => Err(Problem::NoSuchEndpoint),
     }
 }
 

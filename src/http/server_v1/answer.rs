@@ -4,7 +4,6 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::Route;
 use crate::http::platform::answer;
 pub(super) use crate::http::platform::fault::Fault;
 
@@ -30,5 +29,5 @@ impl Answer {
 /// The HTTP response.
 pub(super) fn respond(request: &HttpRequest, path: &str, outcome: Result<Answer, Fault>) -> HttpResponse {
     let outcome = outcome.map(|Answer(body)| body);
-    answer::respond(request, path, Route::of(path).is_some(), "application/json", outcome)
+    answer::respond(request, path, "application/json", outcome)
 }

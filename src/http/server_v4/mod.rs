@@ -16,7 +16,7 @@ use super::platform::shown::Reader;
 use super::platform::signature;
 use super::rates::{Endpoint, Rates};
 use super::served::Served;
-use super::{Service, exchange};
+use super::{Service, exchange, request_log};
 use crate::domain::values::UserId;
 use crate::domain::{Command, Decide, ReplyOf};
 use crate::engine::{App, Caller, Done, Engine};
@@ -158,14 +158,22 @@ pub(super) async fn answer(
     incoming: &mut Incoming,
     path: &str,
 ) -> HttpResponse {
-    let outcome = serve(service, request, incoming, path).await;
+    let route = Route::of(path);
+    let served = Served::by(FACE, route.map(|route| (route.name(), route.path())));
+    request_log::routed(request, served);
+    let outcome = serve(service, request, incoming, route).await;
     let mut response = answer::respond(request, path, outcome);
-    Served { face: FACE, route: Route::of(path).map(Route::name) }.note(&mut response);
+    served.note(&mut response);
     response
 }
 
-async fn serve(service: &Service, request: &HttpRequest, incoming: &mut Incoming, path: &str) -> Result<Answer, Fault> {
-    let route = Route::of(path).ok_or(Fault::NoSuchEndpoint)?;
+async fn serve(
+    service: &Service,
+    request: &HttpRequest,
+    incoming: &mut Incoming,
+    route: Option<Route>,
+) -> Result<Answer, Fault> {
+    let route = route.ok_or(Fault::NoSuchEndpoint)?;
     if request.method() != Method::POST {
         return Err(Fault::NotPost);
     }
@@ -177,10 +185,10 @@ async fn serve(service: &Service, request: &HttpRequest, incoming: &mut Incoming
         Fault::Slowed,
         |fault| matches!(fault, Fault::Unauthenticated) && signature::is_shown(request.headers()),
     )?;
+    request_log::of_app(request, &app.id);
     let endpoint = (FACE, route.name());
     service.rates.take(&app, endpoint, 1).map_err(Fault::TooOften)?;
     let body = incoming.read(&service.bodies, &app.id).await.map_err(Fault::Unread)?;
-    tracing::debug!(?route, "call");
     let (live, rates, correlation) = (&*service.live, &service.rates, exchange::correlation(request));
     let headers = request.headers();
     let call = Call { engine, live, rates, endpoint, correlation, app, secret, headers, body };

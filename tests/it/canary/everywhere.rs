@@ -128,6 +128,28 @@ fn say_it_everywhere(service: &Service) -> (usize, usize) {
 }
 
 #[test]
+fn what_is_said_through_any_input_of_any_face_is_in_no_line_of_the_log_at_any_level() {
+    let dir = tempfile::tempdir().unwrap();
+    let everything = ["env", "ROLLCALL_LOG=trace", "ROLLCALL_LOG_FORMAT=json"];
+    let args = ["--slow-request-seconds", "0"];
+    let mut service = Service::launch_node(&dir.path().join("data"), &[APP], &everything, &args).unwrap();
+    service.register(APP, &["ada", "bob"]);
+    say_it_everywhere(&service);
+    service.stop();
+    let said = service.errors();
+    for line in said.lines() {
+        let read = serde_json::from_str::<Value>(line);
+        assert!(read.is_ok_and(|line| line["level"].is_string()), "{line}");
+    }
+    for control in ["a request was slow", "a call was refused", "answered", r#""route":"registerUser""#, APP.key] {
+        assert!(said.contains(control), "the control: {control} is not told");
+    }
+    let found: Vec<_> =
+        said.lines().filter(|line| !Scanner::of(&[MARK]).found_in(line.as_bytes()).is_empty()).collect();
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
 fn what_is_said_through_any_input_of_any_face_is_in_the_clear_nowhere() {
     let mut service = Service::start(&[APP]);
     service.register(APP, &["ada", "bob"]);

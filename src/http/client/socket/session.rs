@@ -21,10 +21,13 @@ use crate::http::client::changes;
 use crate::http::client::methods;
 use crate::http::client::problem::{Problem, Topic};
 use crate::http::exchange;
+use crate::http::request_log::{Ended, Spans};
+use crate::http::served::Served;
 use crate::live::change::Notice;
 use crate::live::close::Close;
 use crate::live::registry::Push;
 
+const FACE: &str = "client_socket";
 /// Requests of a client that wait for the one before them.
 const WAITING_MAX: usize = 16;
 /// Notifications that are made together.
@@ -230,16 +233,22 @@ async fn answer(client: Rc<Client>, request: Request) -> Option<String> {
     let since = Instant::now();
     let metrics = client.service.engine.metrics();
     let Some(method) = methods::named(&name) else {
-        metrics.answered("client_socket", "none", 404, since.elapsed());
+        metrics.answered(FACE, "none", 404, since.elapsed());
         return id.map(|id| frames::fault(&id, Fault::Method));
     };
     let call = client.call();
-    let outcome = match exchange::in_time(client.service.answer_max, (method.handler)(&call, params)).await {
-        Ok(outcome) => outcome,
-        Err(late) => Err(late.into()),
-    };
+    let served = Served::by(FACE, Some((method.name, method.path)));
+    let spans = Spans::of_socket(call.caller.correlation, served, &call.app.id);
+    let answered = spans.around(exchange::in_time(client.service.answer_max, (method.handler)(&call, params))).await;
+    let outcome = answered.unwrap_or_else(|late| Err(late.into()));
     let topic = Topic::of(method.name);
-    let status = outcome.as_ref().map_or_else(|problem| problem.status(topic), |_| 200);
-    metrics.answered("client_socket", method.name, status, since.elapsed());
+    let (status, cause) = match &outcome {
+        Ok(_) => (200, None),
+        Err(problem) => (problem.status(topic), problem.cause(topic)),
+    };
+    let took = since.elapsed();
+    metrics.answered(FACE, method.name, status, took);
+    let ended = Ended { status, took, served: Some(served), cause: cause.as_deref() };
+    client.service.request_log.ended(&spans, &ended);
     id.map(|id| frames::answer(&id, topic, outcome))
 }
