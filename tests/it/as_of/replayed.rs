@@ -65,8 +65,10 @@ impl Dice {
             5 => profile(who, "email", None),
             6 => of(Change::CleanProfile),
             7 => of(Change::Tag(if self.flag() { vec![Tag::parse(&format!("t{n}")).unwrap()] } else { vec![] })),
-            8 if self.flag() => of(Change::UnmuteDirectMessages),
-            8 => of(Change::MuteDirectMessages(self.flag().then(|| MuteMinutes::new(60).unwrap()))),
+            8 if self.flag() => {
+                of(Change::MuteDirectMessages(n.is_multiple_of(2).then(|| MuteMinutes::new(60).unwrap())))
+            }
+            8 => of(Change::UnmuteDirectMessages),
             9 => of(Change::QuietPushes(self.flag().then(|| QuietHours::parse("22:00:00", 60, 1).unwrap()))),
             10 => of(Change::PermitFriends(
                 [FriendPermission::Anyone, FriendPermission::Approval, FriendPermission::Nobody][n % 3],
