@@ -63,7 +63,7 @@ impl Spans {
 /// Notes which endpoint a request goes to.
 pub(super) fn routed(request: &HttpRequest, served: Served) {
     if let Some(spans) = request.extensions().get::<Spans>() {
-        tracing::record_all!(spans.lines, face = served.face, route = served.route());
+        spans.lines.record("face", served.face).record("route", served.route());
     }
 }
 

@@ -51,11 +51,11 @@ fn take(mut stream: TcpStream, received: &Mutex<Vec<u8>>, spans: &Mutex<Vec<Span
     let mut unread = vec![];
     let mut buffer = [0; 64 * 1024];
     loop {
-        let whole = unread.windows(4).position(|bytes| bytes == b"\r\n\r\n").and_then(|end| {
+        let whole = unread.windows(4).position(|bytes| bytes == b"\r\n\r\n").map(|end| {
             let head = String::from_utf8_lossy(&unread[..end]).to_lowercase();
             assert!(head.starts_with("post /v1/traces http/1.1"), "{head}");
             let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
-            Some((end + 4, end + 4 + length.unwrap_or_else(|| panic!("no length: {head}"))))
+            (end + 4, end + 4 + length.unwrap_or_else(|| panic!("no length: {head}")))
         });
         if let Some((from, to)) = whole.filter(|(_, to)| unread.len() >= *to) {
             let body: Vec<u8> = unread.drain(..to).skip(from).collect();
