@@ -125,11 +125,10 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
     let directory = Arc::new(Directory::new(vault.clone()));
     let (applied_sender, applied) = watch::channel(applied);
     let flush_hint = Arc::new(FlushHint::default());
-    let handed_over = Arc::new(HandedOver::default());
     let (restricted, apps) = (Arc::new(Restricted::default()), Arc::new(Apps::default()));
     let (standings, cleared) = (Arc::new(Standings::default()), Arc::new(Cleared::default()));
     let (erasures, foreign_appends) = (Arc::new(Notify::new()), Arc::new(ForeignAppends::default()));
-    let metrics = Arc::new(Metrics::default());
+    let (handed_over, metrics) = (Arc::new(HandedOver::default()), Arc::new(Metrics::default()));
     let leadership = Leadership::default();
     leadership.renew(&read).await;
     let projector = Projector {

@@ -24,6 +24,8 @@ pub(super) const UPLOAD_MAX: u64 = 256 * 1024 * 1024;
 pub(super) const ANSWER_MAX: Duration = Duration::from_secs(3_600);
 /// What one takes of the memory for bodies: pieces that wait, records under way, and those that are told again.
 const MEMORY: usize = 4 * 1024 * 1024;
+/// How long the rest of one is read and dropped that is not wanted.
+const DISCARD_WAIT: Duration = Duration::from_secs(10);
 /// Pieces that wait to be read.
 const PIECES_MAX: usize = 4;
 
@@ -85,8 +87,9 @@ impl Upload {
 }
 
 impl Pump {
-    /// Takes what arrives to the reader until the body ends, breaks off, or stands still for too long.
-    pub(super) async fn run(mut self) {
+    /// Takes what arrives to the reader until the body ends, breaks off, or stands still for too long; `false`: the reader wants
+    /// no more.
+    pub(super) async fn run(&mut self) -> bool {
         loop {
             let piece = match tokio::time::timeout(BODY_WAIT, self.payload.next()).await {
                 Err(_) => Some(Err(ErrorKind::TimedOut.into())),
@@ -98,9 +101,26 @@ impl Pump {
                 Ok(Some(Err(_))) => Some(Err(ErrorKind::UnexpectedEof.into())),
             };
             let is_last = !matches!(piece, Some(Ok(_)));
-            if self.pieces.send(piece).await.is_err() || is_last {
-                return;
+            let is_wanted = self.pieces.send(piece).await.is_ok();
+            if is_last || !is_wanted {
+                return is_last;
             }
+        }
+    }
+
+    /// Reads and drops the rest, for as long as that may take, so that a caller who is still sending gets the answer: a
+    /// connection that is closed over unread bytes may lose it.
+    pub(super) async fn discard(mut self) {
+        let rest = async {
+            while let Some(piece) = self.payload.next().await {
+                if piece.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
+        if tokio::time::timeout(DISCARD_WAIT, rest).await == Ok(true) {
+            self.upload.is_whole.set(true);
         }
     }
 }

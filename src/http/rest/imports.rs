@@ -153,12 +153,19 @@ pub(super) async fn send(call: &Call<'_>) -> Result<Answer, Problem> {
     let stop = async {
         let _ = call.drain.begun().await;
     };
+    let mut pump = opened.pump;
     let mut sending = pin!(upload.run(opened.reader, opened.received, stop));
-    let sent = tokio::select! {
-        sent = &mut sending => sent,
-        // All of it has arrived, or no more comes.
-        () = opened.pump.run() => sending.await,
+    let (early, has_ended) = tokio::select! {
+        sent = &mut sending => (Some(sent), false),
+        has_ended = pump.run() => (None, has_ended),
     };
+    let sent = match early {
+        Some(sent) => sent,
+        None => sending.await,
+    };
+    if !has_ended {
+        pump.discard().await;
+    }
     answer(import.as_ref(), sent?)
 }
 

@@ -357,7 +357,7 @@ fn detail(problem: &Problem) -> Cow<'static, str> {
         Problem::MalformedKey => "an Idempotency-Key is 1 to 255 characters of ASCII".into(),
         Problem::Invalid(_, invalid) => invalid.to_string().into(),
         Problem::UploadTooLarge => {
-            format!("the body is longer than {UPLOAD_MAX} bytes; what came before is done. Send the rest by itself").into()
+            format!("the body is longer than {UPLOAD_MAX} bytes; send the records in several imports").into()
         }
         Problem::Upload(reason) => format!("{reason}; what came before is done").into(),
         Problem::Json(reason) => format!("the body is not the JSON it should be: {reason}").into(),

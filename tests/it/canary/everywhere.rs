@@ -120,6 +120,20 @@ fn say_it_everywhere(service: &Service) -> (usize, usize) {
             }
         }
     }
+    // Records that are done, that are refused, and that are none.
+    for kind in ["users", "friends", "blocks", "bans"] {
+        let records = [
+            json!({"user_id": MARK, "name": MARK}),
+            json!({"user_id": MARK, "friend_id": "bob", "remark": MARK}),
+            json!({"user_id": MARK, "target_id": "bob"}),
+            json!({"user_id": MARK, "permanent": true, "reason": MARK, "note": MARK}),
+            json!({"user_id": format!("not {MARK}"), MARK: MARK}),
+            json!(MARK),
+        ];
+        let body: String = records.iter().map(|record| format!("{record}\n")).collect();
+        let path = format!("/api/v1/imports?kind={kind}");
+        count(service.request("POST", &path, std::slice::from_ref(&bearer), body.as_bytes()).status);
+    }
     for path in [format!("/{MARK}"), format!("/tile/{MARK}"), format!("/health/{MARK}"), format!("/api/v1/{MARK}")] {
         count(service.request("GET", &path, &[], b"").status);
     }

@@ -170,14 +170,17 @@ fn what_is_there_already_is_left_refused_or_changed_as_asked_and_a_call_that_is_
 #[test]
 fn an_import_waits_for_the_next_call_once_a_thousand_records_were_refused() {
     let service = Service::start(&[APP]);
-    let bad: Vec<_> = (0..1_500).map(|number| json!({"user_id": format!("u{number}")})).collect();
+    // So many that a caller is told long before it has sent all.
+    let bad: Vec<_> =
+        (0..2_500).map(|n| json!({"user_id": format!("u{n}"), "portrait_uri": "x".repeat(500)})).collect();
     let sent = || send(&service, "kind=users", &[("Idempotency-Key", "once")], &lines(&bad));
     let first = sent();
     assert_eq!(counts(&first), (0, 0, 1_000, false));
     let path = format!("imports/{}", first.json()["operation_id"].as_str().unwrap());
     assert_eq!(get(&service, &path)["state"], "running");
     let second = sent();
-    assert_eq!(counts(&second), (0, 0, 1_500, true));
+    assert_eq!(counts(&second), (0, 0, 2_000, false));
+    assert_eq!(counts(&sent()), (0, 0, 2_500, true));
     assert_eq!(second.json()["refused_records"][0]["_record"], 1_001);
     assert_eq!(get(&service, &path)["state"], "failed", "nothing of it was done");
 }
@@ -258,6 +261,7 @@ fn a_key_that_may_not_ban_brings_in_no_bans_and_nothing_of_a_refused_record_stay
     assert_eq!(counts(&reply), (0, 0, 3, true));
     assert!(reply.text.contains("canary of a member"), "its caller is told: {}", reply.text);
     service.kill();
+    assert!(!service.errors().contains("canary of"), "{}", service.errors());
     let mut directories = vec![service.data().to_owned()];
     while let Some(directory) = directories.pop() {
         for entry in std::fs::read_dir(directory).unwrap() {
