@@ -25,12 +25,14 @@ use crate::engine::{App, Caller, Engine, IdempotencyKey, api_keys};
 use crate::live::Live;
 
 mod admission;
+mod answer;
 mod app;
 mod ban_lists;
 mod bans;
 mod compliance;
 mod credentials;
 mod deactivated;
+mod endpoint;
 mod erasures;
 mod events;
 mod examples;
@@ -184,9 +186,9 @@ pub(super) async fn answer(
 ) -> HttpResponse {
     let mut left = None;
     let outcome = serve(service, request, incoming, path, &mut left).await;
-    let mut response = problem::respond(request, outcome);
+    let mut response = answer::respond(request, outcome);
     if let Some(left) = left {
-        problem::tell_limit(&mut response, left.quota, left.calls, 1);
+        answer::tell_limit(&mut response, left.quota, left.calls, 1);
     }
     let route = routes::find(request.method(), path).ok().map(|(endpoint, _)| endpoint.operation);
     Served { face: "rest", route }.note(&mut response);
