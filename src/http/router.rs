@@ -52,10 +52,9 @@ pub(super) fn parameter(segment: &str) -> Option<&str> {
 
 impl<P: Place> Router<P> {
     /// Of two entries that fit the same path, the first one counts.
-    pub(super) fn new(table: &'static [P]) -> Self {
-        Self {
-            entries: table.iter().map(|place| (place.path().split('/').map(Segment::of).collect(), place)).collect(),
-        }
+    pub(super) fn new(table: impl IntoIterator<Item = &'static P>) -> Self {
+        let entry = |place: &'static P| (place.path().split('/').map(Segment::of).collect(), place);
+        Self { entries: table.into_iter().map(entry).collect() }
     }
 
     /// Looks up a method and a path.

@@ -15,9 +15,9 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use utoipa::ToSchema;
 
 use super::Call;
+use super::endpoint::Untyped;
 use super::paging::PageQuery;
 use super::problem::{Answer, Problem};
-use super::routes::Untyped;
 use crate::delivery::event_type::{self, TypePattern};
 use crate::delivery::feed::{self, Feed, Filter, Page, Selection};
 use crate::domain::values::{self, Invalid};

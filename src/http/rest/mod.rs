@@ -28,12 +28,14 @@ use crate::engine::{App, Caller, Engine, IdempotencyKey, api_keys};
 use crate::live::Live;
 
 mod admission;
+mod answer;
 mod app;
 mod ban_lists;
 mod bans;
 mod compliance;
 mod credentials;
 mod deactivated;
+mod endpoint;
 mod erasures;
 mod events;
 mod examples;
@@ -179,9 +181,9 @@ pub(super) async fn answer(
     served.may_wait = endpoint.is_some_and(Endpoint::may_wait);
     request_log::routed(request, served);
     let outcome = serve(service, request, incoming, (path, found), &mut left).await;
-    let mut response = problem::respond(request, outcome);
+    let mut response = answer::respond(request, outcome);
     if let Some(left) = left {
-        problem::tell_limit(&mut response, left.quota, left.calls, 1);
+        answer::tell_limit(&mut response, left.quota, left.calls, 1);
     }
     served.note(&mut response);
     response

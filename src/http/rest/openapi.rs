@@ -12,7 +12,8 @@ use utoipa::openapi::{
     PathsBuilder, Ref, Required, ResponseBuilder,
 };
 
-use super::routes::{ENDPOINTS, Endpoint, Named};
+use super::endpoint::{Endpoint, Named};
+use super::routes::endpoints;
 use super::{examples, groups};
 use crate::http::{router, terms};
 
@@ -36,7 +37,7 @@ const PROBLEMS: &[(&str, &str)] = &[
 /// The document: what the table of endpoints says, and what the names in its requests mean.
 pub(in crate::http) fn document() -> Value {
     let mut document = serde_json::to_value(of_the_table()).unwrap_or_default();
-    let shapes = ENDPOINTS.iter().flat_map(|endpoint| (endpoint.takes)()).map(|(name, _)| name);
+    let shapes = endpoints().flat_map(|endpoint| (endpoint.takes)()).map(|(name, _)| name);
     for name in shapes.collect::<BTreeSet<_>>() {
         if let Some(schema) = document["components"]["schemas"].get_mut(&name) {
             terms::describe_members(&name, schema);
@@ -71,7 +72,7 @@ fn of_the_table() -> OpenApi {
         components = components.response(format!("Problem{status}"), response);
     }
     let mut paths = PathsBuilder::new();
-    for endpoint in ENDPOINTS {
+    for endpoint in endpoints() {
         for (name, schema) in (endpoint.takes)().into_iter().chain((endpoint.answers)()) {
             components = components.schema(name, schema);
         }
@@ -189,7 +190,7 @@ mod tests {
     #[test]
     fn no_two_shapes_have_the_same_name() {
         let (mut shapes, mut twice) = (BTreeMap::new(), Vec::new());
-        for endpoint in ENDPOINTS {
+        for endpoint in endpoints() {
             for (name, schema) in (endpoint.takes)().into_iter().chain((endpoint.answers)()) {
                 let json = serde_json::to_value(&schema).unwrap();
                 let (first, before) = shapes.entry(name.clone()).or_insert_with(|| (endpoint.operation, json.clone()));

@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::Call;
+use super::endpoint::Untyped;
 use super::problem::{Answer, Problem};
-use super::routes::Untyped;
 use super::users::{self, owner, user_id};
 use super::version::Version;
 use crate::domain::remarks;
