@@ -66,7 +66,8 @@ mod version;
 mod webhooks;
 
 use problem::{Answer, Problem};
-use routes::{Endpoint, Found};
+use endpoint::Endpoint;
+use routes::Found;
 
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
