@@ -371,7 +371,7 @@ async fn each_request_has_one_end_whatever_both_sides_do() {
 }
 
 /// Names the databases of log and keys to the process that runs the two nodes.
-const DATABASES: &str = "ROLLCALL_TEST_TWO_NODES";
+const DATABASES: &str = "ROLLCALL_TEST_ENGINE_NODES";
 
 /// Two nodes over databases of their own. Where a node keeps its root is in the environment alone, so that they run in a process
 /// of their own, which does the test of that name; `None`: it has done it.
