@@ -105,6 +105,8 @@ pub enum Over {
     Shorter,
     /// This ban; over another one it is refused.
     This(Span),
+    /// No ban; where one runs or is to begin it is refused.
+    Nothing,
 }
 
 /// Whether a ban that ends at `one` ends no earlier than one that ends at `other`.
@@ -119,7 +121,7 @@ fn ends_no_earlier(one: Option<DateTime<Utc>>, other: Option<DateTime<Utc>>) -> 
 /// Bans as ordered, or replaces the ban there is.
 ///
 /// # Errors
-/// It would end before it begins, or it is to begin later and a ban runs.
+/// It would end before it begins, it is to begin later and a ban runs, or there is another ban than it is to replace.
 pub fn impose(
     state: &State,
     subject: SubjectRef,
@@ -132,7 +134,8 @@ pub fn impose(
     match ordered.over {
         Over::Shorter if running.is_some_and(|span| ends_no_earlier(span.ends_at, ends_at)) => return Ok(events),
         Over::This(seen) if current != Some(seen) => return Err(Refusal::BanChanged),
-        Over::Any | Over::Shorter | Over::This(_) => {}
+        Over::Nothing if current.is_some() => return Err(Refusal::AlreadyBanned),
+        Over::Any | Over::Shorter | Over::This(_) | Over::Nothing => {}
     }
     let reason = ordered.reason.as_ref().map(|reason| Personal::Present(reason.as_str().to_owned()));
     let note = ordered.note.as_ref().map(|note| Personal::Present(note.as_str().to_owned()));

@@ -119,6 +119,9 @@ pub enum Refusal {
     /// A ban that is to begin later would end the one that runs.
     #[error("the user is banned now; lift that ban first, or give it another end")]
     BanRuns,
+    /// A ban runs or is to begin, and the order was for a user without one.
+    #[error("the user is banned already")]
+    AlreadyBanned,
     /// The ban is not the one that was seen.
     #[error("the ban was changed by somebody else meanwhile")]
     BanChanged,

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use rollcall_projections::banned_users;
 use uuid::Uuid;
 
 use super::OnConflict;
 use super::record::Record;
 use crate::domain::allowlist::{Allow, SetAllowlist};
-use crate::domain::ban::{Ban, Length, Over, Term};
+use crate::domain::ban::{Ban, Length, Over};
 use crate::domain::blocklist::Block;
 use crate::domain::friend_groups::{GroupFriend, LabelGroup};
 use crate::domain::friendship::{Befriend, Describe};
@@ -83,13 +82,16 @@ impl Applying<'_> {
             Record::Block { who, target } => {
                 self.execute("block", Block { owner: who, targets: vec![target] }).await.map(|()| Outcome::Done)
             }
-            Record::Ban { who, term, reason, note } => match self.stands_against(&who, term).await? {
-                None => {
-                    let ban = Ban { who: vec![who], term, reason, note, over: Over::Any };
-                    self.execute("ban", ban).await.map(|()| Outcome::Done)
-                }
-                Some(outcome) => Ok(outcome),
-            },
+            Record::Ban { who, term, reason, note } => {
+                self.ban(Ban {
+                    who: vec![who],
+                    term,
+                    reason,
+                    note,
+                    over: if self.on_conflict == OnConflict::Update { Over::Any } else { Over::Nothing },
+                })
+                .await
+            }
         };
         match applied {
             Ok(outcome) => Ok(outcome),
@@ -145,19 +147,16 @@ impl Applying<'_> {
         self.execute("group", GroupFriend { owner, group, friend, is_in: true }).await.map(|()| Outcome::Done)
     }
 
-    /// Why a ban is not imposed.
-    async fn stands_against(&self, who: &UserId, term: Term) -> Result<Option<Outcome>, Error> {
-        let now = self.engine.now();
-        if matches!(term.length, Length::Until(end) if end <= now) {
-            return Ok(Some(Outcome::Skipped));
+    /// Whether a ban stands already is decided with the command, which knows whether it was this record that imposed it.
+    async fn ban(&self, ban: Ban) -> Result<Outcome, Error> {
+        if matches!(ban.term.length, Length::Until(end) if end <= self.engine.now()) {
+            return Ok(Outcome::Skipped);
         }
-        if self.on_conflict == OnConflict::Update {
-            return Ok(None);
+        match self.execute("ban", ban).await {
+            Ok(()) => Ok(Outcome::Done),
+            Err(Error::Refused(Refusal::AlreadyBanned)) => Ok(self.conflict("the user is banned already")),
+            Err(error) => Err(error),
         }
-        let Some(subject) = self.engine.find(&self.caller.app, who).await? else { return Ok(None) };
-        let ban = banned_users::of(self.engine.read(), subject).await?;
-        let is_there = ban.is_some_and(|ban| ban.runs_at(now) || ban.starts_at > now);
-        Ok(is_there.then(|| self.conflict("the user is banned already")))
     }
 
     /// Executes a part of the record. What was done before under its key is not done again.

@@ -286,6 +286,7 @@ fn kind_of_refusal(refusal: &Refusal, topic: Topic) -> (StatusCode, &'static str
         | Refusal::SeatsTaken
         | Refusal::BanEndsTooEarly
         | Refusal::BanRuns
+        | Refusal::AlreadyBanned
         | Refusal::BanChanged
         | Refusal::NoSuchOperation
         | Refusal::ImportMovedOn

@@ -165,6 +165,7 @@ fn codes_of_refusal(refusal: &Refusal, family: Family) -> (StatusCode, u16) {
         Refusal::OwnTarget if family == Family::Friends => (REFUSED, 25473),
         Refusal::OwnTarget | Refusal::UndeclaredField(_) | Refusal::BanEndsTooEarly => (REFUSED, 1002),
         Refusal::BanRuns
+        | Refusal::AlreadyBanned
         | Refusal::BanChanged
         | Refusal::NoSuchOperation
         | Refusal::ImportMovedOn

@@ -65,8 +65,8 @@ mod users;
 mod version;
 mod webhooks;
 
-use problem::{Answer, Problem};
 use endpoint::Endpoint;
+use problem::{Answer, Problem};
 use routes::Found;
 
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");

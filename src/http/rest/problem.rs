@@ -194,6 +194,7 @@ pub(super) fn kind_of_refusal(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::ErasureBegun => (StatusCode::CONFLICT, "erasure-begun"),
         Refusal::ListFull(_) => (StatusCode::CONFLICT, "list-full"),
         Refusal::BanEndsTooEarly => (StatusCode::UNPROCESSABLE_ENTITY, "ban-ends-too-early"),
+        Refusal::AlreadyBanned => (StatusCode::CONFLICT, "already-banned"),
         Refusal::BanChanged => (StatusCode::CONFLICT, "ban-changed"),
         Refusal::NoSuchOperation => (StatusCode::NOT_FOUND, "no-such-operation"),
         Refusal::ImportMovedOn => (StatusCode::CONFLICT, "import-moved-on"),

@@ -117,6 +117,18 @@ fn a_ban_that_keeps_longer_ones_never_shortens_one() {
 }
 
 #[test]
+fn a_ban_for_whoever_has_none_is_refused_where_one_runs_or_is_to_begin() {
+    let mut given = Given::users(&["ada"]);
+    let first = |minutes| Ban { over: Over::Nothing, ..ban(&["ada"], minutes) };
+    assert_eq!(given.when(&first(10)).unwrap(), ["ban.imposed"]);
+    assert_eq!(given.when(&first(20)), Err(Refusal::AlreadyBanned));
+    given.when(&lift("ada")).unwrap();
+    assert_eq!(given.when(&first(10)).unwrap(), ["ban.imposed"]);
+    given.now += Duration::minutes(11);
+    assert_eq!(given.when(&first(10)).unwrap(), ["ban.expired", "ban.imposed"], "that one is over");
+}
+
+#[test]
 fn a_ban_that_was_changed_since_it_was_seen_is_neither_lifted_nor_replaced() {
     let mut given = Given::users(&["ada"]);
     given.when(&ban(&["ada"], 10)).unwrap();
