@@ -426,7 +426,8 @@ impl Directory {
         }
     }
 
-    /// Asks the read model again for every userId: it may answer otherwise once an operator has settled what was parked.
+    /// Asks the read model again for every userId: it may answer otherwise once an operator has settled what was parked, or has
+    /// had it built anew.
     pub(super) fn ask_again(&self) {
         let mut waiting = lock(&self.waiting);
         waiting.remembered = Remembered::default();

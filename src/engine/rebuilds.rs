@@ -127,6 +127,7 @@ pub async fn run(engine: Arc<Engine>, stop: CancellationToken) {
                 Phase::Failed
             }
         };
+        engine.directory.ask_again();
         let reached = projector::applied(&engine.read);
         engine.rebuilds.set(phase, reached, reached);
         // What is kept in memory of the apps comes from that read model.
