@@ -155,6 +155,12 @@ struct Service {
 }
 
 impl Service {
+    /// Whether the log says by itself why requests fail with this status: that the event log is broken, which every request is
+    /// answered until an operator acts.
+    fn tells_of_failure(&self, status: u16) -> bool {
+        status == 503 && self.engine.broken_log().is_some()
+    }
+
     /// Looks at credentials that a request shows, unless too many from its address were wrong lately. `refused` is what is told
     /// then; `is_wrong` tells wrong credentials from whatever else stands against the request.
     fn authenticated<T, E>(
@@ -276,7 +282,8 @@ fn ended(service: &Service, spans: &Spans, response: &HttpResponse, took: Durati
     service.engine.metrics().answered(face, route, status, took);
     let extensions = response.extensions();
     let cause = extensions.get::<Cause>().map(|Cause(cause)| cause.as_str());
-    service.request_log.ended(spans, &Ended { status, took, served, cause });
+    let is_told = service.tells_of_failure(status);
+    service.request_log.ended(spans, &Ended { status, took, served, cause, is_told });
 }
 
 /// Whether a path is one that the pages of an app's users call.

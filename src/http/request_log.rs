@@ -91,6 +91,8 @@ pub(super) struct Ended<'e> {
     pub(super) served: Option<Served>,
     /// Why it failed, where that is known.
     pub(super) cause: Option<&'e str>,
+    /// Whether the log says already why requests like this one fail.
+    pub(super) is_told: bool,
 }
 
 /// Writes the lines about whole requests.
@@ -109,14 +111,14 @@ impl RequestLog {
 
     /// Says how a request ended, where that is to be said.
     pub(super) fn ended(&self, spans: &Spans, ended: &Ended<'_>) {
-        let Ended { status, took, served, cause } = *ended;
+        let Ended { status, took, served, cause, is_told } = *ended;
         traces::answered(&spans.trace, served.and_then(|served| served.endpoint), status);
         let span = &spans.lines;
         let took_ms = (took.as_secs_f64() * 1e6).round() / 1e3;
         tracing::debug!(target: ACCESS, parent: span, status, took_ms, "answered");
         // A probe that is answered "not ready" is told what it asks.
         let Some(served) = served else { return };
-        let has_failed = status >= 500 && status != NOT_IMPLEMENTED;
+        let has_failed = status >= 500 && status != NOT_IMPLEMENTED && !is_told;
         if !has_failed && (served.may_wait || took <= self.slow_after) {
             return;
         }
@@ -151,7 +153,8 @@ mod tests {
         let log = RequestLog::new(Duration::MAX);
         let spans = Spans { lines: Span::none(), trace: Span::none() };
         let served = Some(Served::by("rest", None));
-        let ended = |status| log.ended(&spans, &Ended { status, took: Duration::ZERO, served, cause: None });
+        let ended =
+            |status| log.ended(&spans, &Ended { status, took: Duration::ZERO, served, cause: None, is_told: false });
         (0..1_000).for_each(|_| ended(503));
         let left_out = log.left_out.load(Ordering::Relaxed);
         assert!((1..=950).contains(&left_out), "{left_out}");

@@ -248,7 +248,8 @@ async fn answer(client: Rc<Client>, request: Request) -> Option<String> {
     };
     let took = since.elapsed();
     metrics.answered(FACE, method.name, status, took);
-    let ended = Ended { status, took, served: Some(served), cause: cause.as_deref() };
+    let is_told = client.service.tells_of_failure(status);
+    let ended = Ended { status, took, served: Some(served), cause: cause.as_deref(), is_told };
     client.service.request_log.ended(&spans, &ended);
     id.map(|id| frames::answer(&id, topic, outcome))
 }

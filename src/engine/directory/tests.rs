@@ -1,0 +1,153 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use rollcall_projections::store::ReadStore;
+
+use super::{AppId, Directory, Found, LruCache, NonZeroUsize, Remembered, SubjectRef, UserId, lock};
+use crate::privacy::{Vault as _, key_tree::KeyTree};
+
+struct Given {
+    _dir: tempfile::TempDir,
+    vault: std::sync::Arc<KeyTree>,
+    read: ReadStore,
+    directory: Directory,
+}
+
+impl Given {
+    fn nothing() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = std::sync::Arc::new(KeyTree::open(dir.path(), &Default::default()).unwrap());
+        let read = ReadStore::open(&dir.path().join("read.db")).unwrap();
+        let directory = Directory::new(vault.clone());
+        Self { _dir: dir, vault, read, directory }
+    }
+
+    fn app() -> AppId {
+        "chat".parse().unwrap()
+    }
+
+    async fn find(&self, introduce: bool) -> Option<Found> {
+        let user_id = UserId::parse("userId", "ada").unwrap();
+        self.directory.find(&self.read, &Self::app(), &user_id, introduce).await.unwrap()
+    }
+
+    async fn find_other(&self) -> Option<Found> {
+        let user_id = UserId::parse("userId", "bob").unwrap();
+        self.directory.find(&self.read, &Self::app(), &user_id, true).await.unwrap()
+    }
+
+    fn forget(&self, position: u64) {
+        self.directory.forgotten(self.vault.tag(&Self::app(), "ada").unwrap(), position);
+    }
+}
+
+#[tokio::test]
+async fn two_who_introduce_a_user_id_agree_and_leave_nothing_when_both_give_up() {
+    let given = Given::nothing();
+    let (first, second) = (given.find(true).await.unwrap(), given.find(true).await.unwrap());
+    assert_eq!((first.subject, first.fresh, second.fresh), (second.subject, true, false));
+    assert!(given.find(false).await.is_none(), "a reservation is not known to those who only look");
+    drop(first);
+    assert_eq!(given.find(true).await.unwrap().subject, second.subject, "one still holds it");
+    let before = second.subject;
+    drop(second);
+    assert!(given.find(false).await.is_none());
+    // Nothing was recorded about it: the next one gets it, so that refused introductions do not fill the vault.
+    let other = given.find_other().await.unwrap();
+    assert_eq!(other.subject, before);
+    assert_ne!(given.find(true).await.unwrap().subject, before);
+}
+
+#[tokio::test]
+async fn a_user_id_keeps_its_subject_while_it_is_in_doubt_whether_it_was_introduced() {
+    let given = Given::nothing();
+    let found = given.find(true).await.unwrap();
+    found.hold.as_ref().unwrap().not_recorded(true);
+    let subject = found.subject;
+    drop(found);
+    given.directory.acknowledged(9);
+    given.directory.settle(9);
+    let again = given.find(true).await.unwrap();
+    assert_eq!((again.subject, again.fresh), (subject, false), "its stream may exist");
+    assert_eq!(given.find(false).await.unwrap().subject, subject, "the log is asked");
+    again.hold.as_ref().unwrap().recorded(12);
+    drop(again);
+    given.directory.settle(12);
+    assert!(given.directory.tag_of(subject).is_none(), "from here on the read model is asked");
+}
+
+#[tokio::test]
+async fn a_failed_append_is_in_doubt_until_what_came_after_it_is_applied() {
+    let given = Given::nothing();
+    let found = given.find(true).await.unwrap();
+    found.hold.as_ref().unwrap().not_recorded(false);
+    let subject = found.subject;
+    drop(found);
+    given.directory.settle(9);
+    assert_eq!(given.find(true).await.unwrap().subject, subject);
+    given.directory.acknowledged(10);
+    given.directory.settle(9);
+    assert_eq!(given.find(true).await.unwrap().subject, subject);
+    given.directory.settle(10);
+    let other = given.find_other().await.unwrap();
+    let again = given.find(true).await.unwrap();
+    assert!(again.subject != subject && other.subject != subject, "an append about it was sent: it is not used again");
+}
+
+#[tokio::test]
+async fn what_was_recorded_is_found_until_the_read_model_knows() {
+    let given = Given::nothing();
+    let found = given.find(true).await.unwrap();
+    found.hold.as_ref().unwrap().recorded(5);
+    let subject = found.subject;
+    drop(found);
+    given.directory.settle(4);
+    assert_eq!(given.find(false).await.unwrap().subject, subject);
+    assert!(given.directory.tag_of(subject).is_some());
+    given.directory.settle(5);
+    assert!(given.directory.tag_of(subject).is_none(), "from here on the read model is asked");
+}
+
+#[tokio::test]
+async fn what_the_read_model_said_is_remembered_until_the_subject_is_forgotten() {
+    let given = Given::nothing();
+    let (tag, subject) = (given.vault.tag(&Given::app(), "ada").unwrap(), SubjectRef(uuid::Uuid::from_u128(7)));
+    let said = || lock(&given.directory.waiting).remembered.add(tag, subject);
+    said();
+    assert_eq!(given.find(false).await.unwrap().subject, subject, "the read model is not asked");
+    assert!(given.find(true).await.unwrap().hold.is_none());
+    given.forget(6);
+    assert!(given.find(false).await.is_none(), "it was forgotten, and the read model does not know yet");
+    given.directory.gone(subject);
+    given.directory.settle(6);
+    assert!(given.find(false).await.is_none());
+    said();
+    given.directory.ask_again();
+    assert!(given.find(false).await.is_none());
+}
+
+#[test]
+fn only_so_many_answers_are_remembered() {
+    let mut remembered = Remembered { subjects: LruCache::new(NonZeroUsize::MIN), ..Remembered::default() };
+    let subjects = [1, 2].map(|n| SubjectRef(uuid::Uuid::from_u128(n)));
+    remembered.add([1; 16], subjects[0]);
+    remembered.add([2; 16], subjects[1]);
+    assert_eq!(remembered.tags.keys().collect::<Vec<_>>(), [&subjects[1]]);
+    remembered.remove(subjects[0]);
+    assert_eq!(remembered.subjects.len(), 1);
+    remembered.remove(subjects[1]);
+    assert!(remembered.subjects.is_empty() && remembered.tags.is_empty());
+}
+
+#[tokio::test]
+async fn a_late_command_about_a_forgotten_subject_does_not_end_the_next_reservation() {
+    let given = Given::nothing();
+    let (first, late) = (given.find(true).await.unwrap(), given.find(true).await.unwrap());
+    first.hold.as_ref().unwrap().recorded(5);
+    given.forget(6);
+    let next = given.find(true).await.unwrap();
+    assert_ne!(next.subject, first.subject);
+    late.hold.as_ref().unwrap().recorded(7);
+    assert!(given.find(false).await.is_none(), "nothing was recorded about the next subject");
+    drop((first, late));
+    assert_eq!(given.find(true).await.unwrap().subject, next.subject);
+}
