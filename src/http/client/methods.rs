@@ -235,7 +235,7 @@ pub(super) fn params(method: &Method, path: InPath, query: &str, body: &[u8]) ->
         params.extend(value(&name, &text).map(|value| (name.into_owned(), value)));
     }
     for (name, text) in path {
-        let text = value(&name, &text).unwrap_or_else(|| text.into());
+        let text = value(name, &text).unwrap_or_else(|| text.into());
         params.insert(name.to_owned(), text);
     }
     Ok(params.into())
