@@ -6,12 +6,12 @@
 
 use std::io::Read;
 use std::path::Path;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
 use rollcall_schemas::ids::ImportId;
 use rollcall_schemas::import::{Kind, OnConflict};
 use serde_json::{Map, Value};
@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use super::apply::{Outcome, execute_patiently};
 use super::checkpoint::Counts;
-use super::handle::{Handled, Handler, Numbered, received, reported};
+use super::handle::{Handled, Handler, Numbered, reported};
 use super::source::read_records;
 use super::{Error, Format, Why};
 use crate::crash_point;
@@ -35,7 +35,7 @@ const READ_AHEAD: usize = 16;
 /// The longest record, in bytes.
 pub const RECORD_MAX: u64 = 1 << 16;
 /// After so many records, or so long after the first of them, it is recorded what became of them.
-const CHUNK: u64 = 500;
+const CHUNK: usize = 500;
 const RECORDED_EVERY: Duration = Duration::from_secs(1);
 /// So many refused records, or bytes of them, are answered at once. Then the import waits for the next call.
 const REFUSED_MAX: usize = 1_000;
@@ -80,17 +80,24 @@ struct Chunk {
     from: u64,
     counts: Counts,
     refused: Vec<(u64, String)>,
-    since: Instant,
 }
 
 impl Chunk {
     fn after(from: u64) -> Self {
-        Self { from, counts: Counts::default(), refused: vec![], since: Instant::now() }
+        Self { from, counts: Counts::default(), refused: vec![] }
     }
+}
 
-    fn is_due(&self) -> bool {
-        self.counts.records() >= CHUNK || self.since.elapsed() >= RECORDED_EVERY
-    }
+/// Why a chunk has no further records.
+enum Filled {
+    /// It has as many as are recorded together, or they took long enough.
+    Chunk,
+    /// The body has none.
+    Last,
+    /// The service stops, or too many were refused.
+    Early,
+    /// The service cannot take one.
+    Failed(Error),
 }
 
 impl Upload<'_> {
@@ -106,7 +113,7 @@ impl Upload<'_> {
         stop: impl Future<Output = ()>,
     ) -> Result<Sent, Error> {
         let (import, skipped) = self.import.map_or((Uuid::nil(), 0), |(import, reached)| (import.0, reached));
-        let (reading, records) = read_ahead(body, self.format, skipped);
+        let (reading, mut records) = read_ahead(body, self.format, skipped);
         let caller = &Caller { correlation: import, ..self.caller.clone() };
         let handler = Handler {
             engine: self.engine,
@@ -117,41 +124,59 @@ impl Upload<'_> {
             dry_run: self.import.is_none(),
             import,
         };
-        let mut handled = pin!(received(records).map(|record| handler.handle(record)).buffered(AT_ONCE_MAX));
         let mut stop = pin!(stop);
         let recorder = Recorder { upload: self, caller, attempt: Uuid::new_v4(), bytes: &bytes };
         let mut sent = Sent { counts: Counts::default(), refused: vec![], is_complete: true, position: 0 };
-        let (mut chunk, mut report_bytes, mut failed) = (Chunk::after(skipped), 0, None);
-        loop {
-            let next = tokio::select! {
-                next = handled.next() => next,
-                () = &mut stop => {
+        let (mut chunk, mut report_bytes) = (Chunk::after(skipped), 0);
+        let failed = loop {
+            let filling = (&mut chunk, &mut sent, &mut report_bytes);
+            match self.fill(&handler, &mut records, filling, stop.as_mut()).await {
+                Filled::Chunk => chunk = recorder.record(chunk, false, &mut sent).await?,
+                Filled::Last => {
+                    break reading.await.map_err(|error| engine::Error::Unavailable(error.to_string()))?.err();
+                }
+                Filled::Early => {
                     sent.is_complete = false;
-                    break;
+                    break None;
                 }
-            };
-            match next {
-                None => break,
-                Some(Err(error)) => {
-                    failed = Some(error);
-                    break;
-                }
-                Some(Ok(next)) => report_bytes += self.settle(next, &mut chunk, &mut sent),
+                Filled::Failed(error) => break Some(error),
             }
-            crash_point::reach("import.handled");
-            if chunk.is_due() {
-                chunk = recorder.record(chunk, false, &mut sent).await?;
-            }
-            if sent.refused.len() >= REFUSED_MAX || report_bytes >= REFUSED_BYTES_MAX {
-                sent.is_complete = false;
-                break;
-            }
-        }
-        if failed.is_none() && sent.is_complete {
-            failed = reading.await.map_err(|error| engine::Error::Unavailable(error.to_string()))?.err();
-        }
+        };
         recorder.record(chunk, failed.is_none() && sent.is_complete, &mut sent).await?;
         failed.map_or(Ok(sent), Err)
+    }
+
+    /// Deals with the records of one chunk. When it answers, none is under way: one that waits for its turn may hold what is needed
+    /// to record the chunk, such as a connection to the log.
+    async fn fill(
+        &self,
+        handler: &Handler<'_>,
+        records: &mut mpsc::Receiver<Numbered>,
+        (chunk, sent, report_bytes): (&mut Chunk, &mut Sent, &mut usize),
+        mut stop: Pin<&mut impl Future<Output = ()>>,
+    ) -> Filled {
+        {
+            let due = tokio::time::sleep(RECORDED_EVERY);
+            let source = stream::unfold(&mut *records, async |records| Some((records.recv().await?, records)));
+            let some = source.take_until(due).take(CHUNK);
+            let mut handled = pin!(some.map(|record| handler.handle(record)).buffered(AT_ONCE_MAX));
+            loop {
+                let next = tokio::select! {
+                    next = handled.next() => next,
+                    () = &mut stop => return Filled::Early,
+                };
+                match next {
+                    None => break,
+                    Some(Err(error)) => return Filled::Failed(error),
+                    Some(Ok(next)) => *report_bytes += self.settle(next, chunk, sent),
+                }
+                crash_point::reach("import.handled");
+                if sent.refused.len() >= REFUSED_MAX || *report_bytes >= REFUSED_BYTES_MAX {
+                    return Filled::Early;
+                }
+            }
+        }
+        if records.is_closed() && records.is_empty() { Filled::Last } else { Filled::Chunk }
     }
 
     /// Counts a record; answers how many bytes it adds to the answer.
