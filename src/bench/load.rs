@@ -169,10 +169,15 @@ async fn one(
         let began = match &mut due {
             None => Instant::now(),
             Some((at, every)) => {
-                let now = *at;
-                tokio::time::sleep_until(now.into()).await;
+                let due = *at;
                 *at += *every;
-                now
+                if due > Instant::now() {
+                    tokio::time::sleep_until(due.into()).await;
+                    // The timer is up to a millisecond late, which is not the service's.
+                    Instant::now()
+                } else {
+                    due
+                }
             }
         };
         stream.write_all(&out).await?;

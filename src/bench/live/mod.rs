@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join_all, try_join_all};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -32,6 +32,8 @@ const BANS: usize = 200;
 const FOLLOWERS: usize = 1_000;
 /// How often that user comes.
 const ROUNDS: usize = 5;
+/// Events of a page of the feed, at most.
+const PAGE: u16 = 500;
 /// Deliveries that are timed.
 const DELIVERIES: usize = 10_000;
 
@@ -65,9 +67,9 @@ pub(super) fn measure_all(options: &Options, clients: usize, runtime: &Runtime) 
         let mut sockets = connect(&one, &tokens).await?;
         bans(&one, two.as_ref(), &bearer, &mut sockets).await?;
         fan_out(one.address, &tokens, &mut sockets).await?;
-        drop(sockets);
-        feed(&mut api).await
+        Ok::<_, Error>(())
     })?;
+    feed(options, runtime, one.address, clients)?;
     let users = u64::try_from(clients).unwrap_or(u64::MAX);
     let check: Arc<Request> = Arc::new(move |n, out| {
         let user = |n: u64| format!("live{}", n % users);
@@ -221,21 +223,18 @@ async fn fan_out(address: SocketAddr, tokens: &[String], sockets: &mut Vec<Socke
     Ok(())
 }
 
-/// All events of the app, page by page.
-async fn feed(api: &mut Api) -> Result<(), Error> {
-    let (mut cursor, mut count, began) = (String::new(), 0_usize, Instant::now());
-    loop {
-        let page = api.call("GET", &format!("events?limit=500{cursor}"), &Value::Null).await?;
-        let events = page["events"].as_array().map_or(0, Vec::len);
-        if events == 0 {
-            break;
-        }
-        count += events;
-        cursor = format!("&cursor={}", page["next"].as_str().unwrap_or_default());
-    }
-    #[allow(clippy::cast_precision_loss)]
-    let rate = count as f64 / began.elapsed().as_secs_f64();
-    say!("{:<44} {rate:>10.0} events/s  ({count} events, pages of 500, one caller)", "feed over HTTP");
+/// Pages of the feed, by as many callers as read one app's at the same time.
+fn feed(options: &Options, runtime: &Runtime, address: SocketAddr, users: usize) -> Result<(), Error> {
+    const CALLERS: usize = 2;
+    // Each user has two events at least.
+    let limit = u16::try_from(users).map_or(PAGE, |users| users.min(PAGE));
+    let page: Arc<Request> = Arc::new(move |_, out| {
+        let head = format!("GET /api/v1/events?limit={limit} HTTP/1.1\r\nHost: localhost\r\n");
+        out.extend_from_slice(format!("{head}Authorization: Bearer {KEY}:{SECRET}\r\n\r\n").as_bytes());
+    });
+    let read = runtime.block_on(load::run(address, CALLERS, Duration::from_secs(options.seconds), 0, page))?;
+    let rate = read.rate * f64::from(limit);
+    say!("{:<44} {rate:>10.0} events/s  (pages of {limit}, {CALLERS} callers)", "feed over HTTP");
     Ok(())
 }
 
