@@ -2,7 +2,7 @@
 //! traces to a collector of OpenTelemetry (docs/decisions/0044-logs-and-traces.md).
 //!
 //! Spans are of two kinds. Those for lines, `request` and `task`, are of the highest level, so that every line says what it
-//! is about; their fields are few and cheap. Those for traces have the target [`TRACES`], which only the exporter listens to:
+//! is about; their fields are few and cheap. Those for traces have the target `rollcall::traces`, which only the exporter listens to:
 //! without one they cost a comparison.
 
 use std::io::IsTerminal as _;
