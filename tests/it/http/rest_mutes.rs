@@ -5,29 +5,11 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, Duration, Utc};
 use serde_json::{Value, json};
 
+use super::rest_bans::{ask, get, problem};
 use super::{DONE, form};
-use crate::support::{App, Reply, Service};
+use crate::support::{App, Service};
 
 const APP: App = App::PRODUCTION;
-
-fn ask(service: &Service, method: &str, path: &str, body: &Value) -> Reply {
-    let headers = [("Authorization".to_owned(), format!("Bearer {}:{}", APP.key, APP.secret))];
-    let body = if body.is_null() { String::new() } else { body.to_string() };
-    service.request(method, &format!("/api/v1/{path}"), &headers, body.as_bytes())
-}
-
-fn get(service: &Service, path: &str) -> Value {
-    let reply = ask(service, "GET", path, &Value::Null);
-    assert_eq!(reply.status, 200, "{path}: {}", reply.text);
-    reply.json()
-}
-
-#[track_caller]
-fn problem(reply: &Reply, status: u16, kind: &str) {
-    let json = reply.json();
-    let expected = format!("urn:rollcall:problem:{kind}");
-    assert_eq!((reply.status, json["type"].as_str()), (status, Some(&*expected)), "{json}");
-}
 
 /// Mutes a user; answers the position.
 #[track_caller]
