@@ -58,13 +58,13 @@ pub(super) struct ImportSent {
 }
 
 /// What is asked for in the query.
-struct Asked {
+struct ImportQuery {
     kind: Kind,
     on_conflict: OnConflict,
     dry_run: bool,
 }
 
-impl Asked {
+impl ImportQuery {
     fn read(call: &Call<'_>) -> Result<Self, Problem> {
         let unknown = |pointer, field, expected| {
             move |_: UnknownWord| Problem::Invalid(pointer, Invalid::malformed(field, expected))
@@ -111,7 +111,7 @@ fn word(why: &Why) -> &'static str {
 }
 
 /// The import that is begun, or that an earlier call with the same key began.
-async fn begun(call: &Call<'_>, asked: &Asked, length: Option<u64>) -> Result<Import, Problem> {
+async fn begun(call: &Call<'_>, asked: &ImportQuery, length: Option<u64>) -> Result<Import, Problem> {
     let mut caller = call.caller.clone();
     if let Some(key) = &mut caller.idempotency {
         // What is sent is compared record by record; here, what is asked for.
@@ -127,7 +127,7 @@ async fn begun(call: &Call<'_>, asked: &Asked, length: Option<u64>) -> Result<Im
 
 /// `POST /imports?kind=&on_conflict=&dry_run=`: bring in records, as JSON Lines or CSV. 202 with the operation.
 pub(super) async fn send(call: &Call<'_>) -> Result<Answer, Problem> {
-    let (asked, is_gzip) = (Asked::read(call)?, is_gzip(call)?);
+    let (asked, is_gzip) = (ImportQuery::read(call)?, is_gzip(call)?);
     if asked.kind == Kind::Bans {
         call.needs(ApiScope::Moderator)?;
     }
