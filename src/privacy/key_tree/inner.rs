@@ -402,19 +402,34 @@ impl Inner {
         self.apps.write().unwrap_or_else(PoisonError::into_inner).remove(app);
     }
 
-    /// How many shards a rotation may give a new key before it lets others write.
-    fn shards_per_slice(&self) -> Result<usize, Error> {
-        let keys = store::keys_per_shard(self.reader(0).as_mut())?.max(1);
-        Ok(usize::try_from(self.slice_keys / keys).unwrap_or(SHARDS).clamp(1, SHARDS))
+    /// These shards, in their order, cut into what a rotation may give a new key before it lets others write. By the
+    /// keys that each really has, its own among them: subjects are made a page at a time, so that a small vault has many
+    /// of them in few shards.
+    fn slices(&self, shards: impl IntoIterator<Item = usize>) -> Result<Vec<Vec<usize>>, Error> {
+        let mut reader = self.reader(0);
+        let mut slices: Vec<Vec<usize>> = Vec::new();
+        let mut room = 0;
+        for shard in shards {
+            let keys = 1 + store::keys_of_shard(reader.as_mut(), shard)?;
+            match slices.last_mut() {
+                Some(slice) if keys <= room => slice.push(shard),
+                _ => {
+                    room = self.slice_keys;
+                    slices.push(vec![shard]);
+                }
+            }
+            room = room.saturating_sub(keys);
+        }
+        Ok(slices)
     }
 
     /// Gives the root, every shard and the apps' keys a new key, some shards at a time. Each slice is a rotation of its
     /// own, whole wherever it is cut short.
     pub(super) fn rotate_everything(&self) -> Result<Rotated, Error> {
-        let slice = self.shards_per_slice()?;
         let mut rotated: Option<Rotated> = None;
-        for from in (0..SHARDS).step_by(slice) {
-            let to = (from + slice).min(SHARDS);
+        for slice in self.slices(0..SHARDS)? {
+            let (Some(from), Some(last)) = (slice.first().copied(), slice.last()) else { continue };
+            let to = last + 1;
             let completes = to == SHARDS;
             let rotation = Rotation { renew: from..to, completes, apps: completes, ..NO_ROTATION };
             let (_, done) = self.rotate(&rotation)?;
@@ -431,15 +446,13 @@ impl Inner {
         keys_to_destroy: &[KeysToDestroy],
         stop_after: StopAfter,
     ) -> Result<Vec<Destruction>, Error> {
-        let slice = self.shards_per_slice()?;
         let mut by_shard: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (index, one) in keys_to_destroy.iter().enumerate() {
             by_shard.entry(shard_of(one.subject)).or_default().push(index);
         }
         let mut done: Vec<Option<Destruction>> = vec![None; keys_to_destroy.len()];
-        let shards: Vec<_> = by_shard.into_values().collect();
-        for some in shards.chunks(slice) {
-            let mut indexes = some.concat();
+        for slice in self.slices(by_shard.keys().copied())? {
+            let mut indexes: Vec<_> = slice.iter().filter_map(|shard| by_shard.get(shard)).flatten().copied().collect();
             indexes.sort_unstable();
             let destroy: Vec<_> = indexes.iter().filter_map(|index| keys_to_destroy.get(*index)).cloned().collect();
             let (destroyed, _) = self.rotate(&Rotation { destroy: &destroy, stop_after, ..NO_ROTATION })?;

@@ -262,9 +262,8 @@ pub(super) fn insert_keys(db: &mut dyn Db, tree: &Tree, fresh: &[(SubjectRef, u3
     db.execute_each(INSERT_KEYS, &fresh.iter().map(row).collect::<Result<Vec<_>, Error>>()?)
 }
 
-/// How many keys a shard has, about: subjects are spread evenly over the shards.
-pub(super) fn keys_per_shard(db: &mut dyn Db) -> Result<u64, Error> {
-    let (from, to) = range_of(0);
+pub(super) fn keys_of_shard(db: &mut dyn Db, shard: usize) -> Result<u64, Error> {
+    let (from, to) = range_of(shard);
     let to = to.unwrap_or([0xff; 16]);
     db.row(COUNT_OF_SHARD, &[(&from).into(), (&to).into()])?.map_or(Ok(0), |row| row.number(0))
 }
