@@ -20,7 +20,9 @@ const pragmas: &str = "PRAGMA journal_mode = WAL; PRAGMA cache_size = -65536; PR
 const flush_nothing: &str = "PRAGMA synchronous = OFF";
 // For a system that does not tell one boot from the next: a checkpoint is flushed.
 const flush_checkpoints: &str = "PRAGMA synchronous = NORMAL";
-const reader_pragmas: &str = "PRAGMA query_only = ON; PRAGMA cache_size = -8192; PRAGMA mmap_size = 1073741824;";
+// A reader does not map the file into memory: it would give up its mapping at the first read after each commit of the
+// projector, and a page fault for every page that it reads then costs more than to copy it.
+const reader_pragmas: &str = "PRAGMA query_only = ON; PRAGMA cache_size = -8192; PRAGMA mmap_size = 0;";
 const store_schema: &str = "
     CREATE TABLE IF NOT EXISTS store_checkpoint (
         model TEXT NOT NULL, version BIGINT NOT NULL, position BIGINT NOT NULL, event BLOB, tables TEXT NOT NULL,
