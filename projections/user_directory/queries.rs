@@ -34,6 +34,8 @@ queries! {
     subjects_by_tag: coalesced = "SELECT introduced_position, subject FROM user_directory_v2 WHERE tag = $1 AND app = $2";
     tags_of_several = "SELECT tag FROM user_directory_v2 WHERE tag > $1 GROUP BY tag HAVING COUNT(*) > 1
         ORDER BY tag LIMIT $2";
+    tags_after = "SELECT DISTINCT tag FROM user_directory_v2 WHERE tag > $1 ORDER BY tag LIMIT $2";
+    count_of_tags = "SELECT COUNT(tag) FROM user_directory_v2";
     introduced_by_tag: coalesced = "SELECT introduced_position, subject, app FROM user_directory_v2 WHERE tag = $1";
     user_id_by_subject: coalesced = "SELECT user_id FROM user_directory_v2 WHERE subject = $1 AND app = $2";
     count_of_app: coalesced = "SELECT registered FROM user_directory_count_v2 WHERE app = $1";
@@ -152,6 +154,22 @@ pub async fn ambiguous(
     let mut found = store.rows_of_each(introduced_by_tag, asked, subjects).await?;
     found.iter_mut().for_each(|subjects| subjects.sort_unstable());
     Ok(tags.into_iter().zip(found).collect())
+}
+
+/// The tags of all userIds, behind `after`, in their order, at most `limit`.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn tags(store: &ReadStore, after: [u8; 16], limit: u32) -> Result<Vec<[u8; 16]>, Error> {
+    store.rows(tags_after, &[after.into(), paging::limit(limit)], |row| Ok(row.id(0)?.into_bytes())).await
+}
+
+/// How many subjects have a userId. Walks the index of the tags: not for a request.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn tag_count(store: &ReadStore) -> Result<u64, Error> {
+    Ok(store.row(count_of_tags, &[], |row| row.number(0)).await?.unwrap_or_default())
 }
 
 /// The subjects whose userIds have those tags, in the order asked; `None` for a tag that no user of this app has. Of several

@@ -13,13 +13,19 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use known_tags::KnownTags;
 use lru::LruCache;
 use rollcall_projections::store::{ClaimVersion, Claimed, Claims, ReadStore, UnusedClaim};
 use rollcall_schemas::ids::{AppId, SubjectRef};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::Error;
 use crate::domain::values::UserId;
 use crate::privacy::{Tag, Vault};
+
+mod known_tags;
 
 /// How long an append whose outcome is unknown may still reach the log: far longer than a server lets a statement run,
 /// and as long as other nodes keep a claim.
@@ -30,6 +36,10 @@ const IN_DOUBT_MAX: usize = 100_000;
 const SPARE_MAX: usize = 1_024;
 /// Most answers of the read model that are remembered; one takes about 150 bytes.
 const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add((1 << 17) - 1);
+/// Tags of the read model that are learned together: commands wait meanwhile.
+const LEARNED_TOGETHER: u32 = 2_000;
+/// How long nothing is learned after the read model could not be read.
+const LEARN_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Copy)]
 struct Pending {
@@ -106,6 +116,10 @@ struct Waiting {
     /// Claims of such subjects that are to be given back first.
     unused_claims: Vec<UnusedClaim>,
     remembered: Remembered,
+    /// Which userIds may have a subject; `None`: the read model has to be asked.
+    known: Option<KnownTags>,
+    /// What `known` becomes once it holds all of the read model.
+    learning: Option<KnownTags>,
     /// Grows whenever an entry settles, its claim is to be given back or a subject is forgotten: tells that an answer of the read
     /// model may be older than this table.
     generation: u64,
@@ -121,6 +135,7 @@ impl Waiting {
 
     fn reserve(&mut self, tag: Tag, subject: SubjectRef, unused: Unused) {
         self.remove(tag);
+        self.known.iter_mut().chain(&mut self.learning).for_each(|known| known.add(&tag));
         let (recorded, in_doubt, decided_by) = (None, None, None);
         self.pending.insert(tag, Pending { subject, holders: 1, recorded, in_doubt, decided_by, unused });
         self.tags.insert(subject, tag);
@@ -137,6 +152,8 @@ impl Waiting {
 pub(super) struct Directory {
     vault: Arc<dyn Vault>,
     waiting: Arc<Mutex<Waiting>>,
+    /// That it is to be learned anew which userIds there are.
+    to_learn: Notify,
 }
 
 /// Keeps a reservation while a command that needs it is in flight.
@@ -259,8 +276,9 @@ enum Known {
     /// The read model has to be asked.
     Ask {
         generation: u64,
-        /// It must not be asked about who was forgotten a moment ago.
-        forgotten: bool,
+        /// It need not be asked: the userId was forgotten a moment ago, which the read model may not know yet, or nobody ever
+        /// had it.
+        nobody: bool,
         /// The subject that was reserved, where other nodes have to agree to it again.
         in_doubt: Option<SubjectRef>,
     },
@@ -270,7 +288,9 @@ impl Directory {
     /// A directory over a vault.
     #[must_use]
     pub(super) fn new(vault: Arc<dyn Vault>) -> Self {
-        Self { vault, waiting: Arc::default() }
+        let to_learn = Notify::new();
+        to_learn.notify_one();
+        Self { vault, waiting: Arc::default(), to_learn }
     }
 
     fn hold(&self, tag: Tag, subject: SubjectRef) -> Hold {
@@ -310,7 +330,8 @@ impl Directory {
         {
             return Ok(known(*subject));
         }
-        Ok(Known::Ask { generation, forgotten, in_doubt })
+        let nobody = forgotten || waiting.known.as_ref().is_some_and(|known| !known.may_hold(&tag));
+        Ok(Known::Ask { generation, nobody, in_doubt })
     }
 
     /// Finds a userId; with `introduce`, allocates a subject for one that was never used.
@@ -328,14 +349,12 @@ impl Directory {
         let known = |subject| Found { subject, hold: None, fresh: false };
         let mut allocated = Allocated { directory: self, subject: None };
         loop {
-            let (generation, forgotten, in_doubt) = match self.look(tag, introduce)? {
+            let (generation, nobody, in_doubt) = match self.look(tag, introduce)? {
                 Known::Found(found) => return Ok(Some(found)),
                 Known::Nobody => return Ok(None),
-                Known::Ask { generation, forgotten, in_doubt } => (generation, forgotten, in_doubt),
+                Known::Ask { generation, nobody, in_doubt } => (generation, nobody, in_doubt),
             };
-            if !forgotten
-                && let Some(subject) = rollcall_projections::user_directory::subject_of(read, app, tag).await?
-            {
+            if !nobody && let Some(subject) = rollcall_projections::user_directory::subject_of(read, app, tag).await? {
                 let mut waiting = lock(&self.waiting);
                 if waiting.generation == generation {
                     waiting.remembered.add(tag, subject);
@@ -385,6 +404,10 @@ impl Directory {
             if subject == ours {
                 allocated.subject = None;
             }
+            if waiting.known.as_ref().is_some_and(KnownTags::is_full) {
+                waiting.known = None;
+                self.to_learn.notify_one();
+            }
             drop(waiting);
             return Ok(Some(Found { subject, hold: Some(self.hold(tag, subject)), fresh }));
         }
@@ -431,7 +454,58 @@ impl Directory {
     pub(super) fn ask_again(&self) {
         let mut waiting = lock(&self.waiting);
         waiting.remembered = Remembered::default();
+        (waiting.known, waiting.learning) = (None, None);
         waiting.generation += 1;
+        self.to_learn.notify_one();
+    }
+
+    /// Keeps knowing which userIds there are, until `stop`. Where other nodes introduce userIds too, the read model is asked
+    /// for each.
+    pub(super) async fn keep_learning(self: Arc<Self>, read: Arc<ReadStore>, stop: CancellationToken) {
+        if self.vault.is_shared() {
+            return;
+        }
+        while stop.run_until_cancelled(self.to_learn.notified()).await.is_some() {
+            let (directory, read, handle) = (self.clone(), read.clone(), Handle::current());
+            let learned = tokio::task::spawn_blocking(move || handle.block_on(directory.learn(&read))).await;
+            let error = match learned {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => error.to_string(),
+                Err(error) => error.to_string(),
+            };
+            tracing::warn!(error, "which userIds there are is not known; the read model is asked for each new one");
+            self.to_learn.notify_one();
+            if stop.run_until_cancelled(tokio::time::sleep(LEARN_AGAIN_AFTER)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Learns which userIds there are. The read models must hold all that was recorded before this process.
+    async fn learn(&self, read: &ReadStore) -> Result<(), Error> {
+        let count = rollcall_projections::user_directory::tag_count(read).await?;
+        {
+            let mut waiting = lock(&self.waiting);
+            // What is reserved from here on is added by whoever reserves it.
+            let mut learning = KnownTags::with_room_for(usize::try_from(count).unwrap_or(usize::MAX));
+            waiting.pending.keys().for_each(|tag| learning.add(tag));
+            waiting.learning = Some(learning);
+        }
+        let mut after = Tag::default();
+        loop {
+            let tags = rollcall_projections::user_directory::tags(read, after, LEARNED_TOGETHER).await?;
+            let mut waiting = lock(&self.waiting);
+            // Asked anew meanwhile: it is learned again.
+            let Some(learning) = &mut waiting.learning else { return Ok(()) };
+            tags.iter().for_each(|tag| learning.add(tag));
+            match tags.last() {
+                Some(last) => after = *last,
+                None => {
+                    waiting.known = waiting.learning.take();
+                    return Ok(());
+                }
+            }
+        }
     }
 
     /// The tag of a subject that was introduced a moment ago.

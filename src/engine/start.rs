@@ -192,6 +192,8 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
     let stop = CancellationToken::new();
     let runtime = Handle::current();
     runtime.spawn(supervision::unpanicking("lease", leadership.keep_renewing(engine.read.clone(), stop.clone())));
+    let learning = directory.clone().keep_learning(engine.read.clone(), stop.clone());
+    runtime.spawn(supervision::unpanicking("directory", learning));
     let (batches, decided) = mpsc::channel(BATCHES_MAX);
     let (sealed, to_append) = mpsc::channel(BATCHES_MAX);
     let threads = vec![

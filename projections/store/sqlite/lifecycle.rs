@@ -15,7 +15,7 @@ use crate::store::{Checkpoint, Error};
 
 // A checkpoint of the WAL flushes nothing either, so it costs the projector no more than the copying of its pages: small ones
 // (16 MB, a few milliseconds) hold up nobody. The kernel writes the pages back when it has time, without anybody waiting.
-const pragmas: &str = "PRAGMA journal_mode = WAL; PRAGMA cache_size = -65536; PRAGMA mmap_size = 1073741824;
+const pragmas: &str = "PRAGMA journal_mode = WAL; PRAGMA cache_size = -16384; PRAGMA mmap_size = 1073741824;
     PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 4096;";
 const flush_nothing: &str = "PRAGMA synchronous = OFF";
 // For a system that does not tell one boot from the next: a checkpoint is flushed.

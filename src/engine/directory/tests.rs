@@ -2,11 +2,11 @@
 
 use rollcall_projections::store::ReadStore;
 
-use super::{AppId, Directory, Found, LruCache, NonZeroUsize, Remembered, SubjectRef, UserId, lock};
+use super::{AppId, Directory, Found, KnownTags, LruCache, NonZeroUsize, Remembered, SubjectRef, UserId, lock};
 use crate::privacy::{Vault as _, key_tree::KeyTree};
 
 struct Given {
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     vault: std::sync::Arc<KeyTree>,
     read: ReadStore,
     directory: Directory,
@@ -18,7 +18,7 @@ impl Given {
         let vault = std::sync::Arc::new(KeyTree::open(dir.path(), &Default::default()).unwrap());
         let read = ReadStore::open(&dir.path().join("read.db")).unwrap();
         let directory = Directory::new(vault.clone());
-        Self { _dir: dir, vault, read, directory }
+        Self { dir, vault, read, directory }
     }
 
     fn app() -> AppId {
@@ -26,13 +26,25 @@ impl Given {
     }
 
     async fn find(&self, introduce: bool) -> Option<Found> {
-        let user_id = UserId::parse("userId", "ada").unwrap();
-        self.directory.find(&self.read, &Self::app(), &user_id, introduce).await.unwrap()
+        self.find_as("ada", introduce).await
     }
 
     async fn find_other(&self) -> Option<Found> {
-        let user_id = UserId::parse("userId", "bob").unwrap();
-        self.directory.find(&self.read, &Self::app(), &user_id, true).await.unwrap()
+        self.find_as("bob", true).await
+    }
+
+    async fn find_as(&self, user_id: &str, introduce: bool) -> Option<Found> {
+        let user_id = UserId::parse("userId", user_id).unwrap();
+        self.directory.find(&self.read, &Self::app(), &user_id, introduce).await.unwrap()
+    }
+
+    /// Puts a user into the read model.
+    fn insert(&self, user_id: &str, subject: SubjectRef) {
+        let tag = self.vault.tag(&Self::app(), user_id).unwrap();
+        let read = rusqlite::Connection::open(self.dir.path().join("read.db")).unwrap();
+        let row = "insert into user_directory_v2 (subject, app, tag, introduced_position, epoch, deactivated)
+            values (?1, 'chat', ?2, 1, 0, 0)";
+        read.execute(row, [&subject.0.as_bytes()[..], &tag[..]]).unwrap();
     }
 
     fn forget(&self, position: u64) {
@@ -123,6 +135,43 @@ async fn what_the_read_model_said_is_remembered_until_the_subject_is_forgotten()
     said();
     given.directory.ask_again();
     assert!(given.find(false).await.is_none());
+}
+
+#[tokio::test]
+async fn once_it_is_learned_who_there_is_the_read_model_is_asked_for_those_alone() {
+    let given = Given::nothing();
+    let before = given.find_other().await.unwrap();
+    given.insert("ada", SubjectRef(uuid::Uuid::from_u128(7)));
+    given.directory.learn(&given.read).await.unwrap();
+    assert_eq!(given.find(true).await.unwrap().subject.0.as_u128(), 7, "the read model has it");
+    assert_eq!(given.find_other().await.unwrap().subject, before.subject, "it was reserved before");
+    let knows = |user_id: &str| {
+        let tag = given.vault.tag(&Given::app(), user_id).unwrap();
+        lock(&given.directory.waiting).known.as_ref().map(|known| known.may_hold(&tag))
+    };
+    assert_eq!(["ada", "bob", "eve"].map(knows), [true, true, false].map(Some));
+    // Behind its back, to see that it is not asked.
+    let eve = SubjectRef(uuid::Uuid::from_u128(8));
+    given.insert("eve", eve);
+    assert!(given.find_as("eve", false).await.is_none());
+    given.directory.ask_again();
+    assert_eq!(given.find_as("eve", false).await.unwrap().subject, eve);
+    given.directory.learn(&given.read).await.unwrap();
+    assert_eq!(knows("eve"), Some(true));
+}
+
+#[tokio::test]
+async fn what_is_asked_anew_while_it_is_learned_is_learned_again() {
+    let given = Given::nothing();
+    lock(&given.directory.waiting).learning = Some(KnownTags::with_room_for(0));
+    let reserved = given.find(true).await.unwrap();
+    let tag = given.vault.tag(&Given::app(), "ada").unwrap();
+    assert!(lock(&given.directory.waiting).learning.as_ref().unwrap().may_hold(&tag), "reserved while it is learned");
+    given.directory.ask_again();
+    assert!(lock(&given.directory.waiting).learning.is_none());
+    given.directory.learn(&given.read).await.unwrap();
+    assert!(lock(&given.directory.waiting).known.as_ref().unwrap().may_hold(&tag), "it is still reserved");
+    drop(reserved);
 }
 
 #[test]
