@@ -13,6 +13,7 @@ use crate::{ALL, Arrival, Projection, Query, Value};
 
 mod beside;
 mod digest;
+mod observed;
 mod parking;
 mod postgres;
 mod row;
@@ -27,6 +28,7 @@ pub use postgres::{
 };
 pub use row::Row;
 
+use observed::Observed;
 use postgres::{Lanes, Postgres};
 use sqlite::{Keeping, Sqlite};
 
@@ -301,7 +303,8 @@ impl ReadStore {
         map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
         let query = query.into();
-        with!(self, store => store.rows(query, params, map), store.rows(query, params, map))
+        let observed = Observed::begin(query);
+        observed.end(with!(self, store => store.rows(query, params, map), store.rows(query, params, map)))
     }
 
     /// The row a statement finds, if any.
@@ -315,7 +318,8 @@ impl ReadStore {
         map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
         let query = query.into();
-        with!(self, store => store.row(query, params, map), store.row(query, params, map))
+        let observed = Observed::begin(query);
+        observed.end(with!(self, store => store.row(query, params, map), store.row(query, params, map)))
     }
 
     /// The rows a statement finds for each set of parameters, all from one state of the store, in the order asked.
@@ -329,7 +333,8 @@ impl ReadStore {
         map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
     ) -> Result<Vec<Vec<T>>, Error> {
         let query = query.into();
-        with!(self, store => store.rows_of_each(query, asked, map), store.rows_of_each(query, asked, map))
+        let observed = Observed::begin(query);
+        observed.end(with!(self, store => store.rows_of_each(query, asked, map), store.rows_of_each(query, asked, map)))
     }
 
     fn file(&self) -> Result<&Sqlite, Error> {
