@@ -14,7 +14,7 @@ use utoipa::openapi::{
 
 use super::endpoint::{Endpoint, Named};
 use super::routes::endpoints;
-use super::{examples, groups};
+use super::{examples, groups, links};
 use crate::http::{router, terms};
 
 /// What a call may be answered that was not done: those of the table in `problem.rs`.
@@ -171,6 +171,7 @@ fn operation(endpoint: &Endpoint) -> Operation {
         };
         operation = operation.response(status, ResponseBuilder::new().description(says).build());
     }
+    success = links::of(endpoint).fold(success, |success, (name, link)| success.link(name, link));
     if let Some(schema) = last(&(endpoint.answers)()) {
         success = success.content("application/json", ContentBuilder::new().schema(Some(schema)).build());
     }
