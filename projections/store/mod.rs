@@ -23,8 +23,8 @@ mod sqlite;
 pub use beside::Beside;
 pub use parking::{ParkedKey, ParkingCursor, Retried, SkippedEvent};
 pub use postgres::{
-    BuildLock, ClaimVersion, Claimed, Claims, Lease, LeaseHolder, Shadow, UnusedClaim, describe, drop_before, go_back,
-    prepare_connection,
+    BuildLock, ClaimVersion, Claimed, Claims, Lease, LeaseHolder, RebuildNote, Shadow, UnusedClaim, describe,
+    drop_before, go_back, prepare_connection,
 };
 pub use row::Row;
 
@@ -204,6 +204,17 @@ impl ReadStore {
             self.move_checkpoints(&stored);
         }
         Ok(())
+    }
+
+    /// How read models on a server were built anew the last time, by whichever process; nothing of those in a file.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn rebuilds(&self) -> Result<Vec<RebuildNote>, Error> {
+        match &self.backend {
+            Backend::Sqlite(_) => Ok(vec![]),
+            Backend::Postgres(store) => store.rebuilds().await,
+        }
     }
 
     /// Whether several nodes share this store, so that whoever projects needs a lease.
