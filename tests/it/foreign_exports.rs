@@ -59,3 +59,25 @@ fn a_whole_export_is_read_and_whoever_is_no_person_or_is_banned_there_stays_out(
     ];
     assert_eq!(users, expected);
 }
+
+#[test]
+fn the_friend_graph_that_the_documentation_shows_is_made_and_imported() {
+    let page = include_str!("../../docs/moving-data.md");
+    let section = page.split("## A friend graph to try with").nth(1).unwrap();
+    let program = section.split("```").nth(1).unwrap().split_once('\n').unwrap().1;
+    let program = program.replace("100000 ", "1000 ").replace("1000000 ", "2000 ").replace("99999", "999");
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    Service::start_in(&data, &[APP]).stop();
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_rollcall")).parent().unwrap();
+    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
+    let output = std::process::Command::new("bash")
+        .args(["-e", "-c", &program])
+        .current_dir(&dir)
+        .envs([("PATH", path.as_str()), ("ROLLCALL_DATA_DIR", data.to_str().unwrap())])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(said(&data, &["export", "users"]).lines().count(), 1_000);
+    assert_eq!(said(&data, &["export", "friends"]).lines().count(), 2_000);
+}
