@@ -2,8 +2,7 @@
 
 use std::iter;
 
-use serde_json::Value;
-use utoipa::openapi::link::{Link, LinkBuilder};
+use serde_json::{Map, Value, json};
 
 use super::endpoint::Endpoint;
 use crate::http::router;
@@ -73,26 +72,28 @@ const LEADS: &[Lead] = &[
 ];
 
 /// The links of an operation's answer, by name.
-pub(super) fn of(endpoint: &Endpoint) -> impl Iterator<Item = (&'static str, Link)> {
+pub(super) fn of(endpoint: &Endpoint) -> Map<String, Value> {
     let leads = LEADS.iter().filter(|(from, ..)| from.contains(&endpoint.operation));
-    let leads = leads.flat_map(|(_, told, to)| to.iter().map(|to| (*to, link(to, told.iter().copied()))));
-    let next = endpoint.query.contains(&"cursor").then(|| ("next", next_page(endpoint)));
-    leads.chain(next)
+    let leads = leads.flat_map(|(_, told, to)| to.iter().map(|to| ((*to).to_owned(), link(to, told.iter().copied()))));
+    let next = endpoint.query.contains(&"cursor").then(|| ("next".to_owned(), next_page(endpoint)));
+    leads.chain(next).collect()
 }
 
-/// The next page of a list: the same call with the cursor that the answer tells.
-fn next_page(endpoint: &Endpoint) -> Link {
-    let of_path =
-        endpoint.path.split('/').filter_map(router::parameter).map(|name| (name, format!("$request.path.{name}")));
-    let asked = endpoint.query.iter().filter(|name| **name != "cursor");
-    let of_query = asked.map(|name| (*name, format!("$request.query.{name}")));
+/// The next page of a list: the same call with the cursor that the answer tells. A parameter that a call may leave out cannot be
+/// told by an expression: it would name nothing.
+fn next_page(endpoint: &Endpoint) -> Value {
+    let of_path = endpoint.path.split('/').filter_map(router::parameter);
+    let of_path = of_path.map(|name| (name, format!("$request.path.{name}")));
     let cursor = iter::once(("cursor", "$response.body#/next".to_owned()));
-    link(endpoint.operation, of_path.chain(of_query).chain(cursor))
+    let mut next = link(endpoint.operation, of_path.chain(cursor));
+    next["description"] =
+        "The next page; null: there is none. The other parameters of the query are those of this call.".into();
+    next
 }
 
-fn link<'n>(operation: &str, told: impl Iterator<Item = (&'n str, impl Into<Value>)>) -> Link {
-    told.fold(LinkBuilder::new().operation_id(operation), |link, (name, expression)| link.parameter(name, expression))
-        .build()
+fn link<'n>(operation: &str, told: impl Iterator<Item = (&'n str, impl Into<String>)>) -> Value {
+    let parameters: Map<_, _> = told.map(|(name, told)| (name.to_owned(), Value::String(told.into()))).collect();
+    json!({"operationId": operation, "parameters": parameters})
 }
 
 #[cfg(test)]

@@ -46,6 +46,11 @@ pub(in crate::http) fn document() -> Value {
     let operations = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
     for operation in operations.filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
         let place = operation["operationId"].as_str().unwrap_or_default().to_owned();
+        // The names of a link's members are not those of the specification in `utoipa`.
+        let links = endpoints().find(|endpoint| endpoint.operation == place).map(links::of).unwrap_or_default();
+        if !links.is_empty() {
+            operation["responses"]["2XX"]["links"] = links.into();
+        }
         for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
             let name = parameter["name"].as_str().unwrap_or_default().to_owned();
             terms::describe(&place, &name, &mut parameter["schema"]);
@@ -171,7 +176,6 @@ fn operation(endpoint: &Endpoint) -> Operation {
         };
         operation = operation.response(status, ResponseBuilder::new().description(says).build());
     }
-    success = links::of(endpoint).fold(success, |success, (name, link)| success.link(name, link));
     if let Some(schema) = last(&(endpoint.answers)()) {
         success = success.content("application/json", ContentBuilder::new().schema(Some(schema)).build());
     }

@@ -86,14 +86,14 @@ fn of_the_app(
         Value::Number(number) => number.to_string(),
         other => panic!("{member} is {other}: {}", reply.text),
     };
-    for user in ["ada", "bob", "eve", "zed"] {
+    for user in ["ada", "bob", "eve", "joe", "zed"] {
         call("PUT", &format!("users/{user}"), &json!({"name": format!("Canary {user}")}));
     }
     call("PUT", "users/ada/friends/bob", &Value::Null);
     call("PUT", "users/ada/remarks/bob", &json!({"remark": "Canary remark"}));
     call("PUT", "users/ada/friend-groups/1", &json!({"label": "Canary group"}));
     call("PUT", "users/ada/tags", &json!({"tags": ["Canarytag"]}));
-    call("PUT", "users/ada/blocklist/eve", &Value::Null);
+    call("PUT", "users/ada/blocklist/joe", &Value::Null);
     call("PUT", "users/eve/ban", &json!({"minutes": 60, "reason": "Canary reason"}));
     call("PATCH", "users/ada/profile", &json!({"location": "Canary town", "uniqueId": "canaryid"}));
     let request = told(&call("POST", "users/eve/friends", &json!({"user_id": "ada", "text": "Canary"})), "request_id");
