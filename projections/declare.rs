@@ -37,6 +37,8 @@ pub enum Reads {
 /// A statement of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Query {
+    /// Where it is declared: the path of its module, and its name there. Empty for a statement of no read model.
+    pub path: &'static str,
     /// The SQL text.
     pub text: &'static str,
     /// Whether those that differ in their parameters alone may be sent to the server as one statement. That pays for
@@ -44,10 +46,21 @@ pub struct Query {
     pub coalesced: bool,
 }
 
+impl Query {
+    /// Its read model, and its name there; nothing for a statement of no read model.
+    #[must_use]
+    pub fn place(&self) -> (&'static str, &'static str) {
+        let mut parts = self.path.rsplit("::");
+        let name = parts.next().unwrap_or_default();
+        // Between them stands the module of the read model's queries.
+        (parts.nth(1).unwrap_or_default(), name)
+    }
+}
+
 impl From<&'static str> for Query {
-    /// A statement that is never coalesced.
+    /// A statement of no read model, which is never coalesced.
     fn from(text: &'static str) -> Self {
-        Self { text, coalesced: false }
+        Self { path: "", text, coalesced: false }
     }
 }
 
@@ -67,7 +80,11 @@ macro_rules! queries {
     ($($(#[$doc:meta])* $name:ident $(: $coalesced:ident)? = $text:expr;)*) => {
         $(
             $(#[$doc])*
-            const $name: $crate::Query = $crate::Query { text: $text, coalesced: $crate::declare::marked!($($coalesced)?) };
+            const $name: $crate::Query = $crate::Query {
+                path: concat!(module_path!(), "::", stringify!($name)),
+                text: $text,
+                coalesced: $crate::declare::marked!($($coalesced)?),
+            };
         )*
         /// Every statement of this file, so that a test can prepare each on every database.
         pub(super) const STATEMENTS: &[&str] = &[$($name.text),*];
@@ -77,6 +94,12 @@ macro_rules! queries {
             #[test]
             fn queries_are_marked_as_coalesced_where_they_find_the_rows_of_one_key() {
                 $( $crate::declare::check_mark(super::$name); )*
+            }
+
+            #[test]
+            fn queries_know_their_read_model_and_their_name() {
+                let model = module_path!().split("::").nth(1).unwrap_or_default();
+                $( assert_eq!(super::$name.place(), (model, stringify!($name))); )*
             }
         }
     };
@@ -187,7 +210,7 @@ pub(crate) use {marked, or_none, projection, queries, statements};
 #[cfg(test)]
 #[allow(clippy::panic)]
 pub(crate) fn check_mark(query: Query) {
-    let Query { text, coalesced } = query;
+    let Query { text, coalesced, .. } = query;
     let finds_by_key = text.contains("$1") && !text.contains("LIMIT") && !text.contains("ORDER BY");
     assert!(
         coalesced == finds_by_key,

@@ -13,6 +13,7 @@ use crate::{ALL, Arrival, Projection, Query, Value};
 
 mod beside;
 mod digest;
+mod observed;
 mod parking;
 mod postgres;
 mod row;
@@ -22,11 +23,12 @@ mod sqlite;
 pub use beside::Beside;
 pub use parking::{ParkedKey, ParkingCursor, Retried, SkippedEvent};
 pub use postgres::{
-    BuildLock, ClaimVersion, Claimed, Claims, Lease, LeaseHolder, Shadow, UnusedClaim, describe, drop_before, go_back,
-    prepare_connection,
+    BuildLock, ClaimVersion, Claimed, Claims, Lease, LeaseHolder, RebuildNote, Shadow, UnusedClaim, describe,
+    drop_before, go_back, prepare_connection,
 };
 pub use row::Row;
 
+use observed::Observed;
 use postgres::{Lanes, Postgres};
 use sqlite::{Keeping, Sqlite};
 
@@ -204,6 +206,17 @@ impl ReadStore {
         Ok(())
     }
 
+    /// How read models on a server were built anew the last time, by whichever process; nothing of those in a file.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn rebuilds(&self) -> Result<Vec<RebuildNote>, Error> {
+        match &self.backend {
+            Backend::Sqlite(_) => Ok(vec![]),
+            Backend::Postgres(store) => store.rebuilds().await,
+        }
+    }
+
     /// Whether several nodes share this store, so that whoever projects needs a lease.
     #[must_use]
     pub fn lease(&self) -> Option<Lease<'_>> {
@@ -301,7 +314,8 @@ impl ReadStore {
         map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
         let query = query.into();
-        with!(self, store => store.rows(query, params, map), store.rows(query, params, map))
+        let observed = Observed::begin(query);
+        observed.end(with!(self, store => store.rows(query, params, map), store.rows(query, params, map)))
     }
 
     /// The row a statement finds, if any.
@@ -315,7 +329,8 @@ impl ReadStore {
         map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
         let query = query.into();
-        with!(self, store => store.row(query, params, map), store.row(query, params, map))
+        let observed = Observed::begin(query);
+        observed.end(with!(self, store => store.row(query, params, map), store.row(query, params, map)))
     }
 
     /// The rows a statement finds for each set of parameters, all from one state of the store, in the order asked.
@@ -329,7 +344,8 @@ impl ReadStore {
         map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
     ) -> Result<Vec<Vec<T>>, Error> {
         let query = query.into();
-        with!(self, store => store.rows_of_each(query, asked, map), store.rows_of_each(query, asked, map))
+        let observed = Observed::begin(query);
+        observed.end(with!(self, store => store.rows_of_each(query, asked, map), store.rows_of_each(query, asked, map)))
     }
 
     fn file(&self) -> Result<&Sqlite, Error> {

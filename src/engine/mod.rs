@@ -62,6 +62,7 @@ pub mod reads;
 pub mod rebuild;
 mod rebuild_beside;
 pub mod rebuild_live;
+mod rebuild_notes;
 pub mod rebuilds;
 mod resolve;
 mod restricted;

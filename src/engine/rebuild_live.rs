@@ -13,6 +13,7 @@ use rollcall_projections::store::{self, ReadStore, Shadow};
 
 use super::projector::{Error, applied_of};
 use super::rebuild::fill;
+use super::rebuild_notes::{Notes, Phase};
 use crate::eventlog::EventLog;
 use crate::privacy::Vault;
 
@@ -96,7 +97,7 @@ async fn is_past_of(begun: &ReadStore, log: &Arc<dyn EventLog>, until: u64) -> R
 }
 
 /// Builds read models anew beside the live ones, which go on being asked, and lets each take its place. What was cut short
-/// goes on where it stopped. Answers for how long a live one was held, at most.
+/// goes on where it stopped. Every node is told how far it is. Answers for how long a live one was held, at most.
 ///
 /// # Errors
 /// The log, the vault or the read store is unavailable; the live ones are as they were.
@@ -109,6 +110,39 @@ pub async fn build(
     scratch: &Scratch,
     progress: Progress<'_>,
 ) -> Result<Duration, Error> {
+    let notes = Notes::begin(shadow, models).await?;
+    let events = |done, all| {
+        notes.reach(Phase::Applying, done, all);
+        (progress.events)(done, all);
+    };
+    let rows = |done, all| {
+        notes.reach(Phase::Copying, done, all);
+        (progress.rows)(done, all);
+    };
+    let building = async {
+        fill_beside(log, vault, read, shadow, models, scratch, Progress { events: &events, rows: &rows }).await?;
+        take_places(log, vault, read, shadow, models, &notes).await
+    };
+    let built = tokio::select! {
+        built = building => built,
+        never = notes.keep() => match never {},
+    };
+    if built.is_err() {
+        notes.fail().await;
+    }
+    built
+}
+
+/// Applies the log to read models beside the live ones: what it holds now in a scratch file first, which is taken over whole.
+async fn fill_beside(
+    log: &Arc<dyn EventLog>,
+    vault: &Arc<dyn Vault>,
+    read: &Arc<ReadStore>,
+    shadow: &Shadow,
+    models: &[&'static dyn Projection],
+    scratch: &Scratch,
+    progress: Progress<'_>,
+) -> Result<(), Error> {
     let until = live(log, read, models).await?;
     let is_empty = |model: &&'static dyn Projection| shadow.store().checkpoint(model.name()).is_ok_and(|at| at == 0);
     let empty: Vec<_> = models.iter().copied().filter(is_empty).collect();
@@ -119,7 +153,18 @@ pub async fn build(
         shadow.take_over(&built, &empty, progress.rows).await?;
     }
     scratch.remove()?;
-    fill(log, vault, shadow.store(), models, until, progress.events).await?;
+    fill(log, vault, shadow.store(), models, until, progress.events).await
+}
+
+/// Lets each read model take the place of the live one.
+async fn take_places(
+    log: &Arc<dyn EventLog>,
+    vault: &Arc<dyn Vault>,
+    read: &Arc<ReadStore>,
+    shadow: &Shadow,
+    models: &[&'static dyn Projection],
+    notes: &Notes<'_>,
+) -> Result<Duration, Error> {
     let mut held_most = Duration::ZERO;
     for (at, model) in models.iter().enumerate() {
         let name = model.name();
@@ -140,6 +185,7 @@ pub async fn build(
             tokio::time::sleep(FLIP_AGAIN).await;
         };
         tracing::info!(model = name, held_ms = held.as_millis(), "a read model that was built anew took its place");
+        notes.took_place(name, shadow.store().checkpoint(name)?).await;
         held_most = held_most.max(held);
     }
     shadow.keep_flips().await?;

@@ -26,7 +26,7 @@ use super::leadership::Leadership;
 use super::memory::Memory;
 use super::nodes::{ForeignAppends, Nodes};
 use super::projector::{FlushHint, Projector};
-use super::rebuilds::Rebuilds;
+use super::rebuilds::{OnServer, Rebuilds};
 use super::restricted::Restricted;
 use super::standing::Standings;
 use super::{Engine, QUEUE_MAX, committer, projector};
@@ -95,6 +95,8 @@ pub struct Ports {
     pub read: Arc<ReadStore>,
     /// What else is kept about persons.
     pub kept_beside: Vec<Arc<dyn KeptBeside>>,
+    /// What read models on a server are built anew with; `None`: they are in a file.
+    pub on_server: Option<OnServer>,
 }
 
 /// How far the read models are, all of them with events that the log holds.
@@ -119,7 +121,7 @@ async fn applied_of_this_log(log: &dyn EventLog, read: &ReadStore) -> Result<u64
 /// # Errors
 /// The log is corrupt or rewound, a port is unavailable, or a thread cannot be started.
 pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
-    let Ports { log, vault, read, kept_beside } = ports;
+    let Ports { log, vault, read, kept_beside, on_server } = ports;
     let applied = applied_of_this_log(log.as_ref(), &read).await?;
     let shared = vault.is_shared();
     let directory = Arc::new(Directory::new(vault.clone()));
@@ -186,7 +188,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         kept_beside,
         graph: Graph::new(Handle::current(), limits),
         connection_notices: ConnectionNotices::new(metrics.clone()),
-        rebuilds: Rebuilds::default(),
+        rebuilds: Rebuilds::new(on_server),
     });
 
     let stop = CancellationToken::new();

@@ -12,6 +12,7 @@ use crate::audit::tree::note::Checkpoint;
 use crate::delivery::event_type::TypePattern;
 use crate::engine::graph::SuggestionCursor;
 use crate::engine::tokens;
+use crate::transfer;
 
 /// A target: its name, and what it does with bytes.
 pub type Target = (&'static str, fn(&[u8]));
@@ -26,6 +27,8 @@ pub const TARGETS: &[Target] = &[
     ("report", report),
     ("event", event),
     ("path", path),
+    ("frame", frame),
+    ("records", records),
 ];
 
 /// A body of the Server API v1.
@@ -105,4 +108,16 @@ pub fn path(bytes: &[u8]) {
     if let Ok(pattern) = text.parse::<TypePattern>() {
         assert_eq!(pattern.to_string(), text, "a pattern is written as it was read");
     }
+}
+
+/// A text frame of the client face.
+pub fn frame(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        client::fuzz_frame(text);
+    }
+}
+
+/// The body of an import.
+pub fn records(bytes: &[u8]) {
+    transfer::fuzzing::read(bytes);
 }

@@ -17,7 +17,7 @@ mod json;
 mod otel;
 pub(crate) mod traces;
 
-/// The target of spans that are made for traces. They never appear in lines.
+/// The target of spans that are made for traces. They never appear in lines. The read store names it as well.
 pub(crate) const TRACES: &str = "rollcall::traces";
 /// The target of the line that tells each answered request, at the level `debug`.
 pub(crate) const ACCESS: &str = "rollcall::access";

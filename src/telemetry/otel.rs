@@ -18,10 +18,12 @@ use opentelemetry_otlp::{SpanExporter, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use tracing::{Span, Subscriber};
+use tracing::level_filters::LevelFilter;
+use tracing::subscriber::Interest;
+use tracing::{Metadata, Span, Subscriber};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
-use tracing_subscriber::filter::filter_fn;
-use tracing_subscriber::layer::Layer;
+use tracing_subscriber::filter::dynamic_filter_fn;
+use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 use ureq::Agent;
 use ureq::tls::TlsConfig;
@@ -36,6 +38,8 @@ const EXCHANGE_MAX: Duration = Duration::from_secs(10);
 const ANSWER_MAX: u64 = 64 * 1024;
 /// Where traces are sent to; without any of them nothing is exported.
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
+/// The name of the span of a query.
+const QUERY: &str = "query";
 const TIMEOUTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
 
 /// A setting of the environment, where it is there and not empty.
@@ -67,7 +71,8 @@ impl Exporter {
         Ok(Some(Self(provider)))
     }
 
-    /// Listens to the spans of traces and to nothing else: lines of the log may say more than a collector is to know.
+    /// Listens to the spans of traces and to nothing else: lines of the log may say more than a collector is to know. A query is
+    /// told within a request, a command or a task alone: those of the service's own rounds would each be a trace.
     pub(super) fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'s> LookupSpan<'s>,
@@ -78,8 +83,22 @@ impl Exporter {
             .with_threads(false)
             .with_target(false)
             .with_tracked_inactivity(false)
-            .with_filter(filter_fn(|of| of.is_span() && of.target() == TRACES))
+            .with_filter(
+                dynamic_filter_fn(|of, context: &Context<'_, S>| {
+                    is_for_traces(of) && (of.name() != QUERY || context.lookup_current().is_some())
+                })
+                .with_callsite_filter(|of| match is_for_traces(of) {
+                    true if of.name() == QUERY => Interest::sometimes(),
+                    true => Interest::always(),
+                    false => Interest::never(),
+                })
+                .with_max_level_hint(LevelFilter::INFO),
+            )
     }
+}
+
+fn is_for_traces(of: &Metadata<'_>) -> bool {
+    of.is_span() && of.target() == TRACES
 }
 
 fn is_true(value: String) -> bool {

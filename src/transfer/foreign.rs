@@ -52,6 +52,8 @@ impl Foreign {
                     )
                 }
             },
+            // The account of a program, which an export lists among the users.
+            Self::Keycloak if from.contains_key("serviceAccountClientId") => Converted::Other,
             Self::Keycloak => match from.get("enabled") {
                 Some(Value::Bool(false)) => Converted::Refused(DISABLED),
                 _ => user(text(from, &["id"]), full_name(from), attribute(from, "picture")),
@@ -69,9 +71,9 @@ impl Foreign {
 const DISABLED: &str =
     "the user is disabled or banned there; register it here and ban or deactivate it, or leave it out";
 
-/// An element, or with `type` and `item` around it.
+/// An element, or with `type` and `item` or `data` around it. What is no member of Stream's own stands in `custom` or beside them.
 fn stream(from: &Map<String, Value>) -> Converted {
-    let of = match (from.get("type").and_then(Value::as_str), from.get("item")) {
+    let of = match (from.get("type").and_then(Value::as_str), from.get("item").or(from.get("data"))) {
         (Some("user"), Some(Value::Object(item))) => item,
         (Some(_), Some(_)) => return Converted::Other,
         (Some(_) | None, None) | (None, Some(_)) => from,
@@ -79,7 +81,9 @@ fn stream(from: &Map<String, Value>) -> Converted {
     if flag(of, "banned") || of.get("deactivated_at").is_some_and(|at| !at.is_null()) {
         return Converted::Refused(DISABLED);
     }
-    user(text(of, &["id"]), text(of, &["name"]), text(of, &["image"]))
+    let custom = of.get("custom").and_then(Value::as_object);
+    let told = |name: &str| text(of, &[name]).or_else(|| text(custom?, &[name]));
+    user(text(of, &["id"]), told("name"), told("image"))
 }
 
 /// A user without a name is called by its userId.

@@ -14,6 +14,8 @@ mod apply;
 mod checkpoint;
 pub mod export;
 mod foreign;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod handle;
 pub mod import;
 mod record;

@@ -16,6 +16,7 @@ use crate::background::Background;
 use crate::database::{self, Database};
 use crate::engine::beside::KeptBeside;
 use crate::engine::rebuild_live::{self, Progress, Scratch};
+use crate::engine::rebuilds::OnServer;
 use crate::engine::start::{self, Ports, Service};
 use crate::engine::{Limits, projector, rebuild};
 #[cfg(feature = "kurrentdb")]
@@ -484,7 +485,14 @@ impl DataDir {
     pub async fn start_unproven(&self) -> Result<Service, Error> {
         self.build_outdated().await?;
         let kept_beside: Vec<Arc<dyn KeptBeside>> = vec![Arc::new(Kept(self.store.clone()))];
-        let ports = Ports { log: self.log.clone(), vault: self.vault.clone(), read: self.read.clone(), kept_beside };
+        let on_server = |database: &Database| OnServer { database: database.clone(), scratch: Scratch::of(&self.path) };
+        let ports = Ports {
+            log: self.log.clone(),
+            vault: self.vault.clone(),
+            read: self.read.clone(),
+            kept_beside,
+            on_server: self.database.as_ref().map(on_server),
+        };
         Ok(start::start(ports, Limits::default()).await?)
     }
 }

@@ -51,12 +51,30 @@ fn the_first_sessions_of_the_server_apis_register_somebody() {
     let page = "server-api-v4.md";
     let output = run(&service, page, "Shell", "v4.sh", &mut Command::new("bash"));
     assert!(said(&output).contains("accessToken") && said(&output).contains("banExpiresAt"), "{}", said(&output));
-    let output = run(&service, page, "Python", "v4.py", &mut python("ncsdk"));
-    assert!(said(&output).trim().len() > 40, "{}", said(&output));
+    for (heading, file, mut command) in [("Python", "v4.py", python("ncsdk")), ("Node", "v4.js", Command::new("node"))]
+    {
+        let output = run(&service, page, heading, file, &mut command);
+        assert!(said(&output).trim().len() > 40, "{heading}: {}", said(&output));
+    }
+    of_languages_that_are_there(&service, page, "V4.java", "accessToken");
 }
 
-fn is_installed(program: &str) -> bool {
-    Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
+/// Runs the first sessions in the languages that `./test.sh` does not install; each is to print a word.
+fn of_languages_that_are_there(service: &Service, page: &str, java: &str, word: &str) {
+    for (heading, file, program, args) in
+        [("Java", java, "java", &[][..]), ("Go", "session.go", "go", &["run"]), ("PHP", "session.php", "php", &[])]
+    {
+        if is_installed(program) {
+            let output = run(service, page, heading, file, Command::new(program).args(args));
+            assert!(said(&output).contains(word), "{page}, {heading}: {}", said(&output));
+        }
+    }
+}
+
+/// Whether a program is there that tells its version.
+pub(crate) fn is_installed(program: &str) -> bool {
+    let ask = if program == "go" { "version" } else { "--version" };
+    Command::new(program).arg(ask).output().is_ok_and(|output| output.status.success())
 }
 
 #[test]
@@ -70,13 +88,5 @@ fn the_first_session_of_rest_registers_somebody_in_every_language() {
     {
         assert!(said(&run(&service, page, heading, file, &mut command)).trim().len() > 40, "{heading}");
     }
-    // Those that `./test.sh` does not install.
-    for (heading, file, program, args) in
-        [("Java", "Rest.java", "java", &[][..]), ("Go", "rest.go", "go", &["run"]), ("PHP", "rest.php", "php", &[])]
-    {
-        if is_installed(program) {
-            let output = run(&service, page, heading, file, Command::new(program).args(args));
-            assert!(said(&output).contains("token"), "{heading}: {}", said(&output));
-        }
-    }
+    of_languages_that_are_there(&service, page, "Rest.java", "token");
 }

@@ -77,6 +77,28 @@ fn a_request_is_told_by_its_id_method_endpoint_and_app() {
 }
 
 #[test]
+fn a_query_is_told_by_its_read_model_and_its_name_to_whoever_asks_for_it() {
+    const USER: &str = "Kq8VogelFrage";
+    let dir = tempfile::tempdir().unwrap();
+    let service = start(dir.path(), &["--log-format", "json"], "warn,rollcall::queries=debug");
+    service.register(APP, &[USER]);
+    let bearer = format!("Bearer {}:{}", APP.key, APP.secret);
+    call(&service, "GET", &format!("/api/v1/users/{USER}/friends"), &bearer, "");
+    let queries = |service: &Service| {
+        let lines = lines(service).into_iter().filter(|line| line["target"] == "rollcall::queries");
+        lines.filter(|line| line["request"]["route"] == "listFriends").collect::<Vec<_>>()
+    };
+    service.eventually("the queries of the request are told", |service| {
+        queries(service).iter().any(|line| line["read_model"] == "friend_graph")
+    });
+    for line in queries(&service) {
+        assert_eq!((&line["request"]["id"], &line["failed"]), (&json!(ID), &json!(false)), "{line}");
+        assert!(line["took_ms"].is_f64() && line["query"].is_string(), "{line}");
+    }
+    assert!(!service.errors().contains(USER), "{}", service.errors());
+}
+
+#[test]
 fn by_default_only_slow_and_failed_requests_are_told_and_of_a_flood_so_many() {
     let dir = tempfile::tempdir().unwrap();
     let service = start(dir.path(), &["--log-format", "json", "--slow-request-seconds", "60"], "info");

@@ -20,6 +20,7 @@ mod engine;
 mod eventlog_contract;
 mod eventlog_damage;
 mod first_sessions;
+mod foreign_exports;
 mod http;
 #[cfg(feature = "kurrentdb")]
 mod kurrentdb;

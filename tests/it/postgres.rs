@@ -7,6 +7,7 @@ mod faults;
 mod hanging;
 pub mod history;
 mod late;
+mod search;
 mod silence;
 mod statements;
 mod suite;

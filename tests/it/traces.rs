@@ -76,7 +76,7 @@ fn take(mut stream: TcpStream, received: &Mutex<Vec<u8>>, spans: &Mutex<Vec<Span
 /// Starts a service that exports to this address.
 fn start(dir: &Path, collector: SocketAddr, args: &[&str]) -> Service {
     let endpoint = format!("OTEL_EXPORTER_OTLP_ENDPOINT=http://{collector}");
-    let settings = ["OTEL_BSP_SCHEDULE_DELAY=50", "OTEL_BSP_MAX_QUEUE_SIZE=64", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE=32"];
+    let settings = ["OTEL_BSP_SCHEDULE_DELAY=50", "OTEL_BSP_MAX_QUEUE_SIZE=256", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE=64"];
     let wrapper = [&["env", &endpoint, "ROLLCALL_LOG=info"], &settings[..]].concat();
     Service::launch_node(&dir.join("data"), &[APP], &wrapper, args).unwrap()
 }
@@ -134,6 +134,14 @@ fn a_request_is_a_span_of_its_callers_trace_and_its_command_a_span_within() {
     assert_ne!(other.trace_id, request.trace_id);
     assert_eq!(attributes(other)["http.route"], "/user/info.json");
     assert!(of("apply").trace_id.iter().any(|byte| *byte != 0));
+    let queries: Vec<_> = spans.iter().filter(|span| attributes(span).contains_key("rollcall.read_model")).collect();
+    let within =
+        queries.iter().find(|query| query.parent_span_id == other.span_id).unwrap_or_else(|| panic!("{spans:#?}"));
+    assert_eq!(within.trace_id, other.trace_id);
+    assert!(within.name.starts_with("user_directory."), "{within:?}");
+    assert_eq!(attributes(within), HashMap::from([("rollcall.read_model", "user_directory".to_owned())]));
+    let alone = queries.iter().find(|query| query.parent_span_id.is_empty());
+    assert!(alone.is_none(), "it is a trace of its own: {alone:#?}");
     let received = collector.received.lock().unwrap();
     let found = crate::canary::scanner::Scanner::of(&[CANARY]).found_in(&received);
     assert!(found.is_empty(), "{found:?}");

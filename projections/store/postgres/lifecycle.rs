@@ -35,7 +35,10 @@ const tables: &str = "
         name TEXT NOT NULL PRIMARY KEY, holder UUID NOT NULL, until TIMESTAMPTZ NOT NULL);
     CREATE TABLE IF NOT EXISTS store_claim (
         tag BYTEA NOT NULL PRIMARY KEY, subject BYTEA NOT NULL, claimed_at TIMESTAMPTZ NOT NULL DEFAULT now());
-    CREATE INDEX IF NOT EXISTS store_claim_of_subject ON store_claim (subject);";
+    CREATE INDEX IF NOT EXISTS store_claim_of_subject ON store_claim (subject);
+    CREATE TABLE IF NOT EXISTS store_rebuild (
+        model TEXT NOT NULL PRIMARY KEY, build UUID NOT NULL, phase TEXT NOT NULL, done BIGINT NOT NULL,
+        total BIGINT NOT NULL);";
 const all_checkpoints: &str = "SELECT model, version, position, event FROM store_checkpoint";
 const stored_tables: &str = "SELECT tables FROM store_checkpoint WHERE model = $1";
 const begin_checkpoint: &str =
@@ -127,7 +130,7 @@ async fn prepare(
         make_schema(&transaction, name).await?;
     }
     transaction.batch_execute(&format!("set local search_path = {schema}")).await?;
-    let there = transaction.query_typed_one("select to_regclass('store_skipped') is not null", &[]).await?;
+    let there = transaction.query_typed_one("select to_regclass('store_rebuild') is not null", &[]).await?;
     if !there.try_get::<_, bool>(0)? {
         transaction.batch_execute(&for_postgres(tables)).await?;
     }

@@ -15,7 +15,7 @@ use crate::Projection;
 use crate::store::{Backend, Error, ReadStore};
 
 /// A lock that the connection of whoever builds has.
-const BUILDS: i64 = 1_380_731_990;
+pub(super) const BUILDS: i64 = 1_380_731_990;
 /// How often it is asked whether it is free.
 const ASK_EVERY: Duration = Duration::from_millis(200);
 /// How long a lock is waited for while queries wait behind it.
@@ -26,7 +26,8 @@ pub(super) const LOCK_MAX: Duration = Duration::from_secs(2);
 /// The lock to build read models beside the live ones: one process has it, until it drops it or ends.
 pub struct BuildLock {
     pool: Pool,
-    _lock: ClientWrapper,
+    /// Has the lock for as long as it is open.
+    pub(super) client: ClientWrapper,
 }
 
 impl BuildLock {
@@ -35,14 +36,14 @@ impl BuildLock {
     /// # Errors
     /// The database is unavailable.
     pub async fn wait(pool: Pool) -> Result<Self, Error> {
-        let lock = open(&pool).await?;
+        let client = open(&pool).await?;
         let ask = format!("select pg_try_advisory_lock({BUILDS})");
         let mut waits = false;
         // Without a limit: the other process may have millions of events to apply.
         loop {
-            let asked = within(QUERY_MAX, lock.query_typed_one(&ask, &[])).await??;
+            let asked = within(QUERY_MAX, client.query_typed_one(&ask, &[])).await??;
             if asked.try_get(0)? {
-                return Ok(Self { pool, _lock: lock });
+                return Ok(Self { pool, client });
             }
             if !waits {
                 tracing::info!("another process builds read models anew; waiting until it is done");
@@ -58,7 +59,7 @@ impl BuildLock {
 pub struct Shadow {
     pub(super) pool: Pool,
     pub(super) store: Arc<ReadStore>,
-    _build_lock: BuildLock,
+    pub(super) build_lock: BuildLock,
 }
 
 impl Shadow {
@@ -75,7 +76,7 @@ impl Shadow {
         for model in outdated {
             store.create_model(*model).await?;
         }
-        Ok(Self { pool, store: Arc::new(store), _build_lock: build_lock })
+        Ok(Self { pool, store: Arc::new(store), build_lock })
     }
 
     /// The store beside, to be filled from the log.

@@ -38,6 +38,9 @@ pub(super) struct Method {
     pub(super) answers: fn() -> Named,
     /// Answers it.
     pub(super) handler: for<'c> fn(&'c Call<'c>, Value) -> LocalBoxFuture<'c, Result<Answer, Problem>>,
+    /// Reads parameters and forgets them.
+    #[cfg(feature = "fuzzing")]
+    pub(super) read: fn(Value) -> Result<(), Problem>,
 }
 
 pub(super) fn shape<T: ToSchema + PartialSchema + 'static>() -> Named {
@@ -69,6 +72,8 @@ macro_rules! methods {
                 takes: shape::<$takes>,
                 answers: shape::<$answers>,
                 handler: |call, params| Box::pin(async move { $handler(call, read::<$takes>(params)?).await }),
+                #[cfg(feature = "fuzzing")]
+                read: |params| read::<$takes>(params).map(drop),
             },
         )*];
     };

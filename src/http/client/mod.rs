@@ -94,6 +94,17 @@ pub(super) fn fuzz_path(verb: &actix_web::http::Method, path: &str) {
     let _ = methods::find(verb, path);
 }
 
+/// Reads a text frame as a socket does, with the parameters of the method that it asks for. What is answered is JSON with the
+/// id of the request, or with none where it is no request.
+#[cfg(feature = "fuzzing")]
+pub(super) fn fuzz_frame(text: &str) {
+    socket::fuzz_frame(text, |method, params| {
+        if let Some(method) = methods::named(method) {
+            let _ = (method.read)(params);
+        }
+    });
+}
+
 /// Answers whatever was asked of `/client/v1/{path}`.
 pub(super) async fn answer(
     service: &web::Data<Service>,

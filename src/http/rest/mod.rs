@@ -45,6 +45,7 @@ mod friends;
 mod graph;
 mod groups;
 mod imports;
+mod links;
 mod lists;
 mod mutes;
 pub(super) mod openapi;

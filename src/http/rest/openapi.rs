@@ -14,7 +14,7 @@ use utoipa::openapi::{
 
 use super::endpoint::{Endpoint, Named};
 use super::routes::endpoints;
-use super::{examples, groups};
+use super::{examples, groups, links};
 use crate::http::{router, terms};
 
 /// What a call may be answered that was not done: those of the table in `problem.rs`.
@@ -46,6 +46,11 @@ pub(in crate::http) fn document() -> Value {
     let operations = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
     for operation in operations.filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
         let place = operation["operationId"].as_str().unwrap_or_default().to_owned();
+        // The names of a link's members are not those of the specification in `utoipa`.
+        let links = endpoints().find(|endpoint| endpoint.operation == place).map(links::of).unwrap_or_default();
+        if !links.is_empty() {
+            operation["responses"]["2XX"]["links"] = links.into();
+        }
         for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
             let name = parameter["name"].as_str().unwrap_or_default().to_owned();
             terms::describe(&place, &name, &mut parameter["schema"]);

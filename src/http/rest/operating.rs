@@ -76,7 +76,8 @@ pub(super) struct ReadModel {
     lag_events: u64,
     /// Streams that it could not apply; counted up to 1,000 in all.
     parked: u64,
-    /// How it is built anew, where it was the last one that was asked for since the start.
+    /// How it is built anew, or was the last time: in a data directory where it was the last one that was asked for since the start,
+    /// on a server by whichever node or command.
     rebuild: Option<Rebuild>,
 }
 
@@ -92,7 +93,7 @@ struct Rebuild {
 }
 
 impl Rebuild {
-    fn of(rebuilding: Rebuilding) -> Self {
+    fn of(rebuilding: &Rebuilding) -> Self {
         Self { state: rebuilding.phase.as_str(), done: rebuilding.done, total: rebuilding.total }
     }
 }
@@ -117,14 +118,14 @@ pub(super) struct ReadModels {
 pub(super) async fn read_models(call: &Call<'_>) -> Result<Answer, Problem> {
     let (read, head) = (call.engine.read(), call.engine.log().head());
     let parked = read.parked(COUNTED_MAX).await?;
-    let (checkpoints, rebuilding) = (read.checkpoints().into_iter(), call.engine.rebuilding());
-    let models = checkpoints.map(|checkpoint| ReadModel {
+    let rebuilds = call.engine.rebuilds().await?;
+    let models = read.checkpoints().into_iter().map(|checkpoint| ReadModel {
         name: checkpoint.model,
         version: checkpoint.version,
         position: checkpoint.position,
         lag_events: head.saturating_sub(checkpoint.position),
         parked: parked.iter().filter(|key| key.model == checkpoint.model).count() as u64,
-        rebuild: rebuilding.filter(|rebuilding| rebuilding.model == checkpoint.model).map(Rebuild::of),
+        rebuild: rebuilds.iter().find(|rebuilding| rebuilding.model == checkpoint.model).map(Rebuild::of),
     });
     Answer::query(&ReadModels { read_models: models.collect(), next: None })
 }
@@ -133,11 +134,12 @@ pub(super) async fn read_models(call: &Call<'_>) -> Result<Answer, Problem> {
 pub(super) async fn rebuild(call: &Call<'_>) -> Result<Answer, Problem> {
     let found = ALL.iter().copied().find(|model| model.name() == call.parameter(0));
     let model = found.ok_or(Problem::NoSuchReadModel)?;
-    call.engine.rebuild_beside(model).map_err(|why| match why {
-        NotBegun::OnServer => Problem::RebuildByCommand,
+    call.engine.rebuild_beside(model).await.map_err(|why| match why {
         NotBegun::Runs => Problem::RebuildRuns,
+        NotBegun::Unavailable(error) => error.into(),
     })?;
-    let rebuild = call.engine.rebuilding().map(Rebuild::of);
+    let rebuilds = call.engine.rebuilds().await?;
+    let rebuild = rebuilds.iter().find(|rebuilding| rebuilding.model == model.name()).map(Rebuild::of);
     Answer::command(StatusCode::ACCEPTED, &RebuildBegun { name: model.name(), rebuild }, 0)
 }
 

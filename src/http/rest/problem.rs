@@ -49,8 +49,6 @@ pub(super) enum Problem {
     NotMuted,
     /// There is no such read model.
     NoSuchReadModel,
-    /// Read models on a server are built anew by the command.
-    RebuildByCommand,
     /// Another read model is being built anew.
     RebuildRuns,
     /// No read model has parked the stream.
@@ -140,7 +138,6 @@ pub(super) fn kind(problem: &Problem) -> (StatusCode, &'static str) {
         Problem::NotBanned => (StatusCode::NOT_FOUND, "not-banned"),
         Problem::NotMuted => (StatusCode::NOT_FOUND, "not-muted"),
         Problem::NoSuchReadModel => (StatusCode::NOT_FOUND, "no-such-read-model"),
-        Problem::RebuildByCommand => (StatusCode::CONFLICT, "rebuild-by-command"),
         Problem::RebuildRuns => (StatusCode::CONFLICT, "rebuild-runs"),
         Problem::NotParked => (StatusCode::NOT_FOUND, "not-parked"),
         Problem::NoSuchApp => (StatusCode::NOT_FOUND, "no-such-app"),
@@ -247,10 +244,6 @@ pub(super) fn detail(problem: &Problem) -> Cow<'static, str> {
         Problem::NotBanned => "the user has no ban that runs or is to begin".into(),
         Problem::NotMuted => "the user is not muted".into(),
         Problem::NoSuchReadModel => "there is no such read model".into(),
-        Problem::RebuildByCommand => {
-            "the read models are on a server: run `rollcall rebuild NAME` while the nodes serve, from a data directory of its own"
-                .into()
-        }
         Problem::RebuildRuns => "another read model is being built anew; one at a time is".into(),
         Problem::NotParked => "the stream is not parked".into(),
         Problem::NoSuchApp => "there is no such app that this API key is of".into(),

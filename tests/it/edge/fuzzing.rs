@@ -103,6 +103,18 @@ fn no_bytes_of_a_stranger_break_what_reads_them() {
 }
 
 #[test]
+fn every_kept_event_is_one() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/event");
+    for file in std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let mut lines = text.splitn(3, '\n');
+        let (name, version, json) = (lines.next().unwrap(), lines.next().unwrap(), lines.next().unwrap());
+        let decoded = rollcall_schemas::Event::decode(name, version.parse().unwrap(), json.as_bytes());
+        assert!(decoded.is_ok(), "{}: {:?}", file.display(), decoded.err());
+    }
+}
+
+#[test]
 fn every_target_is_one_that_cargo_fuzz_runs() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
     let manifest = std::fs::read_to_string(dir.join("Cargo.toml")).unwrap();

@@ -24,27 +24,29 @@ fn started() -> (Service, String) {
     (service, String::from_utf8(added.stdout).unwrap().trim().to_owned())
 }
 
-/// Asks what the document tells: each boundary once, and so many examples of each operation as each seed has them.
+/// Asks what the document tells: each boundary once, and so many examples of each operation as each seed has them. `links` is the
+/// number of ways that are gone from answer to call by the links of the document.
 #[track_caller]
-fn ask(service: &Service, document: &str, bearer: &str, seeds: &[u32], examples: u32) {
+fn ask(service: &Service, document: &str, bearer: &str, (seeds, examples): (&[u32], u32), links: Option<u32>) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/edge");
     let scratch = tempfile::tempdir().unwrap();
-    let phases = ["coverage,fuzzing", "fuzzing"];
-    for (number, seed) in seeds.iter().enumerate() {
+    let phases = |number| if number == 0 { "coverage,fuzzing" } else { "fuzzing" };
+    let asked = seeds.iter().enumerate().map(|(number, seed)| (phases(number), *seed, examples));
+    for (phases, seed, examples) in asked.chain(links.map(|ways| ("stateful", 1, ways))) {
         let output = Command::new(PACKAGES.join("schemathesis/bin/schemathesis"))
             .arg("--config-file")
             .arg(dir.join("schemathesis.toml"))
             .args(["run", &format!("http://{}{document}", service.address)])
             .args(["--header", &format!("Authorization: Bearer {bearer}")])
             .args(["--seed", &seed.to_string(), "--max-examples", &examples.to_string()])
-            .args(["--phases", phases[number.min(1)]])
+            .args(["--phases", phases])
             .args(["--no-color", "--no-shrink", "--continue-on-failure", "--request-timeout", "60"])
             .env("SCHEMATHESIS_HOOKS", dir.join("schemathesis_hooks.py"))
             .env("APP_KEY", APP.key)
             .current_dir(scratch.path())
             .output()
             .unwrap();
-        assert!(output.status.success(), "seed {seed}: {}", said(&output));
+        assert!(output.status.success(), "{phases}, seed {seed}: {}", said(&output));
     }
     assert!(!service.errors().contains("panicked"), "{}", service.errors());
 }
@@ -52,7 +54,7 @@ fn ask(service: &Service, document: &str, bearer: &str, seeds: &[u32], examples:
 #[test]
 fn the_rest_face_does_what_its_document_tells() {
     let (service, key) = started();
-    ask(&service, "/openapi.json", &key, &[1, 2], 3);
+    ask(&service, "/openapi.json", &key, (&[1, 2], 3), Some(40));
 }
 
 #[test]
@@ -60,5 +62,5 @@ fn the_client_face_does_what_its_document_tells() {
     let (service, _) = started();
     let registered = service.post_json(APP, "/v4/auth/access-token/issue", &json!({"userId": "ada", "name": "Ada"}));
     let token = registered.json()["result"]["accessToken"].as_str().unwrap().to_owned();
-    ask(&service, "/client/openapi.json", &token, &[1, 2, 3], 6);
+    ask(&service, "/client/openapi.json", &token, (&[1, 2, 3], 6), None);
 }

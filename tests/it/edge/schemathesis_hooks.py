@@ -2,7 +2,8 @@
 
 - The API key that the test shows and the secrets of its app are not retired.
 - A webhook tells a name that nobody has.
-- A cursor is what an earlier answer told; here it is left out. An idempotency key is used for one call.
+- A cursor is what an earlier answer told, by a link; any other one is left out. Pages have one element where links are followed, so that
+  there are more of them. An idempotency key is used for one call.
 - What a request says twice fits together: a range ends behind its beginning, nobody is their own friend; the client face is asked as `ada`.
 - A position is one that the log has reached, and a time before which tokens are invalid one that has passed.
 - A ban is for so many minutes, and users are searched among the active ones: of what excludes the other, one is said.
@@ -14,6 +15,7 @@ import uuid
 from urllib.parse import unquote
 
 import schemathesis
+from schemathesis.generation.meta import TestPhase
 
 
 @schemathesis.serializer("application/x-ndjson")
@@ -23,6 +25,19 @@ def lines(context, value):
 
 def is_negative(case):
     return case.meta is not None and case.meta.generation.mode.is_negative
+
+
+def follows_links(case):
+    return case.meta is not None and case.meta.phase.name == TestPhase.STATEFUL
+
+
+def has_cursor_of_link(case):
+    told = getattr(case, "_override", None)
+    return follows_links(case) and told is not None and bool((told.query or {}).get("cursor"))
+
+
+def somebody(but):
+    return "somebody-else" if but != "somebody-else" else "somebody"
 
 
 def whole(value):
@@ -42,7 +57,10 @@ def fitting(case):
     if case.headers and "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = str(uuid.uuid4())
     if query:
-        query.pop("cursor", None)
+        if not has_cursor_of_link(case):
+            query.pop("cursor", None)
+        if follows_links(case) and "limit" in query:
+            query["limit"] = "1"
         if "wait_seconds" in query:
             query["wait_seconds"] = 0
         if operation == "listUsers" and ("prefix" in query or "name" in query):
@@ -54,7 +72,7 @@ def fitting(case):
                 query[name] = "1"
     named = {name: unquote(str(value)) for name, value in (path or {}).items()}
     if "id" in named and named["id"] == named.get("target"):
-        path["target"] = "somebody-else"
+        path["target"] = somebody(but=named["id"])
     if named.get("user_id") == "ada":
         path["user_id"] = "bob"
     if not isinstance(case.body, dict):
@@ -86,7 +104,7 @@ def fitting(case):
     if operation == "friends.add" and body.get("user_id") == "ada":
         body["user_id"] = "bob"
     if operation == "befriendUser" and body.get("user_id") == named.get("id"):
-        body["user_id"] = "somebody-else"
+        body["user_id"] = somebody(but=named["id"])
 
 
 @schemathesis.hook

@@ -39,7 +39,8 @@ pub(crate) async fn every_snapshot_is_what_the_events_make(log: &dyn EventLog) -
 fn started(place: &Place, runtime: &Runtime) -> (Running, Arc<Failing>) {
     let data = DataDir::create(place).unwrap();
     let log = Failing::over(data.log.clone());
-    let ports = Ports { log: log.clone(), vault: data.vault.clone(), read: data.read.clone(), kept_beside: vec![] };
+    let (vault, read) = (data.vault.clone(), data.read.clone());
+    let ports = Ports { log: log.clone(), vault, read, kept_beside: vec![], on_server: None };
     let service = runtime.block_on(start::start(ports, Limits::default())).unwrap();
     (Running { data, service }, log)
 }

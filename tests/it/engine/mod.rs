@@ -83,6 +83,7 @@ impl Running {
             vault: data.vault.clone(),
             read: data.read.clone(),
             kept_beside: vec![],
+            on_server: None,
         };
         let service = start::start(ports, limits).await.unwrap();
         Self { data, service }

@@ -43,6 +43,7 @@ mod server_v1_signature;
 mod server_v1_strict;
 mod server_v1_tags;
 mod server_v4;
+mod two_generations;
 
 /// The answer of everything that has nothing to tell.
 const DONE: &str = r#"{"code":200}"#;

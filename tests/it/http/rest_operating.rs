@@ -50,11 +50,10 @@ fn an_operator_sees_how_the_service_its_read_models_and_its_nodes_are() {
         let path = format!("parked/user-nobody/{task}");
         problem(&ask(&service, &key, "POST", &path, &json!({"reason": "none"})), 404, "not-parked");
     }
-    let rebuild = |name: &str| ask(&service, &key, "POST", &format!("read-models/{name}/rebuild"), &Value::Null);
-    if !service.data().join("read.db").exists() {
-        problem(&rebuild("user_directory"), 409, "rebuild-by-command");
-    }
-    problem(&rebuild("nothing"), 404, "no-such-read-model");
+    problem(&begin(&service, &key, "nothing"), 404, "no-such-read-model");
+    let begun = begin(&service, &key, "user_directory");
+    assert_eq!((begun.status, begun.json()["rebuild"]["state"].is_string()), (202, true), "{}", begun.text);
+    service.eventually("it took its place", |service| rebuild_of(service, &key, "user_directory")["state"] == "done");
 }
 
 #[test]

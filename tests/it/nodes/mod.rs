@@ -1,5 +1,7 @@
 //! Several nodes over one log, one store of read models and one vault.
 
+mod limits;
+mod rebuilds;
 mod refused;
 mod snapshots;
 mod stalled;

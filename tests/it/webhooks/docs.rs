@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use super::*;
+use crate::first_sessions::is_installed;
 
 /// The program under a heading.
 fn program(language: &str) -> String {
@@ -28,10 +29,6 @@ fn passes(command: &[&str], secret: &str, received: &Received, timestamp: &str, 
     // A program that refuses early reads nothing.
     let _ = child.stdin.take().unwrap().write_all(body);
     child.wait().unwrap().success()
-}
-
-fn is_installed(program: &str) -> bool {
-    Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
 #[test]

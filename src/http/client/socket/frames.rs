@@ -144,6 +144,22 @@ pub(super) fn notification(method: &str, params: &impl Serialize) -> String {
     text(&Notification { jsonrpc: VERSION, method, params })
 }
 
+/// Reads a text frame, hands method and parameters of a request to `read`, and looks at what would be answered.
+#[cfg(feature = "fuzzing")]
+pub(in crate::http::client) fn fuzz(frame: &str, read: impl FnOnce(&str, Value)) {
+    let (id, answer) = match Request::read(frame) {
+        Ok(Request { id, method, params }) => {
+            read(&method, params);
+            let id = id.unwrap_or(Value::Null);
+            let answer = fault(&id, Fault::Method);
+            (id, answer)
+        }
+        Err(why) => (Value::Null, fault(&Value::Null, why)),
+    };
+    assert!(serde_json::from_str::<Value>(&answer).is_ok(), "the answer is not JSON");
+    assert!(answer.contains(&format!(r#""id":{id}"#)), "the answer is not that of the request");
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

@@ -18,6 +18,8 @@ mod timers;
 mod wire;
 
 pub(in crate::http::client) use connect::{ConnectParams, Connected};
+#[cfg(feature = "fuzzing")]
+pub(in crate::http::client) use frames::fuzz as fuzz_frame;
 pub(in crate::http::client) use session::TokenExpiring;
 
 /// Bytes that a frame may have, and a message of several frames.

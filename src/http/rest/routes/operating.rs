@@ -46,7 +46,7 @@ endpoints! {
     "GET" "read-models" => operating::read_models, "listReadModels" Operator []
         () => operating::ReadModels, "The read models, how far each is, and what it could not apply.";
     "POST" "read-models/{name}/rebuild" => operating::rebuild, "rebuildReadModel" Operator []
-        () => operating::RebuildBegun, "Build a read model of a data directory anew, beside the one that answers meanwhile; 409 for one on a server.";
+        () => operating::RebuildBegun, "Build a read model anew, beside the one that answers meanwhile.";
     "GET" "parked" => operating::parked, "listParked" Operator ["cursor", "limit"]
         () => operating::ParkedPage, "The streams that read models could not apply, the oldest first.";
     "POST" "parked/{stream}/retry" => operating::retry, "retryParked" Operator []
