@@ -11,11 +11,12 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lru::LruCache;
 use rollcall_projections::store::{ClaimVersion, Claimed, Claims, ReadStore, UnusedClaim};
 use rollcall_schemas::ids::{AppId, SubjectRef};
+use tokio::time::Instant;
 
 use super::Error;
 use crate::domain::values::UserId;
