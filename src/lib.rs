@@ -16,6 +16,7 @@ pub(crate) mod file_lock;
 pub mod http;
 pub mod live;
 pub mod metrics;
+pub(crate) mod open_files;
 pub(crate) mod out;
 pub mod privacy;
 pub(crate) mod progress;

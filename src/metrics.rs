@@ -195,6 +195,7 @@ pub struct Metrics {
     client_closes: Family<ClosedWith, Counter>,
     batches_took: Histogram,
     batch_sizes: Histogram,
+    apply_waits: Counter,
     gauges: Gauges,
 }
 
@@ -215,6 +216,7 @@ impl Default for Metrics {
             client_closes: Family::default(),
             batches_took: seconds(),
             batch_sizes: sizes(),
+            apply_waits: Counter::default(),
             gauges: Gauges::default(),
         };
         metrics.register();
@@ -276,6 +278,11 @@ impl Metrics {
             self.batches_took.clone(),
         );
         registry.register("apply_events", "Events of one such transaction", self.batch_sizes.clone());
+        registry.register(
+            "apply_waits",
+            "Calls that waited for the read models, which then apply at once what they have",
+            self.apply_waits.clone(),
+        );
         self.gauges.register(registry);
     }
 
@@ -332,6 +339,11 @@ impl Metrics {
     pub fn applied(&self, events: usize, since: Instant) {
         self.batches_took.observe(since.elapsed().as_secs_f64());
         self.batch_sizes.observe(as_f64(events));
+    }
+
+    /// Counts a call that waits for the read models.
+    pub fn waits_for_read_models(&self) {
+        self.apply_waits.inc();
     }
 
     /// Everything, in the text format of OpenMetrics 1.0.

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use clap::Args;
 use ipnet::IpNet;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::Failure;
 use crate::http::SocketOptions;
 use crate::live::presence::Timing;
 use crate::live::registry::Limits;
+use crate::open_files;
 
 /// Files that the process has open beside its clients' connections: databases, other connections, read models.
 const OTHER_FILES: u64 = 4_096;
@@ -109,16 +109,11 @@ impl SocketArgs {
 /// Has the process open as many files as its connections may need, as far as the system lets it; says so where it does not.
 pub(super) fn raise_file_limit(limits: Limits) {
     let wanted = limits.node as u64 + OTHER_FILES;
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current.is_none_or(|current| current >= wanted) {
-        return;
-    }
-    let raised = maximum.map_or(wanted, |maximum| maximum.min(wanted));
-    // Without it there are fewer connections; that is no reason not to serve.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum });
-    if raised < wanted {
+    let allowed = open_files::allow(wanted);
+    if allowed < wanted {
+        // There are fewer connections then; that is no reason not to serve.
         tracing::warn!(
-            allowed = raised,
+            allowed,
             wanted,
             "the system lets this process open fewer files than --client-connections may need; raise the limit (ulimit -n)"
         );

@@ -11,7 +11,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use known_tags::KnownTags;
 use lru::LruCache;
@@ -19,6 +19,7 @@ use rollcall_projections::store::{ClaimVersion, Claimed, Claims, ReadStore, Unus
 use rollcall_schemas::ids::{AppId, SubjectRef};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Error;

@@ -3,8 +3,9 @@
 //! nor a decision depends on it: they look at the time); and idempotency keys are forgotten after a day.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_projections::friend_graph::{self, Request};
 use rollcall_projections::{banned_users, mutes};
 use rollcall_schemas::envelope::Actor;
@@ -18,27 +19,49 @@ use crate::domain::{Command, ban};
 
 const EVERY: Duration = Duration::from_secs(1);
 const AT_ONCE_MAX: u32 = 200;
-const KEYS_EVERY: Duration = Duration::from_secs(600);
+/// How often idempotency keys are looked through.
+const KEYS_EVERY: TimeDelta = TimeDelta::minutes(10);
 /// How long an `Idempotency-Key` is remembered.
-const KEYS_LIVE: chrono::Duration = chrono::Duration::hours(24);
+const KEYS_LIVE: TimeDelta = TimeDelta::hours(24);
 
 /// Runs until `stop`.
 pub async fn run(engine: Arc<Engine>, stop: CancellationToken) {
-    let mut keys_expired: Option<Instant> = None;
+    let mut rounds = Rounds::default();
     loop {
-        if engine.leads() {
-            if keys_expired.is_none_or(|at| at.elapsed() >= KEYS_EVERY) {
-                keys_expired = Some(Instant::now());
-                if let Err(error) = forget_old(&engine).await {
-                    tracing::debug!(%error, "old idempotency keys and claims could not be forgotten for now");
-                }
-            }
-            expire_due(&engine).await;
-        }
+        rounds.round(&engine).await;
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
             () = stop.cancelled() => return,
         }
+    }
+}
+
+/// What is done again and again.
+#[derive(Debug, Default)]
+pub struct Rounds {
+    /// When idempotency keys were forgotten last.
+    forgot_at: Option<DateTime<Utc>>,
+}
+
+impl Rounds {
+    /// Does what is due by the engine's clock, on the node that leads. What fails is tried again in a later round.
+    pub async fn round(&mut self, engine: &Engine) {
+        if !engine.leads() {
+            return;
+        }
+        let now = engine.now();
+        if self.forgets(now) {
+            self.forgot_at = Some(now);
+            if let Err(error) = forget_old(engine).await {
+                tracing::debug!(%error, "old idempotency keys and claims could not be forgotten for now");
+            }
+        }
+        expire_due(engine).await;
+    }
+
+    /// Whether old keys are to be forgotten now; also where the clock was put back behind the last time.
+    fn forgets(&self, now: DateTime<Utc>) -> bool {
+        self.forgot_at.is_none_or(|at| (now - at).abs() >= KEYS_EVERY)
     }
 }
 
@@ -84,5 +107,19 @@ async fn expire<C: Command>(engine: &Engine, app: AppId, command: C, what: &'sta
     let caller = Caller::internal(app, Actor::System);
     if let Err(error) = engine.execute(&caller, command).await {
         tracing::warn!(%error, app = %caller.app, what, "what the clock did could not be recorded; it is tried again");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_keys_are_looked_for_every_ten_minutes_also_after_the_clock_was_put_back() {
+        let (mut rounds, start) = (Rounds::default(), DateTime::UNIX_EPOCH);
+        assert!(rounds.forgets(start), "at the start");
+        rounds.forgot_at = Some(start);
+        let due = [0, 599, 600, -599, -600].map(|seconds| rounds.forgets(start + TimeDelta::seconds(seconds)));
+        assert_eq!(due, [false, false, true, false, true]);
     }
 }

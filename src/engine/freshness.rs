@@ -51,6 +51,7 @@ impl Engine {
         }
         let mut applied = self.applied.clone();
         let _waits = self.flush_hint.wait();
+        self.metrics.waits_for_read_models();
         match tokio::time::timeout(BEHIND_AFTER, applied.wait_for(|applied| *applied >= position)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(self.or_broken(Error::Behind)),

@@ -322,11 +322,36 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     #![allow(clippy::unwrap_used)]
+    use actix_web::FromRequest as _;
+    use actix_web::dev;
     use actix_web::test::TestRequest;
+    use tokio::time::Instant;
 
     use super::*;
+
+    /// A body of which this comes, and then nothing.
+    pub(in crate::http) async fn stalled(request: &HttpRequest, first: &'static [u8]) -> web::Payload {
+        let arrives = stream::once(ready(Ok(Bytes::from_static(first)))).chain(stream::pending());
+        let mut payload = dev::Payload::Stream { payload: arrives.boxed_local() };
+        web::Payload::from_request(request, &mut payload).await.unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_given_up_after_ten_seconds_and_one_that_nobody_wants_after_two() {
+        let (bodies, app, began) = (Bodies::default(), "chat".parse().unwrap(), Instant::now());
+        let request = TestRequest::default().insert_header((CONTENT_LENGTH, "100")).to_http_request();
+        let mut incoming = Incoming::new(&request, stalled(&request, b"a=").await);
+        assert_eq!(incoming.read(&bodies, &app).await.err(), Some(Unread::Stalled));
+        assert_eq!(began.elapsed().as_secs(), 10);
+        assert!(bodies.reserve(&app, BODY_MAX).is_some(), "its memory is given back");
+        let settled = incoming.settle(HttpResponse::Ok().finish()).await;
+        assert_eq!(settled.head().connection_type(), ConnectionType::Close);
+        let (unwanted, began) = (Incoming::new(&request, stalled(&request, b"a=").await), Instant::now());
+        let settled = unwanted.settle(HttpResponse::Ok().finish()).await;
+        assert_eq!((settled.head().connection_type(), began.elapsed().as_secs()), (ConnectionType::Close, 2));
+    }
 
     fn headers(name: &HeaderName, value: &'static str) -> HeaderMap {
         let mut headers = HeaderMap::new();

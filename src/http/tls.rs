@@ -229,3 +229,40 @@ impl AsyncWrite for Transport {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::process::Command;
+
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpListener;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn tls(dir: &Path) -> Tls {
+        let (certificate, key) = (dir.join("crt"), dir.join("key"));
+        let mut made = Command::new("openssl");
+        made.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);
+        made.args(["-subj", "/CN=rollcall", "-keyout"]).arg(&key).arg("-out").arg(&certificate);
+        assert!(made.output().unwrap().status.success());
+        Tls::open(certificate, key).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handshake_is_given_up_after_five_seconds_also_by_who_waits_for_its_turn() {
+        let dir = tempfile::tempdir().unwrap();
+        let tls = tls(dir.path());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let all = tls.handshakes.acquire_many(u32::try_from(HANDSHAKES_MAX).unwrap()).await.unwrap();
+        for place in [None, Some(all)] {
+            drop(place);
+            let (client, began) = (TcpStream::connect(listener.local_addr().unwrap()), Instant::now());
+            let (client, accepted) = tokio::join!(client, listener.accept());
+            let failed = tls.accept(accepted.unwrap().0).await.err().unwrap();
+            assert_eq!((failed.kind(), began.elapsed().as_secs()), (io::ErrorKind::TimedOut, 5));
+            assert_eq!(client.unwrap().read(&mut [0]).await.unwrap(), 0, "the connection is closed");
+        }
+    }
+}

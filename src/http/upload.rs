@@ -187,3 +187,30 @@ impl<R: Read> Read for Limited<R> {
         Ok(count)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use actix_web::test::TestRequest;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::http::exchange::tests::stalled;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_that_stands_still_for_ten_seconds_is_given_up_and_its_reader_is_told() {
+        let (bodies, app) = (Bodies::default(), "chat".parse().unwrap());
+        let request = TestRequest::default().to_http_request();
+        let upload = Upload::new(Some(stalled(&request, b"one line\n").await), None);
+        let Body { mut reader, mut pump, .. } = upload.open(&bodies, &app, false).unwrap();
+        let reads = std::thread::spawn(move || {
+            let mut lines = String::new();
+            (reader.read_to_string(&mut lines).map_err(|error| error.kind()), lines)
+        });
+        let began = Instant::now();
+        assert!(pump.run().await, "that was the last of it");
+        assert_eq!(began.elapsed().as_secs(), 10);
+        assert_eq!(reads.join().unwrap(), (Err(ErrorKind::TimedOut), "one line\n".to_owned()));
+        assert!(!upload.is_whole());
+    }
+}

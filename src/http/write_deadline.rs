@@ -18,7 +18,6 @@ const PROGRESS_MIN: usize = 64 * 1024;
 /// A connection whose writes fail once the peer has not taken enough for too long.
 pub(super) struct WriteDeadline<T> {
     io: T,
-    wait: Duration,
     /// Set while the peer does not take what is written.
     blocked: Option<Blocked>,
 }
@@ -31,13 +30,12 @@ struct Blocked {
 
 impl<T> WriteDeadline<T> {
     pub(super) fn new(io: T) -> Self {
-        Self { io, wait: WRITE_WAIT, blocked: None }
+        Self { io, blocked: None }
     }
 
     /// Waits for a peer that takes nothing, until its time is over.
     fn wait<R>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
-        let wait = self.wait;
-        let blocked = self.blocked.get_or_insert_with(|| Blocked { deadline: Box::pin(sleep(wait)), taken: 0 });
+        let blocked = self.blocked.get_or_insert_with(|| Blocked { deadline: Box::pin(sleep(WRITE_WAIT)), taken: 0 });
         ready!(blocked.deadline.as_mut().poll(cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the answer is not taken")))
     }
@@ -90,25 +88,26 @@ mod tests {
     use std::io::ErrorKind;
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+    use tokio::time::Instant;
 
     use super::*;
 
-    #[tokio::test]
-    async fn a_reader_that_stops_or_takes_a_byte_now_and_then_is_cut_off() {
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_stops_or_takes_a_byte_now_and_then_is_cut_off_after_twenty_seconds() {
         for pause in [Duration::from_secs(3_600), Duration::from_millis(1)] {
             let (ours, mut theirs) = duplex(1_024);
             let reads = tokio::spawn(async move {
                 let mut byte = [0];
                 loop {
-                    tokio::time::sleep(pause).await;
+                    sleep(pause).await;
                     if theirs.read(&mut byte).await.unwrap_or(0) == 0 {
                         break;
                     }
                 }
             });
-            let mut writer = WriteDeadline { wait: Duration::from_millis(100), ..WriteDeadline::new(ours) };
-            let failed = writer.write_all(&vec![0; 1024 * 1024]).await.unwrap_err();
-            assert_eq!(failed.kind(), ErrorKind::TimedOut, "{pause:?}");
+            let began = Instant::now();
+            let failed = WriteDeadline::new(ours).write_all(&vec![0; 1024 * 1024]).await.unwrap_err();
+            assert_eq!((failed.kind(), began.elapsed().as_secs()), (ErrorKind::TimedOut, 20), "{pause:?}");
             reads.abort();
         }
     }
@@ -143,10 +142,11 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn what_was_taken_and_does_not_leave_has_the_same_deadline() {
-        let mut writer = WriteDeadline { io: Stuck, wait: Duration::from_millis(20), blocked: None };
+        let (mut writer, began) = (WriteDeadline::new(Stuck), Instant::now());
         writer.write_all(b"an answer").await.unwrap();
         assert_eq!(writer.flush().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(began.elapsed().as_secs(), 20);
     }
 }

@@ -31,7 +31,8 @@ pub async fn run(live: Arc<Live>, stop: CancellationToken) {
     }
 }
 
-async fn check(live: &Live) {
+/// Looks once at everybody who is connected here, and closes the connections of whoever may not stay.
+pub async fn check(live: &Live) {
     let mut of_subject: HashMap<SubjectRef, Vec<Arc<Connection>>> = HashMap::new();
     for connection in live.registry.all() {
         of_subject.entry(connection.subject()).or_default().push(connection);

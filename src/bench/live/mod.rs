@@ -14,6 +14,7 @@ use tokio::runtime::Runtime;
 
 use super::load::{self, Request, percentile};
 use super::{Error, KEY, Options, SECRET, admission, ceilings, measure, on_thread, print, registration, signed};
+use crate::open_files;
 use crate::out::say;
 
 mod child;
@@ -24,6 +25,8 @@ use client::{Api, Socket};
 
 /// Clients that connect at the same time.
 const CONNECTING: usize = 64;
+/// Files that this process has open beside its clients' sockets; the service in the other process has about as many.
+const OTHER_FILES: u64 = 150;
 /// Users that one call registers.
 const TOGETHER: usize = 500;
 /// Bans that are timed.
@@ -42,9 +45,13 @@ const DELIVERIES: usize = 10_000;
 /// # Errors
 /// Something failed.
 pub(super) fn measure_all(options: &Options, clients: usize, runtime: &Runtime) -> Result<(), Error> {
-    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    let all = rustix::process::Rlimit { current: files.maximum, ..files };
-    rustix::process::setrlimit(rustix::process::Resource::Nofile, all).map_err(std::io::Error::from)?;
+    let wanted = clients as u64 + OTHER_FILES;
+    let allowed = open_files::allow(wanted);
+    if allowed < wanted {
+        return Err(Error::Constant(format!(
+            "this process may open {allowed} files, and {wanted} are needed (ulimit -n)"
+        )));
+    }
     let workers = usize::from(options.workers);
     let (hello_address, hello_server) = on_thread(move || ceilings::bare_server(workers))?;
     let get: Arc<Request> = Arc::new(|_, out| out.extend_from_slice(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n"));

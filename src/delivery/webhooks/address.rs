@@ -1,18 +1,14 @@
-//! Where a webhook may be sent to. A name is resolved once for each connection, every address it has is vetted, and only
-//! these addresses are connected to: a name that has another address a moment later changes nothing.
+//! Where a webhook may be sent to: which addresses, and which URLs as far as they tell by themselves. What a name resolves to is
+//! vetted whenever it is looked up (`resolver`).
 //!
 //! Refused is what is not on the public internet, in every spelling that IPv6 has for an IPv4 address. An operator may allow
 //! ranges; only to these is anything sent without TLS.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
-use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::http::uri::Scheme;
-use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::NextTimeout;
 
 /// Longest URL, in bytes.
 const URL_LENGTH_MAX: usize = 2_048;
@@ -147,40 +143,20 @@ impl Allowed {
         if !is_http || url.len() > URL_LENGTH_MAX || url.contains('#') || authority.as_str().contains('@') {
             return Err(BadUrl::Shape);
         }
-        let host = authority.host();
-        let written = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        match written.parse::<IpAddr>() {
-            Ok(address) => self.vet(address, has_tls).map_err(|refused| match refused {
+        match written(authority.host()) {
+            Some(address) => self.vet(address, has_tls).map_err(|refused| match refused {
                 Refused::NotPublic(_) => BadUrl::NotPublic,
                 Refused::Unprotected => BadUrl::Unprotected,
             }),
-            Err(_) if host.is_empty() => Err(BadUrl::Shape),
-            Err(_) => Ok(()),
+            None if authority.host().is_empty() => Err(BadUrl::Shape),
+            None => Ok(()),
         }
     }
 }
 
-/// Resolves names and vets what they resolve to.
-pub(super) struct Vetting {
-    pub(super) allowed: Allowed,
-    pub(super) inner: DefaultResolver,
-}
-
-impl fmt::Debug for Vetting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Vetting").field("allowed", &self.allowed).finish_non_exhaustive()
-    }
-}
-
-impl Resolver for Vetting {
-    fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let found = self.inner.resolve(uri, config, timeout)?;
-        let has_tls = uri.scheme() == Some(&Scheme::HTTPS);
-        for address in &*found {
-            self.allowed.vet(address.ip(), has_tls).map_err(|refused| ureq::Error::Other(Box::new(refused)))?;
-        }
-        Ok(found)
-    }
+/// The address that a host is written as; `None`: it is a name.
+pub(super) fn written(host: &str) -> Option<IpAddr> {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).parse().ok()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::store::{Delivery, Progress, State};
@@ -268,6 +268,17 @@ impl Lane {
         }
     }
 
+    /// The clock was put back by so much: what waits does not wait longer for that. Stored times stay as they are until the next
+    /// attempt.
+    pub(super) fn turn_back(&mut self, by: TimeDelta) {
+        self.held = std::mem::take(&mut self.held).into_iter().map(|(at, key)| (at - by, key)).collect();
+        for (at, key) in &self.held {
+            if let Some(queue) = self.queues.get_mut(key) {
+                queue.status = Status::Held(*at);
+            }
+        }
+    }
+
     /// What is to be stored in one transaction.
     pub(super) fn take_progress(&mut self) -> Progress {
         Progress {
@@ -296,7 +307,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use std::collections::BTreeMap;
 
-    use chrono::TimeDelta;
     use proptest::prelude::*;
 
     use super::*;
@@ -456,5 +466,24 @@ mod tests {
         let progress = lane.take_progress();
         assert_eq!((progress.cursor, progress.upserts.len(), progress.deletes.len()), (1, 1, 0));
         assert_eq!(progress.upserts[0].state, State::Dead);
+    }
+
+    #[test]
+    fn what_waits_for_its_next_attempt_does_not_wait_longer_where_the_clock_is_put_back() {
+        let (mut lane, now) = (Lane::default(), DateTime::UNIX_EPOCH);
+        let keys = [1, 2].map(|number| Key(Uuid::from_u128(number)));
+        for (position, key) in (1..).zip(keys) {
+            lane.read(position, Some(key));
+            lane.next(now).unwrap();
+            let next_at = Some(now + TimeDelta::seconds(5 * i64::try_from(position).unwrap()));
+            lane.missed(key, Missed { status: None, reason: String::new(), next_at });
+        }
+        let (back, year) = (now - TimeDelta::days(365), TimeDelta::days(365));
+        lane.turn_back(year);
+        assert_eq!(lane.due_at(), Some(back + TimeDelta::seconds(5)));
+        assert_eq!(lane.next(back + TimeDelta::seconds(4)), None);
+        assert_eq!(lane.next(back + TimeDelta::seconds(5)).map(|next| next.key), Some(keys[0]));
+        assert_eq!(lane.next(back + TimeDelta::seconds(9)), None);
+        assert_eq!(lane.next(back + TimeDelta::seconds(10)).map(|next| next.key), Some(keys[1]));
     }
 }

@@ -31,6 +31,7 @@ mod post;
 mod presence;
 mod render;
 mod replay;
+mod resolver;
 mod schedule;
 mod sender;
 pub mod sign;
@@ -315,9 +316,8 @@ impl Webhooks {
         Ok(wanted)
     }
 
-    /// What a webhook is once everything up to a position is applied; `None`: nothing is sent to it any more.
-    async fn as_of(&self, webhook: &Webhook, position: u64) -> Result<Option<Webhook>, engine::Error> {
-        self.engine.applied_up_to(position).await?;
+    /// What a webhook is by now; `None`: nothing is sent to it any more.
+    async fn current(&self, webhook: &Webhook) -> Result<Option<Webhook>, engine::Error> {
         if webhook.webhook == callback_id(&webhook.app) {
             return Ok(self.engine.app(webhook.app.as_str()).and_then(|app| callback(&app)));
         }

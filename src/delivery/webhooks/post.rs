@@ -10,7 +10,8 @@ use ureq::tls::TlsConfig;
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::DefaultConnector;
 
-use super::address::{Allowed, Vetting};
+use super::address::Allowed;
+use super::resolver::Vetting;
 
 /// How much of an answer is read before its connection is closed instead of kept for the next delivery.
 const ANSWER_READ_MAX: u64 = 4_096;
@@ -66,7 +67,7 @@ impl Client {
             .user_agent(concat!("rollcall/", env!("CARGO_PKG_VERSION")))
             .tls_config(tls)
             .build();
-        let resolver = Vetting { allowed, inner: DefaultResolver::default() };
+        let resolver = Vetting::new(allowed, DefaultResolver::default());
         Self(Agent::with_parts(config, DefaultConnector::default(), resolver))
     }
 

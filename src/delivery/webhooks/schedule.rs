@@ -102,6 +102,13 @@ impl Breaker {
         self.paused_until
     }
 
+    /// The clock was put back by so much: nothing lasts longer for that.
+    pub(super) fn turn_back(&mut self, by: TimeDelta) {
+        for at in [&mut self.failing_since, &mut self.paused_until] {
+            *at = at.map(|at| at - by);
+        }
+    }
+
     /// Since when nothing was acknowledged although something was sent.
     pub(super) fn failing_since(&self) -> Option<DateTime<Utc>> {
         self.failing_since
@@ -130,6 +137,10 @@ mod tests {
         (4..20).for_each(|number| breaker.failed(key(number), None, now));
         assert_eq!(breaker.paused_until(), Some(now + TimeDelta::seconds(1)), "they were on their way");
         assert_eq!(breaker.failing_since(), Some(now));
+        let hour = TimeDelta::hours(1);
+        breaker.turn_back(hour);
+        let since_and_until = (breaker.failing_since().unwrap() + hour, breaker.paused_until().unwrap() + hour);
+        assert_eq!(since_and_until, (now, now + TimeDelta::seconds(1)), "as long as before, by the new time");
         breaker.acknowledged();
         assert!(!breaker.is_down() && breaker.paused_until().is_none());
         breaker.failed(key(1), Some(Duration::from_secs(60)), now);

@@ -126,6 +126,8 @@ struct Sender {
     /// Whether it is recorded that the receiver acknowledges nothing.
     is_failing: bool,
     unavailable_until: Option<DateTime<Utc>>,
+    /// What the clock showed last.
+    shown: DateTime<Utc>,
     /// Whether it is to be begun again: the webhook is another one by now, or a delivery ended without an outcome.
     begins_again: bool,
 }
@@ -152,6 +154,7 @@ impl Sender {
             replays_looked_for: Instant::now() - REPLAYS_EVERY,
             is_failing: webhook.failing_since.is_some(),
             unavailable_until: None,
+            shown: webhooks.engine.now(),
             begins_again: false,
             webhook: Arc::new(webhook),
             webhooks,
@@ -159,10 +162,12 @@ impl Sender {
     }
 
     async fn run(mut self, stop: CancellationToken) {
-        let mut head = self.webhooks.engine.log().watch();
+        // Behind the read models and not behind the log: whoever waits for them has them write each append by itself, which
+        // takes from everybody what they save by writing many together.
+        let mut applied = self.webhooks.engine.watch_applied();
         while !stop.is_cancelled() {
-            head.mark_unchanged();
-            if let Err(error) = self.advance().await {
+            let up_to = *applied.borrow_and_update();
+            if let Err(error) = self.advance(up_to).await {
                 tracing::warn!(webhook = %self.webhook.webhook, %error, "a webhook cannot be sent for now");
                 self.unavailable_until = Some(self.webhooks.engine.now() + UNAVAILABLE_WAIT);
             }
@@ -171,8 +176,13 @@ impl Sender {
             }
             let wait = self.wait();
             tokio::select! {
-                Some(ended) = self.in_flight.join_next() => self.ended(ended).await,
-                changed = head.changed(), if self.lane.has_room() && self.unavailable_until.is_none() => {
+                Some(ended) = self.in_flight.join_next() => {
+                    self.ended(ended).await;
+                    while let Some(ended) = self.in_flight.try_join_next() {
+                        self.ended(ended).await;
+                    }
+                }
+                changed = applied.changed(), if self.lane.has_room() && self.unavailable_until.is_none() => {
                     if changed.is_err() {
                         break;
                     }
@@ -191,9 +201,10 @@ impl Sender {
         let _ = self.store().await;
     }
 
-    /// Reads what can be read, sends what can be sent, stores what should be stored.
-    async fn advance(&mut self) -> Result<(), Error> {
-        let now = self.webhooks.engine.now();
+    /// Reads what can be read of the log up to a position that the read models have applied, sends what can be sent, stores what
+    /// should be stored.
+    async fn advance(&mut self, up_to: u64) -> Result<(), Error> {
+        let now = self.look_at_clock();
         if self.unavailable_until.is_some_and(|until| now < until) {
             return Ok(());
         }
@@ -203,18 +214,20 @@ impl Sender {
             let replays = self.webhooks.store.rows(self.webhook.webhook, Some(State::Replay), 0, 500).await?;
             self.lane.adopt(replays);
         }
-        while self.lane.has_room() && self.lane.scanned() < self.webhooks.engine.log().head() {
-            let read = self.webhooks.engine.log().read_all(self.lane.scanned(), BATCH);
+        while self.lane.has_room() && self.lane.scanned() < up_to {
+            let left = usize::try_from(up_to - self.lane.scanned()).unwrap_or(usize::MAX);
+            let read = self.webhooks.engine.log().read_all(self.lane.scanned(), left.min(BATCH));
             let events = read.await.map_err(engine::Error::from)?;
             if events.is_empty() {
                 break;
             }
             // A change of the webhook holds for every event that comes after it.
-            let last = events.last().map_or(0, |last| last.position);
-            let webhook = self.webhooks.as_of(&self.webhook, last).await?;
-            if !webhook.is_some_and(|webhook| is_same(&webhook, &self.webhook)) {
-                self.begins_again = true;
-                return Ok(());
+            if events.iter().any(|raw| self.may_change(raw)) {
+                let webhook = self.webhooks.current(&self.webhook).await?;
+                if !webhook.is_some_and(|webhook| is_same(&webhook, &self.webhook)) {
+                    self.begins_again = true;
+                    return Ok(());
+                }
             }
             for raw in &events {
                 self.lane.read(raw.position, self.interest.in_event(raw));
@@ -230,6 +243,26 @@ impl Sender {
             self.webhooks.cursors().insert(self.webhook.webhook, self.lane.cursor());
         }
         Ok(())
+    }
+
+    /// The time now. Where the clock was put back, whatever waits for a time waits no longer than it would have.
+    fn look_at_clock(&mut self) -> DateTime<Utc> {
+        let now = self.webhooks.engine.now();
+        let back = self.shown - now;
+        self.shown = now;
+        if back > TimeDelta::zero() {
+            self.lane.turn_back(back);
+            self.breaker.turn_back(back);
+            self.unavailable_until = self.unavailable_until.map(|until| until - back);
+        }
+        now
+    }
+
+    /// Whether an event may change where this webhook is sent to, and what.
+    fn may_change(&self, raw: &RawEvent) -> bool {
+        // The callback of an app's settings is one of them.
+        let changes = if self.webhook.webhook == callback_id(&self.webhook.app) { "app." } else { "webhook." };
+        raw.name.starts_with(changes)
     }
 
     /// Sends what may be sent now.

@@ -2,7 +2,9 @@
 
 use rollcall_projections::store::ReadStore;
 
-use super::{AppId, Directory, Found, KnownTags, LruCache, NonZeroUsize, Remembered, SubjectRef, UserId, lock};
+use super::{
+    AppId, Directory, Duration, Found, IN_DOUBT_FOR, KnownTags, LruCache, NonZeroUsize, Remembered, SubjectRef, UserId, lock,
+};
 use crate::privacy::{Vault as _, key_tree::KeyTree};
 
 struct Given {
@@ -85,6 +87,31 @@ async fn a_user_id_keeps_its_subject_while_it_is_in_doubt_whether_it_was_introdu
     drop(again);
     given.directory.settle(12);
     assert!(given.directory.tag_of(subject).is_none(), "from here on the read model is asked");
+}
+
+#[tokio::test]
+async fn an_append_whose_outcome_is_unknown_is_in_doubt_for_an_hour_and_until_what_came_after_it_is_applied() {
+    let given = Given::nothing();
+    let found = given.find(true).await.unwrap();
+    // From here on nothing waits for a thread.
+    tokio::time::pause();
+    found.hold.as_ref().unwrap().not_recorded(true);
+    let subject = found.subject;
+    drop(found);
+    let is_kept = async |applied: u64| {
+        given.directory.acknowledged(applied);
+        given.directory.settle(applied);
+        given.find(false).await.is_some_and(|found| found.subject == subject)
+    };
+    tokio::time::advance(IN_DOUBT_FOR - Duration::from_millis(1)).await;
+    assert!(is_kept(9).await, "it may still reach the log");
+    tokio::time::advance(Duration::from_millis(1)).await;
+    // What may have come of it stands before the next position that is acknowledged.
+    given.directory.acknowledged(10);
+    given.directory.settle(9);
+    assert!(given.find(false).await.is_some());
+    given.directory.settle(10);
+    assert!(given.find(false).await.is_none());
 }
 
 #[tokio::test]

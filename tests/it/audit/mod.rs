@@ -8,6 +8,7 @@ use crate::support::{App, Service, copy_dir, rollcall};
 mod log;
 mod reports;
 mod several_subjects;
+mod signing;
 
 const APP: App = App::PRODUCTION;
 

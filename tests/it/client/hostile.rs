@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{APP, Socket, call, token};
-use crate::support::Service;
+use crate::support::{App, Service};
 
 #[test]
 fn frames_that_are_binary_too_large_too_deep_or_broken_close_their_own_socket_only() {
@@ -68,6 +68,26 @@ fn the_places_for_sockets_are_bounded_by_node_and_by_address_and_given_back() {
     assert_eq!(call(&service, &ada, "GET", "me", "").status, 200, "requests have places of their own");
     drop(held);
     service.eventually("a place is free again", |service| Socket::try_open(service).is_ok());
+}
+
+#[test]
+fn an_app_has_as_many_connections_as_it_may_and_keeps_no_other_app_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["--client-connections-per-app", "2"];
+    let service = Service::try_start_with(&dir.path().join("data"), &[APP, App::OTHER], &args).unwrap();
+    let [ada, bob, eve] = ["ada", "bob", "eve"].map(|user| token(&service, APP, user));
+    let joe = token(&service, App::OTHER, "joe");
+    let (first, _second) = (Socket::connect(&service, &ada), Socket::connect(&service, &bob));
+    let mut third = Socket::open(&service);
+    let answer = third.ask("connect", &json!({"token": eve, "platform": "web"}));
+    assert!(answer["error"].is_object(), "{answer}");
+    assert_eq!(third.closed().code, 4005, "it comes back");
+    Socket::connect(&service, &joe);
+    drop(first);
+    service.eventually("a place is free again", |service| {
+        let mut again = Socket::open(service);
+        again.ask("connect", &json!({"token": eve, "platform": "web"}))["result"].is_object()
+    });
 }
 
 /// A masked frame as clients send it: its first byte, its length as it says, and its bytes.

@@ -48,6 +48,29 @@ fn a_client_connects_asks_by_the_methods_of_rest_and_is_told_what_changes() {
 }
 
 #[test]
+fn lists_remarks_and_the_end_of_a_friendship_are_told_to_those_whose_they_are() {
+    let service = Service::start(&[APP]);
+    let (ada, bob) = (token(&service, APP, "ada"), token(&service, APP, "bob"));
+    let (mut hers, mut his) = (Socket::connect(&service, &ada).0, Socket::connect(&service, &bob).0);
+    service.post(APP, "/friend/add.json", &[("userId", "ada"), ("targetId", "bob"), ("optType", "2")]).ok();
+    assert_eq!([hers.told().0, his.told().0], ["friend.added", "friend.added"]);
+    hers.ask("friends.update", &json!({"user_id": "bob", "remark": "Robert"}));
+    assert_eq!(hers.told().0, "friend.remarked");
+    hers.ask("allowlist.add", &json!({"user_id": "bob"}));
+    let (method, params) = hers.told();
+    assert_eq!((method.as_str(), &params["added"]), ("allowlist.changed", &json!(["bob"])));
+    hers.ask("me.set_allowlist", &json!({"enabled": true}));
+    let (method, params) = hers.told();
+    assert_eq!((method.as_str(), &params["enabled"]), ("allowlist.changed", &json!(true)));
+    hers.ask("friends.remove", &json!({"user_id": "bob"}));
+    // What he is told next is this: of her remark and her lists he hears nothing.
+    for (socket, friend) in [(&mut hers, "bob"), (&mut his, "ada")] {
+        let (method, params) = socket.told();
+        assert_eq!((method.as_str(), &params["user_id"]), ("friend.removed", &json!(friend)));
+    }
+}
+
+#[test]
 fn a_client_that_comes_back_is_told_all_it_missed_or_to_read_everything_again() {
     let mut service = Service::start(&[APP]);
     let (ada, _) = (token(&service, APP, "ada"), token(&service, APP, "bob"));

@@ -8,10 +8,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof};
 use proptest::test_runner::TestRunner;
+use rollcall::domain::DynCommand;
 use rollcall::domain::blocklist::{Block, Unblock};
 use rollcall::domain::erasure::{self, Erase};
 use rollcall::domain::friendship::{Answer, AnswerRequest, Befriend, ExpireRequest, Unfriend};
-use rollcall::domain::{DynCommand, SENT_REQUESTS_MAX};
 use rollcall::wiring::{KeyOptions, LogPlace, places};
 use rollcall_projections::friend_graph::{self, Direction, Request};
 use rollcall_projections::{blocklists, user_settings};
@@ -19,8 +19,8 @@ use rollcall_schemas::ids::{FriendRequestId, Pair};
 use rollcall_schemas::plain::{FriendPermission, RequestState, Scope};
 
 use super::{
-    Arc, Change, Environment, Error, Limits, Place, Refusal, Running, Stream, SubjectRef, app_id, at_once, caller,
-    register, user_id,
+    Arc, Change, Environment, Error, Limits, Place, Refusal, Running, Stream, SubjectRef, app_id, caller, register,
+    user_id,
 };
 use crate::support::Cluster;
 use crate::support::transit::{TOKEN, Transit};
@@ -463,31 +463,4 @@ async fn the_service_itself_records_that_requests_lapsed() {
     assert!(friend_graph::due(&nodes[0].data.read, engine.now(), 10).await.is_ok());
     nodes.into_iter().for_each(Running::stop);
     sweeper.await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_more_requests_wait_than_may_however_many_are_sent_at_once_and_each_end_makes_room() {
-    let dir = tempfile::tempdir().unwrap();
-    let node = Running::create(dir.path(), Environment::Production).await;
-    node.execute(register("ada")).await.unwrap();
-    let ask = |target: String| Befriend { who: user_id("ada"), target: user_id(&target), direct: false, text: None };
-    // Fewer at once than the queue of commands holds.
-    for (from, to, over) in (0..9).map(|part| (part * 100, part * 100 + 100, 0)).chain([(900, 1_060, 60)]) {
-        let calls = (from..to).map(|number| (caller(), ask(format!("user-{number}")))).collect();
-        let done = at_once(&node.engine(), calls).await;
-        let refused: Vec<_> = done.into_iter().filter_map(Result::err).collect();
-        let is_full = |error: &Error| matches!(error, Error::Refused(Refusal::SentRequestsFull));
-        assert!(refused.len() == over && refused.iter().all(is_full), "{from}..{to}: {refused:?}");
-    }
-    assert_eq!(node.events("friendship.requested").await.len(), SENT_REQUESTS_MAX);
-    // The next run counts what the read models have.
-    let node = node.reopen(dir.path()).await;
-    let late = || node.execute(ask("late".into()));
-    assert!(matches!(late().await, Err(Error::Refused(Refusal::SentRequestsFull))));
-    node.execute(Befriend { direct: true, ..ask("user-0".into()) }).await.unwrap();
-    assert!(late().await.is_ok(), "one of them was accepted");
-    assert!(matches!(node.execute(ask("later".into())).await, Err(Error::Refused(Refusal::SentRequestsFull))));
-    node.execute(Block { owner: user_id("ada"), targets: vec![user_id("late")] }).await.unwrap();
-    assert!(node.execute(ask("later".into())).await.is_ok(), "one of them was taken back");
-    node.stop();
 }

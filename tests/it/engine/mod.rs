@@ -20,6 +20,8 @@ use rollcall_schemas::plain::{Environment, Plan, Settings};
 use rollcall_schemas::stream::Stream;
 
 mod admission;
+mod clock;
+mod connections;
 mod erasing;
 mod failing;
 mod foreign;
@@ -28,6 +30,7 @@ mod graph;
 pub(crate) mod loads;
 mod mutes;
 mod overload;
+mod request_limits;
 mod revocation;
 mod torture;
 mod uniqueness;

@@ -132,6 +132,13 @@ fn told(received: &[Received]) -> BTreeMap<String, Vec<u64>> {
     told
 }
 
+/// What the service has counted under a name.
+fn counted(started: &Started, series: &str) -> u64 {
+    let metrics = started.service.request("GET", "/metrics", &[], b"").text;
+    let line = metrics.lines().find(|line| line.starts_with(series)).unwrap_or_else(|| panic!("no {series}"));
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
 #[test]
 fn a_receiver_is_told_what_it_wants_of_its_app_in_the_order_of_each_subject_and_nothing_personal() {
     let (mut started, receiver) = (Started::new(), Receiver::start());
@@ -238,4 +245,17 @@ fn a_delivery_that_failed_is_counted_from_the_moment_it_is_behind() {
             assert!(shown["lag_events"] != 0 || shown["waiting"] != 0, "{number}: {shown}");
         }
     }
+}
+
+#[test]
+fn what_is_sent_has_no_event_applied_by_itself_so_that_commands_cost_what_they_do_without_a_webhook() {
+    let (started, receiver) = (Started::new(), Receiver::start());
+    started.webhook(&receiver.url(), &["rollcall.user.registered.*"], "standard");
+    started.register(&["first"]);
+    started.service.eventually("it is told", |_| receiver.acknowledged().len() == 1);
+    let before = counted(&started, "rollcall_apply_waits_total");
+    let users: Vec<String> = (0..60).map(|number| format!("user{number}")).collect();
+    started.register(&users.iter().map(String::as_str).collect::<Vec<_>>());
+    started.service.eventually("all are told", |_| receiver.acknowledged().len() == 61);
+    assert_eq!(counted(&started, "rollcall_apply_waits_total"), before, "the read models were waited for");
 }

@@ -24,13 +24,6 @@ fn v1_told(receiver: &Receiver) -> Vec<(String, String, String)> {
         .collect()
 }
 
-/// How often each outcome was counted.
-fn counted(started: &Started, series: &str) -> u64 {
-    let metrics = started.service.request("GET", "/metrics", &[], b"").text;
-    let line = metrics.lines().find(|line| line.starts_with(series)).unwrap_or_else(|| panic!("no {series}"));
-    line.rsplit(' ').next().unwrap().parse().unwrap()
-}
-
 #[test]
 fn a_client_that_connects_and_goes_is_told_in_each_shape_of_the_platform_and_in_no_other() {
     let started = Started::new();
