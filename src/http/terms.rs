@@ -5,7 +5,7 @@
 
 use rollcall_schemas::import;
 use rollcall_schemas::plain::{
-    ApiScope, DataRequestKind, Environment, FriendPermission, LegalBasis, Plan, Requester, Scope,
+    ApiScope, DataRequestKind, Environment, FriendPermission, LegalBasis, Plan, Requester, Scope, TokenScope,
 };
 use rollcall_schemas::webhook::Format;
 use serde_json::{Value, json};
@@ -94,6 +94,7 @@ fn of(place: &str, name: &str) -> Option<Value> {
 
 /// Of a name that means something else in its place.
 fn in_place(place: &str, name: &str) -> Option<Value> {
+        ("TokenBody", "scopes") => json!({"items": word(TokenScope::WORDS), "minItems": 1}),
     Some(match (place, name) {
         ("Range", "from" | "to") => whole(1, u64::MAX),
         ("diffUser", "from" | "to") => moment(),

@@ -23,7 +23,7 @@ pub(super) fn of_body(operation: &str) -> Option<Value> {
         "modifyUser" => json!({"name": "Ada King"}),
         "registerUsers" => json!({"users": [{"user_id": "ada", "name": "Ada"}, {"user_id": "bob", "name": "Bob"}]}),
         "queryUsers" => json!({"user_ids": ["ada", "bob"]}),
-        "issueToken" => json!({"expires_in_seconds": 86_400}),
+        "issueToken" => json!({"expires_in_seconds": 86_400, "label": "a wall display", "scopes": ["read"]}),
         "introspectToken" => json!({"token": "the token of a registration"}),
         "changeApp" => json!({"token_lifetime_seconds": 2_592_000}),
         "banUser" => json!({"minutes": 60, "reason": "spam"}),

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use actix_web::http::StatusCode;
+use rollcall_schemas::UnknownWord;
 use rollcall_schemas::plain::ApiScope;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -35,6 +36,8 @@ pub(super) enum Problem {
     TooOften(Reached),
     /// The caller may not do this; what is missing.
     Scope(ApiScope),
+    /// An access token has no such scope.
+    UnknownScope(UnknownWord),
     /// The log holds no such event of the app.
     NoSuchEvent,
     /// The two users are not friends.
@@ -135,6 +138,7 @@ pub(super) fn kind(problem: &Problem) -> (StatusCode, &'static str) {
         Problem::Scope(_) => (StatusCode::FORBIDDEN, "scope-missing"),
         Problem::NoSuchEvent => (StatusCode::NOT_FOUND, "no-such-event"),
         Problem::NoSuchFriend => (StatusCode::NOT_FOUND, "no-such-friend"),
+        Problem::UnknownScope(_) => (StatusCode::BAD_REQUEST, "unknown-scope"),
         Problem::NoPath => (StatusCode::NOT_FOUND, "no-path"),
         Problem::SearchTooWide => (StatusCode::UNPROCESSABLE_ENTITY, "search-too-wide"),
         Problem::NotBanned => (StatusCode::NOT_FOUND, "not-banned"),
@@ -242,6 +246,7 @@ pub(super) fn detail(problem: &Problem) -> Cow<'static, str> {
         Problem::NoSuchFriend => "the two users are not friends".into(),
         Problem::NoPath => "no path of at most four friendships leads from the one user to the other".into(),
         Problem::SearchTooWide => {
+        Problem::UnknownScope(known) => format!("each scope of an access token is {known}").into(),
             "the friends of the two users have more friends than one search looks at, and no path was found among them".into()
         }
         Problem::NotBanned => "the user has no ban that runs or is to begin".into(),

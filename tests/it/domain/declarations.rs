@@ -93,7 +93,10 @@ pub(super) fn every_command(given: &Given) -> Vec<(&'static str, Box<dyn DynDeci
         ("Erase", Box::new(erase("ada", Scope::Forget))),
         ("CancelOf", Box::new(given.cancel())),
         ("Invalidate", Box::new(Invalidate { who: people(&["ada"]), before: given.now })),
-        ("Issue", Box::new(token::Issue { who: person("ada"), expires_in_seconds: Some(60), label: None })),
+        (
+            "Issue",
+            Box::new(token::Issue { who: person("ada"), expires_in_seconds: Some(60), label: None, scopes: None }),
+        ),
         ("RevokeOf", Box::new(given.revoke())),
         ("Ban", Box::new(ban(&["ada", "bob"], 5))),
         ("Lift", Box::new(lift("ada"))),
