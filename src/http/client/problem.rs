@@ -291,6 +291,7 @@ fn kind_of_refusal(refusal: &Refusal, topic: Topic) -> (StatusCode, &'static str
         | Refusal::BanEndsTooEarly
         | Refusal::BanRuns
         | Refusal::AlreadyBanned
+        | Refusal::AlreadyMuted
         | Refusal::BanChanged
         | Refusal::NoSuchOperation
         | Refusal::ImportMovedOn
@@ -318,8 +319,8 @@ fn detail(problem: &Problem) -> Cow<'_, str> {
         Problem::Unread(Unread::NoSpace) => "the service is busy with other calls; try again".into(),
         Problem::NoToken => "send Authorization: Bearer <access token>".into(),
         Problem::Token(refusal) => refusal.to_string().into(),
-        Problem::Params(wrong) => format!("the parameters are not those of the method: {wrong}").into(),
         Problem::Scope(scope) => format!("this needs an access token with the scope `{scope}`").into(),
+        Problem::Params(wrong) => format!("the parameters are not those of the method: {wrong}").into(),
         Problem::MalformedKey => "an Idempotency-Key is 1 to 255 characters of ASCII".into(),
         Problem::Invalid(invalid, _) => match &invalid.key {
             Some(key) => format!("{invalid} (at {key})").into(),
@@ -411,12 +412,12 @@ fn failed(topic: Topic, problem: &Problem) -> HttpResponse {
     if status == StatusCode::UNAUTHORIZED {
         response.insert_header((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
     }
-    if let Problem::Slowed(slowed) = problem {
     if let Problem::Scope(scope) = problem {
         // RFC 6750, section 3.1.
         let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
         response.insert_header((WWW_AUTHENTICATE, challenge));
     }
+    if let Problem::Slowed(slowed) = problem {
         response.insert_header((RETRY_AFTER, HeaderValue::from(slowed.seconds)));
     } else if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS {
         response.insert_header((RETRY_AFTER, HeaderValue::from_static("1")));

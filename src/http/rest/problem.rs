@@ -202,6 +202,7 @@ pub(super) fn kind_of_refusal(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::BanChanged => (StatusCode::CONFLICT, "ban-changed"),
         Refusal::NoSuchOperation => (StatusCode::NOT_FOUND, "no-such-operation"),
         Refusal::ImportMovedOn => (StatusCode::CONFLICT, "import-moved-on"),
+        Refusal::AlreadyMuted => (StatusCode::CONFLICT, "already-muted"),
         Refusal::OperationRuns => (StatusCode::CONFLICT, "operation-runs"),
         Refusal::OperationHasNoUndo => (StatusCode::CONFLICT, "operation-has-no-undo"),
         Refusal::BanRuns => (StatusCode::CONFLICT, "ban-runs"),
