@@ -88,7 +88,7 @@ fn in_place(place: &str, name: &str) -> Option<Value> {
         ("getRequest" | "extendRequest" | "answerRequest" | "refuseRequest", "id") => json!({"format": "uuid"}),
         (operation, "id") if operation.contains("ebhook") => json!({"format": "uuid"}),
         ("FriendPatch" | "friends.update", "remark") => text(0, 64),
-        ("UserQuery", "user_ids") => users(0, 1_000),
+        ("UserQuery" | "ProfileQuery", "user_ids") => users(0, 1_000),
         ("Quiet", "minutes") => number(1, 1_439),
         ("BanBody" | "BanBatch" | "MuteBody", "minutes") => number(1, 43_200),
         ("Resolution", "reason") => {

@@ -56,6 +56,8 @@ mod patch;
 mod presence;
 mod problem;
 mod profile;
+mod profile_lists;
+mod remarks;
 mod requests;
 mod routes;
 mod tokens;
