@@ -212,6 +212,9 @@ async fn serve(
     if !scopes.contains(&endpoint.scope) {
         return Err(Problem::Scope(endpoint.scope));
     }
+    if let Actor::ApiKey(key) = actor {
+        service.live.key_uses.note(&app.id, key, engine.now());
+    }
     // The body is read only after authentication, so that strangers cannot make the service hold it in memory.
     let (body, upload) = if endpoint.uploads() {
         let none = Body::none(&service.bodies, &app.id).ok_or(Problem::Unread(Unread::NoSpace))?;
