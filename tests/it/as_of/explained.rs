@@ -150,7 +150,8 @@ async fn that_a_friend_cannot_be_put_into_a_group_is_explained_by_what_became_of
     let unfriended = given.does(unfriend("ada", "bob")).await;
     let ended = asked(&given, "group-friend ada bob 7", unfriended).await;
     assert_eq!(ended.refusal, Some(Refusal::NotFriends));
-    assert_eq!(facts(&ended), [(unfriended, "friendship.ended")]);
+    // Without the group, it would be refused for another reason.
+    assert_eq!(facts(&ended), [(labelled, "friend_groups.labelled"), (unfriended, "friendship.ended")]);
     let removed = given.does(Arc::new(RemoveGroup { owner, group })).await;
     let gone = asked(&given, "group-friend ada bob 7", removed).await;
     assert_eq!(gone.refusal, Some(Refusal::NoSuchFriendGroup));
