@@ -14,7 +14,7 @@ pub use crate::friendship::{EndCause, RequestState};
 pub use crate::rate_limit::RateLimit;
 pub use crate::words::{
     ApiScope, DataRequestKind, DeviceRule, Environment, FriendPermission, LegalBasis, Plan, ReportStatus, Requester,
-    Scope, Visibility,
+    Scope, TokenScope, Visibility,
 };
 
 /// The JSON Schema of a type as events write it.

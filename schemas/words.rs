@@ -249,9 +249,22 @@ words! {
         /// What overrides a safeguard.
         Operator = "operator",
     }
+
+    /// What a client may do that shows an access token of few scopes.
+    #[derive(PartialOrd, Ord)]
+    TokenScope {
+        /// Ask what the user may see; nothing is changed by it.
+        Read = "read",
+        /// Change the user's own profile, settings, lists, friends and subscriptions.
+        Write = "write",
+        /// Open a socket: the user is shown online, and is told what changes.
+        Connect = "connect",
+        /// Export all that is held about the user, and erase it where the app lets its users do that.
+        Account = "account",
+    }
 }
 
 recorded! {
     Class, Environment, Plan, FriendPermission, Visibility, DeviceRule, Scope, LegalBasis, DataRequestKind,
-    Requester, ReportStatus, ApiScope,
+    Requester, ReportStatus, ApiScope, TokenScope,
 }

@@ -1,9 +1,7 @@
 //! What events change about access tokens.
 
-use rollcall_schemas::token;
-
 use super::queries;
-use crate::{Changes, Entry, projection, statements};
+use crate::{projection, statements};
 
 statements! {
     issue = "INSERT INTO access_tokens_v1
@@ -21,14 +19,15 @@ projection! {
     /// The access tokens of each user.
     AccessTokens: "access_tokens" version 1, tables ["access_tokens_v1"];
     reads(entry, changes) {
-        token::Issued(e) => add(e, entry, changes),
+        token::Issued(e) => changes.push(issue, [
+            e.subject.into(), entry.app(), e.token.into(), e.issued_at.into(), e.expires_at.into(), e.secret.into(),
+            e.epoch.into(),
+        ]),
+        token::IssuedV2(e) => changes.push(issue, [
+            e.subject.into(), entry.app(), e.token.into(), e.issued_at.into(), e.expires_at.into(), e.secret.into(),
+            e.epoch.into(),
+        ]),
         token::InvalidatedBefore(e) => changes.push(invalidate, [e.subject.into(), entry.app(), e.before.into()]),
         user::Forgotten(e) => changes.push(forget, [e.subject.into()]),
     }
-}
-
-fn add(e: &token::Issued, entry: &Entry<'_>, changes: &mut Changes) {
-    let (token, issued_at, expires_at) = (e.token.into(), e.issued_at.into(), e.expires_at.into());
-    let (secret, epoch) = (e.secret.into(), e.epoch.into());
-    changes.push(issue, [e.subject.into(), entry.app(), token, issued_at, expires_at, secret, epoch]);
 }

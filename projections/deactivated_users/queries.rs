@@ -1,25 +1,27 @@
 //! What can be asked about deactivated users.
 
 use chrono::{DateTime, Utc};
-use rollcall_schemas::ids::{AppId, SubjectRef};
+use rollcall_schemas::ids::{AppId, ErasureId, SubjectRef};
 use uuid::Uuid;
 
 use crate::store::{Error, ReadStore, Row};
 use crate::{NumberedPage, paging, queries};
 
 queries! {
-    latest_page = "SELECT subject FROM deactivated_users_v2
+    latest_page = "SELECT subject FROM deactivated_users_v3
         WHERE app = $1 ORDER BY deactivated_position DESC LIMIT $2 OFFSET $3";
-    earlier = "SELECT page.subject, (SELECT d.deactivated_at FROM deactivated_users_v2 AS d WHERE d.subject = page.subject),
-            (SELECT d.operation FROM deactivated_users_v2 AS d WHERE d.subject = page.subject), page.deactivated_position
-        FROM (SELECT subject, deactivated_position FROM deactivated_users_v2 WHERE app = $1 AND deactivated_position < $2
+    earlier = "SELECT page.subject, (SELECT d.deactivated_at FROM deactivated_users_v3 AS d WHERE d.subject = page.subject),
+            (SELECT d.operation FROM deactivated_users_v3 AS d WHERE d.subject = page.subject), page.deactivated_position,
+            (SELECT d.erasure FROM deactivated_users_v3 AS d WHERE d.subject = page.subject),
+            (SELECT d.actor FROM deactivated_users_v3 AS d WHERE d.subject = page.subject)
+        FROM (SELECT subject, deactivated_position FROM deactivated_users_v3 WHERE app = $1 AND deactivated_position < $2
             ORDER BY deactivated_position DESC LIMIT $3) AS page
         ORDER BY page.deactivated_position DESC";
-    of_subject: coalesced = "SELECT subject, deactivated_at, operation, deactivated_position FROM deactivated_users_v2
+    of_subject: coalesced = "SELECT subject, deactivated_at, operation, deactivated_position, erasure, actor FROM deactivated_users_v3
         WHERE subject = $1";
-    all_restricted = "SELECT subject FROM deactivated_users_v2 WHERE restricted = 1 AND subject > $1
+    all_restricted = "SELECT subject FROM deactivated_users_v3 WHERE restricted = 1 AND subject > $1
         ORDER BY subject LIMIT $2";
-    restriction_of: coalesced = "SELECT restricted FROM deactivated_users_v2 WHERE subject = $1";
+    restriction_of: coalesced = "SELECT restricted FROM deactivated_users_v3 WHERE subject = $1";
 }
 
 /// One deactivated user.
@@ -33,6 +35,10 @@ pub struct Deactivated {
     pub operation: String,
     /// Position of the event that fenced the user.
     pub deactivated_position: u64,
+    /// The erasure that it began with.
+    pub erasure: ErasureId,
+    /// Who asked for it, such as `server:1` or `operator`.
+    pub actor: String,
 }
 
 impl Deactivated {
@@ -42,6 +48,8 @@ impl Deactivated {
             deactivated_at: row.instant(1)?,
             operation: row.text(2)?.into(),
             deactivated_position: row.number(3)?,
+            erasure: ErasureId(row.id(4)?),
+            actor: row.text(5)?.into(),
         })
     }
 }

@@ -5,6 +5,6 @@ mod queries;
 
 pub use projector::ErasureLedger;
 pub use queries::{
-    Durations, Erasure, Open, Quantiles, Step, Tally, by_id, due, durations, latest_drill, of, of_operation,
+    Durations, Erasure, Open, Quantiles, Step, Tally, by_id, by_ids, due, durations, latest_drill, of, of_operation,
     open_by_step, page, requested_since, tally, untold,
 };

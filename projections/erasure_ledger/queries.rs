@@ -6,7 +6,7 @@ use rollcall_schemas::plain::{LegalBasis, ReportStatus, Requester, Scope};
 use rollcall_schemas::words;
 
 use crate::store::{Error, ReadStore, Row};
-use crate::{paging, queries};
+use crate::{Value, paging, queries};
 
 macro_rules! select {
     ($rest:literal) => {
@@ -249,6 +249,16 @@ pub async fn of_operation(
 /// The store is unavailable.
 pub async fn by_id(store: &ReadStore, app: &AppId, erasure: ErasureId) -> Result<Option<Erasure>, Error> {
     store.row(by_erasure, &[erasure.into(), app.into()], Erasure::read).await
+}
+
+/// Those erasures of an app, in the order asked; `None`: there is none of that id.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn by_ids(store: &ReadStore, app: &AppId, erasures: &[ErasureId]) -> Result<Vec<Option<Erasure>>, Error> {
+    let asked = erasures.iter().map(|erasure| [Value::from(*erasure), app.into()]);
+    let found = store.rows_of_each(by_erasure, asked, Erasure::read).await?;
+    Ok(found.into_iter().map(|mut rows| rows.pop()).collect())
 }
 
 /// The erasures of an app, the latest first; `before`: the position of the last one of the page before.

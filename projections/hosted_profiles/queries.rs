@@ -4,7 +4,7 @@ use rollcall_schemas::ids::{AppId, FieldName, SubjectRef};
 use rollcall_schemas::personal::Class;
 
 use crate::store::{Error, ReadStore, Row};
-use crate::{NumberedPage, Order, Query, Value, queries};
+use crate::{NumberedPage, Order, Query, Value, paging, queries};
 
 queries! {
     fields_of: coalesced = "SELECT count(*) FROM hosted_profiles_fields_v2 WHERE subject = $1";
@@ -13,6 +13,8 @@ queries! {
         WHERE p.subject = $1 AND p.app = $2 ORDER BY f.field";
     oldest_page = "SELECT subject FROM hosted_profiles_v2 WHERE app = $1 AND filled = 1
         ORDER BY registered_position LIMIT $2 OFFSET $3";
+    later = "SELECT subject, registered_position FROM hosted_profiles_v2
+        WHERE app = $1 AND filled = 1 AND registered_position > $2 ORDER BY registered_position LIMIT $3";
     newest_page = "SELECT subject FROM hosted_profiles_v2 WHERE app = $1 AND filled = 1
         ORDER BY registered_position DESC LIMIT $2 OFFSET $3";
 }
@@ -64,4 +66,22 @@ pub async fn page(store: &ReadStore, app: &AppId, page: NumberedPage, order: Ord
     };
     let subjects = store.rows(sql, &[app.into(), limit, skip], |row| Ok(SubjectRef(row.id(0)?))).await?;
     Ok(of_subjects(store, app, &subjects).await?.into_iter().flatten().collect())
+}
+
+/// The profiles of an app behind a place, in the order of registration, each with its place; `cursor` `None`: from the first.
+/// A profile that was cleared in this moment is `None`.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn after(
+    store: &ReadStore,
+    app: &AppId,
+    cursor: Option<u64>,
+    size: u32,
+) -> Result<Vec<(u64, Option<Profile>)>, Error> {
+    let params = [app.into(), cursor.unwrap_or(0).into(), paging::limit(size)];
+    let places = store.rows(later, &params, |row| Ok((SubjectRef(row.id(0)?), row.number(1)?))).await?;
+    let subjects: Vec<_> = places.iter().map(|(subject, _)| *subject).collect();
+    let found = of_subjects(store, app, &subjects).await?;
+    Ok(places.into_iter().map(|(_, place)| place).zip(found).collect())
 }

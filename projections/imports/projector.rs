@@ -1,6 +1,7 @@
 //! What events change about imports.
 
-use rollcall_schemas::import::{Begun, Progressed};
+use rollcall_schemas::ids::ImportId;
+use rollcall_schemas::import::{Kind, OnConflict, Progressed};
 
 use super::queries;
 use crate::{Changes, Entry, Inconsistent, Value, projection, statements};
@@ -20,23 +21,29 @@ projection! {
     /// The imports.
     Imports: "imports" version 1, tables ["imports_v1", "imports_refused_v1"];
     reads(entry, changes) {
-        import::Begun(e) => add(e, entry, changes)?,
+        import::Begun(e) => add(e.import, (e.kind.into(), e.on_conflict, e.length), entry, changes)?,
+        import::BegunV2(e) => add(e.import, (e.kind, e.on_conflict, e.length), entry, changes)?,
         import::Progressed(e) => advance(e, entry, changes),
         import::Ended(e) => changes.push_must_change(end, [entry.at(), e.import.into()]),
     }
 }
 
-fn add(e: &Begun, entry: &Entry<'_>, changes: &mut Changes) -> Result<(), Inconsistent> {
+fn add(
+    import: ImportId,
+    (kind, on_conflict, length): (Kind, OnConflict, Option<u64>),
+    entry: &Entry<'_>,
+    changes: &mut Changes,
+) -> Result<(), Inconsistent> {
     let actor = serde_json::to_string(&entry.recorded.metadata.actor);
     let actor = actor.map_err(|_| Inconsistent("its actor cannot be written"))?;
     changes.push(
         begin,
         [
-            e.import.into(),
+            import.into(),
             entry.app(),
-            e.kind.as_str().into(),
-            e.on_conflict.as_str().into(),
-            e.length.into(),
+            kind.as_str().into(),
+            on_conflict.as_str().into(),
+            length.into(),
             Value::Text(actor),
             entry.at(),
             entry.position(),

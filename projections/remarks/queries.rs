@@ -2,9 +2,10 @@
 
 use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::personal::Class;
+use uuid::Uuid;
 
 use crate::store::{Error, ReadStore, Row};
-use crate::{NumberedPage, Query, queries};
+use crate::{NumberedPage, Query, paging, queries};
 
 queries! {
     remarks_about: coalesced = "SELECT count(*) FROM remarks_v2 WHERE target = $1";
@@ -14,6 +15,13 @@ queries! {
             (SELECT r.remark FROM remarks_v2 AS r WHERE r.owner = page.owner AND r.target = page.target)
         FROM (SELECT owner, target, remarked_position FROM remarks_v2 WHERE owner = $1
             ORDER BY remarked_position, target LIMIT $2 OFFSET $3) AS page
+        ORDER BY page.remarked_position, page.target";
+    after_of_owner = "SELECT page.target,
+            (SELECT r.remark FROM remarks_v2 AS r WHERE r.owner = page.owner AND r.target = page.target),
+            page.remarked_position
+        FROM (SELECT owner, target, remarked_position FROM remarks_v2
+            WHERE owner = $1 AND remarked_position >= $2 AND (remarked_position > $2 OR target > $3)
+            ORDER BY remarked_position, target LIMIT $4) AS page
         ORDER BY page.remarked_position, page.target";
     count_of_owner: coalesced = "SELECT COUNT(*) FROM remarks_v2 WHERE owner = $1";
 }
@@ -43,6 +51,36 @@ impl Remark {
 pub async fn page(store: &ReadStore, owner: SubjectRef, page: NumberedPage) -> Result<Vec<Remark>, Error> {
     let (limit, skip) = page.bounds();
     store.rows(page_of_owner, &[owner.into(), limit, skip], Remark::read).await
+}
+
+/// A place in the remarks of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RemarkCursor {
+    /// Where the remark was recorded.
+    pub remarked_position: u64,
+    /// About whom it is: one event may record several.
+    pub target: SubjectRef,
+}
+
+/// The remarks of a user behind a place, the earliest first, each with its place; `None`: from the first.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn after(
+    store: &ReadStore,
+    owner: SubjectRef,
+    cursor: Option<RemarkCursor>,
+    size: u32,
+) -> Result<Vec<(Remark, RemarkCursor)>, Error> {
+    let nil = RemarkCursor { remarked_position: 0, target: SubjectRef(Uuid::nil()) };
+    let RemarkCursor { remarked_position, target } = cursor.unwrap_or(nil);
+    let params = [owner.into(), remarked_position.into(), target.into(), paging::limit(size)];
+    let read = |row: &Row<'_, '_>| {
+        let remark = Remark::read(row)?;
+        let place = RemarkCursor { remarked_position: row.number(2)?, target: remark.target };
+        Ok((remark, place))
+    };
+    store.rows(after_of_owner, &params, read).await
 }
 
 /// How many remarks a user has.

@@ -12,6 +12,24 @@ crate::words! {
         Users = "users",
         /// Friendships.
         Friends = "friends",
+        /// The groups in which users keep friends.
+        FriendGroups = "friend-groups",
+        /// Who blocks whom.
+        Blocks = "blocks",
+        /// Who allows whom, and whose allowlist is in force.
+        Allows = "allows",
+        /// Bans.
+        Bans = "bans",
+        /// Mutes.
+        Mutes = "mutes",
+    }
+
+    /// What they are about, as the first version of an event says it.
+    KindV1 {
+        /// Users.
+        Users = "users",
+        /// Friendships.
+        Friends = "friends",
         /// Who blocks whom.
         Blocks = "blocks",
         /// Bans.
@@ -29,11 +47,41 @@ crate::words! {
     }
 }
 
-recorded! { Kind, OnConflict }
+recorded! { Kind, KindV1, OnConflict }
+
+impl From<KindV1> for Kind {
+    fn from(kind: KindV1) -> Self {
+        match kind {
+            KindV1::Users => Self::Users,
+            KindV1::Friends => Self::Friends,
+            KindV1::Blocks => Self::Blocks,
+            KindV1::Bans => Self::Bans,
+        }
+    }
+}
+
+impl Kind {
+    /// As the first version of an event says it; `None`: it has no word for it.
+    #[must_use]
+    pub fn v1(self) -> Option<KindV1> {
+        self.as_str().parse().ok()
+    }
+}
 
 events! { "import", "What happens to an import.";
     /// It was begun.
     Begun = "begun" 1 {
+        /// Which.
+        import: plain => ImportId,
+        /// What its records are about.
+        kind: plain => KindV1,
+        /// What happens to a record about something that is there already.
+        on_conflict: plain => OnConflict,
+        /// Bytes that the caller will send; absent: it did not say.
+        length: plain => Option<u64>,
+    }
+    /// It was begun, with records of any kind.
+    BegunV2 = "begun" 2 {
         /// Which.
         import: plain => ImportId,
         /// What its records are about.

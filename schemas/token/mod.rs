@@ -1,10 +1,13 @@
 //! The access tokens of one user: that they were issued and ended, never the tokens.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 
 use crate::declare::events;
 use crate::ids::{SecretId, SubjectRef, TokenId};
 use crate::personal::Personal;
+use crate::plain::TokenScope;
 
 events! { "token", "What happens to the access tokens of a user.";
     /// A token was issued.
@@ -21,6 +24,23 @@ events! { "token", "What happens to the access tokens of a user.";
         issued_at: plain => DateTime<Utc>,
         /// When it ends by itself; absent: never.
         expires_at: plain => Option<DateTime<Utc>>,
+    }
+    /// A token that may not do everything was issued.
+    IssuedV2 = "issued" 2 {
+        /// For whom.
+        subject: plain => SubjectRef,
+        /// Which token.
+        token: plain => TokenId,
+        /// The app's secret it depends on.
+        secret: plain => SecretId,
+        /// The user's epoch it depends on.
+        epoch: plain => u32,
+        /// When it was issued.
+        issued_at: plain => DateTime<Utc>,
+        /// When it ends by itself; absent: never.
+        expires_at: plain => Option<DateTime<Utc>>,
+        /// What it may do; at least one.
+        scopes: plain => BTreeSet<TokenScope>,
     }
     /// Tokens issued before a time are invalid.
     InvalidatedBefore = "invalidated_before" 1 {

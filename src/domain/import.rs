@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::{AppId, ImportId};
-use rollcall_schemas::import::{Begun, Ended, Event, Kind, OnConflict, Progressed};
+use rollcall_schemas::import::{Begun, BegunV2, Ended, Event, Kind, OnConflict, Progressed};
 use rollcall_schemas::plain::OwnText;
 use rollcall_schemas::stream::Stream;
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ impl Recorded for State {
 /// What an event makes of the state.
 pub fn evolve(state: &mut State, event: &Event, _: DateTime<Utc>) {
     match event {
-        Event::Begun(_) => state.is_begun = true,
+        Event::Begun(_) | Event::BegunV2(_) => state.is_begun = true,
         Event::Progressed(e) => {
             let refused = u64::try_from(e.refused.len()).unwrap_or(u64::MAX);
             let dealt_with = e.done.saturating_add(e.skipped).saturating_add(refused);
@@ -63,7 +63,12 @@ impl Decide for Begin {
     fn decide(&self, work: &mut UnitOfWork<'_>) -> Result<ImportId, Error> {
         let Self { kind, on_conflict, length } = *self;
         let import = ImportId(work.fresh()?);
-        work.record::<State>(import, [Begun { import, kind, on_conflict, length }.into()])?;
+        // The first version is recorded wherever it says everything: whoever follows only that one misses no such import.
+        let begun = match kind.v1() {
+            Some(kind) => Begun { import, kind, on_conflict, length }.into(),
+            None => BegunV2 { import, kind, on_conflict, length }.into(),
+        };
+        work.record::<State>(import, [begun])?;
         Ok(import)
     }
 }

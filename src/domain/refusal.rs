@@ -122,6 +122,9 @@ pub enum Refusal {
     /// A ban runs or is to begin, and the order was for a user without one.
     #[error("the user is banned already")]
     AlreadyBanned,
+    /// A mute runs, and the order was for a user without one.
+    #[error("the user is muted already")]
+    AlreadyMuted,
     /// The ban is not the one that was seen.
     #[error("the ban was changed by somebody else meanwhile")]
     BanChanged,

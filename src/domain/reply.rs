@@ -2,8 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::{self, SecretId, SubjectRef, TokenId};
-use rollcall_schemas::token::Issued;
+use rollcall_schemas::plain::TokenScope;
+use rollcall_schemas::token::{self, Issued, IssuedV2};
 use serde::{Deserialize, Serialize};
+
+use super::token::TokenScopes;
 
 macro_rules! replies {
     ($($(#[$doc:meta])* $variant:ident($type:ty)),* $(,)?) => {
@@ -100,12 +103,43 @@ pub struct IssuedToken {
     pub issued_at: DateTime<Utc>,
     /// When it ends by itself.
     pub expires_at: Option<DateTime<Utc>>,
+    /// What it may do; `None`: everything that its user may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<TokenScopes>,
+}
+
+impl IssuedToken {
+    /// Whether it may do what a scope is for.
+    #[must_use]
+    pub fn allows(&self, scope: TokenScope) -> bool {
+        self.scopes.as_ref().is_none_or(|scopes| scopes.contains(scope))
+    }
+
+    /// That it was issued. The first version is recorded wherever it says everything.
+    pub(super) fn event(&self) -> token::Event {
+        let Self { subject, token, secret, epoch, issued_at, expires_at, .. } = *self;
+        match &self.scopes {
+            None => Issued { subject, token, secret, epoch, issued_at, expires_at }.into(),
+            Some(scopes) => {
+                let scopes = scopes.iter().collect();
+                IssuedV2 { subject, token, secret, epoch, issued_at, expires_at, scopes }.into()
+            }
+        }
+    }
 }
 
 impl From<&Issued> for IssuedToken {
     fn from(issued: &Issued) -> Self {
         let Issued { subject, token, secret, epoch, issued_at, expires_at } = *issued;
-        Self { subject, token, secret, epoch, issued_at, expires_at }
+        Self { subject, token, secret, epoch, issued_at, expires_at, scopes: None }
+    }
+}
+
+impl From<&IssuedV2> for IssuedToken {
+    fn from(issued: &IssuedV2) -> Self {
+        let IssuedV2 { subject, token, secret, epoch, issued_at, expires_at, .. } = *issued;
+        let scopes = TokenScopes::of(issued.scopes.iter().copied());
+        Self { subject, token, secret, epoch, issued_at, expires_at, scopes }
     }
 }
 

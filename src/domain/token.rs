@@ -6,7 +6,7 @@ use chrono::{DateTime, Duration, Utc};
 use rollcall_schemas::ids::{AppId, SubjectRef, TokenId};
 use rollcall_schemas::personal::Personal;
 use rollcall_schemas::stream::Stream;
-use rollcall_schemas::token::{Event, InvalidatedBefore, Issued, Labelled, Revoked};
+use rollcall_schemas::token::{Event, InvalidatedBefore, Labelled, Revoked};
 use serde::{Deserialize, Serialize};
 
 use super::command::{Command, Decide, Found, Lookup, Person, TokenTimes};
@@ -15,6 +15,10 @@ use super::state::Recorded;
 use super::user::{self, Status};
 use super::values::{Label, UserId};
 use super::{Error, Reads, Refusal, UnitOfWork};
+
+mod scopes;
+
+pub use scopes::TokenScopes;
 
 /// Most tokens of a user that are revoked one by one at a time. One that has expired by itself, or was issued before a time
 /// before which all are invalid, does not count.
@@ -50,7 +54,7 @@ impl Recorded for State {
 /// What an event, recorded at `at`, makes of the state.
 pub fn evolve(state: &mut State, event: &Event, at: DateTime<Utc>) {
     match event {
-        Event::Issued(_) | Event::Labelled(_) => {}
+        Event::Issued(_) | Event::IssuedV2(_) | Event::Labelled(_) => {}
         Event::InvalidatedBefore(e) => {
             state.invalid_before = Some(e.before);
             state.revoked.retain(|_, times| times.issued_at >= e.before);
@@ -171,7 +175,7 @@ fn registered(work: &UnitOfWork<'_>, subject: SubjectRef) -> Result<u32, Error> 
 }
 
 /// Issues an access token that depends on the app's current secret and the user's epoch. It ends after the app's lifetime of
-/// tokens, or after `seconds` where these are fewer.
+/// tokens, or after `seconds` where these are fewer; it may do everything where no scopes are given.
 ///
 /// # Errors
 /// There is no such application.
@@ -180,6 +184,7 @@ pub fn issue(
     subject: SubjectRef,
     epoch: u32,
     seconds: Option<u32>,
+    scopes: Option<TokenScopes>,
 ) -> Result<IssuedToken, Error> {
     let (application, issued_at) = (work.application()?, work.now());
     let of_app = application.settings.token_lifetime_seconds;
@@ -188,8 +193,9 @@ pub fn issue(
     let secret = application.current_secret().ok_or(Refusal::NoSuchApp)?;
     let token = TokenId(work.fresh()?);
     let expires_at = lifetime.and_then(|lifetime| issued_at.checked_add_signed(lifetime));
-    work.record::<State>(subject, [Issued { subject, token, secret, epoch, issued_at, expires_at }.into()])?;
-    Ok(IssuedToken { subject, token, secret, epoch, issued_at, expires_at })
+    let issued = IssuedToken { subject, token, secret, epoch, issued_at, expires_at, scopes };
+    work.record::<State>(subject, [issued.event()])?;
+    Ok(issued)
 }
 
 /// Issue another access token to a registered user.
@@ -201,6 +207,8 @@ pub struct Issue<P = UserId> {
     pub expires_in_seconds: Option<u32>,
     /// What it is called, such as the device it is for.
     pub label: Option<Label>,
+    /// What it may do; `None`: everything that its user may.
+    pub scopes: Option<TokenScopes>,
 }
 
 impl Command for Issue {
@@ -211,8 +219,8 @@ impl Command for Issue {
     }
 
     fn resolve(&self, found: &Found) -> Result<Issue<Person>, Error> {
-        let (expires_in_seconds, label) = (self.expires_in_seconds, self.label.clone());
-        Ok(Issue { who: found.person(&self.who)?, expires_in_seconds, label })
+        let Self { expires_in_seconds, label, scopes, .. } = self.clone();
+        Ok(Issue { who: found.person(&self.who)?, expires_in_seconds, label, scopes })
     }
 }
 
@@ -230,7 +238,7 @@ impl Decide for Issue<Person> {
     fn decide(&self, work: &mut UnitOfWork<'_>) -> Result<Registration, Error> {
         let subject = self.who.known()?;
         let epoch = registered(work, subject)?;
-        let issued = issue(work, subject, epoch, self.expires_in_seconds)?;
+        let issued = issue(work, subject, epoch, self.expires_in_seconds, self.scopes.clone())?;
         let label = self.label.as_ref().map(|label| Personal::Present(label.as_str().to_owned()));
         let labelled = label.map(|label| Labelled { subject, token: issued.token, label }.into());
         work.record::<State>(subject, labelled)?;

@@ -22,7 +22,7 @@ mod reactivate;
 mod register;
 
 pub use import::{Import, Imported};
-pub use mute::{ExpireMute, Mute};
+pub use mute::{ExpireMute, ImportMute, Mute, MuteEnd};
 pub use reactivate::Reactivate;
 pub use register::Register;
 
@@ -154,7 +154,9 @@ fn change(state: &State, subject: SubjectRef, change: Change, now: DateTime<Utc>
             let changes = tags.is_some() || state.tagged;
             Ok(changes.then(|| Tagged { subject, tags: tags.map(Personal::Present) }.into()).into_iter().collect())
         }
-        (_, Change::MuteDirectMessages(minutes)) => Ok(mute::mute(state.mute, subject, minutes, now)),
+        (_, Change::MuteDirectMessages(minutes)) => {
+            Ok(mute::mute(state.mute, subject, minutes.map(|minutes| now + minutes.duration()), now))
+        }
         (_, Change::UnmuteDirectMessages) => Ok(mute::unmute(state.mute, subject, now)),
         (_, Change::QuietPushes(Some(QuietHours { start, minutes, level }))) => {
             Ok(vec![PushQuieted { subject, start, minutes, level }.into()])

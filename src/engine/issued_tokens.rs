@@ -11,7 +11,7 @@ use rollcall_schemas::stream::Stream;
 use rollcall_schemas::token::{self, Issued};
 
 use super::{Engine, Error, journal};
-use crate::domain::TokenTimes;
+use crate::domain::{IssuedToken, TokenTimes};
 use crate::eventlog::RawEvent;
 
 /// Most events of one read.
@@ -25,7 +25,7 @@ pub struct IssuedBefore {
     /// Place of the event in the stream of the user's tokens, from 1.
     pub revision: u64,
     /// What was recorded of it.
-    pub issued: Issued,
+    pub issued: IssuedToken,
     /// Its label, sealed; `None`: it has none, or it was erased.
     pub label: Option<Vec<u8>>,
 }
@@ -59,6 +59,15 @@ impl Backwards<'_> {
     }
 }
 
+/// The token that an event says was issued; `None`: it says something else.
+fn issued(event: &Event) -> Option<IssuedToken> {
+    match event {
+        Event::Token(token::Event::Issued(issued)) => Some(issued.into()),
+        Event::Token(token::Event::IssuedV2(issued)) => Some(issued.into()),
+        _ => None,
+    }
+}
+
 impl Engine {
     fn tokens_backwards(&self, subject: SubjectRef, before: u64) -> Backwards<'_> {
         Backwards { engine: self, stream: Stream::Token(subject).to_string(), before }
@@ -83,21 +92,21 @@ impl Engine {
             }
             for raw in events {
                 let recorded = journal::decode(&raw)?;
-                match &recorded.event {
+                let issued = match &recorded.event {
                     // A label follows the token it is of, and is read before it.
                     Event::Token(token::Event::Labelled(e)) => {
                         labels.insert(e.token, recorded.stored("label", &e.label));
+                        continue;
                     }
-                    Event::Token(token::Event::Issued(issued)) => {
-                        if page.tokens.len() == limit {
-                            page.next = page.tokens.last().map(|last| last.revision);
-                            return Ok(page);
-                        }
-                        let label = labels.remove(&issued.token).flatten();
-                        page.tokens.push(IssuedBefore { revision: raw.revision, issued: issued.clone(), label });
-                    }
-                    _ => {}
+                    event => issued(event),
+                };
+                let Some(issued) = issued else { continue };
+                if page.tokens.len() == limit {
+                    page.next = page.tokens.last().map(|last| last.revision);
+                    return Ok(page);
                 }
+                let label = labels.remove(&issued.token).flatten();
+                page.tokens.push(IssuedBefore { revision: raw.revision, issued, label });
             }
         }
         page.next = Some(backwards.before).filter(|before| *before > 1);
@@ -117,7 +126,7 @@ impl Engine {
                 return Ok(None);
             }
             for raw in events.iter().filter(|raw| raw.name == Issued::DECLARATION.name) {
-                if let Event::Token(token::Event::Issued(issued)) = journal::decode(raw)?.event
+                if let Some(issued) = issued(&journal::decode(raw)?.event)
                     && issued.token == token
                 {
                     return Ok(Some(TokenTimes { issued_at: issued.issued_at, expires_at: issued.expires_at }));

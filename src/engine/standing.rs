@@ -202,7 +202,15 @@ mod tests {
 
     fn token() -> IssuedToken {
         let (subject, token) = (SubjectRef(Uuid::from_u128(1)), TokenId(Uuid::from_u128(2)));
-        IssuedToken { subject, token, secret: SecretId(1), epoch: 1, issued_at: at(10), expires_at: Some(at(20)) }
+        IssuedToken {
+            subject,
+            token,
+            secret: SecretId(1),
+            epoch: 1,
+            issued_at: at(10),
+            expires_at: Some(at(20)),
+            scopes: None,
+        }
     }
 
     fn raw(name: &str, stream: &str) -> RawEvent {

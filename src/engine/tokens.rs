@@ -6,19 +6,46 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::{AppId, SecretId, SubjectRef, TokenId};
+use rollcall_schemas::plain::TokenScope;
 use uuid::Uuid;
 
 use super::standing::{Standing, TokenRefusal};
 use super::{App, Engine};
 use crate::domain::IssuedToken;
+use crate::domain::token::TokenScopes;
 use crate::domain::values::UserId;
 use crate::privacy::{self, Vault};
 
-/// Format 1 had an `@` between payload and app, where web clients of the platform cut a token; it stays valid.
-const FORMATS: [(u8, char); 2] = [(1, '@'), FORMAT];
-/// The format of new tokens and what stands between payload and app: in neither's alphabet, and safe in a URL.
-const FORMAT: (u8, char) = (2, '.');
+/// What stands between payload and app, and the formats that have it: the first byte of a payload. Format 1 had an `@`, where
+/// web clients of the platform cut a token; it stays valid.
+const FORMATS: [(char, &[u8]); 2] = [('@', &[1]), (SEPARATOR, &[UNLIMITED, SCOPED])];
+/// In neither's alphabet, and safe in a URL.
+const SEPARATOR: char = '.';
+/// The format of a token that may do everything that its user may.
+const UNLIMITED: u8 = 2;
+/// The same with the scopes of the token as its last byte.
+const SCOPED: u8 = 3;
 const NEVER: i64 = i64::MAX;
+
+/// The bit of a scope in a token. A bit that was given to one is never given to another one.
+const fn bit(scope: TokenScope) -> u8 {
+    match scope {
+        TokenScope::Read => 1,
+        TokenScope::Write => 1 << 1,
+        TokenScope::Connect => 1 << 2,
+        TokenScope::Account => 1 << 3,
+    }
+}
+
+fn bits(scopes: &TokenScopes) -> u8 {
+    scopes.iter().fold(0, |bits, scope| bits | bit(scope))
+}
+
+/// `None`: there is none, or one that this version does not know.
+fn scopes(bits_of_token: u8) -> Option<TokenScopes> {
+    let scopes = TokenScopes::of(TokenScope::ALL.into_iter().filter(|scope| bits_of_token & bit(*scope) != 0))?;
+    (bits(&scopes) == bits_of_token).then_some(scopes)
+}
 
 /// Why a text is not an access token of this service.
 #[derive(Debug, thiserror::Error)]
@@ -36,13 +63,14 @@ pub enum Error {
 
 fn payload(token: &IssuedToken) -> Vec<u8> {
     let mut out = Vec::with_capacity(96);
-    out.push(FORMAT.0);
+    out.push(if token.scopes.is_some() { SCOPED } else { UNLIMITED });
     out.extend_from_slice(&token.secret.0.to_be_bytes());
     out.extend_from_slice(token.subject.0.as_bytes());
     out.extend_from_slice(&token.epoch.to_be_bytes());
     out.extend_from_slice(token.token.0.as_bytes());
     out.extend_from_slice(&token.issued_at.timestamp_millis().to_be_bytes());
     out.extend_from_slice(&token.expires_at.map_or(NEVER, |at| at.timestamp_millis()).to_be_bytes());
+    out.extend(token.scopes.as_ref().map(bits));
     out
 }
 
@@ -55,7 +83,7 @@ fn write(vault: &dyn Vault, app: &AppId, token: &IssuedToken) -> Result<String, 
     let mac = vault.token_mac(app, token.secret, &bytes)?;
     bytes.extend_from_slice(&mac);
     let mut text = URL_SAFE_NO_PAD.encode(bytes);
-    text.push(FORMAT.1);
+    text.push(SEPARATOR);
     text.push_str(app.as_str());
     Ok(text)
 }
@@ -70,14 +98,14 @@ pub(super) struct Unverified {
 
 impl Unverified {
     pub(super) fn parse(text: &str) -> Result<Self, Error> {
-        let (format, (encoded, app)) = FORMATS
+        let (formats, (encoded, app)) = FORMATS
             .iter()
-            .find_map(|(format, separator)| Some((*format, text.split_once(*separator)?)))
+            .find_map(|(separator, formats)| Some((*formats, text.split_once(*separator)?)))
             .ok_or(Error::NotOurs)?;
         let app: AppId = app.parse().map_err(|_| Error::NotOurs)?;
         let bytes = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| Error::NotOurs)?;
         let (payload, mac) = bytes.split_last_chunk::<32>().ok_or(Error::NotOurs)?;
-        let token = parse(format, payload).ok_or(Error::NotOurs)?;
+        let token = parse(formats, payload).ok_or(Error::NotOurs)?;
         Ok(Self { app, token, payload: payload.to_vec(), mac: *mac })
     }
 
@@ -227,16 +255,18 @@ impl Engine {
     }
 }
 
-fn parse(format: u8, payload: &[u8]) -> Option<IssuedToken> {
+fn parse(formats: &[u8], payload: &[u8]) -> Option<IssuedToken> {
+    let format = payload.first().filter(|format| formats.contains(format))?;
+    let (payload, scopes) = match (*format, payload) {
+        (SCOPED, [payload @ .., bits]) => (payload, Some(scopes(*bits)?)),
+        _ => (payload, None),
+    };
     let payload: &[u8; 57] = payload.try_into().ok()?;
     let bytes = |from: usize| payload.get(from..);
     let u32_at = |from| Some(u32::from_be_bytes(*bytes(from)?.first_chunk()?));
     let i64_at = |from| Some(i64::from_be_bytes(*bytes(from)?.first_chunk()?));
     let uuid_at = |from| Some(Uuid::from_bytes(*bytes(from)?.first_chunk()?));
     let time = |ms: i64| DateTime::<Utc>::from_timestamp_millis(ms);
-    if payload[0] != format {
-        return None;
-    }
     Some(IssuedToken {
         secret: SecretId(u32_at(1)?),
         subject: SubjectRef(uuid_at(5)?),
@@ -247,6 +277,7 @@ fn parse(format: u8, payload: &[u8]) -> Option<IssuedToken> {
             NEVER => None,
             ms => Some(time(ms)?),
         },
+        scopes,
     })
 }
 
@@ -256,20 +287,61 @@ mod tests {
     use super::*;
     use crate::privacy::key_tree::KeyTree;
 
-    #[test]
-    fn a_token_that_the_first_version_issued_is_valid_in_its_own_form_only() {
-        let dir = tempfile::tempdir().unwrap();
-        let vault = KeyTree::open(dir.path(), &Default::default()).unwrap();
-        let app: AppId = "chat_-app".parse().unwrap();
-        vault.put_secret(&app, SecretId(1), "secret").unwrap();
-        let token = IssuedToken {
+    fn token() -> IssuedToken {
+        IssuedToken {
             subject: SubjectRef(Uuid::from_u128(1)),
             token: TokenId(Uuid::from_u128(2)),
             secret: SecretId(1),
             epoch: 3,
             issued_at: DateTime::UNIX_EPOCH,
             expires_at: None,
-        };
+            scopes: None,
+        }
+    }
+
+    fn vault_with_app() -> (tempfile::TempDir, KeyTree, AppId) {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = KeyTree::open(dir.path(), &Default::default()).unwrap();
+        let app: AppId = "chat_-app".parse().unwrap();
+        vault.put_secret(&app, SecretId(1), "secret").unwrap();
+        (dir, vault, app)
+    }
+
+    #[test]
+    fn a_token_without_scopes_has_the_bytes_that_it_always_had() {
+        let hex: String = payload(&token()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let (format, secret, subject) = ("02", "00000001", "00000000000000000000000000000001");
+        let (epoch, id) = ("00000003", "00000000000000000000000000000002");
+        assert_eq!(hex, format!("{format}{secret}{subject}{epoch}{id}{}{}", "0".repeat(16), "7fffffffffffffff"));
+    }
+
+    #[test]
+    fn the_scopes_of_a_token_are_signed_with_it_and_nobody_can_add_one_or_leave_them_out() {
+        let (_dir, vault, app) = vault_with_app();
+        let scoped = |asked: &[TokenScope]| IssuedToken { scopes: TokenScopes::of(asked.iter().copied()), ..token() };
+        for asked in [&[TokenScope::Read][..], &[TokenScope::Write], &TokenScope::ALL] {
+            let text = write(&vault, &app, &scoped(asked)).unwrap();
+            assert!(text.len() <= 256 - 64 + app.as_str().len(), "also with the longest key of an app: {text}");
+            assert_eq!(Unverified::parse(&text).unwrap().verify(&vault).unwrap(), (app.clone(), scoped(asked)));
+        }
+        let read = payload(&scoped(&[TokenScope::Read]));
+        let mac = vault.token_mac(&app, SecretId(1), &read).unwrap();
+        let text = |payload: &[u8]| format!("{}.{app}", URL_SAFE_NO_PAD.encode([payload, &mac[..]].concat()));
+        assert!(Unverified::parse(&text(&read)).unwrap().verify(&vault).is_ok());
+        let with = |format: u8, rest: &[u8]| [&[format], &read[1..57], rest].concat();
+        for changed in [with(SCOPED, &[0xf]), with(SCOPED, &[3]), with(UNLIMITED, &[])] {
+            let verified = Unverified::parse(&text(&changed)).unwrap().verify(&vault);
+            assert!(matches!(verified, Err(Error::NotOurs)), "{changed:?}");
+        }
+        for unknown in [with(SCOPED, &[]), with(SCOPED, &[0]), with(SCOPED, &[1 << 4]), with(UNLIMITED, &[1])] {
+            assert!(Unverified::parse(&text(&unknown)).is_err(), "{unknown:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_the_first_version_issued_is_valid_in_its_own_form_only() {
+        let (_dir, vault, app) = vault_with_app();
+        let token = token();
         let mut bytes = payload(&token);
         bytes[0] = 1;
         bytes.extend(vault.token_mac(&app, token.secret, &bytes).unwrap());

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::DateTime;
 use rollcall_projections::data_requests::DueCursor;
+use rollcall_projections::remarks::RemarkCursor;
 use rollcall_schemas::ids::{FriendRequestId, SubjectRef};
 use uuid::Uuid;
 
@@ -99,6 +100,18 @@ impl Cursor for DueCursor {
         let (due_at, position) = bytes.split_first_chunk()?;
         let due_at = DateTime::from_timestamp_millis(i64::from_be_bytes(*due_at))?;
         Some(Self { due_at, received_position: u64::read(position)? })
+    }
+}
+
+impl Cursor for RemarkCursor {
+    fn bytes(&self) -> Vec<u8> {
+        // A form of its own: a place in a list of bans has as many bytes and begins with its state, which is less.
+        [&[4], self.remarked_position.to_be_bytes().as_slice(), self.target.0.as_bytes()].concat()
+    }
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (position, target) = bytes.strip_prefix(&[4])?.split_first_chunk()?;
+        let target = SubjectRef(Uuid::from_slice(target).ok()?);
+        Some(Self { remarked_position: u64::from_be_bytes(*position), target })
     }
 }
 

@@ -5,17 +5,21 @@
 
 use rollcall_schemas::import;
 use rollcall_schemas::plain::{
-    ApiScope, DataRequestKind, Environment, FriendPermission, LegalBasis, Plan, Requester, Scope,
+    ApiScope, DataRequestKind, Environment, FriendPermission, LegalBasis, Plan, Requester, Scope, TokenScope,
 };
 use rollcall_schemas::webhook::Format;
 use serde_json::{Value, json};
 
+use crate::audit::as_of::{self, Part};
 use crate::domain::values::GROUPS_MAX;
 
 /// No NUL, and not the sign for what was no UTF-8.
 const TEXT: &str = r"^[^\u0000\uFFFD]*$";
 const TIME: &str = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,9})?\
     (Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$";
+
+/// The number of a friend group.
+const GROUP: &str = "^([1-9][0-9]?|100)$";
 
 /// A userId.
 fn user_id() -> Value {
@@ -53,38 +57,19 @@ fn moment() -> Value {
 
 /// A command that can be explained, in words.
 fn command() -> Value {
-    let named = |verbs: &[&str], rest: Value| {
+    let verbs: Vec<_> = as_of::verbs().collect();
+    let shapes = verbs.chunk_by(|(_, one), (_, other)| one == other).filter_map(|together| {
+        let verbs: Vec<_> = together.iter().map(|(verb, _)| *verb).collect();
         let mut parts = vec![json!({"enum": verbs})];
-        parts.extend(rest.as_array().cloned().unwrap_or_default());
+        parts.extend(together.first()?.1.iter().map(|part| match part {
+            Part::User => user_id(),
+            Part::Field => json!({"type": "string"}),
+            Part::Group => json!({"type": "string", "pattern": GROUP}),
+        }));
         let length = parts.len();
-        json!({"type": "array", "prefixItems": parts, "items": false, "minItems": length, "maxItems": length})
-    };
-    let of_one = [
-        "register",
-        "issue-token",
-        "rename",
-        "tag",
-        "mute",
-        "permit-friends",
-        "deactivate",
-        "forget",
-        "reactivate",
-        "place-hold",
-        "release-hold",
-        "ban",
-        "schedule-ban",
-        "unban",
-        "clean-profile",
-        "clear-friends",
-        "invalidate-tokens",
-    ];
-    let of_two =
-        ["befriend", "befriend-directly", "unfriend", "describe", "remark", "block", "unblock", "allow", "disallow"];
-    json!({"oneOf": [
-        named(&of_one, json!([user_id()])),
-        named(&["set-profile"], json!([user_id(), {"type": "string"}])),
-        named(&of_two, json!([user_id(), user_id()])),
-    ]})
+        Some(json!({"type": "array", "prefixItems": parts, "items": false, "minItems": length, "maxItems": length}))
+    });
+    json!({"oneOf": shapes.collect::<Vec<_>>()})
 }
 
 /// What is so of `name` in the shape or the operation `place`; `None`: nothing but its type.
@@ -103,12 +88,13 @@ fn in_place(place: &str, name: &str) -> Option<Value> {
         ("getRequest" | "extendRequest" | "answerRequest" | "refuseRequest", "id") => json!({"format": "uuid"}),
         (operation, "id") if operation.contains("ebhook") => json!({"format": "uuid"}),
         ("FriendPatch" | "friends.update", "remark") => text(0, 64),
-        ("UserQuery", "user_ids") => users(0, 1_000),
+        ("UserQuery" | "ProfileQuery", "user_ids") => users(0, 1_000),
         ("Quiet", "minutes") => number(1, 1_439),
         ("BanBody" | "BanBatch" | "MuteBody", "minutes") => number(1, 43_200),
         ("Resolution", "reason") => {
             json!({"pattern": r"^[^\u0000-\u001F\u007F-\u009F]*$", "minLength": 1, "maxLength": 500})
         }
+        ("TokenBody", "scopes") => json!({"items": word(TokenScope::WORDS), "minItems": 1}),
         ("NewApp", "key") => json!({"pattern": "^[A-Za-z0-9_-]{1,64}$"}),
         ("NewApp", "environment") => word(Environment::WORDS),
         ("NewApp", "plan") => words(Plan::WORDS),
@@ -199,7 +185,7 @@ fn everywhere(name: &str) -> Option<Value> {
         "position" => whole(1, u64::MAX),
         "since" => whole(0, u64::MAX),
         "number" => whole_number(),
-        "group_id" => json!({"pattern": "^([1-9][0-9]?|100)$"}),
+        "group_id" => json!({"pattern": GROUP}),
         "cursor" => json!({"pattern": "^[A-Za-z0-9_-]+$"}),
         "include" => words(&["personal"]),
         "on_conflict" => words(import::OnConflict::WORDS),

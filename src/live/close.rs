@@ -63,6 +63,8 @@ closes! {
     TOO_LARGE = 4511 "33003 the frame is too large";
     /// The client went on asking too often.
     TOO_OFTEN = 4512 "20607 too many requests";
+    /// The token has scopes, and none of them is for sockets.
+    SCOPE_MISSING = 4513 "31004 the access token needs the scope connect";
 }
 
 impl Close {

@@ -20,6 +20,7 @@ pub mod close;
 pub mod follower;
 pub mod gap;
 mod hidden;
+pub mod key_uses;
 pub mod last_seen;
 mod newest;
 pub mod online;
@@ -31,6 +32,7 @@ pub mod store;
 pub mod subscriptions;
 
 use close::Close;
+use key_uses::KeyUses;
 use last_seen::LastSeen;
 use presence::Presence;
 use pushes::Pushes;
@@ -50,6 +52,8 @@ pub struct Live {
     /// Who follows whom.
     pub subscriptions: Subscriptions,
     pushes: Pushes,
+    /// When API keys were last used.
+    pub key_uses: KeyUses,
 }
 
 /// A client that was let in; it is gone when this is dropped.
@@ -113,8 +117,9 @@ impl Live {
         Close::ALL.iter().for_each(|close| engine.metrics().counts_closes_with(close.code));
         let last_seen = Arc::new(LastSeen::new(engine.clone(), store.clone()));
         let subscriptions = Subscriptions::new(engine.clone(), store.clone(), presence.clone());
+        let key_uses = KeyUses::new(store.clone());
         let pushes = Pushes::new(engine.clone(), registry.clone(), presence.clone(), store);
-        Self { engine, registry, presence, last_seen, subscriptions, pushes }
+        Self { engine, registry, presence, last_seen, subscriptions, pushes, key_uses }
     }
 
     /// Lets a client in and says that it is online.
@@ -151,9 +156,9 @@ impl Live {
         self.presence.keep(self.registry.clone(), stop).await;
     }
 
-    /// Writes when users were last seen, until `stop`.
+    /// Writes when users were last seen and API keys last used, until `stop`.
     pub async fn keep_last_seen(self: Arc<Self>, stop: CancellationToken) {
-        self.last_seen.run(stop).await;
+        tokio::join!(self.last_seen.run(stop.clone()), self.key_uses.run(stop));
     }
 
     /// Tells followers what changes, until `stop`.

@@ -11,7 +11,7 @@ use crate::domain::ban::{Ban, Length, Over};
 use crate::domain::blocklist::Block;
 use crate::domain::friend_groups::{GroupFriend, LabelGroup};
 use crate::domain::friendship::{Befriend, Describe};
-use crate::domain::user::{Import, Imported};
+use crate::domain::user::{Import, ImportMute, Imported, MuteEnd};
 use crate::domain::values::{GroupNumber, Label, ProfileChanges, Remark, UserId};
 use crate::domain::{Command, Refusal, ReplyOf};
 use crate::engine::{Caller, Done, Engine, Error, IdempotencyKey};
@@ -92,6 +92,7 @@ impl Applying<'_> {
                 })
                 .await
             }
+            Record::Mute { who, end } => self.mute(who, end).await,
         };
         match applied {
             Ok(outcome) => Ok(outcome),
@@ -155,6 +156,19 @@ impl Applying<'_> {
         match self.execute("ban", ban).await {
             Ok(()) => Ok(Outcome::Done),
             Err(Error::Refused(Refusal::AlreadyBanned)) => Ok(self.conflict("the user is banned already")),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// As with bans.
+    async fn mute(&self, who: UserId, end: MuteEnd) -> Result<Outcome, Error> {
+        if matches!(end, MuteEnd::At(end) if end <= self.engine.now()) {
+            return Ok(Outcome::Skipped);
+        }
+        let updates = self.on_conflict == OnConflict::Update;
+        match self.execute("mute", ImportMute { who, end, updates }).await {
+            Ok(()) => Ok(Outcome::Done),
+            Err(Error::Refused(Refusal::AlreadyMuted)) => Ok(self.conflict("the user is muted already")),
             Err(error) => Err(error),
         }
     }

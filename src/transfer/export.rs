@@ -5,7 +5,7 @@ use std::io::Write;
 
 use chrono::{DateTime, Utc};
 use rollcall_projections::user_directory::User;
-use rollcall_projections::{Order, PAGE_MAX, banned_users, hosted_profiles, user_directory};
+use rollcall_projections::{Order, PAGE_MAX, banned_users, hosted_profiles, mutes, user_directory};
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::{AppId, SubjectRef};
 use serde_json::{Map, Value, json};
@@ -33,6 +33,7 @@ pub async fn run(engine: &Engine, app: &AppId, kind: Kind, output: &mut dyn Writ
         Kind::Blocks => exporting.of_each_user(Exporting::blocked_by).await?,
         Kind::Allows => exporting.of_each_user(Exporting::allowed_by).await?,
         Kind::Bans => exporting.bans().await?,
+        Kind::Mutes => exporting.mutes().await?,
     }
     exporting.output.flush().map_err(Error::file("the output"))?;
     Ok(exporting.records)
@@ -164,6 +165,26 @@ impl Exporting<'_> {
             Ok::<_, Error>(records)
         });
         records.await?.into_iter().try_for_each(|record| self.write(record))
+    }
+
+    /// Mutes that run, in the order of muting.
+    async fn mutes(&mut self) -> Result<(), Error> {
+        let (app, now, mut cursor) = (self.caller.app.clone(), self.engine.now(), None);
+        loop {
+            let page = mutes::after(self.engine.read(), &app, now, cursor, PAGE_MAX).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            cursor = Some(last.muted_position);
+            let ids = self.user_ids(page.iter().map(|mute| mute.subject)).await?;
+            for mute in page {
+                // Erased in this moment.
+                let Some(id) = ids.get(&mute.subject) else { continue };
+                let end = match mute.ends_at {
+                    Some(end) => ("ends_at".to_owned(), json!(end)),
+                    None => ("permanent".to_owned(), json!(true)),
+                };
+                self.write(Map::from_iter([("user_id".to_owned(), id.clone()), end]))?;
+            }
+        }
     }
 
     /// The userIds of those who have one.

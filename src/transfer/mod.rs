@@ -41,6 +41,8 @@ pub enum Kind {
     Allows,
     /// `{user_id, minutes | ends_at | permanent, starts_at?, reason?, note?}`
     Bans,
+    /// `{user_id, minutes | ends_at | permanent}`
+    Mutes,
 }
 
 impl From<recorded::Kind> for Kind {
@@ -48,8 +50,11 @@ impl From<recorded::Kind> for Kind {
         match kind {
             recorded::Kind::Users => Self::Users,
             recorded::Kind::Friends => Self::Friends,
+            recorded::Kind::FriendGroups => Self::FriendGroups,
             recorded::Kind::Blocks => Self::Blocks,
+            recorded::Kind::Allows => Self::Allows,
             recorded::Kind::Bans => Self::Bans,
+            recorded::Kind::Mutes => Self::Mutes,
         }
     }
 }

@@ -7,14 +7,16 @@ use serde_json::{Map, Value};
 
 use super::Kind;
 use crate::domain::ban::{Length, Term};
+use crate::domain::user::MuteEnd;
 use crate::domain::values::{
-    BanMinutes, GroupNumber, Invalid, Label, Name, Note, Portrait, ProfileChanges, Reason, Remark, UserId,
+    BanMinutes, GroupNumber, Invalid, Label, MuteMinutes, Name, Note, Portrait, ProfileChanges, Reason, Remark, UserId,
     extension_fields, profile_fields,
 };
 
 /// Members that a report of refused records adds; the report can be imported again as it is.
 pub(super) const PROBLEM: &str = "_problem";
 pub(super) const NUMBER: &str = "_record";
+const NO_END: &str = "give one of minutes, ends_at and permanent";
 /// Extension fields of one profile.
 const EXTENSIONS_MAX: usize = 20;
 
@@ -28,6 +30,7 @@ pub(super) enum Record {
     Allow { who: UserId, target: UserId },
     Allowlist { who: UserId, enabled: bool },
     Ban { who: UserId, term: Term, reason: Option<Reason>, note: Option<Note> },
+    Mute { who: UserId, end: MuteEnd },
 }
 
 #[derive(Deserialize)]
@@ -86,6 +89,16 @@ struct BanFields {
     note: Option<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MuteFields {
+    user_id: String,
+    minutes: Option<i64>,
+    ends_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    permanent: bool,
+}
+
 impl Record {
     /// Checks a record; the error says in words what is wrong with it.
     pub(super) fn parse(kind: Kind, mut fields: Map<String, Value>) -> Result<Self, String> {
@@ -98,6 +111,7 @@ impl Record {
             Kind::Allows => allow(typed(fields)?),
             Kind::Blocks => block(typed(fields)?).map_err(|invalid| invalid.to_string()),
             Kind::Bans => ban(typed(fields)?),
+            Kind::Mutes => mute(typed(fields)?),
         }
     }
 }
@@ -169,7 +183,7 @@ fn ban(fields: BanFields) -> Result<Record, String> {
         (Some(minutes), None, false) => Length::Minutes(BanMinutes::new(minutes).map_err(text)?),
         (None, Some(end), false) => Length::Until(end),
         (None, None, true) => Length::Permanent,
-        _ => return Err("give one of minutes, ends_at and permanent".into()),
+        _ => return Err(NO_END.into()),
     };
     Ok(Record::Ban {
         who: UserId::parse("user_id", &fields.user_id).map_err(text)?,
@@ -177,4 +191,15 @@ fn ban(fields: BanFields) -> Result<Record, String> {
         reason: fields.reason.as_deref().map(Reason::parse).transpose().map_err(text)?,
         note: fields.note.as_deref().map(Note::parse).transpose().map_err(text)?,
     })
+}
+
+fn mute(fields: MuteFields) -> Result<Record, String> {
+    let text = |invalid: Invalid| invalid.to_string();
+    let end = match (fields.minutes, fields.ends_at, fields.permanent) {
+        (Some(minutes), None, false) => MuteEnd::After(MuteMinutes::new(minutes).map_err(text)?),
+        (None, Some(end), false) => MuteEnd::At(end),
+        (None, None, true) => MuteEnd::Never,
+        _ => return Err(NO_END.into()),
+    };
+    Ok(Record::Mute { who: UserId::parse("user_id", &fields.user_id).map_err(text)?, end })
 }

@@ -180,6 +180,17 @@ impl Given {
         }
     }
 
+    /// Of which versions the events are that a command comes to; none of them happens.
+    fn versions(&self, command: &dyn DynDecide) -> Vec<u16> {
+        let fresh = (0..command.fresh_ids()).map(|_| Uuid::new_v4()).collect();
+        let (context, reads, mut world) = (Context { now: self.now, fresh }, command.reads(&self.app), self.clone());
+        for stream in reads.streams() {
+            world.states.entry(stream.clone()).or_insert_with(|| State::of(stream));
+        }
+        let decision = decide(&self.app, &world, &context, command, &reads).unwrap();
+        decision.events.iter().map(|(_, event)| event.declaration().version).collect()
+    }
+
     fn decided(&mut self, command: &dyn DynDecide) -> Result<(Vec<&'static str>, Reply), Error> {
         let fresh = (0..command.fresh_ids()).map(|_| Uuid::new_v4()).collect();
         let context = Context { now: self.now, fresh };

@@ -116,6 +116,14 @@ fn what_is_imported_is_what_is_exported_and_what_the_service_answers() {
     let exported = stopped.exported("bans");
     assert_eq!((exported.len(), &exported[0]["reason"]), (3, &json!("spam")), "{exported:?}");
 
+    let mutes = [
+        json!({"ends_at": "2996-02-29T23:59:59.999Z", "user_id": "eve"}),
+        json!({"permanent": true, "user_id": "bob"}),
+        json!({"permanent": true, "user_id": "kim"}),
+    ];
+    stopped.imported("mutes", &stopped.file("mutes.jsonl", &lines(&mutes)), &[]);
+    assert_eq!(stopped.exported("mutes"), mutes);
+
     stopped.service.restart();
     let info = stopped.service.post(APP, "/user/info.json", &[("userId", "ada")]);
     assert_eq!(info.json()["userName"], "Ada", "{}", info.text);
@@ -182,6 +190,55 @@ fn what_is_there_already_is_left_refused_or_changed_as_asked() {
         assert_eq!(stopped.exported("users")[0]["name"], *name, "{policy}");
     }
     assert_eq!(refused(&stopped.dir.path().join("fail.jsonl"))[0]["_problem"], "the user is registered already");
+}
+
+#[test]
+fn a_mute_that_is_there_or_over_is_told_and_no_failure_and_ends_when_the_record_says() {
+    let mut stopped = Stopped::new();
+    let ends = "2996-02-29T23:59:59.999Z";
+    let csv = format!(
+        "user_id,minutes,ends_at,permanent\n\
+         ada,,{ends},\n\
+         bob,,,true\n\
+         eve,,2001-01-01T00:00:00Z,\n\
+         joe,60,,\n\
+         kim,,,\n\
+         max,0,,\n\
+         zoe,5,{ends},\n"
+    );
+    let path = stopped.file("mutes.csv", &csv);
+    let (would, code) = stopped.imported("mutes", &path, &["--dry-run"]);
+    assert!(would.starts_with("4 records would be imported, 0 would be left as they are, 3 would be"), "{would}");
+    assert!(stopped.exported("mutes").is_empty() && code == Some(3), "a dry run mutes nobody");
+    let (said, code) = stopped.imported("mutes", &path, &[]);
+    assert!(said.starts_with("3 records imported, 1 left as they are, 3 refused") && code == Some(3), "{said}");
+    let problems: Vec<_> = refused(&path).iter().map(|line| line["_problem"].clone()).collect();
+    let one = "give one of minutes, ends_at and permanent";
+    assert_eq!(problems, [one, "minutes must be from 1 to 43200", one].map(Value::from));
+    let exported = stopped.exported("mutes");
+    assert_eq!(
+        exported[1..],
+        [json!({"ends_at": ends, "user_id": "ada"}), json!({"permanent": true, "user_id": "bob"})]
+    );
+    assert_eq!((&exported[0]["user_id"], exported[0]["ends_at"].is_string()), (&json!("joe"), true));
+
+    let twice = stopped.file("twice.jsonl", &lines(&exported));
+    assert!(stopped.imported("mutes", &twice, &[]).0.starts_with("0 records imported, 3 left as they are, 0 refused"));
+    for (policy, said, end) in [
+        ("skip", "0 records imported, 1 left as they are, 0 refused", json!({"ends_at": ends, "user_id": "ada"})),
+        ("fail", "0 records imported, 0 left as they are, 1 refused", json!({"ends_at": ends, "user_id": "ada"})),
+        ("update", "1 records imported, 0 left as they are, 0 refused", json!({"permanent": true, "user_id": "ada"})),
+    ] {
+        let path = stopped.file(&format!("{policy}.jsonl"), &lines(&[json!({"user_id": "ada", "permanent": true})]));
+        let answered = stopped.imported("mutes", &path, &["--on-conflict", policy]).0;
+        assert!(answered.starts_with(said), "{policy}: {answered}");
+        assert!(stopped.exported("mutes").contains(&end), "{policy}");
+    }
+    assert_eq!(refused(&stopped.dir.path().join("fail.jsonl"))[0]["_problem"], "the user is muted already");
+    stopped.service.restart();
+    let bearer = [("Authorization".to_owned(), format!("Bearer {}:{}", APP.key, APP.secret))];
+    let muted = stopped.service.request("GET", "/api/v1/users/ada/mute", &bearer, b"");
+    assert_eq!(muted.json()["until"], Value::Null, "{}", muted.text);
 }
 
 #[test]

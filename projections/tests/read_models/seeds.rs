@@ -55,7 +55,10 @@ pub fn script(rows: u32, bytes: &str) -> String {
         ("client_rules_vN", "'app-' || i, 'several', 0, 0, 0".into()),
         ("rate_limits_vN", "'app-' || i, 'platform'".into()),
         ("data_requests_vN", format!("{of}, {app}, {other}, 'access', i, {at}, {at}, 'received', i % 2, NULL")),
-        ("deactivated_users_vN", format!("{of}, {app}, {at}, i, 'op-' || i, CASE WHEN i % 100 = 0 THEN 1 ELSE 0 END")),
+        (
+            "deactivated_users_vN",
+            format!("{of}, {app}, {at}, i, 'op-' || i, CASE WHEN i % 100 = 0 THEN 1 ELSE 0 END, {of}, 'server:1'"),
+        ),
         (
             "erasure_ledger_vN",
             format!(

@@ -38,4 +38,4 @@ pub use tracks::Fact;
 pub use user::{Ban, QuietHours, Status, UserAt, UserReplay, user_at};
 pub use when::{Moment, When, resolve};
 pub use whole_lists::WholeLists;
-pub use words::{ASKED, NotAsked, Question, command};
+pub use words::{ASKED, NotAsked, Part, Question, command, verbs};

@@ -9,9 +9,9 @@ use rollcall_schemas::user::{
 use serde::{Deserialize, Serialize};
 
 use super::State;
-use crate::domain::command::Decide;
-use crate::domain::values::MuteMinutes;
-use crate::domain::{Error, Reads, UnitOfWork};
+use crate::domain::command::{Command, Decide, Found, Person};
+use crate::domain::values::{MuteMinutes, UserId};
+use crate::domain::{Error, Reads, Refusal, UnitOfWork};
 
 /// A mute that nobody ended, as far as that is recorded; its time may be over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,15 +30,14 @@ fn settled(mute: Option<Mute>, subject: SubjectRef, now: DateTime<Utc>) -> (Vec<
     }
 }
 
-/// Mutes for so long, or for good; a mute that runs gets this end.
+/// Mutes until a time, or for good; a mute that runs gets this end.
 pub(super) fn mute(
     mute: Option<Mute>,
     subject: SubjectRef,
-    minutes: Option<MuteMinutes>,
+    ends_at: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> Vec<Event> {
     let (mut events, current) = settled(mute, subject, now);
-    let ends_at = minutes.map(|minutes| now + minutes.duration());
     // The first version is recorded wherever it says everything: whoever follows only that one misses no such mute.
     match (current, ends_at) {
         (Some(Mute { ends_at: None }), None) => {}
@@ -53,6 +52,78 @@ pub(super) fn unmute(mute: Option<Mute>, subject: SubjectRef, now: DateTime<Utc>
     let (mut events, current) = settled(mute, subject, now);
     events.extend(current.map(|_| DirectMessagesUnmuted { subject }.into()));
     events
+}
+
+/// When a mute ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MuteEnd {
+    /// So long from now on.
+    After(MuteMinutes),
+    /// At this time.
+    At(DateTime<Utc>),
+    /// Once the user is unmuted.
+    Never,
+}
+
+impl MuteEnd {
+    /// As it is decided at a time; `None`: never.
+    fn at(self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match self {
+            Self::After(minutes) => Some(now + minutes.duration()),
+            Self::At(at) => Some(at),
+            Self::Never => None,
+        }
+    }
+}
+
+/// Mute a user that may be muted already, as an import does. An end that has passed mutes nobody.
+#[derive(Debug, Clone)]
+pub struct ImportMute<P = UserId> {
+    /// Whom.
+    pub who: P,
+    /// Until when.
+    pub end: MuteEnd,
+    /// Whether a mute that runs gets this end; otherwise it is refused.
+    pub updates: bool,
+}
+
+impl Command for ImportMute {
+    type Resolved = ImportMute<Person>;
+
+    fn user_ids(&self) -> Vec<&UserId> {
+        vec![&self.who]
+    }
+
+    fn introduces(&self) -> bool {
+        true
+    }
+
+    fn resolve(&self, found: &Found) -> Result<ImportMute<Person>, Error> {
+        Ok(ImportMute { who: found.person(&self.who)?, end: self.end, updates: self.updates })
+    }
+}
+
+impl Decide for ImportMute<Person> {
+    type Reply = ();
+
+    fn reads(&self, _: &AppId, reads: &mut Reads) {
+        reads.person(&self.who, &[Stream::User]);
+    }
+
+    fn decide(&self, work: &mut UnitOfWork<'_>) -> Result<(), Error> {
+        let now = work.now();
+        let ends_at = self.end.at(now);
+        if ends_at.is_some_and(|at| at <= now) {
+            return Ok(());
+        }
+        let subject = work.unfenced(&self.who)?;
+        let before = work.state::<State>(subject)?.mute;
+        let (_, running) = settled(before, subject, now);
+        if running.is_some() && !self.updates {
+            return Err(Refusal::AlreadyMuted.into());
+        }
+        Ok(work.record::<State>(subject, mute(before, subject, ends_at, now))?)
+    }
 }
 
 /// Record that the mute of a subject came to its end.

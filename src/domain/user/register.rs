@@ -59,7 +59,7 @@ impl Decide for Register<Person> {
         if is_new {
             take_seat(work, subject)?;
         }
-        Ok(Registration { token: token::issue(work, subject, state.epoch, None)?, is_new })
+        Ok(Registration { token: token::issue(work, subject, state.epoch, None, None)?, is_new })
     }
 }
 

@@ -1,8 +1,8 @@
-//! Many pairs of users at once: which of them block each other, and which are friends.
+//! Many pairs of users at once: which of them block or allow each other, and which are friends.
 
 use std::sync::Arc;
 
-use rollcall_projections::{blocklists, friend_graph, user_directory};
+use rollcall_projections::{allowlists, blocklists, friend_graph, user_directory};
 use rollcall_schemas::ids::{AppId, SubjectRef};
 
 use crate::domain::values::UserId;
@@ -17,6 +17,13 @@ pub struct Between {
     pub back: bool,
 }
 
+/// A list that a user keeps of others.
+#[derive(Clone, Copy)]
+enum List {
+    Blocked,
+    Allowed,
+}
+
 impl Engine {
     /// Whether the first of each pair blocks the second and the other way round, in their order. A userId that was never used
     /// blocks nobody.
@@ -28,12 +35,38 @@ impl Engine {
         app: &AppId,
         pairs: Vec<(UserId, UserId)>,
     ) -> Result<Vec<Between>, Error> {
+        self.listed_between(app, pairs, List::Blocked).await
+    }
+
+    /// Whether the first of each pair has the second on its allowlist and the other way round, in their order, be the lists in
+    /// force or not. A userId that was never used allows nobody.
+    ///
+    /// # Errors
+    /// As [`Engine::blocks_between`].
+    pub async fn allows_between(
+        self: &Arc<Self>,
+        app: &AppId,
+        pairs: Vec<(UserId, UserId)>,
+    ) -> Result<Vec<Between>, Error> {
+        self.listed_between(app, pairs, List::Allowed).await
+    }
+
+    async fn listed_between(
+        self: &Arc<Self>,
+        app: &AppId,
+        pairs: Vec<(UserId, UserId)>,
+        list: List,
+    ) -> Result<Vec<Between>, Error> {
         self.caught_up(app).await?;
         let of = app.clone();
         let turn = self.graph.checks.take(app).await.ok_or(Error::Busy)?;
         self.beside(turn, async move |engine| {
             let known = known(engine, &of, pairs).await?;
-            let found = blocklists::entries(engine.read(), &both_ways(&known)).await?;
+            let (read, pairs) = (engine.read(), both_ways(&known));
+            let found = match list {
+                List::Blocked => blocklists::entries(read, &pairs).await?,
+                List::Allowed => allowlists::entries(read, &pairs).await?,
+            };
             Ok(between(&known, found.iter().map(Option::is_some)))
         })
         .await

@@ -1,5 +1,6 @@
 //! OpenAPI 3.1 and AsyncAPI 3.0, made from the table of methods.
 
+use rollcall_schemas::plain::TokenScope;
 use serde_json::{Map, Value, json};
 
 use super::changes::{FriendGroupChanged, FriendRequested, ListChanged, MeUpdated, OfFriend, RequestEnded};
@@ -13,6 +14,8 @@ use crate::live::close::Close;
 
 const VERSION: &str = "1";
 const COMPONENTS: &str = "#/components/schemas/";
+const SCOPES: &str = "An access token. One that was issued with scopes needs the scope of the operation; one without may do \
+    everything.";
 
 /// Name, shape of the parameters, what it tells.
 type Notification = (&'static str, fn() -> Named, &'static str);
@@ -92,7 +95,7 @@ pub(in crate::http) fn openapi() -> Value {
         "paths": paths,
         "components": {
             "schemas": schemas(shapes),
-            "securitySchemes": {"access_token": {"type": "http", "scheme": "bearer"}}
+            "securitySchemes": {"access_token": {"type": "http", "scheme": "bearer", "description": SCOPES}}
         },
         "security": [{"access_token": []}]
     })
@@ -141,6 +144,7 @@ fn operation(method: &Method) -> Value {
     }
     let mut operation = json!({
         "operationId": method.name,
+        "security": [{"access_token": [method.scope.as_str()]}],
         "tags": [method.name.split('.').next()],
         "summary": method.summary,
         "parameters": parameters,
@@ -196,14 +200,20 @@ fn response(answers: &Named) -> Value {
 
 /// The AsyncAPI document.
 pub(in crate::http) fn asyncapi() -> Value {
-    let connect: (&str, Named, Named, &str) =
-        ("connect", shape::<ConnectParams>(), shape::<Connected>(), "The first frame, within 10 seconds.");
+    let connect: (&str, TokenScope, Named, Named, &str) = (
+        "connect",
+        TokenScope::Connect,
+        shape::<ConnectParams>(),
+        shape::<Connected>(),
+        "The first frame, within 10 seconds.",
+    );
     let methods = METHODS.iter().filter(|method| method.on_socket);
-    let methods = methods.map(|method| (method.name, (method.takes)(), (method.answers)(), method.summary));
+    let methods =
+        methods.map(|method| (method.name, method.scope, (method.takes)(), (method.answers)(), method.summary));
     let (mut messages, mut operations, mut shapes) = (Map::new(), Map::new(), vec![]);
     let channel = json!({"$ref": "#/channels/connect"});
     let in_channel = |name: &str| json!({"$ref": format!("#/channels/connect/messages/{name}")});
-    for (name, takes, answers, summary) in std::iter::once(connect).chain(methods) {
+    for (name, scope, takes, answers, summary) in std::iter::once(connect).chain(methods) {
         let (asked, told) = (format!("{name}.request"), format!("{name}.response"));
         let mut message = json!({"name": asked, "summary": summary, "payload": request(name, &takes)});
         if let Some(params) = examples::of(name) {
@@ -215,6 +225,8 @@ pub(in crate::http) fn asyncapi() -> Value {
             name.to_owned(),
             json!({
                 "action": "receive", "channel": channel, "summary": summary, "messages": [in_channel(&asked)],
+                // What an access token that has scopes needs.
+                "x-scope": scope.as_str(),
                 "reply": {"channel": channel, "messages": [in_channel(&told)]}
             }),
         );

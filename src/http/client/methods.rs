@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use actix_web::http::Method as Verb;
 use futures_util::future::LocalBoxFuture;
+use rollcall_schemas::plain::TokenScope;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use utoipa::openapi::{RefOr, Schema};
@@ -14,6 +15,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{Answer, Problem};
 use super::{Call, changes, export, friend_groups, friend_requests, friends, lists, me, people, subscriptions, users};
+use crate::domain::IssuedToken;
 use crate::http::friend_requests::ShownRequest;
 use crate::http::router::{Match, Place, Router};
 
@@ -28,6 +30,8 @@ pub(super) struct Method {
     pub(super) verb: &'static str,
     /// Below `/client/v1/`; a parameter stands in braces.
     pub(super) path: &'static str,
+    /// What an access token that has scopes needs for it.
+    pub(super) scope: TokenScope,
     /// Whether the socket takes it.
     pub(super) on_socket: bool,
     /// What it is for.
@@ -36,11 +40,31 @@ pub(super) struct Method {
     pub(super) takes: fn() -> Named,
     /// Shape of the answer, last in the list; none where there is nothing to tell, or no JSON.
     pub(super) answers: fn() -> Named,
-    /// Answers it.
-    pub(super) handler: for<'c> fn(&'c Call<'c>, Value) -> LocalBoxFuture<'c, Result<Answer, Problem>>,
+    /// Answers it. Only [`Permitted`] reaches it, so that no way to a method goes past its scope.
+    handler: for<'c> fn(&'c Call<'c>, Value) -> LocalBoxFuture<'c, Result<Answer, Problem>>,
     /// Reads parameters and forgets them.
     #[cfg(feature = "fuzzing")]
     pub(super) read: fn(Value) -> Result<(), Problem>,
+}
+
+/// A method that the bearer of a token may call.
+pub(super) struct Permitted(&'static Method);
+
+impl Method {
+    /// The method for the bearer of a token.
+    ///
+    /// # Errors
+    /// The token has scopes, and not the one that the method needs.
+    pub(super) fn permit(&'static self, token: &IssuedToken) -> Result<Permitted, Problem> {
+        if token.allows(self.scope) { Ok(Permitted(self)) } else { Err(Problem::Scope(self.scope)) }
+    }
+}
+
+impl Permitted {
+    /// Answers a call.
+    pub(super) fn answer<'c>(&self, call: &'c Call<'c>, params: Value) -> LocalBoxFuture<'c, Result<Answer, Problem>> {
+        (self.0.handler)(call, params)
+    }
 }
 
 pub(super) fn shape<T: ToSchema + PartialSchema + 'static>() -> Named {
@@ -59,7 +83,7 @@ fn read<T: DeserializeOwned>(params: Value) -> Result<T, Problem> {
 }
 
 macro_rules! methods {
-    ($( $name:literal $($rest_only:ident)?: $verb:literal $path:literal, $takes:ty => $answers:ty, $handler:path,
+    ($( $name:literal $($rest_only:ident)?: $verb:literal $path:literal $scope:ident, $takes:ty => $answers:ty, $handler:path,
         $summary:literal; )*) => {
         /// The table.
         pub(super) static METHODS: &[Method] = &[$(
@@ -67,6 +91,7 @@ macro_rules! methods {
                 name: $name,
                 verb: $verb,
                 path: $path,
+                scope: TokenScope::$scope,
                 on_socket: <[&str]>::is_empty(&[$(stringify!($rest_only)),*]),
                 summary: $summary,
                 takes: shape::<$takes>,
@@ -80,77 +105,77 @@ macro_rules! methods {
 }
 
 methods! {
-    "me.get": "GET" "me", me::Nothing => me::Me, me::show, "The own profile and settings.";
-    "me.update": "PATCH" "me", me::Patch => me::Me, me::update,
+    "me.get": "GET" "me" Read, me::Nothing => me::Me, me::show, "The own profile and settings.";
+    "me.update": "PATCH" "me" Write, me::Patch => me::Me, me::update,
         "Change name, portrait and hosted profile (JSON merge patch): all of it or nothing.";
-    "me.set_visibility": "PUT" "me/visibility", me::VisibilityParams => (), me::set_visibility,
+    "me.set_visibility": "PUT" "me/visibility" Write, me::VisibilityParams => (), me::set_visibility,
         "Who sees more of the user than name and portrait: hidden, all or friends.";
-    "me.set_friend_permission": "PUT" "me/friend-permission", me::PermissionParams => (), me::set_friend_permission,
+    "me.set_friend_permission": "PUT" "me/friend-permission" Write, me::PermissionParams => (), me::set_friend_permission,
         "Who may become a friend: anyone, approval or nobody.";
-    "me.set_allowlist": "PUT" "me/allowlist", lists::AllowlistSetting => (), lists::set_allowlist,
+    "me.set_allowlist": "PUT" "me/allowlist" Write, lists::AllowlistSetting => (), lists::set_allowlist,
         "Whether the allowlist counts instead of the blocklist.";
-    "me.export" rest_only: "GET" "me/export", me::Nothing => (), export::export,
+    "me.export" rest_only: "GET" "me/export" Account, me::Nothing => (), export::export,
         "Everything that is held about the user (GDPR, Articles 15 and 20), as a ZIP of JSON.";
-    "me.erasure": "POST" "me/erasure", me::Nothing => me::Erasure, me::erase,
+    "me.erasure": "POST" "me/erasure" Account, me::Nothing => me::Erasure, me::erase,
         "Forget the user, where the app lets its users erase themselves.";
-    "users.get": "GET" "users/{user_id}", people::Target => people::Person, users::show, "Somebody.";
-    "users.find": "GET" "users/by-unique-id/{unique_id}", users::UniqueId => people::Person, users::find,
+    "users.get": "GET" "users/{user_id}" Read, people::Target => people::Person, users::show, "Somebody.";
+    "users.find": "GET" "users/by-unique-id/{unique_id}" Read, users::UniqueId => people::Person, users::find,
         "The user with this uniqueId, unless it hides its profile from everybody.";
-    "users.query": "POST" "users/query", users::Users => users::Found, users::query, "Up to 100 users at once.";
-    "blocklist.list": "GET" "blocklist", people::PageParams => lists::Page, lists::blocked,
+    "users.query": "POST" "users/query" Read, users::Users => users::Found, users::query, "Up to 100 users at once.";
+    "blocklist.list": "GET" "blocklist" Read, people::PageParams => lists::Page, lists::blocked,
         "Whom the user blocks, the newest first.";
-    "blocklist.add": "PUT" "blocklist/{user_id}", people::Target => (), lists::block, "Block somebody.";
-    "blocklist.remove": "DELETE" "blocklist/{user_id}", people::Target => (), lists::unblock,
+    "blocklist.add": "PUT" "blocklist/{user_id}" Write, people::Target => (), lists::block, "Block somebody.";
+    "blocklist.remove": "DELETE" "blocklist/{user_id}" Write, people::Target => (), lists::unblock,
         "Block somebody no more.";
-    "blocklist.get": "GET" "blocklist/{user_id}", people::Target => lists::Blocked, lists::is_blocked,
+    "blocklist.get": "GET" "blocklist/{user_id}" Read, people::Target => lists::Blocked, lists::is_blocked,
         "Whether the user blocks somebody.";
-    "allowlist.list": "GET" "allowlist", people::PageParams => lists::Page, lists::allowed,
+    "allowlist.list": "GET" "allowlist" Read, people::PageParams => lists::Page, lists::allowed,
         "Whom the user allows, the newest first.";
-    "allowlist.add": "PUT" "allowlist/{user_id}", people::Target => (), lists::allow, "Allow somebody.";
-    "allowlist.remove": "DELETE" "allowlist/{user_id}", people::Target => (), lists::disallow,
+    "allowlist.add": "PUT" "allowlist/{user_id}" Write, people::Target => (), lists::allow, "Allow somebody.";
+    "allowlist.remove": "DELETE" "allowlist/{user_id}" Write, people::Target => (), lists::disallow,
         "Allow somebody no more.";
-    "allowlist.get": "GET" "allowlist/{user_id}", people::Target => lists::Allowed, lists::is_allowed,
+    "allowlist.get": "GET" "allowlist/{user_id}" Read, people::Target => lists::Allowed, lists::is_allowed,
         "Whether the user allows somebody.";
-    "friends.list": "GET" "friends", friends::ListParams => friends::Page, friends::list, "The friends of the user.";
-    "friends.add": "POST" "friends", friends::Addition => friends::Added, friends::add,
+    "friends.list": "GET" "friends" Read, friends::ListParams => friends::Page, friends::list, "The friends of the user.";
+    "friends.add": "POST" "friends" Write, friends::Addition => friends::Added, friends::add,
         "Make somebody a friend, or ask to, as the other permits.";
-    "friends.check": "POST" "friends/check", friends::CheckParams => friends::CheckedAll, friends::check,
+    "friends.check": "POST" "friends/check" Read, friends::CheckParams => friends::CheckedAll, friends::check,
         "Who of up to 20 users is a friend.";
-    "friends.get": "GET" "friends/{user_id}", people::Target => friends::Friend, friends::show, "A friend.";
-    "friends.update": "PATCH" "friends/{user_id}", friends::Description => friends::Friend, friends::describe,
+    "friends.get": "GET" "friends/{user_id}" Read, people::Target => friends::Friend, friends::show, "A friend.";
+    "friends.update": "PATCH" "friends/{user_id}" Write, friends::Description => friends::Friend, friends::describe,
         "Change what the user calls a friend and wrote about it (JSON merge patch).";
-    "friends.remove": "DELETE" "friends/{user_id}", people::Target => (), friends::remove,
+    "friends.remove": "DELETE" "friends/{user_id}" Write, people::Target => (), friends::remove,
         "End a friendship; harmless where there is none.";
-    "friend_groups.list": "GET" "friend-groups", me::Nothing => friend_groups::List, friend_groups::list,
+    "friend_groups.list": "GET" "friend-groups" Read, me::Nothing => friend_groups::List, friend_groups::list,
         "The groups in which the user keeps friends.";
-    "friend_groups.get": "GET" "friend-groups/{group_id}", friend_groups::PageOf => friend_groups::Group,
+    "friend_groups.get": "GET" "friend-groups/{group_id}" Read, friend_groups::PageOf => friend_groups::Group,
         friend_groups::show, "A group and its friends, in an order that does not change.";
-    "friend_groups.set": "PUT" "friend-groups/{group_id}", friend_groups::Labelled => (), friend_groups::set,
+    "friend_groups.set": "PUT" "friend-groups/{group_id}" Write, friend_groups::Labelled => (), friend_groups::set,
         "Make a group, or give it another label.";
-    "friend_groups.remove": "DELETE" "friend-groups/{group_id}", friend_groups::Which => (), friend_groups::remove,
+    "friend_groups.remove": "DELETE" "friend-groups/{group_id}" Write, friend_groups::Which => (), friend_groups::remove,
         "Remove a group; the friends in it stay friends. Harmless where there is none.";
-    "friend_groups.add_friend": "PUT" "friend-groups/{group_id}/friends/{user_id}", friend_groups::Member => (),
+    "friend_groups.add_friend": "PUT" "friend-groups/{group_id}/friends/{user_id}" Write, friend_groups::Member => (),
         friend_groups::add_friend, "Put a friend into a group; a friend may be in many.";
-    "friend_groups.remove_friend": "DELETE" "friend-groups/{group_id}/friends/{user_id}", friend_groups::Member => (),
+    "friend_groups.remove_friend": "DELETE" "friend-groups/{group_id}/friends/{user_id}" Write, friend_groups::Member => (),
         friend_groups::remove_friend, "Take a friend out of a group; harmless where it is not in it.";
-    "subscriptions.list": "GET" "subscriptions", subscriptions::SubscriptionsParams => subscriptions::Subscriptions,
+    "subscriptions.list": "GET" "subscriptions" Read, subscriptions::SubscriptionsParams => subscriptions::Subscriptions,
         subscriptions::list, "Whom the user follows, and who of them is online.";
-    "subscriptions.add": "PUT" "subscriptions", subscriptions::Subscribe => subscriptions::Subscribed,
+    "subscriptions.add": "PUT" "subscriptions" Write, subscriptions::Subscribe => subscriptions::Subscribed,
         subscriptions::add, "Follow up to 200 users for a while, or renew that.";
-    "subscriptions.remove": "DELETE" "subscriptions", subscriptions::Unsubscribe => (), subscriptions::remove,
+    "subscriptions.remove": "DELETE" "subscriptions" Write, subscriptions::Unsubscribe => (), subscriptions::remove,
         "Follow up to 200 users no more; takes a body.";
-    "friend_requests.list": "GET" "friend-requests", friend_requests::ListParams => friend_requests::Page,
+    "friend_requests.list": "GET" "friend-requests" Read, friend_requests::ListParams => friend_requests::Page,
         friend_requests::list, "Requests to become friends, sent and received, the latest first.";
-    "friend_requests.accept": "POST" "friend-requests/{request_id}/accept",
+    "friend_requests.accept": "POST" "friend-requests/{request_id}/accept" Write,
         friend_requests::RequestParams => ShownRequest, friend_requests::accept,
         "Accept a request that was received.";
-    "friend_requests.refuse": "POST" "friend-requests/{request_id}/refuse",
+    "friend_requests.refuse": "POST" "friend-requests/{request_id}/refuse" Write,
         friend_requests::RequestParams => ShownRequest, friend_requests::refuse,
         "Refuse a request that was received.";
-    "friend_requests.cancel": "POST" "friend-requests/{request_id}/cancel",
+    "friend_requests.cancel": "POST" "friend-requests/{request_id}/cancel" Write,
         friend_requests::RequestParams => ShownRequest, friend_requests::cancel,
         "Take back a request that was sent.";
-    "changes.get": "GET" "changes", changes::Since => changes::ChangesShape, changes::since,
+    "changes.get": "GET" "changes" Read, changes::Since => changes::ChangesShape, changes::since,
         "What has changed about the user, its lists and its friends since a position: all of it, or that it is too much.";
 }
 
@@ -267,6 +292,24 @@ mod tests {
         names.sort_unstable();
         places.sort_unstable();
         assert!(names.is_sorted_by(|a, b| a < b) && places.is_sorted_by(|a, b| a < b));
+    }
+
+    #[test]
+    fn what_only_asks_needs_read_and_what_changes_something_or_tells_all_needs_another_scope() {
+        // They name many users in a body.
+        const ASK_BY_POST: [&str; 2] = ["users.query", "friends.check"];
+        for method in METHODS {
+            let asks = method.verb == "GET" || ASK_BY_POST.contains(&method.name);
+            let is_of_account = matches!(method.name, "me.export" | "me.erasure");
+            let scope = if is_of_account {
+                TokenScope::Account
+            } else if asks {
+                TokenScope::Read
+            } else {
+                TokenScope::Write
+            };
+            assert_eq!(method.scope, scope, "{}", method.name);
+        }
     }
 
     #[test]

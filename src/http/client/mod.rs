@@ -163,8 +163,9 @@ async fn serve(
     (method, parameters): (&'static Method, InPath),
 ) -> Result<Answer, Problem> {
     let engine = &service.engine;
-    // The body is read only after authentication, so that strangers cannot make the service hold it in memory.
+    // The body is read only of whoever may call, so that strangers cannot make the service hold it in memory.
     let bearer = admit(service, request).await?;
+    let permitted = method.permit(&bearer.token)?;
     let body = incoming.read(&service.bodies, &bearer.app.id).await.map_err(Problem::Unread)?;
     let params = methods::params(method, parameters, request.query_string(), &body)?;
     let subject = bearer.token.subject;
@@ -175,7 +176,7 @@ async fn serve(
     let live = &*service.live;
     let call = Call { engine, replays: &service.replays, live, app: bearer.app, caller, subject, me };
     let max = if method.on_socket { service.answer_max } else { exchange::REPLAY_MAX };
-    exchange::in_time(max, (method.handler)(&call, params)).await?
+    exchange::in_time(max, permitted.answer(&call, params)).await?
 }
 
 /// Makes a WebSocket of the connection.

@@ -11,6 +11,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
+use rollcall_schemas::plain::TokenScope;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
@@ -105,6 +106,8 @@ pub(super) enum Problem {
     NoToken,
     /// The access token is refused.
     Token(TokenRefusal),
+    /// The access token has scopes, and not this one.
+    Scope(TokenScope),
     /// The parameters are not those of the method; what is wrong.
     Params(String),
     /// The idempotency key is not one.
@@ -183,6 +186,7 @@ fn kind(problem: &Problem, topic: Topic) -> (StatusCode, &'static str, Option<u1
         Problem::Unread(Unread::NoSpace) => (StatusCode::SERVICE_UNAVAILABLE, "busy", None),
         Problem::NoToken => (StatusCode::UNAUTHORIZED, "unauthenticated", Some(TokenRefusal::NotValid.number())),
         Problem::Token(refusal) => kind_of_token(*refusal),
+        Problem::Scope(_) => (StatusCode::FORBIDDEN, "scope-missing", None),
         Problem::Params(_) => (StatusCode::BAD_REQUEST, "malformed-json", Some(33_003)),
         Problem::MalformedKey => (StatusCode::BAD_REQUEST, "malformed-idempotency-key", Some(33_003)),
         Problem::Invalid(invalid, number) => {
@@ -287,6 +291,7 @@ fn kind_of_refusal(refusal: &Refusal, topic: Topic) -> (StatusCode, &'static str
         | Refusal::BanEndsTooEarly
         | Refusal::BanRuns
         | Refusal::AlreadyBanned
+        | Refusal::AlreadyMuted
         | Refusal::BanChanged
         | Refusal::NoSuchOperation
         | Refusal::ImportMovedOn
@@ -314,6 +319,7 @@ fn detail(problem: &Problem) -> Cow<'_, str> {
         Problem::Unread(Unread::NoSpace) => "the service is busy with other calls; try again".into(),
         Problem::NoToken => "send Authorization: Bearer <access token>".into(),
         Problem::Token(refusal) => refusal.to_string().into(),
+        Problem::Scope(scope) => format!("this needs an access token with the scope `{scope}`").into(),
         Problem::Params(wrong) => format!("the parameters are not those of the method: {wrong}").into(),
         Problem::MalformedKey => "an Idempotency-Key is 1 to 255 characters of ASCII".into(),
         Problem::Invalid(invalid, _) => match &invalid.key {
@@ -405,6 +411,11 @@ fn failed(topic: Topic, problem: &Problem) -> HttpResponse {
     }
     if status == StatusCode::UNAUTHORIZED {
         response.insert_header((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+    }
+    if let Problem::Scope(scope) = problem {
+        // RFC 6750, section 3.1.
+        let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
+        response.insert_header((WWW_AUTHENTICATE, challenge));
     }
     if let Problem::Slowed(slowed) = problem {
         response.insert_header((RETRY_AFTER, HeaderValue::from(slowed.seconds)));

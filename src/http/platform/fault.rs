@@ -166,6 +166,7 @@ fn codes_of_refusal(refusal: &Refusal, family: Family) -> (StatusCode, u16) {
         Refusal::OwnTarget | Refusal::UndeclaredField(_) | Refusal::BanEndsTooEarly => (REFUSED, 1002),
         Refusal::BanRuns
         | Refusal::AlreadyBanned
+        | Refusal::AlreadyMuted
         | Refusal::BanChanged
         | Refusal::NoSuchOperation
         | Refusal::ImportMovedOn

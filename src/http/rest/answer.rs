@@ -188,6 +188,7 @@ fn failed(problem: &Problem) -> HttpResponse {
     let detail = detail(problem);
     let errors = match problem {
         Problem::Invalid(pointer, _) => vec![Pointer { pointer, detail: &detail }],
+        Problem::UnknownScope(_) => vec![Pointer { pointer: "#/scopes", detail: &detail }],
         _ => vec![],
     };
     let details = Details {

@@ -1,6 +1,7 @@
 //! What callers of an app show: its secrets and its API keys, added and retired while the service runs.
 
 use actix_web::http::StatusCode;
+use chrono::{DateTime, Utc};
 use rollcall_projections::apps;
 use rollcall_schemas::ids::SecretId;
 use rollcall_schemas::plain::{self, ApiScope};
@@ -11,6 +12,7 @@ use super::Call;
 use super::problem::{Answer, Problem};
 use crate::domain::values::Invalid;
 use crate::domain::{Refusal, app};
+use crate::engine;
 
 /// An API key without what its caller shows, which is not kept.
 #[derive(Serialize, ToSchema)]
@@ -27,10 +29,19 @@ impl From<plain::ApiKey> for ApiKey {
     }
 }
 
+/// An API key of the list.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ListedApiKey {
+    #[serde(flatten)]
+    description: ApiKey,
+    /// When a call with it was last let in; on several nodes, some seconds ago. Null: never, as far as is known.
+    last_used_at: Option<DateTime<Utc>>,
+}
+
 /// The API keys that are valid.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ApiKeys {
-    api_keys: Vec<ApiKey>,
+    api_keys: Vec<ListedApiKey>,
     /// Always null: the list is whole.
     next: Option<String>,
 }
@@ -60,8 +71,13 @@ async fn app_row(call: &Call<'_>) -> Result<apps::App, Problem> {
 
 /// `GET /api-keys`: the oldest first.
 pub(super) async fn list_keys(call: &Call<'_>) -> Result<Answer, Problem> {
-    let api_keys = app_row(call).await?.api_keys.into_iter().map(Into::into).collect();
-    Answer::query(&ApiKeys { api_keys, next: None })
+    let keys = app_row(call).await?.api_keys;
+    let uses = call.live.key_uses.of(&call.app.id).await.map_err(engine::Error::from)?;
+    let shown = keys.into_iter().map(|key| {
+        let last_used_at = uses.get(&key.id).copied();
+        ListedApiKey { description: key.into(), last_used_at }
+    });
+    Answer::query(&ApiKeys { api_keys: shown.collect(), next: None })
 }
 
 /// `POST /api-keys`. 201 with the key, which is told only once.

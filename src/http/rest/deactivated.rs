@@ -2,8 +2,9 @@
 
 use actix_web::http::StatusCode;
 use chrono::{DateTime, Utc};
-use rollcall_projections::{deactivated_users, user_directory};
+use rollcall_projections::{deactivated_users, erasure_ledger, user_directory};
 use rollcall_schemas::ids::OperationId;
+use rollcall_schemas::plain::{LegalBasis, Requester};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -20,6 +21,14 @@ pub(super) struct Deactivated {
     deactivated_at: DateTime<Utc>,
     /// What whoever deactivated it was told.
     operation: String,
+    /// Who deactivated it, such as `server:1`, `api_key:2`, `operator`, or `user:` with a reference.
+    actor: String,
+    /// On what ground its data is erased (GDPR, Article 17(1)).
+    #[schema(value_type = Option<String>)]
+    legal_basis: Option<LegalBasis>,
+    /// In whose name: controller, subject, representative or authority.
+    #[schema(value_type = Option<String>)]
+    requester: Option<Requester>,
 }
 
 /// A part of the deactivated users.
@@ -39,11 +48,15 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
     let next = asked.cut(&mut rows, |(_, position)| Some(*position));
     let subjects: Vec<_> = rows.iter().map(|(user, _)| user.subject).collect();
     let ids = user_directory::user_ids(read, app, &subjects).await?;
+    let erasures: Vec<_> = rows.iter().map(|(user, _)| user.erasure).collect();
+    let erasures = erasure_ledger::by_ids(read, app, &erasures).await?;
     let users = call.engine.disclose(&call.caller, &subjects, |opener| {
         let mut users = Vec::with_capacity(rows.len());
-        for ((user, _), id) in rows.into_iter().zip(&ids) {
+        for (((user, _), id), erasure) in rows.into_iter().zip(&ids).zip(&erasures) {
             let Some(user_id) = opened(opener, user.subject, "user_id", id.as_deref())? else { continue };
-            users.push(Deactivated { user_id, deactivated_at: user.deactivated_at, operation: user.operation });
+            let deactivated_users::Deactivated { deactivated_at, operation, actor, .. } = user;
+            let (legal_basis, requester) = erasure.as_ref().map(|erasure| (erasure.basis, erasure.requester)).unzip();
+            users.push(Deactivated { user_id, deactivated_at, operation, actor, legal_basis, requester });
         }
         Ok::<_, Problem>(users)
     });

@@ -7,9 +7,9 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Friends", &["friends", "friend-requests", "friend-permission", "friend-groups"]),
     (
         "Blocklists and allowlists",
-        &["blocklist", "allowlist", "allowlist-setting", "blocks", "blocked-by", "allowed-by"],
+        &["blocklist", "allowlist", "allowlist-setting", "blocks", "allows", "blocked-by", "allowed-by"],
     ),
-    ("Profiles", &["profile", "tags", "remarks", "push-quiet-hours"]),
+    ("Profiles", &["profile", "profiles", "tags", "remarks", "push-quiet-hours"]),
     ("Access tokens", &["tokens"]),
     ("Messages and presence", &["messages", "presence"]),
     (

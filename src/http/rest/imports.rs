@@ -27,6 +27,9 @@ use crate::http::upload::UPLOAD_MAX;
 use crate::transfer::upload::{Sent, Upload};
 use crate::transfer::{self, Format, Why};
 
+/// What records can be about.
+const KINDS: &str = "users, friends, friend-groups, blocks, allows, bans or mutes";
+
 /// Records, one a line: JSON Lines, or CSV whose first line names the members. docs/moving-data.md tells them.
 #[derive(ToSchema)]
 #[schema(as = ImportRecords, example = "{\"user_id\":\"ada\",\"name\":\"Ada\"}\n{\"user_id\":\"bob\",\"name\":\"Bob\"}\n")]
@@ -70,7 +73,7 @@ impl ImportQuery {
             move |_: UnknownWord| Problem::Invalid(pointer, Invalid::malformed(field, expected))
         };
         let kind = call.value("kind").ok_or(Problem::Invalid("?kind", Invalid::missing("kind")))?;
-        let kind = kind.parse().map_err(unknown("?kind", "kind", "users, friends, blocks or bans"))?;
+        let kind = kind.parse().map_err(unknown("?kind", "kind", KINDS))?;
         let on_conflict = call.value("on_conflict").map(|word| word.parse()).transpose();
         let on_conflict = on_conflict.map_err(unknown("?on_conflict", "on_conflict", "skip, fail or update"))?;
         let dry_run = call.value("dry_run").map(|word| word.parse()).transpose();
@@ -128,7 +131,7 @@ async fn begun(call: &Call<'_>, asked: &ImportQuery, length: Option<u64>) -> Res
 /// `POST /imports?kind=&on_conflict=&dry_run=`: bring in records, as JSON Lines or CSV. 202 with the operation.
 pub(super) async fn send(call: &Call<'_>) -> Result<Answer, Problem> {
     let (asked, is_gzip) = (ImportQuery::read(call)?, is_gzip(call)?);
-    if asked.kind == Kind::Bans {
+    if matches!(asked.kind, Kind::Bans | Kind::Mutes) {
         call.needs(ApiScope::Moderator)?;
     }
     let body = call.upload.as_ref().ok_or(Problem::Unread(Unread::Broken))?;

@@ -223,7 +223,7 @@ pub(super) async fn set(call: &Call<'_>) -> Result<Answer, Problem> {
 /// Pairs of users.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct BlockPairs {
+pub(super) struct ListPairs {
     pairs: Vec<(String, String)>,
 }
 
@@ -244,9 +244,28 @@ pub(super) struct CheckedBlocks {
     results: Vec<CheckedBlock>,
 }
 
-/// `POST /blocks/check`: who of these pairs blocks whom. A userId that was never used blocks nobody.
-pub(super) async fn check(call: &Call<'_>) -> Result<Answer, Problem> {
-    let BlockPairs { pairs } = call.json()?;
+/// Whether one of a pair allows the other.
+#[derive(Serialize, ToSchema)]
+pub(super) struct CheckedAllow {
+    from: String,
+    to: String,
+    /// Whether `to` is on the allowlist of `from`, be that in force or not.
+    allowed: bool,
+    /// Whether `from` is on the allowlist of `to`.
+    reverse: bool,
+}
+
+/// What is so of each pair, in the order asked.
+#[derive(Serialize, ToSchema)]
+pub(super) struct CheckedAllows {
+    results: Vec<CheckedAllow>,
+}
+
+/// The pairs of a call, as they were given and as userIds.
+type Pairs = (Vec<(String, String)>, Vec<(UserId, UserId)>);
+
+fn pairs(call: &Call<'_>) -> Result<Pairs, Problem> {
+    let ListPairs { pairs } = call.json()?;
     let invalid = |invalid| Problem::Invalid("#/pairs", invalid);
     if pairs.len() > ENTRIES_MAX {
         return Err(invalid(Invalid::new("pairs", values::Problem::TooMany { max: ENTRIES_MAX })));
@@ -254,9 +273,25 @@ pub(super) async fn check(call: &Call<'_>) -> Result<Answer, Problem> {
     let parse = |id: &String| UserId::parse("pairs", id);
     let asked =
         pairs.iter().map(|(from, to)| Ok((parse(from)?, parse(to)?))).collect::<Result<_, _>>().map_err(invalid)?;
+    Ok((pairs, asked))
+}
+
+/// `POST /blocks/check`: who of these pairs blocks whom. A userId that was never used blocks nobody.
+pub(super) async fn check_blocks(call: &Call<'_>) -> Result<Answer, Problem> {
+    let (pairs, asked) = pairs(call)?;
     let found = call.engine.blocks_between(&call.app.id, asked).await?;
     let told = pairs.into_iter().zip(found);
     let results =
         told.map(|((from, to), found)| CheckedBlock { from, to, blocked: found.there, reverse: found.back }).collect();
     Answer::query(&CheckedBlocks { results })
+}
+
+/// `POST /allows/check`: who of these pairs has whom on its allowlist. A userId that was never used allows nobody.
+pub(super) async fn check_allows(call: &Call<'_>) -> Result<Answer, Problem> {
+    let (pairs, asked) = pairs(call)?;
+    let found = call.engine.allows_between(&call.app.id, asked).await?;
+    let told = pairs.into_iter().zip(found);
+    let results =
+        told.map(|((from, to), found)| CheckedAllow { from, to, allowed: found.there, reverse: found.back }).collect();
+    Answer::query(&CheckedAllows { results })
 }

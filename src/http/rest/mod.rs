@@ -57,6 +57,8 @@ mod patch;
 mod presence;
 mod problem;
 mod profile;
+mod profile_lists;
+mod remarks;
 mod requests;
 mod routes;
 mod tokens;
@@ -210,6 +212,9 @@ async fn serve(
     *left = service.rates.take(&app, ("rest", endpoint.operation), 1).map_err(Problem::TooOften)?;
     if !scopes.contains(&endpoint.scope) {
         return Err(Problem::Scope(endpoint.scope));
+    }
+    if let Actor::ApiKey(key) = actor {
+        service.live.key_uses.note(&app.id, key, engine.now());
     }
     // The body is read only after authentication, so that strangers cannot make the service hold it in memory.
     let (body, upload) = if endpoint.uploads() {

@@ -201,7 +201,7 @@ pub(super) struct ExplainBody {
 pub(super) async fn explain(call: &Call<'_>) -> Result<Answer, Problem> {
     let asked: ExplainBody = call.json()?;
     let words: Vec<&str> = asked.command.iter().map(String::as_str).collect();
-    let not_asked = |_| Problem::Invalid("#/command", Invalid::malformed("command", as_of::ASKED));
+    let not_asked = |_| Problem::Invalid("#/command", Invalid::malformed("command", as_of::ASKED.as_str()));
     let command = as_of::command(&words).map_err(not_asked)?;
     let malformed = |_| Problem::Invalid("#/at", Invalid::malformed("at", "a position or a time"));
     let at = asked.at.as_deref().map(When::from_str).transpose().map_err(malformed)?;

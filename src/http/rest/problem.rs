@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use actix_web::http::StatusCode;
+use rollcall_schemas::UnknownWord;
 use rollcall_schemas::plain::ApiScope;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -35,6 +36,8 @@ pub(super) enum Problem {
     TooOften(Reached),
     /// The caller may not do this; what is missing.
     Scope(ApiScope),
+    /// An access token has no such scope.
+    UnknownScope(UnknownWord),
     /// The log holds no such event of the app.
     NoSuchEvent,
     /// The two users are not friends.
@@ -47,6 +50,8 @@ pub(super) enum Problem {
     NotBanned,
     /// The user is not muted.
     NotMuted,
+    /// The user has no quiet hours.
+    NoQuietHours,
     /// There is no such read model.
     NoSuchReadModel,
     /// Another read model is being built anew.
@@ -131,11 +136,13 @@ pub(super) fn kind(problem: &Problem) -> (StatusCode, &'static str) {
         Problem::Slowed(_) => (StatusCode::TOO_MANY_REQUESTS, "authentication-slowed"),
         Problem::TooOften(_) => (StatusCode::TOO_MANY_REQUESTS, "too-many-requests"),
         Problem::Scope(_) => (StatusCode::FORBIDDEN, "scope-missing"),
+        Problem::UnknownScope(_) => (StatusCode::BAD_REQUEST, "unknown-scope"),
         Problem::NoSuchEvent => (StatusCode::NOT_FOUND, "no-such-event"),
         Problem::NoSuchFriend => (StatusCode::NOT_FOUND, "no-such-friend"),
         Problem::NoPath => (StatusCode::NOT_FOUND, "no-path"),
         Problem::SearchTooWide => (StatusCode::UNPROCESSABLE_ENTITY, "search-too-wide"),
         Problem::NotBanned => (StatusCode::NOT_FOUND, "not-banned"),
+        Problem::NoQuietHours => (StatusCode::NOT_FOUND, "no-quiet-hours"),
         Problem::NotMuted => (StatusCode::NOT_FOUND, "not-muted"),
         Problem::NoSuchReadModel => (StatusCode::NOT_FOUND, "no-such-read-model"),
         Problem::RebuildRuns => (StatusCode::CONFLICT, "rebuild-runs"),
@@ -192,6 +199,7 @@ pub(super) fn kind_of_refusal(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::ListFull(_) => (StatusCode::CONFLICT, "list-full"),
         Refusal::BanEndsTooEarly => (StatusCode::UNPROCESSABLE_ENTITY, "ban-ends-too-early"),
         Refusal::AlreadyBanned => (StatusCode::CONFLICT, "already-banned"),
+        Refusal::AlreadyMuted => (StatusCode::CONFLICT, "already-muted"),
         Refusal::BanChanged => (StatusCode::CONFLICT, "ban-changed"),
         Refusal::NoSuchOperation => (StatusCode::NOT_FOUND, "no-such-operation"),
         Refusal::ImportMovedOn => (StatusCode::CONFLICT, "import-moved-on"),
@@ -235,6 +243,7 @@ pub(super) fn detail(problem: &Problem) -> Cow<'static, str> {
             format!("the app lets this endpoint be called {} times in a second; wait a moment", reached.quota).into()
         }
         Problem::Scope(scope) => format!("this needs an API key with the scope `{}`", scope.as_str()).into(),
+        Problem::UnknownScope(known) => format!("each scope of an access token is {known}").into(),
         Problem::NoSuchEvent => "the app has no event at this position".into(),
         Problem::NoSuchFriend => "the two users are not friends".into(),
         Problem::NoPath => "no path of at most four friendships leads from the one user to the other".into(),
@@ -242,6 +251,7 @@ pub(super) fn detail(problem: &Problem) -> Cow<'static, str> {
             "the friends of the two users have more friends than one search looks at, and no path was found among them".into()
         }
         Problem::NotBanned => "the user has no ban that runs or is to begin".into(),
+        Problem::NoQuietHours => "no pushes to the user are held back".into(),
         Problem::NotMuted => "the user is not muted".into(),
         Problem::NoSuchReadModel => "there is no such read model".into(),
         Problem::RebuildRuns => "another read model is being built anew; one at a time is".into(),

@@ -1,7 +1,7 @@
-//! What a user is besides a name: hosted profile, tags, quiet hours, remarks, who may befriend it.
+//! What a user is besides a name: hosted profile, tags, quiet hours, who may befriend it.
 
 use actix_web::http::StatusCode;
-use rollcall_projections::{hosted_profiles, user_tags};
+use rollcall_projections::{hosted_profiles, user_settings, user_tags};
 use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::plain::FriendPermission;
 use serde::{Deserialize, Serialize};
@@ -13,11 +13,9 @@ use super::endpoint::Untyped;
 use super::problem::{Answer, Problem};
 use super::users::{self, owner, user_id};
 use super::version::Version;
-use crate::domain::remarks;
+use crate::domain::Refusal;
 use crate::domain::user::Change;
-use crate::domain::values::{
-    self, Invalid, ProfileChanges, QuietHours, Remark, Tag, UserId, extension_fields, profile_fields,
-};
+use crate::domain::values::{self, Invalid, ProfileChanges, QuietHours, Tag, extension_fields, profile_fields};
 use crate::engine::opening::Opener;
 
 /// Tags a user may have.
@@ -38,19 +36,26 @@ pub(super) struct Profile {
     profile: Map<String, Value>,
 }
 
-async fn profile(call: &Call<'_>, subject: SubjectRef) -> Result<Profile, Problem> {
-    let found = hosted_profiles::of_subjects(call.engine.read(), &call.app.id, &[subject]).await?;
-    let fields = found.into_iter().flatten().flat_map(|profile| profile.fields);
-    let fields: Vec<_> = fields.collect();
-    let subjects = [subject];
-    let opened = call.engine.disclose(&call.caller, &subjects, |opener: &mut Opener<'_>| {
-        let mut profile = Map::new();
-        for (name, sealed) in &fields {
-            if let Some(value) = opener.open(subject, &name.0, sealed)? {
-                profile.insert(name.0.clone(), value);
-            }
+/// Opens the fields of a hosted profile; what was erased is left out.
+pub(super) fn fields(
+    opener: &mut Opener<'_>,
+    profile: &hosted_profiles::Profile,
+) -> Result<Map<String, Value>, Problem> {
+    let mut fields = Map::new();
+    for (name, sealed) in &profile.fields {
+        if let Some(value) = opener.open(profile.subject, &name.0, sealed)? {
+            fields.insert(name.0.clone(), value);
         }
-        Ok::<_, Problem>(Profile { profile })
+    }
+    Ok(fields)
+}
+
+async fn profile(call: &Call<'_>, subject: SubjectRef) -> Result<Profile, Problem> {
+    let found = hosted_profiles::of_subjects(call.engine.read(), &call.app.id, &[subject]).await?.pop().flatten();
+    let subjects = [subject];
+    let opened = call.engine.disclose(&call.caller, &subjects, |opener| {
+        let profile = found.as_ref().map(|found| fields(opener, found)).transpose()?;
+        Ok::<_, Problem>(Profile { profile: profile.unwrap_or_default() })
     });
     opened.await
 }
@@ -75,6 +80,11 @@ pub(super) async fn change(call: &Call<'_>) -> Result<Answer, Problem> {
     let (position, version) = users::changed(call, Change::SetProfile(changes)).await?;
     let profile = profile(call, owner(call).await?).await?;
     Ok(Answer::command(StatusCode::OK, &profile, position)?.tagged(version.etag()))
+}
+
+/// `DELETE /users/{id}/profile`: clear every field.
+pub(super) async fn clean(call: &Call<'_>) -> Result<Answer, Problem> {
+    Ok(Answer::done(changed(call, Change::CleanProfile).await?))
 }
 
 /// Tags of a user.
@@ -130,36 +140,26 @@ pub(super) async fn quiet(call: &Call<'_>) -> Result<Answer, Problem> {
     Ok(Answer::done(changed(call, Change::QuietPushes(Some(hours))).await?))
 }
 
+/// When pushes are held back, each day.
+#[derive(Serialize, ToSchema)]
+pub(super) struct QuietHoursSet {
+    /// `HH:MM:SS`.
+    start: String,
+    minutes: u16,
+    /// 1 or 5, as the platform numbers it.
+    level: u8,
+}
+
+/// `GET /users/{id}/push-quiet-hours`: 404 where there are none.
+pub(super) async fn quiet_hours(call: &Call<'_>) -> Result<Answer, Problem> {
+    let settings = user_settings::of(call.engine.read(), owner(call).await?).await?;
+    let user_settings::QuietHours { start, minutes, level } = settings.quiet.ok_or(Problem::NoQuietHours)?;
+    Answer::query(&QuietHoursSet { start: start.format("%H:%M:%S").to_string(), minutes, level })
+}
+
 /// `DELETE /users/{id}/push-quiet-hours`.
 pub(super) async fn unquiet(call: &Call<'_>) -> Result<Answer, Problem> {
     Ok(Answer::done(changed(call, Change::QuietPushes(None)).await?))
-}
-
-/// What a user calls another one.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RemarkBody {
-    /// At most 64 characters.
-    remark: String,
-}
-
-fn target(call: &Call<'_>) -> Result<UserId, Problem> {
-    UserId::parse("target", call.parameter(1)).map_err(|invalid| Problem::Invalid("{target}", invalid))
-}
-
-/// `PUT /users/{id}/remarks/{target}`.
-pub(super) async fn remark(call: &Call<'_>) -> Result<Answer, Problem> {
-    let (owner, target) = (user_id(call.parameter(0))?, target(call)?);
-    let RemarkBody { remark } = call.json()?;
-    let remark = Remark::parse(&remark).map_err(|invalid| Problem::Invalid("#/remark", invalid))?;
-    let command = remarks::Remark { owner, remarks: vec![(target, remark)] };
-    Ok(Answer::done(call.engine.execute(&call.caller, command).await?.position))
-}
-
-/// `DELETE /users/{id}/remarks/{target}`.
-pub(super) async fn unremark(call: &Call<'_>) -> Result<Answer, Problem> {
-    let (owner, target) = (user_id(call.parameter(0))?, target(call)?);
-    Ok(Answer::done(call.engine.execute(&call.caller, remarks::Unremark { owner, target }).await?.position))
 }
 
 /// Who may befriend a user.
@@ -175,4 +175,22 @@ pub(super) struct Permission {
 pub(super) async fn permit(call: &Call<'_>) -> Result<Answer, Problem> {
     let Permission { permission } = call.json()?;
     Ok(Answer::done(changed(call, Change::PermitFriends(permission)).await?))
+}
+
+/// Who may befriend a user now.
+#[derive(Serialize, ToSchema)]
+pub(super) struct PermissionNow {
+    /// anyone, approval or nobody.
+    #[schema(value_type = String)]
+    permission: FriendPermission,
+    /// Whether the user has a setting of its own; otherwise it is that of the app.
+    own: bool,
+}
+
+/// `GET /users/{id}/friend-permission`.
+pub(super) async fn permission(call: &Call<'_>) -> Result<Answer, Problem> {
+    let own = user_settings::of(call.engine.read(), owner(call).await?).await?.friend_permission;
+    let app = call.engine.app(call.app.id.as_str()).ok_or(Refusal::NoSuchApp)?;
+    let permission = own.unwrap_or(app.settings.friend_permission);
+    Answer::query(&PermissionNow { permission, own: own.is_some() })
 }

@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use chrono::{DateTime, Utc};
 use rollcall_projections::user_directory;
 use rollcall_schemas::ids::TokenId;
-use rollcall_schemas::token::Issued;
+use rollcall_schemas::plain::TokenScope;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -12,7 +12,7 @@ use super::Call;
 use super::paging::PageQuery;
 use super::problem::{Answer, Problem};
 use super::users::{opened, owner, user_id};
-use crate::domain::token::{Invalidate, Issue, Revoke};
+use crate::domain::token::{Invalidate, Issue, Revoke, TokenScopes};
 use crate::domain::values::{self, Invalid, Label};
 use crate::domain::{IssuedToken, Refusal, app};
 use crate::engine::issued_tokens::IssuedBefore;
@@ -33,6 +33,10 @@ pub(super) struct TokenBody {
     /// 1 to 315,360,000. The app's own lifetime of tokens counts where it is shorter.
     #[serde(default)]
     expires_in_seconds: Option<u32>,
+    /// What it may do in the client face: read, write, connect and account, at least one. `write` and `connect` bring `read`
+    /// with them. Absent or null: everything that its user may.
+    #[serde(default)]
+    scopes: Option<Vec<String>>,
 }
 
 /// A token, told only now.
@@ -43,12 +47,24 @@ pub(super) struct Token {
     token_id: TokenId,
     /// Null: until it is invalidated.
     expires_at: Option<DateTime<Utc>>,
+    /// What it may do; absent: everything that its user may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
+    scopes: Option<TokenScopes>,
+}
+
+/// Scopes that were asked for: at least one, where any were.
+fn scopes(asked: Option<Vec<String>>) -> Result<Option<TokenScopes>, Problem> {
+    let Some(asked) = asked else { return Ok(None) };
+    let scopes = asked.iter().map(|word| word.parse()).collect::<Result<Vec<TokenScope>, _>>();
+    let missing = Problem::Invalid("#/scopes", Invalid::missing("scopes"));
+    Ok(Some(TokenScopes::of(scopes.map_err(Problem::UnknownScope)?).ok_or(missing)?))
 }
 
 /// `POST /users/{id}/tokens`: issue another token to a registered user; those it has stay valid.
 pub(super) async fn issue(call: &Call<'_>) -> Result<Answer, Problem> {
     let who = user_id(call.parameter(0))?;
-    let TokenBody { label, expires_in_seconds } =
+    let TokenBody { label, expires_in_seconds, scopes: asked } =
         if call.body.is_empty() { TokenBody::default() } else { call.json()? };
     if expires_in_seconds.is_some_and(|seconds| !(1..=LIFETIME_MAX).contains(&seconds)) {
         let range = values::Problem::OutOfRange { min: 1, max: LIFETIME_MAX.into() };
@@ -56,10 +72,11 @@ pub(super) async fn issue(call: &Call<'_>) -> Result<Answer, Problem> {
     }
     let label = label.as_deref().map(Label::parse).transpose();
     let label = label.map_err(|invalid| Problem::Invalid("#/label", invalid))?;
-    let done = call.engine.execute(&call.caller, Issue { who, expires_in_seconds, label }).await?;
-    let IssuedToken { token: token_id, expires_at, .. } = done.reply.token;
+    let issue = Issue { who, expires_in_seconds, label, scopes: scopes(asked)? };
+    let done = call.engine.execute(&call.caller, issue).await?;
     let token = call.engine.token_text(&call.app.id, &done.reply.token)?;
-    Answer::command(StatusCode::CREATED, &Token { token, token_id, expires_at }, done.position)
+    let IssuedToken { token: token_id, expires_at, scopes, .. } = done.reply.token;
+    Answer::command(StatusCode::CREATED, &Token { token, token_id, expires_at, scopes }, done.position)
 }
 
 /// `DELETE /users/{id}/tokens?issued_before=`: the tokens issued before a time are not valid any more; before now where it
@@ -100,6 +117,9 @@ pub(super) struct ListedToken {
     /// Null: it does not end by itself.
     expires_at: Option<DateTime<Utc>>,
     label: Option<String>,
+    /// What it may do: read, write, connect and account. Null: everything that its user may.
+    #[schema(value_type = Option<Vec<String>>)]
+    scopes: Option<TokenScopes>,
     /// active, expired or revoked: by itself, with others, or with the secret it was issued under.
     state: &'static str,
 }
@@ -120,10 +140,10 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
     let limit = usize::try_from(asked.limit).unwrap_or(usize::MAX);
     let page = call.engine.issued_tokens(subject, asked.cursor.map(|cursor| cursor.0), limit).await?;
     let now = call.engine.now();
-    let state = |issued: &Issued| {
+    let state = |issued: &IssuedToken| {
         let is_valid = app.tokens_invalid_before.is_none_or(|before| issued.issued_at >= before)
             && app.secrets.iter().any(|(secret, _)| *secret == issued.secret);
-        match standing.admits(&IssuedToken::from(issued), now) {
+        match standing.admits(issued, now) {
             Err(TokenRefusal::Expired) => "expired",
             Err(TokenRefusal::NotValid | TokenRefusal::Deactivated) => "revoked",
             Ok(()) | Err(TokenRefusal::Banned { .. }) if is_valid => "active",
@@ -138,6 +158,7 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
                 issued_at: token.issued.issued_at,
                 expires_at: token.issued.expires_at,
                 label: opened(opener, subject, "label", token.label.as_deref())?,
+                scopes: token.issued.scopes.clone(),
                 state: state(&token.issued),
             })
         };
@@ -194,6 +215,14 @@ pub(super) struct Introspection {
     /// When it was issued, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     iat: Option<i64>,
+    /// What it may do, separated by spaces: read, write, connect, account. Absent: everything that its user may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
+}
+
+/// As RFC 7662 writes scopes.
+fn spaced(scopes: &TokenScopes) -> String {
+    scopes.iter().map(TokenScope::as_str).collect::<Vec<_>>().join(" ")
 }
 
 /// `POST /tokens/introspect`: whether a token is valid, and whose it is.
@@ -223,7 +252,8 @@ async fn introspected(call: &Call<'_>, text: &str) -> Result<Option<Introspectio
     let told = call.engine.disclose(&call.caller, &subjects, |opener| {
         let sub = opened(opener, user.subject, "user_id", user.user_id.as_deref())?;
         let exp = token.expires_at.map(|at| at.timestamp());
-        Ok::<_, Problem>(Introspection { active: true, sub, exp, iat: Some(token.issued_at.timestamp()) })
+        let (iat, scope) = (Some(token.issued_at.timestamp()), token.scopes.as_ref().map(spaced));
+        Ok::<_, Problem>(Introspection { active: true, sub, exp, iat, scope })
     });
     told.await.map(Some)
 }

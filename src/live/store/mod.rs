@@ -1,12 +1,12 @@
-//! What connections leave behind and a restart must not lose: who follows whom, and when a user was last seen. The port, and
-//! its adapters.
+//! What connections leave behind and a restart must not lose: who follows whom, when a user was last seen, and when an API key
+//! was last used. The port, and its adapters.
 //!
-//! Neither is a fact. Both are about persons, so an erasure deletes them ([`Store::forget`]) and counts what is left
+//! None of it is a fact. The first two are about persons, so an erasure deletes them ([`Store::forget`]) and counts what is left
 //! ([`Store::remains`]). Times come from the caller, so that both databases count alike.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use rollcall_schemas::ids::SubjectRef;
+use rollcall_schemas::ids::{AppId, SubjectRef};
 
 use crate::engine;
 use crate::engine::beside::{Follows, KeptBeside, Own};
@@ -117,6 +117,17 @@ impl Subscription {
     }
 }
 
+/// When an API key was last used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyUse {
+    /// The app's.
+    pub app: AppId,
+    /// Its number.
+    pub key: u32,
+    /// When; millisecond resolution.
+    pub at: DateTime<Utc>,
+}
+
 /// Why it cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -128,7 +139,7 @@ pub enum Error {
     Damaged(String),
 }
 
-/// Keeps subscriptions and when users were last seen. No call blocks the thread.
+/// Keeps subscriptions, when users were last seen and when API keys were last used. No call blocks the thread.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Follows others, or renews that. Durable when it returns.
@@ -179,6 +190,18 @@ pub trait Store: Send + Sync {
     /// The store cannot be read.
     async fn last_seen(&self, subjects: Vec<SubjectRef>) -> Result<Vec<Option<Vec<u8>>>, Error>;
 
+    /// Remembers when API keys were used; an earlier time than is known changes nothing.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    async fn set_key_uses(&self, uses: Vec<KeyUse>) -> Result<(), Error>;
+
+    /// When the API keys of an app were last used, in the order of their numbers.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    async fn key_uses(&self, app: AppId) -> Result<Vec<KeyUse>, Error>;
+
     /// Deletes all that is about a user: its subscriptions, those of others to it, when it was last seen.
     ///
     /// # Errors
@@ -207,6 +230,10 @@ fn time(millis: i64) -> Result<DateTime<Utc>, Error> {
 
 fn seconds(number: i64) -> Result<u32, Error> {
     u32::try_from(number).map_err(|_| Error::Damaged(format!("{number} seconds")))
+}
+
+fn key(number: i64) -> Result<u32, Error> {
+    u32::try_from(number).map_err(|_| Error::Damaged(format!("the API key {number}")))
 }
 
 /// The stored values, in the order of those who were asked about.

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use rollcall_schemas::ids::SubjectRef;
+use rollcall_schemas::ids::{AppId, SubjectRef};
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::{Error, Kind, Outcome, SWEEP_MAX, Store, Subscription, Wish, in_order, seconds, time};
+use super::{Error, KeyUse, Kind, Outcome, SWEEP_MAX, Store, Subscription, Wish, in_order, key, seconds, time};
 use crate::database::{self, Database};
 use crate::live::reach::{self, Params, Reach};
 
@@ -39,6 +39,10 @@ const OF_TARGETS: &str = "select target, subscriber from rollcall_live.subscript
 const SEEN: &str = "insert into rollcall_live.last_seen (subject, sealed) select s, v from unnest($1, $2) as u (s, v)
     on conflict (subject) do update set sealed = excluded.sealed";
 const LAST_SEEN: &str = "select subject, sealed from rollcall_live.last_seen where subject = any($1)";
+const USED: &str = "insert into rollcall_live.api_key_use as known (app, key, used_at)
+    select a, k, t from unnest($1, $2, $3) as u (a, k, t) on conflict (app, key) do update
+    set used_at = greatest(known.used_at, excluded.used_at)";
+const KEY_USES: &str = "select key, used_at from rollcall_live.api_key_use where app = $1 order by key";
 const FORGET: &str = "with own as (delete from rollcall_live.subscription where subscriber = $1),
     others as (delete from rollcall_live.subscription where target = $1)
     delete from rollcall_live.last_seen where subject = $1";
@@ -187,6 +191,24 @@ impl Store for Postgres {
         let rows = self.0.query(LAST_SEEN, &[(&ids(&subjects), Type::UUID_ARRAY)]).await?;
         let found = rows.iter().map(|row| Ok((SubjectRef(row.try_get(0)?), row.try_get(1)?)));
         Ok(in_order(&subjects, found.collect::<Result<_, Error>>()?))
+    }
+
+    async fn set_key_uses(&self, mut uses: Vec<KeyUse>) -> Result<(), Error> {
+        // In one order, so that two nodes do not wait for each other.
+        uses.sort_unstable_by(|one, other| (&one.app, one.key).cmp(&(&other.app, other.key)));
+        let apps: Vec<_> = uses.iter().map(|used| used.app.as_str()).collect();
+        let keys: Vec<_> = uses.iter().map(|used| i64::from(used.key)).collect();
+        let times: Vec<_> = uses.iter().map(|used| used.at.timestamp_millis()).collect();
+        let params: Params<'_> = &[(&apps, Type::TEXT_ARRAY), (&keys, Type::INT8_ARRAY), (&times, Type::INT8_ARRAY)];
+        self.0.execute(USED, params).await?;
+        Ok(())
+    }
+
+    async fn key_uses(&self, app: AppId) -> Result<Vec<KeyUse>, Error> {
+        let rows = self.0.query(KEY_USES, &[(&app.as_str(), Type::TEXT)]).await?;
+        rows.iter()
+            .map(|row| Ok(KeyUse { app: app.clone(), key: key(row.try_get(0)?)?, at: time(row.try_get(1)?)? }))
+            .collect()
     }
 
     async fn forget(&self, subject: SubjectRef) -> Result<(), Error> {

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use rollcall_schemas::ids::SubjectRef;
+use rollcall_schemas::ids::{AppId, SubjectRef};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use uuid::Uuid;
 
-use super::{Error, Kind, Outcome, SWEEP_MAX, Store, Subscription, Wish, in_order, seconds, time};
+use super::{Error, KeyUse, Kind, Outcome, SWEEP_MAX, Store, Subscription, Wish, in_order, key, seconds, time};
 
 const IS_OWN: &str =
     "select 1 from subscription where subscriber = ?1 and kind = ?2 and target = ?3 and expires_at > ?4";
@@ -26,6 +26,9 @@ const OF_TARGET: &str = "select subscriber from subscription where target = ?1 a
 const SEEN: &str = "insert into last_seen (subject, sealed) values (?1, ?2)
     on conflict (subject) do update set sealed = excluded.sealed";
 const LAST_SEEN: &str = "select sealed from last_seen where subject = ?1";
+const USED: &str = "insert into api_key_use (app, key, used_at) values (?1, ?2, ?3)
+    on conflict (app, key) do update set used_at = max(used_at, excluded.used_at)";
+const KEY_USES: &str = "select key, used_at from api_key_use where app = ?1 order by key";
 const FORGET: [&str; 3] = [
     "delete from subscription where subscriber = ?1",
     "delete from subscription where target = ?1",
@@ -207,6 +210,29 @@ impl Store for Sqlite {
                 found.extend(sealed.map(|sealed| (*subject, sealed)));
             }
             Ok(in_order(&subjects, found))
+        })
+        .await
+    }
+
+    async fn set_key_uses(&self, uses: Vec<KeyUse>) -> Result<(), Error> {
+        self.write(move |on| {
+            for KeyUse { app, key, at } in &uses {
+                on.prepare_cached(USED)?.execute(params![app.as_str(), key, at.timestamp_millis()])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn key_uses(&self, app: AppId) -> Result<Vec<KeyUse>, Error> {
+        self.with(move |connection| {
+            let mut statement = connection.prepare_cached(KEY_USES)?;
+            let mut rows = statement.query(params![app.as_str()])?;
+            let mut found = vec![];
+            while let Some(row) = rows.next()? {
+                found.push(KeyUse { app: app.clone(), key: key(row.get(0)?)?, at: time(row.get(1)?)? });
+            }
+            Ok(found)
         })
         .await
     }

@@ -13,3 +13,9 @@ create table if not exists last_seen (
     subject blob not null primary key,
     sealed  blob not null
 ) strict, without rowid;
+create table if not exists api_key_use (
+    app     text    not null,
+    key     integer not null,
+    used_at integer not null,
+    primary key (app, key)
+) strict, without rowid;

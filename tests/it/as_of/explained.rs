@@ -5,6 +5,8 @@ use std::sync::Arc;
 use rollcall::audit::as_of::{Explanation, command, explain};
 use rollcall::domain::Refusal;
 use rollcall::domain::blocklist::Unblock;
+use rollcall::domain::friend_groups::{LabelGroup, RemoveGroup};
+use rollcall::domain::values::{GroupNumber, Label};
 use rollcall::engine::Error;
 
 use super::replayed::Dice;
@@ -128,5 +130,32 @@ async fn what_is_explained_is_what_the_service_decides() {
         assert!(explained.facts.iter().all(|fact| fact.position <= moment.position));
     }
     assert!(refused > 20, "{refused}");
+    given.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_a_friend_cannot_be_put_into_a_group_is_explained_by_what_became_of_the_friendship_or_of_the_group() {
+    let dir = tempfile::tempdir().unwrap();
+    let given = Given::nobody(dir.path()).await;
+    given.registers("ada", "Ada").await;
+    given.registers("bob", "Bob").await;
+    let befriended = given.does(super::befriend("ada", "bob", true)).await;
+    let none = asked(&given, "group-friend ada bob 7", befriended).await;
+    assert_eq!((none.refusal, none.facts.len()), (Some(Refusal::NoSuchFriendGroup), 0), "there never was one");
+    let (owner, group) = (user_id("ada"), GroupNumber::new(7).unwrap());
+    let label = LabelGroup { owner: owner.clone(), group, label: Label::parse("tennis").unwrap(), relabels: true };
+    let labelled = given.does(Arc::new(label)).await;
+    assert!(asked(&given, "group-friend ada bob 7", labelled).await.allowed);
+    assert!(asked(&given, "label-group ada 7", labelled).await.allowed);
+    let unfriended = given.does(unfriend("ada", "bob")).await;
+    let ended = asked(&given, "group-friend ada bob 7", unfriended).await;
+    assert_eq!(ended.refusal, Some(Refusal::NotFriends));
+    // Without the group, it would be refused for another reason.
+    assert_eq!(facts(&ended), [(labelled, "friend_groups.labelled"), (unfriended, "friendship.ended")]);
+    let removed = given.does(Arc::new(RemoveGroup { owner, group })).await;
+    let gone = asked(&given, "group-friend ada bob 7", removed).await;
+    assert_eq!(gone.refusal, Some(Refusal::NoSuchFriendGroup));
+    assert_eq!(facts(&gone), [(removed, "friend_groups.removed")]);
+    assert!(asked(&given, "ungroup-friend ada bob 7", labelled).await.allowed);
     given.stop();
 }

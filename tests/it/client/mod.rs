@@ -21,6 +21,7 @@ mod hostile;
 mod presence;
 mod refused;
 mod rest;
+mod scopes;
 mod slow;
 mod sockets;
 mod unique_ids;

@@ -10,7 +10,7 @@ use rollcall::domain::friendship::{Answer, ClearFriends, ExpireRequest};
 use rollcall::domain::operation::Undo;
 use rollcall::domain::remarks::Unremark;
 use rollcall::domain::token::Revoke;
-use rollcall::domain::user::ExpireMute;
+use rollcall::domain::user::{ExpireMute, ImportMute, MuteEnd};
 use rollcall::domain::values::Reason;
 use rollcall::domain::{Decide, Defect, ErasureOwner, Reads, TokenTimes, UnitOfWork, ban, token, webhook};
 use rollcall_schemas::ban::Lifted;
@@ -93,7 +93,10 @@ pub(super) fn every_command(given: &Given) -> Vec<(&'static str, Box<dyn DynDeci
         ("Erase", Box::new(erase("ada", Scope::Forget))),
         ("CancelOf", Box::new(given.cancel())),
         ("Invalidate", Box::new(Invalidate { who: people(&["ada"]), before: given.now })),
-        ("Issue", Box::new(token::Issue { who: person("ada"), expires_in_seconds: Some(60), label: None })),
+        (
+            "Issue",
+            Box::new(token::Issue { who: person("ada"), expires_in_seconds: Some(60), label: None, scopes: None }),
+        ),
         ("RevokeOf", Box::new(given.revoke())),
         ("Ban", Box::new(ban(&["ada", "bob"], 5))),
         ("Lift", Box::new(lift("ada"))),
@@ -106,6 +109,7 @@ pub(super) fn every_command(given: &Given) -> Vec<(&'static str, Box<dyn DynDeci
         ("Undo", Box::new(Undo { batch: given.batch() })),
         ("Expire", Box::new(Expire(subject("ada")))),
         ("ExpireMute", Box::new(ExpireMute(subject("ada")))),
+        ("ImportMute", Box::new(ImportMute { who: person("ada"), end: MuteEnd::Never, updates: false })),
         ("Block", Box::new(block("ada", &["bob", "ada"]))),
         ("Unblock", Box::new(unblock("ada", &["bob"]))),
         ("Allow", Box::new(allow("ada", &["bob"]))),

@@ -40,3 +40,11 @@ fn the_last_records_may_be_none_and_an_unknown_import_makes_no_progress() {
     let none = Progress { done: 0, skipped: 0, refused: vec![], ..progress(&given, 0, true) };
     assert_eq!(given.when(&none).unwrap(), ["import.ended"]);
 }
+
+#[test]
+fn the_first_version_of_an_import_is_recorded_wherever_it_has_a_word_for_what_it_is_about() {
+    for kind in Kind::ALL {
+        let expected = if matches!(kind, Kind::FriendGroups | Kind::Allows | Kind::Mutes) { 2 } else { 1 };
+        assert_eq!(Given::users(&[]).versions(&Begin { kind, ..begin() }), [expected], "{kind}");
+    }
+}

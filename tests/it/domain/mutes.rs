@@ -1,6 +1,6 @@
 //! A user has one mute at most: until a time, or until it is unmuted.
 
-use rollcall::domain::user::ExpireMute;
+use rollcall::domain::user::{ExpireMute, ImportMute, MuteEnd};
 use rollcall::domain::values::MuteMinutes;
 
 use super::*;
@@ -141,4 +141,28 @@ proptest! {
         }
         prop_assert_eq!(begun, ended);
     }
+}
+
+fn import(end: MuteEnd, updates: bool) -> ImportMute<Person> {
+    ImportMute { who: person("ada"), end, updates }
+}
+
+#[test]
+fn an_imported_mute_is_refused_where_one_runs_unless_it_is_to_get_this_end_and_one_that_is_over_is_nothing() {
+    let mut given = Given::users(&["ada"]);
+    let until = |given: &Given, minutes| MuteEnd::At(given.now + Duration::minutes(minutes));
+    for over in [until(&given, 0), until(&given, -1)] {
+        assert_eq!(given.when(&import(over, false)).unwrap(), NOTHING);
+    }
+    assert_eq!(given.when(&import(until(&given, 5), false)).unwrap(), [MUTED]);
+    assert_eq!(given.when(&import(MuteEnd::Never, false)), Err(Refusal::AlreadyMuted));
+    given.later(Duration::minutes(5));
+    let five = MuteEnd::After(MuteMinutes::new(5).unwrap());
+    assert_eq!(given.when(&import(five, false)).unwrap(), [EXPIRED, MUTED], "that one is over");
+    assert_eq!(given.when(&import(MuteEnd::Never, true)).unwrap(), [MUTED]);
+    assert_eq!(given.when(&import(MuteEnd::Never, true)).unwrap(), NOTHING, "it has this end already");
+    given.later(Duration::days(10_000));
+    assert_eq!(given.when(&expire()).unwrap(), NOTHING);
+    given.when(&deactivate("ada")).unwrap();
+    assert_eq!(given.when(&import(five, true)), Err(Refusal::Deactivated));
 }

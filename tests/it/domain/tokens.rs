@@ -54,8 +54,21 @@ fn a_label_is_recorded_beside_its_token_and_only_where_there_is_one() {
     let mut given = Given::users(&["ada"]);
     let issue = |label: Option<&str>| {
         let label = label.map(|label| rollcall::domain::values::Label::parse(label).unwrap());
-        token::Issue { who: person("ada"), expires_in_seconds: None, label }
+        token::Issue { who: person("ada"), expires_in_seconds: None, label, scopes: None }
     };
     assert_eq!(given.when(&issue(None)).unwrap(), ["token.issued"]);
     assert_eq!(given.when(&issue(Some("phone"))).unwrap(), ["token.issued", "token.labelled"]);
+}
+
+#[test]
+fn a_token_of_few_scopes_is_recorded_with_them_and_one_that_may_do_everything_as_ever() {
+    use rollcall::domain::token::TokenScopes;
+    use rollcall_schemas::plain::TokenScope;
+    let mut given = Given::users(&["ada"]);
+    for (scopes, version) in [(None, 1), (TokenScopes::of([TokenScope::Write]), 2)] {
+        let issue = token::Issue { who: person("ada"), expires_in_seconds: None, label: None, scopes: scopes.clone() };
+        assert_eq!(given.versions(&issue), [version]);
+        let (_, reply) = given.decided(&issue).unwrap();
+        assert!(matches!(&reply, Reply::Token(issued) if issued.token.scopes == scopes), "{reply:?}");
+    }
 }

@@ -186,7 +186,7 @@ fn every_answer_of_the_rest_face_that_tells_a_personal_value_is_recorded() {
         };
         let body = match path.as_str() {
             "/api/v1/explain" => r#"{"command":["befriend","canary-bob","canary-ada"]}"#,
-            "/api/v1/users/query" => r#"{"user_ids":["canary-bob"]}"#,
+            "/api/v1/users/query" | "/api/v1/profiles/query" => r#"{"user_ids":["canary-bob"]}"#,
             _ => "",
         };
         let reply = rest(&service, &method, &format!("{asked}{query}"), body);
@@ -206,6 +206,7 @@ fn every_answer_of_the_rest_face_that_tells_a_personal_value_is_recorded() {
         "GET /api/v1/events",
         "GET /api/v1/friends/path",
         "GET /api/v1/mutes",
+        "GET /api/v1/profiles",
         "GET /api/v1/users",
         "GET /api/v1/users/{id}",
         "GET /api/v1/users/{id}/allowlist",
@@ -220,7 +221,9 @@ fn every_answer_of_the_rest_face_that_tells_a_personal_value_is_recorded() {
         "GET /api/v1/users/{id}/friends/as-of",
         "GET /api/v1/users/{id}/friends/mutual/{other}",
         "GET /api/v1/users/{id}/profile",
+        "GET /api/v1/users/{id}/remarks",
         "GET /api/v1/users/{id}/tags",
+        "POST /api/v1/profiles/query",
         "POST /api/v1/users/query",
     ] {
         assert!(telling.contains(&endpoint), "{endpoint} told nothing; only these did: {telling:?}");

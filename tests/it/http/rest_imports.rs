@@ -135,12 +135,30 @@ fn records_are_brought_in_and_those_that_are_refused_are_once_corrected_the_next
     assert_eq!(counts(&send(&service, "kind=bans", &[], &bans)), (1, 0, 0, true));
     assert_eq!(get(&service, "users/joe/ban")["ends_at"], Value::Null);
 
+    let until = "2996-02-29T23:59:59.999Z";
+    let mutes = lines(&[
+        json!({"user_id": "joe", "ends_at": until}),
+        json!({"user_id": "ada", "ends_at": "2001-01-01T00:00:00Z"}),
+        json!({"user_id": "joe", "permanent": true}),
+    ]);
+    assert_eq!(counts(&send(&service, "kind=mutes", &[], &mutes)), (1, 2, 0, true));
+    assert_eq!(get(&service, "users/joe/mute")["until"], until);
+    problem(&ask_as(&service, APP, "GET", "users/ada/mute"), 404, "not-muted");
+    for (kind, record) in [
+        ("friend-groups", json!({"user_id": "ada", "group_id": 7, "label": "school", "friend_id": "bob"})),
+        ("allows", json!({"user_id": "ada", "target_id": "eve"})),
+    ] {
+        assert_eq!(counts(&send(&service, &format!("kind={kind}"), &[], &lines(&[record]))), (1, 0, 0, true), "{kind}");
+    }
+    assert_eq!(get(&service, "users/ada/friend-groups")["friend_groups"][0]["label"], "school");
+    assert_eq!(get(&service, "users/ada/allowlist/eve")["listed"], true);
+
     // The latest first, beside bulk operations, page by page.
     let page = get(&service, "operations?limit=3");
     let kinds: Vec<_> = page["operations"].as_array().unwrap().iter().map(|each| &each["import"]["kind"]).collect();
-    assert_eq!(kinds, ["bans", "blocks", "friends"]);
-    let rest = get(&service, &format!("operations?limit=3&cursor={}", page["next"].as_str().unwrap()));
-    assert_eq!((rest["operations"].as_array().unwrap().len(), &rest["next"]), (2, &Value::Null));
+    assert_eq!(kinds, ["allows", "friend-groups", "mutes"]);
+    let rest = get(&service, &format!("operations?limit=5&cursor={}", page["next"].as_str().unwrap()));
+    assert_eq!((rest["operations"].as_array().unwrap().len(), &rest["next"]), (5, &Value::Null));
     assert_eq!(ask_as(&service, App::OTHER, "GET", "operations").json()["operations"], json!([]));
 }
 
@@ -252,6 +270,7 @@ fn a_key_that_may_not_ban_brings_in_no_bans_and_nothing_of_a_refused_record_stay
     service.restart();
     let bans = lines(&[json!({"user_id": "ada", "permanent": true})]);
     problem(&send_as(&service, &key, "kind=bans", &[], &bans), 403, "scope-missing");
+    problem(&send_as(&service, &key, "kind=mutes", &[], &bans), 403, "scope-missing");
     let canaries = lines(&[
         json!({"user_id": "canary of an id", "name": "canary of a name"}),
         json!({"user_id": "ada", "name": "Ada", "canary of a member": 1}),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::rest_users::{APP, ask, done, get, problem, walked};
+use super::rest_users::{APP, ask, done, get, keyed, problem, walked};
 use crate::support::{App, Service};
 
 /// Issues a token; answers its text and its id.
@@ -75,14 +75,48 @@ fn the_tokens_of_a_user_are_listed_with_their_labels_and_whether_they_are_good()
     for label in ["", &*"x".repeat(65)] {
         problem(&ask(&service, "POST", "users/ada/tokens", &json!({"label": label})), 422, "invalid-value");
     }
-    // Nothing that a token lets in is narrower than the whole of the client face.
-    problem(&ask(&service, "POST", "users/ada/tokens", &json!({"scopes": ["me"]})), 400, "malformed-json");
     problem(&get(&service, "users/nobody/tokens"), 404, "not-registered");
     problem(&get(&service, "users/ada/tokens?cursor=AAAAAAAAAAE"), 422, "invalid-value");
     service.post(APP, "/user/blacklist/add.json", &[("userId", "bob"), ("blackUserId", "only-named")]).ok();
     problem(&get(&service, "users/only-named/tokens"), 404, "not-registered");
     assert_eq!(ask(&service, "POST", "users/bob/deactivation", &Value::Null).status, 202);
     problem(&get(&service, "users/bob/tokens"), 410, "deactivated");
+}
+
+#[test]
+fn a_token_of_few_scopes_says_which_wherever_it_is_told_and_a_repeat_is_answered_the_same_one() {
+    let mut service = Service::start(&[APP]);
+    service.register(APP, &["ada"]);
+    let unknown = ask(&service, "POST", "users/ada/tokens", &json!({"scopes": ["read", "me"]}));
+    problem(&unknown, 400, "unknown-scope");
+    let told = unknown.json();
+    assert_eq!(told["detail"], "each scope of an access token is read, write, connect or account");
+    assert_eq!(told["errors"][0]["pointer"], "#/scopes");
+    problem(&ask(&service, "POST", "users/ada/tokens", &json!({"scopes": []})), 422, "invalid-value");
+
+    let asked = json!({"scopes": ["write"], "label": "bot"});
+    let once = || keyed(&service, "POST", "users/ada/tokens", &asked, Some("once")).json();
+    let issued = once();
+    assert_eq!((&issued["scopes"], once()), (&json!(["read", "write"]), issued.clone()), "{issued}");
+    let other = keyed(&service, "POST", "users/ada/tokens", &json!({"label": "bot"}), Some("once"));
+    problem(&other, 422, "idempotency-key-mismatch");
+    let (whole, _) = issue(&service, &json!({"scopes": null}));
+    let scoped = issued["token"].as_str().unwrap();
+    let scope_of = |service: &Service, token: &str| {
+        let told = ask(service, "POST", "tokens/introspect", &json!({"token": token})).json();
+        assert_eq!((&told["active"], &told["sub"]), (&json!(true), &json!("ada")), "{told}");
+        told.get("scope").cloned()
+    };
+    for _ in 0..2 {
+        assert_eq!((scope_of(&service, scoped), scope_of(&service, &whole)), (Some(json!("read write")), None));
+        let listed = walked(&service, "users/ada/tokens", "tokens");
+        let scopes: Vec<_> = listed.iter().map(|token| (token["label"].as_str(), &token["scopes"])).collect();
+        let few = json!(["read", "write"]);
+        assert_eq!(scopes, [(None, &Value::Null), (Some("bot"), &few), (None, &Value::Null)]);
+        service.restart();
+    }
+    done(&ask(&service, "DELETE", &format!("users/ada/tokens/{}", issued["token_id"].as_str().unwrap()), &Value::Null));
+    assert_eq!((is_active(&service, scoped), is_active(&service, &whole)), (false, true));
 }
 
 #[test]

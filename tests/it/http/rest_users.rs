@@ -260,6 +260,15 @@ fn the_deactivated_are_listed_and_let_in_again_by_the_apps_own_rule() {
     let listed = walked(&service, "deactivated-users", "deactivated_users");
     assert_eq!(user_ids(&listed), ["eve", "bob", "ada"]);
     assert!(listed[0]["operation"].is_string() && listed[0]["deactivated_at"].is_string(), "{listed:?}");
+    let by = (&listed[0]["actor"], &listed[0]["legal_basis"], &listed[0]["requester"]);
+    assert_eq!(by, (&json!("server:1"), &json!("account_closed"), &json!("controller")), "{listed:?}");
+    let erasure = json!({"user_id": "kim", "scope": "deactivate", "legal_basis": "objection", "requester": "subject"});
+    service.register(APP, &["kim"]);
+    assert_eq!(ask(&service, "POST", "erasures", &erasure).status, 202);
+    let listed = walked(&service, "deactivated-users", "deactivated_users");
+    let of_kim = &listed[0];
+    assert_eq!((&of_kim["user_id"], &of_kim["legal_basis"]), (&json!("kim"), &json!("objection")), "{of_kim}");
+    assert_eq!(of_kim["requester"], "subject");
     problem(&ask(&service, "POST", "users/ada/reactivation", &Value::Null), 409, "reactivation-too-early");
     let app = get(&service, "app").json();
     assert_eq!((&app["app"], &app["settings"]["reactivation_wait_seconds"]), (&json!(APP.key), &json!(3_600)));
@@ -273,7 +282,7 @@ fn the_deactivated_are_listed_and_let_in_again_by_the_apps_own_rule() {
         reactivated.status == 200
     });
     assert_eq!(get(&service, "users/ada").json()["name"], Value::Null, "nothing comes back");
-    assert_eq!(user_ids(&walked(&service, "deactivated-users", "deactivated_users")), ["eve", "bob"]);
+    assert_eq!(user_ids(&walked(&service, "deactivated-users", "deactivated_users")), ["kim", "eve", "bob"]);
 
     service.stop();
     let keys = ["server", "operator"].iter().flat_map(|scope| ["--scope", scope]);

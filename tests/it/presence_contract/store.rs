@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
-use rollcall::live::store::{Kind, Limits, Outcome, Postgres, Sqlite, Store, Subscription, Wish};
-use rollcall_schemas::ids::SubjectRef;
+use rollcall::live::store::{KeyUse, Kind, Limits, Outcome, Postgres, Sqlite, Store, Subscription, Wish};
+use rollcall_schemas::ids::{AppId, SubjectRef};
 use uuid::Uuid;
 
 use super::{at, run};
@@ -108,10 +108,22 @@ async fn nothing_is_left(store: &dyn Store) {
     assert_eq!(pages(store, 2, 10, now).await.iter().map(|one| one.target).collect::<Vec<_>>(), [who(3)]);
 }
 
+/// The latest use of each key of an app is known, whoever tells of it first.
+async fn the_latest_use_of_a_key_counts(store: &dyn Store) {
+    let (one, other): (AppId, AppId) = ("one".parse().unwrap(), "other".parse().unwrap());
+    let used = |app: &AppId, key, seconds| KeyUse { app: app.clone(), key, at: at(seconds) };
+    assert_eq!(store.key_uses(one.clone()).await.unwrap(), []);
+    store.set_key_uses(vec![used(&one, 2, 10), used(&other, 1, 5), used(&one, 1, 30)]).await.unwrap();
+    store.set_key_uses(vec![used(&one, 1, 20), used(&one, 2, 40)]).await.unwrap();
+    assert_eq!(store.key_uses(one.clone()).await.unwrap(), [used(&one, 1, 30), used(&one, 2, 40)]);
+    assert_eq!(store.key_uses(other.clone()).await.unwrap(), [used(&other, 1, 5)]);
+}
+
 async fn holds(mut fresh: impl AsyncFnMut() -> Arc<dyn Store>) {
     subscriptions_last(fresh().await.as_ref()).await;
     limits_hold(fresh().await.as_ref()).await;
     nothing_is_left(fresh().await.as_ref()).await;
+    the_latest_use_of_a_key_counts(fresh().await.as_ref()).await;
 }
 
 #[test]

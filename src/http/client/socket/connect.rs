@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use actix_web::web;
+use rollcall_schemas::plain::TokenScope;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -31,7 +32,7 @@ const DEVICE_MAX: usize = 64;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http::client) struct ConnectParams {
-    /// An access token.
+    /// An access token; one that has scopes needs `connect`.
     token: String,
     /// ios, android, harmonyos, web, desktop or mini_program.
     platform: String,
@@ -172,6 +173,9 @@ async fn admit(
     let admitted = service.failures.admit(address, Instant::now());
     admitted.map_err(|slowed| Refused(Problem::Slowed(slowed), Close::GUESSING))?;
     let bearer = admit_shown(service, address, &asked.token).await?;
+    if !bearer.token.allows(TokenScope::Connect) {
+        return Err(Refused(Problem::Scope(TokenScope::Connect), Close::SCOPE_MISSING));
+    }
     let me = engine.id_of_bearer(&bearer).await?;
     let not_valid = || Unadmitted::Refused(crate::engine::standing::TokenRefusal::NotValid);
     let me = me.ok_or_else(not_valid)?;

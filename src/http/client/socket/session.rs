@@ -239,7 +239,8 @@ async fn answer(client: Rc<Client>, request: Request) -> Option<String> {
     let call = client.call();
     let served = Served::by(FACE, Some((method.name, method.path)));
     let spans = Spans::of_socket(call.caller.correlation, served, &call.app.id);
-    let answered = spans.around(exchange::in_time(client.service.answer_max, (method.handler)(&call, params))).await;
+    let answering = async { method.permit(&client.bearer.token)?.answer(&call, params).await };
+    let answered = spans.around(exchange::in_time(client.service.answer_max, answering)).await;
     let outcome = answered.unwrap_or_else(|late| Err(late.into()));
     let topic = Topic::of(method.name);
     let (status, cause) = match &outcome {

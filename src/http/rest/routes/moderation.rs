@@ -27,8 +27,8 @@ endpoints! {
     "POST" "operations/{id}/undo" => operations::undo, "undoOperation" Moderator []
         () => operations::Resource, "Take the bans of an operation back, except those that were changed since.";
     "POST" "imports" => imports::send, "importRecords" Server ["kind", "on_conflict", "dry_run"]
-        imports::Records => imports::ImportSent, "Bring in users, friendships, blocks or bans (these need `moderator` as well), \
-         a record a line, while they arrive; with dry_run, tell what would be refused. Sent again with the same \
+        imports::Records => imports::ImportSent, "Bring in users, friends, friend groups, blocks, allowlists, bans or mutes (the last two need \
+         `moderator` as well), a record a line, while they arrive; with dry_run, tell what would be refused. Sent again with the same \
          Idempotency-Key, it goes on.";
     "GET" "imports/{id}" => imports::show, "getImport" Server ["cursor", "limit"]
         () => operations::Detailed, "How far an import is, and which of its records were refused.";

@@ -18,12 +18,14 @@ endpoints! {
         () => (), "Block a user.";
     "DELETE" "users/{id}/blocklist/{target}" => lists::unblock, "unblockUser" Server []
         () => (), "Block a user no more.";
-    "POST" "blocks/check" => lists::check, "checkBlocks" Server []
-        lists::BlockPairs => lists::CheckedBlocks, "Which of up to 1,000 pairs of users block each other, in both directions.";
+    "POST" "blocks/check" => lists::check_blocks, "checkBlocks" Server []
+        lists::ListPairs => lists::CheckedBlocks, "Which of up to 1,000 pairs of users block each other, in both directions.";
     "GET" "users/{id}/allowlist" => lists::allowlist, "getAllowlist" Server ["cursor", "limit"]
         () => lists::ListPage, "Whom a user allows, the newest entry first.";
     "POST" "users/{id}/allowlist/batch" => lists::allow_many, "changeAllowlist" Server []
         lists::ListBatch => (), "Allow up to 1,000 users, or allow them no more; all or none.";
+    "POST" "allows/check" => lists::check_allows, "checkAllows" Server []
+        lists::ListPairs => lists::CheckedAllows, "Which of up to 1,000 pairs of users have each other on their allowlists, in both directions.";
     "GET" "users/{id}/allowlist/{target}" => lists::is_allowed, "getAllowed" Server []
         () => lists::Entry, "Whether a user allows another one.";
     "PUT" "users/{id}/allowlist/{target}" => lists::allow, "allowUser" Server []

@@ -1,6 +1,8 @@
 //! Users: themselves, their tokens, profiles and settings, who is online, what they may send.
 
-use super::super::{admission, deactivated, presence, profile, tokens, user_batches, user_lists, users};
+use super::super::{
+    admission, deactivated, presence, profile, profile_lists, remarks, tokens, user_batches, user_lists, users,
+};
 use super::{ApiScope, Endpoint, Untyped, shape};
 
 endpoints! {
@@ -35,18 +37,30 @@ endpoints! {
         () => profile::Profile, "The hosted profile of a user.";
     "PATCH" "users/{id}/profile" => profile::change, "changeProfile" Server []
         Untyped => profile::Profile, "Change fields of a hosted profile: a merge patch (RFC 7396).";
+    "DELETE" "users/{id}/profile" => profile::clean, "cleanProfile" Server []
+        () => (), "Clear the whole hosted profile of a user.";
+    "POST" "profiles/query" => profile_lists::query, "queryProfiles" Server []
+        profile_lists::ProfileQuery => profile_lists::FoundProfiles, "The hosted profiles of up to 1,000 users.";
+    "GET" "profiles" => profile_lists::list, "listProfiles" Server ["cursor", "limit"]
+        () => profile_lists::ProfilePage, "The hosted profiles of the app, the earliest registration first.";
     "GET" "users/{id}/tags" => profile::tags, "getTags" Server []
         () => profile::Tags, "The tags of a user.";
     "PUT" "users/{id}/tags" => profile::tag, "tagUser" Server []
         profile::Tags => (), "Replace the tags of a user.";
     "PUT" "users/{id}/push-quiet-hours" => profile::quiet, "quietPushes" Server []
         profile::Quiet => (), "Hold pushes to a user back during some hours of each day.";
+    "GET" "users/{id}/push-quiet-hours" => profile::quiet_hours, "getQuietHours" Server []
+        () => profile::QuietHoursSet, "When pushes to a user are held back; 404 where they never are.";
     "DELETE" "users/{id}/push-quiet-hours" => profile::unquiet, "unquietPushes" Server []
         () => (), "Hold pushes back no more.";
-    "PUT" "users/{id}/remarks/{target}" => profile::remark, "remarkUser" Server []
-        profile::RemarkBody => (), "What a user calls another one.";
-    "DELETE" "users/{id}/remarks/{target}" => profile::unremark, "unremarkUser" Server []
+    "GET" "users/{id}/remarks" => remarks::list, "listRemarks" Server ["cursor", "limit"]
+        () => remarks::Remarks, "What a user calls others, the earliest remark first.";
+    "PUT" "users/{id}/remarks/{target}" => remarks::remark, "remarkUser" Server []
+        remarks::RemarkBody => (), "What a user calls another one.";
+    "DELETE" "users/{id}/remarks/{target}" => remarks::unremark, "unremarkUser" Server []
         () => (), "Take a remark away.";
+    "GET" "users/{id}/friend-permission" => profile::permission, "getFriendPermission" Server []
+        () => profile::PermissionNow, "Who may befriend a user, as itself or its app has set it.";
     "PUT" "users/{id}/friend-permission" => profile::permit, "permitFriends" Server []
         profile::Permission => (), "Who may befriend a user.";
     "GET" "deactivated-users" => deactivated::list, "listDeactivatedUsers" Server ["cursor", "limit"]
