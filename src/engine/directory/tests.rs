@@ -3,7 +3,8 @@
 use rollcall_projections::store::ReadStore;
 
 use super::{
-    AppId, Directory, Duration, Found, IN_DOUBT_FOR, KnownTags, LruCache, NonZeroUsize, Remembered, SubjectRef, UserId, lock,
+    AppId, Directory, Duration, Found, IN_DOUBT_FOR, KnownTags, LruCache, NonZeroUsize, Remembered, SubjectRef, UserId,
+    lock,
 };
 use crate::privacy::{Vault as _, key_tree::KeyTree};
 
