@@ -472,6 +472,8 @@ impl Directory {
             let error = match learned {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) => error.to_string(),
+                // The process ends.
+                Err(error) if error.is_cancelled() => return,
                 Err(error) => error.to_string(),
             };
             tracing::warn!(error, "which userIds there are is not known; the read model is asked for each new one");
