@@ -193,9 +193,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
 
     let stop = CancellationToken::new();
     let runtime = Handle::current();
-    runtime.spawn(supervision::unpanicking("lease", leadership.keep_renewing(engine.read.clone(), stop.clone())));
-    let learning = directory.clone().keep_learning(engine.read.clone(), stop.clone());
-    runtime.spawn(supervision::unpanicking("directory", learning));
+    follow_beside(&engine, &runtime, leadership, &stop);
     let (batches, decided) = mpsc::channel(BATCHES_MAX);
     let (sealed, to_append) = mpsc::channel(BATCHES_MAX);
     let threads = vec![
@@ -224,6 +222,14 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
         })?,
     ];
     Ok(Service { engine, stop, threads })
+}
+
+/// Starts what only waits for something to do.
+fn follow_beside(engine: &Engine, runtime: &Handle, leadership: Leadership, stop: &CancellationToken) {
+    let renewing = leadership.keep_renewing(engine.read.clone(), stop.clone());
+    runtime.spawn(supervision::unpanicking("lease", renewing));
+    let learning = engine.directory.clone().keep_learning(engine.read.clone(), stop.clone());
+    runtime.spawn(supervision::unpanicking("directory", learning));
 }
 
 /// Applies events until it is stopped or cannot go on.

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::apply::{Applying, Outcome, Why};
 use super::foreign::Converted;
+use super::order::Order;
 use super::record::{NUMBER, PROBLEM, Record};
 use super::source::{Found, NoRecord};
 use super::{Error, Foreign, Kind, OnConflict};
@@ -37,14 +38,36 @@ pub(super) struct Handler<'h> {
     pub(super) dry_run: bool,
     /// Which import: part of every command's idempotency key.
     pub(super) import: Uuid,
+    pub(super) order: Order,
+}
+
+/// A record that is what it should be, and what it said.
+struct Checked {
+    number: u64,
+    fields: Map<String, Value>,
+    record: Record,
 }
 
 impl Handler<'_> {
-    /// Checks a record and does what it asks for. When this returns, it is durable.
+    /// Checks a record and does what it asks for, after those about the same that were handed over before. When that is done, it
+    /// is durable.
     ///
     /// # Errors
     /// The service cannot take it, again and again.
-    pub(super) async fn handle(&self, (number, found): Numbered) -> Result<Handled, Error> {
+    pub(super) fn handle(&self, numbered: Numbered) -> impl Future<Output = Result<Handled, Error>> {
+        let checked = self.check(numbered).map(|checked| (self.order.take(checked.record.about()), checked));
+        async move {
+            match checked {
+                Ok((mut turn, checked)) => {
+                    turn.begin().await;
+                    self.apply(checked).await
+                }
+                Err(handled) => Ok(handled),
+            }
+        }
+    }
+
+    fn check(&self, (number, found): Numbered) -> Result<Checked, Handled> {
         let refused = |why, problem: String, found| Handled {
             number,
             outcome: Outcome::Refused(why, problem),
@@ -52,18 +75,21 @@ impl Handler<'_> {
         };
         let fields = match found {
             Ok(fields) => fields,
-            Err(unread) => return Ok(refused(Why::NoRecord, unread.problem.clone(), Err(unread))),
+            Err(unread) => return Err(refused(Why::NoRecord, unread.problem.clone(), Err(unread))),
         };
         let fields = match self.from.map(|from| from.convert(&fields)) {
             None => fields,
             Some(Converted::User(fields)) => fields,
-            Some(Converted::Other) => return Ok(Handled { number, outcome: Outcome::Skipped, refused: None }),
-            Some(Converted::Refused(problem)) => return Ok(refused(Why::Elsewhere, problem.into(), Ok(fields))),
+            Some(Converted::Other) => return Err(Handled { number, outcome: Outcome::Skipped, refused: None }),
+            Some(Converted::Refused(problem)) => return Err(refused(Why::Elsewhere, problem.into(), Ok(fields))),
         };
-        let record = match Record::parse(self.kind, fields.clone()) {
-            Ok(record) => record,
-            Err(problem) => return Ok(refused(Why::Invalid, problem, Ok(fields))),
-        };
+        match Record::parse(self.kind, fields.clone()) {
+            Ok(record) => Ok(Checked { number, fields, record }),
+            Err(problem) => Err(refused(Why::Invalid, problem, Ok(fields))),
+        }
+    }
+
+    async fn apply(&self, Checked { number, fields, record }: Checked) -> Result<Handled, Error> {
         let outcome = if self.dry_run {
             self.would(&record).await?
         } else {

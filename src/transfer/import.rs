@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::apply::Outcome;
 use super::checkpoint::{self, Checkpoint, Report};
 use super::handle::{Handled, Handler, Numbered, received, reported};
+use super::order::Order;
 use super::source;
 use super::{Error, Foreign, Format, Kind, OnConflict};
 use crate::engine::{self, Caller, Engine};
@@ -85,7 +86,16 @@ pub async fn run(
 
     let caller = Caller::internal(app.clone(), Actor::Operator);
     let Options { kind, from, on_conflict, dry_run, .. } = *options;
-    let handler = Handler { engine, caller: &caller, kind, from, on_conflict, dry_run, import: checkpoint.import };
+    let handler = Handler {
+        engine,
+        caller: &caller,
+        kind,
+        from,
+        on_conflict,
+        dry_run,
+        import: checkpoint.import,
+        order: Order::default(),
+    };
     let mut applied = std::pin::pin!(received(records).map(|record| handler.handle(record)).buffered(AT_ONCE_MAX));
     let mut stored_at = Instant::now();
     let mut failed = None;

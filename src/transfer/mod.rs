@@ -18,6 +18,7 @@ mod foreign;
 pub mod fuzzing;
 mod handle;
 pub mod import;
+mod order;
 mod record;
 mod source;
 pub mod upload;

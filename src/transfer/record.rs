@@ -114,6 +114,19 @@ impl Record {
             Kind::Mutes => mute(typed(fields)?),
         }
     }
+
+    /// What it is about: of two records about the same, the order counts.
+    pub(super) fn about(&self) -> String {
+        match self {
+            Self::User { who, .. } | Self::Allowlist { who, .. } | Self::Ban { who, .. } | Self::Mute { who, .. } => {
+                who.as_str().to_owned()
+            }
+            Self::Group { who, group, .. } => format!("{} {}", who.as_str(), group.get()),
+            Self::Friend { who, friend: other, .. }
+            | Self::Block { who, target: other }
+            | Self::Allow { who, target: other } => format!("{} {}", who.as_str(), other.as_str()),
+        }
+    }
 }
 
 fn typed<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, String> {

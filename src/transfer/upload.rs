@@ -21,6 +21,7 @@ use uuid::Uuid;
 use super::apply::{Outcome, execute_patiently};
 use super::checkpoint::Counts;
 use super::handle::{Handled, Handler, Numbered, reported};
+use super::order::Order;
 use super::source::read_records;
 use super::{Error, Format, Why};
 use crate::crash_point;
@@ -123,6 +124,7 @@ impl Upload<'_> {
             on_conflict: self.on_conflict.into(),
             dry_run: self.import.is_none(),
             import,
+            order: Order::default(),
         };
         let mut stop = pin!(stop);
         let recorder = Recorder { upload: self, caller, attempt: Uuid::new_v4(), bytes: &bytes };
