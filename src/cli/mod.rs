@@ -30,6 +30,7 @@ mod secret_file;
 mod serve;
 mod several_subjects;
 mod signals;
+mod small_pages;
 mod sockets;
 mod transfer;
 
@@ -398,6 +399,7 @@ fn parse() -> Cli {
 /// Runs the command line; prints one sentence and answers failure when it cannot.
 #[must_use]
 pub fn main() -> ExitCode {
+    small_pages::use_small_pages();
     if let Err(error) = hardening::no_core_dumps() {
         tell!("rollcall: {error}");
         return ExitCode::FAILURE;
