@@ -1,5 +1,5 @@
-//! Records are dealt with many at a time, but those about the same thing one after the other, in the order in which they stand:
-//! of two about one user the first is there when the second is decided, as if they had been called for.
+//! Many records are dealt with at once, but those about the same thing one after the other, in the order in which they stand: the
+//! second is decided once the first is durable.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

@@ -50,8 +50,8 @@ pub(super) struct ProfilePage {
     next: Option<String>,
 }
 
-/// The profiles as they are told, without those of users who were erased in this moment.
-async fn told(call: &Call<'_>, found: &[Profile]) -> Result<Vec<UserProfile>, Problem> {
+/// The profiles as they are disclosed, without those of users who were erased in this moment.
+async fn disclosed(call: &Call<'_>, found: &[Profile]) -> Result<Vec<UserProfile>, Problem> {
     let subjects: Vec<_> = found.iter().map(|profile| profile.subject).collect();
     let ids = user_directory::user_ids(call.engine.read(), &call.app.id, &subjects).await?;
     let told = call.engine.disclose(&call.caller, &subjects, |opener| {
@@ -82,7 +82,7 @@ pub(super) async fn query(call: &Call<'_>) -> Result<Answer, Problem> {
     let known: Vec<_> = subjects.into_iter().flatten().collect();
     let found = hosted_profiles::of_subjects(call.engine.read(), &call.app.id, &known).await?;
     let found: Vec<_> = found.into_iter().flatten().collect();
-    let profiles = told(call, &found).await?;
+    let profiles = disclosed(call, &found).await?;
     let told: HashSet<_> = profiles.iter().map(|profile| profile.user_id.as_str()).collect();
     let missing = user_ids.iter().filter(|id| !told.contains(id.as_str())).cloned().collect();
     Answer::query(&FoundProfiles { profiles, missing })
@@ -96,5 +96,5 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
     let mut rows = hosted_profiles::after(read, &call.app.id, asked.cursor, asked.limit + 1).await?;
     let next = asked.cut(&mut rows, |(place, _)| Some(*place));
     let found: Vec<_> = rows.into_iter().filter_map(|(_, profile)| profile).collect();
-    Answer::query(&ProfilePage { profiles: told(call, &found).await?, next })
+    Answer::query(&ProfilePage { profiles: disclosed(call, &found).await?, next })
 }
