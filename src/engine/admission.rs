@@ -58,7 +58,9 @@ impl Engine {
             [(from, to)] => vec![(self.find(&app.id, from).await?, self.find(&app.id, to).await?)],
             pairs => {
                 let (from, to): (Vec<_>, Vec<_>) = pairs.iter().cloned().unzip();
-                let found = tokio::try_join!(self.find_all(&app.id, &from), self.find_all(&app.id, &to))?;
+                let found =
+                    Box::pin(async { tokio::try_join!(self.find_all(&app.id, &from), self.find_all(&app.id, &to)) });
+                let found = found.await?;
                 found.0.into_iter().zip(found.1).collect()
             }
         };
@@ -106,6 +108,16 @@ impl Engine {
         if asked.is_empty() {
             return Ok(HashMap::new());
         }
+        // On the heap: most questions are answered from memory, and what a reading holds need not be moved along with them.
+        Box::pin(self.read_senders(app, asked, changes)).await
+    }
+
+    async fn read_senders(
+        &self,
+        app: &App,
+        asked: Vec<SubjectRef>,
+        changes: u64,
+    ) -> Result<HashMap<SubjectRef, (Rule, Option<u64>)>, Error> {
         let (read, now) = (&*self.read, self.clock.now());
         let (users, bans, mutes) = tokio::try_join!(
             user_directory::by_subjects(read, &app.id, &asked),
@@ -139,6 +151,16 @@ impl Engine {
         if asked.is_empty() {
             return Ok(HashMap::new());
         }
+        Box::pin(self.read_receivers(app, pairs, asked, changes)).await
+    }
+
+    async fn read_receivers(
+        &self,
+        app: &App,
+        pairs: &[Known],
+        asked: Vec<SubjectRef>,
+        changes: u64,
+    ) -> Result<HashMap<SubjectRef, Against>, Error> {
         let read = &*self.read;
         let (users, in_force) = tokio::try_join!(
             user_directory::by_subjects(read, &app.id, &asked),
@@ -186,14 +208,23 @@ impl Engine {
     /// Positions of the events by which receivers block senders, in the order of the pairs; nothing where nobody is blocked.
     async fn blocked(&self, pairs: &[Known]) -> Result<Vec<Option<u64>>, Error> {
         let (asked, changes) = self.cleared.unknown(Clear::Blocklist, pairs.iter().filter_map(|(_, to)| *to));
+        if asked.is_empty() {
+            return Ok(vec![]);
+        }
+        Box::pin(self.read_blocklists(pairs, asked, changes)).await
+    }
+
+    async fn read_blocklists(
+        &self,
+        pairs: &[Known],
+        asked: Vec<SubjectRef>,
+        changes: u64,
+    ) -> Result<Vec<Option<u64>>, Error> {
         // Of one receiver it is found out whether it blocks anybody, so that the next message to it needs no read.
         if let [owner] = asked[..]
             && blocklists::page(&self.read, owner, None, 1).await?.is_empty()
         {
             self.cleared.remember(Clear::Blocklist, [owner].into_iter(), changes);
-            return Ok(vec![]);
-        }
-        if asked.is_empty() {
             return Ok(vec![]);
         }
         Ok(blocklists::entries(&self.read, &listed(pairs)).await?)
@@ -204,7 +235,7 @@ impl Engine {
         if app.friends_only_since.is_none() {
             return Ok(vec![]);
         }
-        let found = friend_graph::friendships(&self.read, &listed(pairs)).await?;
+        let found = Box::pin(friend_graph::friendships(&self.read, &listed(pairs))).await?;
         Ok(found.iter().map(Option::is_some).collect())
     }
 }

@@ -347,10 +347,27 @@ impl Directory {
         introduce: bool,
     ) -> Result<Option<Found>, Error> {
         let tag = self.vault.tag(app, user_id.as_str())?;
+        match self.look(tag, introduce)? {
+            Known::Found(found) => Ok(Some(found)),
+            Known::Nobody => Ok(None),
+            // On the heap: most are found in memory, and what a reading holds need not be moved along with every request.
+            known => Box::pin(self.ask(read, app, tag, introduce, known)).await,
+        }
+    }
+
+    /// Finds a userId about which this table says so much.
+    async fn ask(
+        &self,
+        read: &ReadStore,
+        app: &AppId,
+        tag: Tag,
+        introduce: bool,
+        told: Known,
+    ) -> Result<Option<Found>, Error> {
         let known = |subject| Found { subject, hold: None, fresh: false };
-        let mut allocated = Allocated { directory: self, subject: None };
+        let (mut allocated, mut told) = (Allocated { directory: self, subject: None }, Some(told));
         loop {
-            let (generation, nobody, in_doubt) = match self.look(tag, introduce)? {
+            let (generation, nobody, in_doubt) = match told.take().map_or_else(|| self.look(tag, introduce), Ok)? {
                 Known::Found(found) => return Ok(Some(found)),
                 Known::Nobody => return Ok(None),
                 Known::Ask { generation, nobody, in_doubt } => (generation, nobody, in_doubt),

@@ -25,6 +25,7 @@ use crate::delivery::feed::Feed;
 use crate::delivery::webhooks::Webhooks;
 use crate::engine::Engine;
 use crate::live::Live;
+use crate::telemetry::request::RequestContext;
 
 mod bodies;
 mod client;
@@ -66,7 +67,7 @@ use exchange::{Incoming, RequestName};
 use failures::Failures;
 use platform::replay_guard::ReplayGuard;
 use rates::Rates;
-use request_log::{Ended, RequestLog, Spans};
+use request_log::{Ended, RequestLog};
 use served::{Cause, Served};
 use socket_place::SocketPlace;
 use tls::Transport;
@@ -261,9 +262,9 @@ async fn answer(service: web::Data<Service>, request: HttpRequest, payload: web:
     let mut incoming = Incoming::new(&request, payload);
     let since = Instant::now();
     let name = RequestName::give(&request);
-    let spans = Spans::begin(&request, name.correlation);
-    let response = spans.around(dispatch(&service, &request, &mut incoming)).await;
-    ended(&service, &spans, &response, since.elapsed());
+    let context = request_log::of_http(&request, name.correlation);
+    let response = context.around(dispatch(&service, &request, &mut incoming)).await;
+    ended(&service, &context, &response, since.elapsed());
     let mut response = incoming.settle(response).await;
     name.tell(&request, &mut response);
     if is_of_clients(request.path()) {
@@ -276,14 +277,14 @@ async fn answer(service: web::Data<Service>, request: HttpRequest, payload: web:
 }
 
 /// Counts and logs an answer.
-fn ended(service: &Service, spans: &Spans, response: &HttpResponse, took: Duration) {
+fn ended(service: &Service, context: &RequestContext, response: &HttpResponse, took: Duration) {
     let (served, status) = (Served::of(response), response.status().as_u16());
     let (face, route) = served.map_or(("operations", "none"), |served| (served.face, served.route()));
     service.engine.metrics().answered(face, route, status, took);
     let extensions = response.extensions();
     let cause = extensions.get::<Cause>().map(|Cause(cause)| cause.as_str());
     let is_told = service.tells_of_failure(status);
-    service.request_log.ended(spans, &Ended { status, took, served, cause, is_told });
+    service.request_log.ended(context, &Ended { status, took, served, cause, is_told });
 }
 
 /// Whether a path is one that the pages of an app's users call.
@@ -299,13 +300,13 @@ async fn dispatch(service: &web::Data<Service>, request: &HttpRequest, incoming:
         return response;
     }
     if let Some(rest) = path.strip_prefix("/client/v1/") {
-        client::answer(service, request, incoming, rest).await
+        Box::pin(client::answer(service, request, incoming, rest)).await
     } else if let Some(rest) = path.strip_prefix("/api/v1/") {
-        rest::answer(service, request, incoming, rest).await
+        Box::pin(rest::answer(service, request, incoming, rest)).await
     } else if path.starts_with("/v4/") {
-        server_v4::answer(service, request, incoming, &path).await
+        Box::pin(server_v4::answer(service, request, incoming, &path)).await
     } else if let Some(probe) = path.strip_prefix("/health/") {
-        health::answer(service, probe).await
+        Box::pin(health::answer(service, probe)).await
     } else if path == "/openapi.json" {
         HttpResponse::Ok().insert_header(("content-type", "application/json")).body(openapi())
     } else if path == "/client/openapi.json" {
@@ -313,13 +314,13 @@ async fn dispatch(service: &web::Data<Service>, request: &HttpRequest, incoming:
     } else if path == "/client/asyncapi.json" {
         HttpResponse::Ok().insert_header(("content-type", "application/json")).body(client_asyncapi())
     } else if path == "/metrics" {
-        metrics::answer(service, request).await
+        Box::pin(metrics::answer(service, request)).await
     } else if let Some(response) = docs::answer(request, &path) {
         response
     } else if let Some(response) = transparency::answer(service, &path) {
         response
     } else {
-        server_v1::answer(service, request, incoming, &path).await
+        Box::pin(server_v1::answer(service, request, incoming, &path)).await
     }
 }
 

@@ -8,17 +8,15 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use actix_web::HttpRequest;
 use actix_web::http::Method;
-use actix_web::{HttpMessage as _, HttpRequest};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use rollcall_schemas::ids::AppId;
-use tracing::field::Empty;
-use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use super::served::Served;
-use crate::telemetry::ACCESS;
-use crate::telemetry::traces;
+use crate::telemetry::request::RequestContext;
+use crate::telemetry::{ACCESS, traces};
 
 /// Lines about failed or slow requests that may be written at once.
 const LINES_AT_ONCE_MAX: NonZeroU32 = NonZeroU32::new(50).unwrap();
@@ -27,52 +25,29 @@ const LINES_PER_SECOND: NonZeroU32 = NonZeroU32::new(2).unwrap();
 /// The answer that a feature does not exist is no failure.
 const NOT_IMPLEMENTED: u16 = 501;
 
-/// The spans of a request: one for lines, one for traces.
-#[derive(Debug, Clone)]
-pub(super) struct Spans {
-    lines: Span,
-    trace: Span,
+/// A request over HTTP.
+pub(super) fn of_http(request: &HttpRequest, id: Uuid) -> RequestContext {
+    let method = known(request.method());
+    RequestContext::new(id, Some(method), traces::request(method, request.headers()))
 }
 
-impl Spans {
-    /// Those of a request over HTTP. Its handlers find them again.
-    pub(super) fn begin(request: &HttpRequest, id: Uuid) -> Self {
-        let method = known(request.method());
-        let spans = Self {
-            // Of the highest level, so that every line says which request it is about.
-            lines: tracing::error_span!("request", %id, method, face = Empty, route = Empty, app = Empty),
-            trace: traces::request(method, request.headers()),
-        };
-        request.extensions_mut().insert(spans.clone());
-        spans
-    }
-
-    /// Those of a request within a WebSocket.
-    pub(super) fn of_socket(id: Uuid, served: Served, app: &AppId) -> Self {
-        let (face, route, app) = (served.face, served.route(), app.as_str());
-        let lines = tracing::error_span!("request", %id, face, route, app);
-        Self { lines, trace: traces::socket_request(face, route, app) }
-    }
-
-    /// Does something within them.
-    pub(super) async fn around<T>(&self, work: impl Future<Output = T>) -> T {
-        work.instrument(self.lines.clone()).instrument(self.trace.clone()).await
-    }
+/// A request within a WebSocket.
+pub(super) fn of_socket(id: Uuid, served: Served, app: &AppId) -> RequestContext {
+    let (face, route) = (served.face, served.route());
+    let context = RequestContext::new(id, None, traces::socket_request(face, route, app.as_str()));
+    context.routed(face, route);
+    context.of_app(app);
+    context
 }
 
-/// Notes which endpoint a request goes to.
-pub(super) fn routed(request: &HttpRequest, served: Served) {
-    if let Some(spans) = request.extensions().get::<Spans>() {
-        spans.lines.record("face", served.face).record("route", served.route());
-    }
+/// Notes which endpoint the request that is being answered goes to.
+pub(super) fn routed(served: Served) {
+    RequestContext::with_current(|request| request.routed(served.face, served.route()));
 }
 
-/// Notes for which app a request speaks, once its credentials have been looked at.
-pub(super) fn of_app(request: &HttpRequest, app: &AppId) {
-    if let Some(spans) = request.extensions().get::<Spans>() {
-        spans.lines.record("app", app.as_str());
-        spans.trace.record("rollcall.app", app.as_str());
-    }
+/// Notes for which app it speaks, once its credentials have been looked at.
+pub(super) fn of_app(app: &AppId) {
+    RequestContext::with_current(|request| request.of_app(app));
 }
 
 /// The method, where it is one that HTTP knows.
@@ -110,12 +85,15 @@ impl RequestLog {
     }
 
     /// Says how a request ended, where that is to be said.
-    pub(super) fn ended(&self, spans: &Spans, ended: &Ended<'_>) {
+    pub(super) fn ended(&self, request: &RequestContext, ended: &Ended<'_>) {
+        traces::answered(request.trace(), ended.served.and_then(|served| served.endpoint), ended.status);
+        request.within(|| self.tell(ended));
+    }
+
+    fn tell(&self, ended: &Ended<'_>) {
         let Ended { status, took, served, cause, is_told } = *ended;
-        traces::answered(&spans.trace, served.and_then(|served| served.endpoint), status);
-        let span = &spans.lines;
         let took_ms = (took.as_secs_f64() * 1e6).round() / 1e3;
-        tracing::debug!(target: ACCESS, parent: span, status, took_ms, "answered");
+        tracing::debug!(target: ACCESS, status, took_ms, "answered");
         // A probe that is answered "not ready" is told what it asks.
         let Some(served) = served else { return };
         let has_failed = status >= 500 && status != NOT_IMPLEMENTED && !is_told;
@@ -128,11 +106,11 @@ impl RequestLog {
         }
         let left_out = Some(self.left_out.swap(0, Ordering::Relaxed)).filter(|count| *count > 0);
         match status {
-            500 => tracing::error!(parent: span, status, took_ms, error = cause, left_out, "a request failed"),
+            500 => tracing::error!(status, took_ms, error = cause, left_out, "a request failed"),
             _ if has_failed => {
-                tracing::warn!(parent: span, status, took_ms, error = cause, left_out, "a request failed")
+                tracing::warn!(status, took_ms, error = cause, left_out, "a request failed")
             }
-            _ => tracing::warn!(parent: span, status, took_ms, left_out, "a request was slow"),
+            _ => tracing::warn!(status, took_ms, left_out, "a request was slow"),
         }
     }
 }
@@ -151,10 +129,10 @@ mod tests {
     #[test]
     fn of_a_flood_of_failures_so_many_are_told_and_the_rest_is_counted() {
         let log = RequestLog::new(Duration::MAX);
-        let spans = Spans { lines: Span::none(), trace: Span::none() };
+        let request = RequestContext::new(Uuid::nil(), None, tracing::Span::none());
         let served = Some(Served::by("rest", None));
         let ended =
-            |status| log.ended(&spans, &Ended { status, took: Duration::ZERO, served, cause: None, is_told: false });
+            |status| log.ended(&request, &Ended { status, took: Duration::ZERO, served, cause: None, is_told: false });
         (0..1_000).for_each(|_| ended(503));
         let left_out = log.left_out.load(Ordering::Relaxed);
         assert!((1..=950).contains(&left_out), "{left_out}");

@@ -1,4 +1,5 @@
-//! Lines of the log as JSON: one object a line, with a member for each field of the event and one for each span around it.
+//! Lines of the log as JSON: one object a line, with a member for each field of the event, one for each span around it and one for
+//! the request it is about.
 //!
 //! The fields of a span are written once, when they are recorded, as a list of members; a line takes that list as it is. The
 //! formatter of `tracing-subscriber` would read them back from JSON with each field that is recorded later.
@@ -12,6 +13,8 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
+
+use super::request::RequestContext;
 
 /// Writes fields as the members of an object, without its braces.
 pub(super) struct Members;
@@ -53,8 +56,16 @@ where
             let members = extensions.get::<FormattedFields<N>>().map_or("", |fields| fields.fields.as_str());
             write!(line, r#","{}":{{{members}}}"#, span.name())?;
         }
+        RequestContext::with_current(|request| write_request(&mut line, request)).transpose()?;
         line.write_str("}\n")
     }
+}
+
+/// What is told of a request needs no escaping: it is made of words and UUIDs.
+fn write_request(line: &mut Writer<'_>, request: &RequestContext) -> fmt::Result {
+    let mut before = r#","request":{"#;
+    request.tell(|name, value| write!(line, r#"{}"{name}":"{value}""#, std::mem::replace(&mut before, ",")))?;
+    line.write_str("}")
 }
 
 struct List<'w> {
@@ -149,42 +160,21 @@ impl<W: fmt::Write> fmt::Write for Escaped<'_, W> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::io;
-    use std::sync::{Arc, Mutex};
-
     use proptest::prelude::*;
     use serde_json::{Value, json};
-    use tracing_subscriber::fmt::MakeWriter;
+    use tracing::Span;
     use tracing_subscriber::layer::SubscriberExt as _;
+    use uuid::Uuid;
 
+    use super::super::lines::Lines;
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl<'w> MakeWriter<'w> for Lines {
-        type Writer = Self;
-        fn make_writer(&'w self) -> Self {
-            self.clone()
-        }
-    }
 
     /// The lines that are written meanwhile.
     fn said(speak: impl FnOnce()) -> Vec<Value> {
         let lines = Lines::default();
         let layer = tracing_subscriber::fmt::layer().with_writer(lines.clone()).fmt_fields(Members).event_format(Line);
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), speak);
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        lines.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     #[test]
@@ -192,10 +182,17 @@ mod tests {
         use tracing::field::Empty;
         let said = said(|| {
             let task = tracing::error_span!("task", name = "webhooks").entered();
-            let request = tracing::error_span!("request", id = %"7\"", face = Empty, app = Empty);
-            request.record("face", "rest");
-            request.record("app", "key");
-            request.in_scope(|| tracing::warn!(status = 503, took_ms = 1.5, is_last = true, error = ?"a\nb", "failed"));
+            let lane = tracing::error_span!("lane", id = %"7\"", of = Empty, app = Empty);
+            lane.record("of", "rest");
+            lane.record("app", "key");
+            let request = RequestContext::new(Uuid::nil(), Some("GET"), Span::none());
+            request.routed("rest", "getUser");
+            request.of_app(&"key".parse().unwrap());
+            lane.in_scope(|| {
+                request.within(|| {
+                    tracing::warn!(status = 503, took_ms = 1.5, is_last = true, error = ?"a\nb", "failed");
+                });
+            });
             drop(task);
             tracing::error_span!("bare", app = Empty).in_scope(|| tracing::info!("no field"));
         });
@@ -204,7 +201,8 @@ mod tests {
         assert!(first.as_object_mut().unwrap().remove("time").unwrap().as_str().unwrap().ends_with('Z'));
         let expected = json!({
             "level": "WARN", "target": module_path!(), "message": "failed", "status": 503, "took_ms": 1.5, "is_last": true,
-            "error": "\"a\\nb\"", "task": {"name": "webhooks"}, "request": {"id": "7\"", "face": "rest", "app": "key"},
+            "error": "\"a\\nb\"", "task": {"name": "webhooks"}, "lane": {"id": "7\"", "of": "rest", "app": "key"},
+            "request": {"id": Uuid::nil(), "method": "GET", "face": "rest", "route": "getUser", "app": "key"},
         });
         assert_eq!(first, expected);
         assert_eq!((&said[1]["bare"], &said[1]["message"]), (&json!({}), &json!("no field")));

@@ -1,8 +1,8 @@
 //! What a process says about itself while it runs: lines on standard error, as text or as JSON, and with the feature `otel`
 //! traces to a collector of OpenTelemetry (docs/decisions/0044-logs-and-traces.md).
 //!
-//! Spans are of two kinds. Those for lines, `request` and `task`, are of the highest level, so that every line says what it
-//! is about; their fields are few and cheap. Those for traces have the target `rollcall::traces`, which only the exporter listens to:
+//! Every line says what it is about: the task, which has a span of the highest level, and the request, which travels with the task that
+//! answers it ([`request`]). Spans for traces have the target `rollcall::traces`, which only the exporter listens to:
 //! without one they cost a comparison.
 
 use std::io::IsTerminal as _;
@@ -13,8 +13,12 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, fmt};
 
 mod json;
+#[cfg(test)]
+mod lines;
 #[cfg(feature = "otel")]
 mod otel;
+pub(crate) mod request;
+mod text;
 pub(crate) mod traces;
 
 /// The target of spans that are made for traces. They never appear in lines. The read store names it as well.
@@ -56,7 +60,11 @@ pub(crate) fn start(format: Format, exports_traces: bool) -> Result<Telemetry, S
     });
     let lines = match format {
         // Colours are for a terminal; in a file they only get in the way.
-        Format::Text => fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).boxed(),
+        Format::Text => fmt::layer()
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_writer(std::io::stderr)
+            .event_format(text::Line)
+            .boxed(),
         Format::Json => fmt::layer()
             .with_ansi(false)
             .with_writer(std::io::stderr)

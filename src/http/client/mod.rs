@@ -119,7 +119,7 @@ pub(super) async fn answer(
     let method = found.as_ref().ok().map(|(method, _)| *method);
     let mut served = Served::by(FACE, method.map(|method| (method.name, method.path)));
     served.may_wait = method.is_some_and(|method| !method.on_socket);
-    request_log::routed(request, served);
+    request_log::routed(served);
     let outcome = match found {
         Ok((method, parameters)) => serve(service, request, incoming, (method, parameters)).await,
         // Strangers are not told what there is.
@@ -138,7 +138,7 @@ async fn admit(service: &Service, request: &HttpRequest) -> Result<Bearer, Probl
     let address = peer::address(request, &service.sockets.trusted_proxies);
     service.failures.admit(address, Instant::now()).map_err(Problem::Slowed)?;
     let bearer = admit_shown(service, address, token(request.headers())?).await?;
-    request_log::of_app(request, &bearer.app.id);
+    request_log::of_app(&bearer.app.id);
     let per_second = service.sockets.requests_per_second;
     service.rates.take_of_user(&bearer.app, bearer.token.subject, per_second).map_err(|_| Problem::TooOften)?;
     Ok(bearer)
@@ -182,7 +182,7 @@ async fn serve(
 /// Makes a WebSocket of the connection.
 fn connect(service: &web::Data<Service>, request: &HttpRequest, incoming: &mut Incoming) -> HttpResponse {
     let served = Served::by(FACE, Some((CONNECT, CONNECT)));
-    request_log::routed(request, served);
+    request_log::routed(served);
     let opened = socket::open(service, request, incoming);
     let mut response = opened.unwrap_or_else(|problem| problem::respond(request, Topic::Others, Err(problem)));
     served.note(&mut response);

@@ -183,7 +183,7 @@ pub(super) async fn answer(
     let endpoint = found.as_ref().ok().map(|(endpoint, _)| *endpoint);
     let mut served = Served::by("rest", endpoint.map(|endpoint| (endpoint.operation, endpoint.path)));
     served.may_wait = endpoint.is_some_and(Endpoint::may_wait);
-    request_log::routed(request, served);
+    request_log::routed(served);
     let outcome = serve(service, request, incoming, (path, found), &mut left).await;
     let mut response = answer::respond(request, outcome);
     if let Some(left) = left {
@@ -207,7 +207,7 @@ async fn serve(
         Problem::Slowed,
         |problem| matches!(problem, Problem::Unauthenticated) && request.headers().contains_key(&AUTHORIZATION),
     )?;
-    request_log::of_app(request, &app.id);
+    request_log::of_app(&app.id);
     let (endpoint, parameters) = found?;
     *left = service.rates.take(&app, ("rest", endpoint.operation), 1).map_err(Problem::TooOften)?;
     if !scopes.contains(&endpoint.scope) {

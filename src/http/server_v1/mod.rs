@@ -184,7 +184,7 @@ pub(super) async fn answer(
 ) -> HttpResponse {
     let route = Route::of(path);
     let served = Served::by(FACE, route.map(|route| (route.name(), route.path())));
-    request_log::routed(request, served);
+    request_log::routed(served);
     let outcome = serve(service, request, incoming, route).await;
     let mut response = answer::respond(request, path, outcome);
     served.note(&mut response);
@@ -209,7 +209,7 @@ async fn serve(
         Fault::Slowed,
         |fault| matches!(fault, Fault::Unauthenticated) && signature::is_shown(request.headers()),
     )?;
-    request_log::of_app(request, &app.id);
+    request_log::of_app(&app.id);
     let endpoint = (FACE, route.name());
     service.rates.take(&app, endpoint, 1).map_err(Fault::TooOften)?;
     let body = incoming.read(&service.bodies, &app.id).await.map_err(Fault::Unread)?;

@@ -21,7 +21,7 @@ use crate::http::client::changes;
 use crate::http::client::methods;
 use crate::http::client::problem::{Problem, Topic};
 use crate::http::exchange;
-use crate::http::request_log::{Ended, Spans};
+use crate::http::request_log::{self, Ended};
 use crate::http::served::Served;
 use crate::live::change::Notice;
 use crate::live::close::Close;
@@ -238,9 +238,9 @@ async fn answer(client: Rc<Client>, request: Request) -> Option<String> {
     };
     let call = client.call();
     let served = Served::by(FACE, Some((method.name, method.path)));
-    let spans = Spans::of_socket(call.caller.correlation, served, &call.app.id);
+    let context = request_log::of_socket(call.caller.correlation, served, &call.app.id);
     let answering = async { method.permit(&client.bearer.token)?.answer(&call, params).await };
-    let answered = spans.around(exchange::in_time(client.service.answer_max, answering)).await;
+    let answered = context.around(exchange::in_time(client.service.answer_max, answering)).await;
     let outcome = answered.unwrap_or_else(|late| Err(late.into()));
     let topic = Topic::of(method.name);
     let (status, cause) = match &outcome {
@@ -251,6 +251,6 @@ async fn answer(client: Rc<Client>, request: Request) -> Option<String> {
     metrics.answered(FACE, method.name, status, took);
     let is_told = client.service.tells_of_failure(status);
     let ended = Ended { status, took, served: Some(served), cause: cause.as_deref(), is_told };
-    client.service.request_log.ended(&spans, &ended);
+    client.service.request_log.ended(&context, &ended);
     id.map(|id| frames::answer(&id, topic, outcome))
 }
