@@ -103,9 +103,10 @@ fn query_seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.00002, 4.0, 9))
 }
 
+type QueryTimes = Family<QueryName, Histogram, fn() -> Histogram>;
+
 /// How long queries take. One for the process, like the flushes: the read models are opened before the engine.
-static QUERIES: LazyLock<Family<QueryName, Histogram, fn() -> Histogram>> =
-    LazyLock::new(|| Family::new_with_constructor(query_seconds));
+static QUERIES: LazyLock<QueryTimes> = LazyLock::new(|| Family::new_with_constructor(query_seconds));
 
 /// Counts a query of the read models; one that is of none is not counted.
 pub(crate) fn queried(query: &Query, took: Duration) {
