@@ -46,7 +46,7 @@ pub mod webhooks;
 
 pub use changes::{Change, Changes, Value};
 pub use declare::{Declaration, Query, Reads};
-pub use paging::{NumberedPage, Order, PAGE_MAX, SKIPPED_MAX, TooDeep};
+pub use paging::{Neighbours, NumberedPage, Order, PAGE_MAX, SKIPPED_MAX, Seek, TooDeep};
 
 use declare::{projection, queries, statements};
 

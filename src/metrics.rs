@@ -14,6 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+use rollcall_projections::Query;
 
 /// An answer over HTTP.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -68,6 +69,13 @@ struct OfWebhook {
     webhook: String,
 }
 
+/// A query of a read model. There are as many as are declared.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QueryName {
+    read_model: &'static str,
+    query: &'static str,
+}
+
 const FAILED: &str = "failed";
 const AMBIGUOUS: &str = "ambiguous";
 
@@ -88,6 +96,24 @@ static FLUSHES: LazyLock<Histogram> = LazyLock::new(seconds);
 /// Counts a transaction that was written to the log's file and flushed to its disk.
 pub(crate) fn flushed(since: Instant) {
     FLUSHES.observe(since.elapsed().as_secs_f64());
+}
+
+/// 20 µs to 1.3 s: a query of a file takes microseconds, and each name has buckets of its own, so that they are few.
+fn query_seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.00002, 4.0, 9))
+}
+
+type QueryTimes = Family<QueryName, Histogram, fn() -> Histogram>;
+
+/// How long queries take. One for the process, like the flushes: the read models are opened before the engine.
+static QUERIES: LazyLock<QueryTimes> = LazyLock::new(|| Family::new_with_constructor(query_seconds));
+
+/// Counts a query of the read models; one that is of none is not counted.
+pub(crate) fn queried(query: &Query, took: Duration) {
+    let (read_model, query) = query.place();
+    if !read_model.is_empty() {
+        QUERIES.get_or_create(&QueryName { read_model, query }).observe(took.as_secs_f64());
+    }
 }
 
 /// Erasures that stand at the same step.
@@ -261,6 +287,12 @@ impl Metrics {
             "One transaction of the log's file, flushed to its disk",
             Unit::Seconds,
             FLUSHES.clone(),
+        );
+        registry.register_with_unit(
+            "query_duration",
+            "One query of a read model, with the wait for a connection",
+            Unit::Seconds,
+            QUERIES.clone(),
         );
         registry.register("append_commands", "Commands of one append", self.append_sizes.clone());
         registry.register("append_failures", "Appends that failed or are in doubt", self.failed_appends.clone());

@@ -7,4 +7,4 @@ mod projector;
 mod queries;
 
 pub use projector::AuditTrail;
-pub use queries::positions_about;
+pub use queries::{positions_about, positions_up_to};

@@ -1,13 +1,13 @@
 //! What can be asked about bans.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_schemas::ids::{AppId, SubjectRef};
 use rollcall_schemas::personal::Class;
 use rollcall_schemas::words;
 use uuid::Uuid;
 
 use crate::store::{Error, ReadStore, Row};
-use crate::{NumberedPage, Query, paging, queries};
+use crate::{NumberedPage, Query, Seek, Value, paging, queries};
 
 /// The end of a ban that has none: 9999-12-31T23:59:59.999Z, behind every other one.
 pub(super) const NEVER: i64 = 253_402_300_799_999;
@@ -45,11 +45,23 @@ queries! {
             ORDER BY until_at DESC, subject DESC LIMIT $5",
         "page.until_at DESC, page.subject DESC"
     );
+    later_end = whole!(
+        "SELECT subject, app, starts_at, until_at FROM banned_users_v4
+            WHERE app = $1 AND starts_at <= $2 AND (until_at, subject) >= ($3, $4)
+            ORDER BY until_at, subject LIMIT $5",
+        "page.until_at, page.subject"
+    );
     later_start = whole!(
         "SELECT subject, app, begins_at AS starts_at, until_at FROM banned_users_v4
             WHERE app = $1 AND begins_at > $2 AND (begins_at, subject) > ($3, $4)
             ORDER BY begins_at, subject LIMIT $5",
         "page.starts_at, page.subject"
+    );
+    earlier_start = whole!(
+        "SELECT subject, app, begins_at AS starts_at, until_at FROM banned_users_v4
+            WHERE app = $1 AND begins_at > $2 AND (begins_at, subject) <= ($3, $4)
+            ORDER BY begins_at DESC, subject DESC LIMIT $5",
+        "page.starts_at DESC, page.subject DESC"
     );
     of_subject: coalesced = "SELECT subject, app, banned_at, starts_at, until_at, reason, note, actor, correlation, set_at,
             imposed_position
@@ -60,9 +72,15 @@ queries! {
     ended_of_subject = "SELECT subject, app, banned_at, starts_at, until_at, reason, note, actor, correlation, set_at,
             imposed_position, ended_at, ended_by, ending, ended_position
         FROM banned_users_ended_v4 WHERE subject = $1 AND imposed_position < $2 ORDER BY imposed_position DESC LIMIT $3";
+    ended_of_subject_up_to = "SELECT subject, app, banned_at, starts_at, until_at, reason, note, actor, correlation, set_at,
+            imposed_position, ended_at, ended_by, ending, ended_position
+        FROM banned_users_ended_v4 WHERE subject = $1 AND imposed_position >= $2 ORDER BY imposed_position LIMIT $3";
     ended_of_app = "SELECT subject, app, banned_at, starts_at, until_at, reason, note, actor, correlation, set_at,
             imposed_position, ended_at, ended_by, ending, ended_position
         FROM banned_users_ended_v4 WHERE app = $1 AND ended_position < $2 ORDER BY ended_position DESC LIMIT $3";
+    ended_of_app_up_to = "SELECT subject, app, banned_at, starts_at, until_at, reason, note, actor, correlation, set_at,
+            imposed_position, ended_at, ended_by, ending, ended_position
+        FROM banned_users_ended_v4 WHERE app = $1 AND ended_position >= $2 ORDER BY ended_position LIMIT $3";
 }
 
 /// Values about a subject that are still there, by class.
@@ -177,16 +195,20 @@ pub async fn banned_until(
     store.rows(page_of_app, &[app.into(), now.into(), limit, skip], Ban::read).await
 }
 
-/// Where a page of [`running`] or [`scheduled`] ended.
+/// A place in the order of [`running`] or [`scheduled`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BanCursor {
-    /// When its last ban ends, or begins.
+    /// When the ban there ends, or begins.
     pub at: DateTime<Utc>,
     /// Who is banned.
     pub subject: SubjectRef,
 }
 
-/// The bans of an app that run and come after `cursor`, the latest end first.
+fn of_app(app: &AppId, now: DateTime<Utc>, place: BanCursor, size: u32) -> [Value; 5] {
+    [app.into(), now.into(), place.at.into(), place.subject.into(), paging::limit(size)]
+}
+
+/// A page of the bans of an app that run, the latest end first.
 ///
 /// # Errors
 /// The store is unavailable.
@@ -194,16 +216,21 @@ pub async fn running(
     store: &ReadStore,
     app: &AppId,
     now: DateTime<Utc>,
-    cursor: Option<BanCursor>,
+    seek: impl Into<Seek<BanCursor>>,
     size: u32,
 ) -> Result<Vec<Ban>, Error> {
     let first = BanCursor { at: DateTime::<Utc>::MAX_UTC, subject: SubjectRef(Uuid::max()) };
-    let BanCursor { at, subject } = cursor.unwrap_or(first);
-    let params = [app.into(), now.into(), at.into(), subject.into(), paging::limit(size)];
-    store.rows(earlier_end, &params, Ban::read).await
+    // What ended meanwhile is left out here: of two bounds on the same side an index is not always entered at the nearer one.
+    let soonest = BanCursor { at: now + TimeDelta::milliseconds(1), subject: SubjectRef(Uuid::nil()) };
+    let seek = match seek.into() {
+        Seek::UpTo(place) if place.at <= now => Seek::UpTo(soonest),
+        seek => seek,
+    };
+    let params = |place| of_app(app, now, place, size);
+    paging::seek(store, seek, [earlier_end, later_end], first, params, Ban::read).await
 }
 
-/// The bans of an app that are to begin and come after `cursor`, the earliest start first.
+/// A page of the bans of an app that are to begin, the earliest start first.
 ///
 /// # Errors
 /// The store is unavailable.
@@ -211,35 +238,36 @@ pub async fn scheduled(
     store: &ReadStore,
     app: &AppId,
     now: DateTime<Utc>,
-    cursor: Option<BanCursor>,
+    seek: impl Into<Seek<BanCursor>>,
     size: u32,
 ) -> Result<Vec<Ban>, Error> {
-    let BanCursor { at, subject } = cursor.unwrap_or(BanCursor { at: now, subject: SubjectRef(Uuid::max()) });
-    let params = [app.into(), now.into(), at.into(), subject.into(), paging::limit(size)];
-    store.rows(later_start, &params, Ban::read).await
+    let first = BanCursor { at: now, subject: SubjectRef(Uuid::max()) };
+    let params = |place| of_app(app, now, place, size);
+    paging::seek(store, seek.into(), [later_start, earlier_start], first, params, Ban::read).await
 }
 
-/// The bans of an app that ended before a position, the one that ended last first; `None`: from the last.
+/// A page of the bans of an app that ended, the one that ended last first; their places are the positions of their ends.
 ///
 /// # Errors
 /// The store is unavailable.
-pub async fn ended(store: &ReadStore, app: &AppId, cursor: Option<u64>, size: u32) -> Result<Vec<Ban>, Error> {
-    let params = [app.into(), cursor.unwrap_or(u64::MAX).into(), paging::limit(size)];
-    store.rows(ended_of_app, &params, Ban::read_ended).await
+pub async fn ended(store: &ReadStore, app: &AppId, seek: impl Into<Seek<u64>>, size: u32) -> Result<Vec<Ban>, Error> {
+    let params = |place: u64| [app.into(), place.into(), paging::limit(size)];
+    paging::seek(store, seek.into(), [ended_of_app, ended_of_app_up_to], u64::MAX, params, Ban::read_ended).await
 }
 
-/// The bans of a user that ended and were set before a position, the last one first; `None`: from the last.
+/// A page of the bans of a user that ended, the one that was set last first; their places are their `imposed_position`.
 ///
 /// # Errors
 /// The store is unavailable.
 pub async fn history(
     store: &ReadStore,
     subject: SubjectRef,
-    cursor: Option<u64>,
+    seek: impl Into<Seek<u64>>,
     size: u32,
 ) -> Result<Vec<Ban>, Error> {
-    let params = [subject.into(), cursor.unwrap_or(u64::MAX).into(), paging::limit(size)];
-    store.rows(ended_of_subject, &params, Ban::read_ended).await
+    let params = |place: u64| [subject.into(), place.into(), paging::limit(size)];
+    let statements = [ended_of_subject, ended_of_subject_up_to];
+    paging::seek(store, seek.into(), statements, u64::MAX, params, Ban::read_ended).await
 }
 
 /// The ban of a user, be it running, to come or over.

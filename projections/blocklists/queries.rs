@@ -5,13 +5,16 @@ use uuid::Uuid;
 
 use crate::changes::position_of;
 use crate::store::{Error, ReadStore, Row};
-use crate::{Value, paging, queries};
+use crate::{Seek, Value, paging, queries};
 
 queries! {
     entry: coalesced = "SELECT sequence FROM blocklists_v2 WHERE owner = $1 AND target = $2";
     page_before = "SELECT target, sequence FROM blocklists_v2 WHERE owner = $1 AND sequence < $2
         ORDER BY sequence DESC LIMIT $3";
+    page_up_to = "SELECT target, sequence FROM blocklists_v2 WHERE owner = $1 AND sequence >= $2
+        ORDER BY sequence LIMIT $3";
     owners_after = "SELECT owner FROM blocklists_v2 WHERE target = $1 AND owner > $2 ORDER BY owner LIMIT $3";
+    owners_up_to = "SELECT owner FROM blocklists_v2 WHERE target = $1 AND owner <= $2 ORDER BY owner DESC LIMIT $3";
 }
 
 /// One entry of a blocklist.
@@ -19,7 +22,7 @@ queries! {
 pub struct Blocked {
     /// Who is blocked.
     pub target: SubjectRef,
-    /// Place in the list, larger when newer: the cursor of [`page`].
+    /// Place in the list, larger when newer.
     pub sequence: u64,
 }
 
@@ -29,13 +32,18 @@ impl Blocked {
     }
 }
 
-/// The entries before `cursor` (a `sequence`), the newest first; `None`: from the newest.
+/// A page of the entries, the newest first; their places are their `sequence`.
 ///
 /// # Errors
 /// The store is unavailable.
-pub async fn page(store: &ReadStore, owner: SubjectRef, cursor: Option<u64>, size: u32) -> Result<Vec<Blocked>, Error> {
-    let cursor = cursor.unwrap_or(u64::MAX);
-    store.rows(page_before, &[owner.into(), cursor.into(), paging::limit(size)], Blocked::read).await
+pub async fn page(
+    store: &ReadStore,
+    owner: SubjectRef,
+    seek: impl Into<Seek<u64>>,
+    size: u32,
+) -> Result<Vec<Blocked>, Error> {
+    let params = |place: u64| [owner.into(), place.into(), paging::limit(size)];
+    paging::seek(store, seek.into(), [page_before, page_up_to], u64::MAX, params, Blocked::read).await
 }
 
 /// Positions of the events that put the second of each pair on the list of the first, in the order asked; `None`: it is
@@ -49,18 +57,17 @@ pub async fn entries(store: &ReadStore, pairs: &[(SubjectRef, SubjectRef)]) -> R
     Ok(found.into_iter().map(|mut rows| rows.pop()).collect())
 }
 
-/// Who has a user on their list, by their references: those behind `cursor`; `None`: from the first.
+/// A page of those who have a user on their list, in the order of their references, which are their places.
 ///
 /// # Errors
 /// The store is unavailable.
 pub async fn owners(
     store: &ReadStore,
     target: SubjectRef,
-    cursor: Option<SubjectRef>,
+    seek: impl Into<Seek<SubjectRef>>,
     size: u32,
 ) -> Result<Vec<SubjectRef>, Error> {
-    let after = cursor.map_or(Uuid::nil(), |owner| owner.0);
-    store
-        .rows(owners_after, &[target.into(), after.into(), paging::limit(size)], |row| Ok(SubjectRef(row.id(0)?)))
-        .await
+    let params = |place: SubjectRef| [target.into(), place.into(), paging::limit(size)];
+    let (first, owner) = (SubjectRef(Uuid::nil()), |row: &Row<'_, '_>| Ok(SubjectRef(row.id(0)?)));
+    paging::seek(store, seek.into(), [owners_after, owners_up_to], first, params, owner).await
 }

@@ -1,12 +1,12 @@
 //! What can be asked of the register.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_schemas::ids::{AppId, DataRequestId, SubjectRef};
 use rollcall_schemas::plain::DataRequestKind;
 use rollcall_schemas::words;
 
 use crate::store::{Error, ReadStore, Row};
-use crate::{paging, queries};
+use crate::{Seek, Value, paging, queries};
 
 macro_rules! select {
     ($rest:literal) => {
@@ -20,8 +20,11 @@ macro_rules! select {
 queries! {
     by_request: coalesced = select!("WHERE request = $1 AND app = $2");
     latest = select!("WHERE app = $1 AND received_position < $2 ORDER BY received_position DESC LIMIT $3");
+    later = select!("WHERE app = $1 AND received_position >= $2 ORDER BY received_position LIMIT $3");
     open_until = select!("WHERE app = $1 AND is_open = 1 AND due_at < $2 AND (due_at, received_position) > ($3, $4)
         ORDER BY due_at, received_position LIMIT $5");
+    open_up_to = select!("WHERE app = $1 AND is_open = 1 AND (due_at, received_position) <= ($2, $3)
+        ORDER BY due_at DESC, received_position DESC LIMIT $4");
 }
 
 words! {
@@ -82,17 +85,22 @@ pub async fn by_id(store: &ReadStore, app: &AppId, request: DataRequestId) -> Re
     store.row(by_request, &[request.into(), app.into()], DataRequest::read).await
 }
 
-/// The requests of an app, the latest first; `before`: the position of the last one of the page before.
+/// A page of the requests of an app, the latest first; their places are their `received_position`.
 ///
 /// # Errors
 /// The store is unavailable.
-pub async fn page(store: &ReadStore, app: &AppId, before: Option<u64>, limit: u32) -> Result<Vec<DataRequest>, Error> {
-    let params = [app.into(), before.unwrap_or(u64::MAX).into(), paging::limit(limit)];
-    store.rows(latest, &params, DataRequest::read).await
+pub async fn page(
+    store: &ReadStore,
+    app: &AppId,
+    seek: impl Into<Seek<u64>>,
+    limit: u32,
+) -> Result<Vec<DataRequest>, Error> {
+    let params = |place: u64| [app.into(), place.into(), paging::limit(limit)];
+    paging::seek(store, seek.into(), [latest, later], u64::MAX, params, DataRequest::read).await
 }
 
 /// Place of an open request in the order of [`due_before`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DueCursor {
     /// By when it has to be answered.
     pub due_at: DateTime<Utc>,
@@ -100,8 +108,7 @@ pub struct DueCursor {
     pub received_position: u64,
 }
 
-/// The open requests of an app that are due before a time, the first to be due first; `after`: the place of the last
-/// one of the page before.
+/// A page of the open requests of an app that are due before a time, the first to be due first.
 ///
 /// # Errors
 /// The store is unavailable.
@@ -109,12 +116,24 @@ pub async fn due_before(
     store: &ReadStore,
     app: &AppId,
     time: DateTime<Utc>,
-    after: Option<DueCursor>,
+    seek: impl Into<Seek<DueCursor>>,
     limit: u32,
 ) -> Result<Vec<DataRequest>, Error> {
-    let (due_at, position) = match after {
-        None => (i64::MIN.into(), 0_u64.into()),
-        Some(after) => (after.due_at.into(), after.received_position.into()),
-    };
-    store.rows(open_until, &[app.into(), time.into(), due_at, position, paging::limit(limit)], DataRequest::read).await
+    let limit = paging::limit(limit);
+    match seek.into() {
+        Seek::After(place) => {
+            let first: [Value; 2] = [i64::MIN.into(), 0_u64.into()];
+            let [due_at, position] = place.map_or(first, |place| [place.due_at.into(), place.received_position.into()]);
+            store.rows(open_until, &[app.into(), time.into(), due_at, position, limit], DataRequest::read).await
+        }
+        Seek::UpTo(place) => {
+            // The nearer of the two bounds: with both, the index is not always entered there.
+            let last = DueCursor { due_at: time - TimeDelta::milliseconds(1), received_position: u64::MAX };
+            let DueCursor { due_at, received_position } = place.min(last);
+            let params = [app.into(), due_at.into(), received_position.into(), limit];
+            let mut rows = store.rows(open_up_to, &params, DataRequest::read).await?;
+            rows.reverse();
+            Ok(rows)
+        }
+    }
 }

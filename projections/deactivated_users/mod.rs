@@ -4,4 +4,4 @@ mod projector;
 mod queries;
 
 pub use projector::DeactivatedUsers;
-pub use queries::{Deactivated, before, is_restricted, of, of_subjects, page, restricted};
+pub use queries::{Deactivated, is_restricted, listed, of, of_subjects, page, restricted};

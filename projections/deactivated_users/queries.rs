@@ -5,7 +5,7 @@ use rollcall_schemas::ids::{AppId, ErasureId, SubjectRef};
 use uuid::Uuid;
 
 use crate::store::{Error, ReadStore, Row};
-use crate::{NumberedPage, paging, queries};
+use crate::{NumberedPage, Seek, paging, queries};
 
 queries! {
     latest_page = "SELECT subject FROM deactivated_users_v3
@@ -17,6 +17,13 @@ queries! {
         FROM (SELECT subject, deactivated_position FROM deactivated_users_v3 WHERE app = $1 AND deactivated_position < $2
             ORDER BY deactivated_position DESC LIMIT $3) AS page
         ORDER BY page.deactivated_position DESC";
+    later = "SELECT page.subject, (SELECT d.deactivated_at FROM deactivated_users_v3 AS d WHERE d.subject = page.subject),
+            (SELECT d.operation FROM deactivated_users_v3 AS d WHERE d.subject = page.subject), page.deactivated_position,
+            (SELECT d.erasure FROM deactivated_users_v3 AS d WHERE d.subject = page.subject),
+            (SELECT d.actor FROM deactivated_users_v3 AS d WHERE d.subject = page.subject)
+        FROM (SELECT subject, deactivated_position FROM deactivated_users_v3 WHERE app = $1 AND deactivated_position >= $2
+            ORDER BY deactivated_position LIMIT $3) AS page
+        ORDER BY page.deactivated_position";
     of_subject: coalesced = "SELECT subject, deactivated_at, operation, deactivated_position, erasure, actor FROM deactivated_users_v3
         WHERE subject = $1";
     all_restricted = "SELECT subject FROM deactivated_users_v3 WHERE restricted = 1 AND subject > $1
@@ -63,19 +70,20 @@ pub async fn page(store: &ReadStore, app: &AppId, page: NumberedPage) -> Result<
     store.rows(latest_page, &[app.into(), limit, skip], |row| Ok(SubjectRef(row.id(0)?))).await
 }
 
-/// The deactivated users of an app before a position, the latest deactivation first, each with the position of its
-/// deactivation; `None`: from the latest.
+/// A page of the deactivated users of an app, the latest deactivation first, each with the position of that, which is its
+/// place.
 ///
 /// # Errors
 /// The store is unavailable.
-pub async fn before(
+pub async fn listed(
     store: &ReadStore,
     app: &AppId,
-    cursor: Option<u64>,
+    seek: impl Into<Seek<u64>>,
     size: u32,
 ) -> Result<Vec<(Deactivated, u64)>, Error> {
-    let params = [app.into(), cursor.unwrap_or(u64::MAX).into(), paging::limit(size)];
-    store.rows(earlier, &params, |row| Ok((Deactivated::read(row)?, row.number(3)?))).await
+    let params = |place: u64| [app.into(), place.into(), paging::limit(size)];
+    let read = |row: &Row<'_, '_>| Ok((Deactivated::read(row)?, row.number(3)?));
+    paging::seek(store, seek.into(), [earlier, later], u64::MAX, params, read).await
 }
 
 /// The deactivations of those users that last, in the order asked.

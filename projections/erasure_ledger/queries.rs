@@ -6,7 +6,7 @@ use rollcall_schemas::plain::{LegalBasis, ReportStatus, Requester, Scope};
 use rollcall_schemas::words;
 
 use crate::store::{Error, ReadStore, Row};
-use crate::{Value, paging, queries};
+use crate::{Seek, Value, paging, queries};
 
 macro_rules! select {
     ($rest:literal) => {
@@ -48,6 +48,7 @@ queries! {
     by_operation = select!("WHERE app = $1 AND operation = $2 ORDER BY requested_position LIMIT $3");
     by_erasure: coalesced = select!("WHERE erasure = $1 AND app = $2");
     latest = select!("WHERE app = $1 AND requested_position < $2 ORDER BY requested_position DESC LIMIT $3");
+    later = select!("WHERE app = $1 AND requested_position >= $2 ORDER BY requested_position LIMIT $3");
     drills = select!("WHERE app = $1 AND requester = 'drill' ORDER BY requested_position DESC LIMIT $2");
     not_told = select!("WHERE app = $1 AND notified_at IS NULL AND finalised_at >= $2
         AND (finalised_at > $2 OR requested_position > $3) ORDER BY finalised_at, requested_position LIMIT $4");
@@ -261,13 +262,18 @@ pub async fn by_ids(store: &ReadStore, app: &AppId, erasures: &[ErasureId]) -> R
     Ok(found.into_iter().map(|mut rows| rows.pop()).collect())
 }
 
-/// The erasures of an app, the latest first; `before`: the position of the last one of the page before.
+/// A page of the erasures of an app, the latest first; their places are their `requested_position`.
 ///
 /// # Errors
 /// The store is unavailable.
-pub async fn page(store: &ReadStore, app: &AppId, before: Option<u64>, limit: u32) -> Result<Vec<Erasure>, Error> {
-    let params = [app.into(), before.unwrap_or(u64::MAX).into(), paging::limit(limit)];
-    store.rows(latest, &params, Erasure::read).await
+pub async fn page(
+    store: &ReadStore,
+    app: &AppId,
+    seek: impl Into<Seek<u64>>,
+    limit: u32,
+) -> Result<Vec<Erasure>, Error> {
+    let params = |place: u64| [app.into(), place.into(), paging::limit(limit)];
+    paging::seek(store, seek.into(), [latest, later], u64::MAX, params, Erasure::read).await
 }
 
 /// The latest drill of an app.

@@ -9,7 +9,7 @@ use rollcall_schemas::plain::RequestState;
 use uuid::Uuid;
 
 use crate::store::{Error, ReadStore, Row};
-use crate::{Order, Query, Value, paging, queries};
+use crate::{Order, Query, Seek, Value, paging, queries};
 
 macro_rules! select_request {
     ($rest:literal) => {
@@ -39,6 +39,9 @@ queries! {
     mutual_after = "SELECT one.friend FROM friend_graph_v3 AS one WHERE one.owner = $1 AND one.friend > $2
         AND EXISTS (SELECT 1 FROM friend_graph_v3 AS other WHERE other.owner = $3 AND other.friend = one.friend)
         ORDER BY one.friend LIMIT $4";
+    mutual_up_to = "SELECT one.friend FROM friend_graph_v3 AS one WHERE one.owner = $1 AND one.friend <= $2
+        AND EXISTS (SELECT 1 FROM friend_graph_v3 AS other WHERE other.owner = $3 AND other.friend = one.friend)
+        ORDER BY one.friend DESC LIMIT $4";
     asked_between: coalesced = "SELECT state, expires_at FROM friend_graph_requests_v3 WHERE asking = $1 AND asked = $2";
     described = "SELECT field, content FROM friend_graph_descriptions_v3 WHERE owner = $1 AND about = $2
         ORDER BY field";
@@ -52,6 +55,10 @@ queries! {
         ORDER BY requested_position DESC LIMIT $4");
     received_before = select_request!("WHERE asked = $1 AND state = $2 AND requested_position < $3
         ORDER BY requested_position DESC LIMIT $4");
+    sent_up_to = select_request!("WHERE asking = $1 AND state = $2 AND requested_position >= $3
+        ORDER BY requested_position LIMIT $4");
+    received_up_to = select_request!("WHERE asked = $1 AND state = $2 AND requested_position >= $3
+        ORDER BY requested_position LIMIT $4");
     lapsed = select_request!("WHERE state = 'pending' AND expires_at <= $1
         ORDER BY expires_at, requested_position LIMIT $2");
 }
@@ -69,7 +76,7 @@ pub struct Friend {
     pub friend: SubjectRef,
     /// Since when.
     pub befriended_at: DateTime<Utc>,
-    /// Position of that event: the order of the list and the cursor of [`page`].
+    /// Position of that event: the order of the list, and the place in [`page`].
     pub befriended_position: u64,
 }
 
@@ -140,23 +147,20 @@ fn state_at(state: RequestState, expires_at: DateTime<Utc>, now: DateTime<Utc>) 
 /// What a user wrote about a friend: values by field, sealed; [`REMARK`] is the remark name.
 pub type Description = Vec<(String, Vec<u8>)>;
 
-/// The friends after `cursor` (a `befriended_position`) in that order; `None`: from the start.
+/// A page of the friends in that order; their places are their `befriended_position`.
 ///
 /// # Errors
 /// The store is unavailable.
 pub async fn page(
     store: &ReadStore,
     owner: SubjectRef,
-    cursor: Option<u64>,
+    seek: impl Into<Seek<u64>>,
     size: u32,
     order: Order,
 ) -> Result<Vec<Friend>, Error> {
-    let (sql, start) = match order {
-        Order::OldestFirst => (later_than, 0),
-        Order::NewestFirst => (earlier_than, u64::MAX),
-    };
-    let cursor = cursor.unwrap_or(start);
-    store.rows(sql, &[owner.into(), cursor.into(), paging::limit(size)], Friend::read).await
+    let params = |place: u64| [owner.into(), place.into(), paging::limit(size)];
+    let (seek, statements, first) = paging::by_position(seek.into(), order, [later_than, earlier_than]);
+    paging::seek(store, seek, statements, first, params, Friend::read).await
 }
 
 /// How many friends a user has.
@@ -218,19 +222,19 @@ pub async fn friends_of_each(store: &ReadStore, owners: &[SubjectRef]) -> Result
     store.rows_of_each(friends_of, asked, |row| Ok(SubjectRef(row.id(0)?))).await
 }
 
-/// Who is a friend of both, behind `after`, in the order of references.
+/// A page of those who are friends of both, in the order of their references, which are their places.
 ///
 /// # Errors
 /// The store is unavailable.
 pub async fn mutual(
     store: &ReadStore,
     [one, other]: [SubjectRef; 2],
-    after: Option<SubjectRef>,
+    seek: impl Into<Seek<SubjectRef>>,
     size: u32,
 ) -> Result<Vec<SubjectRef>, Error> {
-    let after = after.unwrap_or(SubjectRef(Uuid::nil()));
-    let params = [one.into(), after.into(), other.into(), paging::limit(size)];
-    store.rows(mutual_after, &params, |row| Ok(SubjectRef(row.id(0)?))).await
+    let params = |place: SubjectRef| [one.into(), place.into(), other.into(), paging::limit(size)];
+    let (first, friend) = (SubjectRef(Uuid::nil()), |row: &Row<'_, '_>| Ok(SubjectRef(row.id(0)?)));
+    paging::seek(store, seek.into(), [mutual_after, mutual_up_to], first, params, friend).await
 }
 
 /// How far the requests of the first of each pair to the second have come at `now`, in the order asked; of each pair all that
@@ -277,7 +281,7 @@ pub async fn pending(store: &ReadStore, from: SubjectRef, to: SubjectRef) -> Res
     store.row(pending_between, &[from.into(), to.into()], Request::read).await
 }
 
-/// The requests of a user on those sides and in those states, before `cursor`, the latest first; `None`: from the latest.
+/// A page of the requests of a user on those sides and in those states, the latest first; their places are their ids.
 ///
 /// # Errors
 /// The store is unavailable.
@@ -285,24 +289,25 @@ pub async fn requests(
     store: &ReadStore,
     owner: SubjectRef,
     (directions, states): (&[Direction], &[RequestState]),
-    cursor: Option<FriendRequestId>,
+    seek: impl Into<Seek<FriendRequestId>>,
     size: u32,
 ) -> Result<Vec<Request>, Error> {
-    let cursor = cursor.map_or(u64::MAX, |cursor| cursor.0);
+    let (seek, first) = (seek.into(), FriendRequestId(u64::MAX));
     let mut found = vec![];
     // Each of these is one walk along an index; together they would be a sort of all that the user ever asked.
     for direction in directions {
-        let sql = match direction {
-            Direction::Sent => sent_before,
-            Direction::Received => received_before,
+        let statements = match direction {
+            Direction::Sent => [sent_before, sent_up_to],
+            Direction::Received => [received_before, received_up_to],
         };
         for state in states {
-            let asked = [owner.into(), state.as_str().into(), cursor.into(), paging::limit(size)];
-            found.extend(store.rows(sql, &asked, Request::read).await?);
+            let params =
+                |place: FriendRequestId| [owner.into(), state.as_str().into(), place.0.into(), paging::limit(size)];
+            found.extend(paging::seek(store, seek, statements, first, params, Request::read).await?);
         }
     }
     found.sort_unstable_by_key(|request| std::cmp::Reverse(request.id));
-    found.truncate(usize::try_from(size).unwrap_or(usize::MAX));
+    seek.nearest(&mut found, size);
     Ok(found)
 }
 

@@ -4,8 +4,8 @@ use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::personal::Class;
 use uuid::Uuid;
 
-use crate::store::{Error, ReadStore};
-use crate::{Query, paging, queries};
+use crate::store::{Error, ReadStore, Row};
+use crate::{Query, Seek, paging, queries};
 
 queries! {
     labels_of: coalesced = "SELECT count(*) FROM friend_groups_v1 WHERE owner = $1";
@@ -16,6 +16,8 @@ queries! {
     label_of: coalesced = "SELECT label FROM friend_groups_v1 WHERE owner = $1 AND number = $2";
     members_after = "SELECT friend FROM friend_groups_members_v1 WHERE owner = $1 AND number = $2 AND friend > $3
         ORDER BY friend LIMIT $4";
+    members_up_to = "SELECT friend FROM friend_groups_members_v1 WHERE owner = $1 AND number = $2 AND friend <= $3
+        ORDER BY friend DESC LIMIT $4";
 }
 
 /// Values about a subject that are still there, by class.
@@ -37,9 +39,7 @@ pub struct Group {
 /// # Errors
 /// The store is unavailable.
 pub async fn all(store: &ReadStore, owner: SubjectRef) -> Result<Vec<Group>, Error> {
-    let group = |row: &crate::store::Row<'_, '_>| {
-        Ok(Group { number: row.number(0)?, label: row.bytes(1)?, members: row.number(2)? })
-    };
+    let group = |row: &Row<'_, '_>| Ok(Group { number: row.number(0)?, label: row.bytes(1)?, members: row.number(2)? });
     store.rows(groups_of, &[owner.into()], group).await
 }
 
@@ -51,17 +51,17 @@ pub async fn label(store: &ReadStore, owner: SubjectRef, number: u32) -> Result<
     store.row(label_of, &[owner.into(), number.into()], |row| row.bytes(0)).await
 }
 
-/// Who is in a group, behind `after`, in the order of references.
+/// A page of those who are in a group, in the order of their references, which are their places.
 ///
 /// # Errors
 /// The store is unavailable.
 pub async fn members(
     store: &ReadStore,
     (owner, number): (SubjectRef, u32),
-    after: Option<SubjectRef>,
+    seek: impl Into<Seek<SubjectRef>>,
     size: u32,
 ) -> Result<Vec<SubjectRef>, Error> {
-    let after = after.unwrap_or(SubjectRef(Uuid::nil()));
-    let asked = [owner.into(), number.into(), after.into(), paging::limit(size)];
-    store.rows(members_after, &asked, |row| Ok(SubjectRef(row.id(0)?))).await
+    let params = |place: SubjectRef| [owner.into(), number.into(), place.into(), paging::limit(size)];
+    let (first, friend) = (SubjectRef(Uuid::nil()), |row: &Row<'_, '_>| Ok(SubjectRef(row.id(0)?)));
+    paging::seek(store, seek.into(), [members_after, members_up_to], first, params, friend).await
 }

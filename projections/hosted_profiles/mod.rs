@@ -7,4 +7,4 @@ mod projector;
 mod queries;
 
 pub use projector::HostedProfiles;
-pub use queries::{Profile, after, of_subjects, page};
+pub use queries::{Profile, listed, of_subjects, page};

@@ -4,7 +4,7 @@ use rollcall_schemas::ids::{AppId, FieldName, SubjectRef};
 use rollcall_schemas::personal::Class;
 
 use crate::store::{Error, ReadStore, Row};
-use crate::{NumberedPage, Order, Query, Value, paging, queries};
+use crate::{NumberedPage, Order, Query, Seek, Value, paging, queries};
 
 queries! {
     fields_of: coalesced = "SELECT count(*) FROM hosted_profiles_fields_v2 WHERE subject = $1";
@@ -15,6 +15,8 @@ queries! {
         ORDER BY registered_position LIMIT $2 OFFSET $3";
     later = "SELECT subject, registered_position FROM hosted_profiles_v2
         WHERE app = $1 AND filled = 1 AND registered_position > $2 ORDER BY registered_position LIMIT $3";
+    up_to = "SELECT subject, registered_position FROM hosted_profiles_v2
+        WHERE app = $1 AND filled = 1 AND registered_position <= $2 ORDER BY registered_position DESC LIMIT $3";
     newest_page = "SELECT subject FROM hosted_profiles_v2 WHERE app = $1 AND filled = 1
         ORDER BY registered_position DESC LIMIT $2 OFFSET $3";
 }
@@ -68,19 +70,19 @@ pub async fn page(store: &ReadStore, app: &AppId, page: NumberedPage, order: Ord
     Ok(of_subjects(store, app, &subjects).await?.into_iter().flatten().collect())
 }
 
-/// The profiles of an app behind a place, in the order of registration, each with its place; `cursor` `None`: from the first.
-/// A profile that was cleared in this moment is `None`.
+/// A page of the profiles of an app, in the order of registration, each with the position of that, which is its place. A profile that was cleared in this moment is `None`.
 ///
 /// # Errors
 /// The store is unavailable.
-pub async fn after(
+pub async fn listed(
     store: &ReadStore,
     app: &AppId,
-    cursor: Option<u64>,
+    seek: impl Into<Seek<u64>>,
     size: u32,
 ) -> Result<Vec<(u64, Option<Profile>)>, Error> {
-    let params = [app.into(), cursor.unwrap_or(0).into(), paging::limit(size)];
-    let places = store.rows(later, &params, |row| Ok((SubjectRef(row.id(0)?), row.number(1)?))).await?;
+    let params = |place: u64| [app.into(), place.into(), paging::limit(size)];
+    let read = |row: &Row<'_, '_>| Ok((SubjectRef(row.id(0)?), row.number(1)?));
+    let places = paging::seek(store, seek.into(), [later, up_to], 0, params, read).await?;
     let subjects: Vec<_> = places.iter().map(|(subject, _)| *subject).collect();
     let found = of_subjects(store, app, &subjects).await?;
     Ok(places.into_iter().map(|(_, place)| place).zip(found).collect())

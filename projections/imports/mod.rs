@@ -4,4 +4,4 @@ mod projector;
 mod queries;
 
 pub use projector::Imports;
-pub use queries::{Import, Refused, before, by_id, refused};
+pub use queries::{Import, Refused, by_id, listed, refused};

@@ -6,7 +6,7 @@ use rollcall_schemas::ids::{AppId, ImportId};
 use rollcall_schemas::import::{Kind, OnConflict};
 
 use crate::store::{Error, ReadStore, Row};
-use crate::{paging, queries};
+use crate::{Seek, paging, queries};
 
 macro_rules! select {
     ($rest:literal) => {
@@ -22,7 +22,10 @@ macro_rules! select {
 queries! {
     by_import: coalesced = select!("WHERE import = $1 AND app = $2");
     earlier = select!("WHERE app = $1 AND begun_position < $2 ORDER BY begun_position DESC LIMIT $3");
+    later = select!("WHERE app = $1 AND begun_position >= $2 ORDER BY begun_position LIMIT $3");
     refused_of = "SELECT number, reason FROM imports_refused_v1 WHERE import = $1 AND number > $2 ORDER BY number LIMIT $3";
+    refused_up_to = "SELECT number, reason FROM imports_refused_v1 WHERE import = $1 AND number <= $2
+        ORDER BY number DESC LIMIT $3";
 }
 
 /// One import.
@@ -99,20 +102,31 @@ pub async fn by_id(store: &ReadStore, app: &AppId, import: ImportId) -> Result<O
     store.row(by_import, &[import.into(), app.into()], Import::read).await
 }
 
-/// The imports of an app that were begun before a position, the latest first; `None`: from the latest.
+/// A page of the imports of an app, the latest first; their places are their `begun_position`.
 ///
 /// # Errors
 /// The store is unavailable.
-pub async fn before(store: &ReadStore, app: &AppId, cursor: Option<u64>, size: u32) -> Result<Vec<Import>, Error> {
-    let params = [app.into(), cursor.unwrap_or(u64::MAX).into(), paging::limit(size)];
-    store.rows(earlier, &params, Import::read).await
+pub async fn listed(
+    store: &ReadStore,
+    app: &AppId,
+    seek: impl Into<Seek<u64>>,
+    size: u32,
+) -> Result<Vec<Import>, Error> {
+    let params = |place: u64| [app.into(), place.into(), paging::limit(size)];
+    paging::seek(store, seek.into(), [earlier, later], u64::MAX, params, Import::read).await
 }
 
-/// The refused records of an import behind a number, in order.
+/// A page of the refused records of an import, in order; their places are their numbers, from 1.
 ///
 /// # Errors
 /// The store is unavailable.
-pub async fn refused(store: &ReadStore, import: ImportId, after: u64, size: u32) -> Result<Vec<Refused>, Error> {
-    let params = [import.into(), after.into(), paging::limit(size)];
-    store.rows(refused_of, &params, |row| Ok(Refused { number: row.number(0)?, reason: row.text(1)?.to_owned() })).await
+pub async fn refused(
+    store: &ReadStore,
+    import: ImportId,
+    seek: impl Into<Seek<u64>>,
+    size: u32,
+) -> Result<Vec<Refused>, Error> {
+    let params = |place: u64| [import.into(), place.into(), paging::limit(size)];
+    let read = |row: &Row<'_, '_>| Ok(Refused { number: row.number(0)?, reason: row.text(1)?.to_owned() });
+    paging::seek(store, seek.into(), [refused_of, refused_up_to], 0, params, read).await
 }

@@ -7,4 +7,4 @@ mod projector;
 mod queries;
 
 pub use projector::Mutes;
-pub use queries::{Mute, after, due, of, of_subjects, page, total};
+pub use queries::{Mute, due, listed, of, of_subjects, page, total};

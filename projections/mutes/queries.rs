@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use rollcall_schemas::ids::{AppId, SubjectRef};
 
 use crate::store::{Error, ReadStore, Row};
-use crate::{NumberedPage, paging, queries};
+use crate::{NumberedPage, Seek, paging, queries};
 
 queries! {
     page_of_app = "SELECT subject FROM mutes_v3 WHERE app = $1 AND (ends_at IS NULL OR ends_at > $2)
@@ -12,6 +12,9 @@ queries! {
     later_than = "SELECT subject, app, muted_at, ends_at, muted_position, set_position FROM mutes_v3
         WHERE app = $1 AND muted_position > $2 AND (ends_at IS NULL OR ends_at > $3)
         ORDER BY muted_position LIMIT $4";
+    up_to = "SELECT subject, app, muted_at, ends_at, muted_position, set_position FROM mutes_v3
+        WHERE app = $1 AND muted_position <= $2 AND (ends_at IS NULL OR ends_at > $3)
+        ORDER BY muted_position DESC LIMIT $4";
     count_of_app: coalesced = "SELECT users - (SELECT count(*) FROM mutes_v3 WHERE app = $1 AND ends_at <= $2)
         FROM mutes_count_v3 WHERE app = $1";
     of_subject: coalesced = "SELECT subject, app, muted_at, ends_at, muted_position, set_position FROM mutes_v3
@@ -31,7 +34,7 @@ pub struct Mute {
     pub muted_at: DateTime<Utc>,
     /// When it ends by itself; `None`: never.
     pub ends_at: Option<DateTime<Utc>>,
-    /// Position of the event that muted the user: the order of the list and the cursor of [`after`].
+    /// Position of the event that muted the user: the order of the list, and the place in [`listed`].
     pub muted_position: u64,
     /// Position of the event that gave the mute its end.
     pub set_position: u64,
@@ -70,20 +73,19 @@ pub async fn page(
     store.rows(page_of_app, &[app.into(), now.into(), limit, skip], |row| Ok(SubjectRef(row.id(0)?))).await
 }
 
-/// The mutes of an app that run at `now` and come after `cursor` (a `muted_position`), in the order of muting; `None`: from
-/// the first.
+/// A page of the mutes of an app that run at `now`, in the order of muting; their places are their `muted_position`.
 ///
 /// # Errors
 /// The store is unavailable.
-pub async fn after(
+pub async fn listed(
     store: &ReadStore,
     app: &AppId,
     now: DateTime<Utc>,
-    cursor: Option<u64>,
+    seek: impl Into<Seek<u64>>,
     size: u32,
 ) -> Result<Vec<Mute>, Error> {
-    let params = [app.into(), cursor.unwrap_or(0).into(), now.into(), paging::limit(size)];
-    store.rows(later_than, &params, Mute::read).await
+    let params = |place: u64| [app.into(), place.into(), now.into(), paging::limit(size)];
+    paging::seek(store, seek.into(), [later_than, up_to], 0, params, Mute::read).await
 }
 
 /// How many users of an app are muted at `now`.

@@ -4,4 +4,4 @@ mod projector;
 mod queries;
 
 pub use projector::Operations;
-pub use queries::{Item, Operation, before, by_id, items, open};
+pub use queries::{Item, Operation, by_id, items, listed, open};

@@ -7,7 +7,7 @@ use rollcall_schemas::operation::Act;
 use rollcall_schemas::personal::Class;
 
 use crate::store::{Error, ReadStore, Row};
-use crate::{Query, paging, queries};
+use crate::{Query, Seek, paging, queries};
 
 macro_rules! select {
     ($rest:literal) => {
@@ -23,10 +23,13 @@ macro_rules! select {
 queries! {
     by_batch: coalesced = select!("WHERE batch = $1 AND app = $2");
     earlier = select!("WHERE app = $1 AND requested_position < $2 ORDER BY requested_position DESC LIMIT $3");
+    later = select!("WHERE app = $1 AND requested_position >= $2 ORDER BY requested_position LIMIT $3");
     all_open = select!("WHERE is_open = 1 AND requested_position > $1
         ORDER BY requested_position LIMIT $2");
     items_of = "SELECT number, subject, reason, result, undo_result FROM operations_items_v1
         WHERE batch = $1 AND number >= $2 ORDER BY number LIMIT $3";
+    items_up_to = "SELECT number, subject, reason, result, undo_result FROM operations_items_v1
+        WHERE batch = $1 AND number <= $2 ORDER BY number DESC LIMIT $3";
     reasons_about: coalesced = "SELECT count(reason) FROM operations_items_v1 WHERE subject = $1 AND reason IS NOT NULL";
 }
 
@@ -135,13 +138,18 @@ pub async fn by_id(store: &ReadStore, app: &AppId, batch: BatchId) -> Result<Opt
     store.row(by_batch, &[batch.into(), app.into()], Operation::read).await
 }
 
-/// The operations of an app that were requested before a position, the latest first; `None`: from the latest.
+/// A page of the operations of an app, the latest first; their places are their `requested_position`.
 ///
 /// # Errors
 /// The store is unavailable.
-pub async fn before(store: &ReadStore, app: &AppId, cursor: Option<u64>, size: u32) -> Result<Vec<Operation>, Error> {
-    let params = [app.into(), cursor.unwrap_or(u64::MAX).into(), paging::limit(size)];
-    store.rows(earlier, &params, Operation::read).await
+pub async fn listed(
+    store: &ReadStore,
+    app: &AppId,
+    seek: impl Into<Seek<u64>>,
+    size: u32,
+) -> Result<Vec<Operation>, Error> {
+    let params = |place: u64| [app.into(), place.into(), paging::limit(size)];
+    paging::seek(store, seek.into(), [earlier, later], u64::MAX, params, Operation::read).await
 }
 
 /// The operations of any app that have something to do and were requested behind a position, the earliest first.
@@ -152,10 +160,21 @@ pub async fn open(store: &ReadStore, after: u64, size: u32) -> Result<Vec<Operat
     store.rows(all_open, &[after.into(), paging::limit(size)], Operation::read).await
 }
 
-/// The users of an operation from a place on, in order.
+/// A page of the users of an operation, in the order asked; their places are their numbers, from 0.
 ///
 /// # Errors
 /// The store is unavailable.
-pub async fn items(store: &ReadStore, batch: BatchId, from: u32, size: u32) -> Result<Vec<Item>, Error> {
-    store.rows(items_of, &[batch.into(), from.into(), paging::limit(size)], Item::read).await
+pub async fn items(
+    store: &ReadStore,
+    batch: BatchId,
+    seek: impl Into<Seek<u32>>,
+    size: u32,
+) -> Result<Vec<Item>, Error> {
+    // The first number that is on a page behind a place, or the last one up to it.
+    let bound = match seek.into() {
+        Seek::After(place) => Seek::After(place.map(|number| number.saturating_add(1))),
+        up_to @ Seek::UpTo(_) => up_to,
+    };
+    let params = |number: u32| [batch.into(), number.into(), paging::limit(size)];
+    paging::seek(store, bound, [items_of, items_up_to], 0, params, Item::read).await
 }

@@ -7,4 +7,4 @@ mod projector;
 mod queries;
 
 pub use projector::Remarks;
-pub use queries::{Remark, RemarkCursor, after, page, total};
+pub use queries::{Remark, RemarkCursor, listed, of, page, total};

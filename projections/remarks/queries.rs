@@ -5,7 +5,7 @@ use rollcall_schemas::personal::Class;
 use uuid::Uuid;
 
 use crate::store::{Error, ReadStore, Row};
-use crate::{NumberedPage, Query, paging, queries};
+use crate::{NumberedPage, Query, Seek, paging, queries};
 
 queries! {
     remarks_about: coalesced = "SELECT count(*) FROM remarks_v2 WHERE target = $1";
@@ -23,6 +23,14 @@ queries! {
             WHERE owner = $1 AND remarked_position >= $2 AND (remarked_position > $2 OR target > $3)
             ORDER BY remarked_position, target LIMIT $4) AS page
         ORDER BY page.remarked_position, page.target";
+    up_to_of_owner = "SELECT page.target,
+            (SELECT r.remark FROM remarks_v2 AS r WHERE r.owner = page.owner AND r.target = page.target),
+            page.remarked_position
+        FROM (SELECT owner, target, remarked_position FROM remarks_v2
+            WHERE owner = $1 AND remarked_position <= $2 AND (remarked_position < $2 OR target <= $3)
+            ORDER BY remarked_position DESC, target DESC LIMIT $4) AS page
+        ORDER BY page.remarked_position DESC, page.target DESC";
+    one: coalesced = "SELECT target, remark FROM remarks_v2 WHERE owner = $1 AND target = $2";
     count_of_owner: coalesced = "SELECT COUNT(*) FROM remarks_v2 WHERE owner = $1";
 }
 
@@ -62,25 +70,33 @@ pub struct RemarkCursor {
     pub target: SubjectRef,
 }
 
-/// The remarks of a user behind a place, the earliest first, each with its place; `None`: from the first.
+/// A page of the remarks of a user, the earliest first, each with its place.
 ///
 /// # Errors
 /// The store is unavailable.
-pub async fn after(
+pub async fn listed(
     store: &ReadStore,
     owner: SubjectRef,
-    cursor: Option<RemarkCursor>,
+    seek: impl Into<Seek<RemarkCursor>>,
     size: u32,
 ) -> Result<Vec<(Remark, RemarkCursor)>, Error> {
-    let nil = RemarkCursor { remarked_position: 0, target: SubjectRef(Uuid::nil()) };
-    let RemarkCursor { remarked_position, target } = cursor.unwrap_or(nil);
-    let params = [owner.into(), remarked_position.into(), target.into(), paging::limit(size)];
+    let first = RemarkCursor { remarked_position: 0, target: SubjectRef(Uuid::nil()) };
+    let params =
+        |place: RemarkCursor| [owner.into(), place.remarked_position.into(), place.target.into(), paging::limit(size)];
     let read = |row: &Row<'_, '_>| {
         let remark = Remark::read(row)?;
         let place = RemarkCursor { remarked_position: row.number(2)?, target: remark.target };
         Ok((remark, place))
     };
-    store.rows(after_of_owner, &params, read).await
+    paging::seek(store, seek.into(), [after_of_owner, up_to_of_owner], first, params, read).await
+}
+
+/// The remark of a user about another one.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn of(store: &ReadStore, owner: SubjectRef, target: SubjectRef) -> Result<Option<Remark>, Error> {
+    store.row(one, &[owner.into(), target.into()], Remark::read).await
 }
 
 /// How many remarks a user has.

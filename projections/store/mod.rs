@@ -21,6 +21,7 @@ mod shares;
 mod sqlite;
 
 pub use beside::Beside;
+pub use observed::Timed;
 pub use parking::{ParkedKey, ParkingCursor, Retried, SkippedEvent};
 pub use postgres::{
     BuildLock, ClaimVersion, Claimed, Claims, Lease, LeaseHolder, RebuildNote, Shadow, UnusedClaim, describe,
@@ -93,6 +94,7 @@ pub struct ReadStore {
     backend: Backend,
     /// What the last committed transaction left, so that waiting for a position costs no query.
     checkpoints: RwLock<Vec<Checkpoint>>,
+    timed: Option<Timed>,
 }
 
 /// Does the same with either database; the answer of the one comes at once.
@@ -134,7 +136,7 @@ impl ReadStore {
 
     fn open_file(path: &Path, models: &[&dyn Projection], keeping: Keeping) -> Result<Self, Error> {
         let (store, checkpoints) = Sqlite::open(path, models, keeping)?;
-        Ok(Self { backend: Backend::Sqlite(Box::new(store)), checkpoints: RwLock::new(checkpoints) })
+        Ok(Self { backend: Backend::Sqlite(Box::new(store)), checkpoints: RwLock::new(checkpoints), timed: None })
     }
 
     /// Opens a store in a file to build these read models in, of which nothing is asked: [`Shadow::take_over`] is to take
@@ -156,7 +158,7 @@ impl ReadStore {
     /// The database is unavailable, or the role may not make tables.
     pub async fn connect(pool: Pool, models: &[&'static dyn Projection]) -> Result<Self, Error> {
         let (store, checkpoints) = Postgres::open(pool, postgres::LIVE, models).await?;
-        Ok(Self { backend: Backend::Postgres(Box::new(store)), checkpoints: RwLock::new(checkpoints) })
+        Ok(Self { backend: Backend::Postgres(Box::new(store)), checkpoints: RwLock::new(checkpoints), timed: None })
     }
 
     /// Applies on so many connections at once, each for its share of the read models; 1 to 4, by default one for each two
@@ -166,6 +168,13 @@ impl ReadStore {
         if let Backend::Postgres(store) = &mut self.backend {
             store.lanes = Lanes::new(count);
         }
+        self
+    }
+
+    /// Tells how long each query takes; of a store in a file and one on a server alike.
+    #[must_use]
+    pub fn timed_by(mut self, timed: Timed) -> Self {
+        self.timed = Some(timed);
         self
     }
 
@@ -314,7 +323,7 @@ impl ReadStore {
         map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
         let query = query.into();
-        let observed = Observed::begin(query);
+        let observed = Observed::begin(query, self.timed);
         observed.end(with!(self, store => store.rows(query, params, map), store.rows(query, params, map)))
     }
 
@@ -329,7 +338,7 @@ impl ReadStore {
         map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
         let query = query.into();
-        let observed = Observed::begin(query);
+        let observed = Observed::begin(query, self.timed);
         observed.end(with!(self, store => store.row(query, params, map), store.row(query, params, map)))
     }
 
@@ -344,7 +353,7 @@ impl ReadStore {
         map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
     ) -> Result<Vec<Vec<T>>, Error> {
         let query = query.into();
-        let observed = Observed::begin(query);
+        let observed = Observed::begin(query, self.timed);
         observed.end(with!(self, store => store.rows_of_each(query, asked, map), store.rows_of_each(query, asked, map)))
     }
 

@@ -1,7 +1,7 @@
-//! What is told of a query: a span in the trace that it belongs to, and at the level `debug` a line of the log. Neither holds a
-//! parameter or a row. Where nobody listens, both cost a comparison.
+//! What is told of a query: a span in the trace that it belongs to, at the level `debug` a line of the log, and how long it took to
+//! whoever counts. None of them holds a parameter or a row. Where nobody listens, each costs a comparison.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing::field::Empty;
 use tracing::{Level, Span};
@@ -14,9 +14,13 @@ const TRACES: &str = "rollcall::traces";
 /// The target of the line that tells each query.
 const LINES: &str = "rollcall::queries";
 
+/// Is told of every query how long it took. It runs on the thread that asked, and must not wait.
+pub type Timed = fn(&Query, Duration);
+
 /// A query that runs.
 pub(super) struct Observed {
     query: Query,
+    timed: Option<Timed>,
     /// Nothing runs within it, so that nobody enters it: it lasts from here to the end.
     span: Span,
     began: Option<Instant>,
@@ -24,7 +28,7 @@ pub(super) struct Observed {
 
 impl Observed {
     /// It begins.
-    pub(super) fn begin(query: Query) -> Self {
+    pub(super) fn begin(query: Query, timed: Option<Timed>) -> Self {
         let name = || {
             let (read_model, query) = query.place();
             format!("{read_model}.{query}")
@@ -33,7 +37,8 @@ impl Observed {
         let span = tracing::info_span!(
             target: TRACES, "query", otel.name = name(), otel.status_code = Empty, rollcall.read_model = query.place().0,
         );
-        Self { query, span, began: tracing::enabled!(target: LINES, Level::DEBUG).then(Instant::now) }
+        let is_timed = timed.is_some() || tracing::enabled!(target: LINES, Level::DEBUG);
+        Self { query, timed, span, began: is_timed.then(Instant::now) }
     }
 
     /// It has ended with this answer, which is handed on.
@@ -42,9 +47,15 @@ impl Observed {
             self.span.record("otel.status_code", "ERROR");
         }
         if let Some(began) = self.began {
-            let (read_model, query) = self.query.place();
-            let took_ms = (began.elapsed().as_secs_f64() * 1e6).round() / 1e3;
-            tracing::debug!(target: LINES, read_model, query, took_ms, failed = answer.is_err(), "queried");
+            let took = began.elapsed();
+            if let Some(timed) = self.timed {
+                timed(&self.query, took);
+            }
+            if tracing::enabled!(target: LINES, Level::DEBUG) {
+                let (read_model, query) = self.query.place();
+                let took_ms = (took.as_secs_f64() * 1e6).round() / 1e3;
+                tracing::debug!(target: LINES, read_model, query, took_ms, failed = answer.is_err(), "queried");
+            }
         }
         answer
     }

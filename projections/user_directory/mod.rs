@@ -11,6 +11,6 @@ mod queries;
 
 pub use projector::UserDirectory;
 pub use queries::{
-    Introduced, User, all_subjects_of, ambiguous, by_subject, by_subjects, by_tag, registered, registered_after,
+    Introduced, User, all_subjects_of, ambiguous, by_subject, by_subjects, by_tag, listed, registered,
     registered_count, subject_of, subjects_of, tag_count, tags, user_ids,
 };

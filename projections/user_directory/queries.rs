@@ -5,7 +5,7 @@ use rollcall_schemas::ids::{AppId, SubjectRef};
 use rollcall_schemas::personal::Class;
 
 use crate::store::{Error, ReadStore, Row};
-use crate::{NumberedPage, Order, Query, Value, paging, queries};
+use crate::{NumberedPage, Order, Query, Seek, Value, paging, queries};
 
 macro_rules! select {
     ($rest:literal) => {
@@ -59,7 +59,7 @@ pub struct User {
     pub epoch: u32,
     /// When the user was first registered; `None`: only named, as the target of a call.
     pub registered_at: Option<DateTime<Utc>>,
-    /// Position of that event: the order of lists and the cursor of [`registered_after`].
+    /// Position of that event: the order of lists, and the place in [`listed`].
     pub registered_position: Option<u64>,
     /// Whether the user is deactivated.
     pub deactivated: bool,
@@ -224,23 +224,20 @@ pub async fn registered(store: &ReadStore, app: &AppId, page: NumberedPage, orde
     store.rows(sql, &[app.into(), limit, skip], User::read).await
 }
 
-/// The registered users that come after a `registered_position` in that order; `None`: from the start.
+/// A page of the registered users that are not deactivated, in that order; their places are their `registered_position`.
 ///
 /// # Errors
 /// The store is unavailable.
-pub async fn registered_after(
+pub async fn listed(
     store: &ReadStore,
     app: &AppId,
-    cursor: Option<u64>,
+    seek: impl Into<Seek<u64>>,
     size: u32,
     order: Order,
 ) -> Result<Vec<User>, Error> {
-    let (sql, start) = match order {
-        Order::OldestFirst => (later_than, 0),
-        Order::NewestFirst => (earlier_than, u64::MAX),
-    };
-    let cursor = cursor.unwrap_or(start);
-    store.rows(sql, &[app.into(), cursor.into(), paging::limit(size)], User::read).await
+    let params = |place: u64| [app.into(), place.into(), paging::limit(size)];
+    let (seek, statements, first) = paging::by_position(seek.into(), order, [later_than, earlier_than]);
+    paging::seek(store, seek, statements, first, params, User::read).await
 }
 
 /// How many users are registered and not deactivated.

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use clap::Args;
-use rollcall_projections::{NumberedPage, PAGE_MAX};
+use rollcall_projections::{NumberedPage, PAGE_MAX, Seek};
 use rollcall_schemas::ids::AppId;
 use serde::Serialize;
 
@@ -184,7 +184,7 @@ async fn of_user(
             let mut events: Vec<Happened> = Vec::new();
             let mut after = from.position;
             loop {
-                let range = Range { after, until: moment.position, limit: PAGE_MAX };
+                let range = Range { seek: Seek::After(Some(after)), until: moment.position, limit: PAGE_MAX };
                 let page = history(past, app, subject, range, false).await?;
                 let Some(last) = page.last() else { return json(&History { moment, subject, events }) };
                 after = last.position;

@@ -95,7 +95,7 @@ impl Engine {
                 let issued = match &recorded.event {
                     // A label follows the token it is of, and is read before it.
                     Event::Token(token::Event::Labelled(e)) => {
-                        labels.insert(e.token, recorded.stored("label", &e.label));
+                        labels.insert(e.token, (raw.revision, recorded.stored("label", &e.label)));
                         continue;
                     }
                     event => issued(event),
@@ -105,11 +105,13 @@ impl Engine {
                     page.next = page.tokens.last().map(|last| last.revision);
                     return Ok(page);
                 }
-                let label = labels.remove(&issued.token).flatten();
+                let label = labels.remove(&issued.token).and_then(|(_, label)| label);
                 page.tokens.push(IssuedBefore { revision: raw.revision, issued, label });
             }
         }
-        page.next = Some(backwards.before).filter(|before| *before > 1);
+        // Where the first event that was read is a label, its token stands before it, and the next page reads both.
+        let is_split = labels.values().any(|(revision, _)| *revision == backwards.before);
+        page.next = Some(backwards.before + u64::from(is_split)).filter(|before| *before > 1);
         Ok(page)
     }
 

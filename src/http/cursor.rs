@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::DateTime;
+use rollcall_projections::Seek;
 use rollcall_projections::data_requests::DueCursor;
 use rollcall_projections::remarks::RemarkCursor;
 use rollcall_schemas::ids::{FriendRequestId, SubjectRef};
@@ -26,6 +27,25 @@ pub(super) trait Cursor: Sized {
     /// Decodes such a text; `None` if this service did not make it.
     fn decode(text: &str) -> Option<Self> {
         BASE64_URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| Self::read(&bytes))
+    }
+}
+
+/// What a cursor of the page before begins with. No encoded place does, so that neither kind is taken for the other.
+const UP_TO: char = '.';
+
+/// The cursor of the page behind a place, or of the page up to it; `None`: of the first page, which has none.
+pub(super) fn encode_seek<C: Cursor>(seek: &Seek<C>) -> Option<String> {
+    match seek {
+        Seek::After(place) => place.as_ref().map(Cursor::encode),
+        Seek::UpTo(place) => Some(format!("{UP_TO}{}", place.encode())),
+    }
+}
+
+/// Decodes such a cursor; `None` if this service did not make it.
+pub(super) fn decode_seek<C: Cursor>(text: &str) -> Option<Seek<C>> {
+    match text.strip_prefix(UP_TO) {
+        Some(place) => C::decode(place).map(Seek::UpTo),
+        None => C::decode(text).map(|place| Seek::After(Some(place))),
     }
 }
 
@@ -148,5 +168,18 @@ mod tests {
         let read = |text: &String| (FeedCursor::decode(text), IssuedCursor::decode(text), u64::decode(text));
         let expected = [(Some(FeedCursor(7)), None, None), (None, Some(IssuedCursor(7)), None), (None, None, Some(7))];
         assert_eq!(positions.each_ref().map(read), expected);
+    }
+
+    #[test]
+    fn a_cursor_of_the_page_before_is_no_place_and_no_cursor_of_a_next_page() {
+        let (after, up_to) = (Seek::After(Some(7_u64)), Seek::UpTo(7_u64));
+        let [next, previous] = [after, up_to].map(|seek| encode_seek(&seek).unwrap_or_default());
+        assert_eq!(next, 7_u64.encode(), "as it was before lists could be followed back");
+        assert_eq!((decode_seek(&next), decode_seek(&previous)), (Some(after), Some(up_to)));
+        assert_eq!((u64::decode(&previous), encode_seek(&Seek::<u64>::After(None))), (None, None));
+        for bad in ["", ".", "..", &format!(".{previous}"), &format!("{next}.")] {
+            assert_eq!(decode_seek::<u64>(bad), None, "{bad}");
+        }
+        assert_eq!(decode_seek::<GroupMember>(&previous), None, "of another list");
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use rollcall_projections::user_directory::User;
-use rollcall_projections::{Order, friend_graph, hosted_profiles, user_directory};
+use rollcall_projections::{Neighbours, Order, Seek, friend_graph, hosted_profiles, user_directory};
 use rollcall_schemas::ids::{AppId, SubjectRef};
 
 use crate::engine::graph::{FoundFriends, Searched};
@@ -29,8 +29,8 @@ pub(super) struct ShownFriend {
 pub(super) struct FriendList {
     /// Them; fewer than asked for where some are deactivated.
     pub(super) friends: Vec<ShownFriend>,
-    /// Where the next page begins; `None`: this is the last one.
-    pub(super) next: Option<u64>,
+    /// Where the pages beside it are.
+    pub(super) beside: Neighbours<u64>,
     /// How many friends the owner has.
     pub(super) total: u64,
 }
@@ -43,19 +43,17 @@ pub(super) async fn page(
     engine: &Engine,
     caller: &Caller,
     owner: SubjectRef,
-    (cursor, size, order): (Option<u64>, u32, Order),
+    (seek, size, order): (impl Into<Seek<u64>>, u32, Order),
 ) -> Result<FriendList, Error> {
-    let mut rows = friend_graph::page(engine.read(), owner, cursor, size + 1, order).await?;
-    let wanted = usize::try_from(size).unwrap_or(usize::MAX);
-    let more = rows.len() > wanted;
-    rows.truncate(wanted);
-    let next = rows.last().filter(|_| more).map(|row| row.befriended_position);
+    let seek = seek.into();
+    let mut rows = friend_graph::page(engine.read(), owner, seek, size + 1, order).await?;
+    let beside = seek.cut(&mut rows, size, |row| Some(row.befriended_position));
     let found = rows.len();
     let rows = shown(engine, caller, rows).await?;
     let fenced = (found - rows.len()) as u64;
     let friends = describe(engine, caller, owner, rows).await?;
     let total = friend_graph::count(engine.read(), owner).await?.saturating_sub(fenced);
-    Ok(FriendList { friends, next, total })
+    Ok(FriendList { friends, beside, total })
 }
 
 /// A page of the friends of `owner` that have a text, as `caller` is shown them.
@@ -68,11 +66,11 @@ pub(super) async fn named(
     owner: SubjectRef,
     searched: Searched,
 ) -> Result<FriendList, Error> {
-    let FoundFriends { friends, next } = engine.friends_named(&caller.app, owner, searched).await?;
+    let FoundFriends { friends, beside } = engine.friends_named(&caller.app, owner, searched).await?;
     let found = shown(engine, caller, friends).await?;
     let friends = describe(engine, caller, owner, found).await?;
     let total = friend_graph::count(engine.read(), owner).await?;
-    Ok(FriendList { friends, next, total })
+    Ok(FriendList { friends, beside, total })
 }
 
 /// Those of the targets that are friends of `owner`, as `caller` is shown them.

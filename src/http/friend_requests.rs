@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use rollcall_projections::friend_graph::{self, Direction, Request};
-use rollcall_projections::user_directory;
+use rollcall_projections::{Neighbours, Seek, user_directory};
 use rollcall_schemas::ids::{FriendRequestId, SubjectRef};
 use rollcall_schemas::plain::RequestState;
 use serde::Serialize;
@@ -47,7 +47,7 @@ pub(super) fn direction(word: &str) -> Option<Direction> {
     }
 }
 
-/// A page of the requests of a user, the latest first, and where the next one begins. Requests with somebody who is
+/// A page of the requests of a user, the latest first, and where the pages beside it are. Requests with somebody who is
 /// deactivated are not shown, so that a page may be shorter than asked for.
 ///
 /// # Errors
@@ -57,18 +57,16 @@ pub(super) async fn page(
     caller: &Caller,
     owner: SubjectRef,
     filter: Filter,
-    (cursor, limit): (Option<FriendRequestId>, u32),
-) -> Result<(Vec<ShownRequest>, Option<FriendRequestId>), Error> {
+    (seek, limit): (impl Into<Seek<FriendRequestId>>, u32),
+) -> Result<(Vec<ShownRequest>, Neighbours<FriendRequestId>), Error> {
+    let seek = seek.into();
     let directions = filter.direction.map_or(vec![Direction::Sent, Direction::Received], |direction| vec![direction]);
     let states = filter.state.map_or(RequestState::ALL.to_vec(), |state| vec![state]);
-    let mut rows = friend_graph::requests(engine.read(), owner, (&directions, &states), cursor, limit + 1).await?;
-    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = rows.len() > wanted;
-    rows.truncate(wanted);
-    let next = rows.last().filter(|_| more).map(|row| row.id);
+    let mut rows = friend_graph::requests(engine.read(), owner, (&directions, &states), seek, limit + 1).await?;
+    let beside = seek.cut(&mut rows, limit, |row| Some(row.id));
     let now = engine.now();
     rows.retain(|row| filter.state.is_none_or(|state| row.state_at(now) == state));
-    Ok((shown(engine, caller, owner, rows).await?, next))
+    Ok((shown(engine, caller, owner, rows).await?, beside))
 }
 
 /// One request of a user; `None`: the user has no such request.

@@ -5,7 +5,7 @@ use actix_web::http::Method;
 use rollcall_projections::data_requests::DueCursor;
 use rollcall_schemas::Event;
 
-use super::cursor::{Cursor, FeedCursor, Followed, GroupMember, IssuedCursor, MutualFriend};
+use super::cursor::{Cursor, FeedCursor, Followed, GroupMember, IssuedCursor, MutualFriend, decode_seek, encode_seek};
 use super::{client, platform, rest, server_v1, server_v4};
 use crate::audit::report::{dsse, verify};
 use crate::audit::tree::note::Checkpoint;
@@ -51,6 +51,9 @@ pub fn signature(bytes: &[u8]) {
 fn is_written_as_it_was_read<C: Cursor>(text: &str) {
     if let Some(place) = C::decode(text) {
         assert_eq!(place.encode(), text, "two texts are one cursor");
+    }
+    if let Some(seek) = decode_seek::<C>(text) {
+        assert_eq!(encode_seek(&seek).as_deref(), Some(text), "two texts are one cursor");
     }
 }
 

@@ -98,6 +98,8 @@ fn in_place(place: &str, name: &str) -> Option<Value> {
         ("NewApp", "key") => json!({"pattern": "^[A-Za-z0-9_-]{1,64}$"}),
         ("NewApp", "environment") => word(Environment::WORDS),
         ("NewApp", "plan") => words(Plan::WORDS),
+        // The lists of the client face, whose methods are named with a dot, are followed forward only.
+        (place, "cursor") if place.contains('.') => json!({"pattern": "^[A-Za-z0-9_-]+$"}),
         // Any text may be looked for.
         ("listBans", "reason") => json!({}),
         ("listUsers", "name") => json!({"minLength": 1, "maxLength": 64}),
@@ -186,7 +188,7 @@ fn everywhere(name: &str) -> Option<Value> {
         "since" => whole(0, u64::MAX),
         "number" => whole_number(),
         "group_id" => json!({"pattern": GROUP}),
-        "cursor" => json!({"pattern": "^[A-Za-z0-9_-]+$"}),
+        "cursor" => json!({"pattern": "^\\.?[A-Za-z0-9_-]+$"}),
         "include" => words(&["personal"]),
         "on_conflict" => words(import::OnConflict::WORDS),
         "order" => words(&["oldest", "newest"]),

@@ -55,7 +55,7 @@ impl Exporting<'_> {
 
     async fn page(&self, after: Option<u64>) -> Result<Vec<User>, Error> {
         let read = self.engine.read();
-        Ok(user_directory::registered_after(read, &self.caller.app, after, PAGE_MAX, Order::OldestFirst).await?)
+        Ok(user_directory::listed(read, &self.caller.app, after, PAGE_MAX, Order::OldestFirst).await?)
     }
 
     async fn users(&mut self) -> Result<(), Error> {
@@ -171,7 +171,7 @@ impl Exporting<'_> {
     async fn mutes(&mut self) -> Result<(), Error> {
         let (app, now, mut cursor) = (self.caller.app.clone(), self.engine.now(), None);
         loop {
-            let page = mutes::after(self.engine.read(), &app, now, cursor, PAGE_MAX).await?;
+            let page = mutes::listed(self.engine.read(), &app, now, cursor, PAGE_MAX).await?;
             let Some(last) = page.last() else { return Ok(()) };
             cursor = Some(last.muted_position);
             let ids = self.user_ids(page.iter().map(|mute| mute.subject)).await?;

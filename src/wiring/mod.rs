@@ -24,6 +24,7 @@ use crate::eventlog::kurrentdb::{self, Kurrent};
 use crate::eventlog::postgres::{Mode, Postgres};
 use crate::eventlog::{self, DamageRecorder as _, EventLog};
 use crate::live::store::{Kept, Store};
+use crate::metrics;
 use crate::privacy::key_tree::KeyTree;
 pub use crate::privacy::key_tree::{CellSpec, Options as KeyOptions};
 use crate::privacy::{self, Vault};
@@ -208,11 +209,12 @@ impl Place {
         let Some(database) = self.log.database() else { return Ok(Arc::new(self.read_models_here()?)) };
         let read = ReadStore::connect(database.pool(READERS_MAX)?, rollcall_projections::ALL).await?;
         let log_is_there = matches!(self.log, LogPlace::Postgres(_));
-        Ok(Arc::new(if log_is_there { read } else { read.with_flushed_claims() }))
+        let read = if log_is_there { read } else { read.with_flushed_claims() };
+        Ok(Arc::new(read.timed_by(metrics::queried)))
     }
 
     fn read_models_here(&self) -> Result<ReadStore, Error> {
-        Ok(ReadStore::open(&self.dir.join("read.db"))?)
+        Ok(ReadStore::open(&self.dir.join("read.db"))?.timed_by(metrics::queried))
     }
 
     /// Opens the log on its server; `dir` is where a replica of it may lie.

@@ -72,7 +72,8 @@ impl Shadow {
         let (store, checkpoints) = Postgres::open(pool.clone(), NEXT, models).await?;
         let outdated: Vec<_> =
             models.iter().filter(|model| !checkpoints.iter().any(|found| found.model == model.name())).collect();
-        let store = ReadStore { backend: Backend::Postgres(Box::new(store)), checkpoints: RwLock::new(checkpoints) };
+        let backend = Backend::Postgres(Box::new(store));
+        let store = ReadStore { backend, checkpoints: RwLock::new(checkpoints), timed: None };
         for model in outdated {
             store.create_model(*model).await?;
         }

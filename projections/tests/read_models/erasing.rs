@@ -94,7 +94,7 @@ async fn a_deactivated_user_is_listed_without_any_value_and_bystanders_keep_thei
     let ban = banned_users::of(&store, me).await.unwrap().unwrap();
     assert_eq!((ban.ends_at, ban.reason), (Some(at(9_000)), None));
     assert_eq!(blocklists::page(&store, them, None, 10).await.unwrap()[0].target, me);
-    let items = operations::items(&store, BatchId(Uuid::from_u128(1)), 0, 10).await.unwrap();
+    let items = operations::items(&store, BatchId(Uuid::from_u128(1)), None, 10).await.unwrap();
     assert_eq!(items.iter().map(|item| item.reason.is_some()).collect::<Vec<_>>(), [false, true]);
     let due = erasure_ledger::due(&store, at(2_592_000), None, 10).await.unwrap();
     assert_eq!((due[0].subject, due[0].step), (me, erasure_ledger::Step::Scrubbed));

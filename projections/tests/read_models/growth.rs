@@ -84,15 +84,41 @@ fn the_last_page_of_a_list_costs_what_the_first_one_does() {
             [app(), 5_000_u32.into(), size()],
         ),
         (query("data_requests", &["received_position < $2"]), [app(), high, size()], [app(), 5_000_u32.into(), size()]),
+        (
+            query("erasure_ledger", &["requested_position >= $2"]),
+            [app(), low.clone(), size()],
+            [app(), 180_000_u32.into(), size()],
+        ),
+        (
+            query("data_requests", &["received_position >= $2"]),
+            [app(), low.clone(), size()],
+            [app(), 180_000_u32.into(), size()],
+        ),
+        (
+            query("deactivated_users", &["deactivated_position >= $2"]),
+            [app(), low, size()],
+            [app(), 180_000_u32.into(), size()],
+        ),
     ];
     for (sql, first, last) in cases {
         let (first, last) = (tables.ask(sql, &first), tables.ask(sql, &last));
         assert_eq!(first.0, PAGE as usize, "{sql}");
         assert_eq!(first, last, "{sql}");
     }
-    let due = query("data_requests", &["is_open = 1"]);
+    let due = query("data_requests", &["is_open = 1", "> ($3, $4)"]);
     let page = |row: u32| [app(), at(LARGE), at(row), row.into(), size()];
     assert_eq!(tables.ask(due, &page(0)), tables.ask(due, &page(180_000)));
+    let due = query("data_requests", &["is_open = 1", "<= ($2, $3)"]);
+    let page = |row: u32| [app(), at(row), row.into(), size()];
+    assert_eq!(tables.ask(due, &page(LARGE)), tables.ask(due, &page(5_000)));
+    // Those that are to begin are stepped over, and lie unevenly.
+    for (compared, near, far) in [("(until_at, subject) >=", 1, 180_000), ("(until_at, subject) <", LARGE, 20_000)] {
+        let running = query("banned_users", &[compared]);
+        let page = |row: u32| [app(), at(0), at(row), reference(0), size()];
+        let (near, far) = (tables.ask(running, &page(near)), tables.ask(running, &page(far)));
+        assert_eq!((near.0, far.0), (PAGE as usize, PAGE as usize), "{compared}");
+        assert!((far.1 - near.1).abs() < near.1 / 2, "{compared}: {near:?} {far:?}");
+    }
 }
 
 #[test]
@@ -104,11 +130,14 @@ fn what_is_asked_of_one_costs_the_same_however_many_others_there_are() {
         (query("erasure_ledger", &["WHERE subject = $1"]), vec![reference(7), size()]),
         (query("erasure_ledger", &["AS overdue"]), vec![at(100), at(90), app(), at(10), at(60)]),
         (query("erasure_ledger", &["scrubbed_at - requested_at"]), vec![app(), at(10), at(60)]),
-        (query("audit_trail", &["WHERE subject = $1"]), vec![reference(7), 0_u32.into(), size()]),
+        (query("audit_trail", &["subject = $1", "position > $2"]), vec![reference(7), 0_u32.into(), size()]),
+        (query("audit_trail", &["subject = $1", "position <= $2"]), vec![reference(7), newest(), size()]),
         (query("user_directory", &["SELECT introduced_position, subject FROM", "tag = $1"]), vec![reference(7), app()]),
         (query("friend_graph", &["befriended_position <"]), vec![reference(0), newest(), size()]),
         (query("blocklists", &["sequence <"]), vec![reference(0), newest(), size()]),
         (query("allowlists", &["sequence <"]), vec![reference(0), newest(), size()]),
+        (query("blocklists", &["sequence >="]), vec![reference(0), 0_u32.into(), size()]),
+        (query("allowlists", &["sequence >="]), vec![reference(0), 0_u32.into(), size()]),
         (query("banned_users", &["acts_at <= $1"]), vec![at(50), size()]),
         (query("deactivated_users", &["restricted = 1"]), vec![reference(1), 5_u32.into()]),
     ];

@@ -1,8 +1,8 @@
 //! Requests for friendship: how each ended, and that the old ones leave the read model.
 
-use rollcall_projections::ALL;
 use rollcall_projections::friend_graph::{self, Direction, Request};
 use rollcall_projections::store::ReadStore;
+use rollcall_projections::{ALL, Seek};
 use rollcall_schemas::erasure;
 use rollcall_schemas::friendship::{Accepted, Befriended, Cancelled, Ended, Event, Expired, Refused, Requested};
 use rollcall_schemas::ids::{ErasureId, FriendRequestId, Pair, SubjectRef};
@@ -81,6 +81,19 @@ async fn a_request_is_shown_to_both_sides_with_how_it_ended() {
     }
     assert_eq!(found.len(), 6, "both directions, page by page");
     assert!(found.is_sorted_by(|newer, older| newer.id > older.id));
+    // Back from the oldest.
+    let mut back: Vec<Request> = vec![];
+    let mut seek = Seek::UpTo(FriendRequestId(0));
+    loop {
+        let mut page = friend_graph::requests(&store, me, (&BOTH, &RequestState::ALL), seek, 3).await.unwrap();
+        let beside = seek.cut(&mut page, 2, |request| Some(request.id));
+        back.splice(0..0, page);
+        match beside.previous {
+            Some(place) => seek = Seek::UpTo(place),
+            None => break,
+        }
+    }
+    assert_eq!(back, found);
 }
 
 #[tokio::test]

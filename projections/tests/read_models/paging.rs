@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_projections::{
-    ALL, NumberedPage, Order, allowlists, apps, audit_trail, banned_users, blocklists, deactivated_users,
+    ALL, NumberedPage, Order, Seek, allowlists, apps, audit_trail, banned_users, blocklists, deactivated_users,
     erasure_ledger, friend_graph, hosted_profiles, mutes, remarks, user_directory,
 };
 use rollcall_schemas::ids::{ErasureId, FieldName, OperationId, Pair, SubjectRef};
@@ -58,6 +58,31 @@ macro_rules! pages {
     }};
 }
 
+/// Pages through a list forward to its end and back to its beginning, in steps of three; both ways show the same.
+macro_rules! both_ways {
+    ($seek:ident => $query:expr, $key:expr, $place:expr) => {{
+        let (mut forward, mut $seek) = (Vec::new(), Seek::After(None));
+        let end = loop {
+            let mut found = $query.await.unwrap();
+            let beside = $seek.cut(&mut found, 3, |row| Some($place(row)));
+            forward.push(found.iter().map($key).collect::<Vec<_>>());
+            match beside.next {
+                Some(next) => $seek = Seek::After(Some(next)),
+                None => break beside,
+            }
+        };
+        let (mut back, mut previous) = (vec![forward.last().unwrap().clone()], end.previous);
+        while let Some(place) = previous {
+            $seek = Seek::UpTo(place);
+            let mut found = $query.await.unwrap();
+            previous = $seek.cut(&mut found, 3, |row| Some($place(row))).previous;
+            back.insert(0, found.iter().map($key).collect::<Vec<_>>());
+        }
+        assert_eq!(back, forward, "the way back");
+        forward.concat()
+    }};
+}
+
 /// Follows a cursor in steps of three until the list ends.
 macro_rules! follow {
     ($cursor:ident => $query:expr, $key:expr, $next:expr) => {{
@@ -83,7 +108,7 @@ async fn registered_users_are_paged_by_registration() {
         let by_number =
             pages!(page => user_directory::registered(&store, &one, numbered(page, 3), order), |user| user.subject);
         assert_eq!(by_number, expected);
-        let followed = follow!(cursor => user_directory::registered_after(&store, &one, cursor, 3, order),
+        let followed = both_ways!(seek => user_directory::listed(&store, &one, seek, 4, order),
             |user| user.subject, |user: &user_directory::User| user.registered_position.unwrap());
         assert_eq!(followed, expected);
     }
@@ -116,6 +141,9 @@ async fn profiles_are_paged_by_registration_and_users_without_one_are_left_out()
     let one = app("app-one");
     let found = pages!(page => hosted_profiles::page(&store, &one, numbered(page, 3), Order::NewestFirst), |profile| profile.subject);
     assert_eq!(found, reversed().into_iter().filter(|who| *who != subject(3)).collect::<Vec<_>>());
+    let found = both_ways!(seek => hosted_profiles::listed(&store, &one, seek, 4),
+        |(_, profile)| profile.as_ref().unwrap().subject, |row: &(u64, Option<hosted_profiles::Profile>)| row.0);
+    assert_eq!(found, everyone().into_iter().filter(|who| *who != subject(3)).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -129,6 +157,9 @@ async fn deactivated_users_are_paged_from_the_latest() {
     let one = app("app-one");
     let found = pages!(page => deactivated_users::page(&store, &one, numbered(page, 3)), |who| *who);
     assert_eq!(found, reversed());
+    let listed = both_ways!(seek => deactivated_users::listed(&store, &one, seek, 4),
+        |(user, _)| user.subject, |row: &(deactivated_users::Deactivated, u64)| row.1);
+    assert_eq!(listed, found);
     let [first, .., last] = &found[..] else { panic!("{found:?}") };
     let asked = [*first, subject(200), *last];
     let of_them = deactivated_users::of_subjects(&store, &asked).await.unwrap();
@@ -139,6 +170,7 @@ async fn deactivated_users_are_paged_from_the_latest() {
 async fn bans_are_paged_from_the_latest_end_and_only_while_they_last() {
     let (_files, store) = store();
     let mut log = Log::default();
+    let place = |ban: &banned_users::Ban| banned_users::BanCursor { at: ban.until(), subject: ban.subject };
     for (number, who) in (0..).zip(everyone()) {
         log.record(Stream::Ban(who), banned(who, at(1_000 + number)));
     }
@@ -147,6 +179,8 @@ async fn bans_are_paged_from_the_latest_end_and_only_while_they_last() {
     let found =
         pages!(page => banned_users::banned_until(&store, &one, at(1_000), numbered(page, 3)), |ban| ban.subject);
     assert_eq!(found, reversed()[..6]);
+    let listed = both_ways!(seek => banned_users::running(&store, &one, at(1_000), seek, 4), |ban| ban.subject, place);
+    assert_eq!(listed, found);
     let due = banned_users::due(&store, at(1_001), 10).await.unwrap();
     assert_eq!(due.iter().map(|ban| ban.subject).collect::<Vec<_>>(), everyone()[..2]);
     assert_eq!(banned_users::banned_until(&store, &app("app-two"), at(0), numbered(1, 3)).await.unwrap(), []);
@@ -164,10 +198,10 @@ async fn blocklists_and_allowlists_are_paged_from_the_newest_entry() {
     }
     log.record(Stream::Allowlist(owner), allowlist::Event::from(allowlist::Enabled { subject: owner }));
     now(store.apply(&log.after(0), ALL)).unwrap();
-    let found = follow!(cursor => blocklists::page(&store, owner, cursor, 3),
+    let found = both_ways!(seek => blocklists::page(&store, owner, seek, 4),
         |entry| entry.target, |entry: &blocklists::Blocked| entry.sequence);
     assert_eq!(found, reversed());
-    let found = follow!(cursor => allowlists::page(&store, owner, cursor, 3),
+    let found = both_ways!(seek => allowlists::page(&store, owner, seek, 4),
         |entry| entry.target, |entry: &allowlists::Allowed| entry.sequence);
     assert_eq!(found, reversed());
     let in_force = allowlists::in_force_since(&store, &[owner, subject(1)]).await.unwrap();
@@ -191,7 +225,7 @@ async fn friends_are_paged_both_ways_and_everyone_related_is_found() {
     }
     now(store.apply(&log.after(0), ALL)).unwrap();
     for (order, expected) in [(Order::OldestFirst, everyone()), (Order::NewestFirst, reversed())] {
-        let found = follow!(cursor => friend_graph::page(&store, owner, cursor, 3, order),
+        let found = both_ways!(seek => friend_graph::page(&store, owner, seek, 4, order),
             |friend| friend.friend, |friend: &friend_graph::Friend| friend.befriended_position);
         assert_eq!(found, expected);
     }
@@ -212,6 +246,9 @@ async fn mutes_are_paged_by_offset_and_counted() {
     let one = app("app-one");
     let found = pages!(page => mutes::page(&store, &one, at(0), NumberedPage::after(u64::from(page - 1) * 3, 3).unwrap()), |who| *who);
     assert_eq!(found, everyone());
+    let listed = both_ways!(seek => mutes::listed(&store, &one, at(0), seek, 4),
+        |mute| mute.subject, |mute: &mutes::Mute| mute.muted_position);
+    assert_eq!(listed, everyone());
     assert_eq!(mutes::total(&store, &one, at(0)).await.unwrap(), 7);
     assert!(mutes::of(&store, subject(100)).await.unwrap().is_some());
 }
@@ -230,7 +267,7 @@ async fn a_mute_whose_time_is_over_is_neither_listed_nor_counted_and_is_due_unti
     now(store.apply(&log.after(0), ALL)).unwrap();
     let listed = async |seconds| {
         let page = mutes::page(&store, &one, at(seconds), NumberedPage::first(50)).await.unwrap();
-        let after = mutes::after(&store, &one, at(seconds), None, 50).await.unwrap();
+        let after = mutes::listed(&store, &one, at(seconds), None, 50).await.unwrap();
         assert_eq!(after.iter().map(|mute| mute.subject).collect::<Vec<_>>(), page);
         assert_eq!(mutes::total(&store, &one, at(seconds)).await.unwrap(), page.len() as u64);
         let due = mutes::due(&store, at(seconds), 10).await.unwrap();
@@ -263,6 +300,9 @@ async fn remarks_are_paged_in_the_order_first_made() {
     now(store.apply(&log.after(0), ALL)).unwrap();
     let found = pages!(page => remarks::page(&store, owner, numbered(page, 3)), |remark| remark.target);
     assert_eq!(found, everyone());
+    let listed = both_ways!(seek => remarks::listed(&store, owner, seek, 4),
+        |(remark, _)| remark.target, |row: &(remarks::Remark, remarks::RemarkCursor)| row.1);
+    assert_eq!(listed, everyone());
     assert_eq!(remarks::total(&store, owner).await.unwrap(), 7);
 }
 
@@ -303,6 +343,9 @@ async fn the_trail_of_a_subject_is_paged_from_the_oldest_with_the_events_of_othe
     }
     let of_another = log.events.last().unwrap().position;
     assert_eq!(found, (8..=14).chain([of_another]).collect::<Vec<u64>>());
+    let last = audit_trail::positions_up_to(&store, subject(1), u64::MAX, 3).await.unwrap();
+    assert_eq!(last, [13, 14, of_another]);
+    assert_eq!(audit_trail::positions_up_to(&store, subject(1), 9, 3).await.unwrap(), [8, 9]);
     assert!(audit_trail::positions_about(&store, subject(99), 0, 3).await.unwrap().is_empty());
 }
 
@@ -322,7 +365,7 @@ async fn erasures_are_found_by_operation_within_their_app() {
     assert_eq!(erasure_ledger::of(&store, subject(1), 10).await.unwrap().len(), 1);
     assert_eq!(erasure_ledger::due(&store, at(2_592_000), None, 3).await.unwrap().len(), 3);
     let one = app("app-one");
-    let found = follow!(cursor => erasure_ledger::page(&store, &one, cursor, 3),
+    let found = both_ways!(seek => erasure_ledger::page(&store, &one, seek, 4),
         |erasure| erasure.requested_position, |erasure: &erasure_ledger::Erasure| erasure.requested_position);
     assert_eq!(found.len(), everyone().len());
     assert!(found.is_sorted_by(|newer, older| newer > older));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use rollcall_projections::{Seek, audit_trail};
 use rollcall_schemas::Event;
 use rollcall_schemas::envelope::{Actor, Recorded};
 use rollcall_schemas::ids::{AppId, EventId, SubjectRef};
@@ -22,9 +23,9 @@ use crate::eventlog::RawEvent;
 /// Which part of a history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Range {
-    /// Events above this position.
-    pub after: u64,
-    /// And up to this one.
+    /// Events behind a position or up to one.
+    pub seek: Seek<u64>,
+    /// And none behind this one.
     pub until: u64,
     /// How many at most; [`rollcall_projections::PAGE_MAX`] if more.
     pub limit: u32,
@@ -110,7 +111,14 @@ pub async fn history(
     range: Range,
     reveal: bool,
 ) -> Result<Vec<Happened>, Error> {
-    let events = events_about(past, subject, range.after, range.until, range.limit).await?;
+    let events = match range.seek {
+        Seek::After(after) => events_about(past, subject, after.unwrap_or_default(), range.until, range.limit).await?,
+        Seek::UpTo(position) => {
+            let position = position.min(range.until);
+            let positions = audit_trail::positions_up_to(past.live, subject, position, range.limit).await?;
+            past.log.read_at(&positions).await?
+        }
+    };
     describe_events(past, app, &events, reveal).await
 }
 

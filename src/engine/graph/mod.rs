@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use rollcall_projections::user_directory::User;
-use rollcall_projections::{friend_graph, user_directory};
+use rollcall_projections::{Seek, friend_graph, user_directory};
 use rollcall_schemas::ids::{AppId, SubjectRef};
 use tokio::runtime::Handle;
 
@@ -72,7 +72,8 @@ impl Engine {
         done.await.map_err(|_| Error::Unavailable("a read of the friend graph broke off".into()))?
     }
 
-    /// Who is a friend of both users, behind `after`, in the order of references; those who are deactivated are among them.
+    /// A page of those who are friends of both users, in the order of references, which are their places; those who are
+    /// deactivated are among them.
     ///
     /// # Errors
     /// [`Error::Busy`] where too many reads of the app wait, or the read models are unavailable.
@@ -80,10 +81,10 @@ impl Engine {
         self: &Arc<Self>,
         app: &AppId,
         both: [SubjectRef; 2],
-        after: Option<SubjectRef>,
+        seek: Seek<SubjectRef>,
         size: u32,
     ) -> Result<Vec<SubjectRef>, Error> {
-        self.in_turn(app, async move |engine| Ok(friend_graph::mutual(engine.read(), both, after, size).await?)).await
+        self.in_turn(app, async move |engine| Ok(friend_graph::mutual(engine.read(), both, seek, size).await?)).await
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rollcall_projections::friend_graph::Friend;
-use rollcall_projections::{Order, friend_graph, hosted_profiles, user_directory};
+use rollcall_projections::{Neighbours, Order, Seek, friend_graph, hosted_profiles, user_directory};
 use rollcall_schemas::ids::{AppId, SubjectRef};
 
 use super::{Engine, Error, is_shown};
@@ -18,12 +18,12 @@ pub struct Searched {
     pub text: String,
     /// Which name is looked at.
     pub names: Names,
-    /// Behind which place of the list; `None`: from its beginning.
-    pub after: Option<u64>,
+    /// Which part of the list.
+    pub seek: Seek<u64>,
     /// In which order.
     pub order: Order,
     /// How many at most.
-    pub size: usize,
+    pub size: u32,
 }
 
 /// Which name of a friend is looked at: the one that whoever searches is shown. Another one would be found out by searching.
@@ -40,8 +40,8 @@ pub enum Names {
 pub struct FoundFriends {
     /// Them.
     pub friends: Vec<Friend>,
-    /// Where the next part begins; `None`: this is the last one.
-    pub next: Option<u64>,
+    /// Where the parts beside it are.
+    pub beside: Neighbours<u64>,
 }
 
 impl Engine {
@@ -63,22 +63,29 @@ impl Engine {
 }
 
 async fn named(engine: &Engine, app: &AppId, owner: SubjectRef, searched: Searched) -> Result<FoundFriends, Error> {
-    let Searched { text, names, mut after, order, size } = searched;
-    let (text, mut friends) = (text.to_lowercase(), Vec::new());
-    loop {
-        let rows = friend_graph::page(engine.read(), owner, after, TOGETHER, order).await?;
-        after = rows.last().map(|row| row.befriended_position);
-        let is_last = rows.len() < usize::try_from(TOGETHER).unwrap_or(usize::MAX);
+    let Searched { text, names, seek, order, size } = searched;
+    let place = |row: &Friend| Some(row.befriended_position);
+    let (text, wanted, mut friends) = (text.to_lowercase(), usize::try_from(size).unwrap_or(usize::MAX), Vec::new());
+    let mut part = Some(seek);
+    // One more than asked for tells whether there are others.
+    while let Some(at) = part.filter(|_| friends.len() <= wanted) {
+        let mut rows = friend_graph::page(engine.read(), owner, at, TOGETHER + 1, order).await?;
+        let beside = at.cut(&mut rows, TOGETHER, place);
         let matching = matching(engine, app, owner, &rows, (&text, names)).await?;
-        friends.extend(rows.into_iter().zip(matching).filter(|(_, matches)| *matches).map(|(row, _)| row));
-        if is_last || friends.len() > size {
-            break;
-        }
+        let found = rows.into_iter().zip(matching).filter(|(_, matches)| *matches).map(|(row, _)| row);
+        part = match at {
+            Seek::After(_) => {
+                friends.extend(found);
+                beside.next.map(|place| Seek::After(Some(place)))
+            }
+            Seek::UpTo(_) => {
+                drop(friends.splice(0..0, found));
+                beside.previous.map(Seek::UpTo)
+            }
+        };
     }
-    let has_more = friends.len() > size;
-    friends.truncate(size);
-    let next = friends.last().filter(|_| has_more).map(|row| row.befriended_position);
-    Ok(FoundFriends { friends, next })
+    let beside = seek.cut(&mut friends, size, place);
+    Ok(FoundFriends { friends, beside })
 }
 
 /// Which of the friends have the text, in their order.

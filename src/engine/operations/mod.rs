@@ -19,7 +19,7 @@ use crate::domain::operation::Progress;
 mod act;
 mod would;
 
-pub use would::{Would, would};
+pub use would::{ListChange, Would, would, would_list};
 
 /// How often it is looked for operations.
 const EVERY: Duration = Duration::from_millis(250);
@@ -86,7 +86,7 @@ async fn round(engine: &Engine) -> Result<bool, Error> {
 /// with.
 async fn advance(engine: &Engine, operation: &Operation) -> Result<(), Error> {
     let (batch, from, undoes) = (operation.batch, operation.reached(), operation.undone.is_some());
-    let items = operations::items(engine.read(), batch, from, CHUNK).await?;
+    let items = operations::items(engine.read(), batch, from.checked_sub(1), CHUNK).await?;
     let mut dealt = stream::iter(items).map(|item| act::deal(engine, operation, item)).buffered(AT_ONCE);
     let (mut results, mut failed) = (vec![], None);
     while let Some(result) = dealt.next().await {

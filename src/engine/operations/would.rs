@@ -1,13 +1,18 @@
-//! What a bulk operation would do to each user, as the read models say it now.
+//! What an act on many users would do to each of them. Bulk operations are judged by the read models, changes of a list by the
+//! states that decide.
+
+use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use rollcall_projections::banned_users::{self, Ban};
 use rollcall_projections::user_directory::{self, User};
 use rollcall_schemas::ids::{AppId, SubjectRef};
 use rollcall_schemas::operation::Act;
+use rollcall_schemas::stream::Stream;
 use rollcall_schemas::words;
 
-use crate::engine::{Engine, Error};
+use crate::domain::{LIST_MAX, State};
+use crate::engine::{Engine, Error, load};
 
 words! {
     /// What would be done to a user.
@@ -20,12 +25,22 @@ words! {
         Unban = "unban",
         /// It would be deactivated.
         Deactivate = "deactivate",
+        /// It would be put on the blocklist.
+        Block = "block",
+        /// It would be taken from the blocklist.
+        Unblock = "unblock",
+        /// It would be put on the allowlist.
+        Allow = "allow",
+        /// It would be taken from the allowlist.
+        Disallow = "disallow",
         /// Nothing.
         Unchanged = "unchanged",
         /// It is deactivated.
         Deactivated = "refused:deactivated",
         /// There is no such user.
         NotRegistered = "refused:not-registered",
+        /// The list has no room for all that are new on it.
+        ListFull = "refused:list-full",
     }
 }
 
@@ -92,5 +107,68 @@ pub async fn would(
         None if act == Act::Ban => Would::Ban,
         None => Would::NotRegistered,
     });
+    Ok(each.collect())
+}
+
+/// A change of a list of one user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListChange {
+    /// Put others on the blocklist.
+    Block,
+    /// Take others from it.
+    Unblock,
+    /// Put others on the allowlist.
+    Allow,
+    /// Take others from it.
+    Disallow,
+}
+
+impl ListChange {
+    const fn adds(self) -> bool {
+        matches!(self, Self::Block | Self::Allow)
+    }
+
+    const fn stream(self, owner: SubjectRef) -> Stream {
+        match self {
+            Self::Block | Self::Unblock => Stream::Blocklist(owner),
+            Self::Allow | Self::Disallow => Stream::Allowlist(owner),
+        }
+    }
+
+    const fn would(self) -> Would {
+        match self {
+            Self::Block => Would::Block,
+            Self::Unblock => Would::Unblock,
+            Self::Allow => Would::Allow,
+            Self::Disallow => Would::Disallow,
+        }
+    }
+}
+
+/// What a change of a list of `owner` would come to for each of these others, in their order and each once; `None`: a userId
+/// that was never used. All of them are dealt with, or none.
+///
+/// # Errors
+/// The owner may not change it, or the log is unavailable.
+pub async fn would_list(
+    engine: &Engine,
+    owner: Option<SubjectRef>,
+    others: &[Option<SubjectRef>],
+    change: ListChange,
+) -> Result<Vec<Would>, Error> {
+    let streams = owner.map(|owner| vec![Stream::User(owner), change.stream(owner)]).unwrap_or_default();
+    let mut listed = HashSet::new();
+    for loaded in load::streams(engine.log.as_ref(), &streams).await? {
+        match loaded.state {
+            State::User(user) if change.adds() => user.unfenced()?,
+            State::Blocklist(state) => listed = state.blocked,
+            State::Allowlist(state) => listed = state.allowed,
+            _ => {}
+        }
+    }
+    let is_listed = |other: &Option<SubjectRef>| other.is_some_and(|other| listed.contains(&other));
+    let added = others.iter().filter(|other| !is_listed(other)).count();
+    let done = if change.adds() && listed.len() + added > LIST_MAX { Would::ListFull } else { change.would() };
+    let each = others.iter().map(|other| if is_listed(other) == change.adds() { Would::Unchanged } else { done });
     Ok(each.collect())
 }

@@ -5,6 +5,7 @@
 //! second. No buffer grows, and each is overwritten when it is dropped: an erased name is in memory no more once its chunk was replaced.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::sync::Arc;
 
 use memchr::memmem::Finder;
@@ -160,6 +161,24 @@ impl Index {
         found
     }
 
+    /// The last users that fit and were registered up to a position, at most `limit`, in the order of their registration.
+    pub(super) fn find_back(&self, query: &Query, up_to: u64, limit: usize) -> Vec<(u64, SubjectRef)> {
+        let mut found = Vec::with_capacity(limit);
+        let end = self.chunks.partition_point(|chunk| chunk.first() <= up_to);
+        for chunk in self.chunks.iter().take(end).rev() {
+            let bound = chunk.people.partition_point(|(position, _)| *position <= up_to);
+            let fitting = iter::successors(chunk.next(query, 0), |index| chunk.next(query, index + 1));
+            let fitting: Vec<_> = fitting.take_while(|index| *index < bound).collect();
+            found.extend(fitting.iter().rev().filter_map(|index| chunk.people.get(*index)));
+            if found.len() >= limit {
+                break;
+            }
+        }
+        found.truncate(limit);
+        found.reverse();
+        found
+    }
+
     /// When a user was registered that is in the index. Looks at all of them.
     pub(super) fn position_of(&self, subject: SubjectRef) -> Option<u64> {
         let all = self.chunks.iter().flat_map(|chunk| &chunk.people);
@@ -281,6 +300,15 @@ mod tests {
                 let Some(last) = page.last() else { break };
                 after = *last;
                 paged.extend(page);
+            }
+            prop_assert_eq!(&paged, &expected);
+            // And from the end.
+            let (mut paged, mut up_to) = (vec![], u64::MAX);
+            loop {
+                let page = positions(index.find_back(&query, up_to, 7));
+                let Some(first) = page.first() else { break };
+                up_to = first - 1;
+                paged.splice(0..0, page);
             }
             prop_assert_eq!(paged, expected);
         }

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rollcall_projections::Order;
 use rollcall_projections::user_directory::{self, User};
+use rollcall_projections::{Order, Seek};
 use rollcall_schemas::ids::{AppId, SubjectRef};
 use rollcall_schemas::stream::Stream;
 use tokio::sync::{Notify, watch};
@@ -207,8 +207,8 @@ async fn keep(engine: Arc<Engine>, stop: CancellationToken) {
 }
 
 impl Engine {
-    /// At most `limit` users (from 1) of an app, registered behind a position, in the order of their registration, each with the position
-    /// of that. Who left meanwhile may be among them.
+    /// At most `limit` users (from 1) of an app, in the order of their registration, each with the position of that, which is its
+    /// place. Who left meanwhile may be among them.
     ///
     /// # Errors
     /// The index is not there yet or cannot be made, or a part of the service is unavailable.
@@ -216,7 +216,7 @@ impl Engine {
         &self,
         app: &AppId,
         wanted: Wanted,
-        after: u64,
+        seek: Seek<u64>,
         limit: usize,
     ) -> Result<Vec<(u64, SubjectRef)>, Unsearchable> {
         self.caught_up(app).await?;
@@ -249,7 +249,11 @@ impl Engine {
         let name = wanted.name.as_deref().map(fold::fold);
         let query = Query::new(wanted.prefix.as_deref(), name.as_ref().map(|name| name.as_str()));
         // It looks at every name: not on a thread that answers requests.
-        let found = tokio::task::spawn_blocking(move || index.find(&query, after, limit)).await;
+        let found = tokio::task::spawn_blocking(move || match seek {
+            Seek::After(after) => index.find(&query, after.unwrap_or_default(), limit),
+            Seek::UpTo(position) => index.find_back(&query, position, limit),
+        });
+        let found = found.await;
         found.map_err(|error| Error::Unavailable(error.to_string()).into())
     }
 
@@ -316,7 +320,7 @@ impl Engine {
     async fn build_index(&self, app: &AppId) -> Result<bool, Error> {
         let after = self.search.kept().get(app).and_then(|kept| kept.built_up_to);
         let Some(after) = after else { return Ok(false) };
-        let rows = user_directory::registered_after(&self.read, app, Some(after), PAGE, Order::OldestFirst).await?;
+        let rows = user_directory::listed(&self.read, app, Some(after), PAGE, Order::OldestFirst).await?;
         let last = rows.last().and_then(|row| row.registered_position);
         let people = self.people(app, &rows).await?;
         self.search.edit(app, &people.into_iter().collect());

@@ -51,9 +51,9 @@ pub(super) async fn list(call: &Call<'_>, asked: ListParams) -> Result<Answer, P
     });
     let filter = Filter { direction: direction.transpose()?, state: state.transpose()? };
     call.engine.caught_up(&call.app.id).await?;
-    let (friend_requests, next) =
+    let (friend_requests, beside) =
         friend_requests::page(call.engine, &call.caller, call.subject, filter, (cursor, limit)).await?;
-    Answer::query(&Page { friend_requests, next: next.map(|next| people::next(&next)) })
+    Answer::query(&Page { friend_requests, next: beside.next.map(|next| people::next(&next)) })
 }
 
 /// One request.

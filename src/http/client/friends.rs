@@ -82,10 +82,10 @@ pub(super) async fn list(call: &Call<'_>, asked: ListParams) -> Result<Answer, P
         }
         Some(text) => {
             // What else is in their hosted profiles is not always shown to the user.
-            let (names, size) = (Names::Registered, usize::try_from(limit).unwrap_or(usize::MAX));
-            let searched = Searched { text, names, after: cursor, order, size };
+            let names = Names::Registered;
+            let searched = Searched { text, names, seek: cursor.into(), order, size: limit };
             let found = call.engine.friends_named(&call.app.id, call.subject, searched).await?;
-            (found.friends, found.next.map(|place| people::next(&place)))
+            (found.friends, found.beside.next.map(|place| people::next(&place)))
         }
     };
     let friends = described(call, &rows).await?;

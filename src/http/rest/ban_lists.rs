@@ -2,14 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use rollcall_projections::banned_users::{self, BanCursor};
-use rollcall_projections::user_directory;
+use rollcall_projections::{Neighbours, Seek, user_directory};
 use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::words;
 use uuid::Uuid;
 
 use super::Call;
 use super::bans::{Ban, Bans, shown, subjects_of};
-use super::paging::PageQuery;
+use super::paging::{PageLinks, PageQuery};
 use super::problem::{Answer, Problem};
 use super::users::opened;
 use crate::domain::values::Invalid;
@@ -44,11 +44,21 @@ struct Place {
 }
 
 impl Place {
+    /// The place before every ban of a state.
     fn beginning(state: State) -> Self {
         match state {
             State::Running => Self { state, at: DateTime::<Utc>::MAX_UTC.timestamp_millis(), subject: Uuid::max() },
             State::Scheduled => Self { state, at: 0, subject: Uuid::nil() },
             State::Ended => Self { state, at: i64::MAX, subject: Uuid::nil() },
+        }
+    }
+
+    /// The place behind every ban of a state.
+    fn end(state: State) -> Self {
+        match state {
+            State::Running => Self { state, at: 0, subject: Uuid::nil() },
+            State::Scheduled => Self { state, at: DateTime::<Utc>::MAX_UTC.timestamp_millis(), subject: Uuid::max() },
+            State::Ended => Self { state, at: 0, subject: Uuid::nil() },
         }
     }
 
@@ -61,9 +71,15 @@ impl Place {
         }
     }
 
-    fn cursor(self) -> Option<BanCursor> {
-        let at = DateTime::from_timestamp_millis(self.at)?;
-        Some(BanCursor { at, subject: SubjectRef(self.subject) })
+    /// Of a running or a scheduled one.
+    fn in_time(self) -> BanCursor {
+        let at = DateTime::from_timestamp_millis(self.at).unwrap_or_default();
+        BanCursor { at, subject: SubjectRef(self.subject) }
+    }
+
+    /// Of an ended one.
+    fn position(self) -> u64 {
+        u64::try_from(self.at).unwrap_or_default()
     }
 }
 
@@ -78,7 +94,7 @@ impl Cursor for Place {
         let state = State::ALL.into_iter().find(|of| *of as u8 == *state)?;
         let place = Self { state, at: i64::from_be_bytes(*at), subject: Uuid::from_slice(subject).ok()? };
         let is_whole = match state {
-            State::Running | State::Scheduled => place.cursor().is_some(),
+            State::Running | State::Scheduled => DateTime::from_timestamp_millis(place.at).is_some(),
             State::Ended => place.at >= 0,
         };
         is_whole.then_some(place)
@@ -108,6 +124,16 @@ impl Filter {
         Ok(Self { states, actor: call.value("actor"), reason })
     }
 
+    /// The state that is listed behind another one.
+    fn state_after(&self, state: State) -> Option<State> {
+        self.states.iter().copied().skip_while(|asked| *asked != state).nth(1)
+    }
+
+    /// The state that is listed before another one.
+    fn state_before(&self, state: State) -> Option<State> {
+        self.states.iter().copied().take_while(|asked| *asked != state).last()
+    }
+
     fn chooses_all(&self) -> bool {
         self.actor.is_none() && self.reason.is_none()
     }
@@ -122,19 +148,23 @@ impl Filter {
     }
 }
 
-/// The bans behind a place, in the order of its state.
-async fn behind(
+/// The bans of a state behind a place or up to it; the one that is nearest to it first.
+async fn nearest(
     call: &Call<'_>,
-    place: Place,
+    (state, seek): (State, Seek<Place>),
     now: DateTime<Utc>,
     limit: u32,
 ) -> Result<Vec<banned_users::Ban>, Problem> {
     let (read, app) = (call.engine.read(), &call.app.id);
-    Ok(match place.state {
-        State::Running => banned_users::running(read, app, now, place.cursor(), limit).await?,
-        State::Scheduled => banned_users::scheduled(read, app, now, place.cursor(), limit).await?,
-        State::Ended => banned_users::ended(read, app, u64::try_from(place.at).ok(), limit).await?,
-    })
+    let mut rows = match state {
+        State::Running => banned_users::running(read, app, now, seek.map(Place::in_time), limit).await?,
+        State::Scheduled => banned_users::scheduled(read, app, now, seek.map(Place::in_time), limit).await?,
+        State::Ended => banned_users::ended(read, app, seek.map(Place::position), limit).await?,
+    };
+    if matches!(seek, Seek::UpTo(_)) {
+        rows.reverse();
+    }
+    Ok(rows)
 }
 
 /// Each of these bans as it is told, where it is asked for.
@@ -164,26 +194,34 @@ async fn told(
 /// their start, the earliest first; the ended ones by when they ended, the latest first.
 pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
     let (asked, filter) = (PageQuery::<Place>::read(call.query)?, Filter::read(call)?);
-    let is_asked = |place: &Place| filter.states.contains(&place.state);
-    if asked.cursor.is_some_and(|place| !is_asked(&place)) {
-        let malformed = Invalid::malformed("cursor", "the `next` of an earlier answer to the same question");
+    let given = match asked.seek {
+        Seek::After(place) => place,
+        Seek::UpTo(place) => Some(place),
+    };
+    if given.is_some_and(|place| !filter.states.contains(&place.state)) {
+        let malformed =
+            Invalid::malformed("cursor", "the `next` or `previous` of an earlier answer to the same question");
         return Err(Problem::Invalid("?cursor", malformed));
     }
     call.engine.caught_up(&call.app.id).await?;
     let now = call.engine.now();
-    let mut next = asked.cursor.or_else(|| filter.states.first().map(|state| Place::beginning(*state)));
+    let first = filter.states.first().map(|state| Place::beginning(*state));
+    // Behind which place, or up to which one, there may be more.
+    let mut beyond = given.or(first);
+    let seek_at = |place| match asked.seek {
+        Seek::After(_) => Seek::After(Some(place)),
+        Seek::UpTo(_) => Seek::UpTo(place),
+    };
     let (mut bans, mut looked_at, wanted) = (vec![], 0, asked.limit as usize);
-    while let Some(place) = next
+    while let Some(place) = beyond
         && bans.len() < wanted
         && looked_at < LOOKED_AT_MAX
     {
         let batch = if filter.chooses_all() { wanted - bans.len() } else { BATCH as usize };
         let size = u32::try_from(batch).unwrap_or(BATCH);
-        let mut rows = behind(call, place, now, size + 1).await?;
-        let is_last_batch = rows.len() <= batch;
-        rows.truncate(batch);
+        let rows = nearest(call, (place.state, seek_at(place)), now, size + 1).await?;
         looked_at += size;
-        let told = told(call, &filter, &rows, now).await?;
+        let told = told(call, &filter, &rows[..rows.len().min(batch)], now).await?;
         let mut done = 0;
         for ban in told {
             if bans.len() == wanted {
@@ -192,14 +230,23 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
             bans.extend(ban);
             done += 1;
         }
-        next = if is_last_batch && done == rows.len() {
-            let behind = filter.states.iter().skip_while(|state| **state != place.state).nth(1);
-            behind.map(|state| Place::beginning(*state))
-        } else {
-            rows.get(done.saturating_sub(1)).map(|ban| Place::of(place.state, ban))
+        beyond = match (asked.seek, rows.get(done)) {
+            (Seek::After(_), Some(_)) => {
+                done.checked_sub(1).and_then(|last| rows.get(last)).map(|ban| Place::of(place.state, ban))
+            }
+            (Seek::After(_), None) => filter.state_after(place.state).map(Place::beginning),
+            (Seek::UpTo(_), Some(ban)) => Some(Place::of(place.state, ban)),
+            (Seek::UpTo(_), None) => filter.state_before(place.state).map(Place::end),
         };
     }
-    Answer::query(&Bans { bans, next: next.map(|place| PageQuery::after(&place)) })
+    let beside = match asked.seek {
+        Seek::After(previous) => Neighbours { next: beyond, previous },
+        Seek::UpTo(next) => {
+            bans.reverse();
+            Neighbours { next: Some(next), previous: beyond }
+        }
+    };
+    Answer::query(&Bans { bans, links: PageLinks::to(beside) })
 }
 
 #[cfg(test)]
@@ -210,8 +257,9 @@ mod tests {
     #[test]
     fn a_place_is_read_as_it_is_written_and_nothing_else_is_one() {
         for state in State::ALL {
-            let beginning = Place::beginning(state);
-            assert_eq!(Place::decode(&beginning.encode()), Some(beginning));
+            for place in [Place::beginning(state), Place::end(state)] {
+                assert_eq!(Place::decode(&place.encode()), Some(place));
+            }
         }
         let place = Place::beginning(State::Running).bytes();
         assert_eq!(Place::read(&place[1..]), None);

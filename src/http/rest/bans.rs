@@ -2,13 +2,13 @@
 
 use actix_web::http::StatusCode;
 use chrono::{DateTime, Datelike as _, Utc};
-use rollcall_projections::banned_users;
+use rollcall_projections::{Seek, banned_users};
 use rollcall_schemas::ids::SubjectRef;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Call;
-use super::paging::PageQuery;
+use super::paging::{PageLinks, PageQuery};
 use super::problem::{Answer, Problem};
 use super::users::{opened, owner, user_id};
 use crate::domain::ban::{self, Length, Term};
@@ -130,7 +130,8 @@ impl Ban {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Bans {
     pub(super) bans: Vec<Ban>,
-    pub(super) next: Option<String>,
+    #[serde(flatten)]
+    pub(super) links: PageLinks,
 }
 
 /// A ban as it is told at a time.
@@ -208,22 +209,26 @@ pub(super) async fn lift(call: &Call<'_>) -> Result<Answer, Problem> {
 pub(super) async fn history(call: &Call<'_>) -> Result<Answer, Problem> {
     let (asked, subject) = (PageQuery::<u64>::read(call.query)?, owner(call).await?);
     let (read, now) = (call.engine.read(), call.engine.now());
-    let mut rows = banned_users::history(read, subject, asked.cursor, asked.limit + 1).await?;
+    let mut rows = banned_users::history(read, subject, asked.seek, asked.limit + 1).await?;
     let current = banned_users::of(read, subject).await?;
-    let follows = |ban: &banned_users::Ban| {
+    let is_asked = |ban: &banned_users::Ban| {
         let is_new = rows.first().is_none_or(|first| first.imposed_position < ban.imposed_position);
-        is_new && asked.cursor.is_none_or(|cursor| ban.imposed_position < cursor)
+        let is_in_part = match asked.seek {
+            Seek::After(place) => place.is_none_or(|place| ban.imposed_position < place),
+            Seek::UpTo(place) => ban.imposed_position >= place,
+        };
+        is_new && is_in_part
     };
-    if let Some(current) = current.filter(follows) {
+    if let Some(current) = current.filter(is_asked) {
         rows.insert(0, current);
     }
-    let next = asked.cut(&mut rows, |ban| Some(ban.imposed_position));
+    let links = asked.cut(&mut rows, |ban| Some(ban.imposed_position));
     let user_id = user_id(call.parameter(0))?.as_str().to_owned();
     let subjects = [subject];
     let bans = call.engine.disclose(&call.caller, &subjects, |opener| {
         rows.iter().map(|ban| shown(opener, user_id.clone(), ban, now)).collect::<Result<Vec<_>, Problem>>()
     });
-    Answer::query(&Bans { bans: bans.await?, next })
+    Answer::query(&Bans { bans: bans.await?, links })
 }
 
 /// Whose rows an answer tells, in their order.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Call;
-use super::paging::PageQuery;
+use super::paging::{PageLinks, PageQuery};
 use super::problem::{Answer, Problem};
 use super::users::{opened, user_id};
 use crate::domain::user::Reactivate;
@@ -36,16 +36,17 @@ pub(super) struct Deactivated {
 pub(super) struct DeactivatedUsers {
     /// The latest deactivation first.
     deactivated_users: Vec<Deactivated>,
-    next: Option<String>,
+    #[serde(flatten)]
+    links: PageLinks,
 }
 
 /// `GET /deactivated-users?cursor=&limit=`.
 pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
-    let asked = PageQuery::read(call.query)?;
+    let asked = PageQuery::<u64>::read(call.query)?;
     call.engine.caught_up(&call.app.id).await?;
     let (read, app) = (call.engine.read(), &call.app.id);
-    let mut rows = deactivated_users::before(read, app, asked.cursor, asked.limit + 1).await?;
-    let next = asked.cut(&mut rows, |(_, position)| Some(*position));
+    let mut rows = deactivated_users::listed(read, app, asked.seek, asked.limit + 1).await?;
+    let links = asked.cut(&mut rows, |(_, position)| Some(*position));
     let subjects: Vec<_> = rows.iter().map(|(user, _)| user.subject).collect();
     let ids = user_directory::user_ids(read, app, &subjects).await?;
     let erasures: Vec<_> = rows.iter().map(|(user, _)| user.erasure).collect();
@@ -60,7 +61,7 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
         }
         Ok::<_, Problem>(users)
     });
-    Answer::query(&DeactivatedUsers { deactivated_users: users.await?, next })
+    Answer::query(&DeactivatedUsers { deactivated_users: users.await?, links })
 }
 
 /// What the reactivation is called.

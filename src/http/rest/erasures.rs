@@ -190,17 +190,18 @@ pub(super) async fn drill(call: &Call<'_>) -> Result<Answer, Problem> {
 #[schema(as = ErasurePage)]
 pub(super) struct Page {
     erasures: Vec<Resource>,
-    next: Option<String>,
+    #[serde(flatten)]
+    links: paging::PageLinks,
 }
 
 /// `GET /erasures?cursor=&limit=`.
 pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
-    let asked = paging::PageQuery::read(call.query)?;
+    let asked = paging::PageQuery::<u64>::read(call.query)?;
     call.engine.caught_up(&call.app.id).await?;
-    let mut rows = erasure_ledger::page(call.engine.read(), &call.app.id, asked.cursor, asked.limit + 1).await?;
-    let next = asked.cut(&mut rows, |row| Some(row.requested_position));
+    let mut rows = erasure_ledger::page(call.engine.read(), &call.app.id, asked.seek, asked.limit + 1).await?;
+    let links = asked.cut(&mut rows, |row| Some(row.requested_position));
     let now = call.engine.now();
-    Answer::query(&Page { erasures: rows.into_iter().map(|row| Resource::of(row, now)).collect(), next })
+    Answer::query(&Page { erasures: rows.into_iter().map(|row| Resource::of(row, now)).collect(), links })
 }
 
 async fn named(call: &Call<'_>) -> Result<Erasure, Problem> {

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::Call;
 use super::endpoint::Untyped;
-use super::paging::PageQuery;
+use super::paging::ForwardQuery;
 use super::problem::{Answer, Problem};
 use crate::delivery::event_type::{self, TypePattern};
 use crate::delivery::feed::{self, Filter, Page, Selection};
@@ -70,7 +70,7 @@ fn types(given: &str) -> Result<Vec<TypePattern>, Problem> {
 
 impl EventQuery {
     fn read(call: &Call<'_>) -> Result<Self, Problem> {
-        let asked = PageQuery::<FeedCursor>::read(call.query)?;
+        let asked = ForwardQuery::<FeedCursor>::read(call.query)?;
         let mut filter = Filter::default();
         if let Some(given) = call.value("type") {
             filter.types = types(&given)?;

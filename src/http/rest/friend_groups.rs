@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::Call;
 use super::friends::Friend;
-use super::paging::PageQuery;
+use super::paging::{PageLinks, PageQuery};
 use super::problem::{Answer, Problem};
 use super::users::{opened, owner, user_id};
 use crate::domain::Refusal;
@@ -39,7 +39,8 @@ pub(super) struct FriendGroup {
     group_id: u32,
     label: String,
     friends: Vec<Friend>,
-    next: Option<String>,
+    #[serde(flatten)]
+    links: PageLinks,
 }
 
 /// What a user calls a group.
@@ -80,15 +81,15 @@ pub(super) async fn show(call: &Call<'_>) -> Result<Answer, Problem> {
     let label =
         call.engine.disclose(&call.caller, &whose, |opener| opened(opener, owner, "friend_groups", Some(&sealed)));
     let label = label.await?.ok_or(Refusal::NoSuchFriendGroup)?;
-    let after = asked.cursor.as_ref().map(|cursor| cursor.0);
-    let mut members = friend_groups::members(call.engine.read(), (owner, number), after, asked.limit + 1).await?;
-    let next = asked.cut(&mut members, |subject| Some(GroupMember(*subject)));
+    let seek = asked.seek.map(|place| place.0);
+    let mut members = friend_groups::members(call.engine.read(), (owner, number), seek, asked.limit + 1).await?;
+    let links = asked.cut(&mut members, |subject| Some(GroupMember(*subject)));
     let friends = friend_list::among(call.engine, &call.caller, owner, &members).await?;
     Answer::query(&FriendGroup {
         group_id: number,
         label,
         friends: friends.into_iter().map(Friend::of).collect(),
-        next,
+        links,
     })
 }
 

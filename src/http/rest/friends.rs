@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::Call;
-use super::paging::PageQuery;
+use super::paging::{PageLinks, PageQuery};
 use super::problem::{Answer, Problem};
 use super::users::{owner, user_id};
 use crate::domain::friendship::{self, AnswerRequest, Befriend, ClearFriends, Describe, Unfriend};
@@ -181,7 +181,8 @@ pub(super) async fn clear(call: &Call<'_>) -> Result<Answer, Problem> {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Friends {
     friends: Vec<Friend>,
-    next: Option<String>,
+    #[serde(flatten)]
+    links: PageLinks,
     /// How many friends the user has, whether they are searched for or not.
     total: u64,
 }
@@ -204,16 +205,15 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
     }
     let owner = owner(call).await?;
     let listed = match q {
-        None => friend_list::page(call.engine, &call.caller, owner, (asked.cursor, asked.limit, order)).await?,
+        None => friend_list::page(call.engine, &call.caller, owner, (asked.seek, asked.limit, order)).await?,
         Some(text) => {
-            let size = usize::try_from(asked.limit).unwrap_or(usize::MAX);
-            let searched = Searched { text, names: Names::HostedFirst, after: asked.cursor, order, size };
+            let searched = Searched { text, names: Names::HostedFirst, seek: asked.seek, order, size: asked.limit };
             friend_list::named(call.engine, &call.caller, owner, searched).await?
         }
     };
-    let FriendList { friends, next, total } = listed;
-    let next = next.map(|next| PageQuery::after(&next));
-    Answer::query(&Friends { friends: friends.into_iter().map(Friend::of).collect(), next, total })
+    let FriendList { friends, beside, total } = listed;
+    let friends = friends.into_iter().map(Friend::of).collect();
+    Answer::query(&Friends { friends, links: PageLinks::to(beside), total })
 }
 
 /// Which pairs are asked about.
@@ -259,7 +259,8 @@ pub(super) async fn check(call: &Call<'_>) -> Result<Answer, Problem> {
 #[derive(Serialize, ToSchema)]
 pub(super) struct FriendRequests {
     friend_requests: Vec<ShownRequest>,
-    next: Option<String>,
+    #[serde(flatten)]
+    links: PageLinks,
 }
 
 /// `GET /users/{id}/friend-requests?direction=&state=&cursor=&limit=`: the latest first.
@@ -275,9 +276,9 @@ pub(super) async fn list_requests(call: &Call<'_>) -> Result<Answer, Problem> {
     });
     let filter = Filter { direction: direction.transpose()?, state: state.transpose()? };
     let owner = owner(call).await?;
-    let (friend_requests, next) =
-        friend_requests::page(call.engine, &call.caller, owner, filter, (asked.cursor, asked.limit)).await?;
-    Answer::query(&FriendRequests { friend_requests, next: next.map(|next| PageQuery::after(&next)) })
+    let (friend_requests, beside) =
+        friend_requests::page(call.engine, &call.caller, owner, filter, (asked.seek, asked.limit)).await?;
+    Answer::query(&FriendRequests { friend_requests, links: PageLinks::to(beside) })
 }
 
 /// `POST /users/{id}/friend-requests/{request_id}/accept`.

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::Call;
 use super::friends::Friend;
-use super::paging::PageQuery;
+use super::paging::{ForwardQuery, PageLinks, PageQuery};
 use super::problem::{Answer, Problem};
 use super::users::{opened, owner};
 use crate::domain::Refusal;
@@ -21,7 +21,8 @@ use crate::http::friend_list;
 pub(super) struct MutualFriends {
     /// As the first of the two users sees them.
     users: Vec<Friend>,
-    next: Option<String>,
+    #[serde(flatten)]
+    links: PageLinks,
 }
 
 /// A user that is named beside the first one of the path. 404: the userId was never used; 410: the user is deactivated.
@@ -40,11 +41,11 @@ pub(super) async fn mutual(call: &Call<'_>) -> Result<Answer, Problem> {
     let asked = PageQuery::<MutualFriend>::read(call.query)?;
     let one = owner(call).await?;
     let two = other(call, "{other}", call.parameter(1)).await?;
-    let after = asked.cursor.as_ref().map(|cursor| cursor.0);
-    let mut found = call.engine.mutual_friends(&call.app.id, [one, two], after, asked.limit + 1).await?;
-    let next = asked.cut(&mut found, |subject| Some(MutualFriend(*subject)));
+    let seek = asked.seek.map(|place| place.0);
+    let mut found = call.engine.mutual_friends(&call.app.id, [one, two], seek, asked.limit + 1).await?;
+    let links = asked.cut(&mut found, |subject| Some(MutualFriend(*subject)));
     let users = friend_list::among(call.engine, &call.caller, one, &found).await?;
-    Answer::query(&MutualFriends { users: users.into_iter().map(Friend::of).collect(), next })
+    Answer::query(&MutualFriends { users: users.into_iter().map(Friend::of).collect(), links })
 }
 
 /// Somebody the user may know.
@@ -66,7 +67,7 @@ pub(super) struct Suggestions {
 
 /// `GET /users/{id}/friends/suggestions?cursor=&limit=`: friends of friends, those with the most mutual friends first.
 pub(super) async fn suggestions(call: &Call<'_>) -> Result<Answer, Problem> {
-    let asked = PageQuery::<SuggestionCursor>::read(call.query)?;
+    let asked = ForwardQuery::<SuggestionCursor>::read(call.query)?;
     let user = owner(call).await?;
     let size = usize::try_from(asked.limit).unwrap_or(usize::MAX);
     let Suggested { suggestions, next } = call.engine.suggested_friends(&call.app.id, user, asked.cursor, size).await?;
@@ -80,7 +81,7 @@ pub(super) async fn suggestions(call: &Call<'_>) -> Result<Answer, Problem> {
         }
         Ok::<_, Problem>(told)
     });
-    Answer::query(&Suggestions { suggestions: suggestions.await?, next: next.map(|next| PageQuery::after(&next)) })
+    Answer::query(&Suggestions { suggestions: suggestions.await?, next: next.map(|next| ForwardQuery::after(&next)) })
 }
 
 /// How two users are connected.

@@ -224,9 +224,9 @@ pub(super) async fn show(call: &Call<'_>) -> Result<Answer, Problem> {
 /// An import with a page of the records that were refused.
 pub(super) async fn shown(call: &Call<'_>, import: Import, asked: &PageQuery<u64>) -> Result<Answer, Problem> {
     let read = call.engine.read();
-    let mut rows = imports::refused(read, import.import, asked.cursor.unwrap_or(0), asked.limit + 1).await?;
-    let next = asked.cut(&mut rows, |row| Some(row.number));
+    let mut rows = imports::refused(read, import.import, asked.seek, asked.limit + 1).await?;
+    let links = asked.cut(&mut rows, |row| Some(row.number));
     let results = rows.into_iter().map(|Refused { number, reason }| OperationResult::of_record(number, reason));
     let operation = Resource::of_import(&import, call.engine.now());
-    Answer::query(&Detailed { operation, results: results.collect(), next })
+    Answer::query(&Detailed { operation, results: results.collect(), links })
 }

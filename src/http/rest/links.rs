@@ -32,6 +32,7 @@ const LEADS: &[Lead] = &[
     (&["issueToken"], &[("id", "$request.path.id"), ("token_id", "$response.body#/token_id")], &["revokeToken"]),
     (&["tagUser"], USER, &["getTags"]),
     (&["banUser"], USER, &["getBan", "listBansOfUser", "liftBan"]),
+    (&["remarkUser"], PAIR, &["getRemark", "unremarkUser"]),
     (&["muteUser"], USER, &["getMute", "unmuteUser"]),
     (&["blockUser"], PAIR, &["getBlocked", "unblockUser"]),
     (&["allowUser"], PAIR, &["getAllowed", "disallowUser"]),
@@ -75,20 +76,23 @@ const LEADS: &[Lead] = &[
 pub(super) fn of(endpoint: &Endpoint) -> Map<String, Value> {
     let leads = LEADS.iter().filter(|(from, ..)| from.contains(&endpoint.operation));
     let leads = leads.flat_map(|(_, told, to)| to.iter().map(|to| ((*to).to_owned(), link(to, told.iter().copied()))));
-    let next = endpoint.query.contains(&"cursor").then(|| ("next".to_owned(), next_page(endpoint)));
-    leads.chain(next).collect()
+    let goes_back = (endpoint.answers)().iter().any(|(name, _)| name == "PageLinks");
+    let pages =
+        [("next", "The next page", endpoint.query.contains(&"cursor")), ("previous", "The page before", goes_back)];
+    let pages = pages.into_iter().filter(|(.., is_there)| *is_there);
+    leads.chain(pages.map(|(name, says, _)| (name.to_owned(), page(endpoint, name, says)))).collect()
 }
 
-/// The next page of a list: the same call with the cursor that the answer tells. A parameter that a call may leave out cannot be
+/// Another page of a list: the same call with a cursor that the answer tells. A parameter that a call may leave out cannot be
 /// told by an expression: it would name nothing.
-fn next_page(endpoint: &Endpoint) -> Value {
+fn page(endpoint: &Endpoint, member: &str, says: &str) -> Value {
     let of_path = endpoint.path.split('/').filter_map(router::parameter);
     let of_path = of_path.map(|name| (name, format!("$request.path.{name}")));
-    let cursor = iter::once(("cursor", "$response.body#/next".to_owned()));
-    let mut next = link(endpoint.operation, of_path.chain(cursor));
-    next["description"] =
-        "The next page; null: there is none. The other parameters of the query are those of this call.".into();
-    next
+    let cursor = iter::once(("cursor", format!("$response.body#/{member}")));
+    let mut page = link(endpoint.operation, of_path.chain(cursor));
+    page["description"] =
+        format!("{says}; null: there is none. The other parameters of the query are those of this call.").into();
+    page
 }
 
 fn link<'n>(operation: &str, told: impl Iterator<Item = (&'n str, impl Into<String>)>) -> Value {

@@ -1,17 +1,21 @@
 //! Blocklists and allowlists.
 
+use std::collections::HashSet;
+
 use rollcall_projections::{allowlists, blocklists, user_directory};
 use rollcall_schemas::ids::SubjectRef;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Call;
-use super::paging::PageQuery;
+use super::operations::BatchAnswer;
+use super::paging::{PageLinks, PageQuery};
 use super::problem::{Answer, Problem};
 use super::users::{opened, owner, user_id};
 use crate::domain::values::{self, Invalid, UserId};
 use crate::domain::{allowlist, blocklist};
 use crate::engine;
+use crate::engine::operations::{ListChange, Would, would_list};
 use crate::http::cursor::Followed;
 
 /// Users one call may add to a list or take from it, and pairs one call may check.
@@ -27,7 +31,8 @@ pub(super) struct Listed {
 #[derive(Serialize, ToSchema)]
 pub(super) struct ListPage {
     users: Vec<Listed>,
-    next: Option<String>,
+    #[serde(flatten)]
+    links: PageLinks,
 }
 
 /// Whether somebody is on a list.
@@ -48,6 +53,9 @@ pub(super) struct ListBatch {
     /// Whether they are taken from the list instead.
     #[serde(default)]
     remove: bool,
+    /// Only tell what would happen.
+    #[serde(default)]
+    dry_run: bool,
 }
 
 /// Whether an allowlist is in force.
@@ -55,15 +63,6 @@ pub(super) struct ListBatch {
 #[serde(deny_unknown_fields)]
 pub(super) struct AllowlistSetting {
     enabled: bool,
-}
-
-/// A change of a list.
-#[derive(Clone, Copy)]
-enum ListChange {
-    Block,
-    Unblock,
-    Allow,
-    Disallow,
 }
 
 async fn change(call: &Call<'_>, change: ListChange, targets: Vec<UserId>) -> Result<Answer, Problem> {
@@ -95,8 +94,27 @@ async fn change_many(call: &Call<'_>, add: ListChange, remove: ListChange) -> Re
     if asked.user_ids.len() > ENTRIES_MAX {
         return Err(invalid(Invalid::new("user_ids", values::Problem::TooMany { max: ENTRIES_MAX })));
     }
-    let targets = asked.user_ids.iter().map(|id| UserId::parse("user_ids", id)).collect::<Result<_, _>>();
-    change(call, if asked.remove { remove } else { add }, targets.map_err(invalid)?).await
+    let targets = asked.user_ids.iter().map(|id| UserId::parse("user_ids", id)).collect::<Result<Vec<_>, _>>();
+    let (kind, targets) = (if asked.remove { remove } else { add }, targets.map_err(invalid)?);
+    if asked.dry_run { dry_run(call, kind, targets).await } else { change(call, kind, targets).await }
+}
+
+/// What a change of a list would come to.
+async fn dry_run(call: &Call<'_>, kind: ListChange, mut targets: Vec<UserId>) -> Result<Answer, Problem> {
+    let owner = user_id(call.parameter(0))?;
+    let mut named = HashSet::new();
+    targets.retain(|target| named.insert(target.clone()));
+    call.engine.caught_up(&call.app.id).await?;
+    let others: Vec<_> = targets.iter().filter(|target| **target != owner).cloned().collect();
+    let subjects = call.engine.find_all(&call.app.id, &others).await?;
+    let subject = call.engine.find(&call.app.id, &owner).await?;
+    let mut would = would_list(call.engine, subject, &subjects, kind).await?.into_iter();
+    let result = |target: UserId| {
+        // A user on its own list changes nothing.
+        let would = if target == owner { None } else { would.next() };
+        (target, would.unwrap_or(Would::Unchanged))
+    };
+    Answer::query(&BatchAnswer::of_dry_run(targets.into_iter().map(result)))
 }
 
 /// `PUT /users/{id}/blocklist/{target}`.
@@ -129,7 +147,7 @@ pub(super) async fn allow_many(call: &Call<'_>) -> Result<Answer, Problem> {
     change_many(call, ListChange::Allow, ListChange::Disallow).await
 }
 
-async fn told(call: &Call<'_>, targets: &[SubjectRef], next: Option<String>) -> Result<Answer, Problem> {
+async fn told(call: &Call<'_>, targets: &[SubjectRef], links: PageLinks) -> Result<Answer, Problem> {
     let ids = user_directory::user_ids(call.engine.read(), &call.app.id, targets).await?;
     let users = call.engine.disclose(&call.caller, targets, |opener| {
         let mut users = Vec::with_capacity(targets.len());
@@ -139,40 +157,38 @@ async fn told(call: &Call<'_>, targets: &[SubjectRef], next: Option<String>) -> 
         }
         Ok::<_, Problem>(users)
     });
-    Answer::query(&ListPage { users: users.await?, next })
+    Answer::query(&ListPage { users: users.await?, links })
 }
 
 /// `GET /users/{id}/blocklist`: whom the user blocks.
 pub(super) async fn blocklist(call: &Call<'_>) -> Result<Answer, Problem> {
-    let (asked, owner) = (PageQuery::read(call.query)?, owner(call).await?);
-    let mut rows = blocklists::page(call.engine.read(), owner, asked.cursor, asked.limit + 1).await?;
-    let next = asked.cut(&mut rows, |entry| Some(entry.sequence));
+    let (asked, owner) = (PageQuery::<u64>::read(call.query)?, owner(call).await?);
+    let mut rows = blocklists::page(call.engine.read(), owner, asked.seek, asked.limit + 1).await?;
+    let links = asked.cut(&mut rows, |entry| Some(entry.sequence));
     let targets: Vec<_> = rows.iter().map(|entry| entry.target).collect();
-    told(call, &targets, next).await
+    told(call, &targets, links).await
 }
 
 /// `GET /users/{id}/allowlist`: whom the user allows.
 pub(super) async fn allowlist(call: &Call<'_>) -> Result<Answer, Problem> {
-    let (asked, owner) = (PageQuery::read(call.query)?, owner(call).await?);
-    let mut rows = allowlists::page(call.engine.read(), owner, asked.cursor, asked.limit + 1).await?;
-    let next = asked.cut(&mut rows, |entry| Some(entry.sequence));
+    let (asked, owner) = (PageQuery::<u64>::read(call.query)?, owner(call).await?);
+    let mut rows = allowlists::page(call.engine.read(), owner, asked.seek, asked.limit + 1).await?;
+    let links = asked.cut(&mut rows, |entry| Some(entry.sequence));
     let targets: Vec<_> = rows.iter().map(|entry| entry.target).collect();
-    told(call, &targets, next).await
+    told(call, &targets, links).await
 }
 
 /// `GET /users/{id}/blocked-by`: who blocks the user.
 pub(super) async fn blocked_by(call: &Call<'_>) -> Result<Answer, Problem> {
     let (asked, target) = (PageQuery::<Followed>::read(call.query)?, owner(call).await?);
-    let after = asked.cursor.as_ref().map(|place| place.0);
-    let rows = blocklists::owners(call.engine.read(), target, after, asked.limit + 1).await?;
+    let rows = blocklists::owners(call.engine.read(), target, asked.seek.map(|place| place.0), asked.limit + 1).await?;
     told_owners(call, &asked, rows).await
 }
 
 /// `GET /users/{id}/allowed-by`: who allows the user.
 pub(super) async fn allowed_by(call: &Call<'_>) -> Result<Answer, Problem> {
     let (asked, target) = (PageQuery::<Followed>::read(call.query)?, owner(call).await?);
-    let after = asked.cursor.as_ref().map(|place| place.0);
-    let rows = allowlists::owners(call.engine.read(), target, after, asked.limit + 1).await?;
+    let rows = allowlists::owners(call.engine.read(), target, asked.seek.map(|place| place.0), asked.limit + 1).await?;
     told_owners(call, &asked, rows).await
 }
 
@@ -181,8 +197,8 @@ async fn told_owners(
     asked: &PageQuery<Followed>,
     mut owners: Vec<SubjectRef>,
 ) -> Result<Answer, Problem> {
-    let next = asked.cut(&mut owners, |owner| Some(Followed(*owner)));
-    told(call, &owners, next).await
+    let links = asked.cut(&mut owners, |owner| Some(Followed(*owner)));
+    told(call, &owners, links).await
 }
 
 /// `GET /users/{id}/blocklist/{target}`: whether the user blocks that one.

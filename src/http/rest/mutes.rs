@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Call;
-use super::paging::PageQuery;
+use super::paging::{PageLinks, PageQuery};
 use super::problem::{Answer, Problem};
 use super::users::{opened, owner, user_id};
 use crate::domain::user::Change;
@@ -43,7 +43,8 @@ impl Mute {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Mutes {
     mutes: Vec<Mute>,
-    next: Option<String>,
+    #[serde(flatten)]
+    links: PageLinks,
 }
 
 /// The mute of a user that runs now; `None`: it may send direct messages.
@@ -82,8 +83,8 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
     let (asked, engine) = (PageQuery::<u64>::read(call.query)?, call.engine);
     engine.caught_up(&call.app.id).await?;
     let (app, now) = (&call.app.id, engine.now());
-    let mut rows = mutes::after(engine.read(), app, now, asked.cursor, asked.limit + 1).await?;
-    let next = asked.cut(&mut rows, |mute| Some(mute.muted_position));
+    let mut rows = mutes::listed(engine.read(), app, now, asked.seek, asked.limit + 1).await?;
+    let links = asked.cut(&mut rows, |mute| Some(mute.muted_position));
     let subjects: Vec<_> = rows.iter().map(|mute| mute.subject).collect();
     let ids = user_directory::user_ids(engine.read(), app, &subjects).await?;
     let mutes = engine.disclose(&call.caller, &subjects, |opener| {
@@ -94,5 +95,5 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
         }
         Ok::<_, Problem>(mutes)
     });
-    Answer::query(&Mutes { mutes: mutes.await?, next })
+    Answer::query(&Mutes { mutes: mutes.await?, links })
 }

@@ -100,6 +100,8 @@ fn of_the_table() -> OpenApi {
 
 /// Shapes of bodies that may be left out.
 const OPTIONAL_BODIES: &[&str] = &["MuteBody", "TokenBody", "Hold", "Why", "Overlap"];
+/// Operations that answer a dry run with a body, and the act itself without one.
+const WITHOUT_A_BODY: &[&str] = &["changeBlocklist", "changeAllowlist"];
 /// Parameters of a query without which a call cannot be answered.
 const REQUIRED: &[(&str, &str)] =
     &[("proveEvent", "position"), ("importRecords", "kind"), ("findFriendPath", "from"), ("findFriendPath", "to")];
@@ -178,6 +180,9 @@ fn operation(endpoint: &Endpoint) -> Operation {
     }
     if let Some(schema) = last(&(endpoint.answers)()) {
         success = success.content("application/json", ContentBuilder::new().schema(Some(schema)).build());
+    }
+    if WITHOUT_A_BODY.contains(&endpoint.operation) {
+        operation = operation.response("204", ResponseBuilder::new().description("Done").build());
     }
     let answered = PROBLEMS.iter().fold(operation.response("2XX", success), |operation, (status, _)| {
         operation.response(*status, Ref::from_response_name(format!("Problem{status}")))

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Call;
-use super::paging::PageQuery;
+use super::paging::ForwardQuery;
 use super::problem::{Answer, Problem};
 use crate::domain::values::{self, Invalid};
 use crate::engine::rebuilds::{NotBegun, Rebuilding};
@@ -179,7 +179,7 @@ impl Cursor for ParkedPlace {
 
 /// `GET /parked?cursor=&limit=`: the oldest first.
 pub(super) async fn parked(call: &Call<'_>) -> Result<Answer, Problem> {
-    let asked = PageQuery::<ParkedPlace>::read(call.query)?;
+    let asked = ForwardQuery::<ParkedPlace>::read(call.query)?;
     let after = asked.cursor.as_ref().map_or((0, ""), |place| (place.0, place.1.as_str()));
     let mut rows = call.engine.read().parked_after(after, asked.limit + 1).await?;
     let next = asked.cut(&mut rows, |key| Some(ParkedPlace(key.position, key.model.clone())));
@@ -317,7 +317,7 @@ impl Cursor for AppPlace {
 
 /// `GET /apps?cursor=&limit=`: every app of the service, by key.
 pub(super) async fn apps(call: &Call<'_>) -> Result<Answer, Problem> {
-    let asked = PageQuery::<AppPlace>::read(call.query)?;
+    let asked = ForwardQuery::<AppPlace>::read(call.query)?;
     call.engine.caught_up(&call.app.id).await?;
     let mut apps = call.engine.apps();
     apps.retain(|app| asked.cursor.as_ref().is_none_or(|after| app.id > after.0));

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::bans::{length, reason};
-use super::paging::PageQuery;
+use super::paging::{PageLinks, PageQuery};
 use super::problem::{Answer, Problem};
 use super::users::opened;
 use super::{Call, imports};
@@ -71,11 +71,19 @@ pub(super) struct BatchAnswer {
     results: Vec<BatchResult>,
 }
 
+impl BatchAnswer {
+    /// What would happen to each of these users.
+    pub(super) fn of_dry_run(users: impl Iterator<Item = (UserId, Would)>) -> Self {
+        let result = |(id, would): (UserId, Would)| BatchResult { user_id: id.as_str().into(), would: would.as_str() };
+        Self { operation_id: None, results: users.map(result).collect() }
+    }
+}
+
 /// What would happen to one user.
 #[derive(Serialize, ToSchema)]
 pub(super) struct BatchResult {
     user_id: String,
-    /// ban, extend, unban, deactivate, unchanged, or `refused:` with the type of the problem.
+    /// ban, extend, unban, deactivate, block, unblock, allow, disallow, unchanged, or `refused:` with the type of the problem.
     would: &'static str,
 }
 
@@ -110,8 +118,7 @@ async fn begin(
     let would = would(call.engine, &call.app.id, &subjects, (asked.act(), ends_at)).await?;
     let result = |(id, would): (&UserId, &Would)| BatchResult { user_id: id.as_str().into(), would: would.as_str() };
     if dry_run {
-        let results = who.iter().zip(&would).map(result).collect();
-        return Answer::query(&BatchAnswer { operation_id: None, results });
+        return Answer::query(&BatchAnswer::of_dry_run(who.into_iter().zip(would)));
     }
     let done = call.engine.execute(&call.caller, Request { who: who.clone(), asked, reason }).await?;
     let left_out = who
@@ -261,7 +268,8 @@ pub(super) struct Detailed {
     pub(super) operation: Resource,
     /// In the order asked.
     pub(super) results: Vec<OperationResult>,
-    pub(super) next: Option<String>,
+    #[serde(flatten)]
+    pub(super) links: PageLinks,
 }
 
 /// What became of one user.
@@ -301,9 +309,9 @@ pub(super) async fn show(call: &Call<'_>) -> Result<Answer, Problem> {
         return imports::shown(call, import, &asked).await;
     }
     let operation = found(call).await?;
-    let from = asked.cursor.map_or(0, |last| u32::try_from(last.saturating_add(1)).unwrap_or(u32::MAX));
-    let mut items = operations::items(call.engine.read(), operation.batch, from, asked.limit + 1).await?;
-    let next = asked.cut(&mut items, |item| Some(u64::from(item.number)));
+    let seek = asked.seek.map(|number| u32::try_from(number).unwrap_or(u32::MAX));
+    let mut items = operations::items(call.engine.read(), operation.batch, seek, asked.limit + 1).await?;
+    let links = asked.cut(&mut items, |item| Some(u64::from(item.number)));
     let subjects: Vec<_> = items.iter().map(|item| item.subject).collect();
     let ids = user_directory::user_ids(call.engine.read(), &call.app.id, &subjects).await?;
     let results = call.engine.disclose(&call.caller, &subjects, |opener| {
@@ -314,7 +322,7 @@ pub(super) async fn show(call: &Call<'_>) -> Result<Answer, Problem> {
         }
         Ok::<_, Problem>(results)
     });
-    Answer::query(&Detailed { operation: Resource::of(&operation), results: results.await?, next })
+    Answer::query(&Detailed { operation: Resource::of(&operation), results: results.await?, links })
 }
 
 /// Bulk operations.
@@ -322,7 +330,8 @@ pub(super) async fn show(call: &Call<'_>) -> Result<Answer, Problem> {
 #[schema(as = BulkOperations)]
 pub(super) struct Page {
     operations: Vec<Resource>,
-    next: Option<String>,
+    #[serde(flatten)]
+    links: PageLinks,
 }
 
 /// `GET /operations?cursor=&limit=`: the latest first.
@@ -331,15 +340,15 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
     call.engine.caught_up(&call.app.id).await?;
     let (read, app, now) = (call.engine.read(), &call.app.id, call.engine.now());
     let (bulk, imports) = tokio::try_join!(
-        operations::before(read, app, asked.cursor, asked.limit + 1),
-        rollcall_projections::imports::before(read, app, asked.cursor, asked.limit + 1),
+        operations::listed(read, app, asked.seek, asked.limit + 1),
+        rollcall_projections::imports::listed(read, app, asked.seek, asked.limit + 1),
     )?;
     let bulk = bulk.iter().map(|operation| (operation.requested_position, Resource::of(operation)));
     let imports = imports.iter().map(|import| (import.begun_position, Resource::of_import(import, now)));
     let mut rows: Vec<_> = bulk.chain(imports).collect();
     rows.sort_by_key(|(position, _)| std::cmp::Reverse(*position));
-    let next = asked.cut(&mut rows, |(position, _)| Some(*position));
-    Answer::query(&Page { operations: rows.into_iter().map(|(_, operation)| operation).collect(), next })
+    let links = asked.cut(&mut rows, |(position, _)| Some(*position));
+    Answer::query(&Page { operations: rows.into_iter().map(|(_, operation)| operation).collect(), links })
 }
 
 /// `POST /operations/{id}/undo`: take it back, as far as nobody has changed anything since. 202; repeating it changes nothing.

@@ -1,36 +1,88 @@
-//! Pages of lists: a cursor and a limit in the query, `next` in the answer.
+//! Pages of lists: a cursor and a limit in the query; in the answer `next`, and `previous` where the list can be followed back.
+
+use rollcall_projections::{Neighbours, Seek};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::problem::Problem;
 use crate::domain::values::{self, Invalid};
-use crate::http::cursor::Cursor;
+use crate::http::cursor::{Cursor, decode_seek, encode_seek};
 
-/// What a list is asked for.
+/// What a list is asked for that can be followed both ways.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct PageQuery<C = u64> {
+    /// Which rows.
+    pub(super) seek: Seek<C>,
+    /// How many.
+    pub(super) limit: u32,
+}
+
+/// What a list is asked for that can be followed forward only.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ForwardQuery<C = u64> {
     /// Where the page before ended.
     pub(super) cursor: Option<C>,
     /// How many.
     pub(super) limit: u32,
 }
 
-impl<C: Cursor> PageQuery<C> {
-    pub(super) fn read(query: &str) -> Result<Self, Problem> {
-        let mut asked = Self { cursor: None, limit: 50 };
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            match name.as_ref() {
-                "cursor" => {
-                    let malformed = Invalid::malformed("cursor", "the `next` of an earlier answer");
-                    asked.cursor = Some(C::decode(&value).ok_or(Problem::Invalid("?cursor", malformed))?);
-                }
-                "limit" => {
-                    let range = values::Problem::OutOfRange { min: 1, max: 500 };
-                    let limit = value.parse().ok().filter(|limit| (1..=500).contains(limit));
-                    asked.limit = limit.ok_or(Problem::Invalid("?limit", Invalid::new("limit", range)))?;
-                }
-                _ => {}
+/// The pages beside a page of a list.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct PageLinks {
+    /// The cursor of the next page; null: there is none.
+    next: Option<String>,
+    /// The cursor of the page before; null: this is the first page.
+    previous: Option<String>,
+}
+
+impl PageLinks {
+    pub(super) fn to<C: Cursor>(neighbours: Neighbours<C>) -> Self {
+        let Neighbours { next, previous } = neighbours;
+        Self { next: encode_seek(&Seek::After(next)), previous: previous.and_then(|to| encode_seek(&Seek::UpTo(to))) }
+    }
+}
+
+/// The cursor and the limit of a query.
+fn read<S>(
+    query: &str,
+    decode: impl Fn(&str) -> Option<S>,
+    cursors: &'static str,
+) -> Result<(Option<S>, u32), Problem> {
+    let (mut cursor, mut limit) = (None, 50);
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match name.as_ref() {
+            "cursor" => {
+                let malformed = Invalid::malformed("cursor", cursors);
+                cursor = Some(decode(&value).ok_or(Problem::Invalid("?cursor", malformed))?);
             }
+            "limit" => {
+                let range = values::Problem::OutOfRange { min: 1, max: 500 };
+                let given = value.parse().ok().filter(|limit| (1..=500).contains(limit));
+                limit = given.ok_or(Problem::Invalid("?limit", Invalid::new("limit", range)))?;
+            }
+            _ => {}
         }
-        Ok(asked)
+    }
+    Ok((cursor, limit))
+}
+
+impl<C: Cursor + Clone> PageQuery<C> {
+    pub(super) fn read(query: &str) -> Result<Self, Problem> {
+        let (seek, limit) = read(query, decode_seek, "the `next` or `previous` of an earlier answer")?;
+        Ok(Self { seek: seek.unwrap_or(Seek::After(None)), limit })
+    }
+
+    /// Takes rows that were read with one row more than the page has, cuts them to the page, and returns the links to the
+    /// pages beside it.
+    pub(super) fn cut<T>(&self, rows: &mut Vec<T>, place: impl Fn(&T) -> Option<C>) -> PageLinks {
+        PageLinks::to(self.seek.cut(rows, self.limit, place))
+    }
+}
+
+impl<C: Cursor> ForwardQuery<C> {
+    pub(super) fn read(query: &str) -> Result<Self, Problem> {
+        let (cursor, limit) = read(query, C::decode, "the `next` of an earlier answer")?;
+        Ok(Self { cursor, limit })
     }
 
     /// The cursor of a page that begins behind a place.
@@ -62,16 +114,38 @@ mod tests {
     #[test]
     fn a_list_is_bounded_and_continues_only_where_an_answer_ended() {
         type PageQuery = super::PageQuery<u64>;
-        assert_eq!(PageQuery::read("").unwrap(), PageQuery { cursor: None, limit: 50 });
+        type ForwardQuery = super::ForwardQuery<u64>;
+        assert_eq!(PageQuery::read("").unwrap(), PageQuery { seek: Seek::After(None), limit: 50 });
+        assert_eq!(ForwardQuery::read("").unwrap(), ForwardQuery { cursor: None, limit: 50 });
         let query = format!("limit=500&cursor={}", 7_u64.encode());
-        assert_eq!(PageQuery::read(&query).unwrap(), PageQuery { cursor: Some(7), limit: 500 });
-        for bad in ["limit=0", "limit=501", "limit=x", "limit=-1", "cursor=", "cursor=x"] {
-            assert!(PageQuery::read(bad).is_err(), "{bad}");
+        assert_eq!(PageQuery::read(&query).unwrap(), PageQuery { seek: Seek::After(Some(7)), limit: 500 });
+        assert_eq!(ForwardQuery::read(&query).unwrap(), ForwardQuery { cursor: Some(7), limit: 500 });
+        let back = format!("limit=2&cursor=.{}", 7_u64.encode());
+        assert_eq!(PageQuery::read(&back).unwrap(), PageQuery { seek: Seek::UpTo(7), limit: 2 });
+        assert!(ForwardQuery::read(&back).is_err(), "it has no page before");
+        for bad in ["limit=0", "limit=501", "limit=x", "limit=-1", "cursor=", "cursor=x", "cursor=.", "cursor=.x"] {
+            assert!(PageQuery::read(bad).is_err() && ForwardQuery::read(bad).is_err(), "{bad}");
         }
         let mut rows = vec![3_u64, 2, 1];
-        let next = PageQuery { cursor: None, limit: 2 }.cut(&mut rows, |row| Some(*row)).unwrap();
-        assert_eq!(PageQuery::read(&format!("cursor={next}")).unwrap().cursor, Some(2));
-        assert_eq!(PageQuery { cursor: None, limit: 2 }.cut(&mut rows, |row| Some(*row)), None);
+        let next = ForwardQuery { cursor: None, limit: 2 }.cut(&mut rows, |row| Some(*row)).unwrap();
+        assert_eq!(ForwardQuery::read(&format!("cursor={next}")).unwrap().cursor, Some(2));
+        assert_eq!(ForwardQuery { cursor: None, limit: 2 }.cut(&mut rows, |row| Some(*row)), None);
+    }
+
+    #[test]
+    fn the_links_of_a_page_lead_to_the_pages_beside_it() {
+        let page = |query: &str, rows: &[u64]| {
+            let mut rows = rows.to_vec();
+            let links = PageQuery::<u64>::read(&format!("limit=2&{query}")).unwrap().cut(&mut rows, |row| Some(*row));
+            (rows, links)
+        };
+        let link = |mark: &str, place: u64| Some(format!("{mark}{}", place.encode()));
+        let (rows, links) = page("", &[9, 8, 7]);
+        assert_eq!((rows, links), (vec![9, 8], PageLinks { next: link("", 8), previous: None }));
+        let (rows, links) = page(&format!("cursor={}", 8_u64.encode()), &[7]);
+        assert_eq!((rows, &links), (vec![7], &PageLinks { next: None, previous: link(".", 8) }));
+        let (rows, links) = page(&format!("cursor={}", links.previous.unwrap()), &[9, 8]);
+        assert_eq!((rows, links), (vec![9, 8], PageLinks { next: link("", 8), previous: None }));
     }
 
     #[test]
@@ -79,10 +153,10 @@ mod tests {
         let place = DueCursor { due_at: DateTime::from_timestamp_millis(-1).unwrap(), received_position: 7 };
         assert_eq!(DueCursor::read(&place.bytes()), Some(place));
         let of = |bytes: Vec<u8>| format!("cursor={}", BASE64_URL_SAFE_NO_PAD.encode(bytes));
-        assert_eq!(PageQuery::<DueCursor>::read(&of(place.bytes())).unwrap().cursor, Some(place));
+        assert_eq!(PageQuery::<DueCursor>::read(&of(place.bytes())).unwrap().seek, Seek::After(Some(place)));
         assert!(PageQuery::<u64>::read(&of(place.bytes())).is_err());
         assert!(PageQuery::<DueCursor>::read(&of(7_u64.bytes())).is_err());
-        assert!(PageQuery::<DueCursor>::read(&of(vec![0xff; 16])).is_ok_and(|asked| asked.cursor.is_some()));
+        assert!(PageQuery::<DueCursor>::read(&of(vec![0xff; 16])).is_ok());
         assert!(PageQuery::<DueCursor>::read(&of([[0x7f; 8], [0; 8]].concat())).is_err(), "no such time");
     }
 }

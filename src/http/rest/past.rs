@@ -9,8 +9,9 @@ use rollcall_schemas::ids::{AppId, SubjectRef};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::Call;
+use super::paging::{PageLinks, PageQuery};
 use super::problem::{Answer, Problem};
-use super::{Call, paging};
 use crate::audit::as_of::{self, AsOf, BansAt, Diff, FriendsAt, Happened, Moment, Past, Range, UserAt, When, Who};
 use crate::domain::Refusal;
 use crate::domain::values::{self, Invalid};
@@ -153,21 +154,22 @@ pub(super) async fn diff(call: &Call<'_>) -> Result<Answer, Problem> {
 struct History {
     subject: SubjectRef,
     events: Vec<Happened>,
-    next: Option<String>,
+    #[serde(flatten)]
+    links: PageLinks,
 }
 
 /// `GET /users/{id}/history?cursor=&limit=`: what happened to a user, by whom and in which request, the earliest first.
 pub(super) async fn history(call: &Call<'_>) -> Result<Answer, Problem> {
-    let (asked, who) = (paging::PageQuery::read(call.query)?, who(call)?);
-    let (after, limit) = (asked.cursor.unwrap_or(0), asked.limit + 1);
+    let (asked, who) = (PageQuery::<u64>::read(call.query)?, who(call)?);
+    let (seek, limit) = (asked.seek, asked.limit + 1);
     let work = async move |past: Past<'_>, app: AppId| {
         let (subject, newest) = (past.subject(&app, &who).await?, past.newest().await?);
-        let range = Range { after, until: newest.position, limit };
+        let range = Range { seek, until: newest.position, limit };
         Ok((subject, as_of::history(past, &app, subject, range, false).await?))
     };
     let (subject, mut events) = replay(call, work).await?;
-    let next = asked.cut(&mut events, |event| Some(event.position));
-    Answer::query(&History { subject, events, next })
+    let links = asked.cut(&mut events, |event| Some(event.position));
+    Answer::query(&History { subject, events, links })
 }
 
 /// `GET /bans/as-of?at=&page=`: who was banned then. The first page of a moment reads the log from its beginning; those

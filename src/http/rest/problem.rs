@@ -50,6 +50,8 @@ pub(super) enum Problem {
     NotBanned,
     /// The user is not muted.
     NotMuted,
+    /// The user has no remark about the other one.
+    NoRemark,
     /// The user has no quiet hours.
     NoQuietHours,
     /// There is no such read model.
@@ -142,6 +144,7 @@ pub(super) fn kind(problem: &Problem) -> (StatusCode, &'static str) {
         Problem::NoPath => (StatusCode::NOT_FOUND, "no-path"),
         Problem::SearchTooWide => (StatusCode::UNPROCESSABLE_ENTITY, "search-too-wide"),
         Problem::NotBanned => (StatusCode::NOT_FOUND, "not-banned"),
+        Problem::NoRemark => (StatusCode::NOT_FOUND, "no-remark"),
         Problem::NoQuietHours => (StatusCode::NOT_FOUND, "no-quiet-hours"),
         Problem::NotMuted => (StatusCode::NOT_FOUND, "not-muted"),
         Problem::NoSuchReadModel => (StatusCode::NOT_FOUND, "no-such-read-model"),
@@ -251,6 +254,7 @@ pub(super) fn detail(problem: &Problem) -> Cow<'static, str> {
             "the friends of the two users have more friends than one search looks at, and no path was found among them".into()
         }
         Problem::NotBanned => "the user has no ban that runs or is to begin".into(),
+        Problem::NoRemark => "the user has no remark about that one".into(),
         Problem::NoQuietHours => "no pushes to the user are held back".into(),
         Problem::NotMuted => "the user is not muted".into(),
         Problem::NoSuchReadModel => "there is no such read model".into(),

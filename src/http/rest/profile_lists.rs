@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::Call;
 use super::endpoint::Untyped;
-use super::paging::PageQuery;
+use super::paging::{PageLinks, PageQuery};
 use super::problem::{Answer, Problem};
 use super::profile::fields;
 use super::users::opened;
@@ -47,7 +47,8 @@ pub(super) struct FoundProfiles {
 #[derive(Serialize, ToSchema)]
 pub(super) struct ProfilePage {
     profiles: Vec<UserProfile>,
-    next: Option<String>,
+    #[serde(flatten)]
+    links: PageLinks,
 }
 
 /// The profiles as they are disclosed, without those of users who were erased in this moment.
@@ -93,8 +94,8 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
     let asked = PageQuery::<u64>::read(call.query)?;
     call.engine.caught_up(&call.app.id).await?;
     let read = call.engine.read();
-    let mut rows = hosted_profiles::after(read, &call.app.id, asked.cursor, asked.limit + 1).await?;
-    let next = asked.cut(&mut rows, |(place, _)| Some(*place));
+    let mut rows = hosted_profiles::listed(read, &call.app.id, asked.seek, asked.limit + 1).await?;
+    let links = asked.cut(&mut rows, |(place, _)| Some(*place));
     let found: Vec<_> = rows.into_iter().filter_map(|(_, profile)| profile).collect();
-    Answer::query(&ProfilePage { profiles: disclosed(call, &found).await?, next })
+    Answer::query(&ProfilePage { profiles: disclosed(call, &found).await?, links })
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Call;
-use super::paging::PageQuery;
+use super::paging::{PageLinks, PageQuery};
 use super::problem::{Answer, Problem};
 use super::users::{opened, owner, user_id};
 use crate::domain::remarks::{Remark, Unremark};
@@ -46,19 +46,33 @@ pub(super) struct Remarked {
     remark: String,
 }
 
+/// `GET /users/{id}/remarks/{target}`: 404 where the user has no remark about that one.
+pub(super) async fn show(call: &Call<'_>) -> Result<Answer, Problem> {
+    let (owner, target) = (owner(call).await?, target(call)?);
+    let about = call.engine.find(&call.app.id, &target).await?.ok_or(Problem::NoRemark)?;
+    let found = remarks::of(call.engine.read(), owner, about).await?.ok_or(Problem::NoRemark)?;
+    let subjects = [about];
+    let remark = call.engine.disclose(&call.caller, &subjects, |opener| {
+        // Who was erased in this moment has none.
+        opened(opener, about, "remark", Some(&found.remark))?.ok_or(Problem::NoRemark)
+    });
+    Answer::query(&Remarked { user_id: target.as_str().to_owned(), remark: remark.await? })
+}
+
 /// A part of the remarks of a user.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Remarks {
     remarks: Vec<Remarked>,
-    next: Option<String>,
+    #[serde(flatten)]
+    links: PageLinks,
 }
 
 /// `GET /users/{id}/remarks?cursor=&limit=`: the earliest first.
 pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
     let (asked, owner) = (PageQuery::<RemarkCursor>::read(call.query)?, owner(call).await?);
     let (read, app) = (call.engine.read(), &call.app.id);
-    let mut rows = remarks::after(read, owner, asked.cursor, asked.limit + 1).await?;
-    let next = asked.cut(&mut rows, |(_, place)| Some(*place));
+    let mut rows = remarks::listed(read, owner, asked.seek, asked.limit + 1).await?;
+    let links = asked.cut(&mut rows, |(_, place)| Some(*place));
     let targets: Vec<_> = rows.iter().map(|(remark, _)| remark.target).collect();
     let ids = user_directory::user_ids(read, app, &targets).await?;
     let remarks = call.engine.disclose(&call.caller, &targets, |opener| {
@@ -71,5 +85,5 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
         }
         Ok::<_, Problem>(remarks)
     });
-    Answer::query(&Remarks { remarks: remarks.await?, next })
+    Answer::query(&Remarks { remarks: remarks.await?, links })
 }

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::Call;
+use super::paging::{PageLinks, PageQuery};
 use super::problem::{Answer, Problem};
-use super::{Call, paging};
 use crate::domain::Refusal;
 use crate::domain::data_request::{Change, ChangeRequest, Receive};
 use crate::domain::values::{Invalid, Reason, UserId};
@@ -85,37 +86,38 @@ pub(super) async fn receive(call: &Call<'_>) -> Result<Answer, Problem> {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Requests {
     requests: Vec<Resource>,
-    next: Option<String>,
+    #[serde(flatten)]
+    links: PageLinks,
 }
 
 /// `GET /compliance/requests?cursor=&limit=`: the latest first; with `due_before=`, the open ones that are due before.
 pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
-    let (rows, next) = match call.value("due_before") {
+    let (rows, links) = match call.value("due_before") {
         Some(time) => due_before(call, &time).await?,
         None => latest(call).await?,
     };
     let now = call.engine.now();
-    Answer::query(&Requests { requests: rows.into_iter().map(|row| Resource::of(row, now)).collect(), next })
+    Answer::query(&Requests { requests: rows.into_iter().map(|row| Resource::of(row, now)).collect(), links })
 }
 
-async fn latest(call: &Call<'_>) -> Result<(Vec<DataRequest>, Option<String>), Problem> {
-    let asked = paging::PageQuery::read(call.query)?;
+async fn latest(call: &Call<'_>) -> Result<(Vec<DataRequest>, PageLinks), Problem> {
+    let asked = PageQuery::<u64>::read(call.query)?;
     call.engine.caught_up(&call.app.id).await?;
-    let mut rows = data_requests::page(call.engine.read(), &call.app.id, asked.cursor, asked.limit + 1).await?;
-    let next = asked.cut(&mut rows, |row| Some(row.received_position));
-    Ok((rows, next))
+    let mut rows = data_requests::page(call.engine.read(), &call.app.id, asked.seek, asked.limit + 1).await?;
+    let links = asked.cut(&mut rows, |row| Some(row.received_position));
+    Ok((rows, links))
 }
 
-async fn due_before(call: &Call<'_>, time: &str) -> Result<(Vec<DataRequest>, Option<String>), Problem> {
+async fn due_before(call: &Call<'_>, time: &str) -> Result<(Vec<DataRequest>, PageLinks), Problem> {
     let malformed = || Invalid::malformed("due_before", "a time such as 2026-01-31T12:00:00Z");
     let time = DateTime::parse_from_rfc3339(time).map_err(|_| Problem::Invalid("?due_before", malformed()))?;
-    let asked = paging::PageQuery::read(call.query)?;
+    let asked = PageQuery::<DueCursor>::read(call.query)?;
     call.engine.caught_up(&call.app.id).await?;
     let (read, app, time) = (call.engine.read(), &call.app.id, time.with_timezone(&Utc));
-    let mut rows = data_requests::due_before(read, app, time, asked.cursor, asked.limit + 1).await?;
+    let mut rows = data_requests::due_before(read, app, time, asked.seek, asked.limit + 1).await?;
     let place = |row: &DataRequest| DueCursor { due_at: row.due_at, received_position: row.received_position };
-    let next = asked.cut(&mut rows, |row| Some(place(row)));
-    Ok((rows, next))
+    let links = asked.cut(&mut rows, |row| Some(place(row)));
+    Ok((rows, links))
 }
 
 /// `GET /compliance/requests/{id}`.

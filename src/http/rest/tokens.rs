@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Call;
-use super::paging::PageQuery;
+use super::paging::ForwardQuery;
 use super::problem::{Answer, Problem};
 use super::users::{opened, owner, user_id};
 use crate::domain::token::{Invalidate, Issue, Revoke, TokenScopes};
@@ -133,7 +133,7 @@ pub(super) struct Tokens {
 
 /// `GET /users/{id}/tokens?cursor=&limit=`: the tokens a user was issued, the newest first.
 pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
-    let asked = PageQuery::<IssuedCursor>::read(call.query)?;
+    let asked = ForwardQuery::<IssuedCursor>::read(call.query)?;
     let subject = owner(call).await?;
     let standing = call.engine.standing(&call.app.id, subject).await?.ok_or(Refusal::NotRegistered)?;
     let app = call.engine.app(call.app.id.as_str()).ok_or(Refusal::NoSuchApp)?;
@@ -164,7 +164,7 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
         };
         page.tokens.iter().map(listed).collect::<Result<Vec<_>, _>>()
     });
-    let next = page.next.map(|revision| PageQuery::after(&IssuedCursor(revision)));
+    let next = page.next.map(|revision| ForwardQuery::after(&IssuedCursor(revision)));
     Answer::query(&Tokens { tokens: tokens.await?, next })
 }
 

@@ -1,11 +1,11 @@
 //! The users of an app, all of them or those that fit.
 
-use rollcall_projections::{Order, deactivated_users, user_directory};
+use rollcall_projections::{Order, Seek, deactivated_users, user_directory};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Call;
-use super::paging::PageQuery;
+use super::paging::{PageLinks, PageQuery};
 use super::problem::{Answer, Problem};
 use super::tokens::instant;
 use super::users::{User, opened, shown};
@@ -21,7 +21,8 @@ const NAME_MAX: usize = 64;
 #[schema(as = UserPage)]
 pub(super) struct Page {
     users: Vec<User>,
-    next: Option<String>,
+    #[serde(flatten)]
+    links: PageLinks,
 }
 
 /// Which of them.
@@ -76,23 +77,23 @@ impl Filters {
 /// Users that were read for a page.
 struct Found {
     rows: Vec<user_directory::User>,
-    next: Option<String>,
+    links: PageLinks,
 }
 
 /// `GET /users?prefix=&name=&state=&registered_after=&cursor=&limit=`: the users that fit, the earliest registration first; the
 /// deactivated ones, the latest deactivation first.
 pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
-    let asked = PageQuery::read(call.query)?;
+    let asked = PageQuery::<u64>::read(call.query)?;
     let filters = Filters::read(call)?;
     call.engine.caught_up(&call.app.id).await?;
     let found = match filters.state {
         State::Deactivated => deactivated(call, &asked).await?,
         State::Active => {
-            let after = after(call, &asked).await?;
+            let since = since(call, &asked).await?;
             if filters.searches() {
-                searched(call, filters, after, &asked).await?
+                searched(call, filters, since, &asked).await?
             } else {
-                all(call, after, &asked).await?
+                all(call, since, &asked).await?
             }
         }
     };
@@ -107,42 +108,54 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
         }
         Ok::<_, Problem>(users)
     });
-    Answer::query(&Page { users: users.await?, next: found.next })
+    Answer::query(&Page { users: users.await?, links: found.links })
 }
 
-/// Behind which position users were registered that are asked for. A cursor is behind the time already that was given with it.
-async fn after(call: &Call<'_>, asked: &PageQuery) -> Result<Option<u64>, Problem> {
-    let Some(given) = call.value("registered_after") else { return Ok(asked.cursor) };
+/// Behind which position users were registered that are asked for. The cursor of a next page is behind the time already that was
+/// given with it.
+async fn since(call: &Call<'_>, asked: &PageQuery) -> Result<Option<u64>, Problem> {
+    let Some(given) = call.value("registered_after") else { return Ok(None) };
     let at = instant("?registered_after", "registered_after", &given)?;
-    if asked.cursor.is_some() {
-        return Ok(asked.cursor);
+    if matches!(asked.seek, Seek::After(Some(_))) {
+        return Ok(None);
     }
     let moment = resolve(call.engine.log().as_ref(), When::Time(at)).await;
     Ok(Some(moment.map_err(|error| Problem::unavailable(&error))?.position))
 }
 
-async fn all(call: &Call<'_>, after: Option<u64>, asked: &PageQuery) -> Result<Found, Problem> {
-    let (read, app) = (call.engine.read(), &call.app.id);
-    // One more than asked for tells whether there is another page.
-    let mut rows = user_directory::registered_after(read, app, after, asked.limit + 1, Order::OldestFirst).await?;
-    let next = asked.cut(&mut rows, |user| user.registered_position);
-    Ok(Found { rows, next })
+/// Where a page begins that has only users behind a position.
+fn begin(asked: &PageQuery, since: Option<u64>) -> Seek<u64> {
+    match asked.seek {
+        Seek::After(None) => Seek::After(since),
+        seek => seek,
+    }
 }
 
-async fn searched(call: &Call<'_>, filters: Filters, after: Option<u64>, asked: &PageQuery) -> Result<Found, Problem> {
+async fn all(call: &Call<'_>, since: Option<u64>, asked: &PageQuery) -> Result<Found, Problem> {
+    let (read, app) = (call.engine.read(), &call.app.id);
+    // One more than asked for tells whether there is another page.
+    let seek = begin(asked, since);
+    let mut rows = user_directory::listed(read, app, seek, asked.limit + 1, Order::OldestFirst).await?;
+    rows.retain(|user| user.registered_position > since);
+    let links = asked.cut(&mut rows, |user| user.registered_position);
+    Ok(Found { rows, links })
+}
+
+async fn searched(call: &Call<'_>, filters: Filters, since: Option<u64>, asked: &PageQuery) -> Result<Found, Problem> {
     let limit = usize::try_from(asked.limit).unwrap_or(usize::MAX).saturating_add(1);
-    let mut found = call.engine.search(&call.app.id, filters.wanted, after.unwrap_or(0), limit).await?;
-    let next = asked.cut(&mut found, |(position, _)| Some(*position));
+    let mut found = call.engine.search(&call.app.id, filters.wanted, begin(asked, since), limit).await?;
+    found.retain(|(position, _)| Some(*position) > since);
+    let links = asked.cut(&mut found, |(position, _)| Some(*position));
     let subjects: Vec<_> = found.into_iter().map(|(_, subject)| subject).collect();
     let rows = user_directory::by_subjects(call.engine.read(), &call.app.id, &subjects).await?;
-    Ok(Found { rows: rows.into_iter().flatten().filter(user_directory::User::is_active).collect(), next })
+    Ok(Found { rows: rows.into_iter().flatten().filter(user_directory::User::is_active).collect(), links })
 }
 
 async fn deactivated(call: &Call<'_>, asked: &PageQuery) -> Result<Found, Problem> {
     let (read, app) = (call.engine.read(), &call.app.id);
-    let mut deactivated = deactivated_users::before(read, app, asked.cursor, asked.limit + 1).await?;
-    let next = asked.cut(&mut deactivated, |(_, position)| Some(*position));
+    let mut deactivated = deactivated_users::listed(read, app, asked.seek, asked.limit + 1).await?;
+    let links = asked.cut(&mut deactivated, |(_, position)| Some(*position));
     let subjects: Vec<_> = deactivated.iter().map(|(user, _)| user.subject).collect();
     let rows = user_directory::by_subjects(read, app, &subjects).await?;
-    Ok(Found { rows: rows.into_iter().flatten().collect(), next })
+    Ok(Found { rows: rows.into_iter().flatten().collect(), links })
 }

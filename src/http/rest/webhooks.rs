@@ -223,7 +223,7 @@ pub(super) struct Page {
 
 /// `GET /webhooks`: the oldest first.
 pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
-    let asked = paging::PageQuery::<u64>::read(call.query)?;
+    let asked = paging::ForwardQuery::<u64>::read(call.query)?;
     call.engine.caught_up(&call.app.id).await?;
     let (read, app, after) = (call.engine.read(), &call.app.id, asked.cursor.unwrap_or(0));
     let mut rows = rollcall_projections::webhooks::page(read, app, after, asked.limit + 1).await?;
@@ -334,7 +334,7 @@ pub(super) struct Deliveries {
 
 /// `GET /webhooks/{id}/deliveries?state=`: what is behind, in the order of the log.
 pub(super) async fn deliveries(call: &Call<'_>) -> Result<Answer, Problem> {
-    let asked = paging::PageQuery::<u64>::read(call.query)?;
+    let asked = paging::ForwardQuery::<u64>::read(call.query)?;
     let state = call.value("state").map(|word| {
         let malformed = || Invalid::malformed("state", "waiting, replay or dead");
         word.parse::<State>().map_err(|_| Problem::Invalid("?state", malformed()))

@@ -86,10 +86,10 @@ pub(super) async fn list_friends(call: &Call<'_>) -> Result<Answer, Fault> {
         let (page_token, friend_list) = (String::new(), vec![]);
         return Answer::of(&Friends { code: OK, page_token, total_count: 0, friend_list });
     };
-    let FriendList { friends, next, total } =
+    let FriendList { friends, beside, total } =
         friend_list::page(call.engine, &call.caller(), owner, (cursor, size, order)).await?;
     let friend_list = friends.into_iter().map(Friend::of).collect::<Result<_, _>>()?;
-    let page_token = next.map(convert::page_token).unwrap_or_default();
+    let page_token = beside.next.map(convert::page_token).unwrap_or_default();
     Answer::of(&Friends { code: OK, page_token, total_count: total, friend_list })
 }
 

@@ -95,9 +95,13 @@ pub(super) async fn list_friends(call: &Call<'_>) -> Result<Answer, Fault> {
     let user_id = params.user_id("userId")?;
     let page = (params.cursor()?, params.page_size(50, 100)?, params.order()?);
     call.caught_up().await?;
-    let FriendList { friends, next, total } = match call.engine.find(&call.app.id, &user_id).await? {
-        Some(owner) => friend_list::page(call.engine, &call.caller(), owner, page).await?,
-        None => FriendList { friends: vec![], next: None, total: 0 },
+    let (friends, next, total) = match call.engine.find(&call.app.id, &user_id).await? {
+        Some(owner) => {
+            let FriendList { friends, beside, total } =
+                friend_list::page(call.engine, &call.caller(), owner, page).await?;
+            (friends, beside.next, total)
+        }
+        None => (vec![], None, 0),
     };
     let takes_undeclared = call.takes_undeclared();
     let friends = friends.into_iter().map(|friend| Friend::of(friend, takes_undeclared)).collect::<Result<_, _>>()?;

@@ -2,6 +2,7 @@
 
 use rollcall::audit::as_of::{Range, diff, history};
 use rollcall::engine::Caller;
+use rollcall_projections::Seek;
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::{SecretId, SubjectRef};
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use uuid::Uuid;
 use super::{Given, app_id, befriend, block, deactivate, impose, is_erased, register, rename};
 
 async fn told(given: &Given, of: SubjectRef, after: u64, limit: u32, reveal: bool) -> Vec<Value> {
-    let range = Range { after, until: given.head(), limit };
+    let range = Range { seek: Seek::After(Some(after)), until: given.head(), limit };
     let events = history(given.past().await, &app_id(), of, range, reveal).await.unwrap();
     events.iter().map(|event| serde_json::to_value(event).unwrap()).collect()
 }

@@ -137,7 +137,7 @@ async fn what_is_told_is_what_a_model_tells(place: &Place) {
         let (mut found, mut after) = (vec![], None);
         loop {
             let both = [model.subjects[one], model.subjects[other]];
-            let part = engine.mutual_friends(&app_id(), both, after, 7).await.unwrap();
+            let part = engine.mutual_friends(&app_id(), both, after.into(), 7).await.unwrap();
             after = part.last().copied();
             found.extend(part.iter().map(|subject| model.number(*subject)));
             if part.len() < 7 {
@@ -258,6 +258,7 @@ async fn a_search_looks_at_a_bounded_part_of_the_graph_and_says_so_where_that_is
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn friends_are_searched_beyond_the_first_rows_that_are_looked_at() {
     use rollcall::engine::graph::{Names, Searched};
+    use rollcall_projections::Seek;
     const FRIENDS: u32 = 600;
     let dir = tempfile::tempdir().unwrap();
     let running = Running::create(dir.path(), Environment::Production).await;
@@ -270,20 +271,29 @@ async fn friends_are_searched_beyond_the_first_rows_that_are_looked_at() {
     let engine = running.engine();
     engine.caught_up(&app_id()).await.unwrap();
     let owner = engine.find(&app_id(), &user_id("user0")).await.unwrap().unwrap();
-    let searched = |text: &str, after, size| Searched {
+    let searched = |text: &str, seek, size| Searched {
         text: text.into(),
         names: Names::HostedFirst,
-        after,
+        seek,
         order: rollcall_projections::Order::OldestFirst,
         size,
     };
-    let found = engine.friends_named(&app_id(), owner, searched("USER59", None, 10)).await.unwrap();
-    assert_eq!((found.friends.len(), found.next.is_some()), (10, true), "user59 and user590 to user598");
-    let rest = engine.friends_named(&app_id(), owner, searched("USER59", found.next, 10)).await.unwrap();
-    assert_eq!((rest.friends.len(), rest.next), (1, None));
-    let all = engine.friends_named(&app_id(), owner, searched("body", None, 1_000)).await.unwrap();
+    let first = Seek::After(None);
+    let found = engine.friends_named(&app_id(), owner, searched("USER59", first, 10)).await.unwrap();
+    assert_eq!((found.friends.len(), found.beside.next.is_some()), (10, true), "user59 and user590 to user598");
+    assert_eq!(found.beside.previous, None);
+    let rest = engine.friends_named(&app_id(), owner, searched("USER59", Seek::After(found.beside.next), 10)).await;
+    let rest = rest.unwrap();
+    assert_eq!((rest.friends.len(), rest.beside.next), (1, None));
+    let back = Seek::UpTo(rest.beside.previous.unwrap());
+    let back = engine.friends_named(&app_id(), owner, searched("USER59", back, 10)).await.unwrap();
+    assert_eq!((back.friends, back.beside), (found.friends.clone(), found.beside), "the page before is the first one");
+    let last = engine.friends_named(&app_id(), owner, searched("USER59", Seek::UpTo(u64::MAX), 4)).await.unwrap();
+    assert_eq!(last.friends, [&found.friends[7..], &rest.friends[..]].concat(), "the last ones, in the same order");
+    assert_eq!(last.beside.previous, Some(found.friends[6].befriended_position));
+    let all = engine.friends_named(&app_id(), owner, searched("body", first, 1_000)).await.unwrap();
     assert_eq!(all.friends.len(), FRIENDS as usize, "each of them is called Somebody");
-    let none = engine.friends_named(&app_id(), owner, searched("ser59", None, 10)).await.unwrap();
-    assert_eq!((none.friends, none.next), (vec![], None));
+    let none = engine.friends_named(&app_id(), owner, searched("ser59", first, 10)).await.unwrap();
+    assert_eq!((none.friends, none.beside.next), (vec![], None));
     running.stop();
 }

@@ -27,6 +27,7 @@ mod failing;
 mod foreign;
 mod friendship;
 mod graph;
+mod issued;
 pub(crate) mod loads;
 mod mutes;
 mod overload;

@@ -48,6 +48,7 @@ fn what_was_done_is_counted_without_a_word_of_a_caller() {
     service.post(APP, "/user/block.json", &[("userId", "canary-bob"), ("minute", "10")]);
     service.post(APP, "/user/deactivate.json", &[("userId", "canary-bob")]).ok();
     service.post(APP, "/user/getToken.json", &[("userId", "canary-bob"), ("name", "canary")]).refused(403, 31029);
+    service.post(APP, "/user/info.json", &[("userId", "canary-ada")]).ok();
     service.request("GET", "/canary/path", &[], b"");
     let mut text = String::new();
     service.eventually("the erasure is applied", |service| {
@@ -66,6 +67,12 @@ fn what_was_done_is_counted_without_a_word_of_a_caller() {
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
     }
+    // A query is named by its place, and told once it was asked.
+    let of_directory = r#"rollcall_query_duration_seconds_count{read_model="user_directory",query="user_by_tag"} "#;
+    let asked = text.lines().find_map(|line| line.strip_prefix(of_directory)).unwrap_or("0").parse::<u64>().unwrap();
+    assert!(asked > 0, "{text}");
+    let names = text.lines().filter(|line| line.starts_with("rollcall_query_duration_seconds_count")).count();
+    assert!((5..300).contains(&names), "{names}");
     assert!(text.contains(r#"outcome="refused""#) && text.ends_with("# EOF\n"), "{text}");
     assert!(!text.contains("canary") && !text.contains(APP.key), "{text}");
 }

@@ -25,6 +25,7 @@ mod rest_imports;
 mod rest_mutes;
 mod rest_operating;
 mod rest_operations;
+mod rest_paging;
 mod rest_profiles;
 mod rest_scopes;
 mod rest_search;

@@ -69,7 +69,10 @@ fn peopled() -> Service {
         ] {
             service.post(APP, path, &form).ok();
         }
-        let remarks = json!([{"id": "canary-eve", "remark": "remark-eve"}]).to_string();
+        let other = if who == "canary-ada" { "canary-bob" } else { "canary-ada" };
+        let about_other = format!("remark-{}", other.trim_start_matches("canary-"));
+        let remarks =
+            json!([{"id": "canary-eve", "remark": "remark-eve"}, {"id": other, "remark": about_other}]).to_string();
         service.post(APP, "/user/remarks/set.json", &[("userId", who), ("remarks", &remarks)]).ok();
     }
     for who in ["canary-ada", "canary-bob"] {
@@ -222,6 +225,7 @@ fn every_answer_of_the_rest_face_that_tells_a_personal_value_is_recorded() {
         "GET /api/v1/users/{id}/friends/mutual/{other}",
         "GET /api/v1/users/{id}/profile",
         "GET /api/v1/users/{id}/remarks",
+        "GET /api/v1/users/{id}/remarks/{target}",
         "GET /api/v1/users/{id}/tags",
         "POST /api/v1/profiles/query",
         "POST /api/v1/users/query",

@@ -112,7 +112,7 @@ fn a_permanent_ban_has_no_end_and_is_listed_before_all_others() {
 fn every_ban_of_a_user_stays_in_its_history_with_its_end() {
     let service = Service::start(&[APP]);
     service.register(APP, &["ada"]);
-    assert_eq!(get(&service, "users/ada/bans"), json!({"bans": [], "next": null}));
+    assert_eq!(get(&service, "users/ada/bans"), json!({"bans": [], "next": null, "previous": null}));
     ban(&service, "ada", &json!({"minutes": 5, "reason": "first"}));
     ban(&service, "ada", &json!({"minutes": 9, "reason": "second"}));
     ask(&service, "DELETE", "users/ada/ban", &Value::Null);

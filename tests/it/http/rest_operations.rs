@@ -95,7 +95,7 @@ fn a_dry_run_tells_what_the_operation_then_does_and_taking_it_back_spares_what_w
         ("dan", "ban"),
     ]);
     assert_eq!(tried, expected);
-    assert_eq!(get(&service, "operations"), json!({"operations": [], "next": null}));
+    assert_eq!(get(&service, "operations"), json!({"operations": [], "next": null, "previous": null}));
     assert_eq!(get(&service, "users/ada/ban")["reason"], "first", "nothing has happened");
 
     body["dry_run"] = json!(false);
@@ -247,4 +247,67 @@ fn an_operation_goes_on_on_another_node_when_the_one_that_leads_is_killed() {
     assert_eq!((results.len(), results.iter().filter(|each| each["result"] == "ban").count()), (400, 400));
     let history = get(&other, "users/u399/bans");
     assert_eq!(history["bans"].as_array().unwrap().len(), 1, "{history}");
+}
+
+#[test]
+fn a_dry_run_of_a_change_of_a_list_tells_of_each_user_what_the_change_then_does() {
+    let service = Service::start(&[APP]);
+    service.register(APP, &["ada", "bob", "eve", "gone"]);
+    ask(&service, "POST", "users/gone/deactivation", &Value::Null);
+    for (list, add, remove) in [("blocklist", "block", "unblock"), ("allowlist", "allow", "disallow")] {
+        let batch = format!("users/ada/{list}/batch");
+        let listed = |service: &Service| get(service, &format!("users/ada/{list}"))["users"].clone();
+        assert_eq!(ask(&service, "PUT", &format!("users/ada/{list}/bob"), &Value::Null).status, 204);
+        let before = listed(&service);
+        let mut body = json!({"user_ids": ["eve", "bob", "gone", "never", "ada", "eve"], "dry_run": true});
+        let expected = [("eve", add), ("bob", "unchanged"), ("gone", add), ("never", add), ("ada", "unchanged")];
+        let tried = ask(&service, "POST", &batch, &body);
+        assert_eq!(would(&tried), pairs(&expected));
+        assert_eq!(tried.json().get("operation_id"), None);
+        assert_eq!((listed(&service), get(&service, "operations")["operations"].clone()), (before, json!([])));
+        body["dry_run"] = json!(false);
+        assert_eq!(ask(&service, "POST", &batch, &body).status, 204);
+        let on_it: Vec<_> = ["eve", "bob", "never"].map(|user| json!({"user_id": user})).into();
+        let told = listed(&service);
+        assert!(on_it.iter().all(|user| told.as_array().unwrap().contains(user)), "{told}");
+
+        let mut body = json!({"user_ids": ["eve", "other", "ada"], "remove": true, "dry_run": true});
+        let expected = [("eve", remove), ("other", "unchanged"), ("ada", "unchanged")];
+        assert_eq!(would(&ask(&service, "POST", &batch, &body)), pairs(&expected));
+        body["dry_run"] = json!(false);
+        assert_eq!(ask(&service, "POST", &batch, &body).status, 204);
+        assert!(!listed(&service).as_array().unwrap().contains(&json!({"user_id": "eve"})));
+
+        // What the change is refused for, the dry run is too.
+        let ids = json!({"user_ids": ["bob"], "dry_run": true});
+        problem(&ask(&service, "POST", &format!("users/gone/{list}/batch"), &ids), 410, "deactivated");
+        problem(&ask(&service, "POST", &batch, &json!({"user_ids": [], "dry_run": true})), 422, "invalid-value");
+        problem(&ask(&service, "POST", &batch, &json!({"user_ids": ["b,b"], "dry_run": true})), 422, "invalid-value");
+        problem(&ask(&service, "POST", &batch, &json!({"user_ids": ["bob"], "dry_run": 1})), 400, "malformed-json");
+        // A userId that nobody has used may have a list, and nothing can be taken from it.
+        let of_nobody = format!("users/fresh/{list}/batch");
+        assert_eq!(would(&ask(&service, "POST", &of_nobody, &ids)), pairs(&[("bob", add)]));
+        let taken = json!({"user_ids": ["bob"], "remove": true, "dry_run": true});
+        assert_eq!(would(&ask(&service, "POST", &of_nobody, &taken)), pairs(&[("bob", "unchanged")]));
+    }
+}
+
+#[test]
+fn a_dry_run_tells_that_a_list_has_no_room() {
+    let service = Service::start(&[APP]);
+    service.register(APP, &["ada"]);
+    let users = |from: u32, to: u32| (from..to).map(|number| format!("u{number}")).collect::<Vec<_>>();
+    for from in [0, 1_000, 2_000] {
+        let added = json!({"user_ids": users(from, (from + 1_000).min(2_999))});
+        assert_eq!(ask(&service, "POST", "users/ada/blocklist/batch", &added).status, 204);
+    }
+    let tried = |ids: &[&str]| {
+        let body = json!({"user_ids": ids, "dry_run": true});
+        would(&ask(&service, "POST", "users/ada/blocklist/batch", &body))
+    };
+    assert_eq!(tried(&["u1", "new1"]), pairs(&[("u1", "unchanged"), ("new1", "block")]));
+    let full = [("u1", "unchanged"), ("new1", "refused:list-full"), ("new2", "refused:list-full")];
+    assert_eq!(tried(&["u1", "new1", "new2"]), pairs(&full));
+    let refused = ask(&service, "POST", "users/ada/blocklist/batch", &json!({"user_ids": ["u1", "new1", "new2"]}));
+    problem(&refused, 409, "list-full");
 }

@@ -15,7 +15,7 @@ fn the_profiles_of_an_app_are_listed_asked_for_together_and_cleared() {
     let people = ["ada", "bob", "eve", "joe", "kim"];
     service.register(APP, &people);
     service.register(App::OTHER, &["ada"]);
-    assert_eq!(get(&service, "profiles").json(), json!({"profiles": [], "next": null}));
+    assert_eq!(get(&service, "profiles").json(), json!({"profiles": [], "next": null, "previous": null}));
     for who in ["ada", "eve", "joe", "kim"] {
         let set = ask(&service, "PATCH", &format!("users/{who}/profile"), &json!({"location": format!("of {who}")}));
         assert_eq!(set.status, 200, "{}", set.text);
@@ -55,7 +55,7 @@ fn the_profiles_of_an_app_are_listed_asked_for_together_and_cleared() {
 fn the_remarks_of_a_user_are_listed_in_the_order_in_which_they_were_made() {
     let service = Service::start(&[APP]);
     service.register(APP, &["ada", "bob", "eve", "joe"]);
-    assert_eq!(get(&service, "users/ada/remarks").json(), json!({"remarks": [], "next": null}));
+    assert_eq!(get(&service, "users/ada/remarks").json(), json!({"remarks": [], "next": null, "previous": null}));
     // The first three in one call, and so in one event.
     let remarks =
         json!([{"id": "joe", "remark": "one"}, {"id": "bob", "remark": "two"}, {"id": "eve", "remark": "three"}]);
@@ -67,13 +67,24 @@ fn the_remarks_of_a_user_are_listed_in_the_order_in_which_they_were_made() {
     first.sort_unstable();
     assert_eq!((first, &listed[3]), (vec!["bob", "eve", "joe"], &json!({"user_id": "new", "remark": "four"})));
     problem(&get(&service, "users/ada/remarks?cursor=AQAAAAAAAAAB"), 422, "invalid-value");
+    let one = |path: &str| get(&service, &format!("users/{path}"));
+    assert_eq!(one("ada/remarks/bob").json(), json!({"user_id": "bob", "remark": "two"}));
+    done(&ask(&service, "PUT", "users/ada/remarks/bob", &json!({"remark": "too"})));
+    assert_eq!(one("ada/remarks/bob").json(), json!({"user_id": "bob", "remark": "too"}));
+    problem(&one("bob/remarks/eve"), 404, "no-remark");
+    problem(&one("ada/remarks/never-used"), 404, "no-remark");
+    problem(&one("nobody/remarks/bob"), 404, "not-registered");
+    problem(&one("ada/remarks/b,b"), 422, "invalid-value");
     done(&ask(&service, "DELETE", "users/ada/remarks/bob", &Value::Null));
+    problem(&one("ada/remarks/bob"), 404, "no-remark");
     assert_eq!(ask(&service, "POST", "users/joe/deactivation", &Value::Null).status, 202);
     service.eventually("what was said about joe is gone", |service| {
         named(&walked(service, "users/ada/remarks", "remarks")) == ["eve", "new"]
     });
     problem(&get(&service, "users/nobody/remarks"), 404, "not-registered");
     problem(&get(&service, "users/joe/remarks"), 410, "deactivated");
+    problem(&get(&service, "users/ada/remarks/joe"), 404, "no-remark");
+    problem(&get(&service, "users/joe/remarks/ada"), 410, "deactivated");
 }
 
 #[test]

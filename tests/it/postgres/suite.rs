@@ -62,6 +62,7 @@ const OF_THE_STORE: &[&str] = &[
     "http::rest_imports::an_import_waits",
     "http::rest_operations::a_batch_of_nobody",
     "http::rest_profiles::quiet_hours",
+    "http::rest_paging",
     "http::rest_profiles::the_remarks",
     "http::rest_profiles::who_of_many",
     "http::rest_search::an_app_with_more_users",

@@ -1,5 +1,6 @@
 //! What users are to each other: blocklists, allowlists, friends and groups of them.
 
+use super::super::operations::BatchAnswer;
 use super::super::{friend_groups, friends, graph, lists, past};
 use super::{ApiScope, Endpoint, Untyped, shape};
 
@@ -11,7 +12,7 @@ endpoints! {
     "GET" "users/{id}/allowed-by" => lists::allowed_by, "listAllowedBy" Moderator ["cursor", "limit"]
         () => lists::ListPage, "Who allows a user, in a stable order.";
     "POST" "users/{id}/blocklist/batch" => lists::block_many, "changeBlocklist" Server []
-        lists::ListBatch => (), "Block up to 1,000 users, or block them no more; all or none.";
+        lists::ListBatch => BatchAnswer, "Block up to 1,000 users, or block them no more; all or none. With dry_run, tell what would happen.";
     "GET" "users/{id}/blocklist/{target}" => lists::is_blocked, "getBlocked" Server []
         () => lists::Entry, "Whether a user blocks another one.";
     "PUT" "users/{id}/blocklist/{target}" => lists::block, "blockUser" Server []
@@ -23,7 +24,7 @@ endpoints! {
     "GET" "users/{id}/allowlist" => lists::allowlist, "getAllowlist" Server ["cursor", "limit"]
         () => lists::ListPage, "Whom a user allows, the newest entry first.";
     "POST" "users/{id}/allowlist/batch" => lists::allow_many, "changeAllowlist" Server []
-        lists::ListBatch => (), "Allow up to 1,000 users, or allow them no more; all or none.";
+        lists::ListBatch => BatchAnswer, "Allow up to 1,000 users, or allow them no more; all or none. With dry_run, tell what would happen.";
     "POST" "allows/check" => lists::check_allows, "checkAllows" Server []
         lists::ListPairs => lists::CheckedAllows, "Which of up to 1,000 pairs of users have each other on their allowlists, in both directions.";
     "GET" "users/{id}/allowlist/{target}" => lists::is_allowed, "getAllowed" Server []

@@ -55,6 +55,8 @@ endpoints! {
         () => (), "Hold pushes back no more.";
     "GET" "users/{id}/remarks" => remarks::list, "listRemarks" Server ["cursor", "limit"]
         () => remarks::Remarks, "What a user calls others, the earliest remark first.";
+    "GET" "users/{id}/remarks/{target}" => remarks::show, "getRemark" Server []
+        () => remarks::Remarked, "What a user calls another one; 404 where it has no remark about that one.";
     "PUT" "users/{id}/remarks/{target}" => remarks::remark, "remarkUser" Server []
         remarks::RemarkBody => (), "What a user calls another one.";
     "DELETE" "users/{id}/remarks/{target}" => remarks::unremark, "unremarkUser" Server []
