@@ -1,6 +1,29 @@
-//! A runtime that serves the connections to a server, for callers on any thread.
+//! Runtimes beside those that answer: one that serves the connections to a server, for callers on any thread, and one for what
+//! may wait.
 
 use tokio::runtime::{Builder, Handle, Runtime};
+
+/// How much less of the processor the threads of [`yielding`] get than others while there is not enough of it: a tenth of what
+/// one of the others gets, so that what they hold is free again within a moment.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
+
+/// A runtime for what may wait: its threads, those for blocking work too, get the processor after the other threads of the
+/// process. Nothing that others wait for may run on it.
+///
+/// # Errors
+/// A thread cannot be started.
+pub(crate) fn yielding(name: &str) -> std::io::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(1).thread_name(name).enable_all();
+    // Elsewhere the priority is that of the whole process.
+    #[cfg(target_os = "linux")]
+    builder.on_thread_start(|| {
+        // Where the system refuses, it delivers as everybody else works.
+        let _ = rustix::process::setpriority_process(None, NICENESS);
+    });
+    builder.build()
+}
 
 /// Runs what the connections to a server need, until it is dropped.
 pub(crate) struct Background {

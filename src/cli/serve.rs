@@ -22,7 +22,7 @@ use crate::live;
 use crate::live::presence::Timing;
 use crate::live::registry::{Limits, Registry};
 use crate::supervision::{self, fallible_task, task};
-use crate::{audit, engine, http, telemetry};
+use crate::{audit, background, engine, http, telemetry};
 
 /// How long a service that was asked to stop still answers unless the operator says otherwise: the health checks of
 /// `deploy/haproxy.cfg` need 2 s, those of `deploy/kubernetes` 4 s.
@@ -184,7 +184,8 @@ pub(super) fn run(args: ServeArgs, log_format: Option<telemetry::Format>) -> Res
     let notices = Arc::new(Notices::new(engine(), keeper.clone()));
     let deliveries = runtime.block_on(data.deliveries())?;
     let Settings { webhooks, .. } = settings;
-    let webhooks = Arc::new(Webhooks::new(engine(), deliveries, notices, webhooks, runtime.handle().clone()));
+    let delivering = background::yielding("deliveries")?;
+    let webhooks = Arc::new(Webhooks::new(engine(), deliveries, notices, webhooks, delivering.handle().clone()));
     let mut background = vec![
         runtime.spawn(task("expiry", stop(), engine::expiry::run(engine(), stop()))),
         runtime.spawn(task("operations", stop(), engine::operations::run(engine(), stop()))),
@@ -240,6 +241,7 @@ pub(super) fn run(args: ServeArgs, log_format: Option<telemetry::Format>) -> Res
     if let Some(reason) = supervision::ended() {
         // What was acknowledged is durable; nothing is waited for that may never come.
         runtime.shutdown_background();
+        delivering.shutdown_background();
         return Err(reason.into());
     }
     service.stopping().cancel();
@@ -249,6 +251,7 @@ pub(super) fn run(args: ServeArgs, log_format: Option<telemetry::Format>) -> Res
     service.stop();
     drop(data);
     // An exchange with a receiver that hangs is not waited for: it is made once more.
+    delivering.shutdown_background();
     runtime.shutdown_background();
     served?;
     Ok(ExitCode::SUCCESS)

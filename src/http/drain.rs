@@ -78,7 +78,7 @@ impl Drain {
     }
 
     /// A connection that ends by itself while the server closes.
-    pub(super) fn connection<T>(&self, io: T, place: SocketPlace) -> Connection<T> {
+    pub(super) fn connection<T>(&self, io: T, place: SocketPlace<T>) -> Connection<T> {
         let mut phase = self.0.subscribe();
         let closing = async move {
             // An error says that the server is gone.
@@ -86,7 +86,7 @@ impl Drain {
             // The runtime looks at its sockets before it looks at the time: what had arrived is known by then.
             tokio::time::sleep(ARRIVED_AFTER).await;
         };
-        Connection { io, closing: Some(Box::pin(closing)), exchange: Exchange::UnderWay, place }
+        Connection { io: Some(io), closing: Some(Box::pin(closing)), exchange: Exchange::UnderWay, place }
     }
 }
 
@@ -102,17 +102,20 @@ enum Exchange {
 
 /// A connection that looks closed by its caller once the server closes and no request is under way on it. What had arrived
 /// by then is read and answered. A new connection is given the time that the web server grants for a head.
+///
+/// One that becomes a socket looks closed as well, once its request is answered: the socket has the transport from then on.
 pub(super) struct Connection<T> {
-    io: T,
+    /// `None`: a socket has it.
+    io: Option<T>,
     /// Ready once the server closes; then `None`.
     closing: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     exchange: Exchange,
-    place: SocketPlace,
+    place: SocketPlace<T>,
 }
 
 impl<T> Connection<T> {
     /// Its place.
-    pub(super) fn place(&self) -> &SocketPlace {
+    pub(super) fn place(&self) -> &SocketPlace<T> {
         &self.place
     }
 
@@ -126,25 +129,33 @@ impl<T> Connection<T> {
 
 impl<T: AsyncRead + Unpin> AsyncRead for Connection<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.place.has_ended(cx.waker()) {
-            return Poll::Ready(Ok(()));
+        if !self.place.carries_requests() {
+            // What comes now belongs to the socket. A flush of the answer wakes this task.
+            if self.exchange != Exchange::Idle {
+                return Poll::Pending;
+            }
+            if let Some(io) = self.io.take() {
+                self.place.hand_over(io);
+            }
         }
+        let Some(io) = &mut self.io else { return Poll::Ready(Ok(())) };
         let before = buf.filled().len();
-        if let Poll::Ready(read) = Pin::new(&mut self.io).poll_read(cx, buf) {
+        if let Poll::Ready(read) = Pin::new(io).poll_read(cx, buf) {
             if buf.filled().len() > before {
                 self.exchange = Exchange::UnderWay;
             }
             return Poll::Ready(read);
         }
         // Asked in any case, so that this task is woken once the server closes.
-        let is_closing = self.is_closing(cx) && self.place.carries_requests();
+        let is_closing = self.is_closing(cx);
         if is_closing && self.exchange == Exchange::Idle { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 }
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Connection<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        let Some(io) = &mut self.io else { return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())) };
+        let written = Pin::new(io).poll_write(cx, buf);
         if written.is_ready() && buf != CONTINUE {
             self.exchange = Exchange::Answered;
         }
@@ -153,12 +164,13 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Connection<T> {
 
     /// The web server also flushes where it has written nothing.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        let Some(io) = &mut self.io else { return Poll::Ready(Ok(())) };
+        let flushed = Pin::new(io).poll_flush(cx);
         // Until then the answer is under way, where it is encrypted before it is sent.
         if self.exchange == Exchange::Answered && flushed.is_ready() {
             self.exchange = Exchange::Idle;
-            // It has to read once more to learn that the connection ends.
-            if self.closing.is_none() {
+            // It has to read once more to learn that the connection ends, or is a socket.
+            if self.closing.is_none() || !self.place.carries_requests() {
                 cx.waker().wake_by_ref();
             }
         }
@@ -166,7 +178,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Connection<T> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        match &mut self.io {
+            Some(io) => Pin::new(io).poll_shutdown(cx),
+            None => Poll::Ready(Ok(())),
+        }
     }
 }
 
@@ -184,7 +199,7 @@ mod tests {
 
     fn connected() -> (Drain, Connection<DuplexStream>, DuplexStream) {
         let (drain, (ours, theirs)) = (Drain::default(), duplex(1_024));
-        (drain.clone(), drain.connection(ours, SocketPlace::default()), theirs)
+        (drain.clone(), drain.connection(ours, SocketPlace::new(None)), theirs)
     }
 
     /// What arrives next; `None`: nothing yet.
@@ -242,6 +257,32 @@ mod tests {
         assert_eq!(next(&mut connection).unwrap(), b"body");
         answer(&mut connection, b"HTTP/1.1 200 OK\r\n\r\n").await;
         assert_eq!(connection.read(&mut [0; 64]).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_becomes_a_socket_is_handed_over_once_its_request_is_answered_and_looks_closed() {
+        let (_drain, mut connection, mut client) = connected();
+        client.write_all(b"head").await.unwrap();
+        assert_eq!(next(&mut connection).unwrap(), b"head");
+        let handover = connection.place().become_socket();
+        client.write_all(b"frame").await.unwrap();
+        assert_eq!(
+            next(&mut connection),
+            None,
+            "the answer comes first, and what the client sends is not for the web server"
+        );
+        answer(&mut connection, b"HTTP/1.1 101 Switching Protocols\r\n\r\n").await;
+        assert_eq!(next(&mut connection).unwrap(), b"");
+        connection.shutdown().await.unwrap();
+        assert_eq!(connection.write(b"more").await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        let (mut transport, _end) = handover.transport().await.unwrap();
+        let mut frame = [0; 5];
+        transport.read_exact(&mut frame).await.unwrap();
+        assert_eq!(&frame, b"frame", "and the shutdown did not reach it");
+        transport.write_all(b"welcome").await.unwrap();
+        let mut told = vec![0; 48];
+        let read = client.read(&mut told).await.unwrap();
+        assert!(told[..read].ends_with(b"welcome"));
     }
 
     #[tokio::test]

@@ -4,14 +4,16 @@
 //! face's own JSON (also 404, 405 and 413), and because official SDKs ask for `//user/…`.
 
 use std::borrow::Cow;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use actix_http::error::DispatchError;
 use actix_http::{Extensions, HttpService};
 use actix_server::Server;
-use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, fn_service, map_config};
+use actix_service::{
+    IntoServiceFactory as _, Service as _, ServiceFactoryExt as _, apply_fn_factory, fn_service, map_config,
+};
 use actix_web::dev::AppConfig;
 use actix_web::http::ConnectionType;
 use actix_web::rt::net::TcpStream;
@@ -234,6 +236,16 @@ pub fn run(parts: Parts, listener: TcpListener, options: Options, drain: &Drain)
                 extensions.insert(io.connection().place().clone());
             })
             .h1(map_config(app, |()| AppConfig::default()));
+        let http = apply_fn_factory(http, |(io, peer): (Io, Option<SocketAddr>), http| {
+            let place = io.connection().place().clone();
+            // On the heap, so that a socket does without it.
+            let requests = Box::pin(http.call((io, peer)));
+            async move {
+                let ended = requests.await;
+                place.socket_ended().await;
+                ended
+            }
+        });
         fn_service(move |io: TcpStream| {
             let (drain, requests, tls) = (drain.clone(), requests.clone(), tls.clone());
             async move {
@@ -245,7 +257,8 @@ pub fn run(parts: Parts, listener: TcpListener, options: Options, drain: &Drain)
                 };
                 let io = match &tls {
                     None => Transport::Plain(io),
-                    Some(tls) => tls.accept(io).await.map_err(DispatchError::Io)?,
+                    // On the heap, too.
+                    Some(tls) => Box::pin(tls.accept(io)).await.map_err(DispatchError::Io)?,
                 };
                 Ok((WriteDeadline::new(drain.connection(io, SocketPlace::new(permit))), peer))
             }

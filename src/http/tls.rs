@@ -198,6 +198,18 @@ pub(super) enum Transport {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+impl Transport {
+    /// Has what is written leave at once, also while something before it is not acknowledged.
+    pub(super) fn set_nodelay(&self) {
+        let io = match self {
+            Self::Plain(io) => io,
+            Self::Tls(io) => io.get_ref().0,
+        };
+        // It only takes longer otherwise.
+        let _ = io.set_nodelay(true);
+    }
+}
+
 impl AsyncRead for Transport {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {

@@ -1,7 +1,7 @@
 //! Who is connected: connections, presence, subscriptions. Nothing of it is a fact, so none of it is in the log.
 //!
 //! A face holds the sockets. It takes a place in the [`registry`] for each, lets its client in with [`Live::enter`], sends it
-//! what comes out of [`registry::Entered::pushes`] and closes it when [`registry::Connection::to_be_closed`] says so. The
+//! what it is told from then on, and closes it when [`registry::Connection::to_be_closed`] says so. The
 //! [`follower`] pushes what the log says and cuts whoever may not stay.
 
 use std::ops::Deref;
@@ -37,9 +37,10 @@ use last_seen::LastSeen;
 use presence::Presence;
 use pushes::Pushes;
 pub use reach::prepare as prepare_database;
-use registry::{Connection, Entered, Newcomer, Registry};
+use registry::{Connection, Entered, Newcomer, Push, Registry};
 use store::Store;
 use subscriptions::Subscriptions;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// Who is connected to this node, and what is told of it.
@@ -85,12 +86,6 @@ impl Deref for Online {
     }
 }
 
-impl std::ops::DerefMut for Online {
-    fn deref_mut(&mut self) -> &mut Entered {
-        &mut self.entered
-    }
-}
-
 impl Drop for Online {
     fn drop(&mut self) {
         let connection = &self.entered.connection;
@@ -122,17 +117,17 @@ impl Live {
         Self { engine, registry, presence, last_seen, subscriptions, pushes, key_uses }
     }
 
-    /// Lets a client in and says that it is online.
+    /// Lets a client in and says that it is online; answers what it is told, too.
     ///
     /// # Errors
     /// It may not be let in, and how it is to be closed.
-    pub async fn enter(&self, newcomer: Newcomer) -> Result<Online, Close> {
+    pub async fn enter(&self, newcomer: Newcomer) -> Result<(Online, mpsc::Receiver<Push>), Close> {
         // Nodes with clocks of their own agree which of two devices is the newer one.
         let since = self.presence.shared_time(newcomer.since).await;
         if self.presence.is_cut_off() {
             return Err(Close::NODE_CUT_OFF);
         }
-        let entered = self.registry.enter(Newcomer { since, ..newcomer })?;
+        let (entered, pushes) = self.registry.enter(Newcomer { since, ..newcomer })?;
         let connection = &entered.connection;
         let (id, subject, platform) = (connection.id, connection.subject(), connection.platform);
         self.presence.announce(presence::Connection { id, subject, platform, since: connection.since });
@@ -140,7 +135,7 @@ impl Live {
         let (engine, since) = (self.engine.clone(), connection.since);
         let online = Online { engine, entered, presence: self.presence.clone(), last_seen: self.last_seen.clone() };
         online.notify(ConnectionStatus::Connected, since);
-        Ok(online)
+        Ok((online, pushes))
     }
 
     /// This node, and the others that tell each other who is online.

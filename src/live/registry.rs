@@ -182,8 +182,6 @@ pub struct Newcomer {
 pub struct Entered {
     /// The connection.
     pub connection: Arc<Connection>,
-    /// What it is told.
-    pub pushes: mpsc::Receiver<Push>,
     registry: Arc<Registry>,
 }
 
@@ -235,11 +233,12 @@ impl Registry {
         Some(Place { registry: self.clone(), address })
     }
 
-    /// Lets a client in. By the rule of its app it takes the place of another device of the same class, which is closed.
+    /// Lets a client in; answers what it is told, too. By the rule of its app it takes the place of another device of the same
+    /// class, which is closed.
     ///
     /// # Errors
     /// Its app or its user has as many connections as it may.
-    pub fn enter(self: &Arc<Self>, newcomer: Newcomer) -> Result<Entered, Close> {
+    pub fn enter(self: &Arc<Self>, newcomer: Newcomer) -> Result<(Entered, mpsc::Receiver<Push>), Close> {
         let Newcomer { app, token, platform, since } = newcomer;
         let (subject, id) = (token.subject, ConnectionId::fresh());
         let (sender, pushes) = mpsc::channel(PUSHES_MAX);
@@ -264,7 +263,7 @@ impl Registry {
         state.of_subject.entry(subject).or_default().push(connection.clone());
         self.connected.fetch_add(1, Ordering::AcqRel);
         drop(state);
-        Ok(Entered { connection, pushes, registry: self.clone() })
+        Ok((Entered { connection, registry: self.clone() }, pushes))
     }
 
     /// Whether a subject is connected here.

@@ -3,22 +3,20 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join_all, try_join_all};
 use serde_json::json;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
 use super::load::{self, Request, percentile};
-use super::{Error, KEY, Options, SECRET, admission, ceilings, measure, on_thread, print, registration, signed};
+use super::{Error, KEY, Options, SECRET, admission, ceilings, measure, on_thread, print};
 use crate::open_files;
 use crate::out::say;
 
 mod child;
 mod client;
+mod deliveries;
 
 use child::{Child, command};
 use client::{Api, Socket};
@@ -37,8 +35,6 @@ const FOLLOWERS: usize = 1_000;
 const ROUNDS: usize = 5;
 /// Events of a page of the feed, at most.
 const PAGE: u16 = 500;
-/// Deliveries that are timed.
-const DELIVERIES: usize = 10_000;
 
 /// Measures, and prints the figures. With a database for the keys a second node is started, and bans cross from it.
 ///
@@ -86,7 +82,7 @@ pub(super) fn measure_all(options: &Options, clients: usize, runtime: &Runtime) 
     print("admission of one message over REST", &admitted, None);
     say!("{:<44} {:>10.2} × hello", "  against the bare web framework", admitted.rate / hello.rate);
     print("  at 5,000 a second", &steady(options, runtime, one.address, 5_000, 0, check)?, None);
-    webhooks(options, runtime, &one, (&bearer, &key))
+    deliveries::measure(options, runtime, &one, (&bearer, &key))
 }
 
 /// Requests at a rate that does not saturate the service.
@@ -242,78 +238,5 @@ fn feed(options: &Options, runtime: &Runtime, address: SocketAddr, users: usize)
     let read = runtime.block_on(load::run(address, CALLERS, Duration::from_secs(options.seconds), 0, page))?;
     let rate = read.rate * f64::from(limit);
     say!("{:<44} {rate:>10.0} events/s  (pages of {limit}, {CALLERS} callers)", "feed over HTTP");
-    Ok(())
-}
-
-/// A receiver that acknowledges everything, and counts.
-async fn receive(listener: TcpListener, count: Arc<AtomicU64>) {
-    while let Ok((stream, _)) = listener.accept().await {
-        tokio::spawn(acknowledge(stream, count.clone()));
-    }
-}
-
-async fn acknowledge(mut stream: TcpStream, count: Arc<AtomicU64>) -> std::io::Result<()> {
-    let (mut buffer, mut filled) = (vec![0; 64 * 1024], 0);
-    loop {
-        filled += match stream.read(&mut buffer[filled..]).await? {
-            0 => return Ok(()),
-            read => read,
-        };
-        while let Some(head) = buffer[..filled].windows(4).position(|four| four == b"\r\n\r\n") {
-            let text = String::from_utf8_lossy(&buffer[..head]).to_ascii_lowercase();
-            let length = text.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
-            let end = head + 4 + length.unwrap_or(0);
-            if filled < end {
-                break;
-            }
-            buffer.copy_within(end..filled, 0);
-            filled -= end;
-            count.fetch_add(1, Ordering::Relaxed);
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await?;
-        }
-    }
-}
-
-/// Waits until no further delivery arrives.
-async fn settled(count: &AtomicU64) {
-    let mut before = u64::MAX;
-    while before != count.load(Ordering::Relaxed) {
-        before = count.load(Ordering::Relaxed);
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-}
-
-/// Deliveries per second, and what they add to commands.
-fn webhooks(options: &Options, runtime: &Runtime, node: &Child, (bearer, key): (&str, &str)) -> Result<(), Error> {
-    let post: Arc<Request> = Arc::new(|n, out| signed("POST", "/user/getToken.json", &registration(n), out));
-    let time = Duration::from_secs(options.seconds);
-    let connections = usize::from(options.connections);
-    let commands = |first| runtime.block_on(load::run(node.address, connections, time, first, post.clone()));
-    let some = |first| steady(options, runtime, node.address, 1_000, first, post.clone());
-    print("register over v1, no webhook", &commands(0)?, None);
-    print("  at 1,000 a second", &some(1 << 34)?, None);
-    let count = Arc::new(AtomicU64::new(0));
-    runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let url = format!("http://{}/", listener.local_addr()?);
-        tokio::spawn(receive(listener, count.clone()));
-        let mut operator = Api::open(node.address, key).await?;
-        operator.call("POST", "webhooks", &json!({"url": url, "types": ["rollcall.user.registered.*"]})).await?;
-        let mut api = Api::open(node.address, bearer).await?;
-        let (wanted, began) = (u64::try_from(DELIVERIES).unwrap_or(u64::MAX), Instant::now());
-        register(&mut api, "told", DELIVERIES).await?;
-        while count.load(Ordering::Relaxed) < wanted && began.elapsed() < Duration::from_secs(120) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        let (told, took) = (count.load(Ordering::Relaxed), began.elapsed());
-        #[allow(clippy::cast_precision_loss)]
-        let rate = told as f64 / took.as_secs_f64();
-        say!("{:<44} {rate:>10.0}/s  ({told} of {wanted}, registrations included)", "webhook deliveries");
-        Ok::<_, Error>(())
-    })?;
-    print("register over v1, each told to a webhook", &commands(1 << 32)?, None);
-    // Until what waits is delivered.
-    runtime.block_on(settled(&count));
-    print("  at 1,000 a second", &some(1 << 36)?, None);
     Ok(())
 }

@@ -25,6 +25,7 @@ use crate::telemetry::traces;
 
 pub mod address;
 mod disclosure;
+mod gather;
 mod lane;
 mod platform;
 mod post;
@@ -45,6 +46,7 @@ use address::Allowed;
 use post::Client;
 use render::Unsigned;
 use schedule::Schedule;
+use sign::Keys;
 use store::{State, Store};
 
 /// Exchanges with receivers at the same time, over all webhooks.
@@ -148,6 +150,7 @@ pub struct Webhooks {
     presence_in_flight: Semaphore,
     runtime: Handle,
     changed: Notify,
+    keys: Arc<Keys>,
     /// How often this node changed a webhook.
     changes: AtomicU64,
     /// How far each webhook is that is sent from here.
@@ -185,7 +188,7 @@ fn recipient(url: &str) -> String {
 }
 
 impl Webhooks {
-    /// Sends nothing yet: see [`Webhooks::run`].
+    /// Sends nothing yet: see [`Webhooks::run`]. What is sent is made and sent on the threads of `runtime`.
     #[must_use]
     pub fn new(
         engine: Arc<Engine>,
@@ -205,6 +208,7 @@ impl Webhooks {
             presence_in_flight: Semaphore::new(PRESENCE_IN_FLIGHT_MAX),
             runtime,
             changed: Notify::new(),
+            keys: Arc::default(),
             changes: AtomicU64::new(0),
             cursors: Mutex::default(),
         }
@@ -288,10 +292,10 @@ impl Webhooks {
         self.engine.vault().ready(&webhook.app).await?;
         let is_callback = webhook.webhook == callback_id(&webhook.app);
         let client = if is_callback { self.trusting_client.clone() } else { self.client.clone() };
-        let (engine, limit, webhook) = (self.engine.clone(), self.exchange_max(webhook), webhook.clone());
-        let span = traces::delivery(webhook.webhook.0);
-        let sent = tokio::task::spawn_blocking(move || {
-            let mut request = unsigned.signed(&engine, &webhook)?;
+        let (engine, keys, limit) = (self.engine.clone(), self.keys.clone(), self.exchange_max(webhook));
+        let (webhook, span) = (webhook.clone(), traces::delivery(webhook.webhook.0));
+        let sent = self.runtime.spawn_blocking(move || {
+            let mut request = unsigned.signed(&engine, &keys, &webhook)?;
             request.headers.extend(traces::traceparent(&span).map(|value| ("traceparent", value)));
             let posted = client.post(request, limit);
             let status = posted.as_ref().map_or_else(|failure| failure.status, |status| Some(*status));
@@ -338,6 +342,7 @@ impl Webhooks {
 
     /// Deletes what is stored of a webhook that was removed; what is left where that fails is never read again.
     pub async fn forget(&self, webhook: WebhookId) {
+        self.keys.forget(webhook);
         if let Err(error) = self.store.remove(webhook).await {
             tracing::warn!(%webhook, %error, "what is stored of a webhook that was removed could not be deleted");
         }

@@ -8,9 +8,10 @@ use ureq::Agent;
 use ureq::http::HeaderMap;
 use ureq::tls::TlsConfig;
 use ureq::unversioned::resolver::DefaultResolver;
-use ureq::unversioned::transport::DefaultConnector;
+use ureq::unversioned::transport::{Connector as _, DefaultConnector};
 
 use super::address::Allowed;
+use super::gather::Gathering;
 use super::resolver::Vetting;
 
 /// How much of an answer is read before its connection is closed instead of kept for the next delivery.
@@ -68,7 +69,7 @@ impl Client {
             .tls_config(tls)
             .build();
         let resolver = Vetting::new(allowed, DefaultResolver::default());
-        Self(Agent::with_parts(config, DefaultConnector::default(), resolver))
+        Self(Agent::with_parts(config, DefaultConnector::default().chain(Gathering), resolver))
     }
 
     /// Sends it and waits for the whole answer, at most for `limit`. It blocks its thread.

@@ -5,12 +5,13 @@ use rollcall_projections::webhooks::Webhook;
 use rollcall_schemas::Event;
 use rollcall_schemas::envelope::Recorded;
 use rollcall_schemas::webhook::Format;
+use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::platform;
 use super::post::Request;
-use super::sign;
+use super::sign::{self, Keys};
 use crate::delivery::cloud_event::CloudEvent;
 use crate::engine::connection_notices::ConnectionNotice;
 use crate::engine::{Engine, Error, outgoing};
@@ -28,15 +29,20 @@ pub(super) struct Unsigned {
 }
 
 impl Unsigned {
+    /// Bytes of its body.
+    pub(super) fn len(&self) -> usize {
+        self.body.len()
+    }
+
     /// Signs it as it is sent now. It may block for a read of the vault.
     ///
     /// # Errors
     /// The vault cannot be read, or the app is no more.
-    pub(super) fn signed(self, engine: &Engine, webhook: &Webhook) -> Result<Request, Error> {
+    pub(super) fn signed(self, engine: &Engine, keys: &Keys, webhook: &Webhook) -> Result<Request, Error> {
         let (now, url) = (engine.now(), &webhook.endpoint.url);
         let content_type = ("content-type", self.content_type.to_owned());
         if webhook.endpoint.format == Format::Standard {
-            let signature = sign::signature(engine.vault().as_ref(), webhook, &self.id, &self.body, now)?;
+            let signature = sign::signature(keys, engine.vault().as_ref(), webhook, &self.id, &self.body, now)?;
             let headers = vec![
                 content_type,
                 ("webhook-id", self.id),
@@ -50,6 +56,16 @@ impl Unsigned {
     }
 }
 
+/// What is sent of an event as Standard Webhooks: nothing personal, and the same at any time.
+///
+/// # Errors
+/// The event has no JSON form.
+pub(super) fn standard(recorded: Recorded<Event>) -> Result<Unsigned, Error> {
+    let id = recorded.id.to_string();
+    let event = CloudEvent::thin(recorded).map_err(unwritable)?;
+    Ok(Unsigned { id, content_type: CLOUD_EVENT, body: bounded(&event)? })
+}
+
 /// Makes what is sent of an event; `None`: there is nothing to tell.
 ///
 /// # Errors
@@ -57,18 +73,13 @@ impl Unsigned {
 pub(super) async fn event(
     engine: &Engine,
     webhook: &Webhook,
-    recorded: &Recorded<Event>,
+    recorded: Recorded<Event>,
 ) -> Result<Option<Unsigned>, Error> {
-    let id = recorded.id.to_string();
     match webhook.endpoint.format {
-        Format::Standard => {
-            let event = CloudEvent::thin(recorded.clone())
-                .and_then(|event| serde_json::to_value(&event))
-                .map_err(unwritable)?;
-            Ok(Some(Unsigned { id, content_type: CLOUD_EVENT, body: bounded(event)? }))
-        }
+        Format::Standard => standard(recorded).map(Some),
         format @ (Format::V1 | Format::V4) => {
-            let body = platform::body(engine, format, recorded).await?;
+            let id = recorded.id.to_string();
+            let body = platform::body(engine, format, &recorded).await?;
             Ok(body.map(|body| Unsigned { id, content_type: body.content_type, body: body.bytes }))
         }
     }
@@ -93,11 +104,12 @@ fn unwritable(error: serde_json::Error) -> Error {
 }
 
 /// The bytes of an event; without its data where that is too long.
-fn bounded(mut event: Value) -> Result<Vec<u8>, Error> {
-    let bytes = serde_json::to_vec(&event).map_err(unwritable)?;
+fn bounded(event: &impl Serialize) -> Result<Vec<u8>, Error> {
+    let bytes = serde_json::to_vec(event).map_err(unwritable)?;
     if bytes.len() <= BODY_MAX {
         return Ok(bytes);
     }
+    let mut event: Value = serde_json::from_slice(&bytes).map_err(unwritable)?;
     if let Some(event) = event.as_object_mut() {
         event.remove("data");
         event.remove("datacontenttype");
@@ -134,8 +146,8 @@ mod tests {
     #[test]
     fn a_body_that_is_too_long_is_sent_without_its_data_and_says_so() {
         let event = json!({"id": "1", "data": {"a": "b"}});
-        assert_eq!(bounded(event.clone()).unwrap(), serde_json::to_vec(&event).unwrap());
-        let long = bounded(json!({"id": "1", "data": {"a": "b".repeat(BODY_MAX)}})).unwrap();
+        assert_eq!(bounded(&event).unwrap(), serde_json::to_vec(&event).unwrap());
+        let long = bounded(&json!({"id": "1", "data": {"a": "b".repeat(BODY_MAX)}})).unwrap();
         assert_eq!(serde_json::from_slice::<Value>(&long).unwrap(), json!({"id": "1", "dataomitted": true}));
     }
 }

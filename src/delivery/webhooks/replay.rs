@@ -61,7 +61,7 @@ impl Webhooks {
                     break;
                 }
                 at = raw.position;
-                if let Some(key) = interest.in_event(raw) {
+                if let Some((key, _)) = interest.in_event(raw) {
                     found.push(Delivery { state: State::Replay, ..Delivery::waiting(raw.position, key.0) });
                 }
             }

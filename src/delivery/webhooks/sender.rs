@@ -1,6 +1,7 @@
 //! Sends to one webhook: reads the log behind its cursor, keeps several exchanges on their way, each about another subject,
 //! and stores how far it is.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use uuid::Uuid;
 
 use super::lane::{Key, Lane, Missed, Next, QUEUED_MAX};
 use super::post::Failure;
+use super::render::Unsigned;
 use super::schedule::{Breaker, Schedule};
 use super::store::State;
 use super::{CALLED_BACK_WITHIN, Error, Webhooks, callback_id, disclosure, is_same, platform, render};
@@ -41,6 +43,9 @@ const PASSED_STORED_EVERY: Duration = Duration::from_secs(5);
 const REPLAYS_EVERY: Duration = Duration::from_millis(500);
 /// How long what is unavailable is left alone.
 const UNAVAILABLE_WAIT: TimeDelta = TimeDelta::seconds(1);
+/// Events of which it is kept what is sent, and bytes of each.
+const RENDERED_MAX: usize = 1_024;
+const RENDERED_BYTES_MAX: usize = 4_096;
 /// How long exchanges on their way are waited for when nothing more is sent.
 const FINISH_MAX: Duration = Duration::from_secs(1);
 
@@ -57,8 +62,8 @@ impl Interest {
         Self { app: webhook.app.clone(), patterns, format: webhook.endpoint.format }
     }
 
-    /// What its delivery is in order of; `None`: it is of no concern.
-    pub(super) fn in_event(&self, raw: &RawEvent) -> Option<Key> {
+    /// What the delivery of an event is in order of, and the event; `None`: it is of no concern.
+    pub(super) fn in_event(&self, raw: &RawEvent) -> Option<(Key, Recorded<Event>)> {
         let r#type = event_type(&raw.name, raw.version);
         let is_chosen = self.patterns.iter().any(|pattern| pattern.matches(&r#type));
         let is_told = match self.format {
@@ -70,7 +75,7 @@ impl Interest {
             return None;
         }
         match journal::decode(raw) {
-            Ok(recorded) if recorded.metadata.app == self.app => Some(key(&recorded)),
+            Ok(recorded) if recorded.metadata.app == self.app => Some((key(&recorded), recorded)),
             Ok(_) => None,
             Err(error) => {
                 tracing::error!(position = raw.position, %error, "an event is not readable; no webhook is told of it");
@@ -120,6 +125,8 @@ struct Sender {
     breaker: Breaker,
     schedule: Schedule,
     in_flight: JoinSet<(Next, Outcome)>,
+    /// What is sent of the events that were read last, by position, so that they are not read once more. Nothing personal.
+    rendered: BTreeMap<u64, Unsigned>,
     /// Where the stored cursor is, and when it was stored.
     stored: (u64, Instant),
     replays_looked_for: Instant,
@@ -150,6 +157,7 @@ impl Sender {
             breaker: Breaker::default(),
             schedule,
             in_flight: JoinSet::new(),
+            rendered: BTreeMap::new(),
             stored: (cursor, Instant::now()),
             replays_looked_for: Instant::now() - REPLAYS_EVERY,
             is_failing: webhook.failing_since.is_some(),
@@ -229,9 +237,7 @@ impl Sender {
                     return Ok(());
                 }
             }
-            for raw in &events {
-                self.lane.read(raw.position, self.interest.in_event(raw));
-            }
+            events.iter().for_each(|raw| self.read(raw));
             self.send();
         }
         self.send();
@@ -243,6 +249,24 @@ impl Sender {
             self.webhooks.cursors().insert(self.webhook.webhook, self.lane.cursor());
         }
         Ok(())
+    }
+
+    /// Takes the next event of the log.
+    fn read(&mut self, raw: &RawEvent) {
+        let Some((key, recorded)) = self.interest.in_event(raw) else { return self.lane.read(raw.position, None) };
+        self.lane.read(raw.position, Some(key));
+        if self.webhook.endpoint.format != Format::Standard {
+            return;
+        }
+        // Whoever sends it says why it cannot be rendered.
+        if let Ok(rendered) = render::standard(recorded)
+            && rendered.len() <= RENDERED_BYTES_MAX
+        {
+            self.rendered.insert(raw.position, rendered);
+            if self.rendered.len() > RENDERED_MAX {
+                self.rendered.pop_first();
+            }
+        }
     }
 
     /// The time now. Where the clock was put back, whatever waits for a time waits no longer than it would have.
@@ -272,7 +296,8 @@ impl Sender {
         while self.in_flight.len() < max && self.breaker.paused_until().is_none_or(|until| until <= now) {
             let Some(next) = self.lane.next(now) else { break };
             let (webhooks, webhook) = (self.webhooks.clone(), self.webhook.clone());
-            self.in_flight.spawn(async move { (next, deliver(&webhooks, &webhook, next).await) });
+            let rendered = self.rendered.remove(&next.position);
+            self.in_flight.spawn(async move { (next, deliver(&webhooks, &webhook, next, rendered).await) });
         }
     }
 
@@ -409,10 +434,14 @@ async fn begin(webhooks: &Webhooks, webhook: &Webhook) -> Result<u64, Error> {
     Ok(first.map_or_else(|| engine.log().head(), |first| first.saturating_sub(1)))
 }
 
-async fn deliver(webhooks: &Webhooks, webhook: &Webhook, next: Next) -> Outcome {
+async fn deliver(webhooks: &Webhooks, webhook: &Webhook, next: Next, rendered: Option<Unsigned>) -> Outcome {
     // The semaphore is fair: a webhook that waits gets its turn before another one gets its second.
     let Ok(_permit) = webhooks.in_flight.acquire().await else { return Outcome::Unavailable("it stops".into()) };
-    match exchange(webhooks, webhook, next).await {
+    let exchanged = match rendered {
+        Some(unsigned) => post(webhooks, webhook, unsigned, Notice::None).await,
+        None => exchange(webhooks, webhook, next).await,
+    };
+    match exchanged {
         Ok(outcome) => outcome,
         Err(error) => Outcome::Unavailable(error.to_string()),
     }
@@ -431,11 +460,21 @@ async fn exchange(webhooks: &Webhooks, webhook: &Webhook, next: Next) -> Result<
     if notice == Notice::Told {
         return Ok(Outcome::NoConcern);
     }
-    let Some(unsigned) = render::event(engine, webhook, &recorded).await? else { return Ok(Outcome::NoConcern) };
-    if webhook.endpoint.format != Format::Standard && !matches!(recorded.event, Event::Erasure(_)) {
-        let (one, other) = recorded.event.about();
+    let (one, other) = recorded.event.about();
+    let discloses = webhook.endpoint.format != Format::Standard && !matches!(recorded.event, Event::Erasure(_));
+    let Some(unsigned) = render::event(engine, webhook, recorded).await? else { return Ok(Outcome::NoConcern) };
+    if discloses {
         disclosure::record(webhooks, webhook, one.into_iter().chain(other)).await?;
     }
+    post(webhooks, webhook, unsigned, notice).await
+}
+
+async fn post(
+    webhooks: &Webhooks,
+    webhook: &Webhook,
+    unsigned: Unsigned,
+    notice: Notice,
+) -> Result<Outcome, engine::Error> {
     crash_point::reach("webhook.before");
     match webhooks.post(webhook, unsigned).await? {
         Err(failure) => Ok(Outcome::Failed(failure)),

@@ -4,16 +4,23 @@
 //! is stored anywhere else. What is signed has the form `<id>.<time>.<body>` and is under keys that serve nothing else: no
 //! signature is one that a face of this service accepts.
 
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use chrono::{DateTime, Utc};
+use lru::LruCache;
 use rollcall_projections::webhooks::Webhook;
 use rollcall_schemas::ids::{AppId, WebhookId};
 use zeroize::Zeroizing;
 
 use crate::privacy::{self, Vault};
+
+/// Keys that are kept in memory, of all webhooks.
+const KEPT_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
 /// One key of a webhook.
 pub struct SigningKey {
@@ -57,6 +64,38 @@ impl SigningKey {
     }
 }
 
+/// Keys that have signed: to derive one takes as long as to sign with it.
+pub(super) struct Keys(Mutex<LruCache<(WebhookId, u32), Arc<SigningKey>>>);
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self(Mutex::new(LruCache::new(KEPT_MAX)))
+    }
+}
+
+impl Keys {
+    fn kept(&self) -> std::sync::MutexGuard<'_, LruCache<(WebhookId, u32), Arc<SigningKey>>> {
+        // It is whole after every statement: a panic elsewhere does not make it wrong.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn of(&self, vault: &dyn Vault, webhook: &Webhook, number: u32) -> Result<Arc<SigningKey>, privacy::Error> {
+        if let Some(key) = self.kept().get(&(webhook.webhook, number)) {
+            return Ok(key.clone());
+        }
+        let key = Arc::new(SigningKey::of(vault, &webhook.app, webhook.webhook, number)?);
+        self.kept().put((webhook.webhook, number), key.clone());
+        Ok(key)
+    }
+
+    /// Drops those of a webhook.
+    pub(super) fn forget(&self, webhook: WebhookId) {
+        let mut kept = self.kept();
+        let of_webhook: Vec<_> = kept.iter().map(|(key, _)| *key).filter(|(of, _)| *of == webhook).collect();
+        of_webhook.iter().for_each(|key| drop(kept.pop(key)));
+    }
+}
+
 /// The numbers of the keys that sign now.
 fn numbers(webhook: &Webhook, now: DateTime<Utc>) -> impl Iterator<Item = u32> {
     let previous = webhook.previous_until.filter(|until| now < *until).map(|_| webhook.key.saturating_sub(1));
@@ -67,7 +106,8 @@ fn numbers(webhook: &Webhook, now: DateTime<Utc>) -> impl Iterator<Item = u32> {
 ///
 /// # Errors
 /// The vault cannot be read.
-pub fn signature(
+pub(super) fn signature(
+    keys: &Keys,
     vault: &dyn Vault,
     webhook: &Webhook,
     id: &str,
@@ -77,7 +117,7 @@ pub fn signature(
     let signed = [id.as_bytes(), b".", now.timestamp().to_string().as_bytes(), b".", body].concat();
     let mut all = Vec::with_capacity(4);
     for number in numbers(webhook, now) {
-        all.extend(SigningKey::of(vault, &webhook.app, webhook.webhook, number)?.signatures(&signed));
+        all.extend(keys.of(vault, webhook, number)?.signatures(&signed));
     }
     Ok(all.join(" "))
 }

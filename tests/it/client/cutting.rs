@@ -87,7 +87,7 @@ fn a_device_of_the_same_class_takes_the_place_of_the_one_before_unless_the_app_a
     let mut fourth = Socket::open(&service);
     let answer = fourth.ask("connect", &json!({"token": ada, "platform": "web"}));
     assert_eq!(answer["error"]["code"], json!(31_024), "{answer}");
-    assert_eq!(fourth.closed().number(), "31024");
+    assert_eq!(fourth.closed(), Closed::of(4507, "31024 too many connections of the user"));
 }
 
 #[test]

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use std::process::{Command, Stdio};
 
+use rollcall::live::close::Close;
 use serde_json::{Value, json};
 
 use super::{APP, token};
+use crate::architecture::sources;
 use crate::support::Service;
 
 #[test]
@@ -14,6 +16,26 @@ fn the_documents_of_the_client_face_that_are_checked_in_are_current() {
     const WRITE: &str = "run `cargo run --all-features --example client_documents`";
     assert_eq!(rollcall::http::client_openapi(), include_str!("../../../schemas/api/client-openapi.json"), "{WRITE}");
     assert_eq!(rollcall::http::client_asyncapi(), include_str!("../../../schemas/api/client-asyncapi.json"), "{WRITE}");
+}
+
+/// What the documentation says of a close code, and which test meets it, cannot be forgotten.
+#[test]
+fn every_close_code_is_in_both_documents_with_its_reason_and_is_met_by_a_test() {
+    let guide = include_str!("../../../docs/client.md");
+    let asyncapi: Value = serde_json::from_str(rollcall::http::client_asyncapi()).unwrap();
+    let described = asyncapi["info"]["description"].as_str().unwrap();
+    let rows: Vec<_> = guide.lines().filter(|line| line.starts_with("| 4")).collect();
+    let told: Vec<_> = described.lines().filter(|line| line.starts_with('4')).collect();
+    let tests: Vec<_> = sources("tests/it").into_iter().filter(|path| !path.ends_with(file!())).collect();
+    let tests: Vec<_> = tests.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    assert_eq!((rows.len(), told.len()), (Close::ALL.len(), Close::ALL.len()));
+    for ((Close { code, reason }, row), told) in Close::ALL.iter().zip(rows).zip(told) {
+        assert!(row.starts_with(&format!("| {code} | {reason} |")), "{code} {reason}: {row}");
+        assert_eq!(*told, format!("{code}: {reason}"));
+        let code = code.to_string();
+        let is_met = |test: &String| test.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == code);
+        assert!(tests.iter().any(is_met), "no test meets {code}");
+    }
 }
 
 /// Every reference in a document.

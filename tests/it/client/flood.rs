@@ -9,6 +9,38 @@ use super::{APP, Socket, call, token};
 use crate::support::Service;
 use crate::support::service::SERVER;
 
+/// Memory that is a process's own, in KiB.
+fn own_memory(process: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// Twenty thousand of them are to take less than a gigabyte. `rollcall bench --live` measures it; here is a build with checks and
+/// without optimisation, whose futures are larger.
+#[test]
+fn a_connection_that_is_idle_takes_little_memory() {
+    const CONNECTIONS: usize = 500;
+    const KIB_MAX: usize = 32;
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["--client-connections-per-user", "1000", "--client-heartbeat-seconds", "600"];
+    let data = dir.path().join("data");
+    let mut service = Service::try_start_with(&data, &[APP], &args).unwrap();
+    let ada = token(&service, APP, "ada");
+    service.stop();
+    let set = service.command(&["apps", "set", APP.key, "--client-devices", "several"]);
+    assert!(set.status.success(), "{}", String::from_utf8_lossy(&set.stderr));
+    let service = Service::try_start_with(&data, &[APP], &args).unwrap();
+    let connect = |count: usize| (0..count).map(|_| Socket::connect(&service, &ada).0).collect::<Vec<_>>();
+    // What the first ones need stays for the others.
+    let _first = connect(100);
+    let before = own_memory(service.pid());
+    let idle = connect(CONNECTIONS);
+    let each = own_memory(service.pid()).saturating_sub(before) / CONNECTIONS;
+    println!("{each} KiB for each of {} connections", idle.len());
+    assert!(each <= KIB_MAX, "an idle connection takes {each} KiB");
+}
+
 #[test]
 fn a_storm_of_connects_is_shed_by_the_limit_and_everybody_comes_in_at_last() {
     const STORM: usize = 48;

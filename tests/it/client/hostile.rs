@@ -1,13 +1,14 @@
 //! Clients that send what nobody should, or too much of it.
 
 use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{APP, Socket, call, token};
+use super::{APP, Closed, DEADLINE, Socket, call, token};
 use crate::support::{App, Service};
 
 #[test]
@@ -157,6 +158,46 @@ fn a_frame_that_is_begun_and_never_finished_is_no_sign_of_life() {
     let mut bytes = vec![];
     // It may be cut before what it was told has been read.
     let _ = raw.read_to_end(&mut bytes);
-    let reason = b"no pong in time";
-    assert!(bytes.windows(reason.len()).any(|window| window == reason), "{:?}", String::from_utf8_lossy(&bytes));
+    assert_eq!(Closed::among(&bytes), Some(Closed::of(4003, "no pong in time")));
+}
+
+#[test]
+fn a_frame_that_says_it_is_huge_is_refused_long_before_all_of_it_has_come() {
+    let service = Service::start(&[APP]);
+    let ada = token(&service, APP, "ada");
+    for socket in [Socket::open(&service), Socket::connect(&service, &ada).0] {
+        let mut raw = socket.raw();
+        // It says that a terabyte follows.
+        raw.write_all(&[&[0x81, 0xff, 0, 0, 1], &[0; 5][..], &[0; 4]].concat()).unwrap();
+        raw.write_all(&[b'x'; 64 * 1024]).unwrap();
+        let mut told = [0; 256];
+        let read = raw.read(&mut told).unwrap();
+        assert_eq!(Closed::among(&told[..read]).unwrap().code, 4511);
+    }
+}
+
+#[test]
+fn frames_that_are_sent_together_with_the_request_of_their_socket_are_taken() {
+    let service = Service::start(&[APP]);
+    let ada = token(&service, APP, "ada");
+    let request = "GET /client/v1/connect HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    let text = |id: u8, method: &str, params: Value| {
+        let text = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string();
+        frame(0x81, text.len(), text.as_bytes())
+    };
+    let connect = text(1, "connect", json!({"token": ada, "platform": "web"}));
+    let mut raw = TcpStream::connect(service.address).unwrap();
+    raw.set_read_timeout(Some(DEADLINE)).unwrap();
+    raw.write_all(&[request.as_bytes(), &connect, &text(2, "me.get", json!({}))].concat()).unwrap();
+    let (mut head, mut byte) = (vec![], [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        raw.read_exact(&mut byte).unwrap();
+        head.extend(byte);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+    let mut socket = Socket::from_raw(raw);
+    let mut next = || socket.frame().unwrap();
+    assert_eq!(next()["result"]["user_id"], json!("ada"));
+    assert_eq!(next()["result"]["name"], json!("Name of ada"));
 }

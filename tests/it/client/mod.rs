@@ -71,6 +71,23 @@ impl Closed {
         Self { code, reason: reason.into() }
     }
 
+    /// The close frame among the frames that a server has sent; `None`: there is none.
+    fn among(mut frames: &[u8]) -> Option<Self> {
+        while let [first, length, rest @ ..] = frames {
+            let (length, rest) = match length {
+                126 => (usize::from(u16::from_be_bytes([rest[0], rest[1]])), &rest[2..]),
+                length => (usize::from(*length), rest),
+            };
+            let (body, rest) = rest.split_at(length);
+            if first & 0x0f == 8 {
+                let code = u16::from_be_bytes([body[0], body[1]]);
+                return Some(Self { code, reason: String::from_utf8_lossy(&body[2..]).into_owned() });
+            }
+            frames = rest;
+        }
+        None
+    }
+
     /// The first word of the reason: the platform's number.
     fn number(&self) -> &str {
         self.reason.split(' ').next().unwrap()

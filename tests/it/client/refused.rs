@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{APP, Closed, Socket, a_second_from_now, call, refused, token};
-use crate::support::{App, Service};
+use crate::support::{App, Cluster, Service};
 
 /// What a refused connect is answered, and how it is closed.
 #[track_caller]
@@ -48,6 +48,8 @@ fn a_banned_user_is_refused_with_31009_until_the_ban_is_lifted_and_a_deactivated
     for _ in 0..2 {
         service.post(APP, "/user/block.json", &[("userId", "ada"), ("minute", "5")]).ok();
         refused_everywhere(&service, &ada, 403, 31_009);
+        let (_, closed) = connect_refused(&service, &json!({"token": ada, "platform": "web"}));
+        assert_eq!(closed, Closed::of(4503, "31009 the user is banned"));
         service.post(APP, "/user/unblock.json", &[("userId", "ada")]).ok();
         assert_eq!(call(&service, &ada, "GET", "me", "").status, 200);
     }
@@ -113,6 +115,22 @@ fn a_first_frame_that_is_no_connect_or_never_comes_ends_the_socket() {
     assert_eq!(socket.closed().code, 4508);
     let plain = call(&service, &good, "GET", "connect", "");
     assert_eq!((plain.status, plain.header("upgrade")), (426, Some("websocket")));
+}
+
+#[test]
+fn while_the_database_hangs_a_client_is_told_that_its_token_cannot_be_checked_and_comes_back() {
+    let cluster = Cluster::start();
+    let (name, dir) = (cluster.database(), tempfile::tempdir().unwrap());
+    let settings = ["--database", &cluster.address(&name), "--request-timeout-seconds", "2"];
+    let service = Service::launch_node(&dir.path().join("data"), &[APP], &[], &settings).unwrap();
+    let asked = json!({"token": token(&service, APP, "ada"), "platform": "web"});
+    cluster.freeze();
+    let mut socket = Socket::open(&service);
+    let answer = socket.ask("connect", &asked);
+    assert_eq!(answer["error"]["data"]["status"], json!(503), "{answer}");
+    assert_eq!(socket.closed(), Closed::of(4006, "the service cannot answer at the moment"));
+    cluster.thaw();
+    service.eventually("it is let in", |service| Socket::open(service).ask("connect", &asked)["result"].is_object());
 }
 
 #[test]

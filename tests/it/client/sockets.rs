@@ -153,8 +153,7 @@ fn a_client_that_gives_no_sign_of_life_is_closed_and_one_that_does_stays() {
     });
     assert_eq!(alive.told().0, "blocklist.changed");
     let (_service, bytes) = teller.join().unwrap();
-    let reason = b"no pong in time";
-    assert!(bytes.windows(reason.len()).any(|window| window == reason), "{:?}", String::from_utf8_lossy(&bytes));
+    assert_eq!(Closed::among(&bytes), Some(Closed::of(4003, "no pong in time")));
 }
 
 #[test]

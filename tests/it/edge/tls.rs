@@ -11,6 +11,9 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, IpAddr, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::{self, Message};
+
 use crate::support::service::parse;
 use crate::support::{App, Reply, Service};
 
@@ -76,6 +79,23 @@ fn ask(service: &Service, pair: &Pair) -> std::io::Result<Reply> {
     stream.read_to_end(&mut answer)?;
     assert_eq!(stream.conn.alpn_protocol(), Some(b"http/1.1".as_slice()));
     Ok(parse(&answer).unwrap())
+}
+
+#[test]
+fn a_socket_is_opened_asked_and_closed_over_tls() {
+    let dir = tempfile::tempdir().unwrap();
+    let pair = Pair::create(dir.path(), "used");
+    let service = start(dir.path(), &pair).unwrap();
+    let request = format!("ws://{}/client/v1/connect", service.address);
+    let (mut socket, _) = tungstenite::client(request, connect(&service, &pair)).unwrap();
+    let params = json!({"token": "nonsense", "platform": "web"});
+    let asked = json!({"jsonrpc": "2.0", "id": 1, "method": "connect", "params": params}).to_string();
+    socket.send(Message::text(asked)).unwrap();
+    let answer: Value = serde_json::from_str(socket.read().unwrap().to_text().unwrap()).unwrap();
+    assert_eq!(answer["error"]["code"], json!(31_004), "{answer}");
+    let Message::Close(Some(closed)) = socket.read().unwrap() else { panic!("it is not closed") };
+    assert_eq!(u16::from(closed.code), 4501);
+    assert!(matches!(socket.read().unwrap_err(), tungstenite::Error::ConnectionClosed), "and TLS is ended, too");
 }
 
 #[test]

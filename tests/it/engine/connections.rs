@@ -14,6 +14,7 @@ use rollcall::live::presence::{Platform, Timing};
 use rollcall::live::registry::{Newcomer, Push, Registry};
 use rollcall::live::{Live, Online, follower};
 use rollcall_schemas::plain::{ClientRules, RequestState, Scope};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{Arc, Environment, IssuedToken, Running, app, app_id, user_id};
@@ -22,7 +23,7 @@ fn live(running: &Running) -> Arc<Live> {
     running.data.live(running.engine(), Registry::default(), Timing::DEFAULT).unwrap()
 }
 
-async fn enter(live: &Live, running: &Running, token: IssuedToken) -> Online {
+async fn enter(live: &Live, running: &Running, token: IssuedToken) -> (Online, mpsc::Receiver<Push>) {
     let app = running.engine().app(app_id().as_str()).unwrap();
     let newcomer = Newcomer { app, token, platform: Platform::Web, since: running.engine().now() };
     live.enter(newcomer).await.unwrap()
@@ -41,7 +42,7 @@ async fn whoever_may_not_stay_is_cut_by_the_next_look_where_the_signal_was_lost(
         if user == "expired" {
             token.expires_at = Some(engine.now() + TimeDelta::hours(1));
         }
-        connected.push((user, enter(&live, &running, token).await));
+        connected.push((user, enter(&live, &running, token).await.0));
     }
     let closes = async || {
         engine.caught_up(&app_id()).await.unwrap();
@@ -92,11 +93,11 @@ async fn that_a_request_lapsed_is_told_once_to_both_who_are_connected() {
         rounds.round(&engine).await;
     }
     running.execute(ask()).await.unwrap();
-    for (side, online) in both.iter_mut().enumerate() {
+    for (side, (_, pushes)) in both.iter_mut().enumerate() {
         let (other, sent) = (subjects[1 - side], side == 0);
         let mut told = vec![];
         for _ in 0..3 {
-            let Some(Push::Notice(notice)) = online.pushes.recv().await else { panic!("it is told nothing more") };
+            let Some(Push::Notice(notice)) = pushes.recv().await else { panic!("it is told nothing more") };
             told.push(notice.change.clone());
         }
         assert!(matches!(told[0], Change::FriendRequested { .. }), "{told:?}");

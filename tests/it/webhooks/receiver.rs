@@ -47,6 +47,8 @@ pub enum Does {
     Hang,
     /// Answers 200 and sends its body a byte at a time, without an end.
     Drip,
+    /// Answers bytes that are no HTTP.
+    Garble,
 }
 
 type Decide = dyn FnMut(&Received) -> Does + Send;
@@ -117,6 +119,9 @@ impl Receiver {
             }
             Does::Hang => {
                 let _ = stream.read(&mut [0]);
+            }
+            Does::Garble => {
+                let _ = stream.write_all(b"\x16\x03\x01 this is not the protocol that you are looking for\r\n\r\n");
             }
             Does::Drip => {
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n");

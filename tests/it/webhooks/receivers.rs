@@ -28,6 +28,44 @@ fn a_receiver_that_hangs_or_drips_delays_no_other_one() {
     assert_eq!(told(&hanging.acknowledged()).len(), 40);
 }
 
+/// The threads of a process by name, each with how much it yields to others.
+fn threads(process: u32) -> Vec<(String, i32)> {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let stats = tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("stat")).ok());
+    let thread = |stat: String| {
+        let (name, rest) = stat.split_once('(').unwrap().1.rsplit_once(") ").unwrap();
+        // Field 19 of proc(5); the state is field 3.
+        (name.to_owned(), rest.split(' ').nth(16).unwrap().parse().unwrap())
+    };
+    stats.map(thread).collect()
+}
+
+#[test]
+fn the_threads_that_deliver_get_the_processor_after_all_others() {
+    let (started, receiver) = (Started::new(), Receiver::start());
+    let (webhook, _) = started.webhook(&receiver.url(), &["rollcall.user.*"], "standard");
+    started.register(&["ada", "bob"]);
+    started.until_told(&webhook);
+    let threads = threads(started.service.pid());
+    let (delivering, others): (Vec<_>, Vec<_>) = threads.into_iter().partition(|(name, _)| name == "deliveries");
+    assert!(delivering.len() > 1 && delivering.iter().all(|(_, niceness)| *niceness == 10), "{delivering:?}");
+    assert!(others.len() > 5 && others.iter().all(|(_, niceness)| *niceness == 0), "{others:?}");
+}
+
+#[test]
+fn a_receiver_that_answers_no_http_is_told_again_what_it_did_not_acknowledge_once_it_does() {
+    let (started, receiver) = (Started::new(), Receiver::that(|_| Does::Garble));
+    let (webhook, _) = started.webhook(&receiver.url(), &["rollcall.user.*"], "standard");
+    started.register(&["ada", "bob"]);
+    started.service.eventually("what is wrong is told", |_| {
+        let waiting = started.deliveries(&webhook, "waiting");
+        waiting.iter().any(|row| row["reason"] == "it does not speak HTTP" && row["status"].is_null())
+    });
+    receiver.now(|_| Does::Answer(200, ""));
+    started.until_told(&webhook);
+    assert_eq!(told(&receiver.acknowledged()).len(), 2);
+}
+
 #[test]
 fn a_redirect_is_a_failure_and_is_not_followed() {
     let (started, elsewhere) = (Started::new(), Receiver::start());

@@ -7,22 +7,25 @@ use actix_web::web;
 use rollcall_schemas::plain::TokenScope;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::mpsc;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::frames::{self, Request};
 use super::wire::{Received, Wire};
 use crate::domain::values::{Invalid, UserId};
+use crate::engine;
 use crate::engine::tokens::{Bearer, Unadmitted};
 use crate::http::Service;
 use crate::http::client::problem::{Problem, Topic};
 use crate::http::client::{Call, admit_shown, caller};
+use crate::http::exchange;
 use crate::live::Online;
 use crate::live::change::Notice;
 use crate::live::close::Close;
 use crate::live::gap;
 use crate::live::presence::Platform;
-use crate::live::registry::Newcomer;
+use crate::live::registry::{Newcomer, Push};
 
 const METHOD: &str = "connect";
 /// Characters that the name of a device may have.
@@ -62,8 +65,16 @@ pub(super) struct Client {
     pub(super) online: Online,
     pub(super) bearer: Bearer,
     pub(super) me: UserId,
-    /// Up to where it was told what has changed.
-    pub(super) told: u64,
+}
+
+/// What a client is told.
+pub(super) struct Telling {
+    /// What it has missed.
+    pub(super) missed: Vec<Notice>,
+    /// Up to where it knows what has changed, once it has been told that.
+    pub(super) position: u64,
+    /// What comes from then on.
+    pub(super) pushes: mpsc::Receiver<Push>,
 }
 
 impl Client {
@@ -94,8 +105,8 @@ impl From<Unadmitted> for Refused {
     }
 }
 
-impl From<crate::engine::Error> for Refused {
-    fn from(error: crate::engine::Error) -> Self {
+impl From<engine::Error> for Refused {
+    fn from(error: engine::Error) -> Self {
         Self(error.into(), Close::UNAVAILABLE)
     }
 }
@@ -106,7 +117,7 @@ pub(super) async fn connect(
     service: &web::Data<Service>,
     wire: &mut Wire,
     address: Option<IpAddr>,
-) -> Result<(Client, Vec<Notice>), Option<Close>> {
+) -> Result<(Client, Telling), Option<Close>> {
     let text = tokio::select! {
         first = tokio::time::timeout(service.sockets.connect_wait, first(wire)) => {
             first.map_err(|_| Some(Close::SILENT))??
@@ -122,13 +133,19 @@ pub(super) async fn connect(
         }
     };
     let id = request.id.clone();
-    match admit(service, request.params, address).await {
-        Ok((client, connected, missed)) => {
+    let admitted = tokio::select! {
+        admitted = exchange::in_time(service.answer_max, admit(service, request.params, address)) => admitted,
+        _ = service.drain.begun() => return Err(Some(Close::NODE_STOPS)),
+    };
+    // Nothing was asked of it but to look: it may be asked again.
+    let late = |_| Err(engine::Error::Unavailable("the token could not be checked in time".into()).into());
+    match admitted.unwrap_or_else(late) {
+        Ok((client, connected, telling)) => {
             if let Some(id) = id {
                 let answer = crate::http::client::problem::Answer::query(&connected);
                 wire.send(frames::answer(&id, Topic::Others, answer)).await.map_err(Some)?;
             }
-            Ok((client, missed))
+            Ok((client, telling))
         }
         Err(refused) => refuse(wire, id, refused).await,
     }
@@ -157,7 +174,7 @@ async fn admit(
     service: &web::Data<Service>,
     params: Value,
     address: Option<IpAddr>,
-) -> Result<(Client, Connected, Vec<Notice>), Refused> {
+) -> Result<(Client, Connected, Telling), Refused> {
     let malformed = |problem| Refused(problem, Close::MALFORMED_CONNECT);
     let asked: ConnectParams = serde_json::from_value(params)
         .map_err(|error| malformed(Problem::Params(error.to_string().chars().take(200).collect())))?;
@@ -181,7 +198,7 @@ async fn admit(
     let me = me.ok_or_else(not_valid)?;
     let (app, token) = (bearer.app.clone(), bearer.token.clone());
     let newcomer = Newcomer { app, token, platform, since: engine.now() };
-    let online = live.enter(newcomer).await.map_err(|close| Refused(Problem::NoPlace, close))?;
+    let (online, pushes) = live.enter(newcomer).await.map_err(|close| Refused(Problem::NoPlace, close))?;
     // Whoever is banned while it connects is either cut, because it has entered, or found here.
     engine.check_token(&bearer.app, &bearer.token).await?;
     let position = *engine.watch_applied().borrow();
@@ -196,8 +213,8 @@ async fn admit(
         position,
         resumed: missed.is_some(),
     };
-    let client = Client { service: service.clone(), online, bearer, me, told: position };
-    Ok((client, connected, missed.unwrap_or_default()))
+    let client = Client { service: service.clone(), online, bearer, me };
+    Ok((client, connected, Telling { missed: missed.unwrap_or_default(), position, pushes }))
 }
 
 fn seconds(duration: Duration) -> f64 {

@@ -9,8 +9,11 @@ use super::problem::Problem;
 use super::{Incoming, Service};
 use crate::http::peer;
 use crate::http::socket_place::SocketPlace;
+use crate::http::tls::Transport;
+use wire::Wire;
 
 mod connect;
+mod decoder;
 mod frames;
 mod pace;
 mod session;
@@ -60,17 +63,17 @@ pub(super) fn open(
     }
     let address = peer::address(request, &service.sockets.trusted_proxies);
     service.failures.admit(address, Instant::now()).map_err(Problem::Slowed)?;
-    let payload = incoming.take().ok_or(Problem::NoSocket)?;
-    let (response, sink, stream) = actix_ws::handle(request, payload).map_err(|_| Problem::NoSocket)?;
+    let early = incoming.take().ok_or(Problem::NoSocket)?;
+    let mut response = actix_http::ws::handshake(request.head()).map_err(|_| Problem::NoSocket)?;
+    let connection = request.conn_data::<SocketPlace<Transport>>().ok_or(Problem::NoSocket)?;
     let place = service.live.registry.place(address).ok_or(Problem::NoPlace)?;
-    let connection = request.conn_data::<SocketPlace>().cloned().unwrap_or_default();
-    connection.become_socket();
-    let stream = stream.max_frame_size(FRAME_MAX).aggregate_continuations().max_continuation_size(FRAME_MAX);
-    let wire = wire::Wire::new(sink, stream, connection);
+    let handover = connection.become_socket();
     let service = service.clone();
     actix_web::rt::spawn(async move {
-        session::run(service, wire, address).await;
+        if let Some(wire) = Wire::take(handover, early).await {
+            session::run(service, wire, address).await;
+        }
         drop(place);
     });
-    Ok(response)
+    Ok(response.finish().map_into_boxed_body().into())
 }

@@ -9,9 +9,10 @@ use std::time::Instant;
 use actix_web::web;
 use serde::Serialize;
 use serde_json::Value;
+use tokio::sync::mpsc;
 use utoipa::ToSchema;
 
-use super::connect::{self, Client};
+use super::connect::{self, Client, Telling};
 use super::frames::{self, Fault, Request};
 use super::pace::{Bucket, Pace};
 use super::timers::{Due, Timers};
@@ -42,10 +43,10 @@ pub(in crate::http::client) struct TokenExpiring {
 
 /// Serves a socket until it ends.
 pub(super) async fn run(service: web::Data<Service>, mut wire: Wire, address: Option<IpAddr>) {
-    let close = match connect::connect(&service, &mut wire, address).await {
-        Ok((client, missed)) => {
-            let now = Instant::now();
-            let mut session = Session::new(client, now);
+    // On the heap: while a socket is idle, it does not keep the room that letting it in takes.
+    let close = match Box::pin(connect::connect(&service, &mut wire, address)).await {
+        Ok((client, Telling { missed, position, pushes })) => {
+            let mut session = Session::new(client, position, pushes);
             let ended = session.serve(&mut wire, missed).await;
             ended.err().flatten()
         }
@@ -61,7 +62,8 @@ type Answering = Pin<Box<dyn Future<Output = Option<String>>>>;
 
 struct Session {
     client: Rc<Client>,
-    pushes: tokio::sync::mpsc::Receiver<Push>,
+    pushes: mpsc::Receiver<Push>,
+    /// Up to where the client was told what has changed.
     told: u64,
     bucket: Bucket,
     running: Option<Answering>,
@@ -70,16 +72,14 @@ struct Session {
 }
 
 impl Session {
-    fn new(mut client: Client, now: Instant) -> Self {
-        // The receiver is the session's own; what is left in its place is never used.
-        let pushes = std::mem::replace(&mut client.online.pushes, tokio::sync::mpsc::channel(1).1);
+    fn new(client: Client, told: u64, pushes: mpsc::Receiver<Push>) -> Self {
+        let now = Instant::now();
         let left = client.bearer.token.expires_at.map(|at| (at - client.service.engine.now()).to_std());
         let heartbeat = client.service.sockets.heartbeat;
         // The first one at a moment of its own, so that those who came together are not all asked together.
         let first = client.online.connection.share_of(heartbeat);
         let timers = Timers::new(heartbeat, first, left.map(Result::unwrap_or_default), now);
         let bucket = Bucket::new(client.service.sockets.requests_per_second, now);
-        let told = client.told;
         let (running, waiting) = (None, VecDeque::new());
         Self { client: Rc::new(client), pushes, told, bucket, running, waiting, timers }
     }
@@ -190,13 +190,11 @@ impl Session {
         if notices.is_empty() {
             return Ok(());
         }
-        let told = changes::told(&self.client.call(), notices).await.map_err(|problem| {
+        let told = Box::pin(changes::told(&self.client.call(), notices)).await.map_err(|problem| {
             tracing::debug!(?problem, "a client cannot be told what has changed");
             Close::UNAVAILABLE
         })?;
-        for one in &told {
-            wire.send(frames::notification(one.method, &one.params)).await?;
-        }
+        wire.send_all(told.iter().map(|one| frames::notification(one.method, &one.params))).await?;
         self.told = self.told.max(notices.last().map_or(0, |last| last.position));
         Ok(())
     }
