@@ -260,13 +260,17 @@ mod tests {
     }
 
     #[test]
-    fn a_fifth_more_is_told_apart_with_five_runs_and_nothing_else_is_blamed() {
+    fn a_fifth_less_is_told_apart_with_five_runs_and_hardly_anything_else_is_blamed() {
+        const SLOWER: &str = "register, share of echo";
         let mut chance = Chance(2);
-        let slower = |name: &str| if name == "register, share of echo" { 0.8 } else { 1.0 };
-        for _ in 0..25 {
+        let slower = |name: &str| if name == SLOWER { 0.8 } else { 1.0 };
+        let mut others = 0;
+        for _ in 0..50 {
             let found = Comparison::of(&runs(5, &mut chance, slower), &runs(5, &mut chance, |_| 1.0));
-            assert_eq!(moved(&found), [("register, share of echo", Verdict::Worse)], "{found}");
+            assert!(moved(&found).contains(&(SLOWER, Verdict::Worse)), "{found}");
+            others += found.moved.len() - 1;
         }
+        assert!(others <= 2, "{others} of 350 others moved by chance");
     }
 
     #[test]
