@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use umadb_client::UmaDbClient;
 use umadb_dcb::DcbEventStoreAsync as _;
-use umadb_server::{ServerOptions, StorageOptions};
+use umadb_server::{DEFAULT_DB_FILENAME, ServerOptions, StorageOptions};
 
 use crate::measure::Store;
 use crate::{cpu, sqlite};
@@ -28,7 +28,7 @@ pub(crate) struct Server {
 /// Is the server until the process is killed.
 pub(crate) async fn serve(folder: &Path, listen: &str) -> Result<()> {
     let (_forever, stopped) = tokio::sync::oneshot::channel();
-    let storage = StorageOptions { db_path: folder.into(), ..StorageOptions::default() };
+    let storage = StorageOptions { db_path: folder.join(DEFAULT_DB_FILENAME), ..StorageOptions::default() };
     let options = ServerOptions { listen_addr: listen.to_owned(), tls: None, api_key: None, storage };
     umadb_server::start_server_with_options(options, stopped).await.map_err(|error| anyhow!("{error}"))
 }
