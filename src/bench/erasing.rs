@@ -52,9 +52,9 @@ pub(super) async fn measure(engine: &Arc<Engine>, keeper: &Keeper, app: &AppId, 
     for some in together.chunks(100) {
         request(engine, app, some.to_vec()).await?;
     }
-    let (began, cpu) = (Instant::now(), cpu_time()?);
+    let (began, cpu) = (Instant::now(), cpu_time("self")?);
     while advance_all(engine, keeper).await? > 0 {}
-    let (took, cpu) = (began.elapsed(), cpu_time()?.saturating_sub(cpu));
+    let (took, cpu) = (began.elapsed(), cpu_time("self")?.saturating_sub(cpu));
     let count = u32::try_from(TOGETHER).unwrap_or(1);
     say!(
         "{:<44} {:>10.0}/s  CPU {:>8.2?} each, at {subjects} other subjects",

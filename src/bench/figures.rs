@@ -1,7 +1,4 @@
-//! The figures of a run: kept in a file, and compared with those of another run.
-//!
-//! A figure that came from many slices of time carries how far its mean may be off by chance. Another run differs where it
-//! is farther away than both may be off together, and by more than a share that no run of this bench can tell apart.
+//! The figures of a run: kept in a file beside those of earlier runs, and compared with the runs of another file.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,10 +6,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use crate::out::say;
+
+mod comparison;
+
+pub(super) use comparison::Comparison;
 
 /// Format of the file.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What a figure is, and which way is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,31 +24,20 @@ pub(super) enum Unit {
     Share,
     /// Microseconds.
     Micros,
+    /// Microseconds below which all but a few of many lie, such as p99: a few more of them move it far.
+    Tail,
     /// Bytes.
     Bytes,
     /// Per second, of the bare machine: it judges no build.
     Ceiling,
 }
 
-impl Unit {
-    fn more_is_better(self) -> bool {
-        matches!(self, Self::Rate | Self::Share)
-    }
-
-    /// The share below which a difference tells nothing, whatever the slices say: layout of the binary, neighbours, heat.
-    fn indistinct(self) -> f64 {
-        match self {
-            Self::Bytes => 0.01,
-            Self::Rate | Self::Share | Self::Micros | Self::Ceiling => 0.05,
-        }
-    }
-}
-
 /// One figure.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Figure {
     pub(super) value: f64,
-    /// How far the value may be off by chance, in its own unit: two standard errors; 0 where it was measured once.
+    /// How far the value may be off by chance within its run, in its own unit: two standard errors of its slices of time; 0
+    /// where it was measured once.
     pub(super) noise: f64,
     pub(super) unit: Unit,
 }
@@ -72,13 +61,6 @@ impl Figure {
         let relative = (self.noise / self.value).hypot(ceiling.noise / ceiling.value);
         let value = self.value / ceiling.value;
         Self { value, noise: value * relative, unit: Unit::Share }
-    }
-
-    /// How many times the old value it is; `None`: as far as can be told they are the same.
-    fn moved_from(self, old: Self) -> Option<f64> {
-        let apart = (self.value - old.value).abs();
-        let by_chance = self.noise.hypot(old.noise).max(old.value.abs() * self.unit.indistinct());
-        (apart > by_chance && old.value > 0.0).then(|| self.value / old.value)
     }
 }
 
@@ -105,95 +87,80 @@ pub(super) struct Settings {
 }
 
 /// The figures of one run, by name.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Figures {
-    version: u32,
-    settings: Settings,
-    figures: BTreeMap<String, Figure>,
-}
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Figures(BTreeMap<String, Figure>);
 
 impl Figures {
-    pub(super) fn new(settings: Settings) -> Self {
-        Self { version: VERSION, settings, figures: BTreeMap::new() }
-    }
-
     pub(super) fn add(&mut self, name: &str, figure: Figure) {
-        self.figures.insert(name.to_owned(), figure);
+        self.0.insert(name.to_owned(), figure);
+    }
+}
+
+/// The runs of one build on one machine, as a file keeps them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Runs {
+    version: u32,
+    settings: Settings,
+    runs: Vec<Figures>,
+}
+
+impl Runs {
+    /// No runs.
+    pub(super) fn new(settings: Settings) -> Self {
+        Self { version: VERSION, settings, runs: vec![] }
     }
 
-    /// Writes the figures to a file, in place of what is there.
+    /// One run.
+    pub(super) fn with(settings: Settings, run: Figures) -> Self {
+        Self { runs: vec![run], ..Self::new(settings) }
+    }
+
+    pub(super) fn add(&mut self, run: Figures) {
+        self.runs.push(run);
+    }
+
+    /// Writes the runs to a file, in place of what is there: all of them, or nothing.
     ///
     /// # Errors
     /// The file cannot be written.
     pub(super) fn save(&self, path: &Path) -> Result<(), Error> {
         let text = serde_json::to_string_pretty(self).map_err(std::io::Error::other)?;
-        Ok(std::fs::write(path, text + "\n")?)
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".new");
+        std::fs::write(&beside, text + "\n")?;
+        Ok(std::fs::rename(&beside, path)?)
     }
 
-    /// Reads what [`Figures::save`] wrote.
+    /// Reads what [`Runs::save`] wrote.
     ///
     /// # Errors
-    /// The file cannot be read, or holds something else.
-    pub(super) fn load(path: &Path) -> Result<Self, Error> {
+    /// The file cannot be read, holds something else, or runs with other settings.
+    pub(super) fn load(path: &Path, settings: &Settings) -> Result<Self, Error> {
+        /// Whatever else there is.
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u32,
+        }
         let unreadable = |why: String| Error::Kept { path: path.into(), why };
         let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
-        let kept: Self = serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
-        match kept.version {
-            VERSION => Ok(kept),
-            other => Err(unreadable(format!("it is of version {other}, and this build reads version {VERSION}"))),
+        let Versioned { version } = serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
+        if version != VERSION {
+            return Err(unreadable(format!("it is of version {version}, and this build reads version {VERSION}")));
         }
+        let kept: Self = serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
+        if kept.settings == *settings {
+            return Ok(kept);
+        }
+        Err(unreadable(format!("it was measured with other settings: {:?} there, {settings:?} here", kept.settings)))
     }
 
-    /// Refuses a kept run that was measured with other settings.
+    /// Reads what [`Runs::save`] wrote, or begins a file that does not exist.
     ///
     /// # Errors
-    /// The settings differ.
-    pub(super) fn comparable(&self, path: &Path, settings: &Settings) -> Result<(), Error> {
-        if self.settings == *settings {
-            return Ok(());
-        }
-        let why = format!("it was measured with other settings: {:?} there, {settings:?} here", self.settings);
-        Err(Error::Kept { path: path.into(), why })
+    /// As [`Runs::load`].
+    pub(super) fn load_or_begin(path: &Path, settings: &Settings) -> Result<Self, Error> {
+        if path.try_exists()? { Self::load(path, settings) } else { Ok(Self::new(settings.clone())) }
     }
-
-    /// Says which figures moved since a kept run, and how many did not.
-    pub(super) fn compare(&self, kept: &Self) {
-        let (mut same, mut moved) = (0, 0);
-        for (name, new) in &self.figures {
-            let Some(old) = kept.figures.get(name) else {
-                say!("{name:<44} is new: {}", shown(*new));
-                continue;
-            };
-            match new.moved_from(*old) {
-                None => same += 1,
-                Some(times) => {
-                    moved += 1;
-                    let verdict = match (new.unit, (times > 1.0) == new.unit.more_is_better()) {
-                        (Unit::Ceiling, _) => "the machine",
-                        (_, true) => "better",
-                        (_, false) => "WORSE",
-                    };
-                    say!("{name:<44} {verdict}: {} → {}  = {times:.2} ×", shown(*old), shown(*new));
-                }
-            }
-        }
-        for name in kept.figures.keys().filter(|name| !self.figures.contains_key(*name)) {
-            say!("{name:<44} is not measured any more");
-        }
-        say!("{moved} figures moved beyond noise, {same} did not");
-    }
-}
-
-fn shown(figure: Figure) -> String {
-    let Figure { value, noise, unit } = figure;
-    let (value, noise) = match unit {
-        Unit::Rate | Unit::Ceiling => (format!("{value:.0}/s"), format!("{noise:.0}")),
-        Unit::Share => (format!("{value:.3}"), format!("{noise:.3}")),
-        Unit::Micros if value >= 10_000.0 => (format!("{:.1} ms", value / 1_000.0), format!("{:.1}", noise / 1_000.0)),
-        Unit::Micros => (format!("{value:.1} µs"), format!("{noise:.1}")),
-        Unit::Bytes => (format!("{value:.0} B"), format!("{noise:.0}")),
-    };
-    if figure.noise > 0.0 { format!("{value} ± {noise}") } else { value }
 }
 
 #[cfg(test)]
@@ -206,24 +173,6 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_within_the_noise_of_both_runs_has_not_moved() {
-        let old = Figure::sliced(100.0, &[60.0, 140.0, 70.0, 130.0], Unit::Rate);
-        assert!(old.noise > 30.0);
-        assert_eq!(Figure { value: 130.0, ..old }.moved_from(old), None);
-        assert_eq!(Figure { value: 160.0, ..old }.moved_from(old), Some(1.6));
-    }
-
-    #[test]
-    fn a_steady_figure_moves_only_beyond_what_no_run_can_tell_apart() {
-        let old = Figure::sliced(100.0, &[100.0; 10], Unit::Micros);
-        assert_eq!(old.noise, 0.0);
-        assert_eq!(Figure { value: 104.0, ..old }.moved_from(old), None);
-        assert_eq!(Figure { value: 110.0, ..old }.moved_from(old), Some(1.1));
-        let bytes = Figure::once(100.0, Unit::Bytes);
-        assert_eq!(Figure { value: 102.0, ..bytes }.moved_from(bytes), Some(1.02));
-    }
-
-    #[test]
     fn a_share_may_be_off_by_as_much_as_both_of_its_parts() {
         let of = |value, noise| Figure { value, noise, unit: Unit::Rate };
         let share = of(50.0, 3.0).share_of(of(100.0, 8.0));
@@ -231,24 +180,27 @@ mod tests {
     }
 
     #[test]
-    fn figures_are_read_back_as_they_were_saved_and_other_files_are_refused() {
+    fn a_run_is_added_to_those_of_a_file_and_other_files_are_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("run.json");
-        let mut figures = Figures::new(settings());
-        figures.add("register p99", Figure::sliced(12_000.0, &[11_000.0, 13_000.0], Unit::Micros));
-        figures.save(&path).unwrap();
-        assert_eq!(Figures::load(&path).unwrap(), figures);
-        figures.comparable(&path, &settings()).unwrap();
+        let path = dir.path().join("runs.json");
+        for count in 1..=2 {
+            let mut runs = Runs::load_or_begin(&path, &settings()).unwrap();
+            let mut run = Figures::default();
+            run.add("register p99", Figure::sliced(12_000.0, &[11_000.0, 13_000.0], Unit::Tail));
+            runs.add(run);
+            runs.save(&path).unwrap();
+            assert_eq!(Runs::load(&path, &settings()).unwrap(), runs);
+            assert_eq!(runs.runs.len(), count);
+        }
         let short = Settings { registration_seconds: 5, ..settings() };
-        let refused = figures.comparable(&path, &short).unwrap_err().to_string();
+        let refused = Runs::load_or_begin(&path, &short).unwrap_err().to_string();
         assert!(refused.contains("other settings"), "{refused}");
 
-        std::fs::write(&path, r#"{"version": 2, "settings": {}, "figures": {}}"#).unwrap();
-        assert!(Figures::load(&path).is_err());
-        let newer = Figures { version: 2, ..figures };
-        newer.save(&path).unwrap();
-        assert!(Figures::load(&path).unwrap_err().to_string().contains("version 2"));
+        std::fs::write(&path, r#"{"version": 1, "settings": {}, "figures": {}}"#).unwrap();
+        assert!(Runs::load(&path, &settings()).unwrap_err().to_string().contains("version 1"));
+        std::fs::write(&path, "figures").unwrap();
+        assert!(matches!(Runs::load_or_begin(&path, &settings()), Err(Error::Kept { .. })));
         std::fs::remove_file(&path).unwrap();
-        assert!(matches!(Figures::load(&path), Err(Error::Kept { .. })));
+        assert!(matches!(Runs::load(&path, &settings()), Err(Error::Kept { .. })));
     }
 }

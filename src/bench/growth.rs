@@ -4,17 +4,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use super::graph::user_id;
 use super::load::{self, Measured, Request};
-use super::{Error, KEY, Options, SECRET, registration, signed};
+use super::served::{Served, call, place};
+use super::{Error, Options, registration, signed};
 use crate::out::say;
-use served::Served;
 
 mod fill;
-mod served;
 
 /// Users of the service that is compared with.
 const SMALL_USERS: u32 = 10_000;
@@ -66,8 +64,10 @@ pub(super) fn measure(options: &Options, size: Size, runtime: &Runtime) -> Resul
     let (small_dir, large_dir) = (options.dir.join("small"), options.dir.join("large"));
     fill::fill(&small_dir, size.small(), runtime)?;
     fill::fill(&large_dir, size, runtime)?;
-    let small = Served::start(&small_dir, options.workers)?;
-    let large = Served::start(&large_dir, options.workers)?;
+    // The app is there already.
+    let start =
+        |name| Served::start(&[place(options, name), vec!["--workers".into(), options.workers.to_string()]].concat());
+    let (small, large) = (start("small")?, start("large")?);
     verdict("start", &format!("{:.2?}", large.started_in), large.started_in <= START_MAX, "5 s");
     say!("{:<44} {:>24}", "  anonymous memory after it", mebibytes(large.anonymous_memory()?));
     let bench = Bench { options, runtime };
@@ -227,29 +227,10 @@ fn median(rates: &mut [f64]) -> f64 {
     rates.get(rates.len() / 2).copied().unwrap_or_default()
 }
 
-/// A call of the REST face.
-fn call(method: &str, path: &str, body: &str) -> String {
-    format!(
-        "{method} /api/v1/{path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}:{SECRET}\r\nContent-Length: \
-         {}\r\n\r\n{body}",
-        body.len()
-    )
-}
-
 fn get(path: &str) -> String {
     call("GET", path, "")
 }
 
 fn post(path: &str, body: &str) -> String {
     call("POST", path, body)
-}
-
-/// The JSON of an answer whose head says how long it is.
-fn json(answer: &[u8]) -> Result<Value, Error> {
-    let broken = || Error::Constant(format!("a service answered {}", String::from_utf8_lossy(answer)));
-    let body = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").and_then(|at| answer.get(at + 4..));
-    if !answer.starts_with(b"HTTP/1.1 200") {
-        return Err(broken());
-    }
-    serde_json::from_slice(body.unwrap_or_default()).map_err(|_| broken())
 }

@@ -28,6 +28,8 @@ pub(super) struct Measured {
     pub(super) failed: usize,
     /// How many answers there were.
     pub(super) answered: usize,
+    /// So many numbers, from the first one on without a gap, were sent and answered.
+    pub(super) unbroken: u64,
     /// Answers per second, p50, p99 and p99.9 in microseconds, in each slice of the time.
     slices: Vec<[f64; 4]>,
 }
@@ -57,6 +59,7 @@ impl Measured {
             longest: latencies.last().copied().unwrap_or_default(),
             failed,
             answered: latencies.len(),
+            unbroken: 0,
             slices,
         }
     }
@@ -68,8 +71,12 @@ impl Measured {
 
     /// p50, p99 and p99.9 with their names.
     pub(super) fn latencies(&self) -> [(&'static str, Figure); 3] {
-        let of = |at, value| Figure::sliced(micros(value), &self.sliced(at), Unit::Micros);
-        [("p50", of(1, self.p50)), ("p99", of(2, self.p99)), ("p99.9", of(3, self.p999))]
+        let of = |at, value, unit| Figure::sliced(micros(value), &self.sliced(at), unit);
+        [
+            ("p50", of(1, self.p50, Unit::Micros)),
+            ("p99", of(2, self.p99, Unit::Tail)),
+            ("p99.9", of(3, self.p999, Unit::Tail)),
+        ]
     }
 
     fn sliced(&self, at: usize) -> Vec<f64> {
@@ -142,13 +149,15 @@ async fn paced(
             tokio::spawn(async move { one(address, (began, until), numbers, due, &*request).await })
         })
         .collect();
-    let (mut answers, mut failed) = (Vec::new(), 0);
+    let (mut answers, mut failed, mut fewest) = (Vec::new(), 0, usize::MAX);
     for task in tasks {
         let (more, bad) = task.await.map_err(std::io::Error::other)??;
+        fewest = fewest.min(more.len());
         answers.extend(more);
         failed += bad;
     }
-    Ok(Measured::of(answers, failed, began.elapsed()))
+    let unbroken = fewest.min(answers.len()) as u64 * connections as u64;
+    Ok(Measured { unbroken, ..Measured::of(answers, failed, began.elapsed()) })
 }
 
 async fn one(

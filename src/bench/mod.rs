@@ -29,6 +29,7 @@ use crate::out::say;
 use crate::wiring::{CellSpec, DataDir, KeyOptions, LogPlace, Place};
 
 mod ceilings;
+mod curves;
 mod erasing;
 mod error;
 mod figures;
@@ -41,10 +42,11 @@ mod live;
 mod load;
 mod logins;
 mod nodes;
+mod served;
 mod sizes;
 
 pub use error::Error;
-use figures::{Figure, Figures, Settings, Unit};
+use figures::{Comparison, Figure, Figures, Runs, Settings, Unit};
 use load::{Measured, Request, micros, percentile};
 
 pub(crate) const SECRET: &str = "bench-secret-of-no-worth";
@@ -61,10 +63,11 @@ pub struct Options {
     /// Measure registrations for no longer than the rest, which does not see what is written back now and then
     #[arg(long)]
     short: bool,
-    /// Keep the figures in a file, to compare later runs with
+    /// Keep the figures in a file, beside those of earlier runs that it holds, to compare later runs with
     #[arg(long, value_name = "FILE", conflicts_with_all = ["vault_database", "foreign_in"])]
     save: Option<PathBuf>,
-    /// Compare the figures with those that an earlier run kept, and say what moved beyond noise
+    /// Compare the figures with the runs that a file keeps, and say what moved beyond noise; where --save names another file,
+    /// all of its runs are compared
     #[arg(long, value_name = "FILE", conflicts_with_all = ["vault_database", "foreign_in"])]
     against: Option<PathBuf>,
     /// Connections, each with one request in flight
@@ -113,6 +116,8 @@ pub struct Options {
     /// Write the graph to a file as JSON Lines, {"user_id": …, "friend_id": …}, or to the output with `-`; and measure nothing
     #[arg(long, value_name = "FILE", requires = "users")]
     write_graph: Option<PathBuf>,
+    #[command(flatten)]
+    curves: curves::CurveOptions,
     /// Directory for the throw-away data; deleted afterwards
     #[arg(long, default_value = "./bench-data")]
     dir: PathBuf,
@@ -147,16 +152,18 @@ pub fn run(options: &Options) -> Result<ExitCode, Error> {
     if options.dir.exists() {
         return Err(Error::DirectoryExists(options.dir.clone()));
     }
+    options.curves.check(options.database.is_some())?;
     let settings = options.settings();
-    let kept = options.against.as_deref().map(|path| {
-        let kept = Figures::load(path)?;
-        kept.comparable(path, &settings)?;
-        Ok::<_, Error>(kept)
-    });
-    let kept = kept.transpose()?;
+    let kept = options.against.as_deref().map(|path| Runs::load(path, &settings)).transpose()?;
+    let mut runs = match &options.save {
+        Some(path) => Runs::load_or_begin(path, &settings)?,
+        None => Runs::new(settings.clone()),
+    };
     std::fs::create_dir_all(&options.dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    if let Some(size) = size {
+    if let Some(file) = &options.curves.curves {
+        curves::measure(options, file, &runtime)?;
+    } else if let Some(size) = size {
         growth::measure(options, size, &runtime)?;
     } else if let Some(address) = &options.kurrentdb {
         measure_kurrentdb(address, options, &runtime)?;
@@ -168,14 +175,18 @@ pub fn run(options: &Options) -> Result<ExitCode, Error> {
     } else if let (Some(database), Some(foreign_in)) = (&options.database, &options.foreign_in) {
         foreign::measure(options, [database, foreign_in], &runtime)?;
     } else {
-        let mut figures = Figures::new(settings);
+        let mut figures = Figures::default();
         let ceilings = measure_ceilings(options, &runtime, &mut figures)?;
         measure_service(options, &runtime, &ceilings, &mut figures)?;
+        let alone = Runs::with(settings, figures.clone());
+        runs.add(figures);
         if let Some(path) = &options.save {
-            figures.save(path)?;
+            runs.save(path)?;
         }
         if let Some(kept) = &kept {
-            figures.compare(kept);
+            // In a file of the same build the earlier runs are what this one is compared with.
+            let new = if options.save == options.against { &alone } else { &runs };
+            say!("{}", Comparison::of(new, kept));
         }
     }
     std::fs::remove_dir_all(&options.dir)?;
@@ -414,7 +425,7 @@ fn measure_service(
     let lag = runtime.block_on(measure_lag(&engine, &app, options))?;
     say!("{:<44} p50 {:>8.2?}  p99 {:>8.2?}", "acknowledged to visible, under load", lag.0, lag.1);
     figures.add("acknowledged to visible, p50", Figure::once(micros(lag.0), Unit::Micros));
-    figures.add("acknowledged to visible, p99", Figure::once(micros(lag.1), Unit::Micros));
+    figures.add("acknowledged to visible, p99", Figure::once(micros(lag.1), Unit::Tail));
 
     let users = registered / 2 + 1;
     let get: Arc<Request> = Arc::new(move |n, out| {
@@ -471,10 +482,10 @@ fn measure_registration(
 ) -> Result<(u64, Duration), Error> {
     const WHAT: &str = "register over v1";
     let seconds = options.settings().registration_seconds;
-    let began = cpu_time()?;
+    let began = cpu_time("self")?;
     let post: Arc<Request> = Arc::new(|n, out| signed("POST", "/user/getToken.json", &registration(n), out));
     let registered = measure_for(seconds, options, runtime, address, 0, post)?;
-    let cpu = cpu_time()?.saturating_sub(began);
+    let cpu = cpu_time("self")?.saturating_sub(began);
     let cpu = cpu / u32::try_from(registered.answered.max(1)).unwrap_or(u32::MAX);
     note(figures, WHAT, &registered, ("echo", ceilings.echo));
     say!(
@@ -567,9 +578,9 @@ async fn measure_sealing(engine: &Engine, app: &AppId) -> Result<(), Error> {
     Ok(())
 }
 
-/// CPU time of this process so far, user and system.
-fn cpu_time() -> Result<Duration, Error> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
+/// CPU time of a process so far, user and system; `self` is this one.
+fn cpu_time(process: &str) -> Result<Duration, Error> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
     // Fields 14 and 15, counted behind the command's name, which may hold spaces; in ticks of 10 ms.
     let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let ticks: u64 = rest.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();

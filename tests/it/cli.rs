@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 use crate::support::{App, Service};
 
 mod apps;
+mod bench;
 mod copy;
 mod deploy;
 mod directory;

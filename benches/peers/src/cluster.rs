@@ -33,6 +33,12 @@ impl Cluster {
         format!("postgres://peers@{}/postgres", self.path("").trim_end_matches('/').replace('/', "%2F"))
     }
 
+    /// Its first process, the parent of all others.
+    pub(crate) fn pid(&self) -> Result<u32> {
+        let text = std::fs::read_to_string(self.path("data/postmaster.pid"))?;
+        Ok(text.lines().next().context("an empty postmaster.pid")?.trim().parse()?)
+    }
+
     fn path(&self, name: &str) -> String {
         self.directory.path().join(name).display().to_string()
     }

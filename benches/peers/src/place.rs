@@ -1,4 +1,4 @@
-//! Where is measured: a new database for each, removed afterwards.
+//! A new database of PostgreSQL for each that is measured, removed afterwards.
 
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,33 +8,44 @@ use anyhow::{Context, Result, bail};
 use sqlx::postgres::PgConnectOptions;
 use tokio_postgres::{Client, Config, NoTls};
 
+use crate::cluster::Cluster;
+use crate::cpu;
+use crate::measure::{Store, median};
+
 /// So many tell what the disk is like.
-const LONE_COMMITS: usize = 101;
+pub(crate) const LONE_COMMITS: usize = 101;
 
 /// A cluster.
 pub(crate) struct Server {
+    address: String,
     config: Config,
     options: PgConnectOptions,
     places: AtomicU32,
+    /// The first process of a cluster of this program's own.
+    pid: Option<u32>,
 }
 
 /// An empty database in it.
 pub(crate) struct Place {
     name: String,
+    /// As other programs are told of it.
+    pub(crate) address: String,
     /// How tokio-postgres reaches it.
     pub(crate) config: Config,
     /// How sqlx reaches it.
     pub(crate) options: PgConnectOptions,
     /// Connections in a pool.
     pub(crate) pool: u32,
+    pid: Option<u32>,
 }
 
 impl Server {
     /// The cluster at an address. Nothing is asked of it yet.
-    pub(crate) fn new(address: &str) -> Result<Self> {
+    pub(crate) fn new(address: &str, cluster: Option<&Cluster>) -> Result<Self> {
+        let pid = cluster.map(Cluster::pid).transpose()?;
         let config = Config::from_str(address).context("--postgres is no address")?;
         let options = PgConnectOptions::from_str(address).context("--postgres is no address")?;
-        Ok(Self { config, options, places: AtomicU32::new(0) })
+        Ok(Self { address: address.to_owned(), config, options, places: AtomicU32::new(0), pid })
     }
 
     /// Which one it is. Refuses one that does not flush: its figures would be of something else.
@@ -59,7 +70,8 @@ impl Server {
         client.batch_execute(&format!("CREATE DATABASE {name}")).await?;
         let mut config = self.config.clone();
         config.dbname(&name);
-        Ok(Place { config, options: self.options.clone().database(&name), name, pool })
+        let options = self.options.clone().database(&name);
+        Ok(Place { address: named(&self.address, &name), config, options, name, pool, pid: self.pid })
     }
 
     /// Removes a database.
@@ -87,9 +99,17 @@ fn name(number: u32) -> String {
     format!("rollcall_peers_{}_{number}", std::process::id())
 }
 
-impl Place {
-    /// How long one client alone waits for one commit, the median of a few: what the disk is like at the moment.
-    pub(crate) async fn lone_commit(&self) -> Result<Duration> {
+/// An address with another database.
+fn named(address: &str, database: &str) -> String {
+    let (before, parameters) = address.split_once('?').unwrap_or((address, ""));
+    let server =
+        before.rsplit_once('/').filter(|(server, _)| !server.ends_with('/')).map_or(before, |(server, _)| server);
+    let parameters = if parameters.is_empty() { String::new() } else { format!("?{parameters}") };
+    format!("{server}/{database}{parameters}")
+}
+
+impl Store for Place {
+    async fn lone_commit(&self) -> Result<Duration> {
         let client = connect(&self.config).await?;
         client.batch_execute("CREATE TABLE IF NOT EXISTS lone_commit (id int)").await?;
         let insert = client.prepare("INSERT INTO lone_commit VALUES (1)").await?;
@@ -99,20 +119,21 @@ impl Place {
             client.execute(&insert, &[]).await?;
             waits.push(began.elapsed());
         }
-        waits.sort_unstable();
-        Ok(waits[LONE_COMMITS / 2])
+        Ok(median(waits))
     }
 
-    /// Has the planner know what the tables hold.
-    pub(crate) async fn analyze(&self) -> Result<()> {
+    async fn analyze(&self) -> Result<()> {
         Ok(connect(&self.config).await?.batch_execute("ANALYZE").await?)
     }
 
-    /// How many rows a table has.
-    pub(crate) async fn count(&self, table: &str) -> Result<u64> {
+    async fn count(&self, table: &str) -> Result<u64> {
         let client = connect(&self.config).await?;
         let count: i64 = client.query_one(&format!("SELECT count(*) FROM {table}"), &[]).await?.get(0);
         Ok(u64::try_from(count)?)
+    }
+
+    fn server_cpu(&self) -> Result<Option<Duration>> {
+        self.pid.map(cpu::of_family).transpose()
     }
 }
 
@@ -121,4 +142,19 @@ pub(crate) async fn connect(config: &Config) -> Result<Client> {
     let (client, connection) = config.connect(NoTls).await.context("cannot connect to PostgreSQL")?;
     tokio::spawn(connection);
     Ok(client)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::named;
+
+    #[test]
+    fn an_address_names_another_database_of_the_same_server() {
+        assert_eq!(named("postgres://peers@%2Ftmp%2Fx/postgres", "a"), "postgres://peers@%2Ftmp%2Fx/a");
+        assert_eq!(
+            named("postgres://u:p@host:5432/db?sslmode=disable", "a"),
+            "postgres://u:p@host:5432/a?sslmode=disable"
+        );
+        assert_eq!(named("postgres://u@host", "a"), "postgres://u@host/a");
+    }
 }

@@ -10,10 +10,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
-use super::child::Child;
 use super::client::Api;
 use super::{register, steady};
 use crate::bench::load::{self, Request};
+use crate::bench::served::Served;
 use crate::bench::{Error, Options, print, registration, signed};
 use crate::out::say;
 
@@ -81,7 +81,7 @@ fn exchange(number: u64, out: &mut Vec<u8>) {
 pub(super) fn measure(
     options: &Options,
     runtime: &Runtime,
-    node: &Child,
+    node: &Served,
     (bearer, key): (&str, &str),
 ) -> Result<(), Error> {
     let post: Arc<Request> = Arc::new(|n, out| signed("POST", "/user/getToken.json", &registration(n), out));
@@ -109,7 +109,7 @@ pub(super) fn measure(
 
 /// Registers a webhook, and users whom it is told.
 async fn deliver(
-    node: &Child,
+    node: &Served,
     receiver: SocketAddr,
     (bearer, key): (&str, &str),
     count: &AtomicU64,

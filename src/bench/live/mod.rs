@@ -10,15 +10,14 @@ use serde_json::json;
 use tokio::runtime::Runtime;
 
 use super::load::{self, Request, percentile};
+use super::served::{Served, app, command, place};
 use super::{Error, KEY, Options, SECRET, admission, ceilings, measure, on_thread, print};
 use crate::open_files;
 use crate::out::say;
 
-mod child;
 mod client;
 mod deliveries;
 
-use child::{Child, command};
 use client::{Api, Socket};
 
 /// Clients that connect at the same time.
@@ -57,11 +56,11 @@ pub(super) fn measure_all(options: &Options, clients: usize, runtime: &Runtime) 
 
     let (place, serve) = (place(options, "one"), serve(options, "one", clients));
     // The app must be there before it can be given a key of another scope.
-    drop(Child::start(&serve)?);
+    drop(Served::start(&serve)?);
     let key = command(&[&["apps", "add-key", KEY, "--scope", "operator"].map(str::to_owned)[..], &place].concat())?;
-    let one = Child::start(&serve)?;
+    let one = Served::start(&serve)?;
     let two =
-        options.vault_database.is_some().then(|| Child::start(&self::serve(options, "two", clients))).transpose()?;
+        options.vault_database.is_some().then(|| Served::start(&self::serve(options, "two", clients))).transpose()?;
 
     let bearer = format!("{KEY}:{SECRET}");
     runtime.block_on(async {
@@ -98,27 +97,9 @@ fn steady(
     Ok(runtime.block_on(load::steady(address, usize::from(options.connections), rate, time, request))?)
 }
 
-/// Where a node keeps what it keeps.
-fn place(options: &Options, name: &str) -> Vec<String> {
-    let mut args = vec!["--data-dir".to_owned(), options.dir.join(name).display().to_string()];
-    // As they were given to this process: an address is not written back from what was read of it.
-    let mut given = std::env::args();
-    while let Some(arg) = given.next() {
-        let flag = arg.split_once('=').map_or(arg.as_str(), |(flag, _)| flag);
-        if ["--database", "--vault-database", "--root-cell"].contains(&flag) {
-            let value = if flag == arg { given.next() } else { None };
-            args.push(arg);
-            args.extend(value);
-        }
-    }
-    args
-}
-
 fn serve(options: &Options, name: &str, clients: usize) -> Vec<String> {
     let (most, workers) = ((clients + CONNECTING).to_string(), options.workers.to_string());
-    let app = format!("{KEY}:{SECRET}:production");
     let more = [
-        ["--app", &app],
         ["--workers", &workers],
         ["--client-connections", &most],
         ["--client-connections-per-address", &most],
@@ -126,7 +107,7 @@ fn serve(options: &Options, name: &str, clients: usize) -> Vec<String> {
         ["--client-heartbeat-seconds", "600"],
         ["--webhook-allow", "127.0.0.0/8"],
     ];
-    [place(options, name), more.concat().into_iter().map(str::to_owned).collect()].concat()
+    [place(options, name), app().into(), more.concat().into_iter().map(str::to_owned).collect()].concat()
 }
 
 /// Registers users; answers their tokens.
@@ -143,9 +124,9 @@ async fn register(api: &mut Api, stem: &str, count: usize) -> Result<Vec<String>
 }
 
 /// Connects all clients, and says how fast that goes and what an idle one costs.
-async fn connect(node: &Child, tokens: &[String]) -> Result<Vec<Socket>, Error> {
+async fn connect(node: &Served, tokens: &[String]) -> Result<Vec<Socket>, Error> {
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let (before, began) = (node.memory_kib()?, Instant::now());
+    let (before, began) = (node.anonymous_memory()? / 1024, Instant::now());
     let address = node.address;
     let share = tokens.len().div_ceil(CONNECTING).max(1);
     let connecting = tokens.chunks(share).map(|some| {
@@ -164,7 +145,7 @@ async fn connect(node: &Child, tokens: &[String]) -> Result<Vec<Socket>, Error> 
     }
     let took = began.elapsed();
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let after = node.memory_kib()?;
+    let after = node.anonymous_memory()? / 1024;
     #[allow(clippy::cast_precision_loss)]
     let (count, kib) = (sockets.len() as f64, after.saturating_sub(before) as f64);
     say!("{:<44} {:>10.0}/s  ({count} clients)", "connects", count / took.as_secs_f64());
@@ -179,7 +160,7 @@ fn spread(what: &str, mut times: Vec<Duration>) {
 }
 
 /// From the request of a ban until the socket of its user is closed, by the node of the socket and by the other one.
-async fn bans(one: &Child, two: Option<&Child>, bearer: &str, sockets: &mut Vec<Socket>) -> Result<(), Error> {
+async fn bans(one: &Served, two: Option<&Served>, bearer: &str, sockets: &mut Vec<Socket>) -> Result<(), Error> {
     for (what, node) in [("ban to closed socket, one node", Some(one)), ("ban to closed socket, across nodes", two)] {
         let Some(node) = node else { continue };
         let mut api = Api::open(node.address, bearer).await?;
