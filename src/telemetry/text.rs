@@ -85,7 +85,7 @@ mod tests {
             let _task = tracing::error_span!("task", name = "webhooks").entered();
             request.within(|| tracing::warn!("early"));
             request.routed("rest", "getUser");
-            request.of_app(&"app \"1\"".parse().unwrap());
+            request.of_app(&"app-1".parse().unwrap());
             request.within(|| tracing::error!(error = "late", "a request failed"));
         });
         let target = module_path!();
@@ -96,7 +96,7 @@ mod tests {
                 format!(" INFO {target}: nothing around it lag=3"),
                 format!(r#" WARN task{{name="webhooks"}}:request{{id="{id}" method="GET"}}: {target}: early"#),
                 format!(
-                    r#"ERROR task{{name="webhooks"}}:request{{id="{id}" method="GET" face="rest" route="getUser" app="app \"1\""}}: {target}: a request failed error="late""#
+                    r#"ERROR task{{name="webhooks"}}:request{{id="{id}" method="GET" face="rest" route="getUser" app="app-1"}}: {target}: a request failed error="late""#
                 ),
             ]
         );
