@@ -87,10 +87,10 @@ impl RequestLog {
     /// Says how a request ended, where that is to be said.
     pub(super) fn ended(&self, request: &RequestContext, ended: &Ended<'_>) {
         traces::answered(request.trace(), ended.served.and_then(|served| served.endpoint), ended.status);
-        request.within(|| self.tell(ended));
+        request.within(|| self.write(ended));
     }
 
-    fn tell(&self, ended: &Ended<'_>) {
+    fn write(&self, ended: &Ended<'_>) {
         let Ended { status, took, served, cause, is_told } = *ended;
         let took_ms = (took.as_secs_f64() * 1e6).round() / 1e3;
         tracing::debug!(target: ACCESS, status, took_ms, "answered");

@@ -64,7 +64,7 @@ where
 /// What is told of a request needs no escaping: it is made of words and UUIDs.
 fn write_request(line: &mut Writer<'_>, request: &RequestContext) -> fmt::Result {
     let mut before = r#","request":{"#;
-    request.tell(|name, value| write!(line, r#"{}"{name}":"{value}""#, std::mem::replace(&mut before, ",")))?;
+    request.write_fields(|name, value| write!(line, r#"{}"{name}":"{value}""#, std::mem::replace(&mut before, ",")))?;
     line.write_str("}")
 }
 

@@ -66,17 +66,17 @@ impl RequestContext {
         &self.0.trace
     }
 
-    /// Tells the names and values of what is known of it, the id first.
-    pub(super) fn tell(&self, mut tell: impl FnMut(&'static str, &str) -> fmt::Result) -> fmt::Result {
+    /// Writes the names and values of what is known of it, the id first.
+    pub(super) fn write_fields(&self, mut field: impl FnMut(&'static str, &str) -> fmt::Result) -> fmt::Result {
         let Fields { id, method, endpoint, app, trace: _ } = &*self.0;
-        tell("id", id.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()))?;
+        field("id", id.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()))?;
         if let Some(method) = method {
-            tell("method", method)?;
+            field("method", method)?;
         }
         if let Some((face, route)) = endpoint.get() {
-            tell("face", face)?;
-            tell("route", route)?;
+            field("face", face)?;
+            field("route", route)?;
         }
-        app.get().map_or(Ok(()), |app| tell("app", app.as_str()))
+        app.get().map_or(Ok(()), |app| field("app", app.as_str()))
     }
 }

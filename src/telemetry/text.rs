@@ -45,7 +45,7 @@ where
 
 fn write_request(line: &mut Writer<'_>, request: &RequestContext) -> fmt::Result {
     let mut before = "request{";
-    request.tell(|name, value| write!(line, "{}{name}={value:?}", std::mem::replace(&mut before, " ")))?;
+    request.write_fields(|name, value| write!(line, "{}{name}={value:?}", std::mem::replace(&mut before, " ")))?;
     line.write_str("}:")
 }
 
