@@ -2,7 +2,7 @@
 //! traces to a collector of OpenTelemetry (docs/decisions/0044-logs-and-traces.md).
 //!
 //! Every line says what it is about: the task, which has a span of the highest level, and the request, which travels with the task that
-//! answers it ([`request`]). Spans for traces have the target `rollcall::traces`, which only the exporter listens to:
+//! answers it (`telemetry/request.rs`). Spans for traces have the target `rollcall::traces`, which only the exporter listens to:
 //! without one they cost a comparison.
 
 use std::io::IsTerminal as _;
