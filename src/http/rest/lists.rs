@@ -147,7 +147,7 @@ pub(super) async fn allow_many(call: &Call<'_>) -> Result<Answer, Problem> {
     change_many(call, ListChange::Allow, ListChange::Disallow).await
 }
 
-async fn told(call: &Call<'_>, targets: &[SubjectRef], links: PageLinks) -> Result<Answer, Problem> {
+async fn page(call: &Call<'_>, targets: &[SubjectRef], links: PageLinks) -> Result<Answer, Problem> {
     let ids = user_directory::user_ids(call.engine.read(), &call.app.id, targets).await?;
     let users = call.engine.disclose(&call.caller, targets, |opener| {
         let mut users = Vec::with_capacity(targets.len());
@@ -166,7 +166,7 @@ pub(super) async fn blocklist(call: &Call<'_>) -> Result<Answer, Problem> {
     let mut rows = blocklists::page(call.engine.read(), owner, asked.seek, asked.limit + 1).await?;
     let links = asked.cut(&mut rows, |entry| Some(entry.sequence));
     let targets: Vec<_> = rows.iter().map(|entry| entry.target).collect();
-    told(call, &targets, links).await
+    page(call, &targets, links).await
 }
 
 /// `GET /users/{id}/allowlist`: whom the user allows.
@@ -175,7 +175,7 @@ pub(super) async fn allowlist(call: &Call<'_>) -> Result<Answer, Problem> {
     let mut rows = allowlists::page(call.engine.read(), owner, asked.seek, asked.limit + 1).await?;
     let links = asked.cut(&mut rows, |entry| Some(entry.sequence));
     let targets: Vec<_> = rows.iter().map(|entry| entry.target).collect();
-    told(call, &targets, links).await
+    page(call, &targets, links).await
 }
 
 /// `GET /users/{id}/blocked-by`: who blocks the user.
@@ -198,7 +198,7 @@ async fn told_owners(
     mut owners: Vec<SubjectRef>,
 ) -> Result<Answer, Problem> {
     let links = asked.cut(&mut owners, |owner| Some(Followed(*owner)));
-    told(call, &owners, links).await
+    page(call, &owners, links).await
 }
 
 /// `GET /users/{id}/blocklist/{target}`: whether the user blocks that one.
