@@ -73,6 +73,12 @@ impl Cleared {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a sender and a receiver are known to be clear of everything.
+    pub(super) fn are_clear(&self, from: &SubjectRef, to: &SubjectRef) -> bool {
+        let mut known = self.known();
+        known.senders.get(from).is_some() && known.receivers.get(to).is_some() && known.blocklists.get(to).is_some()
+    }
+
     /// Those of the users that are not known to be clear, each once; and what [`Cleared::remember`] is to be given.
     pub(super) fn unknown(&self, clear: Clear, subjects: impl Iterator<Item = SubjectRef>) -> (Vec<SubjectRef>, u64) {
         let mut known = self.known();

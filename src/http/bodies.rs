@@ -35,7 +35,10 @@ impl Bodies {
             return None;
         }
         held.all += bytes;
-        held.by_app.insert(app.clone(), of_app + bytes);
+        match held.by_app.get_mut(app) {
+            Some(of_app) => *of_app += bytes,
+            None => drop(held.by_app.insert(app.clone(), bytes)),
+        }
         Some(Reserved { bodies: self.clone(), app: app.clone(), bytes })
     }
 }
@@ -51,18 +54,20 @@ impl Reserved {
     /// Releases all of it but `bytes`.
     pub(super) fn shrink_to(&mut self, bytes: usize) {
         let surplus = self.bytes.saturating_sub(bytes);
-        self.bytes -= surplus;
-        self.release(surplus);
+        if surplus > 0 {
+            self.bytes -= surplus;
+            self.release(surplus);
+        }
     }
 
     fn release(&self, bytes: usize) {
         let mut held = self.bodies.held();
         held.all = held.all.saturating_sub(bytes);
-        let of_app = held.by_app.get(&self.app).map_or(0, |of_app| of_app.saturating_sub(bytes));
-        if of_app == 0 {
-            held.by_app.remove(&self.app);
-        } else {
-            held.by_app.insert(self.app.clone(), of_app);
+        if let Some(of_app) = held.by_app.get_mut(&self.app) {
+            *of_app = of_app.saturating_sub(bytes);
+            if *of_app == 0 {
+                held.by_app.remove(&self.app);
+            }
         }
     }
 }

@@ -74,6 +74,23 @@ use routes::Found;
 
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
+/// What a caller may do.
+enum Rights {
+    /// Everything but what overrides a safeguard.
+    Server,
+    /// What its API key says.
+    Of(BTreeSet<ApiScope>),
+}
+
+impl Rights {
+    fn contains(&self, scope: ApiScope) -> bool {
+        match self {
+            Self::Server => scope != ApiScope::Operator,
+            Self::Of(scopes) => scopes.contains(&scope),
+        }
+    }
+}
+
 /// One authenticated call.
 struct Call<'s> {
     engine: &'s Arc<Engine>,
@@ -84,7 +101,7 @@ struct Call<'s> {
     drain: &'s Drain,
     webhooks: &'s Option<Arc<Webhooks>>,
     app: Arc<App>,
-    scopes: BTreeSet<ApiScope>,
+    rights: Rights,
     caller: Caller,
     headers: &'s HeaderMap,
     body: Body,
@@ -113,7 +130,7 @@ impl Call<'_> {
     }
 
     fn needs(&self, scope: ApiScope) -> Result<(), Problem> {
-        if self.scopes.contains(&scope) { Ok(()) } else { Err(Problem::Scope(scope)) }
+        if self.rights.contains(scope) { Ok(()) } else { Err(Problem::Scope(scope)) }
     }
 }
 
@@ -127,7 +144,7 @@ fn json_fault(error: &serde_json::Error) -> String {
 }
 
 /// The app a caller speaks for, who it is, and what it may do.
-type Authenticated = (Arc<App>, Actor, BTreeSet<ApiScope>);
+type Authenticated = (Arc<App>, Actor, Rights);
 
 fn authenticate(engine: &Engine, headers: &HeaderMap) -> Result<Authenticated, Problem> {
     let shown = headers.get(&AUTHORIZATION).and_then(|value| value.to_str().ok()?.split_once(' '));
@@ -135,7 +152,7 @@ fn authenticate(engine: &Engine, headers: &HeaderMap) -> Result<Authenticated, P
         shown.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).ok_or(Problem::Unauthenticated)?;
     let shown = shown.trim();
     if let Some((app, key)) = api_keys::find(engine, shown)? {
-        return Ok((app, Actor::ApiKey(key.id), key.scopes));
+        return Ok((app, Actor::ApiKey(key.id), Rights::Of(key.scopes)));
     }
     let by_secret = || {
         let (key, given) = shown.split_once(':')?;
@@ -143,14 +160,14 @@ fn authenticate(engine: &Engine, headers: &HeaderMap) -> Result<Authenticated, P
         let is_given =
             |secret: &str| constant_time::verify_slices_are_equal(secret.as_bytes(), given.as_bytes()).is_ok();
         let secret = app.secrets.iter().find(|(_, secret)| is_given(secret)).map(|(id, _)| *id)?;
-        Some((app, Actor::Server(secret), ApiScope::ALL.into_iter().filter(|s| *s != ApiScope::Operator).collect()))
+        Some((app, Actor::Server(secret), Rights::Server))
     };
     by_secret().ok_or(Problem::Unauthenticated)
 }
 
 /// Whether a caller shows an API key with the scope `operator`; `None`: it shows nothing that is known.
 pub(super) fn is_operator(engine: &Engine, headers: &HeaderMap) -> Option<bool> {
-    authenticate(engine, headers).ok().map(|(_, _, scopes)| scopes.contains(&ApiScope::Operator))
+    authenticate(engine, headers).ok().map(|(_, _, rights)| rights.contains(ApiScope::Operator))
 }
 
 /// The `Idempotency-Key`, bare or quoted; bound to method, path and body of the call.
@@ -201,7 +218,7 @@ async fn serve(
     left: &mut Option<Left>,
 ) -> Result<Answer, Problem> {
     let engine = &service.engine;
-    let (app, actor, scopes) = service.authenticated(
+    let (app, actor, rights) = service.authenticated(
         request,
         || authenticate(engine, request.headers()),
         Problem::Slowed,
@@ -210,7 +227,7 @@ async fn serve(
     request_log::of_app(&app.id);
     let (endpoint, parameters) = found?;
     *left = service.rates.take(&app, ("rest", endpoint.operation), 1).map_err(Problem::TooOften)?;
-    if !scopes.contains(&endpoint.scope) {
+    if !rights.contains(endpoint.scope) {
         return Err(Problem::Scope(endpoint.scope));
     }
     if let Actor::ApiKey(key) = actor {
@@ -242,7 +259,7 @@ async fn serve(
         drain,
         webhooks,
         app,
-        scopes,
+        rights,
         caller,
         headers,
         body,

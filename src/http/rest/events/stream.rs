@@ -79,9 +79,9 @@ impl Pages for OfFeed {
 
     /// Whether the reader's credentials are still those of the app, with the scopes that it needs.
     fn may_be_told(&self) -> bool {
-        let Ok((app, _, scopes)) = authenticate(&self.engine, &self.credentials) else { return false };
-        let needs_more = self.selection.discloses_to.is_some() && !scopes.contains(&ApiScope::Compliance);
-        app.id == self.app && scopes.contains(&ApiScope::Server) && !needs_more
+        let Ok((app, _, rights)) = authenticate(&self.engine, &self.credentials) else { return false };
+        let needs_more = self.selection.discloses_to.is_some() && !rights.contains(ApiScope::Compliance);
+        app.id == self.app && rights.contains(ApiScope::Server) && !needs_more
     }
 
     async fn behind(&self, position: u64) -> Result<Page, feed::Error> {
