@@ -56,7 +56,8 @@ impl Kind {
 
 #[derive(Default)]
 struct Terms {
-    numbers: HashMap<Arc<[u8]>, u32>,
+    // Skeletons are long, and looked up for each event.
+    numbers: HashMap<Arc<[u8]>, u32, foldhash::fast::RandomState>,
     /// The term of number 1, of number 2, and so on.
     terms: Vec<Arc<[u8]>>,
 }

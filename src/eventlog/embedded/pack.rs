@@ -8,13 +8,15 @@
 //! `[RAW] bytes`, `[KNOWN] number values`, or `[INLINE] length skeleton values`; all numbers are LEB128.
 //! Packed blobs are `[RAW] bytes`, or `[KNOWN]` and for each blob its path (as a word), its length and its bytes.
 
+use std::io::Write as _;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::dictionary::{Kind, Table};
 
 mod bytes;
 
-use bytes::{Reader, hex, push_hex, push_number, push_uuid};
+use bytes::{Reader, push_bytes_of_hex, push_hex, push_number, push_uuid};
 pub(super) use bytes::{UUID_TEXT, uuid};
 
 const RAW: u8 = 0;
@@ -41,6 +43,8 @@ const TIME: u8 = 8;
 
 /// Fewest hexadecimal digits that are packed as such.
 const HEX_MIN: usize = 16;
+/// How many a digest has.
+const DIGEST_TEXT: usize = 64;
 
 /// What an event's row says beside its core and need not be repeated in it.
 #[derive(Debug, Clone, Copy)]
@@ -119,8 +123,7 @@ pub(super) fn unpack_core(table: &Table, context: Context<'_>, packed: &[u8]) ->
 /// Writes the value of a placeholder.
 fn put(out: &mut Vec<u8>, placeholder: u8, values: &mut Reader<'_>, table: &Table, context: Context<'_>) -> Option<()> {
     if placeholder == NUMBER {
-        out.extend_from_slice(values.number()?.to_string().as_bytes());
-        return Some(());
+        return write!(out, "{}", values.number()?).ok();
     }
     out.push(b'"');
     match placeholder {
@@ -150,12 +153,18 @@ fn time_text(time: DateTime<Utc>) -> String {
 
 /// The time of a text that [`time_text`] writes so.
 fn time(text: &[u8]) -> Option<i64> {
-    if !matches!(text.len(), 20 | 24) || text.get(10) != Some(&b'T') || text.last() != Some(&b'Z') {
+    let has_fraction = match text.len() {
+        20 => false,
+        24 => true,
+        _ => return None,
+    };
+    // It would be written without a fraction that is none, and a second that is inserted cannot be told from the next one.
+    let is_other = has_fraction && text.ends_with(b".000Z") || text.get(17..19) == Some(b"60");
+    if is_other || text.get(10) != Some(&b'T') || text.last() != Some(&b'Z') {
         return None;
     }
     let text = std::str::from_utf8(text).ok()?;
-    let time = DateTime::parse_from_rfc3339(text).ok()?.to_utc();
-    (time_text(time) == text).then(|| time.timestamp_millis())
+    Some(DateTime::parse_from_rfc3339(text).ok()?.timestamp_millis())
 }
 
 /// A core on its way to be split.
@@ -223,12 +232,8 @@ impl Split<'_> {
             self.values.extend_from_slice(&id);
             return UUID;
         }
-        if let Some(digits) = hex(text).filter(|_| text.len() >= HEX_MIN) {
-            if digits.len() != 32 {
-                push_number(&mut self.values, digits.len() as u64);
-            }
-            self.values.extend_from_slice(&digits);
-            return if digits.len() == 32 { DIGEST } else { HEX };
+        if let Some(placeholder) = self.take_hex(text) {
+            return placeholder;
         }
         let since = time(text).and_then(|at| at.checked_sub(self.context.recorded_at));
         if let Some(since) = since {
@@ -237,6 +242,22 @@ impl Split<'_> {
         }
         push_word(self.table, &mut self.values, &mut self.unknown, text);
         TEXT
+    }
+
+    fn take_hex(&mut self, text: &[u8]) -> Option<u8> {
+        if text.len() < HEX_MIN {
+            return None;
+        }
+        if text.len() == DIGEST_TEXT {
+            return push_bytes_of_hex(&mut self.values, text).map(|()| DIGEST);
+        }
+        let before = self.values.len();
+        push_number(&mut self.values, text.len() as u64 / 2);
+        let taken = push_bytes_of_hex(&mut self.values, text);
+        if taken.is_none() {
+            self.values.truncate(before);
+        }
+        taken.map(|()| HEX)
     }
 
     /// Takes a number as JSON writes it without sign, fraction and exponent; whatever else begins with a digit stays in

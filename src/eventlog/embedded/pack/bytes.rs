@@ -5,30 +5,43 @@ pub(in super::super) const UUID_TEXT: usize = 36;
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-/// The value of a lower-case hexadecimal digit.
-fn digit(character: u8) -> Option<u8> {
-    match character {
-        b'0'..=b'9' => Some(character - b'0'),
-        b'a'..=b'f' => Some(character - b'a' + 10),
-        _ => None,
+/// No digit: more than any value has, with another one beside it too.
+const NONE: u8 = 0xff;
+
+/// The values of lower-case hexadecimal digits, by character.
+const VALUES: [u8; 256] = {
+    let mut values = [NONE; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[DIGITS[value as usize] as usize] = value;
+        value += 1;
     }
+    values
+};
+
+/// The byte of two lower-case hexadecimal digits.
+fn byte([high, low]: [u8; 2]) -> Option<u8> {
+    let (high, low) = (VALUES[usize::from(high)], VALUES[usize::from(low)]);
+    (high | low != NONE).then_some(high << 4 | low)
 }
 
-/// The bytes of lower-case hexadecimal digits.
-pub(super) fn hex(text: &[u8]) -> Option<Vec<u8>> {
+/// Writes the bytes of lower-case hexadecimal digits; where the text is something else, nothing is written.
+pub(super) fn push_bytes_of_hex(out: &mut Vec<u8>, text: &[u8]) -> Option<()> {
     let (pairs, odd) = text.as_chunks::<2>();
-    if !odd.is_empty() {
-        return None;
+    let before = out.len();
+    for pair in pairs {
+        let Some(byte) = byte(*pair).filter(|_| odd.is_empty()) else {
+            out.truncate(before);
+            return None;
+        };
+        out.push(byte);
     }
-    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
+    odd.is_empty().then_some(())
 }
 
 pub(super) fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
-    for byte in bytes {
-        for half in [byte >> 4, byte & 15] {
-            out.extend(DIGITS.get(usize::from(half)));
-        }
-    }
+    let pair = |byte: &u8| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+    out.extend(bytes.iter().flat_map(pair));
 }
 
 /// The UUID of a text in lower case with its four hyphens.
@@ -43,8 +56,8 @@ pub(in super::super) fn uuid(text: &[u8]) -> Option<[u8; 16]> {
             rest = rest.strip_prefix(b"-")?;
         }
         let (digits, behind) = rest.split_at_checked(group)?;
-        for [high, low] in digits.as_chunks::<2>().0 {
-            *id.get_mut(bytes)? = digit(*high)? << 4 | digit(*low)?;
+        for pair in digits.as_chunks::<2>().0 {
+            *id.get_mut(bytes)? = byte(*pair)?;
             bytes += 1;
         }
         rest = behind;
