@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
 use super::client::Api;
 use super::{register, steady};
-use crate::bench::load::{self, Request};
+use crate::bench::load::{self, Measured, Request};
 use crate::bench::served::Served;
 use crate::bench::{Error, Options, print, registration, signed};
 use crate::out::say;
@@ -21,6 +21,8 @@ use crate::out::say;
 const DELIVERIES: usize = 10_000;
 /// Commands, and exchanges of others, a second where the service is not saturated.
 const STEADY: u32 = 1_000;
+/// How often each is measured.
+const ROUNDS: usize = 5;
 /// Connections of others to the receiver: as many as one webhook has.
 const OTHERS: usize = 16;
 
@@ -77,7 +79,8 @@ fn exchange(number: u64, out: &mut Vec<u8>) {
 }
 
 /// Measures, and prints the figures. The receiver, those who send commands and the service share the processors. So there is a
-/// control: the service delivers nothing, and somebody else exchanges as much with the receiver.
+/// control: the service delivers nothing, and somebody else exchanges as much with the receiver. The three are measured in turn,
+/// several times: from one run to the next they differ more by chance than from each other.
 pub(super) fn measure(
     options: &Options,
     runtime: &Runtime,
@@ -88,35 +91,72 @@ pub(super) fn measure(
     let time = Duration::from_secs(options.seconds);
     let connections = usize::from(options.connections);
     let commands = |first| runtime.block_on(load::run(node.address, connections, time, first, post.clone()));
-    let some = |first| steady(options, runtime, node.address, STEADY, first, post.clone());
+    let mut firsts = (1_u64..).map(|number| number << 34);
+    let mut some = || {
+        let first = firsts.next().unwrap_or_default();
+        steady(options, runtime, node.address, STEADY, first, post.clone())
+    };
     let count = Arc::new(AtomicU64::new(0));
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
     let receiver = listener.local_addr()?;
     runtime.spawn(receive(listener, count.clone()));
-    print("register over v1, no webhook", &commands(0)?, None);
-    print("  at 1,000 a second", &some(1 << 34)?, None);
-    let others = runtime.spawn(load::steady(receiver, OTHERS, STEADY, (time, 0), Arc::new(exchange)));
-    print("  beside 1,000 exchanges a second of others", &some(1 << 38)?, None);
-    runtime.block_on(others).map_err(std::io::Error::other)??;
-    count.store(0, Ordering::Relaxed);
-    runtime.block_on(deliver(node, receiver, (bearer, key), &count))?;
+    let mut operator = runtime.block_on(Api::open(node.address, key))?;
+
+    let webhook = runtime.block_on(register_webhook(&mut operator, receiver))?;
+    runtime.block_on(deliver(node, bearer, &count))?;
     print("register over v1, each told to a webhook", &commands(1 << 32)?, None);
     // Until what waits is delivered.
     runtime.block_on(settled(&count));
-    print("  at 1,000 a second", &some(1 << 36)?, None);
+    runtime.block_on(remove_webhook(&mut operator, &webhook))?;
+    print("register over v1, no webhook", &commands(0)?, None);
+
+    let (mut alone, mut beside, mut told) = (vec![], vec![], vec![]);
+    for _ in 0..ROUNDS {
+        alone.push(some()?);
+        let others = runtime.spawn(load::steady(receiver, OTHERS, STEADY, (time, 0), Arc::new(exchange)));
+        beside.push(some()?);
+        runtime.block_on(others).map_err(std::io::Error::other)??;
+        let webhook = runtime.block_on(register_webhook(&mut operator, receiver))?;
+        told.push(some()?);
+        runtime.block_on(remove_webhook(&mut operator, &webhook))?;
+    }
+    say!("register over v1 at {STEADY} a second, the medians of {ROUNDS} rounds");
+    print_medians("  no webhook", &alone);
+    print_medians(&format!("  beside {STEADY} exchanges a second of others"), &beside);
+    print_medians("  each told to a webhook", &told);
     Ok(())
 }
 
-/// Registers a webhook, and users whom it is told.
-async fn deliver(
-    node: &Served,
-    receiver: SocketAddr,
-    (bearer, key): (&str, &str),
-    count: &AtomicU64,
-) -> Result<(), Error> {
+/// The medians of p50 and p99 over several runs, and from where to where they are.
+fn print_medians(what: &str, runs: &[Measured]) {
+    let spread = |of: fn(&Measured) -> Duration| {
+        let mut times: Vec<_> = runs.iter().map(of).collect();
+        times.sort_unstable();
+        let at = |index: usize| times.get(index).copied().unwrap_or_default();
+        format!("{:.2?} ({:.2?} to {:.2?})", at(times.len() / 2), at(0), at(times.len().saturating_sub(1)))
+    };
+    let failed: usize = runs.iter().map(|run| run.failed).sum();
+    let failed = if failed > 0 { format!("  ({failed} not answered 200)") } else { String::new() };
+    say!("{what:<44} p50 {}, p99 {}{failed}", spread(|run| run.p50), spread(|run| run.p99));
+}
+
+async fn register_webhook(operator: &mut Api, receiver: SocketAddr) -> Result<String, Error> {
     let url = format!("http://{receiver}/");
-    let mut operator = Api::open(node.address, key).await?;
-    operator.call("POST", "webhooks", &json!({"url": url, "types": ["rollcall.user.registered.*"]})).await?;
+    let webhook = json!({"url": url, "types": ["rollcall.user.registered.*"]});
+    let registered = operator.call("POST", "webhooks", &webhook).await?;
+    // Until it is looked which webhooks there are.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    Ok(registered["webhook_id"].as_str().unwrap_or_default().to_owned())
+}
+
+async fn remove_webhook(operator: &mut Api, webhook: &str) -> Result<(), Error> {
+    operator.call("DELETE", &format!("webhooks/{webhook}"), &Value::Null).await?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    Ok(())
+}
+
+/// Registers users whom the webhook is told.
+async fn deliver(node: &Served, bearer: &str, count: &AtomicU64) -> Result<(), Error> {
     let mut api = Api::open(node.address, bearer).await?;
     let (wanted, began) = (u64::try_from(DELIVERIES).unwrap_or(u64::MAX), Instant::now());
     register(&mut api, "told", DELIVERIES).await?;
