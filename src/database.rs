@@ -228,7 +228,8 @@ fn tls(roots: Option<&str>) -> Result<MakeRustlsConnect, Error> {
 
 impl Database {
     async fn open(&self) -> Result<Connected, servers::Refused> {
-        self.servers.connect(&self.tls).await
+        // On the heap: it is seldom done, and what it holds is large.
+        Box::pin(self.servers.connect(&self.tls)).await
     }
 
     /// Probes the servers until dropped: connections to one that hangs, or that is not the primary any more, are closed, and

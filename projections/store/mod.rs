@@ -102,7 +102,8 @@ macro_rules! with {
     ($self:ident, $store:ident => $sync:expr, $async:expr) => {
         match &$self.backend {
             Backend::Sqlite($store) => $sync,
-            Backend::Postgres($store) => $async.await,
+            // On the heap: what waits for a server is large, and would be a part of whatever reads from a file.
+            Backend::Postgres($store) => Box::pin($async).await,
         }
     };
 }

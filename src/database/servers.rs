@@ -62,7 +62,8 @@ pub(super) async fn open(
     config: &Config,
     tls: &MakeRustlsConnect,
 ) -> Result<(Client, Opened, Role), tokio_postgres::Error> {
-    let (client, mut connection) = config.connect(tls.clone()).await?;
+    // On the heap: what it holds is large.
+    let (client, mut connection) = Box::pin(config.connect(tls.clone())).await?;
     let role = tokio::select! {
         biased;
         role = Role::of(&client) => role,

@@ -31,6 +31,7 @@ impl Engine {
         }
         // A read that is repeated is another read.
         let caller = Caller { idempotency: None, ..caller.clone() };
-        self.execute(&caller, RecordReads(reads)).await.map(drop)
+        // On the heap: most apps do not want it, and every answer would carry it.
+        Box::pin(self.execute(&caller, RecordReads(reads))).await.map(drop)
     }
 }

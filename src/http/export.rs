@@ -108,7 +108,7 @@ pub(super) async fn begin(
     let export = begun.map_err(|error| engine::Error::Unavailable(error.to_string()))?;
     let (out, pieces) = mpsc::channel(PIECES_MAX);
     actix_web::rt::spawn(async move {
-        if let Err(reason) = write(engine, &place, export, &out).await {
+        if let Err(reason) = Box::pin(write(engine, &place, export, &out)).await {
             tracing::warn!(reason, "an export broke off");
             // The error cuts the answer short, so that the client sees that the ZIP is not complete.
             let _ = out.send(Err(io::ErrorKind::UnexpectedEof.into())).await;
@@ -127,7 +127,7 @@ async fn write(
     loop {
         let engine = engine.clone();
         let piece = place.run(async move || {
-            let piece = export.next(Past::of(&engine).await?).await?;
+            let piece = Box::pin(export.next(Past::of(&engine).await?)).await?;
             Ok::<_, Error>((export, piece))
         });
         let next = tokio::select! {

@@ -3,6 +3,9 @@
 //! Paths are matched by one handler and not by the router of the web server, because every answer has to be in the
 //! face's own JSON (also 404, 405 and 413), and because official SDKs ask for `//user/…`.
 
+// A future carries those that it awaits, whether it comes to them or not; with each request it is moved to the heap and cleared.
+#![deny(clippy::large_futures)]
+
 use std::borrow::Cow;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, LazyLock};

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
+use futures_util::FutureExt as _;
 use tokio::time::timeout;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
@@ -101,11 +102,12 @@ impl Reach {
     }
 
     /// An answer, if it comes in time.
-    pub(super) async fn in_time<T, E: Into<Error>>(
+    // No `async fn`: that would have room for `answer` twice.
+    pub(super) fn in_time<T, E: Into<Error>>(
         &self,
         answer: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, Error> {
-        timeout(self.answer_max, answer).await.map_err(silent)?.map_err(Into::into)
+    ) -> impl Future<Output = Result<T, Error>> {
+        timeout(self.answer_max, answer).map(|answered| answered.map_err(silent)?.map_err(Into::into))
     }
 
     pub(super) async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, Error> {

@@ -2,8 +2,9 @@
 //! some; none holds what a caller wrote, but for the id of its trace.
 
 use actix_web::http::header::HeaderMap;
+use tracing::Span;
 use tracing::field::Empty;
-use tracing::{Instrument as _, Span};
+use tracing::instrument::{Instrument as _, Instrumented};
 
 use super::TRACES;
 
@@ -74,9 +75,9 @@ fn number(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// Runs a command within a span of its own.
-pub(crate) async fn command<T>(name: &'static str, run: impl Future<Output = T>) -> T {
-    run.instrument(tracing::info_span!(target: TRACES, "command", otel.name = name)).await
+/// A command within a span of its own.
+pub(crate) fn command<F: Future>(name: &'static str, run: F) -> Instrumented<F> {
+    run.instrument(tracing::info_span!(target: TRACES, "command", otel.name = name))
 }
 
 /// The span of one transaction of so many events into the read models.

@@ -25,7 +25,8 @@ pub async fn prepare_connection(client: &Client) -> Result<(), tokio_postgres::E
 /// A connection of one's own, taken out of the pool for good: it is closed when it is dropped, also in the middle of a
 /// statement. Who keeps it between uses takes it out of its place meanwhile, and puts it back once that use succeeded.
 pub(super) async fn open(pool: &Pool) -> Result<ClientWrapper, Error> {
-    Ok(Object::take(within(QUERY_MAX, pool.get()).await??))
+    // On the heap: it is seldom done, and what it holds is large.
+    Ok(Object::take(within(QUERY_MAX, Box::pin(pool.get())).await??))
 }
 
 /// The same, with settings.

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
+use futures_util::FutureExt as _;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -301,9 +302,10 @@ impl Drop for Lent {
 }
 
 /// Waits for an answer no longer than a read may take.
-async fn in_time<T>(asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let answered = tokio::time::timeout(READ_MAX, asked).await;
-    answered.map_err(|_| Error::Unavailable("the database does not answer".into()))?
+// No `async fn`: that would have room for `asked` twice.
+fn in_time<T>(asked: impl Future<Output = Result<T, Error>>) -> impl Future<Output = Result<T, Error>> {
+    let silent = |_| Err(Error::Unavailable("the database does not answer".into()));
+    tokio::time::timeout(READ_MAX, asked).map(move |answered| answered.unwrap_or_else(silent))
 }
 
 async fn last(client: &tokio_postgres::Client) -> Result<Option<(u64, Uuid)>, Error> {

@@ -145,7 +145,7 @@ pub(super) async fn diff(call: &Call<'_>) -> Result<Answer, Problem> {
     let work = async move |past: Past<'_>, app: AppId| {
         let subject = past.subject(&app, &who).await?;
         let (from, to) = (moment(past, from).await?, moment(past, to).await?);
-        as_of::diff(past, &app, subject, from, to).await
+        Box::pin(as_of::diff(past, &app, subject, from, to)).await
     };
     reveal(call, replay(call, work).await?).await
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::DateTime;
 use deadpool_postgres::{Pool, PoolError};
+use futures_util::FutureExt as _;
 use rollcall_schemas::ids::WebhookId;
 use tokio_postgres::Row;
 
@@ -86,8 +87,10 @@ pub async fn prepare(database: &Database) -> Result<(), Error> {
     Ok(TABLES.prepare(&mut database.connect(None).await?).await?)
 }
 
-async fn in_time<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    tokio::time::timeout(ANSWER_MAX, answer).await.unwrap_or_else(|_| Err(Error("the database does not answer".into())))
+// No `async fn`: that would have room for `answer` twice.
+fn in_time<T>(answer: impl Future<Output = Result<T, Error>>) -> impl Future<Output = Result<T, Error>> {
+    let silent = |_| Err(Error("the database does not answer".into()));
+    tokio::time::timeout(ANSWER_MAX, answer).map(move |answered| answered.unwrap_or_else(silent))
 }
 
 /// A number that the service has stored as what it is.
