@@ -12,6 +12,7 @@ use rollcall_schemas::personal::Class;
 
 use super::apps::{self, AppKeys};
 use super::db::{Db, Hold};
+use super::held_keys::{Cache, HeldKeys};
 use super::ledger;
 use super::page_key::{PageKey, PageRef};
 use super::pages::Pages;
@@ -19,7 +20,7 @@ use super::revocation_watch::{RevocationWatch, Seen};
 use super::root_cell::RootCell;
 use super::signers::{self, Held};
 use super::store::{self, Rotation, StopAfter, Taken};
-use super::subject_keys::{Cache, EpochKeys, HeldKeys};
+use super::subject_keys::EpochKeys;
 use super::tree::{SHARDS, Tree, shard_of};
 use crate::crash_point;
 use crate::privacy::{Destruction, Error, KeysToDestroy, Rotated, Signer, Witnessed};

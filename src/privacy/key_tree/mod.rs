@@ -19,6 +19,7 @@ use crate::database::Database;
 
 mod apps;
 mod db;
+mod held_keys;
 mod inner;
 mod ledger;
 mod moving;
@@ -38,11 +39,11 @@ mod wrapping;
 use apps::AppKeys;
 pub use db::prepare;
 use db::{READS_MAX, Reach, WRITES_MAX};
+use held_keys::HeldKeys;
 use inner::{Connections, Inner, NO_ROTATION};
 use root_cell::Accepted;
 pub use root_cell::{CellSpec, Doubt, Root, RootCell};
 use store::{Rotation, StopAfter, Taken};
-use subject_keys::HeldKeys;
 
 /// The file of the data directory that holds the tables.
 const FILE: &str = "vault.db";

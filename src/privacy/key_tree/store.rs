@@ -9,9 +9,10 @@ use rollcall_schemas::personal::DestroyedKey;
 use uuid::Uuid;
 
 use super::db::{Db, Hold, Row, Value};
+use super::held_keys::HeldKeys;
 use super::page_key::{self, PageKey, PageRef};
 use super::root_cell::{Root, RootCell};
-use super::subject_keys::{EpochKeys, HeldKeys, SubjectKeys};
+use super::subject_keys::{EpochKeys, SubjectKeys};
 use super::tree::{Tree, range_of, shard_of};
 use super::wrapping::{Wrapper, random};
 use super::{apps, ledger, signers};
