@@ -355,7 +355,10 @@ impl<'b> Stored<'b> {
             associated(texts, self.event, self.version, subject, (self.class, self.epoch))
         };
         match self.stream {
-            "" => of(&format!("{}-{subject}", aggregate(self.name))),
+            "" => {
+                let mut id = uuid::Uuid::encode_buffer();
+                of(&[aggregate(self.name), "-", subject.0.hyphenated().encode_lower(&mut id)].concat())
+            }
             stream => of(stream),
         }
     }

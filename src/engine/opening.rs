@@ -15,9 +15,35 @@ use crate::privacy;
 pub struct Opener<'e> {
     engine: &'e Engine,
     app: &'e AppId,
-    /// Whose keys are in memory.
-    announced: HashSet<SubjectRef>,
-    opened: BTreeMap<SubjectRef, BTreeSet<FieldName>>,
+    announced: Announced<'e>,
+    /// What was opened; `None`: nobody wants to know.
+    opened: Option<BTreeMap<SubjectRef, BTreeSet<FieldName>>>,
+}
+
+/// As many subjects are compared sooner than looked up.
+const COMPARED_MAX: usize = 8;
+
+/// Whose keys are in memory.
+enum Announced<'e> {
+    Few(&'e [SubjectRef]),
+    Many(HashSet<SubjectRef>),
+}
+
+impl<'e> Announced<'e> {
+    fn of(subjects: &'e [SubjectRef]) -> Self {
+        if subjects.len() <= COMPARED_MAX {
+            Self::Few(subjects)
+        } else {
+            Self::Many(subjects.iter().copied().collect())
+        }
+    }
+
+    fn contains(&self, subject: SubjectRef) -> bool {
+        match self {
+            Self::Few(subjects) => subjects.contains(&subject),
+            Self::Many(subjects) => subjects.contains(&subject),
+        }
+    }
 }
 
 impl Opener<'_> {
@@ -37,14 +63,14 @@ impl Opener<'_> {
         field: &str,
         sealed: &[u8],
     ) -> Result<Option<T>, Error> {
-        if !self.announced.contains(&subject) {
+        if !self.announced.contains(subject) {
             // Its key may have to be read from the vault, for which a thread that serves requests must not wait.
             debug_assert!(false, "a value is opened of a subject that was not announced");
             return Err(Error::Unavailable("a value is opened of a subject that was not announced".into()));
         }
         let value = self.engine.open_value(self.app, subject, sealed)?;
-        if value.is_some() {
-            self.opened.entry(subject).or_default().insert(FieldName(field.to_owned()));
+        if let (Some(_), Some(opened)) = (&value, &mut self.opened) {
+            opened.entry(subject).or_default().insert(FieldName(field.to_owned()));
         }
         Ok(value)
     }
@@ -64,11 +90,12 @@ impl Engine {
         answer: impl FnOnce(&mut Opener<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         self.vault.load(subjects).await.map_err(Error::from)?;
-        let announced = subjects.iter().copied().collect();
-        let mut opener = Opener { engine: self, app: &caller.app, announced, opened: BTreeMap::new() };
+        let opened = self.records_reads(&caller.app).then(BTreeMap::new);
+        let mut opener = Opener { engine: self, app: &caller.app, announced: Announced::of(subjects), opened };
         let answer = answer(&mut opener)?;
-        let opened = opener.opened;
-        self.record_read(caller, || opened.into_iter().collect()).await?;
+        if let Some(opened) = opener.opened {
+            self.record_read(caller, || opened.into_iter().collect()).await?;
+        }
         Ok(answer)
     }
 

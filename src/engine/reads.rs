@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rollcall_schemas::ids::{FieldName, SubjectRef};
+use rollcall_schemas::ids::{AppId, FieldName, SubjectRef};
 
 use super::{Caller, Engine, Error};
 use crate::domain::access::RecordReads;
@@ -16,13 +16,18 @@ pub fn fields_of<'f>(subject: SubjectRef, fields: impl IntoIterator<Item = &'f s
 }
 
 impl Engine {
+    /// Whether an app wants its reads recorded.
+    pub(super) fn records_reads(&self, app: &AppId) -> bool {
+        self.apps.get(app.as_str()).is_some_and(|app| app.settings.record_reads)
+    }
+
     /// Records that personal data is about to be answered to a caller; when it returns, the record is durable. `reads`
     /// is only asked where the app wants its reads recorded: elsewhere this costs a look at its settings.
     ///
     /// # Errors
     /// It could not be recorded: then the data must not be answered.
     pub async fn record_read(&self, caller: &Caller, reads: impl FnOnce() -> Vec<Read>) -> Result<(), Error> {
-        if !self.apps.get(caller.app.as_str()).is_some_and(|app| app.settings.record_reads) {
+        if !self.records_reads(&caller.app) {
             return Ok(());
         }
         let reads = reads();

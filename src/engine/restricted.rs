@@ -53,7 +53,11 @@ impl Restricted {
 
     /// Whether a stored value must not be shown.
     pub(super) fn hides(&self, subject: SubjectRef, stored: &[u8]) -> bool {
-        let restricted = self.0.read().unwrap_or_else(PoisonError::into_inner).contains(&subject);
-        restricted && Stored::from_bytes(stored).is_ok_and(|stored| stored.class != Class::Identity)
+        let is_restricted = {
+            let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+            // Nearly always there is nobody to be looked for.
+            !all.is_empty() && all.contains(&subject)
+        };
+        is_restricted && Stored::from_bytes(stored).is_ok_and(|stored| stored.class != Class::Identity)
     }
 }

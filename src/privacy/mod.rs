@@ -1,9 +1,10 @@
 //! Keys, sealing and their destruction.
 //!
 //! Personal data is sealed before it is recorded; destroying a key erases it from every event, read model and
-//! backup at once. Keys form a tree: a root in its cell, 1,024 shard keys wrapped under it, and per subject and
-//! epoch one random key per class wrapped under its shard. To erase is to rotate the path: new shard key, survivors
-//! rewrapped, new root, old root overwritten. Events have history, keys have none.
+//! backup at once. Keys form a tree: a root in its cell, 1,024 shard keys wrapped under it, and under its shard the key of
+//! each page of 256 subjects, from which theirs are derived, or, from the first erasure of one of them on, per subject and epoch
+//! one key per class. To erase is to rotate the path: new shard key, survivors rewrapped, new root, old root overwritten.
+//! Events have history, keys have none.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};

@@ -8,6 +8,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use uuid::Uuid;
 
+use super::readers::Readers;
 use super::unflushed::{self, Mark};
 use super::{Keeping, Sqlite, Writer, parking, skipped};
 use crate::Projection;
@@ -22,8 +23,8 @@ const pragmas: &str = "PRAGMA journal_mode = WAL; PRAGMA cache_size = -16384; PR
 const flush_nothing: &str = "PRAGMA synchronous = OFF";
 // For a system that does not tell one boot from the next: a checkpoint is flushed.
 const flush_checkpoints: &str = "PRAGMA synchronous = NORMAL";
-// A reader does not map the file into memory: it would give up its mapping at the first read after each commit of the
-// projector, and a page fault for every page that it reads then costs more than to copy it.
+// While the projector writes, a reader does not map the file into memory: it would give up its mapping at the first read after
+// each commit, and a page fault for every page that it reads then costs more than to copy it.
 const reader_pragmas: &str = "PRAGMA query_only = ON; PRAGMA cache_size = -8192; PRAGMA mmap_size = 0;";
 const store_schema: &str = "
     CREATE TABLE IF NOT EXISTS store_checkpoint (
@@ -84,7 +85,7 @@ impl Sqlite {
         }
         let parked = parking::load(&connection)?;
         let writer = Mutex::new(Writer { connection, parked, skipped });
-        Ok((Self { path: path.to_owned(), writer, readers: Mutex::new(Vec::new()), mark }, checkpoints))
+        Ok((Self { path: path.to_owned(), writer, readers: Readers::default(), mark }, checkpoints))
     }
 
     pub(in crate::store) fn create_model(&self, model: &dyn Projection) -> Result<Checkpoint, Error> {
@@ -118,7 +119,7 @@ impl Drop for Sqlite {
     /// Flushes the store, so that it is trusted from here on whatever happens to the machine.
     fn drop(&mut self) {
         let Some(mark) = self.mark.take() else { return };
-        self.readers.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+        self.readers = Readers::default();
         let writer = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner);
         match flush(&writer.connection) {
             Ok(true) => mark.clear(),

@@ -5,6 +5,7 @@
 //! mark beside the file tells whether something may be lost ([`unflushed`]). What cannot be projected again, the decisions of
 //! an operator, is kept in a file of its own ([`skipped`]).
 
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -12,6 +13,7 @@ use rusqlite::Connection;
 
 use super::Error;
 use super::parking::Keys;
+use readers::Readers;
 use unflushed::Mark;
 
 mod apply;
@@ -20,6 +22,7 @@ mod bulk;
 mod digest;
 mod lifecycle;
 mod parking;
+mod readers;
 mod reading;
 mod retrying;
 mod skipped;
@@ -46,7 +49,7 @@ pub(super) enum Keeping {
 pub(super) struct Sqlite {
     path: PathBuf,
     writer: Mutex<Writer>,
-    readers: Mutex<Vec<Connection>>,
+    readers: Readers,
     /// Says that the file was not flushed; `None`: it need not be trusted, or is flushed as it is written.
     mark: Option<Mark>,
 }
@@ -66,7 +69,34 @@ impl Sqlite {
 
     // A thread that died while it held a lock left nothing half done: its transaction was rolled back, and what
     // is in memory changes only after a commit.
-    fn writer(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    fn writer(&self) -> Writing<'_> {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.readers.begin_writing();
+        Writing { writer, readers: &self.readers }
+    }
+}
+
+/// The connection that writes, while somebody may write.
+struct Writing<'s> {
+    writer: MutexGuard<'s, Writer>,
+    readers: &'s Readers,
+}
+
+impl Deref for Writing<'_> {
+    type Target = Writer;
+    fn deref(&self) -> &Writer {
+        &self.writer
+    }
+}
+
+impl DerefMut for Writing<'_> {
+    fn deref_mut(&mut self) -> &mut Writer {
+        &mut self.writer
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.readers.end_writing();
     }
 }

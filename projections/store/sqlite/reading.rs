@@ -1,16 +1,11 @@
 //! Running queries on read-only connections.
 
-use std::sync::PoisonError;
-
 use rusqlite::{Connection, params_from_iter};
 
 use super::Sqlite;
 use crate::store::row::Source;
 use crate::store::{Error, Row};
 use crate::{Query, Value};
-
-/// Connections kept open between queries; one per thread that asks at the same time is enough.
-const READERS_MAX: usize = 32;
 
 impl Sqlite {
     pub(in crate::store) fn rows<T>(
@@ -19,7 +14,7 @@ impl Sqlite {
         params: &[Value],
         map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
-        self.reading(|connection| {
+        self.asking(|connection| {
             let mut found = Vec::new();
             collect(connection, query, params, &mut |row| {
                 found.push(map(row)?);
@@ -35,7 +30,7 @@ impl Sqlite {
         params: &[Value],
         map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
-        self.reading(|connection| {
+        self.asking(|connection| {
             let mut statement = connection.prepare_cached(query.text)?;
             let mut rows = statement.query(params_from_iter(params))?;
             rows.next()?.map(|row| map(&Row(Source::Sqlite(row)))).transpose()
@@ -48,9 +43,10 @@ impl Sqlite {
         asked: impl Iterator<Item = [Value; N]>,
         map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
     ) -> Result<Vec<Vec<T>>, Error> {
-        self.reading(|connection| {
-            let snapshot = connection.unchecked_transaction()?;
-            let mut statement = snapshot.prepare_cached(query.text)?;
+        self.asking(|connection| {
+            // One that is held already is the same for all of them.
+            let _snapshot = connection.is_autocommit().then(|| connection.unchecked_transaction()).transpose()?;
+            let mut statement = connection.prepare_cached(query.text)?;
             let mut answers = Vec::new();
             for params in asked {
                 let (mut found, mut rows) = (Vec::new(), statement.query(params_from_iter(&params))?);
@@ -63,17 +59,23 @@ impl Sqlite {
         })
     }
 
-    /// Runs `read` on a connection of its own.
+    /// Runs `read`, which may take long or begin a transaction, on a connection of its own.
     pub(super) fn reading<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
-        let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => self.open_reader()?,
-        };
-        let answer = read(&connection);
-        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        if readers.len() < READERS_MAX {
-            readers.push(connection);
+        let mut reader = self.readers.take(|| self.open_reader())?;
+        reader.release()?;
+        let answer = read(reader.connection());
+        self.readers.give_back(reader);
+        answer
+    }
+
+    /// Runs a query on a connection of its own, which may hold the last snapshot there is.
+    fn asking<T>(&self, ask: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
+        let mut reader = self.readers.take(|| self.open_reader())?;
+        reader.hold_newest(self.readers.generation())?;
+        let answer = ask(reader.connection());
+        // One that failed may have lost its snapshot: it is opened anew.
+        if answer.is_ok() {
+            self.readers.give_back(reader);
         }
         answer
     }

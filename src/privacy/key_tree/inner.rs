@@ -1,6 +1,6 @@
 //! What the vault's threads share: the connections, the tree in memory, and what is cached of both.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
@@ -12,13 +12,15 @@ use rollcall_schemas::personal::Class;
 
 use super::apps::{self, AppKeys};
 use super::db::{Db, Hold};
+use super::held_keys::{Cache, HeldKeys};
 use super::ledger;
-use super::pages::{self, Pages};
+use super::page_key::{PageKey, PageRef};
+use super::pages::Pages;
 use super::revocation_watch::{RevocationWatch, Seen};
 use super::root_cell::RootCell;
 use super::signers::{self, Held};
 use super::store::{self, Rotation, StopAfter, Taken};
-use super::subject_keys::{Cache, EpochKeys, SubjectKeys};
+use super::subject_keys::EpochKeys;
 use super::tree::{SHARDS, Tree, shard_of};
 use crate::crash_point;
 use crate::privacy::{Destruction, Error, KeysToDestroy, Rotated, Signer, Witnessed};
@@ -196,8 +198,10 @@ impl Inner {
             let destroyed = ledger::after(db, *followed, PAGE)?;
             let Some((last, _)) = destroyed.last() else { return Ok(()) };
             let last = *last;
-            let _nobody_reads = self.tree.write().unwrap_or_else(PoisonError::into_inner);
-            destroyed.iter().for_each(|(_, done)| self.cache.remove(done.keys_to_destroy.subject));
+            // One at a time: keys may be read in between.
+            for (_, done) in &destroyed {
+                self.forgetting(|| self.cache.remove(done.keys_to_destroy.subject));
+            }
             *followed = last;
         }
     }
@@ -281,38 +285,29 @@ impl Inner {
     }
 
     pub(super) fn make_pages(&self, shards: &[usize]) -> Result<Vec<SubjectRef>, Error> {
-        let mut made = Vec::new();
-        for shard in shards {
-            for subject in pages::references(*shard)? {
-                made.push((subject, EpochKeys::fresh()?));
-            }
+        let page = |shard: &usize| Ok((PageRef::fresh(*shard)?, Arc::new(PageKey::fresh()?)));
+        let made = shards.iter().map(page).collect::<Result<Vec<_>, Error>>()?;
+        let mut subjects = Vec::new();
+        for (page, key) in &made {
+            subjects.extend(key.subjects(*page)?);
         }
-        let rows: Vec<_> = made.iter().map(|(subject, keys)| (*subject, 0, keys)).collect();
-        self.write(Hold::Shared, |db, tree| store::insert_keys(db, tree, &rows))?;
-        let keep = |(subject, keys)| {
-            self.cache.put(subject, Arc::new(SubjectKeys { newest: 0, epochs: vec![(0, keys)] }));
-            subject
-        };
-        Ok(made.into_iter().map(keep).collect())
+        self.write(Hold::Shared, |db, tree| store::insert_pages(db, tree, &made))?;
+        made.into_iter().for_each(|(page, key)| self.cache.put_page(page, key));
+        Ok(subjects)
     }
 
     /// A subject's keys, the key of this epoch and class among them.
-    pub(super) fn keys_with(
-        &self,
-        subject: SubjectRef,
-        epoch: u32,
-        class: Class,
-    ) -> Result<Option<Arc<SubjectKeys>>, Error> {
-        let found = self.keys(subject, |keys| keys.key(epoch, class).is_some())?;
-        Ok(found.filter(|keys| keys.key(epoch, class).is_some()))
+    pub(super) fn keys_with(&self, subject: SubjectRef, epoch: u32, class: Class) -> Result<Option<HeldKeys>, Error> {
+        let found = self.keys(subject, |keys| keys.has(epoch, class))?;
+        Ok(found.filter(|keys| keys.has(epoch, class)))
     }
 
     /// A subject's keys; those in memory where they are `enough`: what is missing there another node may have made.
     pub(super) fn keys(
         &self,
         subject: SubjectRef,
-        enough: impl Fn(&SubjectKeys) -> bool,
-    ) -> Result<Option<Arc<SubjectKeys>>, Error> {
+        enough: impl Fn(&HeldKeys) -> bool,
+    ) -> Result<Option<HeldKeys>, Error> {
         self.fresh()?;
         if let Some(keys) = self.cache.get(subject).filter(|keys| self.revocation_watch.is_none() || enough(keys)) {
             return Ok(Some(keys));
@@ -320,7 +315,10 @@ impl Inner {
         self.read(|tree| {
             let mut reader = self.reader(subject.0.as_bytes()[15]);
             let Some(keys) = store::keys_of(reader.as_mut(), tree, subject)? else { return Ok(None) };
-            let keys = Arc::new(keys);
+            if matches!(keys, HeldKeys::Own(_)) {
+                // Another node has written out its page's since that was kept here.
+                self.cache.remove(subject);
+            }
             self.cache.put(subject, keys.clone());
             Ok(Some(keys))
         })
@@ -345,17 +343,24 @@ impl Inner {
 
     /// Which of these subjects' keys are not in memory.
     pub(super) fn missing(&self, subjects: &[SubjectRef]) -> Vec<SubjectRef> {
-        subjects.iter().copied().filter(|of| self.cache.get(*of).is_none()).collect()
+        subjects.iter().copied().filter(|of| !self.cache.holds(*of)).collect()
     }
 
-    /// Reads the keys of these subjects into memory.
+    /// Reads the keys of these subjects into memory: those of their pages, and their own where a page has none.
     pub(super) fn load(&self, subjects: &[SubjectRef]) -> Result<(), Error> {
         self.read(|tree| {
             let mut reader = self.reader(0);
             for some in subjects.chunks(FETCHED_TOGETHER) {
-                let found = store::keys_of_each(reader.as_mut(), tree, some)?;
+                let pages: HashSet<_> = some.iter().map(|subject| PageRef::of(*subject)).collect();
+                let pages: Vec<_> = pages.into_iter().collect();
+                let found = store::pages_of_each(reader.as_mut(), tree, &pages)?;
+                for (page, key) in pages.iter().zip(found) {
+                    key.into_iter().for_each(|key| self.cache.put_page(*page, Arc::new(key)));
+                }
+                let some = self.missing(some);
+                let found = store::own_keys_of_each(reader.as_mut(), tree, &some)?;
                 for (subject, keys) in some.iter().zip(found) {
-                    keys.into_iter().for_each(|keys| self.cache.put(*subject, Arc::new(keys)));
+                    keys.into_iter().for_each(|keys| self.cache.put(*subject, HeldKeys::Own(Arc::new(keys))));
                 }
             }
             Ok(())
@@ -521,9 +526,15 @@ impl Inner {
         let fresh = EpochKeys::fresh()?;
         self.write(Hold::Alone, |db, tree| {
             let keys = store::keys_of(db, tree, subject)?;
-            if let Some(keys) = keys.filter(|keys| keys.newest >= epoch) {
-                return if keys.epochs.iter().any(|(of, _)| *of == epoch) { Ok(()) } else { Err(Error::Erased) };
+            if let Some(keys) = keys.filter(|keys| keys.newest() >= epoch) {
+                return if Class::ALL.into_iter().any(|class| keys.has(epoch, class)) {
+                    Ok(())
+                } else {
+                    Err(Error::Erased)
+                };
             }
+            // Of a subject whose keys are derived there is one epoch.
+            store::write_out(db, tree, subject)?;
             store::insert_keys(db, tree, &[(subject, epoch, &fresh)])
         })?;
         self.forgetting(|| self.cache.remove(subject));

@@ -19,9 +19,11 @@ use crate::database::Database;
 
 mod apps;
 mod db;
+mod held_keys;
 mod inner;
 mod ledger;
 mod moving;
+mod page_key;
 mod pages;
 mod revocation_watch;
 mod root_cell;
@@ -37,11 +39,11 @@ mod wrapping;
 use apps::AppKeys;
 pub use db::prepare;
 use db::{READS_MAX, Reach, WRITES_MAX};
+use held_keys::HeldKeys;
 use inner::{Connections, Inner, NO_ROTATION};
 use root_cell::Accepted;
 pub use root_cell::{CellSpec, Doubt, Root, RootCell};
 use store::{Rotation, StopAfter, Taken};
-use subject_keys::SubjectKeys;
 
 /// The file of the data directory that holds the tables.
 const FILE: &str = "vault.db";
@@ -231,7 +233,7 @@ impl Vault for KeyTree {
     }
 
     fn epoch(&self, subject: SubjectRef) -> Result<Option<u32>, Error> {
-        Ok(self.inner.keys(subject, SubjectKeys::is_whole)?.map(|keys| keys.newest))
+        Ok(self.inner.keys(subject, HeldKeys::is_whole)?.map(|keys| keys.newest()))
     }
 
     fn fetch(&self, subjects: &[SubjectRef]) -> Result<(), Error> {
@@ -244,7 +246,7 @@ impl Vault for KeyTree {
 
     fn seal(&self, header: &Header, plaintext: &[u8]) -> Result<Sealed, Error> {
         let keys = self.inner.keys_with(header.subject, header.epoch, header.class)?.ok_or(Error::Erased)?;
-        sealing::seal(keys.key(header.epoch, header.class).ok_or(Error::Erased)?, header, plaintext)
+        keys.with_key(header.epoch, header.class, |key| sealing::seal(key, header, plaintext))
     }
 
     fn open(&self, header: &Header, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, Error> {
@@ -252,19 +254,21 @@ impl Vault for KeyTree {
             return Err(Error::Tampered("it says it is another's"));
         }
         let keys = self.inner.keys_with(header.subject, header.epoch, header.class)?.ok_or(Error::Erased)?;
-        let key = keys.key(header.epoch, header.class).ok_or(Error::Erased)?;
         let ciphertext = sealed.ciphertext.as_deref().ok_or(Error::Erased)?;
         if !sealing::is_recorded(sealed, ciphertext) {
             return Err(Error::Tampered("its ciphertext is not the one that was recorded"));
         }
-        sealing::open(key, (header.event, &header.path), &header.to_bytes(), &sealed.commitment, ciphertext)
+        keys.with_key(header.epoch, header.class, |key| {
+            sealing::open(key, (header.event, &header.path), &header.to_bytes(), &sealed.commitment, ciphertext)
+        })
     }
 
     fn open_stored(&self, app: &AppId, subject: SubjectRef, stored: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
         let stored = Stored::from_bytes(stored).map_err(|_| Error::Tampered("it is not a sealed value"))?;
         let keys = self.inner.keys_with(subject, stored.epoch, stored.class)?.ok_or(Error::Erased)?;
-        let key = keys.key(stored.epoch, stored.class).ok_or(Error::Erased)?;
-        sealing::open_stored(key, (stored.event, stored.path), &stored.associated(app, subject), stored.ciphertext)
+        keys.with_key(stored.epoch, stored.class, |key| {
+            sealing::open_stored(key, (stored.event, stored.path), &stored.associated(app, subject), stored.ciphertext)
+        })
     }
 
     fn destroy(&self, keys_to_destroy: &[KeysToDestroy]) -> Result<Vec<Destruction>, Error> {

@@ -1,8 +1,8 @@
 //! New subjects, provisioned ahead: durable before they are needed, so that a registration pays no write of the
 //! vault's.
 //!
-//! The subjects of one page share a shard and are handed out in order. Their references stay random, but what is
-//! registered together lies together in every index that is sorted by subject.
+//! The subjects of one page share a shard and the first bytes of their references, and are handed out in order: what is
+//! registered together lies together in every index that is sorted by subject. Nothing in a reference tells its userId.
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -12,14 +12,11 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use rollcall_schemas::ids::SubjectRef;
-use uuid::Uuid;
 
-use super::tree::{SHARDS, range_of};
+use super::tree::SHARDS;
 use super::wrapping::random;
 use crate::privacy::Error;
 
-/// Subjects of one page.
-pub(super) const PAGE: usize = 256;
 /// Pages made together.
 pub(super) const PAGES: usize = 4;
 /// When to make more.
@@ -41,20 +38,6 @@ pub(super) struct Pages {
     stock: Mutex<Stock>,
     wanted: Condvar,
     filled: Notify,
-}
-
-/// New references of one shard, in order.
-pub(super) fn references(shard: usize) -> Result<Vec<SubjectRef>, Error> {
-    let (prefix, _) = range_of(shard);
-    let mut subjects = Vec::with_capacity(PAGE);
-    for _ in 0..PAGE {
-        let mut bytes = *random::<16>()?;
-        bytes[0] = prefix[0];
-        bytes[1] = prefix[1] | bytes[1] & 0b0011_1111;
-        subjects.push(SubjectRef(uuid::Builder::from_random_bytes(bytes).into_uuid()));
-    }
-    subjects.sort_unstable_by_key(|subject: &SubjectRef| Uuid::into_bytes(subject.0));
-    Ok(subjects)
 }
 
 impl Pages {
@@ -146,13 +129,18 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
+    use crate::privacy::key_tree::page_key::{PageKey, PageRef};
+
+    fn references(shard: usize) -> Vec<SubjectRef> {
+        PageKey::fresh().unwrap().subjects(PageRef::fresh(shard).unwrap()).unwrap()
+    }
 
     #[tokio::test]
     async fn who_finds_no_new_subject_waits_without_blocking_the_thread() {
         let pages = std::sync::Arc::new(Pages::default());
         let mut first = Box::pin(pages.take());
         assert!((&mut first).now_or_never().is_none());
-        let subjects = references(7).unwrap();
+        let subjects = references(7);
         let made = subjects.clone();
         let provisioner = pages.clone();
         let thread = std::thread::spawn(move || provisioner.provision(|_| Ok(made.clone())));
@@ -166,7 +154,7 @@ mod tests {
     async fn a_failure_to_make_new_subjects_is_told_and_the_next_one_who_asks_has_it_tried_again() {
         let pages = std::sync::Arc::new(Pages::default());
         let (provisioner, mut tries) = (pages.clone(), 0);
-        let made = references(7).unwrap();
+        let made = references(7);
         let tried = Mutex::new(&mut tries);
         std::thread::scope(|scope| {
             scope.spawn(|| {

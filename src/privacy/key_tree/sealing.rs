@@ -12,20 +12,26 @@ use crate::privacy::Error;
 /// The smallest sealed length: a length must not identify a name.
 const PADDED_MIN: usize = 64;
 
-struct Bytes<const N: usize>;
+struct Length(usize);
 
-impl<const N: usize> hkdf::KeyType for Bytes<N> {
+impl hkdf::KeyType for Length {
     fn len(&self) -> usize {
-        N
+        self.0
     }
+}
+
+/// Derives bytes from a key that is uniformly random, so that HKDF's extract step is skipped (RFC 5869, 3.3). They are written
+/// to where they are used: what is moved leaves a copy behind.
+pub(super) fn expand_into(key: &[u8; 32], info: &[&[u8]], out: &mut [u8]) -> Result<(), Error> {
+    hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, key)
+        .expand(info, Length(out.len()))
+        .and_then(|okm| okm.fill(out))
+        .map_err(|_| Error::Damaged("a key cannot be derived".into()))
 }
 
 fn expand<const N: usize>(key: &[u8; 32], info: &[&[u8]]) -> Result<Zeroizing<[u8; N]>, Error> {
     let mut out = Zeroizing::new([0; N]);
-    hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, key)
-        .expand(info, Bytes::<N>)
-        .and_then(|okm| okm.fill(out.as_mut_slice()))
-        .map_err(|_| Error::Damaged("a key cannot be derived".into()))?;
+    expand_into(key, info, out.as_mut_slice())?;
     Ok(out)
 }
 
@@ -34,8 +40,7 @@ pub(super) fn commitment(subject_key: &[u8; 32]) -> Result<[u8; 32], Error> {
     Ok(*expand::<32>(subject_key, &[b"rollcall key commitment"])?)
 }
 
-/// One key and its commitment per event and field. The subject's key is uniformly random already, so HKDF's extract
-/// step is skipped (RFC 5869, 3.3).
+/// One key and its commitment per event and field.
 fn derive(subject_key: &[u8; 32], event: EventId, path: &str) -> Result<(wrapping::Key, [u8; 32]), Error> {
     let out = expand::<64>(subject_key, &[event.0.as_bytes(), path.as_bytes()])?;
     let (mut key, mut commitment) = (Zeroizing::new([0; 32]), [0; 32]);
@@ -104,7 +109,8 @@ pub(super) fn open_stored(
     associated: &[u8],
     ciphertext: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let (key, _) = derive(subject_key, event, path)?;
+    // The key alone: what HKDF expands to begins with the same bytes, however long it is.
+    let key = expand::<32>(subject_key, &[event.0.as_bytes(), path.as_bytes()])?;
     open_under(&key, associated, ciphertext)
 }
 

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rollcall_schemas::ids::{AppId, ErasureId, SecretId, SubjectRef};
 use rollcall_schemas::personal::DestroyedKey;
 use uuid::Uuid;
 
 use super::db::{Db, Hold, Row, Value};
+use super::held_keys::HeldKeys;
+use super::page_key::{self, PageKey, PageRef};
 use super::root_cell::{Root, RootCell};
 use super::subject_keys::{EpochKeys, SubjectKeys};
 use super::tree::{Tree, range_of, shard_of};
@@ -31,7 +33,8 @@ const KEYS_OF_SHARD: &str = "select subject, epoch, wrapped from subject_key
     where wrapped is not null and subject >= $1 and subject < $2";
 const KEYS_OF_LAST_SHARD: &str = "select subject, epoch, wrapped from subject_key
     where wrapped is not null and subject >= $1";
-const COUNT_OF_SHARD: &str = "select count(*) from subject_key where subject >= $1 and subject < $2";
+const COUNT_OF_SHARD: &str = "select count(*), count(case when substr(subject, 7) = $1 then wrapped end)
+    from subject_key where subject >= $2 and subject < $3";
 const INSERT_KEYS: &str = "insert into subject_key (subject, epoch, wrapped) values ($1, $2, $3)";
 const REPLACE_KEYS: &str = "update subject_key set wrapped = $1 where subject = $2 and epoch = $3";
 
@@ -224,13 +227,27 @@ pub(super) fn settle(db: &mut dyn Db, cell: &dyn RootCell, certainly: bool) -> R
 }
 
 /// All keys of a subject; `None`: it never had any.
-pub(super) fn keys_of(db: &mut dyn Db, tree: &Tree, subject: SubjectRef) -> Result<Option<SubjectKeys>, Error> {
-    let rows = db.query(KEYS_OF, &[subject.0.as_bytes().into()])?;
-    unwrapped(&rows, tree, subject)
+pub(super) fn keys_of(db: &mut dyn Db, tree: &Tree, subject: SubjectRef) -> Result<Option<HeldKeys>, Error> {
+    let page = PageRef::of(subject);
+    let [own, of_page] = [*subject.0.as_bytes(), page.row()].map(|reference| vec![(&reference).into()]);
+    let found = db.query_each(KEYS_OF, &[own, of_page])?;
+    let [own, of_page] = found.as_slice() else { return Err(Error::Damaged("its keys were not answered".into())) };
+    if let Some(keys) = unwrapped(own, tree, subject)? {
+        return Ok(Some(HeldKeys::Own(Arc::new(keys))));
+    }
+    let page = page_of_rows(of_page, tree, page)?;
+    Ok(page.map(|key| HeldKeys::OfPage(Arc::new(key), subject)))
 }
 
-/// The same of many subjects, in their order.
-pub(super) fn keys_of_each(
+/// The keys of these pages, in their order; `None`: there is no such page, or its subjects' keys are written out.
+pub(super) fn pages_of_each(db: &mut dyn Db, tree: &Tree, pages: &[PageRef]) -> Result<Vec<Option<PageKey>>, Error> {
+    let params: Vec<_> = pages.iter().map(|page| vec![(&page.row()).into()]).collect();
+    let found = db.query_each(KEYS_OF, &params)?;
+    pages.iter().zip(&found).map(|(page, rows)| page_of_rows(rows, tree, *page)).collect()
+}
+
+/// The keys that are written out of each of these subjects, in their order.
+pub(super) fn own_keys_of_each(
     db: &mut dyn Db,
     tree: &Tree,
     subjects: &[SubjectRef],
@@ -238,6 +255,12 @@ pub(super) fn keys_of_each(
     let params: Vec<_> = subjects.iter().map(|subject| vec![subject.0.as_bytes().into()]).collect();
     let found = db.query_each(KEYS_OF, &params)?;
     subjects.iter().zip(&found).map(|(subject, rows)| unwrapped(rows, tree, *subject)).collect()
+}
+
+fn page_of_rows(rows: &[Row], tree: &Tree, page: PageRef) -> Result<Option<PageKey>, Error> {
+    let wrapped = rows.first().map_or(Ok(None), |row| row.bytes_if_any(1))?;
+    let shard = || Wrapper::of(tree.shard(SubjectRef(Uuid::from_bytes(page.row()))));
+    wrapped.map(|wrapped| PageKey::unwrap(&shard()?, page, wrapped)).transpose()
 }
 
 fn unwrapped(rows: &[Row], tree: &Tree, subject: SubjectRef) -> Result<Option<SubjectKeys>, Error> {
@@ -262,10 +285,36 @@ pub(super) fn insert_keys(db: &mut dyn Db, tree: &Tree, fresh: &[(SubjectRef, u3
     db.execute_each(INSERT_KEYS, &fresh.iter().map(row).collect::<Result<Vec<_>, Error>>()?)
 }
 
+/// Stores the keys of new pages.
+pub(super) fn insert_pages(db: &mut dyn Db, tree: &Tree, fresh: &[(PageRef, Arc<PageKey>)]) -> Result<(), Error> {
+    let row = |(page, key): &(PageRef, Arc<PageKey>)| {
+        let wrapped = key.wrap(&Wrapper::of(tree.shard(SubjectRef(Uuid::from_bytes(page.row()))))?, *page)?;
+        Ok(vec![(&page.row()).into(), 0_u32.into(), wrapped.into()])
+    };
+    db.execute_each(INSERT_KEYS, &fresh.iter().map(row).collect::<Result<Vec<_>, Error>>()?)
+}
+
+/// Writes out the keys of every subject of the page that a subject is of, where they are derived: the page has no key
+/// afterwards.
+pub(super) fn write_out(db: &mut dyn Db, tree: &Tree, subject: SubjectRef) -> Result<(), Error> {
+    let page = PageRef::of(subject);
+    let rows = db.query(KEYS_OF, &[(&page.row()).into()])?;
+    let Some(key) = page_of_rows(&rows, tree, page)? else { return Ok(()) };
+    let subjects = key.subjects(page)?;
+    let keys = subjects.iter().map(|subject| key.written_out(*subject)).collect::<Result<Vec<_>, Error>>()?;
+    let fresh: Vec<_> = subjects.iter().zip(&keys).map(|(subject, keys)| (*subject, 0, keys)).collect();
+    insert_keys(db, tree, &fresh)?;
+    db.execute(REPLACE_KEYS, &[Value::Null, (&page.row()).into(), 0_u32.into()])
+}
+
+/// How many rows a rotation of a shard writes at most: all those of a page whose keys it has to write out.
 pub(super) fn keys_of_shard(db: &mut dyn Db, shard: usize) -> Result<u64, Error> {
     let (from, to) = range_of(shard);
     let to = to.unwrap_or([0xff; 16]);
-    db.row(COUNT_OF_SHARD, &[(&from).into(), (&to).into()])?.map_or(Ok(0), |row| row.number(0))
+    let nobody = page_key::NOBODY[..].into();
+    let Some(row) = db.row(COUNT_OF_SHARD, &[nobody, (&from).into(), (&to).into()])? else { return Ok(0) };
+    let (rows, pages): (u64, u64) = (row.number(0)?, row.number(1)?);
+    Ok(rows + pages * u64::from(page_key::SUBJECTS))
 }
 
 /// Where a rotation stops in a test: after the step of this number.
@@ -418,8 +467,7 @@ pub(super) fn cut() -> Error {
 /// Whether there is a key left that an erasure would destroy.
 fn is_alive(db: &mut dyn Db, tree: &Tree, keys_to_destroy: &KeysToDestroy) -> Result<bool, Error> {
     let keys = keys_of(db, tree, keys_to_destroy.subject)?;
-    let lives = |keys: &EpochKeys| keys_to_destroy.classes.iter().any(|class| keys.key(*class).is_some());
-    Ok(keys.is_some_and(|keys| keys.epochs.iter().any(|(_, keys)| lives(keys))))
+    Ok(keys.is_some_and(|keys| keys.has_any(&keys_to_destroy.classes)))
 }
 
 fn rewrap_shard(
@@ -435,18 +483,36 @@ fn rewrap_shard(
         None => db.query(KEYS_OF_LAST_SHARD, &[(&from).into()])?,
     };
     let (old, new) = (Wrapper::of(old.shard_key(shard))?, Wrapper::of(new.shard_key(shard))?);
-    let mut replace = Vec::with_capacity(rows.len());
-    for row in rows {
-        let (subject, epoch) = (SubjectRef(Uuid::from_bytes(row.array(0)?)), row.number(1)?);
-        let mut keys = EpochKeys::unwrap(&old, subject, epoch, row.bytes(2)?)?;
-        for keys_to_destroy in keys_to_destroy.iter().filter(|keys_to_destroy| keys_to_destroy.subject == subject) {
-            destroyed
-                .entry(keys_to_destroy.erasure)
-                .or_default()
-                .extend(keys.destroy(epoch, &keys_to_destroy.classes)?);
+    // What is left of a subject's keys, under the new key.
+    let mut left = |subject: SubjectRef, epoch: u32, mut keys: EpochKeys| -> Result<Value, Error> {
+        for one in keys_to_destroy.iter().filter(|one| one.subject == subject) {
+            destroyed.entry(one.erasure).or_default().extend(keys.destroy(epoch, &one.classes)?);
         }
-        let rewrapped = if keys.is_empty() { None } else { Some(keys.wrap(&new, subject, epoch)?) };
-        replace.push(vec![rewrapped.into(), subject.0.as_bytes().into(), epoch.into()]);
+        Ok(if keys.is_empty() { Value::Null } else { keys.wrap(&new, subject, epoch)?.into() })
+    };
+    let (mut replace, mut insert) = (Vec::with_capacity(rows.len()), vec![]);
+    for row in rows {
+        let (reference, epoch): ([u8; 16], u32) = (row.array(0)?, row.number(1)?);
+        let wrapped = match PageRef::of_row(reference) {
+            None => {
+                let subject = SubjectRef(Uuid::from_bytes(reference));
+                left(subject, epoch, EpochKeys::unwrap(&old, subject, epoch, row.bytes(2)?)?)?
+            }
+            Some(page) => {
+                let key = PageKey::unwrap(&old, page, row.bytes(2)?)?;
+                if keys_to_destroy.iter().any(|one| PageRef::of(one.subject) == page) {
+                    for subject in key.subjects(page)? {
+                        let keys = left(subject, epoch, key.written_out(subject)?)?;
+                        insert.push(vec![subject.0.as_bytes().into(), epoch.into(), keys]);
+                    }
+                    Value::Null
+                } else {
+                    key.wrap(&new, page)?.into()
+                }
+            }
+        };
+        replace.push(vec![wrapped, (&reference).into(), epoch.into()]);
     }
-    db.execute_each(REPLACE_KEYS, &replace)
+    db.execute_each(REPLACE_KEYS, &replace)?;
+    if insert.is_empty() { Ok(()) } else { db.execute_each(INSERT_KEYS, &insert) }
 }

@@ -1,9 +1,5 @@
-//! The keys of one subject, and the bounded memory of those used lately.
+//! The keys of one subject, where they are written out.
 
-use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use lru::LruCache;
 use rollcall_schemas::ids::SubjectRef;
 use rollcall_schemas::personal::{Class, DestroyedKey};
 use zeroize::Zeroizing;
@@ -24,6 +20,15 @@ impl EpochKeys {
     pub(super) fn fresh() -> Result<Self, Error> {
         let mut packed = random::<PACKED>()?;
         packed[0] = ALL_LIVE;
+        Ok(Self(packed))
+    }
+
+    /// Keys of every class, which `derive` writes to where it is told.
+    pub(super) fn of(derive: impl Fn(Class, &mut [u8; 32]) -> Result<(), Error>) -> Result<Self, Error> {
+        let mut packed = Zeroizing::new([0; PACKED]);
+        packed[0] = ALL_LIVE;
+        let (keys, _) = packed[1..].as_chunks_mut::<32>();
+        Class::ALL.into_iter().zip(keys).try_for_each(|(class, key)| derive(class, key))?;
         Ok(Self(packed))
     }
 
@@ -94,35 +99,5 @@ impl SubjectKeys {
 
     pub(super) fn key(&self, epoch: u32, class: Class) -> Option<&[u8; 32]> {
         self.epochs.iter().find(|(of, _)| *of == epoch).and_then(|(_, keys)| keys.key(class))
-    }
-}
-
-const PARTS: usize = 16;
-const PART_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add((1 << 12) - 1);
-
-/// The keys used lately. What is evicted is wiped once nobody uses it.
-pub(super) struct Cache([Mutex<LruCache<SubjectRef, Arc<SubjectKeys>>>; PARTS]);
-
-impl Cache {
-    pub(super) fn new() -> Self {
-        Self(std::array::from_fn(|_| Mutex::new(LruCache::new(PART_MAX))))
-    }
-
-    fn part(&self, subject: SubjectRef) -> MutexGuard<'_, LruCache<SubjectRef, Arc<SubjectKeys>>> {
-        // The last byte: the first ones are alike within a page of new subjects.
-        let index = usize::from(subject.0.as_bytes()[15]) % PARTS;
-        self.0[index].lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn get(&self, subject: SubjectRef) -> Option<Arc<SubjectKeys>> {
-        self.part(subject).get(&subject).cloned()
-    }
-
-    pub(super) fn put(&self, subject: SubjectRef, keys: Arc<SubjectKeys>) {
-        self.part(subject).put(subject, keys);
-    }
-
-    pub(super) fn remove(&self, subject: SubjectRef) {
-        self.part(subject).pop(&subject);
     }
 }

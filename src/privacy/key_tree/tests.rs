@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::root_cell::RootCell;
 use super::store::Taken;
 use super::tree::{Tree, shard_of};
-use super::{CellSpec, Inner, KeyTree, Options, allocated, subject_keys};
+use super::{CellSpec, Inner, KeyTree, Options, allocated, held_keys, page_key, subject_keys};
 use crate::privacy::{Destruction, Error, KeysToDestroy, Vault};
 
 mod apps;
@@ -32,6 +32,7 @@ mod moving;
 #[cfg(feature = "vault-transit")]
 #[path = "../../../tests/it/support/openbao.rs"]
 mod openbao;
+mod pages;
 mod rotation;
 #[cfg(feature = "vault-transit")]
 mod shared;
@@ -416,6 +417,7 @@ fn nothing_that_holds_keys_can_be_printed() {
     const { assert!(Probe::<u8>::PRINTS) };
     const { assert!(!Probe::<KeyTree>::PRINTS && !Probe::<Inner>::PRINTS && !Probe::<Tree>::PRINTS) };
     const { assert!(!Probe::<subject_keys::EpochKeys>::PRINTS && !Probe::<subject_keys::SubjectKeys>::PRINTS) };
+    const { assert!(!Probe::<page_key::PageKey>::PRINTS && !Probe::<held_keys::HeldKeys>::PRINTS) };
     const { assert!(!Probe::<super::apps::AppKeys>::PRINTS && !Probe::<super::root_cell::LocalCell>::PRINTS) };
     let (_dir, vault) = fresh();
     let (header, sealed) = sealed(&vault, 1).remove(0);

@@ -12,9 +12,12 @@ pub(super) type Key = Zeroizing<[u8; 32]>;
 
 pub(super) fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, Error> {
     let mut bytes = Zeroizing::new([0; N]);
-    aws_lc_rs::rand::fill(bytes.as_mut_slice())
-        .map_err(|_| Error::Unavailable("the system gives no random numbers".into()))?;
+    fill_randomly(bytes.as_mut_slice())?;
     Ok(bytes)
+}
+
+pub(super) fn fill_randomly(bytes: &mut [u8]) -> Result<(), Error> {
+    aws_lc_rs::rand::fill(bytes).map_err(|_| Error::Unavailable("the system gives no random numbers".into()))
 }
 
 /// Bytes that are drawn together: to draw them for each nonce costs more than to seal a name.

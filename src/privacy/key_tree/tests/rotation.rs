@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Class, Error, KeyTree, Vault, allocated, copy, keys_to_destroy, open_in, opens, sealed};
 use crate::privacy::key_tree::db::{Db, Hold, Row, Value};
 use crate::privacy::key_tree::inner::{Connections, Inner};
-use crate::privacy::key_tree::pages;
+use crate::privacy::key_tree::page_key::{PageKey, PageRef};
 use crate::privacy::key_tree::root_cell::{Accepted, CellSpec};
 use crate::privacy::key_tree::store::Taken;
 use crate::privacy::key_tree::tree::SHARDS;
@@ -124,7 +124,8 @@ fn a_small_vault_is_rotated_in_one_slice_whichever_shards_its_subjects_are_in() 
     for shard in [0, 700] {
         let dir = tempfile::tempdir().unwrap();
         let vault = open_in(dir.path()).unwrap();
-        pages::references(shard).unwrap().into_iter().for_each(|subject| vault.renew(subject, 0).unwrap());
+        let subjects = PageKey::fresh().unwrap().subjects(PageRef::fresh(shard).unwrap()).unwrap();
+        subjects.into_iter().for_each(|subject| vault.renew(subject, 0).unwrap());
         let rotated = vault.rotate().unwrap();
         assert_eq!(rotated.generation_after, rotated.generation_before + 1, "shard {shard}");
     }
