@@ -258,7 +258,7 @@ impl Place {
     }
 
     fn background(&self) -> Result<Option<Background>, Error> {
-        let background = (self.log != LogPlace::Embedded).then(|| Background::start("servers", 2)).transpose();
+        let background = (self.log != LogPlace::Embedded).then(|| Background::start("servers", 1)).transpose();
         background.map_err(|source| Error::Unusable { path: self.dir.clone(), source })
     }
 

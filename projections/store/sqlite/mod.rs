@@ -6,6 +6,7 @@
 //! an operator, is kept in a file of its own ([`skipped`]).
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
@@ -49,6 +50,8 @@ pub(super) struct Sqlite {
     readers: Mutex<Vec<Connection>>,
     /// Says that the file was not flushed; `None`: it need not be trusted, or is flushed as it is written.
     mark: Option<Mark>,
+    /// Whether what is in it is of no use any more. Its mark stays then.
+    is_discarded: AtomicBool,
 }
 
 struct Writer {
