@@ -382,9 +382,50 @@ impl<'b> Rest<'b> {
 }
 
 mod hex32 {
-    use serde::{Deserialize, Deserializer, Serializer};
+    use std::fmt;
+
+    use serde::de::{Error, Visitor};
+    use serde::{Deserializer, Serializer};
 
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    const NO_DIGIT: u8 = 0xff;
+    /// What each byte is worth as a digit.
+    const VALUES: [u8; 256] = {
+        let mut values = [NO_DIGIT; 256];
+        let mut value: u8 = 0;
+        while value < 16 {
+            values[DIGITS[value as usize] as usize] = value;
+            value += 1;
+        }
+        values
+    };
+
+    struct Digits;
+
+    impl Visitor<'_> for Digits {
+        type Value = [u8; 32];
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("64 hexadecimal digits")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<[u8; 32], E> {
+            let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+            if pairs.len() != 32 || !rest.is_empty() {
+                return Err(E::custom("expected 64 hexadecimal digits"));
+            }
+            let (mut bytes, mut all) = ([0u8; 32], 0);
+            for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+                let (high, low) = (VALUES[usize::from(*high)], VALUES[usize::from(*low)]);
+                all |= high | low;
+                *byte = high << 4 | low;
+            }
+            if all & 0xf0 != 0 {
+                return Err(E::custom("expected lower-case hexadecimal digits"));
+            }
+            Ok(bytes)
+        }
+    }
 
     pub(super) fn serialize<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
         let mut text = [0u8; 64];
@@ -396,22 +437,6 @@ mod hex32 {
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
-        let text = std::borrow::Cow::<'_, str>::deserialize(deserializer)?;
-        let nibble = |c: u8| match c {
-            b'0'..=b'9' => Some(c - b'0'),
-            b'a'..=b'f' => Some(c - b'a' + 10),
-            _ => None,
-        };
-        let mut bytes = [0u8; 32];
-        if text.len() != 64 {
-            return Err(serde::de::Error::custom("expected 64 hexadecimal digits"));
-        }
-        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            let (Some(high), Some(low)) = (nibble(pair[0]), nibble(pair[1])) else {
-                return Err(serde::de::Error::custom("expected lower-case hexadecimal digits"));
-            };
-            *byte = high << 4 | low;
-        }
-        Ok(bytes)
+        deserializer.deserialize_str(Digits)
     }
 }

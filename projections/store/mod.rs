@@ -151,6 +151,13 @@ impl ReadStore {
         Ok(store)
     }
 
+    /// Tells that nobody needs what is in this store any more: a file is not flushed when it is closed. It is to be removed then.
+    pub fn discard(&self) {
+        if let Backend::Sqlite(store) = &self.backend {
+            store.discard();
+        }
+    }
+
     /// Opens the store in a database with these read models: a missing one is created. One that was stored by another
     /// version stays as it is and is not of this store until it was built anew beside it ([`Shadow`]).
     /// Connections of the pool must have been prepared by [`prepare_connection`].

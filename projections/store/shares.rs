@@ -22,15 +22,13 @@ pub(super) fn of<'b, 'e>(
     checkpoint: &dyn Fn(&str) -> Result<u64, Error>,
 ) -> Result<Vec<Share<'b, 'e>>, Error> {
     let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return Ok(Vec::new()) };
+    let numbered = (first.position()..).zip(batch.iter().map(Arrival::position));
+    let hole = numbered.into_iter().find(|(expected, found)| expected != found);
     let mut shares = Vec::with_capacity(which.len());
     for model in which {
         let before = checkpoint(model.name())?;
         let expected = before + 1;
-        let hole = (first.position()..).zip(batch).find(|(position, arrival)| arrival.position() != *position);
-        let gap = match hole {
-            _ if first.position() > expected => Some((expected, first.position())),
-            hole => hole.map(|(position, arrival)| (position, arrival.position())),
-        };
+        let gap = if first.position() > expected { Some((expected, first.position())) } else { hole };
         if let Some((expected, found)) = gap {
             return Err(Error::Gap { model: model.name(), expected, found });
         }

@@ -34,7 +34,7 @@ queries! {
     subjects_by_tag: coalesced = "SELECT introduced_position, subject FROM user_directory_v2 WHERE tag = $1 AND app = $2";
     tags_of_several = "SELECT tag FROM user_directory_v2 WHERE tag > $1 GROUP BY tag HAVING COUNT(*) > 1
         ORDER BY tag LIMIT $2";
-    tags_after = "SELECT DISTINCT tag FROM user_directory_v2 WHERE tag > $1 ORDER BY tag LIMIT $2";
+    tags_after = "SELECT tag FROM user_directory_v2 WHERE tag > $1 ORDER BY tag LIMIT $2";
     count_of_tags = "SELECT COUNT(tag) FROM user_directory_v2";
     introduced_by_tag: coalesced = "SELECT introduced_position, subject, app FROM user_directory_v2 WHERE tag = $1";
     user_id_by_subject: coalesced = "SELECT user_id FROM user_directory_v2 WHERE subject = $1 AND app = $2";
@@ -156,7 +156,8 @@ pub async fn ambiguous(
     Ok(tags.into_iter().zip(found).collect())
 }
 
-/// The tags of all userIds, behind `after`, in their order, at most `limit`.
+/// The tags of all userIds, behind `after`, in their order, at most `limit`. One that several subjects have may come more than
+/// once: to leave those out, PostgreSQL reads all that is left of a table it has not analyzed yet, for each page.
 ///
 /// # Errors
 /// The store is unavailable.

@@ -85,7 +85,8 @@ pub(super) async fn fill(
 ) -> Result<(), Error> {
     let projector = offline(log, vault, read);
     let prepare = move |raw: &[RawEvent]| projector.prepare(raw);
-    apply_all(log, read, models, projector::applied_of(read, models), until, prepare, progress).await
+    let preparing = Preparing { prepare, threads: std::thread::available_parallelism().map_or(1, usize::from) };
+    apply_all(log, read, models, projector::applied_of(read, models), until, preparing, progress).await
 }
 
 /// A projector that follows nothing: it prepares events for whoever applies them.
@@ -118,7 +119,36 @@ pub async fn replay(
     progress: &dyn Fn(u64, u64),
 ) -> Result<(), Error> {
     let prepare = move |raw: &[RawEvent]| Ok(raw.iter().map(prepare).collect());
-    apply_all(log, scratch, models, 0, until, prepare, progress).await
+    apply_all(log, scratch, models, 0, until, Preparing { prepare, threads: 1 }, progress).await
+}
+
+/// How events are prepared, and on how many threads at once.
+struct Preparing<P> {
+    prepare: P,
+    threads: usize,
+}
+
+impl<P> Preparing<P>
+where
+    P: Fn(&[RawEvent]) -> Result<Vec<Prepared>, Error> + Send + Sync + 'static,
+{
+    /// Prepares a batch, in its order.
+    async fn all(self: &Arc<Self>, raw: Vec<RawEvent>) -> Result<Vec<Prepared>, Error> {
+        let (each, raw) = (raw.len().div_ceil(self.threads).max(1), Arc::new(raw));
+        let part = |from: usize| {
+            let (preparing, raw) = (self.clone(), raw.clone());
+            tokio::task::spawn_blocking(move || {
+                (preparing.prepare)(raw.get(from..raw.len().min(from + each)).unwrap_or_default())
+            })
+        };
+        // All of them are begun before the first one is waited for.
+        let parts: Vec<_> = (0..raw.len()).step_by(each).map(part).collect();
+        let mut prepared = Vec::with_capacity(raw.len());
+        for part in parts {
+            prepared.append(&mut part.await.map_err(ended)??);
+        }
+        Ok(prepared)
+    }
 }
 
 async fn apply_all(
@@ -127,14 +157,14 @@ async fn apply_all(
     models: &[&'static dyn Projection],
     mut after: u64,
     until: u64,
-    prepare: impl Fn(&[RawEvent]) -> Result<Vec<Prepared>, Error> + Send + Sync + 'static,
+    preparing: Preparing<impl Fn(&[RawEvent]) -> Result<Vec<Prepared>, Error> + Send + Sync + 'static>,
     progress: &dyn Fn(u64, u64),
 ) -> Result<(), Error> {
     let show = |after: u64| progress(after, until.min(log.head()).max(after));
     show(after);
     let (batches, mut prepared) = mpsc::channel(1);
     let mut ahead = JoinSet::new();
-    ahead.spawn(look_ahead(log.clone(), Arc::new(prepare), after, until, batches));
+    ahead.spawn(look_ahead(log.clone(), Arc::new(preparing), after, until, batches));
     while let Some(batch) = prepared.recv().await {
         // Whoever replays may have been told to stop: a task is cancelled where it waits.
         tokio::task::yield_now().await;
@@ -149,18 +179,17 @@ async fn apply_all(
 /// Reads the log behind a position and prepares it, on other threads than the one that applies it.
 async fn look_ahead(
     log: Arc<dyn EventLog>,
-    prepare: Arc<impl Fn(&[RawEvent]) -> Result<Vec<Prepared>, Error> + Send + Sync + 'static>,
+    preparing: Arc<Preparing<impl Fn(&[RawEvent]) -> Result<Vec<Prepared>, Error> + Send + Sync + 'static>>,
     after: u64,
     until: u64,
     batches: mpsc::Sender<Vec<Prepared>>,
 ) -> Result<(), Error> {
     let mut raw = behind(log.as_ref(), after, until).await?;
     while let Some(last) = raw.last() {
-        let (after, prepare) = (last.position, prepare.clone());
-        let preparing = tokio::task::spawn_blocking(move || prepare(&raw));
+        let after = last.position;
         // While one batch is prepared, the next one is read.
-        let (prepared, next) = tokio::join!(preparing, behind(log.as_ref(), after, until));
-        if batches.send(prepared.map_err(ended)??).await.is_err() {
+        let (prepared, next) = tokio::join!(preparing.all(raw), behind(log.as_ref(), after, until));
+        if batches.send(prepared?).await.is_err() {
             return Ok(());
         }
         raw = next?;
@@ -202,4 +231,66 @@ pub async fn verify(
         verified.push(Verified { name, equal, parked: parked.iter().filter(|key| key.model == name).count() });
     }
     Ok(verified)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Barrier;
+
+    use bytes::Bytes;
+    use chrono::DateTime;
+    use rollcall_projections::Poison;
+    use rollcall_schemas::ids::EventId;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn raw(position: u64) -> RawEvent {
+        RawEvent {
+            position,
+            stream: String::new(),
+            revision: 1,
+            id: Uuid::nil(),
+            name: String::new(),
+            version: 1,
+            recorded_at: DateTime::UNIX_EPOCH,
+            core: Bytes::new(),
+            blobs: None,
+        }
+    }
+
+    fn prepared(raw: &RawEvent) -> Prepared {
+        let (stream, reason) = (String::new(), String::new());
+        Prepared::Poison(Poison { position: raw.position, stream, id: EventId(raw.id), reason })
+    }
+
+    async fn positions<P>(preparing: P, threads: usize, events: u64) -> Vec<u64>
+    where
+        P: Fn(&[RawEvent]) -> Result<Vec<Prepared>, Error> + Send + Sync + 'static,
+    {
+        let preparing = Arc::new(Preparing { prepare: preparing, threads });
+        let all = preparing.all((1..=events).map(raw).collect()).await.unwrap();
+        all.iter().map(|prepared| prepared.arrival().position()).collect()
+    }
+
+    #[tokio::test]
+    async fn events_are_prepared_on_several_threads_at_once_and_keep_their_order() {
+        // Neither part comes to its end before the other one has begun.
+        let both = Barrier::new(2);
+        let part = move |raw: &[RawEvent]| {
+            both.wait();
+            Ok(raw.iter().map(prepared).collect())
+        };
+        assert_eq!(positions(part, 2, 5).await, [1, 2, 3, 4, 5]);
+    }
+
+    #[tokio::test]
+    async fn fewer_events_than_threads_are_prepared_as_well() {
+        for events in 0..4 {
+            let all = |raw: &[RawEvent]| Ok(raw.iter().map(prepared).collect());
+            assert_eq!(positions(all, 8, events).await, (1..=events).collect::<Vec<_>>());
+        }
+    }
 }

@@ -79,6 +79,7 @@ pub(super) async fn build(
         let arrivals: Vec<Arrival<'_>> = tail.iter().map(Prepared::arrival).collect();
         if reached == until && beside.take_place(&arrivals, until)? {
             drop(beside);
+            built.discard();
             drop(built);
             scratch.remove()?;
             return Ok(true);

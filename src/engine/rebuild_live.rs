@@ -151,6 +151,7 @@ async fn fill_beside(
         built.skip_as(read).await?;
         fill(log, vault, &built, &empty, until, progress.events).await?;
         shadow.take_over(&built, &empty, progress.rows).await?;
+        built.discard();
     }
     scratch.remove()?;
     fill(log, vault, shadow.store(), models, until, progress.events).await

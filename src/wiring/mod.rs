@@ -258,7 +258,8 @@ impl Place {
     }
 
     fn background(&self) -> Result<Option<Background>, Error> {
-        let background = (self.log != LogPlace::Embedded).then(|| Background::start("servers", 2)).transpose();
+        let threads = if is_small() { 1 } else { 2 };
+        let background = (self.log != LogPlace::Embedded).then(|| Background::start("servers", threads)).transpose();
         background.map_err(|source| Error::Unusable { path: self.dir.clone(), source })
     }
 
@@ -590,4 +591,10 @@ pub fn move_keys(place: &Place, to: &KeyOptions) -> Result<(), Error> {
     let _lock = directory::lock(&place.dir)?;
     KeyTree::open(&place.dir, &place.keys)?.move_to(&place.dir, to)?;
     Ok(())
+}
+
+/// Whether there are so few processors that a second thread for connections only takes turns with the first: waking it costs more
+/// than what it does meanwhile.
+fn is_small() -> bool {
+    std::thread::available_parallelism().is_ok_and(|processors| processors.get() < 4)
 }

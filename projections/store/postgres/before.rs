@@ -2,6 +2,7 @@
 
 use deadpool_postgres::Pool;
 use tokio_postgres::Transaction;
+use tokio_postgres::types::Type;
 
 use super::connection::open;
 use super::deadline::{TABLES_MAX, within};
@@ -23,7 +24,7 @@ async fn drop_kept(pool: &Pool) -> Result<Vec<String>, Error> {
     let transaction = client.transaction().await?;
     let found = "select tablename::text from pg_tables where schemaname = $1 order by 1";
     let mut tables = Vec::new();
-    for row in transaction.query(found, &[&BEFORE]).await? {
+    for row in transaction.query_typed(found, &[(&BEFORE, Type::TEXT)]).await? {
         let table: String = row.try_get(0)?;
         transaction.batch_execute(&format!("drop table {BEFORE}.{table}")).await?;
         tables.push(table);
@@ -47,7 +48,10 @@ async fn exchange(pool: &Pool, model: &str) -> Result<(u32, u64), Error> {
     let transaction = client.transaction().await?;
     make_kept(&transaction, BEFORE).await?;
     let found = format!("SELECT version, position FROM {BEFORE}.store_checkpoint WHERE model = $1 FOR UPDATE");
-    let row = transaction.query_opt(&found, &[&model]).await?.ok_or_else(|| Error::NoSuchModel(model.into()))?;
+    let row = transaction
+        .query_typed_opt(&found, &[(&model, Type::TEXT)])
+        .await?
+        .ok_or_else(|| Error::NoSuchModel(model.into()))?;
     let version = u32::try_from(row.try_get::<_, i64>(0)?).map_err(|_| Error::Column(0))?;
     let position = row.try_get::<_, i64>(1)?.unsigned_abs();
     for (from, to) in [(LIVE, NEXT), (BEFORE, LIVE), (NEXT, BEFORE)] {
@@ -82,7 +86,7 @@ pub(super) async fn shift(transaction: &Transaction<'_>, model: &str, from: &str
             "WITH moved AS (DELETE FROM {from}.{stored} WHERE model = $1 RETURNING *)
              INSERT INTO {to}.{stored} SELECT * FROM moved"
         );
-        transaction.execute(&moved, &[&model]).await?;
+        transaction.execute_typed(&moved, &[(&model, Type::TEXT)]).await?;
     }
     Ok(())
 }
@@ -90,20 +94,24 @@ pub(super) async fn shift(transaction: &Transaction<'_>, model: &str, from: &str
 async fn tables_of(transaction: &Transaction<'_>, schema: &str, model: &str) -> Result<Vec<String>, Error> {
     let found = format!("SELECT tables FROM {schema}.store_checkpoint WHERE model = $1");
     let tables: Option<String> =
-        transaction.query_opt(&found, &[&model]).await?.map(|row| row.try_get(0)).transpose()?;
+        transaction.query_typed_opt(&found, &[(&model, Type::TEXT)]).await?.map(|row| row.try_get(0)).transpose()?;
     Ok(tables.iter().flat_map(|tables| tables.split(',')).map(str::to_owned).collect())
 }
 
 async fn forget(transaction: &Transaction<'_>, schema: &str, model: &str) -> Result<(), Error> {
     for stored in kept {
-        transaction.execute(&format!("DELETE FROM {schema}.{stored} WHERE model = $1"), &[&model]).await?;
+        transaction
+            .execute_typed(&format!("DELETE FROM {schema}.{stored} WHERE model = $1"), &[(&model, Type::TEXT)])
+            .await?;
     }
     Ok(())
 }
 
 async fn make_kept(transaction: &Transaction<'_>, schema: &str) -> Result<(), Error> {
     for stored in kept {
-        let there = transaction.query_one("select to_regclass($1) is null", &[&format!("{schema}.{stored}")]).await?;
+        let there = transaction
+            .query_typed_one("select to_regclass($1) is null", &[(&format!("{schema}.{stored}"), Type::TEXT)])
+            .await?;
         if there.try_get(0)? {
             transaction
                 .batch_execute(&format!("create table {schema}.{stored} (like {LIVE}.{stored} including all)"))

@@ -1,13 +1,14 @@
 //! Building a read model anew beside the live one, and taking its place in one transaction.
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{ClientWrapper, Pool};
 use tokio_postgres::Transaction;
+use tokio_postgres::types::Type;
 
 use super::before::{clear, shift};
-use super::connection::open;
+use super::connection::{open, open_with};
 use super::deadline::{QUERY_MAX, TABLES_MAX, within};
 use super::schema::{BEFORE, LIVE, NEXT};
 use super::store::Postgres;
@@ -20,6 +21,8 @@ pub(super) const BUILDS: i64 = 1_380_731_990;
 const ASK_EVERY: Duration = Duration::from_millis(200);
 /// How long a lock is waited for while queries wait behind it.
 const FLIP_LOCK_MAX: Duration = Duration::from_millis(40);
+/// For a transaction whose commit need not wait for the disk: [`Shadow::keep_flips`] does, for all of them.
+const not_flushed: &str = "set local synchronous_commit = off";
 /// How long a lock is waited for where nobody waits behind it.
 pub(super) const LOCK_MAX: Duration = Duration::from_secs(2);
 
@@ -36,7 +39,8 @@ impl BuildLock {
     /// # Errors
     /// The database is unavailable.
     pub async fn wait(pool: Pool) -> Result<Self, Error> {
-        let client = open(&pool).await?;
+        // What is noted on it is a hint for those who look; [`Shadow::keep_flips`] has it on the disk at the end.
+        let client = open_with(&pool, "set synchronous_commit = off").await?;
         let ask = format!("select pg_try_advisory_lock({BUILDS})");
         let mut waits = false;
         // Without a limit: the other process may have millions of events to apply.
@@ -60,9 +64,25 @@ pub struct Shadow {
     pub(super) pool: Pool,
     pub(super) store: Arc<ReadStore>,
     pub(super) build_lock: BuildLock,
+    /// Connections that changed tables and may do so again: a new one has to read the catalog first, for longer than the
+    /// change itself takes.
+    idle: Mutex<Vec<ClientWrapper>>,
 }
 
 impl Shadow {
+    /// A connection to change tables on, taken: it is put back only after it was used without an error.
+    pub(super) async fn take(&self) -> Result<ClientWrapper, Error> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match idle.filter(|client| !client.is_closed()) {
+            Some(client) => Ok(client),
+            None => open(&self.pool).await,
+        }
+    }
+
+    pub(super) fn put_back(&self, client: ClientWrapper) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(client);
+    }
+
     /// Opens the place beside the live read models for these ones.
     ///
     /// # Errors
@@ -77,7 +97,7 @@ impl Shadow {
         for model in outdated {
             store.create_model(*model).await?;
         }
-        Ok(Self { pool, store: Arc::new(store), build_lock })
+        Ok(Self { pool, store: Arc::new(store), build_lock, idle: Mutex::default() })
     }
 
     /// The store beside, to be filled from the log.
@@ -108,17 +128,18 @@ impl Shadow {
         model: &dyn Projection,
         fill: impl AsyncFnOnce(u64) -> Result<(), E>,
     ) -> Result<Option<Duration>, E> {
-        let mut client = open(&self.pool).await?;
+        let mut client = self.take().await?;
         // Not while the live one is held: files of many rows are slow to remove.
         let transaction = client.transaction().await.map_err(Error::from)?;
+        transaction.batch_execute(not_flushed).await.map_err(Error::from)?;
         limit(&transaction, LOCK_MAX).await?;
         if unless_used(clear(&transaction, model.name()).await)?.is_none() {
             return Ok(None);
         }
         transaction.commit().await.map_err(Error::from)?;
         let transaction = client.transaction().await.map_err(Error::from)?;
-        // The live one is not held for as long as a disk takes that has just been given many rows: `keep_flips` waits.
-        transaction.batch_execute("set local synchronous_commit = off").await.map_err(Error::from)?;
+        // The live one is not held for as long as a disk takes that has just been given many rows.
+        transaction.batch_execute(not_flushed).await.map_err(Error::from)?;
         let began = Instant::now();
         let Some(found) = unless_used(lock(&transaction, LIVE, model, FLIP_LOCK_MAX).await)? else { return Ok(None) };
         let (live, version) = found.unwrap_or_default();
@@ -139,7 +160,9 @@ impl Shadow {
             return Ok(None);
         }
         transaction.commit().await.map_err(Error::from)?;
-        Ok(Some(began.elapsed()))
+        let held = began.elapsed();
+        self.put_back(client);
+        Ok(Some(held))
     }
 
     /// Has every flip on the disk when it returns; until then, a crash may take one back, whole.
@@ -185,6 +208,6 @@ pub(super) async fn lock(
 ) -> Result<Option<(u64, i64)>, Error> {
     limit(transaction, lock_max).await?;
     let sql = format!("SELECT position, version FROM {schema}.store_checkpoint WHERE model = $1 FOR UPDATE");
-    let found = transaction.query_opt(&sql, &[&model.name()]).await?;
+    let found = transaction.query_typed_opt(&sql, &[(&model.name(), Type::TEXT)]).await?;
     found.map(|row| Ok((row.try_get::<_, i64>(0)?.unsigned_abs(), row.try_get(1)?))).transpose()
 }

@@ -1,6 +1,7 @@
 //! Opening the store; creating and dropping read models.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rollcall_schemas::ids::EventId;
@@ -84,8 +85,12 @@ impl Sqlite {
             });
         }
         let parked = parking::load(&connection)?;
-        let writer = Mutex::new(Writer { connection, parked, skipped });
-        Ok((Self { path: path.to_owned(), writer, readers: Readers::default(), mark }, checkpoints))
+        let (writer, is_discarded) = (Mutex::new(Writer { connection, parked, skipped }), AtomicBool::new(false));
+        Ok((Self { path: path.to_owned(), writer, readers: Readers::default(), mark, is_discarded }, checkpoints))
+    }
+
+    pub(in crate::store) fn discard(&self) {
+        self.is_discarded.store(true, Ordering::Relaxed);
     }
 
     pub(in crate::store) fn create_model(&self, model: &dyn Projection) -> Result<Checkpoint, Error> {
@@ -118,7 +123,7 @@ impl Sqlite {
 impl Drop for Sqlite {
     /// Flushes the store, so that it is trusted from here on whatever happens to the machine.
     fn drop(&mut self) {
-        let Some(mark) = self.mark.take() else { return };
+        let Some(mark) = self.mark.take().filter(|_| !*self.is_discarded.get_mut()) else { return };
         self.readers = Readers::default();
         let writer = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner);
         match flush(&writer.connection) {

@@ -7,6 +7,7 @@
 
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
@@ -52,6 +53,8 @@ pub(super) struct Sqlite {
     readers: Readers,
     /// Says that the file was not flushed; `None`: it need not be trusted, or is flushed as it is written.
     mark: Option<Mark>,
+    /// Whether what is in it is of no use any more. Its mark stays then.
+    is_discarded: AtomicBool,
 }
 
 struct Writer {

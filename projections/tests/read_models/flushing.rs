@@ -85,6 +85,24 @@ fn a_store_that_was_closed_is_whole_in_its_file_alone_and_bears_no_mark() {
 }
 
 #[test]
+fn a_store_that_is_discarded_is_not_flushed_and_is_built_anew_after_a_power_cut() {
+    let (files, store) = store();
+    let path = files.path().join("read.db");
+    now(store.apply(&registrations(10).after(0), ALL)).unwrap();
+    let before = digests(&store);
+    store.discard();
+    drop(store);
+    assert!(with_suffix(&path, "-unflushed").exists());
+    let store = ReadStore::open(&path).unwrap();
+    assert_eq!(digests(&store), before, "the kernel has it");
+    store.discard();
+    drop(store);
+    cut(&path);
+    let store = ReadStore::open(&path).unwrap();
+    assert!(store.checkpoints().iter().all(|checkpoint| checkpoint.position == 0));
+}
+
+#[test]
 fn a_store_that_another_process_reads_when_it_is_closed_stays_marked() {
     let (files, store) = store();
     let path = files.path().join("read.db");

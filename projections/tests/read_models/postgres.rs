@@ -58,6 +58,46 @@ fn a_row_is_found_by_its_bytes_in_whatever_language_the_database_is() {
 }
 
 #[test]
+fn a_page_of_tags_is_read_by_its_index_alone_before_the_table_was_analyzed() {
+    let cluster = Cluster::start();
+    let name = cluster.database();
+    let queries = user_directory::UserDirectory.queries();
+    let page =
+        queries.iter().find(|sql| sql.starts_with("SELECT tag FROM") && sql.ends_with("> $1 ORDER BY tag LIMIT $2"));
+    let page = page.unwrap().replace("$1", r"'\x20'").replace("$2", "2000");
+    let plan = run(async {
+        let pool = pool(&cluster, &name);
+        ReadStore::connect(pool.clone(), ALL).await.unwrap();
+        let client = pool.get().await.unwrap();
+        // As a connection that answers queries.
+        let users = "SET enable_seqscan = off;
+            INSERT INTO user_directory_v2 (subject, app, tag, user_id, name, introduced_position, epoch, deactivated)
+            SELECT decode(md5('s' || n), 'hex'), 'app-one', decode(md5(n::text), 'hex'), sealed, sealed, n, 0, 0
+            FROM generate_series(1, 20000) AS users (n), decode(repeat('7e', 139), 'hex') AS sealed";
+        client.batch_execute(users).await.unwrap();
+        let plan = client.query(&format!("EXPLAIN {page}"), &[]).await.unwrap();
+        plan.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n")
+    });
+    assert!(plan.contains("Scan using user_directory_v2_tag") && !plan.contains("Sort"), "{plan}");
+}
+
+#[test]
+fn a_connection_of_the_read_models_compiles_no_statement() {
+    let cluster = Cluster::start();
+    let name = cluster.database();
+    let plan = run(async {
+        let pool = pool(&cluster, &name);
+        ReadStore::connect(pool.clone(), ALL).await.unwrap();
+        let client = pool.get().await.unwrap();
+        // As if everything were costly: that is what a plan is that the settings discourage.
+        client.batch_execute("SET jit_above_cost = 0").await.unwrap();
+        let plan = client.query("EXPLAIN ANALYZE SELECT event FROM store_skipped", &[]).await.unwrap();
+        plan.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n")
+    });
+    assert!(plan.contains("store_skipped") && !plan.contains("JIT"), "{plan}");
+}
+
+#[test]
 fn whatever_happens_both_databases_hold_the_same_rows() {
     let cluster = Cluster::start();
     let config = ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() };

@@ -1,5 +1,7 @@
 //! A log may hold several subjects of one userId: the directory takes all of them, and the userId names the first.
 
+use std::collections::BTreeSet;
+
 use rollcall_projections::user_directory::{self, Introduced};
 use rollcall_projections::{ALL, Arrival, Entry};
 use rollcall_schemas::ids::ErasureId;
@@ -43,6 +45,18 @@ async fn a_user_id_with_several_subjects_names_the_first_and_all_of_them_are_fou
     let introduced = |number: u32| Introduced { position: number.into(), subject: subject(number), app: app.clone() };
     assert_eq!(found, [(shared, vec![introduced(2), introduced(4)])]);
     assert_eq!(user_directory::ambiguous(&store, shared, 10).await.unwrap(), []);
+    // Every tag is found, however small the pages: also where a page ends between two subjects of one.
+    let every = [1, 3, 4, 5].map(|number| tag(subject(number)));
+    for size in 1..7 {
+        let (mut tags, mut after) = (BTreeSet::new(), [0; 16]);
+        loop {
+            let page = user_directory::tags(&store, after, size).await.unwrap();
+            let Some(last) = page.last() else { break };
+            after = *last;
+            tags.extend(page);
+        }
+        assert_eq!(tags, BTreeSet::from(every));
+    }
 
     // Once the first one is forgotten, the userId names the other.
     let erasure = ErasureId(Uuid::from_u128(1));
