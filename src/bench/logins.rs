@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{Error, register};
 use crate::domain::values::UserId;
-use crate::engine::{Engine, journal};
+use crate::engine::{self, Engine, journal};
 use crate::eventlog::{Append, Item};
 use crate::out::say;
 use crate::wiring::DataDir;
@@ -51,8 +51,13 @@ async fn log_in(engine: &Engine, app: &AppId, subject: SubjectRef) -> Result<(),
         }
         engine.log().append(vec![item]).await?;
     }
-    engine.all_applied().await?;
-    Ok(())
+    // So many events are applied for longer than a caller would wait.
+    loop {
+        match engine.all_applied().await {
+            Err(engine::Error::Behind) => {}
+            applied => return Ok(applied?),
+        }
+    }
 }
 
 async fn timed(engine: &Engine, app: &AppId, user_id: &str) -> Result<Duration, Error> {
