@@ -38,7 +38,6 @@ pub(super) fn time(at: DateTime<Utc>) -> String {
         text.extend((0..digits).rev().map(digit));
         text.push_str(end);
     };
-    // Nobody was registered before the year 0.
     write(u32::try_from(date.year()).unwrap_or_default(), 4, "-");
     write(date.month(), 2, "-");
     write(date.day(), 2, " ");

@@ -101,7 +101,7 @@ pub(super) struct Cache {
     subjects: Lately<SubjectRef, SubjectKeys>,
 }
 
-/// The last byte: the first ones are alike within a page of new subjects.
+/// Which part a subject is in, by its last byte: the first ones are alike within a page.
 fn spread(subject: SubjectRef) -> usize {
     usize::from(subject.0.as_bytes()[15])
 }
