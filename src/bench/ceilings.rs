@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -138,13 +139,15 @@ pub(super) async fn bare_group_commit_on(
 pub(super) async fn log_alone(log: Arc<dyn EventLog>, producers: usize, time: Duration) -> Result<f64, super::Error> {
     let (until, began) = (Instant::now() + time, Instant::now());
     let core = Bytes::from(vec![7_u8; BODY]);
+    let streams = Arc::new(AtomicU64::new(0));
     let producing: Vec<_> = (0..producers)
         .map(|_| {
-            let (log, core) = (log.clone(), core.clone());
+            let (log, core, streams) = (log.clone(), core.clone(), streams.clone());
             tokio::spawn(async move {
                 let mut appended = 0_u32;
                 while Instant::now() < until {
-                    log.append(vec![item(core.clone())]).await?;
+                    let subject = subject(streams.fetch_add(1, Ordering::Relaxed));
+                    log.append(vec![item(subject, core.clone())]).await?;
                     appended += 1;
                 }
                 Ok::<_, super::Error>(appended)
@@ -158,9 +161,22 @@ pub(super) async fn log_alone(log: Arc<dyn EventLog>, producers: usize, time: Du
     Ok(f64::from(appended) / began.elapsed().as_secs_f64())
 }
 
-fn item(core: Bytes) -> Item {
+/// The subject of this number, named as those of users are: 256 that are made together begin with the same random bytes, and
+/// they are taken in their order (`privacy/key_tree/page_key.rs`).
+fn subject(number: u64) -> Uuid {
+    let (page, within) = (number / 256, number % 256);
+    let [.., within] = within.to_be_bytes();
+    let mut bytes = [0; 16];
+    // Golden-ratio hashing: no two pages are alike, and they lie anywhere.
+    bytes[..8].copy_from_slice(&page.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes());
+    (bytes[6], bytes[7]) = (0, within);
+    bytes[8..].copy_from_slice(&Uuid::new_v4().into_bytes()[8..]);
+    uuid::Builder::from_random_bytes(bytes).into_uuid()
+}
+
+fn item(subject: Uuid, core: Bytes) -> Item {
     let recorded_at = chrono::DateTime::UNIX_EPOCH;
     let event = NewEvent { id: Uuid::now_v7(), name: "user.registered", version: 1, recorded_at, core, blobs: None };
-    let append = Append { stream: format!("user-{}", Uuid::new_v4()), expected: 0, events: vec![event] };
+    let append = Append { stream: format!("user-{subject}"), expected: 0, events: vec![event] };
     Item { appends: vec![append], ..Item::default() }
 }

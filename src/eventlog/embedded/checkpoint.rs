@@ -1,9 +1,9 @@
 //! Checkpoints of the write-ahead log, beside the writer: small ones and often, so that no append waits for a large one.
 //!
 //! A thread of its own moves pages to the database in passes, each of which moves what was appended during the one
-//! before. While the writer appends, something always remains; the writer moves this rest itself, between two
-//! transactions. With everything moved, `SQLite` writes the next transaction to the beginning of the write-ahead log, and the
-//! file stays small.
+//! before. While the writer appends, something always remains, of which a pass knows nothing: it sees what was committed
+//! before it began. The writer, which knows, moves this rest itself, between two transactions. With everything moved, `SQLite`
+//! writes the next transaction to the beginning of the write-ahead log, and the file stays small.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -34,8 +34,13 @@ struct State {
 }
 
 impl State {
+    fn rest(&self, moved: u32) -> u32 {
+        self.pages.saturating_sub(moved)
+    }
+
+    /// Not while the writer is asked for the rest: one of the two would find the other at it.
     fn is_due(&self) -> bool {
-        self.pages.saturating_sub(self.moved) >= EVERY
+        !self.finish && self.rest(self.moved) >= EVERY
     }
 }
 
@@ -46,16 +51,10 @@ pub(super) struct Checkpoints {
     changed: Condvar,
 }
 
-/// What a pass has seen.
-struct Pass {
-    pages: u32,
-    moved: u32,
-}
-
-fn pass(connection: &Connection) -> rusqlite::Result<Pass> {
-    // −1 where there is no write-ahead log yet.
-    let count = |number: i64| u32::try_from(number).unwrap_or(0);
-    connection.query_row(PASSIVE, [], |row| Ok(Pass { pages: count(row.get(1)?), moved: count(row.get(2)?) }))
+/// How many pages of the write-ahead log are in the database after moving what can be moved.
+fn pass(connection: &Connection) -> rusqlite::Result<u32> {
+    // −1 where there is no write-ahead log yet, or somebody else is at it.
+    connection.query_row(PASSIVE, [], |row| Ok(u32::try_from(row.get::<_, i64>(2)?).unwrap_or(0)))
 }
 
 impl Checkpoints {
@@ -92,11 +91,12 @@ impl Checkpoints {
             if due.unwrap_or_else(PoisonError::into_inner).is_stopping {
                 return;
             }
-            match move_pages(readers) {
-                Ok(Pass { pages, moved }) => {
+            match self.move_pages(readers) {
+                Ok(moved) => {
                     let mut state = self.state();
-                    state.moved = moved;
-                    state.finish = moved < pages;
+                    // It may have been begun anew meanwhile.
+                    state.moved = moved.min(state.pages);
+                    state.finish = state.rest(state.moved) > 0;
                 }
                 Err(error) => {
                     // What was not moved is durable where it is.
@@ -124,23 +124,23 @@ impl Checkpoints {
         let mut state = self.state();
         state.finish = false;
         match moved {
-            Ok(Pass { moved, .. }) => state.moved = moved,
+            Ok(moved) => state.moved = moved,
             Err(error) => tracing::debug!(%error, "the rest of the write-ahead log was not moved"),
         }
     }
-}
 
-/// One checkpoint on a connection of its own, which is closed before the file is.
-fn move_pages(readers: &Readers) -> Result<Pass, Error> {
-    let _lent = readers.lend()?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(readers.path(), flags)?;
-    let mut last = pass(&connection)?;
-    for _ in 1..PASSES_MAX {
-        if last.pages.saturating_sub(last.moved) <= REST_MAX {
-            break;
+    /// One checkpoint on a connection of its own, which is closed before the file is.
+    fn move_pages(&self, readers: &Readers) -> Result<u32, Error> {
+        let _lent = readers.lend()?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(readers.path(), flags)?;
+        let mut moved = pass(&connection)?;
+        for _ in 1..PASSES_MAX {
+            if self.state().rest(moved) <= REST_MAX {
+                break;
+            }
+            moved = pass(&connection)?;
         }
-        last = pass(&connection)?;
+        Ok(moved)
     }
-    Ok(last)
 }

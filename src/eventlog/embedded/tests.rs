@@ -1,7 +1,9 @@
-//! What the log answers after a flush that failed, and that old keys are deleted without a scan.
+//! What the log answers after a flush that failed, that old keys are deleted without a scan, and that the write-ahead log
+//! stays small.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -179,6 +181,24 @@ async fn a_detachment_and_an_expiry_in_doubt_are_repeated() {
         given.log.expire_outcomes(at(9)).await.unwrap();
         assert_eq!(given.log.stored_outcome(key(1)).await.unwrap(), None);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_write_ahead_log_stays_small_while_the_writer_is_never_idle() {
+    let given = Given::one_event().await;
+    let write_ahead = || std::fs::metadata(given.dir.path().join("log.db-wal")).unwrap().len();
+    let (log, largest) = (&given.log, AtomicU64::new(0));
+    let append = async |producer: u32| {
+        for number in 0..100 {
+            let mut large = item(&format!("{producer}-{number}"), 0);
+            large.appends[0].events[0].core = Bytes::from(vec![7; 100_000]);
+            log.append(vec![large]).await.unwrap();
+            largest.fetch_max(write_ahead(), Ordering::Relaxed);
+        }
+    };
+    futures_util::future::join_all((0..8).map(append)).await;
+    let largest = largest.into_inner();
+    assert!(largest < 40_000_000, "{largest} bytes, of 80,000,000 that were appended");
 }
 
 #[tokio::test]
