@@ -1,7 +1,8 @@
 //! The log's file: how it is opened, and the connections that read it.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -116,6 +117,9 @@ struct Pool {
     idle: Vec<Connection>,
     in_use: usize,
     is_closed: bool,
+    /// Open as long as connections are, and closed after them: whoever closes any handle of a file gives up every lock that the
+    /// process has on it.
+    data: Option<Arc<File>>,
 }
 
 /// Connections that read, opened when they are needed.
@@ -163,6 +167,20 @@ impl Readers {
         Ok(Lent { readers: self, connection: pool.idle.pop() })
     }
 
+    /// The database itself, to be flushed by whoever was lent a connection.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub(super) fn data(&self) -> Result<Arc<File>, Error> {
+        let mut pool = self.pool();
+        if let Some(data) = &pool.data {
+            return Ok(data.clone());
+        }
+        let opened = File::open(&self.path);
+        let opened = opened.map_err(|error| Error::Unavailable(format!("its file cannot be opened: {error}")))?;
+        Ok(pool.data.insert(Arc::new(opened)).clone())
+    }
+
     fn open(&self) -> Result<Connection, Error> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags)?;
@@ -182,6 +200,8 @@ impl Readers {
         while pool.in_use > 0 {
             pool = self.returned.wait(pool).unwrap_or_else(PoisonError::into_inner);
         }
+        // Another file may be in its place afterwards.
+        pool.data = None;
     }
 
     pub(super) fn resume(&self) {

@@ -101,7 +101,7 @@ impl Embedded {
             tail: Tail::default(),
             integrity: Arc::new(Integrity::default()),
         });
-        let checkpoints = Arc::new(Checkpoints::default());
+        let checkpoints = Arc::new(Checkpoints::new(faults.clone()));
         let (writer, head) = Writer::new(file, checkpoints.clone(), faults, shared.clone())?;
         let (tasks, queue) = mpsc::channel(QUEUE_MAX);
         let run = move || {

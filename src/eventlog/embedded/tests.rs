@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::file::LogFile;
 use super::store::EXPIRED_TOGETHER;
 use super::{Embedded, FailedSync, Faults};
 use crate::eventlog::{Append, Error, EventLog as _, Idempotency, Item, NewEvent, Outcome};
@@ -183,20 +185,42 @@ async fn a_detachment_and_an_expiry_in_doubt_are_repeated() {
     }
 }
 
+/// Appends so many events of 100,000 bytes, several at a time.
+async fn append_large(log: &Embedded, number: u32, each: impl Fn()) {
+    let append = async || {
+        for _ in 0..number / 8 {
+            let mut large = item(&Uuid::new_v4().to_string(), 0);
+            large.appends[0].events[0].core = Bytes::from(vec![7; 100_000]);
+            log.append(vec![large]).await.unwrap();
+            each();
+        }
+    };
+    futures_util::future::join_all((0..8).map(|_| append())).await;
+}
+
+#[tokio::test]
+async fn after_a_checkpoint_that_could_not_be_flushed_the_file_is_opened_anew() {
+    let (dir, faults, opened) = (tempfile::tempdir().unwrap(), Faults::default(), Arc::new(AtomicU64::new(0)));
+    let counted = opened.clone();
+    let file = LogFile::new(&file(dir.path()), move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    });
+    let log = Embedded::start(&dir.path().join("log.db"), file, faults.clone()).unwrap();
+    faults.fail_checkpoint();
+    while opened.load(Ordering::Relaxed) < 2 {
+        let before = log.head();
+        append_large(&log, 80, || {}).await;
+        assert_eq!(log.head(), before + 80);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_write_ahead_log_stays_small_while_the_writer_is_never_idle() {
     let given = Given::one_event().await;
     let write_ahead = || std::fs::metadata(given.dir.path().join("log.db-wal")).unwrap().len();
-    let (log, largest) = (&given.log, AtomicU64::new(0));
-    let append = async |producer: u32| {
-        for number in 0..100 {
-            let mut large = item(&format!("{producer}-{number}"), 0);
-            large.appends[0].events[0].core = Bytes::from(vec![7; 100_000]);
-            log.append(vec![large]).await.unwrap();
-            largest.fetch_max(write_ahead(), Ordering::Relaxed);
-        }
-    };
-    futures_util::future::join_all((0..8).map(append)).await;
+    let largest = AtomicU64::new(0);
+    append_large(&given.log, 800, || _ = largest.fetch_max(write_ahead(), Ordering::Relaxed)).await;
     let largest = largest.into_inner();
     assert!(largest < 40_000_000, "{largest} bytes, of 80,000,000 that were appended");
 }

@@ -131,9 +131,10 @@ impl Writer {
 
     /// Moves the last pages of the write-ahead log, where the other thread asks for it: only between two transactions is
     /// there a moment at which all of it is moved, and from then on it begins anew.
-    fn finish_checkpoint(&self) {
-        if let Some(store) = self.store.as_ref().filter(|_| self.checkpoints.is_asked_to_finish()) {
-            self.checkpoints.finish(&store.connection);
+    fn finish_checkpoint(&mut self) {
+        let finished = self.store.as_ref().map_or(Ok(()), |store| self.checkpoints.finish(&store.connection));
+        if let Err(error) = finished {
+            self.distrust(InDoubt::Repeatable, &error);
         }
     }
 
