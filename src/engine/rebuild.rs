@@ -15,9 +15,9 @@ use super::projector::{self, Error, Prepared, Projector};
 use crate::eventlog::{self, EventLog, RawEvent};
 use crate::privacy::Vault;
 
-/// Most events applied as one batch: large, for nobody waits for a single one. Four are in memory at a time: one
-/// is read, one prepared, one ready, and one applied.
-const BULK_BATCH_MAX: usize = 20_000;
+/// Most events applied as one batch: many, for nobody waits for a single one, and so few that memory is used again while the
+/// processor still has it near. Four are in memory at a time: one is read, one prepared, one ready, and one applied.
+const BULK_BATCH_MAX: usize = 5_000;
 const PARKED_MAX: u32 = 10_000;
 
 /// A read model compared with its rebuild.

@@ -1,8 +1,9 @@
 //! What was live before: kept for queries of the version before and for a way back, until somebody drops it.
 
 use deadpool_postgres::Pool;
+use futures_util::future::{try_join, try_join_all};
 use tokio_postgres::Transaction;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::connection::open;
 use super::deadline::{TABLES_MAX, within};
@@ -64,31 +65,32 @@ async fn exchange(pool: &Pool, model: &str) -> Result<(u32, u64), Error> {
 /// Drops what was live before of a read model.
 pub(super) async fn clear(transaction: &Transaction<'_>, model: &str) -> Result<(), Error> {
     make_kept(transaction, BEFORE).await?;
-    for table in tables_of(transaction, BEFORE, model).await? {
-        transaction.batch_execute(&format!("drop table if exists {BEFORE}.{table}")).await?;
-    }
+    let dropped = tables_of(transaction, BEFORE, model).await?;
+    transaction.batch_execute(&drop_tables(BEFORE, &dropped)).await?;
     forget(transaction, BEFORE, model).await
 }
 
 /// Moves a read model from one schema into another, with its checkpoint and what it parked; what was there is dropped.
 pub(super) async fn shift(transaction: &Transaction<'_>, model: &str, from: &str, to: &str) -> Result<(), Error> {
     make_kept(transaction, to).await?;
-    let moved = tables_of(transaction, from, model).await?;
-    for table in tables_of(transaction, to, model).await?.iter().chain(&moved) {
-        transaction.batch_execute(&format!("drop table if exists {to}.{table}")).await?;
-    }
+    let (moved, replaced) = try_join(tables_of(transaction, from, model), tables_of(transaction, to, model)).await?;
+    let mut change = drop_tables(to, &replaced) + &drop_tables(to, &moved);
     for table in &moved {
-        transaction.batch_execute(&format!("alter table if exists {from}.{table} set schema {to}")).await?;
+        change.push_str(&format!("alter table if exists {from}.{table} set schema {to};"));
     }
+    transaction.batch_execute(&change).await?;
     forget(transaction, to, model).await?;
-    for stored in kept {
-        let moved = format!(
+    let rows = kept.iter().map(|stored| {
+        format!(
             "WITH moved AS (DELETE FROM {from}.{stored} WHERE model = $1 RETURNING *)
              INSERT INTO {to}.{stored} SELECT * FROM moved"
-        );
-        transaction.execute_typed(&moved, &[(&model, Type::TEXT)]).await?;
-    }
-    Ok(())
+        )
+    });
+    all_about(transaction, model, rows).await
+}
+
+fn drop_tables(schema: &str, tables: &[String]) -> String {
+    tables.iter().map(|table| format!("drop table if exists {schema}.{table};")).collect()
 }
 
 async fn tables_of(transaction: &Transaction<'_>, schema: &str, model: &str) -> Result<Vec<String>, Error> {
@@ -99,24 +101,27 @@ async fn tables_of(transaction: &Transaction<'_>, schema: &str, model: &str) -> 
 }
 
 async fn forget(transaction: &Transaction<'_>, schema: &str, model: &str) -> Result<(), Error> {
-    for stored in kept {
-        transaction
-            .execute_typed(&format!("DELETE FROM {schema}.{stored} WHERE model = $1"), &[(&model, Type::TEXT)])
-            .await?;
-    }
+    let rows = kept.iter().map(|stored| format!("DELETE FROM {schema}.{stored} WHERE model = $1"));
+    all_about(transaction, model, rows).await
+}
+
+/// Executes statements about a read model in their order, all of them on their way together.
+async fn all_about(
+    transaction: &Transaction<'_>,
+    model: &str,
+    statements: impl Iterator<Item = String>,
+) -> Result<(), Error> {
+    let params: &[(&(dyn ToSql + Sync), Type)] = &[(&model, Type::TEXT)];
+    try_join_all(statements.map(async |sql| transaction.execute_typed(&sql, params).await)).await?;
     Ok(())
 }
 
 async fn make_kept(transaction: &Transaction<'_>, schema: &str) -> Result<(), Error> {
-    for stored in kept {
-        let there = transaction
-            .query_typed_one("select to_regclass($1) is null", &[(&format!("{schema}.{stored}"), Type::TEXT)])
-            .await?;
-        if there.try_get(0)? {
-            transaction
-                .batch_execute(&format!("create table {schema}.{stored} (like {LIVE}.{stored} including all)"))
-                .await?;
-        }
+    let missing = format!("select stored from unnest($1) as stored where to_regclass('{schema}.' || stored) is null");
+    for row in transaction.query_typed(&missing, &[(&kept, Type::TEXT_ARRAY)]).await? {
+        let stored: &str = row.try_get(0)?;
+        let make = format!("create table {schema}.{stored} (like {LIVE}.{stored} including all)");
+        transaction.batch_execute(&make).await?;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
 use futures_util::FutureExt as _;
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -154,6 +155,8 @@ pub struct Postgres {
     /// Whether only one process may append at a time: the one that fenced the log last.
     has_sole_writer: bool,
     pool: Pool,
+    /// Where the connections of the pool live.
+    runtime: Handle,
     tasks: Option<mpsc::Sender<Task>>,
     shared: Arc<Shared>,
     head: watch::Receiver<u64>,
@@ -197,7 +200,8 @@ impl Postgres {
         });
         let database = database.clone();
         let reading = Mutex::default();
-        Ok(Self { database, has_sole_writer: false, pool, tasks, shared, head: watched, reading, stop })
+        let runtime = Handle::current();
+        Ok(Self { database, has_sole_writer: false, pool, runtime, tasks, shared, head: watched, reading, stop })
     }
 
     /// For a log whose keys are in one data directory: once this process has fenced it, what any other process sends or had
@@ -230,18 +234,8 @@ impl Postgres {
         self.rows(sql, params).await?.iter().map(raw).collect()
     }
 
-    /// Asks on a connection of the pool. One that has not answered, or whose answer nobody waited for, is closed: it might
-    /// never answer again.
     async fn rows(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Error> {
-        in_time(async {
-            let mut lent = Lent(Some(self.pool.get().await?));
-            let Some(client) = &lent.0 else { return Ok(vec![]) };
-            let rows = client.query_typed(sql, params).await;
-            // Answered: it goes back to the pool.
-            drop(lent.0.take());
-            Ok(rows?)
-        })
-        .await
+        rows(&self.pool, sql, params).await
     }
 
     /// What it means that a read did not find the event at a position up to the head. Its connection may be to a server that
@@ -266,10 +260,17 @@ impl Postgres {
         }
     }
 
-    /// Reads where somebody begins.
+    /// Reads where somebody begins. A page comes in thousands of parts: they are collected where the connection lives, for
+    /// waking another thread for each of them costs more than to decode it.
     async fn read_far(&self, after: u64, until: u64) -> Result<Vec<RawEvent>, Error> {
         let (from, limit) = (stored(after), stored(until - after));
-        self.select(OF_ALL, &[(&from, Type::INT8), (&limit, Type::INT8)]).await
+        let page = |pool: Pool| async move { rows(&pool, OF_ALL, &[(&from, Type::INT8), (&limit, Type::INT8)]).await };
+        let read = match self.runtime.spawn(page(self.pool.clone())).await {
+            Ok(read) => read,
+            // That runtime has ended: this one will do.
+            Err(_) => page(self.pool.clone()).await,
+        };
+        read?.iter().map(raw).collect()
     }
 
     /// Reads where everybody follows. What another node has just appended several want at once: one reads it for all.
@@ -290,6 +291,20 @@ impl Postgres {
         events.sort_unstable_by_key(|event| event.position);
         Ok(events)
     }
+}
+
+/// Asks on a connection of the pool. One that has not answered, or whose answer nobody waited for, is closed: it might
+/// never answer again.
+async fn rows(pool: &Pool, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Error> {
+    in_time(async {
+        let mut lent = Lent(Some(pool.get().await?));
+        let Some(client) = &lent.0 else { return Ok(vec![]) };
+        let rows = client.query_typed(sql, params).await;
+        // Answered: it goes back to the pool.
+        drop(lent.0.take());
+        Ok(rows?)
+    })
+    .await
 }
 
 /// A connection of the pool that does not go back there where this is dropped with it.
