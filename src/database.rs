@@ -30,6 +30,7 @@ mod role;
 mod servers;
 mod tables;
 
+use crate::tasks;
 use address::Address;
 use servers::{Connected, Servers};
 pub use tables::Tables;
@@ -128,7 +129,7 @@ impl Connect for OnOneRuntime {
         Box::pin(async move {
             let mut primary = database.servers.watch_primary();
             let opened = loop {
-                let opening = runtime.spawn({
+                let opening = tasks::spawn_on(&runtime, {
                     let database = database.clone();
                     async move { database.open().await }
                 });
@@ -146,7 +147,7 @@ impl Connect for OnOneRuntime {
                 }
             };
             let Connected { client, connection, left, .. } = opened;
-            Ok((client, runtime.spawn(drive(connection, left, None))))
+            Ok((client, tasks::spawn_on(&runtime, drive(connection, left, None))))
         })
     }
 }
@@ -258,7 +259,7 @@ impl Database {
     /// The server does not answer in time, or refuses.
     pub async fn connect(&self, heard: Option<Heard>) -> Result<Client, Error> {
         let Connected { client, connection, left, .. } = self.open().await?;
-        tokio::spawn(drive(connection, left, heard));
+        tasks::spawn(drive(connection, left, heard));
         Ok(client)
     }
 

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::database::{self, Database};
 use crate::eventlog::{Append, EventLog, Item, NewEvent};
+use crate::tasks;
 
 /// Bytes of a row, or of an event.
 const BODY: usize = 1_000;
@@ -104,7 +105,7 @@ pub(super) async fn bare_group_commit_on(
     let until = Instant::now() + time;
     for _ in 0..producers {
         let submit = submit.clone();
-        tokio::spawn(async move {
+        tasks::spawn(async move {
             while Instant::now() < until {
                 let (done, is_done) = tokio::sync::oneshot::channel();
                 if submit.send(done).await.is_err() || is_done.await.is_err() {
@@ -141,7 +142,7 @@ pub(super) async fn log_alone(log: Arc<dyn EventLog>, producers: usize, time: Du
     let producing: Vec<_> = (0..producers)
         .map(|_| {
             let (log, core) = (log.clone(), core.clone());
-            tokio::spawn(async move {
+            tasks::spawn(async move {
                 let mut appended = 0_u32;
                 while Instant::now() < until {
                     log.append(vec![item(core.clone())]).await?;

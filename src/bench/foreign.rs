@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rollcall_schemas::ids::AppId;
-use tokio::runtime::Runtime;
 use tokio_postgres::Client;
 
 use super::{Error, KEY, Options, create_app, register};
@@ -13,6 +12,7 @@ use crate::database::{self, Database};
 use crate::engine::Engine;
 use crate::engine::start::Service;
 use crate::out::say;
+use crate::tasks::{self, Runtime};
 use crate::wiring::{DataDir, LogPlace, Place};
 
 /// One that has written, and one that has looked: the first has a transaction id, the second a snapshot.
@@ -132,7 +132,7 @@ async fn slice(options: &Options, engine: &Arc<Engine>, app: &AppId, number: u64
     let running: Vec<_> = (0..options.connections)
         .map(|task| {
             let (engine, app) = (engine.clone(), app.clone());
-            tokio::spawn(async move {
+            tasks::spawn(async move {
                 let (mut registered, mut lags) = (0_u64, Vec::new());
                 while Instant::now() < until {
                     let position = register(&engine, &app, &format!("u{number}x{task}x{registered}")).await?;

@@ -27,6 +27,7 @@ use super::{Error, Format, Why};
 use crate::crash_point;
 use crate::domain::import::Progress;
 use crate::engine::{self, Caller, Engine, IdempotencyKey};
+use crate::tasks;
 
 /// Records of one import that are under way at the same time: far fewer than the decider takes at once, so that the
 /// commands of others stand between them.
@@ -227,7 +228,7 @@ type Reading = tokio::task::JoinHandle<Result<(), Error>>;
 /// Reads the body on a thread of its own; the first `skipped` records are left out.
 fn read_ahead(body: impl Read + Send + 'static, format: Format, skipped: u64) -> (Reading, mpsc::Receiver<Numbered>) {
     let (sender, receiver) = mpsc::channel(READ_AHEAD);
-    let reading = tokio::task::spawn_blocking(move || {
+    let reading = tasks::spawn_blocking(move || {
         let mut number = 0;
         read_records(Path::new(BODY), body, format, RECORD_MAX, &mut |found| {
             number += 1;

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::as_of::WholeLists;
+use crate::tasks;
 
 mod queues;
 
@@ -106,7 +107,7 @@ impl Replays {
         let (answer, answered) = oneshot::channel();
         let token = unwanted.clone();
         let run = Box::new(move |runtime: &Handle| {
-            if let Some(done) = runtime.block_on(token.run_until_cancelled(work())) {
+            if let Some(done) = tasks::block_on(runtime, token.run_until_cancelled(work())) {
                 // The caller may have gone at this moment.
                 let _ = answer.send(done);
             }

@@ -80,7 +80,7 @@ impl Reach {
     pub(in crate::privacy::key_tree) fn new(database: Database) -> Result<Self, Error> {
         let background = Background::start("vault-database", 1)
             .map_err(|error| Error::Unavailable(format!("its thread cannot be started: {error}")))?;
-        background.handle().spawn(supervision::unpanicking("database-probe", database.clone().probe()));
+        background.spawn(supervision::unpanicking("database-probe", database.clone().probe()));
         let reach = Self { database, background: Arc::new(background) };
         let database = reach.database.clone();
         reach.wait(WRITES_MAX, async move { prepare(&database).await })?;
@@ -95,7 +95,7 @@ impl Reach {
     ) -> Result<T, Error> {
         let silent = || Error::Unavailable("its database does not answer".into());
         let (answer, answered) = std::sync::mpsc::sync_channel(1);
-        self.background.handle().spawn(async move {
+        self.background.spawn(async move {
             let done = tokio::time::timeout(at_most, work).await;
             // Who asked has given up, if at all, a moment before.
             let _ = answer.send(done.unwrap_or_else(|_| Err(silent())));
