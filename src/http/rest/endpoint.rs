@@ -1,6 +1,7 @@
 //! What an endpoint of the face is.
 
 use std::any::TypeId;
+use std::borrow::Cow;
 use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
@@ -106,10 +107,12 @@ impl Endpoint {
 pub(super) struct Untyped {}
 
 pub(super) fn shape<T: ToSchema + PartialSchema + 'static>() -> Named {
+    if TypeId::of::<T>() == TypeId::of::<()>() { vec![] } else { named(T::name, T::schema, T::schemas) }
+}
+
+fn named(name: fn() -> Cow<'static, str>, schema: fn() -> RefOr<Schema>, refers_to: fn(&mut Named)) -> Named {
     let mut shapes = Vec::new();
-    if TypeId::of::<T>() != TypeId::of::<()>() {
-        T::schemas(&mut shapes);
-        shapes.push((T::name().into_owned(), T::schema()));
-    }
+    refers_to(&mut shapes);
+    shapes.push((name().into_owned(), schema()));
     shapes
 }
