@@ -38,8 +38,7 @@ struct Pairs {
     with: Vec<Slice>,
 }
 
-fn median<T: Copy + PartialOrd>(values: impl Iterator<Item = T>) -> Option<T> {
-    let mut values: Vec<_> = values.collect();
+fn median<T: Copy + PartialOrd>(mut values: Vec<T>) -> Option<T> {
     values.sort_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
     values.get(values.len() / 2).copied()
 }
@@ -47,9 +46,9 @@ fn median<T: Copy + PartialOrd>(values: impl Iterator<Item = T>) -> Option<T> {
 impl Pairs {
     fn print(&self, what: &str, first: usize) {
         let (without, with) = (self.without.iter().skip(first), self.with.iter().skip(first));
-        let ratio = median(without.clone().zip(with.clone()).map(|(without, with)| with.rate / without.rate));
+        let ratio = median(without.clone().zip(with.clone()).map(|(without, with)| with.rate / without.rate).collect());
         let medians = |slices: std::iter::Skip<std::slice::Iter<'_, Slice>>| {
-            (median(slices.clone().map(|slice| slice.rate)), median(slices.map(|slice| slice.lag)))
+            (median(slices.clone().map(|slice| slice.rate).collect()), median(slices.map(|slice| slice.lag).collect()))
         };
         let ((rate, lag), (held_rate, held_lag)) = (medians(without), medians(with));
         say!(
@@ -155,5 +154,5 @@ async fn slice(options: &Options, engine: &Arc<Engine>, app: &AppId, number: u64
     }
     #[allow(clippy::cast_precision_loss)]
     let rate = registered as f64 / began.elapsed().as_secs_f64();
-    Ok(Slice { rate, lag: median(lags.into_iter()).unwrap_or_default() })
+    Ok(Slice { rate, lag: median(lags).unwrap_or_default() })
 }

@@ -259,9 +259,10 @@ fn registration(number: u64) -> String {
     format!("userId=user{number}&name=Person+{number}&portraitUri=https%3A%2F%2Fexample.com%2Fp%2F{number}.jpg")
 }
 
-fn on_thread(
-    server: impl FnOnce() -> std::io::Result<(SocketAddr, actix_web::dev::Server)> + Send + 'static,
-) -> Result<(SocketAddr, actix_web::dev::ServerHandle), Error> {
+/// Makes a server on the thread that runs it, as it must be.
+type MakeServer = Box<dyn FnOnce() -> std::io::Result<(SocketAddr, actix_web::dev::Server)> + Send>;
+
+fn on_thread(server: MakeServer) -> Result<(SocketAddr, actix_web::dev::ServerHandle), Error> {
     let (ready, is_ready) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         actix_web::rt::System::new().block_on(async move {
@@ -281,7 +282,7 @@ fn on_thread(
 
 fn measure_ceilings(options: &Options, runtime: &Runtime, figures: &mut Figures) -> Result<Ceilings, Error> {
     let workers = usize::from(options.workers);
-    let (address, server) = on_thread(move || ceilings::bare_server(workers))?;
+    let (address, server) = on_thread(Box::new(move || ceilings::bare_server(workers)))?;
     let get: Arc<Request> = Arc::new(|_, out| out.extend_from_slice(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n"));
     let hello = measure(options, runtime, address, 0, get)?;
     print("bare actix-web, JSON hello", &hello, None);
@@ -315,15 +316,16 @@ fn log_alone(options: &Options, runtime: &Runtime, producers: usize, time: Durat
         let log = runtime.block_on(place.log_alone())?;
         return runtime.block_on(ceilings::log_alone(log, producers, time));
     };
-    let mut client = database.connect_blocking()?;
+    let client = runtime.block_on(database.connect(None))?;
     let failed = crate::database::Error::from;
     let empty = "select to_regnamespace('rollcall_log') is null";
-    if !client.query_typed_one(empty, &[]).map_err(failed)?.get::<_, bool>(0) {
+    if !runtime.block_on(client.query_typed_one(empty, &[])).map_err(failed)?.get::<_, bool>(0) {
         return Err(Error::Constant("there is a log in the database already; name an empty one".into()));
     }
     let log = runtime.block_on(place.log_alone())?;
     let rate = runtime.block_on(ceilings::log_alone(log, producers, time))?;
-    client.batch_execute("drop schema rollcall_log cascade; drop table rollcall_log_history").map_err(failed)?;
+    let drop = "drop schema rollcall_log cascade; drop table rollcall_log_history";
+    runtime.block_on(client.batch_execute(drop)).map_err(failed)?;
     Ok(rate)
 }
 
@@ -394,7 +396,7 @@ fn measure_service(
     let (address, server) = on_thread({
         let (engine, keeper) = (engine.clone(), keeper.clone());
         let parts = http::Parts { engine, keeper, replays, live, feed, webhooks: None };
-        move || {
+        Box::new(move || {
             let options = http::Options {
                 workers,
                 ready_with_parked: true,
@@ -405,7 +407,7 @@ fn measure_service(
                 tls: None,
             };
             Ok((address, http::run(parts, listener, options, &http::Drain::default())?))
-        }
+        })
     })?;
 
     let (registered, cpu) = measure_registration(options, runtime, address, ceilings, figures)?;

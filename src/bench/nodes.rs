@@ -56,10 +56,10 @@ impl Node {
             tls: None,
         };
         let live = data.live(engine.clone(), Registry::default(), Timing::DEFAULT)?;
-        let (address, server) = on_thread(move || {
+        let (address, server) = on_thread(Box::new(move || {
             let parts = http::Parts { engine, keeper, replays, live, feed, webhooks: None };
             Ok((address, http::run(parts, listener, options, &http::Drain::default())?))
-        })?;
+        }))?;
         Ok(Self { data, service, server, address })
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn measure_all(options: &Options, clients: usize, runtime: &Runtime) 
         )));
     }
     let workers = usize::from(options.workers);
-    let (hello_address, hello_server) = on_thread(move || ceilings::bare_server(workers))?;
+    let (hello_address, hello_server) = on_thread(Box::new(move || ceilings::bare_server(workers)))?;
     let get: Arc<Request> = Arc::new(|_, out| out.extend_from_slice(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n"));
     let hello = measure(options, runtime, hello_address, 0, get)?;
     print("bare actix-web, JSON hello", &hello, None);
