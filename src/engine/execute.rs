@@ -201,7 +201,10 @@ impl Engine {
 }
 
 /// What a command answers, as the type that it declares.
-fn typed<C: Command>(command: &C, Done { reply, position }: Done<Reply>) -> Result<Done<ReplyOf<C>>, Error> {
+///
+/// # Errors
+/// It is the answer of another command.
+pub(crate) fn typed<C: Command>(command: &C, Done { reply, position }: Done<Reply>) -> Result<Done<ReplyOf<C>>, Error> {
     let reply = ReplyOf::<C>::from_reply(reply).ok_or_else(|| report(command, Defect::OtherReply))?;
     Ok(Done { reply, position })
 }

@@ -91,10 +91,19 @@ impl Engine {
     ) -> Result<T, E> {
         let mut opener = self.opener(caller, subjects).await?;
         let answer = answer(&mut opener)?;
-        if let Some(opened) = opener.opened {
-            Box::pin(self.record(caller, opened.into_iter().collect())).await?;
-        }
+        self.record_opened(caller, opener.opened).await?;
         Ok(answer)
+    }
+
+    async fn record_opened(
+        &self,
+        caller: &Caller,
+        opened: Option<BTreeMap<SubjectRef, BTreeSet<FieldName>>>,
+    ) -> Result<(), Error> {
+        match opened {
+            Some(opened) => Box::pin(self.record(caller, opened.into_iter().collect())).await,
+            None => Ok(()),
+        }
     }
 
     async fn opener<'e>(&'e self, caller: &'e Caller, subjects: &'e [SubjectRef]) -> Result<Opener<'e>, Error> {

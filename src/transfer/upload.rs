@@ -215,7 +215,7 @@ impl Recorder<'_> {
             let caller = Caller { idempotency, ..self.caller.clone() };
             let (Counts { done, skipped, .. }, bytes) = (counts, self.bytes.load(Ordering::Relaxed));
             let progress = Progress { import, from, done, skipped, refused, bytes, ends };
-            let recorded = execute_patiently(self.upload.engine, &caller, progress).await?;
+            let recorded = execute_patiently(self.upload.engine, &caller, &progress).await?;
             crash_point::reach("import.recorded");
             sent.position = sent.position.max(recorded.position);
         }
@@ -223,7 +223,7 @@ impl Recorder<'_> {
     }
 }
 
-type Reading = tokio::task::JoinHandle<Result<(), Error>>;
+type Reading = tasks::Started<Result<(), Error>>;
 
 /// Reads the body on a thread of its own; the first `skipped` records are left out.
 fn read_ahead(body: impl Read + Send + 'static, format: Format, skipped: u64) -> (Reading, mpsc::Receiver<Numbered>) {

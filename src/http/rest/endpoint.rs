@@ -1,21 +1,16 @@
 //! What an endpoint of the face is.
 
-use std::any::TypeId;
-use std::borrow::Cow;
 use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use rollcall_schemas::plain::ApiScope;
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::ToSchema;
 
 use super::problem::{Answer, Problem};
 use super::{Call, events};
 use crate::engine;
+use crate::http::shape::Named;
 use crate::http::{exchange, upload};
-
-/// A schema with its name, and those it refers to.
-pub(super) type Named = Vec<(String, RefOr<Schema>)>;
 
 /// One endpoint.
 pub(super) struct Endpoint {
@@ -105,14 +100,3 @@ impl Endpoint {
 /// An object whose members the documentation of the replay tells.
 #[derive(ToSchema)]
 pub(super) struct Untyped {}
-
-pub(super) fn shape<T: ToSchema + PartialSchema + 'static>() -> Named {
-    if TypeId::of::<T>() == TypeId::of::<()>() { vec![] } else { named(T::name, T::schema, T::schemas) }
-}
-
-fn named(name: fn() -> Cow<'static, str>, schema: fn() -> RefOr<Schema>, refers_to: fn(&mut Named)) -> Named {
-    let mut shapes = Vec::new();
-    refers_to(&mut shapes);
-    shapes.push((name().into_owned(), schema()));
-    shapes
-}
