@@ -1,5 +1,7 @@
 //! Limits and order of lists: every read has a limit.
 
+use std::ops::ControlFlow;
+
 use crate::store::{Error, ReadStore, Row};
 use crate::{Query, Value};
 
@@ -91,13 +93,18 @@ pub(crate) async fn seek<P, T: Send, const N: usize>(
     [after, up_to]: [Query; 2],
     first: P,
     params: impl FnOnce(P) -> [Value; N],
-    map: impl FnMut(&Row<'_, '_>) -> Result<T, Error> + Send,
+    mut map: impl FnMut(&Row<'_, '_>) -> Result<T, Error> + Send,
 ) -> Result<Vec<T>, Error> {
     let (query, from, is_reversed) = match seek {
         Seek::After(place) => (after, place.unwrap_or(first), false),
         Seek::UpTo(place) => (up_to, place, true),
     };
-    let mut rows = store.rows(query, &params(from), map).await?;
+    let mut rows = Vec::new();
+    let mut take = |row: &Row<'_, '_>| {
+        rows.push(map(row)?);
+        Ok(ControlFlow::Continue(()))
+    };
+    store.each_row(query, &params(from), &mut take).await?;
     if is_reversed {
         rows.reverse();
     }

@@ -86,7 +86,7 @@ pub struct Checkpoint {
 }
 
 /// Takes the rows of an answer, one after the other, until it breaks off.
-type TakeRow<'t> = &'t mut (dyn FnMut(&Row<'_, '_>) -> Result<ControlFlow<()>, Error> + Send);
+pub(crate) type TakeRow<'t> = &'t mut (dyn FnMut(&Row<'_, '_>) -> Result<ControlFlow<()>, Error> + Send);
 /// Takes the rows of several answers, each with the number of its set of parameters.
 type TakeRowOf<'t> = &'t mut (dyn FnMut(usize, &Row<'_, '_>) -> Result<(), Error> + Send);
 /// Sets of parameters, one behind the other, and how many parameters each has.
@@ -389,8 +389,9 @@ impl ReadStore {
         Ok(found)
     }
 
-    // What is done for every query is compiled once, not once for each type of row.
-    async fn each_row(&self, query: Query, params: &[Value], take: TakeRow<'_>) -> Result<(), Error> {
+    /// Hands each row that a statement finds to `take`. What is done for every query is compiled once here, not once for each
+    /// type of row.
+    pub(crate) async fn each_row(&self, query: Query, params: &[Value], take: TakeRow<'_>) -> Result<(), Error> {
         let observed = Observed::begin(query, self.timed);
         observed.end(with!(self, store => store.each_row(query, params, take), store.each_row(query, params, take)))
     }
