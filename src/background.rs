@@ -53,7 +53,7 @@ impl Background {
 
     /// Starts a task on it.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        drop(tasks::spawn_on(&self.handle, task));
+        tasks::spawn_on(&self.handle, task);
     }
 
     /// Blocks the thread until `future` is done.

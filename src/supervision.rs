@@ -70,6 +70,10 @@ pub(crate) fn spawn(
     name: &'static str,
     run: impl FnOnce() -> Result<(), String> + Send + 'static,
 ) -> std::io::Result<JoinHandle<()>> {
+    start(name, Box::new(run))
+}
+
+fn start(name: &'static str, run: Box<dyn FnOnce() -> Result<(), String> + Send>) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(name.into()).spawn(move || {
         let _span = tracing::error_span!("task", name).entered();
         let mut watched = Watched::new(name);

@@ -1,16 +1,48 @@
-//! Tasks and waits that share what tokio does for each: they are behind a pointer, so that it is compiled once for each kind of
-//! outcome, and not once for each task. What is started for every request has no use for the allocation.
+//! Tasks and waits that share what tokio does for each: they are behind a pointer, and so is their outcome, so that it is compiled
+//! once and not once for each task. What is started for every request has no use for the allocations.
 
+use std::any::Any;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::{Context, Poll};
+use std::marker::PhantomData;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use tokio::runtime::{Builder, Handle};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
+
+/// What came of something, as a type that is known to whoever began it.
+pub(crate) type Outcome = Box<dyn Any + Send>;
+
+/// A task that was started. It tells its outcome, and goes on where nobody waits for that.
+pub(crate) struct Started<T> {
+    task: JoinHandle<Outcome>,
+    outcome: PhantomData<fn() -> T>,
+}
+
+/// Why a task has no outcome.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BrokeOff {
+    /// It panicked, or its runtime ended before it.
+    #[error(transparent)]
+    Ended(#[from] JoinError),
+    /// It has one of another type.
+    #[error("the task has the outcome of another one")]
+    Other,
+}
+
+impl<T: 'static> Future for Started<T> {
+    type Output = Result<T, BrokeOff>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = ready!(self.task.poll_unpin(context))?;
+        Poll::Ready(outcome.downcast().map(|outcome| *outcome).map_err(|_| BrokeOff::Other))
+    }
+}
 
 /// Starts a task on the runtime that this is called on.
-pub(crate) fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+pub(crate) fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> Started<T> {
     spawn_on(&Handle::current(), task)
 }
 
@@ -18,17 +50,18 @@ pub(crate) fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 's
 pub(crate) fn spawn_on<T: Send + 'static>(
     runtime: &Handle,
     task: impl Future<Output = T> + Send + 'static,
-) -> JoinHandle<T> {
-    runtime.spawn(task.boxed())
+) -> Started<T> {
+    let task: BoxFuture<'static, Outcome> = Box::pin(async move { Box::new(task.await) as Outcome });
+    Started { task: runtime.spawn(task), outcome: PhantomData }
 }
 
 /// Starts a task on the thread that this is called on, which is one of the web server.
 pub(crate) fn spawn_local(task: impl Future<Output = ()> + 'static) {
-    drop(actix_web::rt::spawn(task.boxed_local()));
+    actix_web::rt::spawn(task.boxed_local());
 }
 
 /// Starts work that may block, on a thread for it of the runtime that this is called on.
-pub(crate) fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+pub(crate) fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Started<T> {
     spawn_blocking_on(&Handle::current(), work)
 }
 
@@ -36,9 +69,9 @@ pub(crate) fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
 pub(crate) fn spawn_blocking_on<T: Send + 'static>(
     runtime: &Handle,
     work: impl FnOnce() -> T + Send + 'static,
-) -> JoinHandle<T> {
-    let work: Box<dyn FnOnce() -> T + Send> = Box::new(work);
-    runtime.spawn_blocking(work)
+) -> Started<T> {
+    let work: Box<dyn FnOnce() -> Outcome + Send> = Box::new(move || Box::new(work()));
+    Started { task: runtime.spawn_blocking(work), outcome: PhantomData }
 }
 
 /// Blocks the thread, which must be none that drives a runtime, until `future` is done. `runtime` has threads of its own.
@@ -75,7 +108,7 @@ impl Runtime {
     }
 
     /// Starts a task.
-    pub(crate) fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    pub(crate) fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> Started<T> {
         spawn_on(self.handle(), task)
     }
 

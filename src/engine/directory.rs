@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::Error;
 use crate::domain::values::UserId;
 use crate::privacy::{Tag, Vault};
-use crate::tasks;
+use crate::tasks::{self, BrokeOff};
 
 mod known_tags;
 
@@ -491,7 +491,7 @@ impl Directory {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) => error.to_string(),
                 // The process ends.
-                Err(error) if error.is_cancelled() => return,
+                Err(BrokeOff::Ended(error)) if error.is_cancelled() => return,
                 Err(error) => error.to_string(),
             };
             tracing::warn!(error, "which userIds there are is not known; the read model is asked for each new one");

@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use rollcall_projections::store::{self, ReadStore};
 use rollcall_projections::{Arrival, Projection};
 use tokio::sync::mpsc;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 
 use super::directory::Directory;
 use super::leadership::Leadership;
@@ -204,7 +204,7 @@ async fn behind(log: &dyn EventLog, after: u64, until: u64) -> Result<Vec<RawEve
 }
 
 /// What prepares events died.
-fn ended(error: JoinError) -> Error {
+fn ended(error: impl std::fmt::Display) -> Error {
     eventlog::Error::Unavailable(format!("the events cannot be prepared: {error}")).into()
 }
 

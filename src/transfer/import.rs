@@ -143,7 +143,7 @@ fn begin(app: &AppId, options: &Options) -> Result<Checkpoint, Error> {
     }
 }
 
-type Reading = tokio::task::JoinHandle<Result<(), Error>>;
+type Reading = tasks::Started<Result<(), Error>>;
 
 /// Reads the file on a thread of its own; the first `skipped` records are done.
 fn read_ahead(options: &Options, skipped: u64, read: Arc<AtomicU64>) -> (Reading, mpsc::Receiver<Numbered>) {

@@ -9,6 +9,8 @@ use crate::audit::incident::{Error, Incidents};
 use crate::cli::database_client::Client;
 #[cfg(feature = "kurrentdb")]
 use crate::eventlog::{self, kurrentdb};
+#[cfg(feature = "kurrentdb")]
+use crate::tasks::Runtime;
 
 const STEPS: &str = "see docs/broken-log.md";
 
