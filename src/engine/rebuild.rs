@@ -124,9 +124,12 @@ pub async fn replay(
     apply_all(log, scratch, models, 0, until, Preparing { prepare, threads: 1 }, progress).await
 }
 
+/// Prepares events, in their order.
+type Prepare = Box<dyn Fn(&[RawEvent]) -> Result<Vec<Prepared>, Error> + Send + Sync>;
+
 /// How events are prepared, and on how many threads at once.
 struct Preparing {
-    prepare: Box<dyn Fn(&[RawEvent]) -> Result<Vec<Prepared>, Error> + Send + Sync>,
+    prepare: Prepare,
     threads: usize,
 }
 

@@ -238,7 +238,7 @@ fn project(projector: &Projector, runtime: &Handle, stop: &CancellationToken, re
     // Of a corrupt log the service still says that it is; an end of the process would only repeat itself.
     if let Err(error) = projector.run(runtime, stop) {
         ready.store(false, Ordering::Release);
-        tasks::block_on(&runtime, give_up(projector.log.as_ref(), error));
+        tasks::block_on(runtime, give_up(projector.log.as_ref(), error));
     }
 }
 

@@ -48,10 +48,8 @@ fn read(query: &str, decode: &mut dyn FnMut(&str) -> bool, cursors: &'static str
     let mut limit = 50;
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match name.as_ref() {
-            "cursor" => {
-                if !decode(&value) {
-                    return Err(Problem::Invalid("?cursor", Invalid::malformed("cursor", cursors)));
-                }
+            "cursor" if !decode(&value) => {
+                return Err(Problem::Invalid("?cursor", Invalid::malformed("cursor", cursors)));
             }
             "limit" => {
                 let range = values::Problem::OutOfRange { min: 1, max: 500 };
