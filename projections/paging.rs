@@ -1,5 +1,7 @@
 //! Limits and order of lists: every read has a limit.
 
+use std::ops::ControlFlow;
+
 use crate::store::{Error, ReadStore, Row};
 use crate::{Query, Value};
 
@@ -85,22 +87,28 @@ impl<P: Clone> Seek<P> {
 
 /// The rows of a page, in the order of the list. Of the two statements the first finds rows behind a place, in that order; the
 /// second one rows up to it, itself included, in the reverse order. `first` is before every place.
-pub(crate) async fn seek<P, T, const N: usize>(
+pub(crate) async fn seek<P, T: Send, const N: usize>(
     store: &ReadStore,
     seek: Seek<P>,
     [after, up_to]: [Query; 2],
     first: P,
     params: impl FnOnce(P) -> [Value; N],
-    map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
+    mut map: impl FnMut(&Row<'_, '_>) -> Result<T, Error> + Send,
 ) -> Result<Vec<T>, Error> {
-    match seek {
-        Seek::After(place) => store.rows(after, &params(place.unwrap_or(first)), map).await,
-        Seek::UpTo(place) => {
-            let mut rows = store.rows(up_to, &params(place), map).await?;
-            rows.reverse();
-            Ok(rows)
-        }
+    let (query, from, is_reversed) = match seek {
+        Seek::After(place) => (after, place.unwrap_or(first), false),
+        Seek::UpTo(place) => (up_to, place, true),
+    };
+    let mut rows = Vec::new();
+    let mut take = |row: &Row<'_, '_>| {
+        rows.push(map(row)?);
+        Ok(ControlFlow::Continue(()))
+    };
+    store.each_row(query, &params(from), &mut take).await?;
+    if is_reversed {
+        rows.reverse();
     }
+    Ok(rows)
 }
 
 /// How a list of positions is read in that order, by its statements for the rows later than a position, earliest first, and

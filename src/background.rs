@@ -1,7 +1,11 @@
 //! Runtimes beside those that answer: one that serves the connections to a server, for callers on any thread, and one for what
 //! may wait.
 
+use std::future::Future;
+
 use tokio::runtime::{Builder, Handle, Runtime};
+
+use crate::tasks;
 
 /// How much less of the processor the threads of [`yielding`] get than others while there is not enough of it: a tenth of what
 /// one of the others gets, so that what they hold is free again within a moment.
@@ -42,8 +46,19 @@ impl Background {
     }
 
     /// Where to run something on it.
+    #[cfg(feature = "kurrentdb")]
     pub(crate) fn handle(&self) -> &Handle {
         &self.handle
+    }
+
+    /// Starts a task on it.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        tasks::spawn_on(&self.handle, task);
+    }
+
+    /// Blocks the thread until `future` is done.
+    pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        tasks::block_on(&self.handle, future)
     }
 }
 

@@ -21,6 +21,7 @@ pub(crate) mod out;
 pub mod privacy;
 pub(crate) mod progress;
 pub mod supervision;
+mod tasks;
 pub mod telemetry;
 pub mod transfer;
 pub mod wiring;

@@ -3,11 +3,14 @@
 //! One that panics or gives up leaves a service that looks well and does nothing. The first that does is told here:
 //! `/health/ready` does not say ready any more, and `rollcall serve` ends with its reason and a non-zero exit code.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::LazyLock;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, TryFutureExt as _};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -67,6 +70,10 @@ pub(crate) fn spawn(
     name: &'static str,
     run: impl FnOnce() -> Result<(), String> + Send + 'static,
 ) -> std::io::Result<JoinHandle<()>> {
+    start(name, Box::new(run))
+}
+
+fn start(name: &'static str, run: Box<dyn FnOnce() -> Result<(), String> + Send>) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(name.into()).spawn(move || {
         let _span = tracing::error_span!("task", name).entered();
         let mut watched = Watched::new(name);
@@ -75,31 +82,42 @@ pub(crate) fn spawn(
 }
 
 /// A task that the process cannot do without: it may end only once it is asked to by `stop`.
-pub(crate) async fn task(name: &'static str, stop: CancellationToken, run: impl Future<Output = ()>) {
-    let run = async {
-        run.await;
-        Ok::<(), std::convert::Infallible>(())
-    };
-    fallible_task(name, stop, run).await;
+pub(crate) fn task(
+    name: &'static str,
+    stop: CancellationToken,
+    run: impl Future<Output = ()> + Send + 'static,
+) -> BoxFuture<'static, ()> {
+    fallible_task(name, stop, run.map(Ok::<(), Infallible>))
 }
 
 /// The same for one that returns an error where it gives up.
-pub(crate) async fn fallible_task<E: std::fmt::Display>(
+pub(crate) fn fallible_task<E: std::fmt::Display + 'static>(
     name: &'static str,
     stop: CancellationToken,
-    run: impl Future<Output = Result<(), E>>,
-) {
+    run: impl Future<Output = Result<(), E>> + Send + 'static,
+) -> BoxFuture<'static, ()> {
+    unended(name, stop, run.map_err(|error| error.to_string()).boxed()).boxed()
+}
+
+async fn unended(name: &'static str, stop: CancellationToken, run: BoxFuture<'static, Result<(), String>>) {
     let mut watched = Watched::new(name);
     watched.reason = match run.instrument(tracing::error_span!("task", name)).await {
-        Err(error) => Some(error.to_string()),
+        Err(reason) => Some(reason),
         Ok(()) => (!stop.is_cancelled()).then(|| "it returned".to_owned()),
     };
 }
 
 /// A task that the process cannot do without and that knows itself when it may end: it must not panic.
-pub(crate) async fn unpanicking<T>(name: &'static str, run: impl Future<Output = T>) -> T {
-    let _watched = Watched::new(name);
-    run.instrument(tracing::error_span!("task", name)).await
+pub(crate) fn unpanicking(
+    name: &'static str,
+    run: impl Future<Output = ()> + Send + 'static,
+) -> BoxFuture<'static, ()> {
+    let run = run.boxed();
+    async move {
+        let _watched = Watched::new(name);
+        run.instrument(tracing::error_span!("task", name)).await;
+    }
+    .boxed()
 }
 
 /// Why a thread or task ended that the process cannot do without; `None`: all run.

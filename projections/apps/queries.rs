@@ -59,7 +59,7 @@ impl App {
             registered_at: row.instant(1)?,
             environment: row.word(2)?,
             plan: row.word(3)?,
-            settings: serde_json::from_str(row.text(4)?).map_err(|_| Error::Column(4))?,
+            settings: row.json(4)?,
             signature_window_seconds: row.number(5)?,
             friends_only_position: row.optional_number(6)?,
             secrets: Vec::new(),
@@ -95,8 +95,7 @@ pub async fn of(store: &ReadStore, app: &AppId) -> Result<Option<App>, Error> {
 
 async fn complete(store: &ReadStore, app: &mut App) -> Result<(), Error> {
     app.secrets = store.rows(secrets_of, &[(&app.app).into()], |row| Ok(SecretId(row.number(0)?))).await?;
-    let api_key = |row: &Row<'_, '_>| serde_json::from_str(row.text(0)?).map_err(|_| Error::Column(0));
-    app.api_keys = store.rows(api_keys_of, &[(&app.app).into()], api_key).await?;
+    app.api_keys = store.rows(api_keys_of, &[(&app.app).into()], |row| row.json(0)).await?;
     let field = |row: &Row<'_, '_>| Ok((row.text(0)? == "user", FieldName(row.text(1)?.into())));
     for (of_user, field) in store.rows(fields_of, &[(&app.app).into()], field).await? {
         if of_user {

@@ -71,7 +71,7 @@ impl Import {
             skipped: row.number(6)?,
             refused: row.number(7)?,
             is_ended: row.flag(8)?,
-            actor: serde_json::from_str(row.text(9)?).map_err(|_| Error::Column(9))?,
+            actor: row.json(9)?,
             begun_at: row.instant(10)?,
             begun_position: row.number(11)?,
             progressed_at: row.instant(12)?,

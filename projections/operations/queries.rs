@@ -71,10 +71,6 @@ pub struct Operation {
     pub is_open: bool,
 }
 
-fn actor(json: &str) -> Result<Actor, Error> {
-    serde_json::from_str(json).map_err(|_| Error::Column(8))
-}
-
 impl Operation {
     fn read(row: &Row<'_, '_>) -> Result<Self, Error> {
         Ok(Self {
@@ -86,12 +82,12 @@ impl Operation {
             refused: row.number(5)?,
             undone: row.optional_number(6)?,
             ends_at: row.optional_instant(7)?,
-            actor: actor(row.text(8)?)?,
+            actor: row.json(8)?,
             requested_at: row.instant(9)?,
             requested_position: row.number(10)?,
             begun_at: row.instant(11)?,
             progressed_at: row.instant(12)?,
-            undo_actor: row.optional_text(13)?.map(actor).transpose()?,
+            undo_actor: row.optional_text(13)?.map(|_| row.json(13)).transpose()?,
             is_open: row.flag(14)?,
         })
     }

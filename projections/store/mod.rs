@@ -3,6 +3,7 @@
 //! Rows and checkpoints move in one transaction, and queries wait for nobody. Whatever is lost here is projected again
 //! from the log.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 
@@ -83,6 +84,13 @@ pub struct Checkpoint {
     /// That event. A log that holds another one there was rewound under the read model.
     pub event: Option<EventId>,
 }
+
+/// Takes the rows of an answer, one after the other, until it breaks off.
+pub(crate) type TakeRow<'t> = &'t mut (dyn FnMut(&Row<'_, '_>) -> Result<ControlFlow<()>, Error> + Send);
+/// Takes the rows of several answers, each with the number of its set of parameters.
+type TakeRowOf<'t> = &'t mut (dyn FnMut(usize, &Row<'_, '_>) -> Result<(), Error> + Send);
+/// Sets of parameters, one behind the other, and how many parameters each has.
+type Sets<'s> = (&'s [Value], usize);
 
 enum Backend {
     Sqlite(Box<Sqlite>),
@@ -324,45 +332,77 @@ impl ReadStore {
     ///
     /// # Errors
     /// The store is unavailable, or what `map` returns.
-    pub async fn rows<T>(
+    pub async fn rows<T: Send>(
         &self,
         query: impl Into<Query>,
         params: &[Value],
-        map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
+        mut map: impl FnMut(&Row<'_, '_>) -> Result<T, Error> + Send,
     ) -> Result<Vec<T>, Error> {
-        let query = query.into();
-        let observed = Observed::begin(query, self.timed);
-        observed.end(with!(self, store => store.rows(query, params, map), store.rows(query, params, map)))
+        let mut rows = Vec::new();
+        let mut take = |row: &Row<'_, '_>| {
+            rows.push(map(row)?);
+            Ok(ControlFlow::Continue(()))
+        };
+        self.each_row(query.into(), params, &mut take).await?;
+        Ok(rows)
     }
 
     /// The row a statement finds, if any.
     ///
     /// # Errors
     /// The store is unavailable, or what `map` returns.
-    pub async fn row<T>(
+    pub async fn row<T: Send>(
         &self,
         query: impl Into<Query>,
         params: &[Value],
-        map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
+        mut map: impl FnMut(&Row<'_, '_>) -> Result<T, Error> + Send,
     ) -> Result<Option<T>, Error> {
-        let query = query.into();
-        let observed = Observed::begin(query, self.timed);
-        observed.end(with!(self, store => store.row(query, params, map), store.row(query, params, map)))
+        let mut found = None;
+        let mut take = |row: &Row<'_, '_>| {
+            found = Some(map(row)?);
+            Ok(ControlFlow::Break(()))
+        };
+        self.each_row(query.into(), params, &mut take).await?;
+        Ok(found)
     }
 
     /// The rows a statement finds for each set of parameters, all from one state of the store, in the order asked.
     ///
     /// # Errors
     /// The store is unavailable, or what `map` returns.
-    pub async fn rows_of_each<const N: usize, T>(
+    pub async fn rows_of_each<const N: usize, T: Send>(
         &self,
         query: impl Into<Query>,
         asked: impl Iterator<Item = [Value; N]>,
-        map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
+        mut map: impl FnMut(&Row<'_, '_>) -> Result<T, Error> + Send,
     ) -> Result<Vec<Vec<T>>, Error> {
-        let query = query.into();
+        const { assert!(N > 0) };
+        let asked: Vec<_> = asked.collect();
+        let mut found: Vec<_> = asked.iter().map(|_| Vec::new()).collect();
+        let mut take = |set: usize, row: &Row<'_, '_>| {
+            if let Some(rows) = found.get_mut(set) {
+                rows.push(map(row)?);
+            }
+            Ok(())
+        };
+        self.each_row_of_each(query.into(), (asked.as_flattened(), N), &mut take).await?;
+        Ok(found)
+    }
+
+    /// Hands each row that a statement finds to `take`. What is done for every query is compiled once here, not once for each
+    /// type of row.
+    pub(crate) async fn each_row(&self, query: Query, params: &[Value], take: TakeRow<'_>) -> Result<(), Error> {
         let observed = Observed::begin(query, self.timed);
-        observed.end(with!(self, store => store.rows_of_each(query, asked, map), store.rows_of_each(query, asked, map)))
+        observed.end(with!(self, store => store.each_row(query, params, take), store.each_row(query, params, take)))
+    }
+
+    async fn each_row_of_each(&self, query: Query, sets: Sets<'_>, take: TakeRowOf<'_>) -> Result<(), Error> {
+        let observed = Observed::begin(query, self.timed);
+        observed.end(with!(
+            self,
+            store => store.each_row_of_each(query, sets, take),
+            store.each_row_of_each(query, sets, take)
+        ))
     }
 
     fn file(&self) -> Result<&Sqlite, Error> {

@@ -42,7 +42,7 @@ impl Observed {
     }
 
     /// It has ended with this answer, which is handed on.
-    pub(super) fn end<T>(self, answer: Result<T, Error>) -> Result<T, Error> {
+    pub(super) fn end(self, answer: Result<(), Error>) -> Result<(), Error> {
         if answer.is_err() {
             self.span.record("otel.status_code", "ERROR");
         }

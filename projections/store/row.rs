@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use rusqlite::types::ValueRef;
+use serde::de::DeserializeOwned;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -135,6 +136,14 @@ impl Row<'_, '_> {
     /// As [`Row::int`].
     pub fn text(&self, column: usize) -> Result<&str, Error> {
         self.optional_text(column)?.ok_or(Error::Column(column))
+    }
+
+    /// A value that is written as JSON in a text.
+    ///
+    /// # Errors
+    /// As [`Row::int`], or it does not read as `T`.
+    pub fn json<T: DeserializeOwned>(&self, column: usize) -> Result<T, Error> {
+        serde_json::from_slice(self.text(column)?.as_bytes()).map_err(|_| Error::Column(column))
     }
 
     /// A text that may be NULL.

@@ -55,7 +55,7 @@ impl Webhook {
             app: row.parsed(1)?,
             registered_position: row.number(2)?,
             registered_at: row.instant(3)?,
-            endpoint: serde_json::from_str(row.text(4)?).map_err(|_| Error::Column(4))?,
+            endpoint: row.json(4)?,
             key: row.number(5)?,
             previous_until: row.optional_instant(6)?,
             enabled: row.flag(7)?,

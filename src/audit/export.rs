@@ -144,7 +144,7 @@ impl Export {
         let manifest =
             Manifest { format: FORMAT, app, subject, made_at, position, files: FILES, further_subjects, withheld };
         zip.start_file("manifest.json", options)?;
-        serde_json::to_writer_pretty(&mut zip, &manifest)?;
+        zip.write_all(&serde_json::to_vec_pretty(&manifest)?)?;
         zip.start_file("about.html", options)?;
         zip.write_all(withheld::page(made_at).as_bytes())?;
         zip.start_file("schema.json", options)?;
@@ -171,7 +171,7 @@ impl Export {
             if !own.contains(&event.position) {
                 without_others(&mut event, self.subject);
             }
-            serde_json::to_writer(&mut *zip, &event)?;
+            zip.write_all(&serde_json::to_vec(&event)?)?;
             zip.write_all(b"\n")?;
         }
         if is_last {
@@ -186,12 +186,12 @@ impl Export {
         let options = SimpleFileOptions::default();
         let [_, user, friends, connections] = &self.files;
         zip.start_file(user.as_str(), options)?;
-        serde_json::to_writer_pretty(&mut zip, &self.replay.user(past, &self.app).await?)?;
+        zip.write_all(&serde_json::to_vec_pretty(&self.replay.user(past, &self.app).await?)?)?;
         zip.start_file(friends.as_str(), options)?;
-        serde_json::to_writer_pretty(&mut zip, &self.replay.friends(past, &self.app).await?)?;
+        zip.write_all(&serde_json::to_vec_pretty(&self.replay.friends(past, &self.app).await?)?)?;
         zip.start_file(connections.as_str(), options)?;
         let own = as_of::connections(past, &self.app, self.subject, &self.own).await?;
-        serde_json::to_writer_pretty(&mut zip, &own)?;
+        zip.write_all(&serde_json::to_vec_pretty(&own)?)?;
         let Some(Further { subject, files, own }) = self.further.pop_front() else {
             zip.finish()?;
             return Ok(());

@@ -17,6 +17,7 @@ use super::tree::publish;
 use crate::engine::Engine;
 use crate::engine::clock::Clock;
 use crate::eventlog::{self, Damage, DamageRecorder, EventLog, Reason, Seen};
+use crate::tasks;
 
 /// How the file of an open incident is named.
 const FILE: &str = "incident.json";
@@ -224,7 +225,7 @@ pub async fn watch(engine: Arc<Engine>, incidents: Arc<Incidents>, stop: Cancell
         quiet_until = Some(now + TELL_EVERY);
         tracing::error!(code = reason.damage.code(), position, %reason, "the log is broken and is not used any more");
         let incidents = incidents.clone();
-        let _ = tokio::task::spawn_blocking(move || incidents.record(position, &reason)).await;
+        let _ = tasks::spawn_blocking(move || incidents.record(position, &reason)).await;
     }
 }
 

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::database::{self, Database};
 use crate::eventlog::{Append, EventLog, Item, NewEvent};
+use crate::tasks;
 
 /// Bytes of a row, or of an event.
 const BODY: usize = 1_000;
@@ -105,7 +106,7 @@ pub(super) async fn bare_group_commit_on(
     let until = Instant::now() + time;
     for _ in 0..producers {
         let submit = submit.clone();
-        tokio::spawn(async move {
+        tasks::spawn(async move {
             while Instant::now() < until {
                 let (done, is_done) = tokio::sync::oneshot::channel();
                 if submit.send(done).await.is_err() || is_done.await.is_err() {
@@ -143,7 +144,7 @@ pub(super) async fn log_alone(log: Arc<dyn EventLog>, producers: usize, time: Du
     let producing: Vec<_> = (0..producers)
         .map(|_| {
             let (log, core, streams) = (log.clone(), core.clone(), streams.clone());
-            tokio::spawn(async move {
+            tasks::spawn(async move {
                 let mut appended = 0_u32;
                 while Instant::now() < until {
                     let subject = subject(streams.fetch_add(1, Ordering::Relaxed));

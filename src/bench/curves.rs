@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
-use tokio::runtime::Runtime;
 
 use super::load::{self, Measured, Request, micros};
 use super::served::{Served, app, place};
 use super::{Error, Options, registration, signed};
 use crate::out::say;
+use crate::tasks::Runtime;
 use registered::Registered;
 
 mod registered;

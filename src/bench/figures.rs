@@ -142,12 +142,12 @@ impl Runs {
             version: u32,
         }
         let unreadable = |why: String| Error::Kept { path: path.into(), why };
-        let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
-        let Versioned { version } = serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
+        let text = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
+        let Versioned { version } = serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))?;
         if version != VERSION {
             return Err(unreadable(format!("it is of version {version}, and this build reads version {VERSION}")));
         }
-        let kept: Self = serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
+        let kept: Self = serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))?;
         if kept.settings == *settings {
             return Ok(kept);
         }

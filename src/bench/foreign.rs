@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rollcall_schemas::ids::AppId;
-use tokio::runtime::Runtime;
 use tokio_postgres::Client;
 
 use super::{Error, KEY, Options, create_app, register};
@@ -13,6 +12,7 @@ use crate::database::{self, Database};
 use crate::engine::Engine;
 use crate::engine::start::Service;
 use crate::out::say;
+use crate::tasks::{self, Runtime};
 use crate::wiring::{DataDir, LogPlace, Place};
 
 /// One that has written, and one that has looked: the first has a transaction id, the second a snapshot.
@@ -38,8 +38,7 @@ struct Pairs {
     with: Vec<Slice>,
 }
 
-fn median<T: Copy + PartialOrd>(values: impl Iterator<Item = T>) -> Option<T> {
-    let mut values: Vec<_> = values.collect();
+fn median<T: Copy + PartialOrd>(mut values: Vec<T>) -> Option<T> {
     values.sort_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
     values.get(values.len() / 2).copied()
 }
@@ -47,9 +46,9 @@ fn median<T: Copy + PartialOrd>(values: impl Iterator<Item = T>) -> Option<T> {
 impl Pairs {
     fn print(&self, what: &str, first: usize) {
         let (without, with) = (self.without.iter().skip(first), self.with.iter().skip(first));
-        let ratio = median(without.clone().zip(with.clone()).map(|(without, with)| with.rate / without.rate));
+        let ratio = median(without.clone().zip(with.clone()).map(|(without, with)| with.rate / without.rate).collect());
         let medians = |slices: std::iter::Skip<std::slice::Iter<'_, Slice>>| {
-            (median(slices.clone().map(|slice| slice.rate)), median(slices.map(|slice| slice.lag)))
+            (median(slices.clone().map(|slice| slice.rate).collect()), median(slices.map(|slice| slice.lag).collect()))
         };
         let ((rate, lag), (held_rate, held_lag)) = (medians(without), medians(with));
         say!(
@@ -132,7 +131,7 @@ async fn slice(options: &Options, engine: &Arc<Engine>, app: &AppId, number: u64
     let running: Vec<_> = (0..options.connections)
         .map(|task| {
             let (engine, app) = (engine.clone(), app.clone());
-            tokio::spawn(async move {
+            tasks::spawn(async move {
                 let (mut registered, mut lags) = (0_u64, Vec::new());
                 while Instant::now() < until {
                     let position = register(&engine, &app, &format!("u{number}x{task}x{registered}")).await?;
@@ -155,5 +154,5 @@ async fn slice(options: &Options, engine: &Arc<Engine>, app: &AppId, number: u64
     }
     #[allow(clippy::cast_precision_loss)]
     let rate = registered as f64 / began.elapsed().as_secs_f64();
-    Ok(Slice { rate, lag: median(lags.into_iter()).unwrap_or_default() })
+    Ok(Slice { rate, lag: median(lags).unwrap_or_default() })
 }

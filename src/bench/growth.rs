@@ -4,13 +4,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Runtime;
-
 use super::graph::user_id;
 use super::load::{self, Measured, Request};
 use super::served::{Served, call, place};
 use super::{Error, Options, registration, signed};
 use crate::out::say;
+use crate::tasks::Runtime;
 
 mod fill;
 

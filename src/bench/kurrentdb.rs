@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{Error, ceilings};
 use crate::eventlog::kurrentdb::send_at_once;
 use crate::out::say;
+use crate::tasks;
 use crate::wiring::Place;
 
 /// How many append at once.
@@ -47,7 +48,7 @@ async fn bare(client: &Client, address: &str, streams: &[String], time: Duration
         .iter()
         .map(|stream| {
             let (client, stream) = (client.clone(), stream.clone());
-            tokio::spawn(async move {
+            tasks::spawn(async move {
                 let mut appended = 0_u32;
                 while Instant::now() < until {
                     append(&client, &stream).await?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::figures::{Figure, Unit};
+use crate::tasks;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -146,7 +147,7 @@ async fn paced(
             let numbers = (first + connection as u64, connections as u64);
             let share = u32::try_from(connection).unwrap_or(0);
             let due = every.map(|every| (began + every / connections.try_into().unwrap_or(1) * share, every));
-            tokio::spawn(async move { one(address, (began, until), numbers, due, &*request).await })
+            tasks::spawn(async move { one(address, (began, until), numbers, due, &*request).await })
         })
         .collect();
     let (mut answers, mut failed, mut fewest) = (Vec::new(), 0, usize::MAX);

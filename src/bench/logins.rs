@@ -10,7 +10,6 @@ use rollcall_schemas::personal::Personal;
 use rollcall_schemas::stream::Stream;
 use rollcall_schemas::token::{self, Issued};
 use rollcall_schemas::user::{self, Reregistered};
-use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 use super::{Error, register};
@@ -18,6 +17,7 @@ use crate::domain::values::UserId;
 use crate::engine::{self, Engine, journal};
 use crate::eventlog::{Append, Item};
 use crate::out::say;
+use crate::tasks::Runtime;
 use crate::wiring::DataDir;
 
 /// Logins of the old user.

@@ -26,6 +26,7 @@ use crate::http;
 use crate::live::presence::Timing;
 use crate::live::registry::Registry;
 use crate::out::say;
+use crate::tasks::{self, Runtime};
 use crate::wiring::{CellSpec, DataDir, KeyOptions, LogPlace, Place};
 
 mod ceilings;
@@ -160,7 +161,7 @@ pub fn run(options: &Options) -> Result<ExitCode, Error> {
         None => Runs::new(settings.clone()),
     };
     std::fs::create_dir_all(&options.dir)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = Runtime::start(2)?;
     if let Some(file) = &options.curves.curves {
         curves::measure(options, file, &runtime)?;
     } else if let Some(size) = size {
@@ -208,13 +209,13 @@ fn write_graph(growth::Size { users, edges, seed }: growth::Size, file: &Path) -
 }
 
 #[cfg(feature = "kurrentdb")]
-fn measure_kurrentdb(address: &str, options: &Options, runtime: &tokio::runtime::Runtime) -> Result<(), Error> {
+fn measure_kurrentdb(address: &str, options: &Options, runtime: &Runtime) -> Result<(), Error> {
     runtime.block_on(kurrentdb::measure(address, &options.dir, Duration::from_secs(options.seconds)))
 }
 
 /// Such an address is not taken by a build without `KurrentDB`.
 #[cfg(not(feature = "kurrentdb"))]
-fn measure_kurrentdb(_: &str, _: &Options, _: &tokio::runtime::Runtime) -> Result<(), Error> {
+fn measure_kurrentdb(_: &str, _: &Options, _: &Runtime) -> Result<(), Error> {
     Ok(())
 }
 
@@ -258,9 +259,10 @@ fn registration(number: u64) -> String {
     format!("userId=user{number}&name=Person+{number}&portraitUri=https%3A%2F%2Fexample.com%2Fp%2F{number}.jpg")
 }
 
-fn on_thread(
-    server: impl FnOnce() -> std::io::Result<(SocketAddr, actix_web::dev::Server)> + Send + 'static,
-) -> Result<(SocketAddr, actix_web::dev::ServerHandle), Error> {
+/// Makes a server on the thread that runs it, as it must be.
+type MakeServer = Box<dyn FnOnce() -> std::io::Result<(SocketAddr, actix_web::dev::Server)> + Send>;
+
+fn on_thread(server: MakeServer) -> Result<(SocketAddr, actix_web::dev::ServerHandle), Error> {
     let (ready, is_ready) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         actix_web::rt::System::new().block_on(async move {
@@ -278,13 +280,9 @@ fn on_thread(
     Ok(is_ready.recv().map_err(|_| Error::Constant("the server thread ended early".into()))??)
 }
 
-fn measure_ceilings(
-    options: &Options,
-    runtime: &tokio::runtime::Runtime,
-    figures: &mut Figures,
-) -> Result<Ceilings, Error> {
+fn measure_ceilings(options: &Options, runtime: &Runtime, figures: &mut Figures) -> Result<Ceilings, Error> {
     let workers = usize::from(options.workers);
-    let (address, server) = on_thread(move || ceilings::bare_server(workers))?;
+    let (address, server) = on_thread(Box::new(move || ceilings::bare_server(workers)))?;
     let get: Arc<Request> = Arc::new(|_, out| out.extend_from_slice(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n"));
     let hello = measure(options, runtime, address, 0, get)?;
     print("bare actix-web, JSON hello", &hello, None);
@@ -312,32 +310,28 @@ fn measure_ceilings(
 }
 
 /// The log without the service, in the place where the service's will be, and gone afterwards.
-fn log_alone(
-    options: &Options,
-    runtime: &tokio::runtime::Runtime,
-    producers: usize,
-    time: Duration,
-) -> Result<f64, Error> {
+fn log_alone(options: &Options, runtime: &Runtime, producers: usize, time: Duration) -> Result<f64, Error> {
     let place = place(options, &options.dir)?;
     let Some(database) = &options.database else {
         let log = runtime.block_on(place.log_alone())?;
         return runtime.block_on(ceilings::log_alone(log, producers, time));
     };
-    let mut client = database.connect_blocking()?;
+    let client = runtime.block_on(database.connect(None))?;
     let failed = crate::database::Error::from;
     let empty = "select to_regnamespace('rollcall_log') is null";
-    if !client.query_typed_one(empty, &[]).map_err(failed)?.get::<_, bool>(0) {
+    if !runtime.block_on(client.query_typed_one(empty, &[])).map_err(failed)?.get::<_, bool>(0) {
         return Err(Error::Constant("there is a log in the database already; name an empty one".into()));
     }
     let log = runtime.block_on(place.log_alone())?;
     let rate = runtime.block_on(ceilings::log_alone(log, producers, time))?;
-    client.batch_execute("drop schema rollcall_log cascade; drop table rollcall_log_history").map_err(failed)?;
+    let drop = "drop schema rollcall_log cascade; drop table rollcall_log_history";
+    runtime.block_on(client.batch_execute(drop)).map_err(failed)?;
     Ok(rate)
 }
 
 fn measure(
     options: &Options,
-    runtime: &tokio::runtime::Runtime,
+    runtime: &Runtime,
     address: SocketAddr,
     first: u64,
     request: Arc<Request>,
@@ -348,7 +342,7 @@ fn measure(
 fn measure_for(
     seconds: u64,
     options: &Options,
-    runtime: &tokio::runtime::Runtime,
+    runtime: &Runtime,
     address: SocketAddr,
     first: u64,
     request: Arc<Request>,
@@ -382,7 +376,7 @@ fn place(options: &Options, dir: &Path) -> Result<Place, Error> {
 
 fn measure_service(
     options: &Options,
-    runtime: &tokio::runtime::Runtime,
+    runtime: &Runtime,
     ceilings: &Ceilings,
     figures: &mut Figures,
 ) -> Result<(), Error> {
@@ -402,7 +396,7 @@ fn measure_service(
     let (address, server) = on_thread({
         let (engine, keeper) = (engine.clone(), keeper.clone());
         let parts = http::Parts { engine, keeper, replays, live, feed, webhooks: None };
-        move || {
+        Box::new(move || {
             let options = http::Options {
                 workers,
                 ready_with_parked: true,
@@ -413,7 +407,7 @@ fn measure_service(
                 tls: None,
             };
             Ok((address, http::run(parts, listener, options, &http::Drain::default())?))
-        }
+        })
     })?;
 
     let (registered, cpu) = measure_registration(options, runtime, address, ceilings, figures)?;
@@ -475,7 +469,7 @@ fn measure_service(
 /// Registers users over HTTP; answers how many, and the CPU time of each.
 fn measure_registration(
     options: &Options,
-    runtime: &tokio::runtime::Runtime,
+    runtime: &Runtime,
     address: SocketAddr,
     ceilings: &Ceilings,
     figures: &mut Figures,
@@ -519,7 +513,7 @@ async fn measure_lag(engine: &Arc<Engine>, app: &AppId, options: &Options) -> Re
     let tasks: Vec<_> = (0..options.connections)
         .map(|task| {
             let (engine, app) = (engine.clone(), app.clone());
-            tokio::spawn(async move {
+            tasks::spawn(async move {
                 let mut lags = Vec::new();
                 let mut number = 0_u64;
                 while Instant::now() < until {

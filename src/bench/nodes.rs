@@ -4,7 +4,6 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use rollcall_schemas::ids::AppId;
-use tokio::runtime::Runtime;
 
 use super::load::{Measured, Request};
 use super::{Error, KEY, Options, create_app, load, on_thread, registration, signed};
@@ -15,6 +14,7 @@ use crate::http;
 use crate::live::presence::Timing;
 use crate::live::registry::Registry;
 use crate::out::say;
+use crate::tasks::Runtime;
 use crate::wiring::{DataDir, KeyOptions, LogPlace, Place};
 
 /// How often one and two take turns.
@@ -56,10 +56,10 @@ impl Node {
             tls: None,
         };
         let live = data.live(engine.clone(), Registry::default(), Timing::DEFAULT)?;
-        let (address, server) = on_thread(move || {
+        let (address, server) = on_thread(Box::new(move || {
             let parts = http::Parts { engine, keeper, replays, live, feed, webhooks: None };
             Ok((address, http::run(parts, listener, options, &http::Drain::default())?))
-        })?;
+        }))?;
         Ok(Self { data, service, server, address })
     }
 }

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use tokio::runtime::Runtime;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 use crate::database::{Database, Error};
+use crate::tasks::Runtime;
 
 /// How long one answer is waited for.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
@@ -25,8 +25,7 @@ impl Client {
     /// # Errors
     /// The server does not answer in time, or refuses.
     pub(super) fn connect(database: &Database) -> Result<Self, Error> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime = runtime.map_err(|error| Error::Refused(format!("it cannot be waited for: {error}")))?;
+        let runtime = Runtime::start(1).map_err(|error| Error::Refused(format!("it cannot be waited for: {error}")))?;
         Ok(Self { client: runtime.block_on(database.connect(None))?, runtime })
     }
 

@@ -36,6 +36,7 @@ mod transfer;
 
 use crate::database::Database;
 use crate::out::{self, tell};
+use crate::tasks::Runtime;
 use crate::telemetry;
 use crate::wiring::{self, CellSpec, DataDir, KeyOptions, LogPlace, Place, places};
 use config::AppSpec;
@@ -451,8 +452,8 @@ fn run(Cli { log_format, command }: Cli) -> Result<ExitCode, Failure> {
 /// Why a command ended badly: a sentence for a person.
 type Failure = Box<dyn std::error::Error>;
 
-fn runtime() -> Result<tokio::runtime::Runtime, std::io::Error> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+fn runtime() -> std::io::Result<Runtime> {
+    Runtime::start(2)
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use crate::live;
 use crate::live::presence::Timing;
 use crate::live::registry::{Limits, Registry};
 use crate::supervision::{self, fallible_task, task};
+use crate::tasks;
 use crate::{audit, background, engine, http, telemetry};
 
 /// How long a service that was asked to stop still answers unless the operator says otherwise: the health checks of
@@ -218,7 +219,7 @@ pub(super) fn run(args: ServeArgs, log_format: Option<telemetry::Format>) -> Res
         let parts = http::Parts { engine: engine(), keeper, replays, live, feed, webhooks: Some(webhooks) };
         let server = http::run(parts, listener, options, &drain)?;
         let handle = server.handle();
-        actix_web::rt::spawn(async move {
+        tasks::spawn_local(async move {
             let stop = async {
                 // Somebody at a terminal waits for the end, and no proxy has to notice it first.
                 let wait = if asked.await == Ok(Stop::Terminal) { Duration::ZERO } else { settings.drain };

@@ -118,7 +118,7 @@ macro_rules! states {
                 match stream {
                     $(Stream::$variant(_) => {
                         let is_current = snapshot.version == <super::$module::State as Recorded>::VERSION;
-                        is_current.then(|| serde_json::from_str(snapshot.state.get()).ok())?.map(Self::$variant)
+                        is_current.then(|| serde_json::from_slice(snapshot.state.get().as_bytes()).ok())?.map(Self::$variant)
                     })*
                 }
             }

@@ -43,12 +43,21 @@ impl Reads {
     /// What `declare` declares, and the stream of the app, which every command reads.
     #[must_use]
     pub(super) fn of(app: &AppId, declare: impl FnOnce(&mut Self)) -> Self {
-        let mut reads = Self { streams: Vec::with_capacity(8), tallies: vec![], expected: None };
-        reads.stream(Stream::App(app.clone()));
+        let mut reads = Self::of_app(app);
         declare(&mut reads);
-        reads.streams.sort_unstable();
-        reads.streams.dedup();
-        reads
+        reads.in_order()
+    }
+
+    fn of_app(app: &AppId) -> Self {
+        let mut streams = Vec::with_capacity(8);
+        streams.push(Stream::App(app.clone()));
+        Self { streams, tallies: vec![], expected: None }
+    }
+
+    fn in_order(mut self) -> Self {
+        self.streams.sort_unstable();
+        self.streams.dedup();
+        self
     }
 
     /// Declares a stream.

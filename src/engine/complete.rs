@@ -5,6 +5,7 @@ use rollcall_schemas::ids::{AppId, ErasureId, SubjectRef};
 
 use super::{Engine, Error};
 use crate::domain::{ErasureOwner, Found, FriendRequest, Lookup};
+use crate::tasks;
 
 /// Most relations looked at to clear a list: more than a user can have friends, requests that wait included.
 const FRIENDS_MAX: u32 = 20_000;
@@ -97,7 +98,7 @@ impl Engine {
         }
         // It writes, and waits for its turn: not on this thread.
         let vault = self.vault.clone();
-        let renewed = tokio::task::spawn_blocking(move || vault.renew(subject, row.epoch + 1)).await;
+        let renewed = tasks::spawn_blocking(move || vault.renew(subject, row.epoch + 1)).await;
         Ok(renewed.map_err(|error| Error::Unavailable(format!("the keys are not renewed: {error}")))??)
     }
 }

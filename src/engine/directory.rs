@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::Error;
 use crate::domain::values::UserId;
 use crate::privacy::{Tag, Vault};
+use crate::tasks::{self, BrokeOff};
 
 mod known_tags;
 
@@ -485,12 +486,12 @@ impl Directory {
         }
         while stop.run_until_cancelled(self.to_learn.notified()).await.is_some() {
             let (directory, read, handle) = (self.clone(), read.clone(), Handle::current());
-            let learned = tokio::task::spawn_blocking(move || handle.block_on(directory.learn(&read))).await;
+            let learned = tasks::spawn_blocking(move || tasks::block_on(&handle, directory.learn(&read))).await;
             let error = match learned {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) => error.to_string(),
                 // The process ends.
-                Err(error) if error.is_cancelled() => return,
+                Err(BrokeOff::Ended(error)) if error.is_cancelled() => return,
                 Err(error) => error.to_string(),
             };
             tracing::warn!(error, "which userIds there are is not known; the read model is asked for each new one");

@@ -35,7 +35,8 @@ impl Engine {
     /// # Errors
     /// The command was refused, or could not be taken: then nothing was recorded.
     pub async fn execute<C: Command>(&self, caller: &Caller, command: C) -> Result<Done<ReplyOf<C>>, Error> {
-        self.execute_expecting(caller, command, None).await
+        let done = self.execute_metered(caller, &command, None).await?;
+        typed(&command, done)
     }
 
     /// Does what a command asks if a stream has the revision that the caller expects; see [`Engine::execute`].
@@ -48,9 +49,8 @@ impl Engine {
         command: C,
         expected: Option<Expected>,
     ) -> Result<Done<ReplyOf<C>>, Error> {
-        let Done { reply, position } = self.execute_metered(caller, &command, expected).await?;
-        let reply = ReplyOf::<C>::from_reply(reply).ok_or_else(|| report(&command, Defect::OtherReply))?;
-        Ok(Done { reply, position })
+        let done = self.execute_metered(caller, &command, expected).await?;
+        typed(&command, done)
     }
 
     /// Does what any command asks; see [`Engine::execute`].
@@ -198,6 +198,15 @@ impl Engine {
             Err(Error::KeyInUse)
         }
     }
+}
+
+/// What a command answers, as the type that it declares.
+///
+/// # Errors
+/// It is the answer of another command.
+pub(crate) fn typed<C: Command>(command: &C, Done { reply, position }: Done<Reply>) -> Result<Done<ReplyOf<C>>, Error> {
+    let reply = ReplyOf::<C>::from_reply(reply).ok_or_else(|| report(command, Defect::OtherReply))?;
+    Ok(Done { reply, position })
 }
 
 /// What was answered to the first call under an idempotency key.

@@ -79,6 +79,7 @@ mod unique_ids;
 pub use apps::App;
 pub use decider::Limits;
 pub use error::{BrokenLog, Error};
+pub(crate) use execute::typed;
 
 use apps::Apps;
 use brake::Brake;

@@ -89,14 +89,27 @@ impl Engine {
         subjects: &[SubjectRef],
         answer: impl FnOnce(&mut Opener<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.vault.load(subjects).await.map_err(Error::from)?;
-        let opened = self.records_reads(&caller.app).then(BTreeMap::new);
-        let mut opener = Opener { engine: self, app: &caller.app, announced: Announced::of(subjects), opened };
+        let mut opener = self.opener(caller, subjects).await?;
         let answer = answer(&mut opener)?;
-        if let Some(opened) = opener.opened {
-            self.record_read(caller, || opened.into_iter().collect()).await?;
-        }
+        self.record_opened(caller, opener.opened).await?;
         Ok(answer)
+    }
+
+    async fn record_opened(
+        &self,
+        caller: &Caller,
+        opened: Option<BTreeMap<SubjectRef, BTreeSet<FieldName>>>,
+    ) -> Result<(), Error> {
+        match opened {
+            Some(opened) => Box::pin(self.record(caller, opened.into_iter().collect())).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn opener<'e>(&'e self, caller: &'e Caller, subjects: &'e [SubjectRef]) -> Result<Opener<'e>, Error> {
+        self.vault.load(subjects).await?;
+        let opened = self.records_reads(&caller.app).then(BTreeMap::new);
+        Ok(Opener { engine: self, app: &caller.app, announced: Announced::of(subjects), opened })
     }
 
     /// Opens a text a read model stores, for the service's own use; `None`: it is erased. A face uses

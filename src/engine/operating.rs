@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 
 use super::{Caller, Engine, Error, parked, secrets};
 use crate::domain::{Refusal, app};
+use crate::tasks;
 
 /// Parked streams that are looked through for one stream, at most: a stream is parked once for each read model.
 const LOOKED_THROUGH_MAX: usize = 10_000;
@@ -47,7 +48,7 @@ impl Engine {
         // The vault takes a number once: of two who create the same app at the same time, only one gets further, and the secret
         // that it is told is the one that is kept.
         let (vault, key, kept) = (Arc::clone(&self.vault), app.clone(), secret.clone());
-        let put = tokio::task::spawn_blocking(move || {
+        let put = tasks::spawn_blocking(move || {
             if vault.secrets(&key)?.iter().any(|(number, _)| *number == SecretId(1)) {
                 return Ok(false);
             }
@@ -87,7 +88,7 @@ impl Engine {
         let (log, vault, read) = (self.log.clone(), self.vault.clone(), self.read.clone());
         let (stream, handle) = (stream.to_owned(), Handle::current());
         let retried =
-            tokio::task::spawn_blocking(move || handle.block_on(parked::retry(&log, &vault, &read, model, &stream)));
+            tasks::spawn_blocking(move || tasks::block_on(&handle, parked::retry(&log, &vault, &read, model, &stream)));
         let retried = retried.await.map_err(|error| Error::Unavailable(error.to_string()))?;
         let retried = retried.map_err(|error| Error::Unavailable(error.to_string()))?;
         self.directory.ask_again();
@@ -109,8 +110,9 @@ impl Engine {
     ) -> Result<u64, Error> {
         let (read, stream, reason) = (self.read.clone(), stream.to_owned(), reason.to_owned());
         let handle = Handle::current();
-        let resolved =
-            tokio::task::spawn_blocking(move || handle.block_on(read.resolve_parked(model.name(), &stream, &reason)));
+        let resolved = tasks::spawn_blocking(move || {
+            tasks::block_on(&handle, read.resolve_parked(model.name(), &stream, &reason))
+        });
         let resolved = resolved.await.map_err(|error| Error::Unavailable(error.to_string()))??;
         self.directory.ask_again();
         Ok(resolved)

@@ -27,6 +27,7 @@ use crate::eventlog::{self, EventLog, RawEvent};
 use crate::metrics::Metrics;
 use crate::privacy::{self, Tag, Vault};
 use crate::supervision;
+use crate::tasks;
 use crate::telemetry::traces;
 
 /// Most events applied as one batch while following the log.
@@ -126,7 +127,7 @@ impl Projector {
     pub fn run(&self, runtime: &Handle, stop: &CancellationToken) -> Result<(), Error> {
         let mut head = self.log.watch();
         loop {
-            match runtime.block_on(self.go_on()) {
+            match tasks::block_on(runtime, self.go_on()) {
                 Ok(()) => {}
                 Err(error @ Error::Log(eventlog::Error::Corrupt { .. })) => return Err(error),
                 Err(error) => {
@@ -138,7 +139,7 @@ impl Projector {
                     continue;
                 }
             }
-            let woken = runtime.block_on(async {
+            let woken = tasks::block_on(runtime, async {
                 let woken = tokio::select! {
                     changed = head.wait_for(|head| *head > *self.applied.borrow()) => changed.is_ok(),
                     () = stop.cancelled() => false,

@@ -30,13 +30,16 @@ impl Engine {
         if !self.records_reads(&caller.app) {
             return Ok(());
         }
-        let reads = reads();
+        // On the heap: most apps do not want it, and every answer would carry it.
+        Box::pin(self.record(caller, reads())).await
+    }
+
+    pub(super) async fn record(&self, caller: &Caller, reads: Vec<Read>) -> Result<(), Error> {
         if reads.is_empty() {
             return Ok(());
         }
         // A read that is repeated is another read.
         let caller = Caller { idempotency: None, ..caller.clone() };
-        // On the heap: most apps do not want it, and every answer would carry it.
-        Box::pin(self.execute(&caller, RecordReads(reads))).await.map(drop)
+        self.execute(&caller, RecordReads(reads)).await.map(drop)
     }
 }

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use rollcall_projections::store::{self, ReadStore};
 use rollcall_projections::{Arrival, Projection};
 use tokio::sync::mpsc;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 
 use super::directory::Directory;
 use super::leadership::Leadership;
@@ -14,6 +15,7 @@ use super::memory::Memory;
 use super::projector::{self, Error, Prepared, Projector};
 use crate::eventlog::{self, EventLog, RawEvent};
 use crate::privacy::Vault;
+use crate::tasks;
 
 /// Most events applied as one batch: many, for nobody waits for a single one, and so few that memory is used again while the
 /// processor still has it near. Four are in memory at a time: one is read, one prepared, one ready, and one applied.
@@ -84,7 +86,7 @@ pub(super) async fn fill(
     progress: &dyn Fn(u64, u64),
 ) -> Result<(), Error> {
     let projector = offline(log, vault, read);
-    let prepare = move |raw: &[RawEvent]| projector.prepare(raw);
+    let prepare = Box::new(move |raw: &[RawEvent]| projector.prepare(raw));
     let preparing = Preparing { prepare, threads: std::thread::available_parallelism().map_or(1, usize::from) };
     apply_all(log, read, models, projector::applied_of(read, models), until, preparing, progress).await
 }
@@ -118,26 +120,26 @@ pub async fn replay(
     prepare: fn(&RawEvent) -> Prepared,
     progress: &dyn Fn(u64, u64),
 ) -> Result<(), Error> {
-    let prepare = move |raw: &[RawEvent]| Ok(raw.iter().map(prepare).collect());
+    let prepare = Box::new(move |raw: &[RawEvent]| Ok(raw.iter().map(prepare).collect()));
     apply_all(log, scratch, models, 0, until, Preparing { prepare, threads: 1 }, progress).await
 }
 
+/// Prepares events, in their order.
+type Prepare = Box<dyn Fn(&[RawEvent]) -> Result<Vec<Prepared>, Error> + Send + Sync>;
+
 /// How events are prepared, and on how many threads at once.
-struct Preparing<P> {
-    prepare: P,
+struct Preparing {
+    prepare: Prepare,
     threads: usize,
 }
 
-impl<P> Preparing<P>
-where
-    P: Fn(&[RawEvent]) -> Result<Vec<Prepared>, Error> + Send + Sync + 'static,
-{
+impl Preparing {
     /// Prepares a batch, in its order.
     async fn all(self: &Arc<Self>, raw: Vec<RawEvent>) -> Result<Vec<Prepared>, Error> {
         let (each, raw) = (raw.len().div_ceil(self.threads).max(1), Arc::new(raw));
         let part = |from: usize| {
             let (preparing, raw) = (self.clone(), raw.clone());
-            tokio::task::spawn_blocking(move || {
+            tasks::spawn_blocking(move || {
                 (preparing.prepare)(raw.get(from..raw.len().min(from + each)).unwrap_or_default())
             })
         };
@@ -157,14 +159,14 @@ async fn apply_all(
     models: &[&'static dyn Projection],
     mut after: u64,
     until: u64,
-    preparing: Preparing<impl Fn(&[RawEvent]) -> Result<Vec<Prepared>, Error> + Send + Sync + 'static>,
+    preparing: Preparing,
     progress: &dyn Fn(u64, u64),
 ) -> Result<(), Error> {
     let show = |after: u64| progress(after, until.min(log.head()).max(after));
     show(after);
     let (batches, mut prepared) = mpsc::channel(1);
     let mut ahead = JoinSet::new();
-    ahead.spawn(look_ahead(log.clone(), Arc::new(preparing), after, until, batches));
+    ahead.spawn(look_ahead(log.clone(), Arc::new(preparing), after, until, batches).boxed());
     while let Some(batch) = prepared.recv().await {
         // Whoever replays may have been told to stop: a task is cancelled where it waits.
         tokio::task::yield_now().await;
@@ -179,7 +181,7 @@ async fn apply_all(
 /// Reads the log behind a position and prepares it, on other threads than the one that applies it.
 async fn look_ahead(
     log: Arc<dyn EventLog>,
-    preparing: Arc<Preparing<impl Fn(&[RawEvent]) -> Result<Vec<Prepared>, Error> + Send + Sync + 'static>>,
+    preparing: Arc<Preparing>,
     after: u64,
     until: u64,
     batches: mpsc::Sender<Vec<Prepared>>,
@@ -205,7 +207,7 @@ async fn behind(log: &dyn EventLog, after: u64, until: u64) -> Result<Vec<RawEve
 }
 
 /// What prepares events died.
-fn ended(error: JoinError) -> Error {
+fn ended(error: impl std::fmt::Display) -> Error {
     eventlog::Error::Unavailable(format!("the events cannot be prepared: {error}")).into()
 }
 
@@ -270,7 +272,7 @@ mod tests {
     where
         P: Fn(&[RawEvent]) -> Result<Vec<Prepared>, Error> + Send + Sync + 'static,
     {
-        let preparing = Arc::new(Preparing { prepare: preparing, threads });
+        let preparing = Arc::new(Preparing { prepare: Box::new(preparing), threads });
         let all = preparing.all((1..=events).map(raw).collect()).await.unwrap();
         all.iter().map(|prepared| prepared.arrival().position()).collect()
     }

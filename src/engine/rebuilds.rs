@@ -18,6 +18,7 @@ use super::rebuild_live::{self, Scratch};
 pub use super::rebuild_notes::Phase;
 use super::{Engine, projector};
 use crate::database::Database;
+use crate::tasks;
 
 /// How often it is looked whether another process has built a read model anew.
 const FOLLOW_EVERY: Duration = Duration::from_secs(5);
@@ -160,7 +161,7 @@ async fn build_asked(engine: &Arc<Engine>, stop: &CancellationToken) -> bool {
     let asked = engine.rebuilds.last().as_ref().map(|(model, _)| *model);
     let Some(model) = asked else { return true };
     let (building, stopped, handle) = (engine.clone(), stop.clone(), Handle::current());
-    let built = tokio::task::spawn_blocking(move || handle.block_on(build_one(&building, model, &stopped))).await;
+    let built = tasks::spawn_blocking(move || tasks::block_on(&handle, build_one(&building, model, &stopped))).await;
     let name = model.name();
     let built = built.map_err(|error| error.to_string()).and_then(|built| built.map_err(|error| error.to_string()));
     let phase = match built {

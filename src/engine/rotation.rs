@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Engine;
 use crate::privacy::{Error, Rotated};
+use crate::tasks;
 
 /// When a rotation that failed is tried again, unless the next one is due before.
 const AGAIN: Duration = Duration::from_secs(3_600);
@@ -91,7 +92,7 @@ fn left(since: DateTime<Utc>, now: DateTime<Utc>, whole: Duration) -> Duration {
 async fn on_blocking_thread<T: Send + 'static>(
     task: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    let done = tokio::task::spawn_blocking(task).await;
+    let done = tasks::spawn_blocking(task).await;
     done.unwrap_or_else(|error| Err(Error::Unavailable(format!("the vault did not answer: {error}"))))
 }
 

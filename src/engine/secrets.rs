@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{Caller, Engine, Error};
 use crate::domain::{Expected, Refusal, app};
 use crate::privacy::{self, Vault};
+use crate::tasks;
 
 /// How often another number is tried where callers add secrets to the same app at the same time.
 const ATTEMPTS_MAX: usize = 8;
@@ -35,7 +36,7 @@ async fn write(
     task: impl FnOnce(&dyn Vault) -> Result<(), privacy::Error> + Send + 'static,
 ) -> Result<(), Error> {
     let vault = Arc::clone(vault);
-    let done = tokio::task::spawn_blocking(move || task(vault.as_ref())).await;
+    let done = tasks::spawn_blocking(move || task(vault.as_ref())).await;
     Ok(done.map_err(|error| Error::Unavailable(error.to_string()))??)
 }
 

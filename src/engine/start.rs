@@ -34,6 +34,7 @@ use crate::eventlog::{self, EventLog};
 use crate::metrics::Metrics;
 use crate::privacy::Vault;
 use crate::supervision;
+use crate::tasks;
 
 /// Most batches waiting between two stages: small ones pile up while the log is busy, and are appended together.
 const BATCHES_MAX: usize = 64;
@@ -209,7 +210,7 @@ pub async fn start(ports: Ports, limits: Limits) -> Result<Service, Error> {
             let runtime = runtime.clone();
             let answering = Answering { directory, apps, in_flight, erasures, handed_over, metrics };
             move || {
-                runtime.block_on(committer::append_all(to_append, log.as_ref(), &answering));
+                tasks::block_on(&runtime, committer::append_all(to_append, log.as_ref(), &answering));
                 Ok(())
             }
         })?,
@@ -237,7 +238,7 @@ fn project(projector: &Projector, runtime: &Handle, stop: &CancellationToken, re
     // Of a corrupt log the service still says that it is; an end of the process would only repeat itself.
     if let Err(error) = projector.run(runtime, stop) {
         ready.store(false, Ordering::Release);
-        runtime.block_on(give_up(projector.log.as_ref(), error));
+        tasks::block_on(runtime, give_up(projector.log.as_ref(), error));
     }
 }
 

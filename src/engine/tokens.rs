@@ -15,6 +15,7 @@ use crate::domain::IssuedToken;
 use crate::domain::token::TokenScopes;
 use crate::domain::values::UserId;
 use crate::privacy::{self, Vault};
+use crate::tasks;
 
 /// What stands between payload and app, and the formats that have it: the first byte of a payload. Format 1 had an `@`, where
 /// web clients of the platform cut a token; it stays valid.
@@ -156,7 +157,7 @@ impl Engine {
         }
         // Another node may have put the secret a moment ago: the vault is asked, off this thread.
         let vault = self.vault.clone();
-        let verified = tokio::task::spawn_blocking(move || unverified.verify(vault.as_ref())).await;
+        let verified = tasks::spawn_blocking(move || unverified.verify(vault.as_ref())).await;
         verified.map_err(|error| Error::Vault(privacy::Error::Unavailable(error.to_string())))?
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Error;
+use crate::tasks;
 
 /// What is wrong with a log. The codes are stable: monitoring and the record of an incident rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,7 +178,7 @@ impl Integrity {
             return known;
         }
         let (integrity, unrecorded) = (self.clone(), Error::Corrupt { position, reason: reason.clone() });
-        let condemned = tokio::task::spawn_blocking(move || integrity.condemn_blocking(position, reason)).await;
+        let condemned = tasks::spawn_blocking(move || integrity.condemn_blocking(position, reason)).await;
         condemned.unwrap_or_else(|_| self.broken.get_or_init(|| unrecorded).clone())
     }
 }

@@ -15,6 +15,7 @@ use crate::audit::replays::ExportPlace;
 use crate::engine::beside::Own;
 use crate::engine::reads::{Read, fields_of};
 use crate::engine::{self, Engine};
+use crate::tasks;
 
 pub(super) const MEDIA_TYPE: &str = "application/zip";
 
@@ -107,7 +108,7 @@ pub(super) async fn begin(
     let begun = begun.await.map_err(|_| engine::Error::Busy)?;
     let export = begun.map_err(|error| engine::Error::Unavailable(error.to_string()))?;
     let (out, pieces) = mpsc::channel(PIECES_MAX);
-    actix_web::rt::spawn(async move {
+    tasks::spawn_local(async move {
         if let Err(reason) = Box::pin(write(engine, &place, export, &out)).await {
             tracing::warn!(reason, "an export broke off");
             // The error cuts the answer short, so that the client sees that the ZIP is not complete.

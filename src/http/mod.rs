@@ -56,6 +56,7 @@ mod router;
 mod served;
 mod server_v1;
 mod server_v4;
+mod shape;
 mod socket_place;
 mod terms;
 mod tls;

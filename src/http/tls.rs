@@ -20,6 +20,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
+use crate::tasks;
+
 /// How long a client may take for its handshake, the wait for a place among those under way included.
 const HANDSHAKE_WAIT: Duration = Duration::from_secs(5);
 /// Handshakes under way at the same time: each costs a signature.
@@ -155,7 +157,7 @@ impl Tls {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
             let tls = Arc::clone(&self);
-            let looked = tokio::task::spawn_blocking(move || tls.look()).await;
+            let looked = tasks::spawn_blocking(move || tls.look()).await;
             let is_unreadable = matches!(looked, Ok(Err(Error::Unreadable { .. } | Error::TooLong(_))));
             match looked {
                 Ok(Ok(true)) => tracing::info!("the TLS certificate was replaced"),

@@ -7,6 +7,7 @@ use rollcall_schemas::ids::{AppId, SubjectRef};
 
 use super::change::Notice;
 use crate::engine::{Engine, Error, journal};
+use crate::tasks;
 
 /// What changed for a subject above the position `since` and up to `until`, in order; `None`: as much happened to the user as a
 /// page holds, or the log has never been at `since`.
@@ -34,7 +35,7 @@ pub async fn between(
     }
     // The log may have to wait for a disk, for which a thread that serves requests must not.
     let (log, handle) = (Arc::clone(engine.log()), tokio::runtime::Handle::current());
-    let read = tokio::task::spawn_blocking(move || handle.block_on(async { log.read_at(&positions).await }));
+    let read = tasks::spawn_blocking(move || tasks::block_on(&handle, log.read_at(&positions)));
     let events = read.await.map_err(|error| Error::Unavailable(error.to_string()))??;
     let mut notices = Vec::new();
     for raw in &events {

@@ -13,8 +13,8 @@ use crate::domain::friend_groups::{GroupFriend, LabelGroup};
 use crate::domain::friendship::{Befriend, Describe};
 use crate::domain::user::{Import, ImportMute, Imported, MuteEnd};
 use crate::domain::values::{GroupNumber, Label, ProfileChanges, Remark, UserId};
-use crate::domain::{Command, Refusal, ReplyOf};
-use crate::engine::{Caller, Done, Engine, Error, IdempotencyKey};
+use crate::domain::{Command, DynCommand, Refusal, Reply, ReplyOf};
+use crate::engine::{Caller, Done, Engine, Error, IdempotencyKey, typed};
 
 /// How often what cannot be taken at the moment is tried, and how long is waited between.
 const ATTEMPTS_MAX: u32 = 40;
@@ -174,12 +174,13 @@ impl Applying<'_> {
     }
 
     /// Executes a part of the record. What was done before under its key is not done again.
-    async fn execute<C: Command + Clone>(&self, part: &str, command: C) -> Result<ReplyOf<C>, Error> {
+    async fn execute<C: Command>(&self, part: &str, command: C) -> Result<ReplyOf<C>, Error> {
         let (import, number) = self.key;
         let key = format!("import {import} {number} {part}");
         let idempotency = Some(IdempotencyKey { key, content: self.content.clone() });
         let caller = Caller { idempotency, ..self.caller.clone() };
-        execute_patiently(self.engine, &caller, command).await.map(|done| done.reply)
+        let done = execute_patiently(self.engine, &caller, &command).await?;
+        typed(&command, done).map(|done| done.reply)
     }
 }
 
@@ -187,14 +188,14 @@ impl Applying<'_> {
 ///
 /// # Errors
 /// The command is refused, or the service cannot take it, again and again.
-pub(super) async fn execute_patiently<C: Command + Clone>(
+pub(super) async fn execute_patiently(
     engine: &Engine,
     caller: &Caller,
-    command: C,
-) -> Result<Done<ReplyOf<C>>, Error> {
+    command: &dyn DynCommand,
+) -> Result<Done<Reply>, Error> {
     let mut pause = PAUSE;
     for _ in 1..ATTEMPTS_MAX {
-        match engine.execute(caller, command.clone()).await {
+        match engine.execute_any(caller, command).await {
             Ok(done) => return Ok(done),
             Err(Error::Busy | Error::Behind | Error::KeyInUse | Error::Unavailable(_) | Error::Ambiguous(_)) => {
                 tokio::time::sleep(pause).await
@@ -203,5 +204,5 @@ pub(super) async fn execute_patiently<C: Command + Clone>(
         }
         pause = (pause * 2).min(PAUSE_MAX);
     }
-    engine.execute(caller, command).await
+    engine.execute_any(caller, command).await
 }

@@ -18,6 +18,7 @@ use super::order::Order;
 use super::source;
 use super::{Error, Foreign, Format, Kind, OnConflict};
 use crate::engine::{self, Caller, Engine};
+use crate::tasks;
 
 pub use super::checkpoint::Counts;
 
@@ -142,13 +143,13 @@ fn begin(app: &AppId, options: &Options) -> Result<Checkpoint, Error> {
     }
 }
 
-type Reading = tokio::task::JoinHandle<Result<(), Error>>;
+type Reading = tasks::Started<Result<(), Error>>;
 
 /// Reads the file on a thread of its own; the first `skipped` records are done.
 fn read_ahead(options: &Options, skipped: u64, read: Arc<AtomicU64>) -> (Reading, mpsc::Receiver<Numbered>) {
     let (sender, receiver) = mpsc::channel(READ_AHEAD);
     let (path, form) = (options.file.clone(), (options.format, options.from));
-    let reading = tokio::task::spawn_blocking(move || {
+    let reading = tasks::spawn_blocking(move || {
         let mut number = 0;
         source::read_all(&path, form, read, &mut |found| {
             number += 1;

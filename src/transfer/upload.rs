@@ -27,6 +27,7 @@ use super::{Error, Format, Why};
 use crate::crash_point;
 use crate::domain::import::Progress;
 use crate::engine::{self, Caller, Engine, IdempotencyKey};
+use crate::tasks;
 
 /// Records of one import that are under way at the same time: far fewer than the decider takes at once, so that the
 /// commands of others stand between them.
@@ -214,7 +215,7 @@ impl Recorder<'_> {
             let caller = Caller { idempotency, ..self.caller.clone() };
             let (Counts { done, skipped, .. }, bytes) = (counts, self.bytes.load(Ordering::Relaxed));
             let progress = Progress { import, from, done, skipped, refused, bytes, ends };
-            let recorded = execute_patiently(self.upload.engine, &caller, progress).await?;
+            let recorded = execute_patiently(self.upload.engine, &caller, &progress).await?;
             crash_point::reach("import.recorded");
             sent.position = sent.position.max(recorded.position);
         }
@@ -222,12 +223,12 @@ impl Recorder<'_> {
     }
 }
 
-type Reading = tokio::task::JoinHandle<Result<(), Error>>;
+type Reading = tasks::Started<Result<(), Error>>;
 
 /// Reads the body on a thread of its own; the first `skipped` records are left out.
 fn read_ahead(body: impl Read + Send + 'static, format: Format, skipped: u64) -> (Reading, mpsc::Receiver<Numbered>) {
     let (sender, receiver) = mpsc::channel(READ_AHEAD);
-    let reading = tokio::task::spawn_blocking(move || {
+    let reading = tasks::spawn_blocking(move || {
         let mut number = 0;
         read_records(Path::new(BODY), body, format, RECORD_MAX, &mut |found| {
             number += 1;

@@ -53,7 +53,7 @@ impl Place {
             ) if reason.damage == Damage::Rewound => {
                 // What is lost is known from it, once the replica is aside.
                 Incidents::of(&self.dir).record(position, &reason);
-                background.handle().block_on(kurrentdb::set_aside(&kurrentdb::replica(address, &self.dir)))?;
+                background.block_on(kurrentdb::set_aside(&kurrentdb::replica(address, &self.dir)))?;
                 self.stores(vault, Some(background))
             }
             (opened, ..) => opened,
@@ -64,9 +64,8 @@ impl Place {
         match (self.stores(vault, background), &self.log, background) {
             (Err(Error::Log(eventlog::Error::Corrupt { .. })), LogPlace::Kurrent(address, _), Some(background)) => {
                 let replica = kurrentdb::replica(address, &self.dir);
-                let salvaged =
-                    background.handle().block_on(kurrentdb::Salvaged::open(kurrentdb::stream(address), &replica))?;
-                Ok((Arc::new(salvaged), background.handle().block_on(self.read_models())?))
+                let salvaged = background.block_on(kurrentdb::Salvaged::open(kurrentdb::stream(address), &replica))?;
+                Ok((Arc::new(salvaged), background.block_on(self.read_models())?))
             }
             (opened, ..) => opened,
         }

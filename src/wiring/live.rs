@@ -13,7 +13,7 @@ use crate::live::store::{self, Store};
 /// Subscriptions are where the read models are.
 pub(super) fn store(place: &Place, background: Option<&Background>) -> Result<Arc<dyn Store>, Error> {
     Ok(match (place.log.database(), background) {
-        (Some(database), Some(background)) => Arc::new(background.handle().block_on(store::Postgres::open(database))?),
+        (Some(database), Some(background)) => Arc::new(background.block_on(store::Postgres::open(database))?),
         _ => Arc::new(store::Sqlite::open(&place.dir.join("live.db"))?),
     })
 }
@@ -26,7 +26,7 @@ impl DataDir {
     pub fn live(&self, engine: Arc<Engine>, registry: Registry, timing: Timing) -> Result<Arc<Live>, Error> {
         let presence: Arc<dyn Presence> = match (&self.database, &self.background) {
             (Some(database), Some(background)) if self.vault.is_shared() => {
-                Arc::new(background.handle().block_on(presence::Postgres::open(database, timing))?)
+                Arc::new(background.block_on(presence::Postgres::open(database, timing))?)
             }
             _ => Arc::new(presence::Memory::default()),
         };

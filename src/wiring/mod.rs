@@ -178,9 +178,9 @@ impl Place {
             return Ok((Arc::new(log), Arc::new(self.read_models_here()?)));
         };
         if let Some(database) = self.log.database() {
-            background.handle().spawn(supervision::unpanicking("database-probe", database.clone().probe()));
+            background.spawn(supervision::unpanicking("database-probe", database.clone().probe()));
         }
-        background.handle().block_on(async {
+        background.block_on(async {
             let log = self.claimed_log(vault).await?;
             Ok((log, self.read_models().await?))
         })
@@ -557,7 +557,7 @@ impl Copy {
         let background = place.background()?;
         let log = match &background {
             // A log on a server is read where it is; reading changes nothing.
-            Some(background) => background.handle().block_on(place.log(Mode::Read, to))?,
+            Some(background) => background.block_on(place.log(Mode::Read, to))?,
             None => Arc::new(eventlog::embedded::Embedded::open(&to.join("log.db"))?),
         };
         Ok(Self {

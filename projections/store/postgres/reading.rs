@@ -5,7 +5,7 @@ use super::deadline::{STEP_MAX, within};
 use super::store::Postgres;
 use crate::store::digest::Rows;
 use crate::store::row::{Source, postgres_cell};
-use crate::store::{Error, Row};
+use crate::store::{Error, Row, Sets, TakeRow, TakeRowOf};
 use crate::{Query, Value};
 
 const key_columns: &str = "SELECT a.attname::text FROM pg_index i
@@ -13,24 +13,18 @@ const key_columns: &str = "SELECT a.attname::text FROM pg_index i
     WHERE i.indrelid = to_regclass($1) AND i.indisprimary ORDER BY array_position(i.indkey, a.attnum)";
 
 impl Postgres {
-    pub(in crate::store) async fn rows<T>(
+    pub(in crate::store) async fn each_row(
         &self,
         query: Query,
         params: &[Value],
-        map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
-    ) -> Result<Vec<T>, Error> {
-        let found = self.found(query, params).await?;
-        found.iter().map(|row| map(&Row(Source::Postgres(row)))).collect()
-    }
-
-    pub(in crate::store) async fn row<T>(
-        &self,
-        query: Query,
-        params: &[Value],
-        map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
-    ) -> Result<Option<T>, Error> {
-        let found = self.found(query, params).await?;
-        found.first().map(|row| map(&Row(Source::Postgres(row)))).transpose()
+        take: TakeRow<'_>,
+    ) -> Result<(), Error> {
+        for row in &self.found(query, params).await? {
+            if take(&Row(Source::Postgres(row)))?.is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     async fn found(&self, query: Query, params: &[Value]) -> Result<Vec<tokio_postgres::Row>, Error> {
@@ -41,18 +35,22 @@ impl Postgres {
         self.readers.query(&self.pool, query.text, params).await
     }
 
-    pub(in crate::store) async fn rows_of_each<const N: usize, T>(
+    pub(in crate::store) async fn each_row_of_each(
         &self,
         query: Query,
-        asked: impl Iterator<Item = [Value; N]>,
-        map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
-    ) -> Result<Vec<Vec<T>>, Error> {
-        let sets: Vec<_> = asked.map(Vec::from).collect();
-        if sets.is_empty() {
-            return Ok(vec![]);
+        (params, of_each): Sets<'_>,
+        take: TakeRowOf<'_>,
+    ) -> Result<(), Error> {
+        if params.is_empty() {
+            return Ok(());
         }
-        let found = self.coalescer.ask(query.text, sets).await?;
-        found.iter().map(|rows| rows.iter().map(|row| map(&Row(Source::Postgres(row)))).collect()).collect()
+        let sets = params.chunks(of_each).map(<[_]>::to_vec).collect();
+        for (set, rows) in self.coalescer.ask(query.text, sets).await?.iter().enumerate() {
+            for row in rows {
+                take(set, &Row(Source::Postgres(row)))?;
+            }
+        }
+        Ok(())
     }
 
     pub(in crate::store) async fn digest(&self, model: &str) -> Result<[u8; 32], Error> {

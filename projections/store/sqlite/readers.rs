@@ -150,11 +150,13 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::ops::ControlFlow;
     use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
     use super::super::{Keeping, Sqlite};
     use super::MAPPED_AFTER;
     use crate::Query;
+    use crate::store::Row;
 
     fn counted() -> Query {
         Query::from("SELECT number FROM counted")
@@ -173,7 +175,13 @@ mod tests {
     }
 
     fn read(store: &Sqlite) -> i64 {
-        store.row(counted(), &[], |row| row.int(0)).unwrap().unwrap()
+        let mut found = None;
+        let mut take = |row: &Row<'_, '_>| {
+            found = Some(row.int(0)?);
+            Ok(ControlFlow::Break(()))
+        };
+        store.each_row(counted(), &[], &mut take).unwrap();
+        found.unwrap()
     }
 
     #[test]
@@ -186,8 +194,13 @@ mod tests {
                 assert_eq!(read(&store), number);
             }
             assert!(store.readers.idle().iter().any(|reader| reader.is_mapped && reader.held.is_some()));
-            let each = store.rows_of_each(counted(), [[], []].into_iter(), |row| row.int(0)).unwrap();
-            assert_eq!(each, [[number], [number]]);
+            let (mut each, above) = (Vec::new(), Query::from("SELECT number FROM counted WHERE number > $1"));
+            let mut take = |set: usize, row: &Row<'_, '_>| {
+                each.push((set, row.int(0)?));
+                Ok(())
+            };
+            store.each_row_of_each(above, (&[0_i64.into(), 0_i64.into()], 1), &mut take).unwrap();
+            assert_eq!(each, [(0, number), (1, number)]);
         }
         write(&store, 9);
         assert!(store.readers.idle().iter().all(|reader| !reader.keeps_something()));

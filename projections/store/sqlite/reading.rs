@@ -4,58 +4,40 @@ use rusqlite::{Connection, params_from_iter};
 
 use super::Sqlite;
 use crate::store::row::Source;
-use crate::store::{Error, Row};
+use crate::store::{Error, Row, Sets, TakeRow, TakeRowOf};
 use crate::{Query, Value};
 
 impl Sqlite {
-    pub(in crate::store) fn rows<T>(
-        &self,
-        query: Query,
-        params: &[Value],
-        map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
-    ) -> Result<Vec<T>, Error> {
-        self.asking(|connection| {
-            let mut found = Vec::new();
-            collect(connection, query, params, &mut |row| {
-                found.push(map(row)?);
-                Ok(())
-            })?;
-            Ok(found)
-        })
-    }
-
-    pub(in crate::store) fn row<T>(
-        &self,
-        query: Query,
-        params: &[Value],
-        map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
-    ) -> Result<Option<T>, Error> {
+    pub(in crate::store) fn each_row(&self, query: Query, params: &[Value], take: TakeRow<'_>) -> Result<(), Error> {
         self.asking(|connection| {
             let mut statement = connection.prepare_cached(query.text)?;
             let mut rows = statement.query(params_from_iter(params))?;
-            rows.next()?.map(|row| map(&Row(Source::Sqlite(row)))).transpose()
+            while let Some(row) = rows.next()? {
+                if take(&Row(Source::Sqlite(row)))?.is_break() {
+                    break;
+                }
+            }
+            Ok(())
         })
     }
 
-    pub(in crate::store) fn rows_of_each<const N: usize, T>(
+    pub(in crate::store) fn each_row_of_each(
         &self,
         query: Query,
-        asked: impl Iterator<Item = [Value; N]>,
-        map: impl Fn(&Row<'_, '_>) -> Result<T, Error>,
-    ) -> Result<Vec<Vec<T>>, Error> {
+        (params, of_each): Sets<'_>,
+        take: TakeRowOf<'_>,
+    ) -> Result<(), Error> {
         self.asking(|connection| {
             // One that is held already is the same for all of them.
             let _snapshot = connection.is_autocommit().then(|| connection.unchecked_transaction()).transpose()?;
             let mut statement = connection.prepare_cached(query.text)?;
-            let mut answers = Vec::new();
-            for params in asked {
-                let (mut found, mut rows) = (Vec::new(), statement.query(params_from_iter(&params))?);
+            for (set, params) in params.chunks(of_each).enumerate() {
+                let mut rows = statement.query(params_from_iter(params))?;
                 while let Some(row) = rows.next()? {
-                    found.push(map(&Row(Source::Sqlite(row)))?);
+                    take(set, &Row(Source::Sqlite(row)))?;
                 }
-                answers.push(found);
             }
-            Ok(answers)
+            Ok(())
         })
     }
 
@@ -79,18 +61,4 @@ impl Sqlite {
         }
         answer
     }
-}
-
-fn collect(
-    connection: &Connection,
-    query: Query,
-    params: &[Value],
-    each: &mut dyn FnMut(&Row<'_, '_>) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let mut statement = connection.prepare_cached(query.text)?;
-    let mut rows = statement.query(params_from_iter(params))?;
-    while let Some(row) = rows.next()? {
-        each(&Row(Source::Sqlite(row)))?;
-    }
-    Ok(())
 }

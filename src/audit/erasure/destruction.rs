@@ -7,6 +7,7 @@ use crate::audit::tree::Keeper;
 use crate::crash_point;
 use crate::engine::{self, Engine};
 use crate::privacy::{self, Destruction, KeysToDestroy};
+use crate::tasks;
 
 /// An erasure, and what became of its keys.
 type Destroyed = (Erasure, Result<Destruction, Error>);
@@ -51,6 +52,6 @@ async fn rotate(engine: &Engine, erasures: &[Erasure]) -> Result<Vec<Destruction
     };
     let keys: Vec<_> = erasures.iter().map(of).collect();
     let vault = engine.vault().clone();
-    let destroyed = tokio::task::spawn_blocking(move || vault.destroy(&keys)).await;
+    let destroyed = tasks::spawn_blocking(move || vault.destroy(&keys)).await;
     destroyed.map_err(|error| privacy::Error::Unavailable(error.to_string()))?
 }

@@ -8,12 +8,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::LocalBoxFuture;
 use rollcall_schemas::ids::AppId;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::as_of::WholeLists;
+use crate::tasks::{self, Outcome};
 
 mod queues;
 
@@ -32,6 +35,9 @@ const ANSWER_WAIT: Duration = Duration::from_mins(5);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many replays of the app are waiting")]
 pub struct Busy;
+
+/// Begins a replay, on the thread that does it.
+type Begin = Box<dyn FnOnce() -> LocalBoxFuture<'static, Outcome> + Send>;
 
 /// One replay that waits.
 struct Work {
@@ -101,12 +107,18 @@ impl Replays {
         max: usize,
         work: impl AsyncFnOnce() -> T + Send + 'static,
     ) -> Result<T, Busy> {
+        let work = async move || Box::new(work().await) as Outcome;
+        let outcome = self.run_to_end(app, max, Box::new(|| work().boxed_local())).await?;
+        outcome.downcast().map(|outcome| *outcome).map_err(|_| Busy)
+    }
+
+    async fn run_to_end(&self, app: &AppId, max: usize, work: Begin) -> Result<Outcome, Busy> {
         let unwanted = self.shared.stop.child_token();
         let _until_dropped = unwanted.clone().drop_guard();
         let (answer, answered) = oneshot::channel();
         let token = unwanted.clone();
         let run = Box::new(move |runtime: &Handle| {
-            if let Some(done) = runtime.block_on(token.run_until_cancelled(work())) {
+            if let Some(done) = tasks::block_on(runtime, token.run_until_cancelled(work())) {
                 // The caller may have gone at this moment.
                 let _ = answer.send(done);
             }
@@ -244,7 +256,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    use futures_util::FutureExt as _;
     use tokio::sync::Notify;
 
     use super::*;

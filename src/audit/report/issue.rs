@@ -111,7 +111,7 @@ pub async fn newest(
     }
     match newest {
         Some(erasure::ReportIssued { sha256: OwnText(sha256), envelope: OwnText(envelope), .. }) => {
-            let signed: dsse::Envelope = serde_json::from_str(&envelope)?;
+            let signed: dsse::Envelope = serde_json::from_slice(envelope.as_bytes())?;
             let report = serde_json::from_slice(&signed.payload()?)?;
             Ok(Issued { report, envelope, sha256 })
         }

@@ -130,7 +130,8 @@ fn event(report: &Report, revision: u64, step: &Step, now: &Checkpoint) -> Resul
     let index = step.position.checked_sub(1).ok_or("a step has no place in the log")?;
     let included = merkle::includes(&now.root, now.size, index, &hash, &hashes(&step.inclusion)?);
     ensure(included, &format!("the log does not hold {} at {}", step.event, step.position))?;
-    let leaf: Leaf<'_> = serde_json::from_str(&step.leaf).map_err(|error| format!("a leaf is malformed: {error}"))?;
+    let leaf: Leaf<'_> =
+        serde_json::from_slice(step.leaf.as_bytes()).map_err(|error| format!("a leaf is malformed: {error}"))?;
     let at = DateTime::<Utc>::from_timestamp_millis(leaf.recorded_at);
     let same = (leaf.position, leaf.name, at) == (step.position, step.event.as_str(), Some(step.recorded_at))
         && leaf.stream == Stream::Erasure(report.erasure.id).to_string()

@@ -15,6 +15,7 @@ use super::merkle::{Hash, Nodes as _};
 use crate::crash_point;
 use crate::eventlog::EventLog;
 use crate::privacy::{self, Vault, Witnessed};
+use crate::tasks;
 
 mod error;
 mod history;
@@ -344,7 +345,7 @@ impl Keeper {
         crash_point::reach("tree.signed");
         let signed = Arc::new(Signed { checkpoint, note });
         let (own, copy, note) = (self.dir.join("checkpoint"), self.copy.clone(), signed.clone());
-        let written = tokio::task::spawn_blocking(move || {
+        let written = tasks::spawn_blocking(move || {
             publish(&own, &note.note)?;
             crash_point::reach("tree.published");
             if let Some(copy) = &copy
@@ -387,7 +388,7 @@ impl Keeper {
                 _ => Ok::<_, Error>(vault.witness(Witnessed { size, root })?),
             }
         };
-        tokio::task::spawn_blocking(tell).await.map_err(std::io::Error::other)??;
+        tasks::spawn_blocking(tell).await.map_err(std::io::Error::other)??;
         crash_point::reach("tree.witnessed");
         Ok(())
     }

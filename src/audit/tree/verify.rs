@@ -13,6 +13,7 @@ use crate::audit::merkle::{Frontier, Hash};
 use crate::engine::journal;
 use crate::eventlog::{self, EventLog, RawEvent};
 use crate::privacy::Vault;
+use crate::tasks;
 
 /// Events checked at once.
 const BATCH_MAX: usize = 8_192;
@@ -129,7 +130,7 @@ async fn walk(
         };
         let last = events.last().map_or(0, |event| event.position);
         // The next batch is read while this one is checked.
-        let checking = tokio::task::spawn_blocking(move || check(&events));
+        let checking = tasks::spawn_blocking(move || check(&events));
         next = read(log, last).await;
         let checked = checking.await.map_err(std::io::Error::other)?;
         let recorded = tiles.and_then(|tiles| tiles.hashes(0, frontier.size(), last.min(tiles.size())).ok());

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use rollcall_schemas::envelope::Actor;
 use rollcall_schemas::ids::AppId;
-use tokio::runtime::Runtime;
 
 use super::super::graph::{FriendGraph, user_id};
 use super::super::{Error, KEY, create_app};
@@ -19,6 +19,7 @@ use crate::domain::values::{Invalid, Name, UserId};
 use crate::engine::{self, Caller, Engine};
 use crate::out::say;
 use crate::progress::{progress_bar, show};
+use crate::tasks::Runtime;
 use crate::wiring::{DataDir, Place};
 
 /// Commands in flight.
@@ -73,21 +74,22 @@ async fn all(
     engine: &Arc<Engine>,
     app: &AppId,
     what: &'static str,
-    (acts, count): (impl Iterator<Item = Act> + Send + 'static, u64),
+    (acts, count): (Box<dyn Iterator<Item = Act> + Send>, u64),
 ) -> Result<(), Error> {
     let (began, bar) = (Instant::now(), progress_bar(what));
     let (acts, done) = (Arc::new(Mutex::new(acts)), Arc::new(AtomicU64::new(0)));
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..IN_FLIGHT {
         let (engine, app, acts, done) = (engine.clone(), app.clone(), acts.clone(), done.clone());
-        tasks.spawn(async move {
+        let giving = async move {
             loop {
                 let next = acts.lock().unwrap_or_else(PoisonError::into_inner).next();
                 let Some(next) = next else { return Ok::<_, Error>(()) };
                 act(&engine, &app, next).await?;
                 done.fetch_add(1, Ordering::Relaxed);
             }
-        });
+        };
+        tasks.spawn(giving.boxed());
     }
     let mut ticks = tokio::time::interval(SHOWN_EVERY);
     loop {
@@ -118,14 +120,14 @@ pub(super) fn fill(dir: &Path, size: Size, runtime: &Runtime) -> Result<(), Erro
     let app: AppId = KEY.parse().map_err(|_| Error::Constant("the app key is not one".into()))?;
     let filled = runtime.block_on(async {
         create_app(&engine, &app).await?;
-        all(&engine, &app, "users", ((0..users).map(Act::Register), users.into())).await?;
+        all(&engine, &app, "users", (Box::new((0..users).map(Act::Register)), users.into())).await?;
         let friendships = graph.map(|(one, other)| Act::Befriend(one, other));
-        all(&engine, &app, "friendships", (friendships, edges)).await?;
+        all(&engine, &app, "friendships", (Box::new(friendships), edges)).await?;
         let blocks = users / BLOCKS_OF;
         let target = move |owner: u32| u32::try_from(scattered(u64::from(owner) + 1, users.into())).unwrap_or_default();
         let pairs = (0..blocks).map(|owner| owner * BLOCKS_OF).map(move |owner| (owner, target(owner)));
         let acts = pairs.filter(|(owner, target)| owner != target).map(|(owner, target)| Act::Block(owner, target));
-        all(&engine, &app, "blocks", (acts, blocks.into())).await?;
+        all(&engine, &app, "blocks", (Box::new(acts), blocks.into())).await?;
         while let Err(error) = engine.all_applied().await {
             if !matches!(error, engine::Error::Behind) {
                 return Err(error.into());

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Runtime;
 
 use super::client::Api;
 use super::{register, steady};
@@ -16,6 +15,7 @@ use crate::bench::load::{self, Measured, Request};
 use crate::bench::served::Served;
 use crate::bench::{Error, Options, print, registration, signed};
 use crate::out::say;
+use crate::tasks::{self, Runtime};
 
 /// Deliveries that are timed.
 const DELIVERIES: usize = 10_000;
@@ -29,7 +29,7 @@ const OTHERS: usize = 16;
 /// A receiver that acknowledges everything, and counts.
 async fn receive(listener: TcpListener, count: Arc<AtomicU64>) {
     while let Ok((stream, _)) = listener.accept().await {
-        tokio::spawn(acknowledge(stream, count.clone()));
+        tasks::spawn(acknowledge(stream, count.clone()));
     }
 }
 

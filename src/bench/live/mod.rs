@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{join_all, try_join_all};
 use serde_json::json;
-use tokio::runtime::Runtime;
 
 use super::load::{self, Request, percentile};
 use super::served::{Served, app, command, place};
 use super::{Error, KEY, Options, SECRET, admission, ceilings, measure, on_thread, print};
 use crate::open_files;
 use crate::out::say;
+use crate::tasks::{self, Runtime};
 
 mod client;
 mod deliveries;
@@ -48,7 +48,7 @@ pub(super) fn measure_all(options: &Options, clients: usize, runtime: &Runtime) 
         )));
     }
     let workers = usize::from(options.workers);
-    let (hello_address, hello_server) = on_thread(move || ceilings::bare_server(workers))?;
+    let (hello_address, hello_server) = on_thread(Box::new(move || ceilings::bare_server(workers)))?;
     let get: Arc<Request> = Arc::new(|_, out| out.extend_from_slice(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n"));
     let hello = measure(options, runtime, hello_address, 0, get)?;
     print("bare actix-web, JSON hello", &hello, None);
@@ -131,7 +131,7 @@ async fn connect(node: &Served, tokens: &[String]) -> Result<Vec<Socket>, Error>
     let share = tokens.len().div_ceil(CONNECTING).max(1);
     let connecting = tokens.chunks(share).map(|some| {
         let some = some.to_vec();
-        tokio::spawn(async move {
+        tasks::spawn(async move {
             let mut sockets = Vec::with_capacity(some.len());
             for token in some {
                 sockets.push(Socket::connect(address, &token).await?);

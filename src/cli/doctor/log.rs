@@ -9,6 +9,8 @@ use crate::audit::incident::{Error, Incidents};
 use crate::cli::database_client::Client;
 #[cfg(feature = "kurrentdb")]
 use crate::eventlog::{self, kurrentdb};
+#[cfg(feature = "kurrentdb")]
+use crate::tasks::Runtime;
 
 const STEPS: &str = "see docs/broken-log.md";
 
@@ -81,7 +83,7 @@ fn vault(dir: &Path) -> Option<uuid::Uuid> {
 #[cfg(feature = "kurrentdb")]
 pub(super) fn kurrent(visit: &mut Visit, address: &str, dir: &Path) {
     let (stream, replica) = (kurrentdb::stream(address), kurrentdb::replica(address, dir));
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
+    let runtime = match Runtime::start(1) {
         Ok(runtime) => runtime,
         Err(error) => return visit.say(Found::Bad, "KurrentDB", error),
     };

@@ -16,6 +16,7 @@ use super::cloud_event::CloudEvent;
 use crate::engine::turns::{TurnLimits, Turns};
 use crate::engine::{self, Caller, Engine};
 use crate::eventlog;
+use crate::tasks;
 
 mod arrivals;
 mod filter;
@@ -132,9 +133,9 @@ impl Feed {
         let turn = self.turns.take(app).await.ok_or(engine::Error::Busy)?;
         let (engine, app, selection, runtime) =
             (self.engine.clone(), app.clone(), selection.clone(), self.runtime.clone());
-        let read = self.runtime.spawn_blocking(move || {
+        let read = tasks::spawn_blocking_on(&self.runtime, move || {
             let _turn = turn;
-            runtime.block_on(read(&engine, &app, after, &selection))
+            tasks::block_on(&runtime, read(&engine, &app, after, &selection))
         });
         read.await.map_err(|_| engine::Error::Unavailable("a page of the feed could not be read".into()))?
     }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta};
+use futures_util::FutureExt as _;
 use rollcall_projections::webhooks::Webhook;
 use rollcall_schemas::ids::{AppId, ErasureId, WebhookId};
 use rollcall_schemas::webhook::{Endpoint, Format};
@@ -21,6 +22,7 @@ use uuid::Uuid;
 
 use crate::delivery::event_type::TypePattern;
 use crate::engine::{self, App, Engine};
+use crate::tasks;
 use crate::telemetry::traces;
 
 pub mod address;
@@ -247,7 +249,7 @@ impl Webhooks {
                         lanes.entry(id).or_insert_with(|| {
                             let lane_stop = stop.child_token();
                             let sending =
-                                sender::run(self.clone(), webhook.clone(), lane_stop.clone()).in_current_span();
+                                sender::run(self.clone(), webhook.clone(), lane_stop.clone()).in_current_span().boxed();
                             ids.insert(tasks.spawn_on(sending, &self.runtime).id(), id);
                             (webhook, lane_stop)
                         });
@@ -294,7 +296,7 @@ impl Webhooks {
         let client = if is_callback { self.trusting_client.clone() } else { self.client.clone() };
         let (engine, keys, limit) = (self.engine.clone(), self.keys.clone(), self.exchange_max(webhook));
         let (webhook, span) = (webhook.clone(), traces::delivery(webhook.webhook.0));
-        let sent = self.runtime.spawn_blocking(move || {
+        let sent = tasks::spawn_blocking_on(&self.runtime, move || {
             let mut request = unsigned.signed(&engine, &keys, &webhook)?;
             request.headers.extend(traces::traceparent(&span).map(|value| ("traceparent", value)));
             let posted = client.post(request, limit);
@@ -412,7 +414,7 @@ impl Webhooks {
     /// The inner one: the receiver did not acknowledge it. The outer one: it could not be sent.
     pub async fn test(self: &Arc<Self>, webhook: Webhook) -> Result<Result<(u16, Duration), Failure>, engine::Error> {
         let this = self.clone();
-        let sent = self.runtime.spawn(async move {
+        let sent = tasks::spawn_on(&self.runtime, async move {
             let request = render::test(&this.engine, &webhook)?;
             let Ok(_permit) = this.in_flight.try_acquire() else { return Err(engine::Error::Busy) };
             let begun = Instant::now();

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use rollcall_projections::webhooks::Webhook;
 use rollcall_schemas::ids::{AppId, SubjectRef, WebhookId};
 use rollcall_schemas::webhook::Format;
@@ -182,7 +183,7 @@ impl Router {
         let lane = self.lanes.entry(webhook).or_insert_with(|| {
             let (queue, stop) = (Arc::new(Queue::default()), CancellationToken::new());
             let sender = Sender::new(self.webhooks.clone(), (app.clone(), webhook), queue.clone());
-            let task = self.tasks.spawn(sender.run(stop.clone()).in_current_span());
+            let task = self.tasks.spawn(sender.run(stop.clone()).in_current_span().boxed());
             Lane { queue, stop, task }
         });
         &lane.queue
@@ -253,7 +254,8 @@ impl Sender {
             let besides: HashSet<SubjectRef> = self.about.values().copied().collect();
             let Some(notice) = self.queue.take(&besides) else { break };
             let subject = notice.subject;
-            let task = self.in_flight.spawn(deliver(self.webhooks.clone(), self.to.clone(), notice).in_current_span());
+            let delivery = deliver(self.webhooks.clone(), self.to.clone(), notice).in_current_span();
+            let task = self.in_flight.spawn(delivery.boxed());
             self.about.insert(task.id(), subject);
         }
     }

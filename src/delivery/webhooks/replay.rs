@@ -8,6 +8,7 @@ use super::sender::Interest;
 use super::store::{Delivery, Progress, State};
 use super::{Error, Webhooks};
 use crate::engine;
+use crate::tasks;
 
 /// Most deliveries of one replay.
 pub const REPLAYED_MAX: usize = 5_000;
@@ -39,7 +40,8 @@ impl Webhooks {
     ) -> Result<Outcome, Error> {
         let this = self.clone();
         // Not on a thread that answers requests: the log may be read from a disk.
-        let replayed = self.runtime.spawn(async move { this.replay_range(webhook, from, to, dry_run).await });
+        let replayed =
+            tasks::spawn_on(&self.runtime, async move { this.replay_range(webhook, from, to, dry_run).await });
         replayed.await.map_err(|error| engine::Error::Unavailable(error.to_string()))?
     }
 

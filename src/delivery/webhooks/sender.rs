@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::FutureExt as _;
 use rollcall_projections::webhooks::Webhook;
 use rollcall_projections::{erasure_ledger, recipients};
 use rollcall_schemas::envelope::{Actor, Recorded};
@@ -297,7 +298,8 @@ impl Sender {
             let Some(next) = self.lane.next(now) else { break };
             let (webhooks, webhook) = (self.webhooks.clone(), self.webhook.clone());
             let rendered = self.rendered.remove(&next.position);
-            self.in_flight.spawn(async move { (next, deliver(&webhooks, &webhook, next, rendered).await) });
+            let delivery = async move { (next, deliver(&webhooks, &webhook, next, rendered).await) };
+            self.in_flight.spawn(delivery.boxed());
         }
     }
 

@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 
 use super::turns::{Turn, TurnLimits, Turns};
 use super::{Engine, Error, Limits};
+use crate::tasks;
 
 mod pairs;
 mod path;
@@ -65,9 +66,9 @@ impl Engine {
         read: impl AsyncFnOnce(&Engine) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let (engine, runtime) = (self.clone(), self.graph.runtime.clone());
-        let done = self.graph.runtime.spawn_blocking(move || {
+        let done = tasks::spawn_blocking_on(&self.graph.runtime, move || {
             let _turn = turn;
-            runtime.block_on(read(&engine))
+            tasks::block_on(&runtime, read(&engine))
         });
         done.await.map_err(|_| Error::Unavailable("a read of the friend graph broke off".into()))?
     }

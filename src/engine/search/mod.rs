@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 
 use super::{Engine, Error, journal};
 use crate::eventlog::RawEvent;
+use crate::tasks;
 
 mod fold;
 mod index;
@@ -249,7 +250,7 @@ impl Engine {
         let name = wanted.name.as_deref().map(fold::fold);
         let query = Query::new(wanted.prefix.as_deref(), name.as_ref().map(|name| name.as_str()));
         // It looks at every name: not on a thread that answers requests.
-        let found = tokio::task::spawn_blocking(move || match seek {
+        let found = tasks::spawn_blocking(move || match seek {
             Seek::After(after) => index.find(&query, after.unwrap_or_default(), limit),
             Seek::UpTo(position) => index.find_back(&query, position, limit),
         });

@@ -8,6 +8,7 @@ use std::time::Duration;
 use eventstore::{Client, ClientSettings, Error as Told};
 
 use crate::background::Background;
+use crate::tasks;
 
 /// Why a call came to no answer.
 #[derive(Debug)]
@@ -90,7 +91,7 @@ impl Connection {
             made.map(|client| Self { client, background }).map_err(|error| error.to_string())
         };
         // It reads certificates.
-        let made = tokio::task::spawn_blocking(make).await;
+        let made = tasks::spawn_blocking(make).await;
         made.map_err(|error| error.to_string()).and_then(|made| made).map_err(Trouble::Unmade)
     }
 
@@ -107,10 +108,8 @@ impl Connection {
         C: FnOnce(Client) -> F,
     {
         let running = call(self.client.clone());
-        let called = self
-            .background
-            .handle()
-            .spawn(async move { tokio::time::timeout(limit, running).await.unwrap_or(Err(Trouble::Silent)) });
+        let in_time = async move { tokio::time::timeout(limit, running).await.unwrap_or(Err(Trouble::Silent)) };
+        let called = tasks::spawn_on(self.background.handle(), in_time);
         async { called.await.unwrap_or_else(|error| Err(Trouble::Broke(error.to_string()))) }
     }
 }

@@ -10,6 +10,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
+use crate::tasks;
+
 /// How long a node may take for each message.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
@@ -27,7 +29,7 @@ enum Spoken {
 /// It may take seconds.
 pub(super) async fn of_address(settings: &ClientSettings) -> Option<String> {
     let settings = settings.clone();
-    tokio::task::spawn_blocking(move || {
+    tasks::spawn_blocking(move || {
         settings.hosts().iter().find_map(|host| of_node(&settings, &host.host, u16::try_from(host.port).ok()?))
     })
     .await

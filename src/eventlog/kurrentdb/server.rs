@@ -15,6 +15,7 @@ use super::metadata::{self, Metadata};
 use super::nodelay::Connections;
 use super::{DELETED, address, diagnosis};
 use crate::eventlog::{Damage, Error};
+use crate::tasks;
 
 /// How long the server may take over an answer. A node that hangs is left after it, so that with the cluster's own time to
 /// elect another leader an append is answered within 12 s.
@@ -280,7 +281,7 @@ impl Server {
         }
         self.look_for_connections_at = Some(now + CONNECTIONS_EVERY);
         let connections = self.connections.clone();
-        tokio::task::spawn_blocking(move || {
+        tasks::spawn_blocking(move || {
             let switched = connections.lock().unwrap_or_else(PoisonError::into_inner).switch_nagle_off();
             if let Err(error) = switched {
                 tracing::debug!(%error, "connections to KurrentDB cannot be set to send small calls at once");

@@ -5,10 +5,11 @@ use serde_json::{Map, Value, json};
 
 use super::changes::{FriendGroupChanged, FriendRequested, ListChanged, MeUpdated, OfFriend, RequestEnded};
 use super::examples;
-use super::methods::{METHODS, Method, Named, properties, shape};
+use super::methods::{METHODS, Method, properties};
 use super::socket::{ConnectParams, Connected, TokenExpiring};
 use super::subscriptions::{PresenceChanged, SubscriptionChanged};
 use crate::http::router::parameter;
+use crate::http::shape::{Named, shape};
 use crate::http::terms;
 use crate::live::close::Close;
 

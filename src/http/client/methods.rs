@@ -1,7 +1,6 @@
 //! Every method of the face, in one table: REST and the socket dispatch by it, and the OpenAPI and AsyncAPI documents are made
 //! from it. A method has the same parameters, limits and errors both ways.
 
-use std::any::TypeId;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -10,17 +9,13 @@ use futures_util::future::LocalBoxFuture;
 use rollcall_schemas::plain::TokenScope;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{Answer, Problem};
 use super::{Call, changes, export, friend_groups, friend_requests, friends, lists, me, people, subscriptions, users};
 use crate::domain::IssuedToken;
 use crate::http::friend_requests::ShownRequest;
 use crate::http::router::{Match, Place, Router};
-
-/// A schema with its name, and those it refers to.
-pub(super) type Named = Vec<(String, RefOr<Schema>)>;
+use crate::http::shape::{Named, shape};
 
 /// One method.
 pub(super) struct Method {
@@ -65,15 +60,6 @@ impl Permitted {
     pub(super) fn answer<'c>(&self, call: &'c Call<'c>, params: Value) -> LocalBoxFuture<'c, Result<Answer, Problem>> {
         (self.0.handler)(call, params)
     }
-}
-
-pub(super) fn shape<T: ToSchema + PartialSchema + 'static>() -> Named {
-    let mut shapes = Vec::new();
-    if TypeId::of::<T>() != TypeId::of::<()>() {
-        T::schemas(&mut shapes);
-        shapes.push((T::name().into_owned(), T::schema()));
-    }
-    shapes
 }
 
 /// The parameters of a method.

@@ -46,8 +46,11 @@ impl Answer {
     /// # Errors
     /// The body has no JSON form.
     pub(super) fn query(body: &impl Serialize) -> Result<Self, Problem> {
-        let body = serde_json::to_vec(body).map_err(|_| Problem::Unwritable)?;
-        Ok(Self::of_type(JSON, body))
+        Self::json(serde_json::to_vec(body))
+    }
+
+    fn json(body: serde_json::Result<Vec<u8>>) -> Result<Self, Problem> {
+        Ok(Self::of_type(JSON, body.map_err(|_| Problem::Unwritable)?))
     }
 
     /// The answer of a query that is no JSON of the face's own.
@@ -100,8 +103,9 @@ impl Answer {
     /// # Errors
     /// The body has no JSON form.
     pub(super) fn command(status: StatusCode, body: &impl Serialize, position: u64) -> Result<Self, Problem> {
+        let answer = Self::query(body)?;
         // An answer kept from an earlier call comes without a position.
-        Ok(Self { status, position: Some(position).filter(|position| *position > 0), ..Self::query(body)? })
+        Ok(Self { status, position: Some(position).filter(|position| *position > 0), ..answer })
     }
 }
 

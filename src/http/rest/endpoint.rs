@@ -1,20 +1,16 @@
 //! What an endpoint of the face is.
 
-use std::any::TypeId;
 use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use rollcall_schemas::plain::ApiScope;
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::ToSchema;
 
 use super::problem::{Answer, Problem};
 use super::{Call, events};
 use crate::engine;
+use crate::http::shape::Named;
 use crate::http::{exchange, upload};
-
-/// A schema with its name, and those it refers to.
-pub(super) type Named = Vec<(String, RefOr<Schema>)>;
 
 /// One endpoint.
 pub(super) struct Endpoint {
@@ -104,12 +100,3 @@ impl Endpoint {
 /// An object whose members the documentation of the replay tells.
 #[derive(ToSchema)]
 pub(super) struct Untyped {}
-
-pub(super) fn shape<T: ToSchema + PartialSchema + 'static>() -> Named {
-    let mut shapes = Vec::new();
-    if TypeId::of::<T>() != TypeId::of::<()>() {
-        T::schemas(&mut shapes);
-        shapes.push((T::name().into_owned(), T::schema()));
-    }
-    shapes
-}

@@ -80,7 +80,10 @@ pub(super) fn of(endpoint: &Endpoint) -> Map<String, Value> {
     let pages =
         [("next", "The next page", endpoint.query.contains(&"cursor")), ("previous", "The page before", goes_back)];
     let pages = pages.into_iter().filter(|(.., is_there)| *is_there);
-    leads.chain(pages.map(|(name, says, _)| (name.to_owned(), page(endpoint, name, says)))).collect()
+    let mut links = Map::new();
+    links.extend(leads);
+    links.extend(pages.map(|(name, says, _)| (name.to_owned(), page(endpoint, name, says))));
+    links
 }
 
 /// Another page of a list: the same call with a cursor that the answer tells. A parameter that a call may leave out cannot be
@@ -96,7 +99,8 @@ fn page(endpoint: &Endpoint, member: &str, says: &str) -> Value {
 }
 
 fn link<'n>(operation: &str, told: impl Iterator<Item = (&'n str, impl Into<String>)>) -> Value {
-    let parameters: Map<_, _> = told.map(|(name, told)| (name.to_owned(), Value::String(told.into()))).collect();
+    let mut parameters = Map::new();
+    parameters.extend(told.map(|(name, told)| (name.to_owned(), Value::String(told.into()))));
     json!({"operationId": operation, "parameters": parameters})
 }
 

@@ -12,9 +12,10 @@ use utoipa::openapi::{
     PathsBuilder, Ref, Required, ResponseBuilder,
 };
 
-use super::endpoint::{Endpoint, Named};
+use super::endpoint::Endpoint;
 use super::routes::endpoints;
 use super::{examples, groups, links};
+use crate::http::shape::Named;
 use crate::http::{router, terms};
 
 /// What a call may be answered that was not done: those of the table in `problem.rs`.

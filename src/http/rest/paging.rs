@@ -43,17 +43,13 @@ impl PageLinks {
 }
 
 /// The cursor and the limit of a query.
-fn read<S>(
-    query: &str,
-    decode: impl Fn(&str) -> Option<S>,
-    cursors: &'static str,
-) -> Result<(Option<S>, u32), Problem> {
-    let (mut cursor, mut limit) = (None, 50);
+/// Reads the limit, and has `decode` take the cursor, which tells whether it is one.
+fn read(query: &str, decode: &mut dyn FnMut(&str) -> bool, cursors: &'static str) -> Result<u32, Problem> {
+    let mut limit = 50;
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match name.as_ref() {
-            "cursor" => {
-                let malformed = Invalid::malformed("cursor", cursors);
-                cursor = Some(decode(&value).ok_or(Problem::Invalid("?cursor", malformed))?);
+            "cursor" if !decode(&value) => {
+                return Err(Problem::Invalid("?cursor", Invalid::malformed("cursor", cursors)));
             }
             "limit" => {
                 let range = values::Problem::OutOfRange { min: 1, max: 500 };
@@ -63,12 +59,17 @@ fn read<S>(
             _ => {}
         }
     }
-    Ok((cursor, limit))
+    Ok(limit)
 }
 
 impl<C: Cursor + Clone> PageQuery<C> {
     pub(super) fn read(query: &str) -> Result<Self, Problem> {
-        let (seek, limit) = read(query, decode_seek, "the `next` or `previous` of an earlier answer")?;
+        let mut seek = None;
+        let mut decode = |text: &str| {
+            seek = decode_seek(text);
+            seek.is_some()
+        };
+        let limit = read(query, &mut decode, "the `next` or `previous` of an earlier answer")?;
         Ok(Self { seek: seek.unwrap_or(Seek::After(None)), limit })
     }
 
@@ -81,7 +82,12 @@ impl<C: Cursor + Clone> PageQuery<C> {
 
 impl<C: Cursor> ForwardQuery<C> {
     pub(super) fn read(query: &str) -> Result<Self, Problem> {
-        let (cursor, limit) = read(query, C::decode, "the `next` of an earlier answer")?;
+        let mut cursor = None;
+        let mut decode = |text: &str| {
+            cursor = C::decode(text);
+            cursor.is_some()
+        };
+        let limit = read(query, &mut decode, "the `next` of an earlier answer")?;
         Ok(Self { cursor, limit })
     }
 

@@ -124,7 +124,7 @@ pub(super) async fn user(call: &Call<'_>) -> Result<Answer, Problem> {
     let (who, at) = (who(call)?, when(call, "at", "?at")?);
     let work = async move |past: Past<'_>, app: AppId| {
         let (subject, at) = (past.subject(&app, &who).await?, moment(past, at).await?);
-        as_of::user_at(past, &app, subject, at).await
+        Box::pin(as_of::user_at(past, &app, subject, at)).await
     };
     reveal(call, replay(call, work).await?).await
 }

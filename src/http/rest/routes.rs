@@ -5,9 +5,10 @@ use std::sync::LazyLock;
 use actix_web::http::Method;
 use rollcall_schemas::plain::ApiScope;
 
-use super::endpoint::{Endpoint, Untyped, shape};
+use super::endpoint::{Endpoint, Untyped};
 use super::problem::Problem;
 use crate::http::router::{Match, Place, Router};
+use crate::http::shape::shape;
 
 macro_rules! endpoints {
     ($(

@@ -131,7 +131,7 @@ pub(super) fn object(
     name: &'static str,
 ) -> Result<Option<serde_json::Map<String, serde_json::Value>>, Invalid> {
     let Some(text) = form.text(name) else { return Ok(None) };
-    serde_json::from_str(text).map(Some).map_err(|_| Invalid::malformed(name, "a JSON object"))
+    serde_json::from_slice(text.as_bytes()).map(Some).map_err(|_| Invalid::malformed(name, "a JSON object"))
 }
 
 /// Opens a text a read model stores; empty where there is none or it was erased.

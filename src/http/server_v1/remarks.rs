@@ -26,7 +26,7 @@ struct Given {
 /// The remarks of a form: a JSON array in `remarks`, or `remarks[0][id]=…&remarks[0][remark]=…` as PHP writes it.
 fn given(form: &Form<'_>) -> Result<Vec<Given>, Invalid> {
     if let Some(json) = form.text("remarks") {
-        return serde_json::from_str(json)
+        return serde_json::from_slice(json.as_bytes())
             .map_err(|_| Invalid::malformed("remarks", "a JSON array of objects {id, remark}"));
     }
     let (mut places, mut all) = (HashMap::new(), Vec::<Given>::new());

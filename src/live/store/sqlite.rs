@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehav
 use uuid::Uuid;
 
 use super::{Error, KeyUse, Kind, Outcome, SWEEP_MAX, Store, Subscription, Wish, in_order, key, seconds, time};
+use crate::tasks;
 
 const IS_OWN: &str =
     "select 1 from subscription where subscriber = ?1 and kind = ?2 and target = ?3 and expires_at > ?4";
@@ -81,7 +82,7 @@ impl Sqlite {
         work: impl FnOnce(&mut Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let connection = self.0.clone();
-        let done = tokio::task::spawn_blocking(move || {
+        let done = tasks::spawn_blocking(move || {
             // A transaction that a panic left is undone when it is dropped.
             work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner))
         });

@@ -31,7 +31,7 @@ struct Held {
 
 fn read(row: &Row) -> Result<Destruction, Error> {
     let damaged = |error: &dyn std::fmt::Display| Error::Damaged(format!("an entry of the erasure ledger: {error}"));
-    let held: Held = serde_json::from_str(row.text(1)?).map_err(|error| damaged(&error))?;
+    let held: Held = serde_json::from_slice(row.text(1)?.as_bytes()).map_err(|error| damaged(&error))?;
     let Held { app, subject, classes, operation, keys } = held;
     let erasure = ErasureId(Uuid::from_bytes(row.array(0)?));
     Ok(Destruction {

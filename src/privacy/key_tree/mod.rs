@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::{Destruction, Error, Finality, KeysToDestroy, Rotated, Secret, Signer, Tag, Vault, Witnessed};
 use crate::database::Database;
+use crate::tasks;
 
 mod apps;
 mod db;
@@ -194,7 +195,7 @@ impl KeyTree {
         work: impl FnOnce(&Inner) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let inner = self.inner.clone();
-        let done = tokio::task::spawn_blocking(move || work(&inner)).await;
+        let done = tasks::spawn_blocking(move || work(&inner)).await;
         done.unwrap_or_else(|error| Err(Error::Unavailable(format!("it did not come to its end: {error}"))))
     }
 

@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use uuid::Uuid;
 
 use super::{Delivery, Error, Progress, State, Store};
+use crate::tasks;
 
 // Not flushed at each commit: what a power cut takes back, cursor and rows alike, is sent once more.
 const PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON;";
@@ -66,8 +67,7 @@ impl Sqlite {
     ) -> Result<T, Error> {
         let connection = self.0.clone();
         // A thread that died while it held the lock left nothing half done: its transaction was rolled back.
-        let done =
-            tokio::task::spawn_blocking(move || task(&mut connection.lock().unwrap_or_else(PoisonError::into_inner)));
+        let done = tasks::spawn_blocking(move || task(&mut connection.lock().unwrap_or_else(PoisonError::into_inner)));
         done.await.map_err(|error| Error(error.to_string()))?
     }
 }

@@ -10,6 +10,7 @@ use super::{Incoming, Service};
 use crate::http::peer;
 use crate::http::socket_place::SocketPlace;
 use crate::http::tls::Transport;
+use crate::tasks;
 use wire::Wire;
 
 mod connect;
@@ -69,7 +70,7 @@ pub(super) fn open(
     let place = service.live.registry.place(address).ok_or(Problem::NoPlace)?;
     let handover = connection.become_socket();
     let service = service.clone();
-    actix_web::rt::spawn(async move {
+    tasks::spawn_local(async move {
         if let Some(wire) = Wire::take(handover, early).await {
             session::run(service, wire, address).await;
         }

@@ -16,6 +16,7 @@ use crate::engine::Engine;
 use crate::http::cursor::{Cursor as _, FeedCursor};
 use crate::http::rest::problem::{Answer, Problem};
 use crate::http::rest::{Call, authenticate};
+use crate::tasks;
 
 pub(super) const EVENT_STREAM: &str = "text/event-stream";
 /// Most events of one piece of a stream.
@@ -39,7 +40,7 @@ pub(super) async fn begin(call: &Call<'_>, after: u64, selection: Selection) -> 
     let (out, pieces) = mpsc::channel(PIECES_MAX);
     let (engine, feed, app) = (Arc::clone(call.engine), Arc::clone(call.feed), call.app.id.clone());
     let drain = call.drain.begun();
-    actix_web::rt::spawn(async move {
+    tasks::spawn_local(async move {
         let pages = OfFeed { engine, feed, app, credentials, selection, waiter };
         tokio::select! {
             ended = run(pages, first, &out) => match ended {

@@ -4,11 +4,11 @@
 //! replaces the tree is alone. The lock goes with the transaction, and a node that stands still with it loses it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{BoxFuture, try_join_all};
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Statement};
 
@@ -80,7 +80,7 @@ impl Reach {
     pub(in crate::privacy::key_tree) fn new(database: Database) -> Result<Self, Error> {
         let background = Background::start("vault-database", 1)
             .map_err(|error| Error::Unavailable(format!("its thread cannot be started: {error}")))?;
-        background.handle().spawn(supervision::unpanicking("database-probe", database.clone().probe()));
+        background.spawn(supervision::unpanicking("database-probe", database.clone().probe()));
         let reach = Self { database, background: Arc::new(background) };
         let database = reach.database.clone();
         reach.wait(WRITES_MAX, async move { prepare(&database).await })?;
@@ -88,19 +88,28 @@ impl Reach {
     }
 
     /// Runs something there while the calling thread waits.
-    fn wait<T: Send + 'static>(
+    fn wait<T: Send + Sync + 'static>(
         &self,
         at_most: Duration,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
-        let silent = || Error::Unavailable("its database does not answer".into());
-        let (answer, answered) = std::sync::mpsc::sync_channel(1);
-        self.background.handle().spawn(async move {
-            let done = tokio::time::timeout(at_most, work).await;
-            // Who asked has given up, if at all, a moment before.
-            let _ = answer.send(done.unwrap_or_else(|_| Err(silent())));
+        let answer = Arc::new(OnceLock::new());
+        let answered = answer.clone();
+        self.drive(at_most, Box::pin(async move { drop(answer.set(work.await)) }));
+        let silent = || Err(Error::Unavailable("its database does not answer".into()));
+        Arc::into_inner(answered).and_then(OnceLock::into_inner).unwrap_or_else(silent)
+    }
+
+    /// Returns once `work` has ended there, or was given up.
+    fn drive(&self, at_most: Duration, work: BoxFuture<'static, ()>) {
+        let (ended, has_ended) = std::sync::mpsc::sync_channel::<()>(1);
+        self.background.spawn(async move {
+            // What lasts longer is dropped.
+            let _ = tokio::time::timeout(at_most, work).await;
+            drop(ended);
         });
-        answered.recv().unwrap_or_else(|_| Err(silent()))
+        // The sender sends nothing: it is dropped at the end.
+        let _ = has_ended.recv();
     }
 
     /// A connection whose answers are waited for so long at most.
@@ -144,7 +153,7 @@ impl Postgres {
     }
 
     /// Does something with the connection. Within a transaction it is the one that the transaction was begun on.
-    fn with<T: Send + 'static, F: Future<Output = Result<T, tokio_postgres::Error>> + Send + 'static>(
+    fn with<T: Send + Sync + 'static, F: Future<Output = Result<T, tokio_postgres::Error>> + Send + 'static>(
         &mut self,
         work: impl FnOnce(Arc<Client>) -> F,
     ) -> Result<T, Error> {
