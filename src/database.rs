@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Connect, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
-use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use rollcall_projections::store::prepare_connection;
 use rustls::pki_types::CertificateDer;
@@ -147,8 +146,8 @@ impl Connect for OnOneRuntime {
                     Err(_) => drop(servers::found(&mut primary).await),
                 }
             };
-            let Connected { client, connection, left } = opened;
-            Ok((client, runtime.spawn(drive(connection, left, None).boxed())))
+            let Connected { client, connection, left, .. } = opened;
+            Ok((client, tasks::spawn_on(&runtime, drive(connection, left, None))))
         })
     }
 }
@@ -259,9 +258,23 @@ impl Database {
     /// # Errors
     /// The server does not answer in time, or refuses.
     pub async fn connect(&self, heard: Option<Heard>) -> Result<Client, Error> {
-        let Connected { client, connection, left } = self.open().await?;
+        let Connected { client, connection, left, .. } = self.open().await?;
         tasks::spawn(drive(connection, left, heard));
         Ok(client)
+    }
+
+    /// Opens a connection for a task of the command line, which has nothing else to do while it waits.
+    ///
+    /// # Errors
+    /// The server does not answer in time, or refuses.
+    pub fn connect_blocking(&self) -> Result<postgres::Client, Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Error::Refused(format!("it cannot be waited for: {error}")))?;
+        // The blocking client waits for a handshake without end: so only a server is asked that has just answered.
+        let index = runtime.block_on(self.open())?.index;
+        let server =
+            self.servers.all().get(index).ok_or_else(|| Error::Refused("the address names no server".into()))?;
+        Ok(postgres::Config::from(server.config.clone()).connect(self.tls.clone())?)
     }
 
     /// A pool of at most `size` connections, opened when they are needed, on the runtime this is called on.

@@ -316,16 +316,15 @@ fn log_alone(options: &Options, runtime: &Runtime, producers: usize, time: Durat
         let log = runtime.block_on(place.log_alone())?;
         return runtime.block_on(ceilings::log_alone(log, producers, time));
     };
-    let client = runtime.block_on(database.connect(None))?;
+    let mut client = database.connect_blocking()?;
     let failed = crate::database::Error::from;
     let empty = "select to_regnamespace('rollcall_log') is null";
-    if !runtime.block_on(client.query_typed_one(empty, &[])).map_err(failed)?.get::<_, bool>(0) {
+    if !client.query_typed_one(empty, &[]).map_err(failed)?.get::<_, bool>(0) {
         return Err(Error::Constant("there is a log in the database already; name an empty one".into()));
     }
     let log = runtime.block_on(place.log_alone())?;
     let rate = runtime.block_on(ceilings::log_alone(log, producers, time))?;
-    let drop = "drop schema rollcall_log cascade; drop table rollcall_log_history";
-    runtime.block_on(client.batch_execute(drop)).map_err(failed)?;
+    client.batch_execute("drop schema rollcall_log cascade; drop table rollcall_log_history").map_err(failed)?;
     Ok(rate)
 }
 

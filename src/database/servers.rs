@@ -36,6 +36,8 @@ pub(super) struct Servers {
 
 /// A connection that was opened.
 pub(super) struct Connected {
+    /// Which server of the address it leads to.
+    pub(super) index: usize,
     pub(super) client: Client,
     pub(super) connection: Opened,
     /// Told when the server is left: the connection must be dropped then.
@@ -138,9 +140,9 @@ impl Servers {
                 Ok(Ok((client, connection, role))) => {
                     trying.is_answered = true;
                     match self.admit(index, role) {
-                        Ok(Admitted::Known) => return Ok(Connected { client, connection, left }),
+                        Ok(Admitted::Known) => return Ok(Connected { index, client, connection, left }),
                         Ok(Admitted::Promoted) => {
-                            return Ok(Connected { client, connection, left: self.left(index) });
+                            return Ok(Connected { index, client, connection, left: self.left(index) });
                         }
                         Err(reason) => refused.reason = reason,
                     }

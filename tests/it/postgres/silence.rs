@@ -158,5 +158,8 @@ fn a_server_that_takes_connections_and_says_nothing_is_left_for_the_next_and_not
         let alone: Database = through(&frozen, &name);
         let told = alone.connect(None).await.err().unwrap().to_string();
         assert!(told.contains("does not answer"), "{told}");
+        let told =
+            tokio::task::spawn_blocking(move || alone.connect_blocking().err().unwrap().to_string()).await.unwrap();
+        assert!(told.contains("does not answer"), "{told}");
     });
 }
