@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Connect, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use rollcall_projections::store::prepare_connection;
 use rustls::pki_types::CertificateDer;
@@ -147,7 +148,7 @@ impl Connect for OnOneRuntime {
                 }
             };
             let Connected { client, connection, left, .. } = opened;
-            Ok((client, tasks::spawn_on(&runtime, drive(connection, left, None))))
+            Ok((client, runtime.spawn(drive(connection, left, None).boxed())))
         })
     }
 }
