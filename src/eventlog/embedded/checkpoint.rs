@@ -17,12 +17,12 @@ use super::faults::Faults;
 use super::file::Readers;
 use crate::eventlog::Error;
 
-/// After how many new pages a checkpoint begins: 4 MiB.
+/// After how many new pages a checkpoint begins: 16 MiB.
 const EVERY: u32 = 4_000;
 /// Most pages that the writer is left to move, as long as the passes catch up.
 const REST_MAX: u32 = 64;
-/// Most passes of one checkpoint.
-const PASSES_MAX: usize = 6;
+/// With so many pages in the write-ahead log, 32 MiB, the writer is left whatever there is.
+const PAGES_MAX: u32 = 8_000;
 
 /// Moves what it can without waiting for anybody; pages in the write-ahead log, and how many of them were moved.
 const PASSIVE: &str = "pragma wal_checkpoint(passive)";
@@ -158,12 +158,16 @@ impl Checkpoints {
         let moved = pass(connection);
         let mut state = self.state();
         state.finish = false;
+        // Where somebody reads an earlier state something is left, which is tried again later.
+        state.moved = state.pages;
         match moved {
-            Ok(moved) => state.moved = moved,
-            Err(Failure::Later(error)) => tracing::debug!(%error, "the rest of the write-ahead log was not moved"),
-            Err(Failure::Unflushed(error)) => return Err(error),
+            Ok(_) => Ok(()),
+            Err(Failure::Later(error)) => {
+                tracing::debug!(%error, "the rest of the write-ahead log was not moved");
+                Ok(())
+            }
+            Err(Failure::Unflushed(error)) => Err(error),
         }
-        Ok(())
     }
 
     /// One checkpoint on a connection of its own, which is closed before the file is.
@@ -171,19 +175,22 @@ impl Checkpoints {
         let _lent = readers.lend().map_err(Failure::Later)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(readers.path(), flags)?;
-        let mut moved = 0;
-        for _ in 0..PASSES_MAX {
-            moved = pass(&connection)?;
+        let mut last = None;
+        loop {
+            let moved = pass(&connection)?;
             let data = readers.data().map_err(Failure::Later)?;
             let flushed =
                 if self.faults.take_checkpoint() { Err(io::ErrorKind::Other.into()) } else { data.sync_data() };
             flushed.map_err(|error| {
                 Failure::Unflushed(Error::Unavailable(format!("a checkpoint could not be flushed: {error}")))
             })?;
-            if self.state().rest(moved) <= REST_MAX {
-                break;
+            let state = self.state();
+            let is_enough = state.rest(moved) <= REST_MAX || state.pages >= PAGES_MAX;
+            // While somebody reads an earlier state, nothing more is moved.
+            if is_enough || state.is_stopping || last == Some(moved) {
+                return Ok(moved);
             }
+            last = Some(moved);
         }
-        Ok(moved)
     }
 }

@@ -220,9 +220,9 @@ async fn the_write_ahead_log_stays_small_while_the_writer_is_never_idle() {
     let given = Given::one_event().await;
     let write_ahead = || std::fs::metadata(given.dir.path().join("log.db-wal")).unwrap().len();
     let largest = AtomicU64::new(0);
-    append_large(&given.log, 800, || _ = largest.fetch_max(write_ahead(), Ordering::Relaxed)).await;
+    append_large(&given.log, 1_600, || _ = largest.fetch_max(write_ahead(), Ordering::Relaxed)).await;
     let largest = largest.into_inner();
-    assert!(largest < 40_000_000, "{largest} bytes, of 80,000,000 that were appended");
+    assert!(largest < 80_000_000, "{largest} bytes, of 160,000,000 that were appended");
 }
 
 #[tokio::test]
