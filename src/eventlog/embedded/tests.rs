@@ -215,6 +215,25 @@ async fn after_a_checkpoint_that_could_not_be_flushed_the_file_is_opened_anew() 
     }
 }
 
+#[tokio::test]
+async fn after_a_checkpoint_that_could_not_be_flushed_the_write_ahead_log_stays_when_the_file_is_closed() {
+    let given = Given::one_event().await;
+    given.faults.fail_checkpoint();
+    let large = (0..200).map(|number| {
+        let mut large = item(&number.to_string(), 0);
+        large.appends[0].events[0].core = Bytes::from(vec![7; 100_000]);
+        large
+    });
+    given.log.append(large.collect()).await.unwrap();
+    let length = |name: &str| std::fs::metadata(given.dir.path().join(name)).map_or(0, |file| file.len());
+    while length("log.db") < 1_000_000 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(given.log);
+    assert!(length("log.db-wal") > 20_000_000);
+    assert_eq!(Embedded::open(&file(given.dir.path())).unwrap().head(), 201);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_write_ahead_log_stays_small_while_the_writer_is_never_idle() {
     let given = Given::one_event().await;

@@ -99,6 +99,8 @@ impl Writer {
             self.work(&mut taken);
             self.finish_checkpoint();
         }
+        // What may not be on the disk must not be taken for moved when the file is closed.
+        self.finish_checkpoint();
         self.store.iter().for_each(|store| file::tidy(&store.connection));
     }
 
