@@ -73,7 +73,7 @@ pub async fn copy(from: &dyn EventLog, to: &dyn EventLog, progress: &dyn Fn(u64,
 fn items(events: Vec<RawEvent>, names: &HashMap<&str, &'static str>) -> Result<Vec<(Item, u64)>, Error> {
     let mut items: Vec<(Item, u64)> = Vec::new();
     for RawEvent { position, stream, revision, id, name, version, recorded_at, core, blobs } in events {
-        let name = names.get(name.as_str()).ok_or(Error::Unknown { name, position })?;
+        let name = *names.get(&*name).ok_or_else(|| Error::Unknown { name: name.into_owned(), position })?;
         let event = NewEvent { id, name, version, recorded_at, core, blobs };
         match items.last_mut().and_then(|(item, last)| Some((item.appends.last_mut()?, last))) {
             Some((append, last)) if append.stream == stream => {

@@ -248,7 +248,7 @@ impl Row {
 async fn named(data: &DataDir, mut rows: Vec<Row>) -> Result<Vec<Row>, Failure> {
     for row in &mut rows {
         let events = data.log.read_all(row.position.saturating_sub(1), 1).await?;
-        row.event = events.first().map_or_else(|| "(not in the log)".into(), |event| event.name.clone());
+        row.event = events.first().map_or_else(|| "(not in the log)".into(), |event| event.name.to_string());
     }
     Ok(rows)
 }

@@ -57,7 +57,7 @@ impl Default for Cleared {
 
 /// What an event may take from the user of its stream.
 fn taken(raw: &RawEvent) -> &'static [Clear] {
-    match raw.name.as_str() {
+    match &*raw.name {
         "user.deactivated" | "user.restricted" | "user.forgotten" => &[Clear::Sender, Clear::Receiver],
         "user.direct_messages_muted" => &[Clear::Sender],
         name if name.starts_with("ban.") => &[Clear::Sender],

@@ -91,10 +91,10 @@ fn seal(vault: &dyn Vault, decided: &mut Decided) -> Result<(Item, Vec<Unplaced>
             sealed.push(Unplaced::new(stream.clone(), revision, decided.metadata.clone(), event, &new));
             encoded.push(new);
         }
-        item.appends.push(Append { stream: name, expected, events: encoded });
+        item.appends.push(Append { stream: name.into(), expected, events: encoded });
     }
     for (stream, expected) in &decided.asserts {
-        item.asserts.push(Assert { stream: stream.to_string(), expected: *expected });
+        item.asserts.push(Assert { stream: stream.to_string().into(), expected: *expected });
     }
     if let Some(guard) = &decided.guard {
         let outcome = serde_json::to_vec(&decided.reply)?;

@@ -263,9 +263,9 @@ pub fn sealed_values(raw: &RawEvent) -> Result<Vec<(Header, Sealed)>, ReadError>
         let Some(sealed) = slot.sealed() else { return Ok(()) };
         let header = Header {
             app: recorded.metadata.app.clone(),
-            stream: raw.stream.clone(),
+            stream: raw.stream.to_string(),
             event: recorded.id,
-            name: raw.name.clone(),
+            name: raw.name.to_string(),
             version: raw.version,
             path: path.to_owned(),
             subject,

@@ -337,7 +337,7 @@ impl Prepared {
     /// An event that cannot be decoded.
     #[must_use]
     pub fn poison(raw: &RawEvent, why: &journal::ReadError) -> Self {
-        let (position, stream, id) = (raw.position, raw.stream.clone(), EventId(raw.id));
+        let (position, stream, id) = (raw.position, raw.stream.to_string(), EventId(raw.id));
         Self::Poison(Poison { position, stream, id, reason: why.to_string() })
     }
 

@@ -165,7 +165,7 @@ impl Standings {
     pub(super) fn follow(&self, raw: &RawEvent) {
         let changes = raw.name.starts_with("ban.")
             || matches!(
-                raw.name.as_str(),
+                &*raw.name,
                 "token.invalidated_before"
                     | "token.revoked"
                     | "user.deactivated"

@@ -11,6 +11,7 @@
 //! An event is an immutable core and detachable blobs (the ciphertexts of its personal values). Only the blobs may
 //! ever change, and only by being detached.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -53,13 +54,13 @@ pub struct RawEvent {
     /// Place in the log, gapless from 1.
     pub position: u64,
     /// Name of its stream.
-    pub stream: String,
+    pub stream: Arc<str>,
     /// Place in its stream, gapless from 1.
     pub revision: u64,
     /// Identifies the event.
     pub id: Uuid,
     /// Its name.
-    pub name: String,
+    pub name: Cow<'static, str>,
     /// Version of its shape.
     pub version: u16,
     /// When it was recorded.
@@ -74,7 +75,7 @@ pub struct RawEvent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Append {
     /// Name of the stream.
-    pub stream: String,
+    pub stream: Arc<str>,
     /// The revision the stream must have; 0: the stream must not exist. Mandatory: there is no "any".
     pub expected: u64,
     /// What to append; at least one.
@@ -85,7 +86,7 @@ pub struct Append {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assert {
     /// Name of the stream.
-    pub stream: String,
+    pub stream: Arc<str>,
     /// The revision it must have; 0: it must not exist.
     pub expected: u64,
 }

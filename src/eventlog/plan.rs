@@ -4,7 +4,10 @@
 //! faster, its place in the stream may be taken by an event that nobody looked at when the later item was decided. Its
 //! revision is the expected one all the same, so the revision alone is no proof: see [`Refused`].
 
-use std::collections::{HashMap, HashSet};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use foldhash::{HashMap, HashSet};
 
 use super::{Append, Idempotency, Item, Outcome, RawEvent};
 
@@ -14,7 +17,7 @@ pub(super) struct Plan {
     /// Position of the last event, those of this batch included.
     pub(super) head: u64,
     /// The revision of every stream the batch names; one that is missing, or 0, does not exist.
-    pub(super) revisions: HashMap<String, u64>,
+    pub(super) revisions: HashMap<Arc<str>, u64>,
     /// Fingerprint and outcome of every key the batch names and somebody used.
     pub(super) outcomes: HashMap<[u8; 32], ([u8; 32], Vec<u8>)>,
     /// What is to be inserted.
@@ -30,7 +33,7 @@ pub(super) struct Plan {
 /// Streams that refused items would have appended to, each with the lowest revision such an item expected. Whatever
 /// expects a higher one may rest on a refused item.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct Refused(HashMap<String, u64>);
+pub(super) struct Refused(HashMap<Arc<str>, u64>);
 
 impl Refused {
     fn add(&mut self, item: &Item) {
@@ -47,8 +50,8 @@ impl Refused {
 
 /// Every stream a batch names.
 pub(super) fn streams(batch: &[Item]) -> Vec<&str> {
-    let appends = batch.iter().flat_map(|item| &item.appends).map(|append| append.stream.as_str());
-    let asserts = batch.iter().flat_map(|item| &item.asserts).map(|assert| assert.stream.as_str());
+    let appends = batch.iter().flat_map(|item| &item.appends).map(|append| &*append.stream);
+    let asserts = batch.iter().flat_map(|item| &item.asserts).map(|assert| &*assert.stream);
     let mut streams: Vec<_> = appends.chain(asserts).collect();
     streams.sort_unstable();
     streams.dedup();
@@ -56,10 +59,10 @@ pub(super) fn streams(batch: &[Item]) -> Vec<&str> {
 }
 
 /// Every stream a batch names, with whether this is an append that begins it; as often as it is named.
-pub(super) fn mentions(batch: &[Item]) -> impl Iterator<Item = (&str, bool)> {
+pub(super) fn mentions(batch: &[Item]) -> impl Iterator<Item = (&Arc<str>, bool)> {
     batch.iter().flat_map(|item| {
-        let appends = item.appends.iter().map(|append| (append.stream.as_str(), append.expected == 0));
-        appends.chain(item.asserts.iter().map(|assert| (assert.stream.as_str(), false)))
+        let appends = item.appends.iter().map(|append| (&append.stream, append.expected == 0));
+        appends.chain(item.asserts.iter().map(|assert| (&assert.stream, false)))
     })
 }
 
@@ -84,13 +87,16 @@ impl Plan {
         for (stream, expected) in appends.chain(asserts) {
             let current = self.revision(stream);
             if current != expected || self.refused.may_underlie(stream, expected) {
-                return Some(Outcome::Conflict { stream: stream.clone(), current });
+                return Some(Outcome::Conflict { stream: stream.to_string(), current });
             }
         }
         // A stream that is named twice in an item cannot have the expected revision the second time.
-        let mut named = HashSet::with_capacity(item.appends.len());
-        let twice = item.appends.iter().find(|append| !named.insert(append.stream.as_str()));
-        twice.map(|append| Outcome::Conflict { stream: append.stream.clone(), current: append.expected })
+        if item.appends.len() < 2 {
+            return None;
+        }
+        let mut named = HashSet::default();
+        let twice = item.appends.iter().find(|append| !named.insert(&*append.stream));
+        twice.map(|append| Outcome::Conflict { stream: append.stream.to_string(), current: append.expected })
     }
 
     /// Puts a plan that was made for an empty log behind a position.
@@ -122,7 +128,7 @@ impl Plan {
                     stream: stream.clone(),
                     revision,
                     id: event.id,
-                    name: event.name.to_owned(),
+                    name: Cow::Borrowed(event.name),
                     version: event.version,
                     recorded_at: event.recorded_at,
                     core: event.core.clone(),

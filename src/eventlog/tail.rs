@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::RawEvent;
 
-const EVENTS_MAX: usize = 32_768;
-const BYTES_MAX: usize = 64 * 1024 * 1024;
+const EVENTS_MAX: usize = 16_384;
+const BYTES_MAX: usize = 32 * 1024 * 1024;
 
 #[derive(Default)]
 struct Window {

@@ -86,7 +86,7 @@ fn concerned(raw: &RawEvent) -> Vec<SubjectRef> {
 
 fn follow_one(live: &Live, raw: &RawEvent) {
     if let Ok(Stream::User(subject)) = raw.stream.parse()
-        && PROFILE_EVENTS.contains(&raw.name.as_str())
+        && PROFILE_EVENTS.contains(&&*raw.name)
     {
         live.pushes.profile_changed(subject, raw.position);
     }

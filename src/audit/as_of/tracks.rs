@@ -125,8 +125,8 @@ impl Track {
         let fact = Fact {
             position: raw.position,
             at: raw.recorded_at,
-            event: raw.name.clone(),
-            stream: raw.stream.clone(),
+            event: raw.name.to_string(),
+            stream: raw.stream.to_string(),
             revision: raw.revision,
         };
         self.last.evolve(&recorded.event, raw.recorded_at)?;

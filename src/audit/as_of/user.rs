@@ -152,7 +152,7 @@ struct Fold {
 
 impl Fold {
     fn see(&mut self, stream: &str, raw: &RawEvent) -> Result<(), Error> {
-        if raw.stream == stream {
+        if *raw.stream == *stream {
             let recorded = journal::decode(raw)?;
             self.registered |= raw.name == "user.registered";
             let mut state = State::User(self.state.clone());

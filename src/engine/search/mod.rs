@@ -169,7 +169,7 @@ impl Search {
 /// Whether an event of that name may change how a user is found.
 fn concerns(raw: &RawEvent) -> bool {
     matches!(
-        raw.name.as_str(),
+        &*raw.name,
         "user.registered"
             | "user.reregistered"
             | "user.modified"

@@ -18,11 +18,11 @@ use super::file::Readers;
 use crate::eventlog::Error;
 
 /// After how many new pages a checkpoint begins: 16 MiB.
-const EVERY: u32 = 4_000;
+const EVERY: u32 = 2_000;
 /// Most pages that the writer is left to move, as long as the passes catch up.
-const REST_MAX: u32 = 64;
+const REST_MAX: u32 = 32;
 /// With so many pages in the write-ahead log, 32 MiB, the writer is left whatever there is.
-const PAGES_MAX: u32 = 8_000;
+const PAGES_MAX: u32 = 4_000;
 
 /// Moves what it can without waiting for anybody; pages in the write-ahead log, and how many of them were moved.
 const PASSIVE: &str = "pragma wal_checkpoint(passive)";

@@ -53,8 +53,8 @@ impl LogFile {
         let connection = Connection::open_with_flags(&self.path, flags)?;
         plan_once(&connection)?;
         connection.execute_batch(
-            "pragma page_size = 4096; pragma journal_mode = wal; pragma synchronous = full;
-             pragma cache_size = -32768; pragma temp_store = memory; pragma wal_autocheckpoint = 0;
+            "pragma page_size = 8192; pragma journal_mode = wal; pragma synchronous = full;
+             pragma cache_size = -16384; pragma temp_store = memory; pragma wal_autocheckpoint = 0;
              pragma journal_size_limit = 67108864; pragma busy_timeout = 5000;",
         )?;
         check_format(&connection, &self.path)?;

@@ -99,10 +99,10 @@ fn event(row: &Row<'_>) -> Result<RawEvent, Error> {
     let id: [u8; 16] = row.get(3).map_err(|_| corrupt("its id is not 16 bytes"))?;
     Ok(RawEvent {
         position,
-        stream: row.get(1)?,
+        stream: row.get::<_, String>(1)?.into(),
         revision: row.get(2)?,
         id: uuid::Uuid::from_bytes(id),
-        name: row.get::<_, Option<String>>(4)?.ok_or_else(|| corrupt("its name is unknown"))?,
+        name: row.get::<_, Option<String>>(4)?.ok_or_else(|| corrupt("its name is unknown"))?.into(),
         version: row.get(5)?,
         recorded_at: DateTime::from_timestamp_millis(row.get(6)?).ok_or_else(|| corrupt("its time is none"))?,
         core: row.get::<_, Vec<u8>>(7)?.into(),

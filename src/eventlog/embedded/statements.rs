@@ -48,10 +48,10 @@ pub(super) fn event(dictionary: &Dictionary, row: &Row<'_>) -> Result<RawEvent, 
     let blobs = row.get_ref(8)?.as_blob_or_null().map_err(|_| corrupt("its ciphertexts are no bytes"))?;
     Ok(RawEvent {
         position,
-        stream,
+        stream: stream.into(),
         revision: row.get(2)?,
         id: uuid::Uuid::from_bytes(id),
-        name: String::from_utf8_lossy(name).into_owned(),
+        name: String::from_utf8_lossy(name).into_owned().into(),
         version: row.get(5)?,
         recorded_at: DateTime::from_timestamp_millis(recorded_at).ok_or_else(|| corrupt("its time is none"))?,
         core: core.ok_or_else(|| corrupt("its core cannot be unpacked"))?.into(),

@@ -1,12 +1,12 @@
 //! The connection that writes, and what is known of the tables behind it.
 
-use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use foldhash::HashSet;
 use lru::LruCache;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -19,7 +19,7 @@ use crate::eventlog::plan::{self, Plan};
 use crate::eventlog::{Append, Error, Item, Outcome};
 use crate::metrics;
 
-const HEADS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add((1 << 17) - 1);
+const HEADS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add((1 << 14) - 1);
 /// Most idempotency keys deleted in one transaction: appends wait for it.
 pub(super) const EXPIRED_TOGETHER: u32 = 1_000;
 
@@ -62,7 +62,7 @@ pub(super) struct Store {
     pub(super) packer: Packer,
     pub(super) head: u64,
     /// Revisions of streams that were used lately.
-    pub(super) heads: LruCache<String, u64>,
+    pub(super) heads: LruCache<Arc<str>, u64>,
     faults: Faults,
 }
 
@@ -130,7 +130,7 @@ impl Store {
     /// [`Failure::NotNew`].
     pub(super) fn plan(&mut self, items: &[Item], presume: bool) -> Result<Plan, Error> {
         let mut plan = Plan { head: self.head, ..Plan::default() };
-        let mut presumed = HashSet::new();
+        let mut presumed = HashSet::default();
         for (stream, begins) in plan::mentions(items) {
             if plan.revisions.contains_key(stream) {
                 continue;
@@ -142,7 +142,7 @@ impl Store {
             // Whatever else names it decides on its revision.
             presumed.remove(stream);
             let revision = self.revision(stream)?;
-            plan.revisions.insert(stream.to_owned(), revision);
+            plan.revisions.insert(stream.clone(), revision);
         }
         for guard in items.iter().filter_map(|item| item.idempotency.as_ref()) {
             if let Some(stored) = statements::outcome(&self.connection, &guard.key)? {
@@ -154,7 +154,7 @@ impl Store {
             if matches!(outcome, Outcome::Conflict { .. }) {
                 // Its streams are not inserted, so nothing else would tell which of them are not new.
                 for Append { stream, .. } in
-                    item.appends.iter().filter(|append| presumed.contains(append.stream.as_str()))
+                    item.appends.iter().filter(|append| presumed.contains(&append.stream))
                 {
                     let revision = self.revision(stream)?;
                     plan.revisions.insert(stream.clone(), revision);

@@ -25,7 +25,7 @@ pub(super) struct Planned {
 pub(super) fn append(replica: &Embedded, items: &[Item], refused: &Refused) -> Result<(Vec<Step>, Planned), Error> {
     let mut plan = Plan { head: replica.head(), refused: refused.clone(), ..Plan::default() };
     for stream in plan::streams(items) {
-        plan.revisions.insert(stream.to_owned(), replica.revision(stream)?);
+        plan.revisions.insert(stream.into(), replica.revision(stream)?);
     }
     for guard in items.iter().filter_map(|item| item.idempotency.as_ref()) {
         if let Some(stored) = replica.outcome(&guard.key)? {

@@ -177,7 +177,7 @@ impl Encoder {
         let metadata = OfEvent {
             after: self.after,
             position: event.position,
-            stream: event.stream.clone(),
+            stream: event.stream.to_string(),
             revision: event.revision,
             version: event.version,
             recorded_at: event.recorded_at.timestamp_millis(),
@@ -264,10 +264,10 @@ impl Assembler {
         }
         let event = RawEvent {
             position: metadata.position,
-            stream: metadata.stream,
+            stream: metadata.stream.into(),
             revision: metadata.revision,
             id: entry.id,
-            name: entry.kind.clone(),
+            name: entry.kind.clone().into(),
             version: metadata.version,
             recorded_at: self.time(metadata.recorded_at)?,
             core: entry.data.clone(),

@@ -341,7 +341,7 @@ impl Appender {
         client.batch_execute(&format!("{BEGIN}; {LOCK}")).await?;
         let kept = if let Some(event) = plan.events.first() {
             let revision = stored(event.revision);
-            let of: [Param<'_>; 2] = [(&event.stream, Type::TEXT), (&revision, Type::INT8)];
+            let of: [Param<'_>; 2] = [(&&*event.stream, Type::TEXT), (&revision, Type::INT8)];
             match client.query_typed_opt(OF_REVISION, &of).await? {
                 Some(row) if row.try_get::<_, Uuid>(1)? == event.id => {
                     let behind = number(row.try_get(0)?)?.saturating_sub(event.position);
@@ -438,7 +438,7 @@ async fn commit(
     }
     plan.head = number(head.try_get(0)?)?;
     for row in heads {
-        plan.revisions.insert(row.try_get(0)?, number(row.try_get(1)?)?);
+        plan.revisions.insert(row.try_get::<_, &str>(0)?.into(), number(row.try_get(1)?)?);
     }
     for row in used {
         let key = fingerprint(row.try_get(0)?)?;

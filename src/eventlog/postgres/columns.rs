@@ -24,10 +24,10 @@ pub(super) struct Columns<'p> {
 impl<'p> Columns<'p> {
     pub(super) fn of(Plan { events, .. }: &'p Plan) -> Self {
         Self {
-            streams: events.iter().map(|event| event.stream.as_str()).collect(),
+            streams: events.iter().map(|event| &*event.stream).collect(),
             revisions: events.iter().map(|event| stored(event.revision)).collect(),
             ids: events.iter().map(|event| event.id).collect(),
-            names: events.iter().map(|event| event.name.as_str()).collect(),
+            names: events.iter().map(|event| &*event.name).collect(),
             versions: events.iter().map(|event| i16::try_from(event.version).unwrap_or(i16::MAX)).collect(),
             times: events.iter().map(|event| event.recorded_at.timestamp_millis()).collect(),
             cores: events.iter().map(|event| &event.core[..]).collect(),

@@ -346,10 +346,10 @@ fn raw(row: &Row) -> Result<RawEvent, Error> {
     let corrupt = |reason: &str| Error::Corrupt { position, reason: reason.into() };
     Ok(RawEvent {
         position,
-        stream: row.try_get(1)?,
+        stream: row.try_get::<_, &str>(1)?.into(),
         revision: number(row.try_get(2)?)?,
         id: row.try_get(3)?,
-        name: row.try_get(4)?,
+        name: row.try_get::<_, String>(4)?.into(),
         version: u16::try_from(row.try_get::<_, i16>(5)?).map_err(|_| corrupt("its version is none"))?,
         recorded_at: DateTime::from_timestamp_millis(row.try_get(6)?).ok_or_else(|| corrupt("its time is none"))?,
         core: row.try_get::<_, Vec<u8>>(7)?.into(),

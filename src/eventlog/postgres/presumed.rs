@@ -1,6 +1,8 @@
 //! A batch planned without asking: each item is presumed to find its streams as it expects them, and its key unused.
 
-use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use foldhash::{HashMap, HashSet};
 
 use super::stored;
 use crate::eventlog::plan::Plan;
@@ -18,16 +20,16 @@ pub(super) struct Presumed {
 impl Presumed {
     /// Nothing where an item would be refused even so, or where there is nothing to append: then it is asked.
     pub(super) fn of(items: &[Item]) -> Option<Self> {
-        let mut expected = HashMap::new();
+        let mut expected = HashMap::<&Arc<str>, u64>::default();
         for item in items {
             let appends = item.appends.iter().map(|append| (&append.stream, append.expected));
             let asserts = item.asserts.iter().map(|assert| (&assert.stream, assert.expected));
             for (stream, revision) in appends.chain(asserts) {
                 // What a later item expects of it includes what this one appends.
-                expected.entry(stream.as_str()).or_insert(revision);
+                expected.entry(stream).or_insert(revision);
             }
         }
-        let revisions = expected.iter().map(|(stream, revision)| ((*stream).to_owned(), *revision)).collect();
+        let revisions = expected.iter().map(|(stream, revision)| (Arc::clone(stream), *revision)).collect();
         let mut plan = Plan { revisions, ..Plan::default() };
         plan.outcomes_told = items.iter().map(|item| plan.add(item)).collect();
         let appends = plan.outcomes_told.iter().all(|outcome| matches!(outcome, Outcome::Appended { .. }));
@@ -35,11 +37,11 @@ impl Presumed {
             return None;
         }
         let begun: HashSet<_> =
-            plan.events.iter().filter(|event| event.revision == 1).map(|event| event.stream.as_str()).collect();
+            plan.events.iter().filter(|event| event.revision == 1).map(|event| &event.stream).collect();
         let (seen, seen_at) = expected
             .iter()
             .filter(|(stream, _)| !begun.contains(*stream))
-            .map(|(stream, revision)| ((*stream).to_owned(), stored(*revision)))
+            .map(|(stream, revision)| (stream.to_string(), stored(*revision)))
             .unzip();
         Some(Self { plan, seen, seen_at })
     }
