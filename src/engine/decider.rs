@@ -137,7 +137,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             batch_max: 512,
-            cache_bytes_max: 128 * 1024 * 1024,
+            cache_bytes_max: 64 * 1024 * 1024,
             lag_max: 20_000,
             suggestions_looked_at_max: 5_000,
             path_looked_at_max: 500_000,
