@@ -129,10 +129,10 @@ mod tests {
     fn raw(name: &str, stream: Stream) -> RawEvent {
         RawEvent {
             position: 1,
-            stream: stream.to_string(),
+            stream: stream.to_string().into(),
             revision: 1,
             id: Uuid::nil(),
-            name: name.into(),
+            name: name.to_owned().into(),
             version: 1,
             recorded_at: DateTime::UNIX_EPOCH,
             core: bytes::Bytes::new(),

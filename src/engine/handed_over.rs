@@ -108,7 +108,7 @@ mod tests {
         let (new, event) = journal::seal(&vault, &stream.to_string(), &envelope, at, event.into(), None).unwrap();
         let unplaced = Unplaced::new(stream.clone(), 1, metadata, event, &new);
         let NewEvent { id, name, version, recorded_at, core, blobs } = new;
-        let (name, stream) = (name.to_owned(), stream.to_string());
+        let (name, stream) = (name.into(), stream.to_string().into());
         (unplaced, RawEvent { position, stream, revision: 1, id, name, version, recorded_at, core, blobs })
     }
 

@@ -252,10 +252,10 @@ mod tests {
     fn raw(position: u64) -> RawEvent {
         RawEvent {
             position,
-            stream: String::new(),
+            stream: "".into(),
             revision: 1,
             id: Uuid::nil(),
-            name: String::new(),
+            name: "".into(),
             version: 1,
             recorded_at: DateTime::UNIX_EPOCH,
             core: Bytes::new(),

@@ -219,7 +219,7 @@ mod tests {
             stream: stream.into(),
             revision: 1,
             id: Uuid::nil(),
-            name: name.into(),
+            name: name.to_owned().into(),
             version: 1,
             recorded_at: at(0),
             core: bytes::Bytes::new(),

@@ -63,13 +63,13 @@ impl Model {
     }
 
     fn revision(&self, stream: &str) -> u64 {
-        self.events.iter().filter(|event| event.stream == stream).count() as u64
+        self.events.iter().filter(|event| *event.stream == *stream).count() as u64
     }
 
     fn append(&mut self, item: &Item) -> Outcome {
         let outcome = self.outcome(item);
         if !matches!(outcome, Outcome::Appended { .. }) {
-            self.refused.extend(item.appends.iter().map(|append| (append.stream.clone(), append.expected)));
+            self.refused.extend(item.appends.iter().map(|append| (append.stream.to_string(), append.expected)));
         }
         outcome
     }
@@ -81,15 +81,15 @@ impl Model {
         let appends = item.appends.iter().map(|append| (&append.stream, append.expected));
         for (stream, expected) in appends.chain(item.asserts.iter().map(|assert| (&assert.stream, assert.expected))) {
             let current = self.revision(stream);
-            let rests_on_refused = self.refused.iter().any(|(of, refused)| of == stream && expected > *refused);
+            let rests_on_refused = self.refused.iter().any(|(of, refused)| **of == **stream && expected > *refused);
             if current != expected || rests_on_refused {
-                return Outcome::Conflict { stream: stream.clone(), current };
+                return Outcome::Conflict { stream: stream.to_string(), current };
             }
         }
         let mut seen = Vec::new();
         for append in &item.appends {
             if seen.contains(&&append.stream) {
-                return Outcome::Conflict { stream: append.stream.clone(), current: append.expected };
+                return Outcome::Conflict { stream: append.stream.to_string(), current: append.expected };
             }
             seen.push(&append.stream);
         }
@@ -98,7 +98,7 @@ impl Model {
             for event in events.clone() {
                 let NewEvent { id, name, version, recorded_at, core, blobs } = event;
                 let (position, revision) = (self.head() + 1, self.revision(stream) + 1);
-                let (stream, name) = (stream.clone(), name.to_owned());
+                let (stream, name) = (stream.clone(), name.into());
                 self.events.push(RawEvent { position, stream, revision, id, name, version, recorded_at, core, blobs });
             }
         }
@@ -183,13 +183,13 @@ fn item(plan: &Plan, model: &Model, next: &mut u64) -> Item {
     Item {
         appends: (plan.appends.iter())
             .map(|(of, off, blobs)| Append {
-                stream: stream(*of),
+                stream: stream(*of).into(),
                 expected: expected(*of, *off),
                 events: events(blobs),
             })
             .collect(),
         asserts: (plan.asserts.iter())
-            .map(|(of, off)| Assert { stream: stream(*of), expected: expected(*of, *off) })
+            .map(|(of, off)| Assert { stream: stream(*of).into(), expected: expected(*of, *off) })
             .collect(),
         idempotency: plan.guard.map(|(number, fingerprint)| Idempotency {
             key: key(number),
@@ -223,13 +223,13 @@ async fn compare(log: &dyn EventLog, model: &Model) -> Result<(), TestCaseError>
         let name = stream(number);
         for (after, limit) in [(0, 1_000), (0, 2), (1, 1), (2, 1_000), (50, 1)] {
             let read = log.read_stream(&name, after, limit).await.unwrap();
-            let of_stream = model.events.iter().filter(|e| e.stream == name && e.revision > after);
+            let of_stream = model.events.iter().filter(|e| *e.stream == *name && e.revision > after);
             let expected: Vec<_> = of_stream.take(limit).cloned().collect();
             prop_assert_eq!(read, expected, "read_stream({}, {}, {})", name, after, limit);
         }
         for (before, limit) in [(u64::MAX, 1_000), (u64::MAX, 1), (u64::MAX, 0), (3, 1), (3, 1_000), (1, 1), (0, 1)] {
             let read = log.read_stream_back(&name, before, limit).await.unwrap();
-            let of_stream = model.events.iter().rev().filter(|e| e.stream == name && e.revision < before);
+            let of_stream = model.events.iter().rev().filter(|e| *e.stream == *name && e.revision < before);
             let mut expected: Vec<_> = of_stream.take(limit).cloned().collect();
             expected.reverse();
             prop_assert_eq!(read, expected, "read_stream_back({}, {}, {})", name, before, limit);

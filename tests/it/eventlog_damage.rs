@@ -147,7 +147,7 @@ async fn batches_committed_together_with_one_that_does_not_fit_all_fail_or_all_s
     }
     acknowledged.sort();
     let held = |events: Vec<rollcall::eventlog::RawEvent>| {
-        events.into_iter().map(|event| (event.position, event.stream)).collect::<Vec<_>>()
+        events.into_iter().map(|event| (event.position, event.stream.to_string())).collect::<Vec<_>>()
     };
     assert_eq!(held(full.read_all(5, 100).await.unwrap()), acknowledged);
     drop(full);

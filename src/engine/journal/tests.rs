@@ -107,7 +107,7 @@ fn event(given: &Given, draft: &Draft) -> (Stream, Event) {
 
 fn raw(stream: &Stream, new: NewEvent) -> RawEvent {
     let NewEvent { id, name, version, recorded_at, core, blobs } = new;
-    let (name, stream) = (name.to_owned(), stream.to_string());
+    let (name, stream) = (name.into(), stream.to_string().into());
     RawEvent { position: 7, stream, revision: 3, id, name, version, recorded_at, core, blobs }
 }
 
@@ -150,7 +150,7 @@ proptest! {
             let recorded = decode(&raw).unwrap();
             prop_assert_eq!((recorded.position, recorded.revision, recorded.recorded_at), (7, 3, at()));
             prop_assert_eq!(&recorded.metadata, &metadata());
-            prop_assert_eq!(recorded.stream.to_string(), raw.stream);
+            prop_assert_eq!(recorded.stream.to_string(), &*raw.stream);
             prop_assert_eq!(open(&given.vault, &recorded).unwrap(), event);
             Ok(())
         })?;

@@ -153,9 +153,7 @@ impl Store {
             let mut outcome = plan.add(item);
             if matches!(outcome, Outcome::Conflict { .. }) {
                 // Its streams are not inserted, so nothing else would tell which of them are not new.
-                for Append { stream, .. } in
-                    item.appends.iter().filter(|append| presumed.contains(&append.stream))
-                {
+                for Append { stream, .. } in item.appends.iter().filter(|append| presumed.contains(&append.stream)) {
                     let revision = self.revision(stream)?;
                     plan.revisions.insert(stream.clone(), revision);
                 }

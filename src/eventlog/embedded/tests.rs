@@ -127,7 +127,7 @@ async fn while_the_file_cannot_be_opened_anew_the_append_is_in_doubt_and_nothing
         let kept = u64::from(failed == FailedSync::Kept);
         assert_eq!(given.recovered(|| item("other", 0)).await, appended(2 + kept), "{failed:?}");
         let events = given.log.read_all(0, 9).await.unwrap();
-        assert_eq!(events.iter().filter(|event| event.stream == "s").count() as u64, 1 + kept, "{failed:?}");
+        assert_eq!(events.iter().filter(|event| &*event.stream == "s").count() as u64, 1 + kept, "{failed:?}");
     }
 }
 

@@ -85,7 +85,7 @@ fn verify_and_doctor_name_the_subjects_of_a_user_id_by_position_and_never_the_us
     let Given { service, first, second } = given();
     let position = |subject: SubjectRef| {
         let stream = format!("user-{}", subject.0);
-        events(service.data()).iter().find(|event| event.stream == stream).unwrap().position
+        events(service.data()).iter().find(|event| *event.stream == *stream).unwrap().position
     };
     let named = format!(
         "user-{} (position {}) and user-{} (position {})",

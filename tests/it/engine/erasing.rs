@@ -229,7 +229,7 @@ impl Layer for Damaged {
     async fn read_at(&self, log: &dyn EventLog, positions: &[u64]) -> Result<Vec<RawEvent>, eventlog::Error> {
         let events = log.read_at(positions).await?;
         let unreadable = self.unreadable.lock().unwrap();
-        match events.iter().find(|event| unreadable.contains(&event.stream)) {
+        match events.iter().find(|event| unreadable.contains(&*event.stream)) {
             None => Ok(events),
             Some(event) => Err(eventlog::Error::Corrupt { position: event.position, reason: "a torn row".into() }),
         }

@@ -25,7 +25,7 @@ async fn within_reason<T>(of: impl Future<Output = T>) -> T {
 async fn append_as_another_node(running: &Running, last: &RawEvent) {
     let event = NewEvent {
         id: Uuid::new_v4(),
-        name: Box::leak(last.name.clone().into_boxed_str()),
+        name: Box::leak(last.name.to_string().into_boxed_str()),
         version: last.version,
         recorded_at: last.recorded_at,
         core: last.core.clone(),

@@ -39,7 +39,7 @@ async fn when_the_log_fails_callers_are_told_and_the_next_command_is_as_if_it_ha
     // Decided on what the log holds: not registered yet, not blocked yet.
     let subject = running.register("new").await.subject;
     running.execute(block("ada", "bob")).await.unwrap();
-    assert_eq!(running.events("user.registered").await.last().unwrap().stream, format!("user-{subject}"));
+    assert_eq!(running.events("user.registered").await.last().unwrap().stream, format!("user-{subject}").into());
     assert_eq!(running.events("blocklist.blocked").await.len(), 1);
     assert_ne!(subject, ada);
     running.stop();
@@ -59,14 +59,14 @@ async fn a_state_loaded_before_a_failure_does_not_hide_what_was_acknowledged_sin
     let log = log.unwrap();
     let rename = || super::rename("new", "New");
     let (reached, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    *log.held.lock().unwrap() = Some((named.clone(), reached.clone(), release.clone()));
+    *log.held.lock().unwrap() = Some((named.to_string(), reached.clone(), release.clone()));
     let late = tokio::spawn({
         let engine = running.engine();
         async move { engine.execute(&caller(), rename()).await }
     });
     // The late command has loaded the user as it was; now it is registered, and then an append fails.
     reached.notified().await;
-    assert_eq!(format!("user-{}", running.register("new").await.subject), named);
+    assert_eq!(format!("user-{}", running.register("new").await.subject), *named);
     log.next.store(1, Ordering::Relaxed);
     assert!(matches!(running.execute(register("ada")).await, Err(Error::Unavailable(_))));
     assert_eq!(running.register("ada").await.subject, ada);

@@ -122,9 +122,9 @@ fn of_batches_that_are_sent_ahead_what_is_said_is_so_whatever_cuts_them_off() {
             .collect();
         assert!(acknowledged.len() > 100 && there.seen.len() >= acknowledged.len(), "{}", acknowledged.len());
         for (stream, position) in &acknowledged {
-            assert_eq!(positions.get(stream), Some(position), "{stream}");
+            assert_eq!(positions.get(stream.as_str()), Some(position), "{stream}");
         }
-        assert_eq!(refused.iter().find(|stream| positions.contains_key(*stream)), None);
+        assert_eq!(refused.iter().find(|stream| positions.contains_key(stream.as_str())), None);
     });
 }
 

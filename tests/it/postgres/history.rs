@@ -50,7 +50,7 @@ impl Reader {
             if event.position != expected {
                 return Err(format!("after {} came {}", expected - 1, event.position));
             }
-            let revision = self.revisions.entry(event.stream.clone()).or_default();
+            let revision = self.revisions.entry(event.stream.to_string()).or_default();
             *revision += 1;
             if event.revision != *revision {
                 return Err(format!("{} of {} came where {revision} was due", event.revision, event.stream));

@@ -41,7 +41,7 @@ fn round_trips(connection: &Connection, packer: &mut Packer, event: &RawEvent) -
             Key::Text(text) => rusqlite::types::ValueRef::Text(text.as_bytes()),
         };
         let (stream, uuids) = stream_key::read(&table, key).unwrap();
-        assert_eq!(stream, event.stream);
+        assert_eq!(*stream, *event.stream);
         assert_eq!(Name::of(&stream).key(&table), row.stream, "it is looked up by the key it has");
         let context = Context { uuids: &uuids, recorded_at: AT };
         assert_eq!(unpack_core(&table, context, &row.core).as_deref(), Some(&event.core[..]));
