@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::ids::{AppId, EventId, SecretId, SubjectRef};
-use crate::personal::{Class, Header, Personal};
+use crate::personal::{self, Class, Header, Personal, Stored};
 use crate::stream::Stream;
 
 /// Who acted.
@@ -96,8 +96,56 @@ impl<E> Recorded<E> {
     #[must_use]
     pub fn stored<T>(&self, path: &str, value: &Personal<T>) -> Option<Vec<u8>> {
         let Personal::Sealed(sealed) = value else { return None };
-        let ciphertext = sealed.ciphertext.as_deref()?;
-        let header = self.header(path, sealed.class, sealed.subject, sealed.epoch);
-        Some(header.store(ciphertext))
+        // A header is not made for it: it would copy every text, for every value of every event.
+        let is_own = self.stream.is_own(personal::aggregate(self.name), sealed.subject);
+        let stream = if is_own { String::new() } else { self.stream.to_string() };
+        Stored::of(self, &stream, path, sealed).map(|stored| stored.to_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::ids::Pair;
+    use crate::personal::Sealed;
+
+    #[test]
+    fn a_value_is_stored_as_its_header_has_it_whatever_stream_it_is_in() {
+        let [ada, bob] = [1, 2].map(|number| SubjectRef(Uuid::from_u128(number)));
+        let sealed = Sealed {
+            class: Class::Profile,
+            subject: ada,
+            epoch: 3,
+            commitment: [1; 32],
+            digest: [2; 32],
+            ciphertext: Some(vec![7; 92]),
+        };
+        let friendship = Stream::Friendship(Pair::of(ada, bob).unwrap());
+        let mut lengths = vec![];
+        for stream in [Stream::User(ada), Stream::User(bob), Stream::Ban(ada), friendship] {
+            let metadata = Metadata {
+                app: "chat".parse().unwrap(),
+                actor: Actor::Operator,
+                correlation: Uuid::from_u128(9),
+                causation: None,
+            };
+            let recorded = Recorded {
+                position: 1,
+                stream,
+                revision: 1,
+                id: EventId(Uuid::from_u128(8)),
+                recorded_at: DateTime::UNIX_EPOCH,
+                metadata,
+                name: "user.registered",
+                version: 1,
+                event: (),
+            };
+            let header = recorded.header("name", sealed.class, sealed.subject, sealed.epoch);
+            let stored = recorded.stored::<String>("name", &Personal::Sealed(sealed.clone())).unwrap();
+            assert_eq!(stored, header.store(&[7; 92]), "{}", recorded.stream);
+            lengths.push(stored.len());
+        }
+        assert!(lengths[1..].iter().all(|other| lengths[0] < *other), "the subject's own is left out: {lengths:?}");
     }
 }

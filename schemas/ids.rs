@@ -132,6 +132,9 @@ impl StreamId for AppId {}
 
 impl StreamId for SubjectRef {
     fn names(&self, subject: SubjectRef) -> bool {
+        self.is(subject)
+    }
+    fn is(&self, subject: SubjectRef) -> bool {
         *self == subject
     }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::envelope::Recorded;
 use crate::ids::{AppId, EventId, SubjectRef};
 
 pub use crate::words::Class;
@@ -277,20 +278,10 @@ impl Header {
     /// The sealed value as a read model stores it, in a row of this app and subject.
     #[must_use]
     pub fn store(&self, ciphertext: &[u8]) -> Vec<u8> {
-        let own = is_own(&self.stream, &self.name, self.subject);
-        let texts = [self.path.as_str(), &self.name, if own { "" } else { &self.stream }];
-        let mut out = Vec::with_capacity(28 + texts.iter().map(|text| text.len()).sum::<usize>() + ciphertext.len());
-        out.extend_from_slice(&[STORED, self.class.number()]);
-        out.extend_from_slice(&self.epoch.to_be_bytes());
-        out.extend_from_slice(self.event.0.as_bytes());
-        out.extend_from_slice(&self.version.to_be_bytes());
-        for text in texts {
-            // Names, streams and paths are bounded far below 256 bytes by what declares them.
-            out.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
-            out.extend_from_slice(text.as_bytes());
-        }
-        out.extend_from_slice(ciphertext);
-        out
+        let Self { stream, event, name, version, path, subject, class, epoch, .. } = self;
+        let stream = if is_own(stream, name, *subject) { "" } else { stream };
+        let (event, class, epoch, version) = (*event, *class, *epoch, *version);
+        Stored { event, path, class, epoch, ciphertext, name, version, stream }.to_bytes()
     }
 }
 
@@ -318,7 +309,7 @@ fn associated(
 }
 
 /// The aggregate that an event's name begins with.
-fn aggregate(name: &str) -> &str {
+pub(crate) fn aggregate(name: &str) -> &str {
     name.split_once('.').map_or(name, |(aggregate, _)| aggregate)
 }
 
@@ -329,6 +320,30 @@ fn is_own(stream: &str, name: &str, subject: SubjectRef) -> bool {
 }
 
 impl<'b> Stored<'b> {
+    /// A value of an event, as [`Header::store`] has it: `stream` is empty where it is the subject's own.
+    pub(crate) fn of<E>(recorded: &'b Recorded<E>, stream: &'b str, path: &'b str, sealed: &'b Sealed) -> Option<Self> {
+        let (event, name, version) = (recorded.id, recorded.name, recorded.version);
+        let (class, epoch, ciphertext) = (sealed.class, sealed.epoch, sealed.ciphertext.as_deref()?);
+        Some(Self { event, path, class, epoch, ciphertext, name, version, stream })
+    }
+
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let Self { event, path, class, epoch, ciphertext, name, version, stream } = self;
+        let texts = [path, name, stream];
+        let mut out = Vec::with_capacity(28 + texts.iter().map(|text| text.len()).sum::<usize>() + ciphertext.len());
+        out.extend_from_slice(&[STORED, class.number()]);
+        out.extend_from_slice(&epoch.to_be_bytes());
+        out.extend_from_slice(event.0.as_bytes());
+        out.extend_from_slice(&version.to_be_bytes());
+        for text in texts {
+            // Names, streams and paths are bounded far below 256 bytes by what declares them.
+            out.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
+            out.extend_from_slice(text.as_bytes());
+        }
+        out.extend_from_slice(ciphertext);
+        out
+    }
+
     /// Reads what [`Header::store`] wrote.
     ///
     /// # Errors

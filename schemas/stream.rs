@@ -19,6 +19,11 @@ pub trait StreamId {
     fn names(&self, _: SubjectRef) -> bool {
         false
     }
+
+    /// Whether it is the subject's reference and nothing else.
+    fn is(&self, _: SubjectRef) -> bool {
+        false
+    }
 }
 
 macro_rules! streams {
@@ -29,7 +34,9 @@ macro_rules! streams {
 
         impl fmt::Display for Stream {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                match self { $(Self::$variant(id) => write!(f, concat!(stringify!($module), "-{}"), id)),* }
+                f.write_str(self.aggregate())?;
+                f.write_str("-")?;
+                match self { $(Self::$variant(id) => id.fmt(f)),* }
             }
         }
 
@@ -56,6 +63,17 @@ macro_rules! streams {
             #[must_use]
             pub fn names(&self, subject: SubjectRef) -> bool {
                 match self { $(Self::$variant(id) => id.names(subject)),* }
+            }
+
+            /// The aggregate: what its name begins with.
+            #[must_use]
+            pub fn aggregate(&self) -> &'static str {
+                match self { $(Self::$variant(_) => stringify!($module)),* }
+            }
+
+            /// Whether it is the subject's own stream of an aggregate.
+            pub(crate) fn is_own(&self, aggregate: &str, subject: SubjectRef) -> bool {
+                self.aggregate() == aggregate && match self { $(Self::$variant(id) => id.is(subject)),* }
             }
         }
     };

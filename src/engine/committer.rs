@@ -82,7 +82,7 @@ fn seal(vault: &dyn Vault, decided: &mut Decided) -> Result<(Item, Vec<Unplaced>
     let (mut item, mut sealed) = (Item::default(), vec![]);
     let envelope = Envelope::of(&decided.metadata)?;
     for StreamEvents { stream, expected, snapshot, events } in decided.appends.drain(..) {
-        let name = stream.to_string();
+        let name: Arc<str> = stream.to_string().into();
         let mut snapshot = snapshot.map(|state| state.snapshot()).transpose()?;
         let mut encoded = Vec::with_capacity(events.len());
         for (event, revision) in events.into_iter().zip(expected + 1..) {
@@ -91,7 +91,7 @@ fn seal(vault: &dyn Vault, decided: &mut Decided) -> Result<(Item, Vec<Unplaced>
             sealed.push(Unplaced::new(stream.clone(), revision, decided.metadata.clone(), event, &new));
             encoded.push(new);
         }
-        item.appends.push(Append { stream: name.into(), expected, events: encoded });
+        item.appends.push(Append { stream: name, expected, events: encoded });
     }
     for (stream, expected) in &decided.asserts {
         item.asserts.push(Assert { stream: stream.to_string().into(), expected: *expected });
