@@ -43,7 +43,7 @@ const IS_SUPERSEDED: &str = "select exists (select from rollcall_log.epoch where
 const HEADS: &str = "select s.stream, coalesce((select e.revision from rollcall_log.event e
     where e.stream = s.stream order by e.revision desc limit 1), 0) from unnest($1) as s (stream)";
 const OUTCOMES: &str = "select key, fingerprint, outcome from rollcall_log.outcome where key = any($1)";
-/// All of a batch, under the lock, if what it presumes is so (`migrations/V3__append.sql`).
+/// All of a batch, under the lock, if what it presumes is so (`migrations/V6__append_alone.sql`).
 const APPEND: &str =
     "select rollcall_log.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
 const INSERT: &str = "insert into rollcall_log.event
