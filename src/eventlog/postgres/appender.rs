@@ -52,7 +52,8 @@ const INSERT: &str = "insert into rollcall_log.event
 const KEEP: &str = "insert into rollcall_log.outcome (key, fingerprint, outcome, recorded_at)
     select * from unnest($1, $2, $3, $4)";
 const OF_REVISION: &str = "select position, id from rollcall_log.event where stream = $1 and revision = $2";
-const NOTIFY: &str = "select pg_notify('rollcall_log', $1)";
+/// Nobody waits to hear of it where one process alone may append; the same is in `rollcall_log.append`.
+const NOTIFY: &str = "select pg_notify('rollcall_log', $1) from rollcall_log.epoch where writer is null";
 const DETACH: &str = "update rollcall_log.event e set blobs = r.blobs from unnest($1, $2) as r (position, blobs)
     where e.position = r.position and e.blobs is distinct from r.blobs";
 /// A bounded part of them: appends wait meanwhile.

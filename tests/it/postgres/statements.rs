@@ -106,7 +106,7 @@ fn a_smaller_batch_waits_for_company_while_the_server_works_on_one() {
 fn a_batch_is_told_to_others_unless_nobody_else_may_append() {
     let cluster = Cluster::start();
     run(async {
-        for (is_alone, notes) in [(false, 1), (true, 0)] {
+        for (is_alone, notes) in [(false, 2), (true, 0)] {
             let database: Database = cluster.address(&cluster.database()).parse().unwrap();
             let log = Postgres::open(&database, Mode::Append).await.unwrap();
             let log = if is_alone { log.with_sole_writer() } else { log };
@@ -120,6 +120,8 @@ fn a_batch_is_told_to_others_unless_nobody_else_may_append() {
             let listener = database.connect(Some(Box::new(hears))).await.unwrap();
             listener.batch_execute("listen rollcall_log").await.unwrap();
             append(&log, "s", 0).await;
+            // Not as it was presumed: it is asked for.
+            log.append(vec![item("s", 1, 1), item("t", 7, 1)]).await.unwrap();
             // Heard behind whatever was told before.
             listener.batch_execute("select pg_notify('rollcall_log', 'last')").await.unwrap();
             let mut before = 0;
