@@ -20,12 +20,14 @@ use crate::store::shares::Share;
 use crate::store::{Checkpoint, Error, parking};
 use crate::{Arrival, Entry, Projection};
 
-/// Each by the position it is believed to have: while foreign transactions are open, a search by its name alone would
-/// pass every place it ever was at.
+/// Each from the position it is believed to have, at the place where this connection left it: while foreign transactions are
+/// open, a search by its name would pass every place it ever was at. What moves is in no index, so a row changes within its
+/// page.
 const move_checkpoints: &str = "UPDATE store_checkpoint AS c SET position = $1, event = $2
-    FROM unnest($3::text[], $4::bigint[], $5::bigint[]) AS m (model, version, before)
-    WHERE c.model = m.model AND c.version = m.version AND c.position = m.before
-    RETURNING c.model, EXISTS (SELECT 1 FROM store_parked AS p WHERE p.model = c.model)";
+    FROM unnest($3::text[], $4::bigint[], $5::bigint[], $6::text[]) AS m (model, version, before, place)
+    WHERE c.ctid = m.place::tid AND c.model = m.model AND c.version = m.version AND c.position = m.before
+    RETURNING c.model, EXISTS (SELECT 1 FROM store_parked AS p WHERE p.model = c.model), c.ctid::text";
+const places_of: &str = "SELECT model, ctid::text FROM store_checkpoint WHERE model = ANY ($1)";
 
 impl Postgres {
     /// Writes the shares of a batch, in one transaction for each lane: all of a lane's or none. `moved` is told how far
@@ -54,10 +56,10 @@ impl Postgres {
         for parks in [false, true] {
             let mut writer = self.take(&mut slot).await?;
             let written = match write(&mut writer, shares, self.skipped(), parks).await {
-                Err(Failure::Poison(_)) if !parks => writer.run("rollback").await.map(|()| false),
+                Err(Failure::Poison(_)) if !parks => writer.roll_back().await.map(|()| false),
                 // Another one took the place of a read model, or another node is at it: the connection is as good as before.
                 Err(Failure::Store(moved @ Error::Moved(_))) => {
-                    if writer.run("rollback").await.is_ok() {
+                    if writer.roll_back().await.is_ok() {
                         *slot = Some(writer);
                     }
                     return Err(moved);
@@ -101,44 +103,82 @@ async fn transact(
     // First: whoever does not hold the read models any more must not do the work in vain.
     let with_parked = move_all(writer, shares).await?;
     let mut parked = parked_in(writer, &with_parked, shares, skipped).await?;
-    for share in shares {
-        if parks {
+    if parks {
+        for share in shares {
             share_parking(writer, share, &mut parked).await?;
-        } else {
-            share_together(writer, share, &parked).await?;
+        }
+    }
+    let mut pipeline = Pipeline::new(writer);
+    if !parks {
+        for share in shares {
+            share_together(&mut pipeline, share, &parked).await?;
         }
     }
     if let Some((sql, subjects)) = claims::settled(shares) {
-        let statement = writer.statement(sql).await?;
-        within(APPLY_MAX, writer.client.execute(&statement, &[&subjects])).await??;
+        pipeline.send_with(sql, subjects).await?;
     }
-    Ok(())
+    pipeline.settle().await
 }
 
 /// Moves the checkpoints of a batch, all of them to the same place, and locks them until the transaction ends. Answers
 /// which read models have parked streams.
 async fn move_all(writer: &mut Writer, shares: &[&Share<'_, '_>]) -> Result<Vec<&'static str>, Failure> {
-    let Some(after) = shares.first().map(|share| &share.after) else { return Ok(vec![]) };
+    let (mut left, mut with_parked) = (shares.to_vec(), Vec::new());
+    // Those that another connection has put elsewhere meanwhile are looked for.
+    for looks in [false, true] {
+        if looks {
+            look_for(writer, &left).await?;
+        }
+        with_parked.extend(move_found(writer, &left).await?);
+        left.retain(|share| !writer.places.contains_key(share.after.model));
+        if left.is_empty() {
+            return Ok(with_parked);
+        }
+    }
+    left.first().map_or(Ok(with_parked), |share| Err(Error::Moved(share.after.model).into()))
+}
+
+/// Moves the checkpoints whose places are known, and knows the new places of those that could be moved.
+async fn move_found(writer: &mut Writer, shares: &[&Share<'_, '_>]) -> Result<Vec<&'static str>, Failure> {
+    let models: Vec<_> = shares.iter().map(|share| share.after.model).collect();
+    let places: Vec<_> = models.iter().map(|model| writer.places.remove(model)).collect();
+    let Some(after) = shares.first().map(|share| &share.after).filter(|_| places.iter().any(Option::is_some)) else {
+        return Ok(vec![]);
+    };
     let statement = writer.statement(move_checkpoints).await?;
     let event = after.event.map(|event| event.0.as_bytes().to_vec());
-    let models: Vec<_> = shares.iter().map(|share| share.after.model).collect();
     let versions: Vec<_> = shares.iter().map(|share| i64::from(share.after.version)).collect();
     let before: Vec<_> = shares.iter().map(|share| stored(share.before)).collect();
     let position = stored(after.position);
-    let params: [&(dyn ToSql + Sync); 5] = [&position, &event, &models, &versions, &before];
-    let moved = within(APPLY_MAX, writer.client.query(&statement, &params)).await??;
-    let moved: Vec<(&str, bool)> =
-        moved.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, tokio_postgres::Error>>()?;
-    let found = |model: &str| moved.iter().find(|(moved, _)| *moved == model);
-    if let Some(model) = models.iter().find(|model| found(model).is_none()) {
-        return Err(Error::Moved(model).into());
+    let params: [&(dyn ToSql + Sync); 6] = [&position, &event, &models, &versions, &before, &places];
+    let mut with_parked = Vec::new();
+    for row in within(APPLY_MAX, writer.client.query(&statement, &params)).await?? {
+        let (moved, parks): (&str, bool) = (row.try_get(0)?, row.try_get(1)?);
+        if let Some(model) = models.iter().find(|model| **model == moved) {
+            writer.places.insert(model, row.try_get(2)?);
+            with_parked.extend(parks.then_some(*model));
+        }
     }
-    Ok(models.into_iter().filter(|model| found(model).is_some_and(|(_, parks)| *parks)).collect())
+    Ok(with_parked)
 }
 
-async fn share_together(writer: &mut Writer, share: &Share<'_, '_>, parked: &Keys) -> Result<(), Failure> {
+/// Learns where checkpoints are.
+async fn look_for(writer: &mut Writer, shares: &[&Share<'_, '_>]) -> Result<(), Failure> {
+    let models: Vec<_> = shares.iter().map(|share| share.after.model).collect();
+    let statement = writer.statement(places_of).await?;
+    for row in within(APPLY_MAX, writer.client.query(&statement, &[&models])).await?? {
+        let found: &str = row.try_get(0)?;
+        if let Some(model) = models.iter().find(|model| **model == found) {
+            writer.places.insert(model, row.try_get(1)?);
+        }
+    }
+    Ok(())
+}
+
+/// Sends what a read model does; the answers are taken when all of them have been sent.
+async fn share_together(pipeline: &mut Pipeline<'_>, share: &Share<'_, '_>, parked: &Keys) -> Result<(), Failure> {
     let model = share.model;
-    let mut pipeline = Pipeline::new(writer, model);
+    pipeline.go_on_with(model).await?;
     let mut changes = Changes::default();
     for arrival in share.arrivals {
         match parked.fate(model.name(), arrival) {
@@ -157,7 +197,7 @@ async fn share_together(writer: &mut Writer, share: &Share<'_, '_>, parked: &Key
             pipeline.take(change).await?;
         }
     }
-    pipeline.settle().await
+    Ok(())
 }
 
 async fn share_parking(writer: &mut Writer, share: &Share<'_, '_>, parked: &mut Keys) -> Result<(), Failure> {

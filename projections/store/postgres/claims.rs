@@ -22,7 +22,7 @@ use super::schema::qualified;
 use crate::store::Error;
 use crate::store::shares::Share;
 use crate::user_directory::UserDirectory;
-use crate::{Arrival, Projection as _};
+use crate::{Arrival, Projection as _, Value};
 
 // In the order of the tags: two nodes that claim the same ones do not wait for each other in a circle.
 const claim_all: &str = "INSERT INTO store_claim AS c (tag, subject)
@@ -215,7 +215,7 @@ fn subject_in(row: &Row, column: usize) -> Result<SubjectRef, Error> {
 }
 
 /// The statement that ends claims, and whose claims end with these events: who is in the directory or not any more.
-pub(super) fn settled(shares: &[&Share<'_, '_>]) -> Option<(&'static str, Vec<Vec<u8>>)> {
+pub(super) fn settled(shares: &[&Share<'_, '_>]) -> Option<(&'static str, Vec<Value>)> {
     let directory = shares.iter().find(|share| share.model.name() == UserDirectory.name())?;
     let ended = |arrival: &Arrival<'_>| {
         let Arrival::Decoded(entry) = arrival else { return None };
@@ -226,7 +226,6 @@ pub(super) fn settled(shares: &[&Share<'_, '_>]) -> Option<(&'static str, Vec<Ve
             _ => None,
         }
     };
-    let subjects: Vec<_> =
-        directory.arrivals.iter().filter_map(ended).map(|subject| subject.0.as_bytes().to_vec()).collect();
+    let subjects: Vec<Value> = directory.arrivals.iter().filter_map(ended).map(Value::from).collect();
     (!subjects.is_empty()).then_some((settle, subjects))
 }

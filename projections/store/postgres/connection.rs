@@ -44,6 +44,8 @@ pub(super) async fn open_with(pool: &Pool, settings: &str) -> Result<ClientWrapp
 pub(super) struct Writer {
     pub(super) client: ClientWrapper,
     pub(super) statements: HashMap<(usize, usize, bool), Statement>,
+    /// Where in its table the checkpoint of each read model is, as the last transaction left it.
+    pub(super) places: HashMap<&'static str, String>,
 }
 
 impl Writer {
@@ -55,7 +57,7 @@ impl Writer {
              set synchronous_commit = off; set idle_in_transaction_session_timeout = {}",
             IDLE_MAX.as_millis()
         );
-        Ok(Self { client: open_with(pool, &settings).await?, statements: HashMap::new() })
+        Ok(Self { client: open_with(pool, &settings).await?, statements: HashMap::new(), places: HashMap::new() })
     }
 
     pub(super) async fn statement(&mut self, sql: &'static str) -> Result<Statement, Failure> {
@@ -66,6 +68,12 @@ impl Writer {
         let statement = within(APPLY_MAX, self.client.prepare(sql)).await??;
         self.statements.insert(key, statement.clone());
         Ok(statement)
+    }
+
+    /// Ends a transaction of which nothing is kept.
+    pub(super) async fn roll_back(&mut self) -> Result<(), Failure> {
+        self.places.clear();
+        self.run("rollback").await
     }
 
     /// Runs statements that answer nothing.

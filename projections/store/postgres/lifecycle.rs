@@ -20,11 +20,11 @@ use crate::Projection;
 use crate::store::parking::Skipped;
 use crate::store::{Checkpoint, Error};
 
-// A read model has one checkpoint; the position is in the key because it is found by it.
+// No column of a checkpoint that moves is in an index, so that it can change within its page.
 const tables: &str = "
     CREATE TABLE IF NOT EXISTS store_checkpoint (
         model TEXT NOT NULL, version BIGINT NOT NULL, position BIGINT NOT NULL, event BYTEA,
-        tables TEXT NOT NULL, PRIMARY KEY (model, position));
+        tables TEXT NOT NULL, PRIMARY KEY (model));
     CREATE TABLE IF NOT EXISTS store_parked (
         model TEXT NOT NULL, stream TEXT NOT NULL, position BIGINT NOT NULL, event BYTEA NOT NULL, reason TEXT,
         first_at BIGINT NOT NULL, PRIMARY KEY (model, stream, position));

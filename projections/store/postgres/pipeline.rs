@@ -83,10 +83,11 @@ fn columns(rows: Vec<Vec<Value>>) -> Vec<Param> {
     params.collect()
 }
 
-/// What one read model does in a batch.
+/// What a batch does, one read model after the other.
 pub(super) struct Pipeline<'w> {
     client: &'w Client,
     statements: &'w mut HashMap<(usize, usize, bool), Statement>,
+    /// Those of the read model that goes on.
     tables: &'static [&'static str],
     known: HashMap<(usize, usize), Known>,
     waiting: Vec<Waiting>,
@@ -103,10 +104,17 @@ fn key(sql: &'static str) -> (usize, usize) {
 }
 
 impl<'w> Pipeline<'w> {
-    pub(super) fn new(writer: &'w mut Writer, model: &dyn Projection) -> Self {
-        let Writer { client, statements } = writer;
-        let (client, tables): (&Client, _) = (client, model.tables());
-        Self { client, statements, tables, known: HashMap::new(), waiting: vec![], in_flight: vec![] }
+    pub(super) fn new(writer: &'w mut Writer) -> Self {
+        let Writer { client, statements, .. } = writer;
+        Self { client, statements, tables: &[], known: HashMap::new(), waiting: vec![], in_flight: vec![] }
+    }
+
+    /// Sends what waits of the read model before; what comes is of this one.
+    pub(super) async fn go_on_with(&mut self, model: &dyn Projection) -> Result<(), Failure> {
+        self.send_waiting(|_, _| true).await?;
+        self.known.clear();
+        self.tables = model.tables();
+        Ok(())
     }
 
     pub(super) fn client(&self) -> &'w Client {
@@ -207,6 +215,12 @@ impl<'w> Pipeline<'w> {
             self.in_flight.push((must_change, sent));
         }
         if self.in_flight.len() >= IN_FLIGHT_MAX { self.drain().await } else { Ok(()) }
+    }
+
+    /// Sends a statement of the store's own with a list, behind all that waits.
+    pub(super) async fn send_with(&mut self, sql: &'static str, list: Vec<Value>) -> Result<(), Failure> {
+        self.send_waiting(|_, _| true).await?;
+        self.send(sql, vec![Param::Many(list)], false).await
     }
 
     async fn drain(&mut self) -> Result<(), Failure> {

@@ -43,7 +43,7 @@ const IS_SUPERSEDED: &str = "select exists (select from rollcall_log.epoch where
 const HEADS: &str = "select s.stream, coalesce((select e.revision from rollcall_log.event e
     where e.stream = s.stream order by e.revision desc limit 1), 0) from unnest($1) as s (stream)";
 const OUTCOMES: &str = "select key, fingerprint, outcome from rollcall_log.outcome where key = any($1)";
-/// All of a batch, under the lock, if what it presumes is so (`migrations/V3__append.sql`).
+/// All of a batch, under the lock, if what it presumes is so (`migrations/V6__append_alone.sql`).
 const APPEND: &str =
     "select rollcall_log.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
 const INSERT: &str = "insert into rollcall_log.event
@@ -52,7 +52,8 @@ const INSERT: &str = "insert into rollcall_log.event
 const KEEP: &str = "insert into rollcall_log.outcome (key, fingerprint, outcome, recorded_at)
     select * from unnest($1, $2, $3, $4)";
 const OF_REVISION: &str = "select position, id from rollcall_log.event where stream = $1 and revision = $2";
-const NOTIFY: &str = "select pg_notify('rollcall_log', $1)";
+/// Nobody waits to hear of it where one process alone may append; the same is in `rollcall_log.append`.
+const NOTIFY: &str = "select pg_notify('rollcall_log', $1) from rollcall_log.epoch where writer is null";
 const DETACH: &str = "update rollcall_log.event e set blobs = r.blobs from unnest($1, $2) as r (position, blobs)
     where e.position = r.position and e.blobs is distinct from r.blobs";
 /// A bounded part of them: appends wait meanwhile.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rollcall::database::Database;
+use rollcall::database::{Database, Unasked};
 use rollcall::eventlog::postgres::{Mode, Postgres};
 use rollcall::eventlog::{Assert, EventLog, Item, Outcome};
 
@@ -99,6 +99,37 @@ fn a_smaller_batch_waits_for_company_while_the_server_works_on_one() {
         // Behind nothing, or behind one as small, nobody waits.
         append(&node, "g", 0).await;
         assert_eq!(said(&cluster, APPEND), 3);
+    });
+}
+
+#[test]
+fn a_batch_is_told_to_others_unless_nobody_else_may_append() {
+    let cluster = Cluster::start();
+    run(async {
+        for (is_alone, notes) in [(false, 2), (true, 0)] {
+            let database: Database = cluster.address(&cluster.database()).parse().unwrap();
+            let log = Postgres::open(&database, Mode::Append).await.unwrap();
+            let log = if is_alone { log.with_sole_writer() } else { log };
+            log.fence().await.unwrap();
+            let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+            let hears = move |unasked: Unasked<'_>| {
+                if let Unasked::Notification(note) = unasked {
+                    told.send(note.to_owned()).unwrap();
+                }
+            };
+            let listener = database.connect(Some(Box::new(hears))).await.unwrap();
+            listener.batch_execute("listen rollcall_log").await.unwrap();
+            append(&log, "s", 0).await;
+            // Not as it was presumed: it is asked for.
+            log.append(vec![item("s", 1, 1), item("t", 7, 1)]).await.unwrap();
+            // Heard behind whatever was told before.
+            listener.batch_execute("select pg_notify('rollcall_log', 'last')").await.unwrap();
+            let mut before = 0;
+            while heard.recv().await.unwrap() != "last" {
+                before += 1;
+            }
+            assert_eq!(before, notes);
+        }
     });
 }
 
