@@ -76,12 +76,12 @@ fn items(events: Vec<RawEvent>, names: &HashMap<&str, &'static str>) -> Result<V
         let name = *names.get(&*name).ok_or_else(|| Error::Unknown { name: name.into_owned(), position })?;
         let event = NewEvent { id, name, version, recorded_at, core, blobs };
         match items.last_mut().and_then(|(item, last)| Some((item.appends.last_mut()?, last))) {
-            Some((append, last)) if append.stream == stream => {
+            Some((append, last)) if *append.stream == *stream => {
                 append.events.push(event);
                 *last = position;
             }
             _ => {
-                let appends = vec![Append { stream, expected: revision - 1, events: vec![event] }];
+                let appends = vec![Append { stream: stream.to_string(), expected: revision - 1, events: vec![event] }];
                 items.push((Item { appends, ..Item::default() }, position));
             }
         }

@@ -178,6 +178,6 @@ fn subject(number: u64) -> Uuid {
 fn item(subject: Uuid, core: Bytes) -> Item {
     let recorded_at = chrono::DateTime::UNIX_EPOCH;
     let event = NewEvent { id: Uuid::now_v7(), name: "user.registered", version: 1, recorded_at, core, blobs: None };
-    let append = Append { stream: format!("user-{subject}").into(), expected: 0, events: vec![event] };
+    let append = Append { stream: format!("user-{subject}"), expected: 0, events: vec![event] };
     Item { appends: vec![append], ..Item::default() }
 }

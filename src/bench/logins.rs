@@ -47,7 +47,7 @@ async fn log_in(engine: &Engine, app: &AppId, subject: SubjectRef) -> Result<(),
             let encoded = |_| journal::encode(engine.vault().as_ref(), &name, &metadata, issued_at, event(), None);
             let events = (0..TOGETHER).map(encoded).collect::<Result<_, _>>();
             let events = events.map_err(|error| Error::Constant(error.to_string()))?;
-            item.appends.push(Append { stream: name.into(), expected: 1 + first, events });
+            item.appends.push(Append { stream: name.clone(), expected: 1 + first, events });
         }
         engine.log().append(vec![item]).await?;
     }

@@ -1,7 +1,6 @@
 //! From decided to durable: seals and encodes a batch, appends it, then answers. While one batch is being made
 //! durable the next is being sealed.
 
-use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,9 +21,6 @@ use crate::eventlog::{self, Append, Assert, EventLog, Idempotency, Item, Outcome
 use crate::metrics::Metrics;
 use crate::privacy::{Tag, Vault};
 use crate::supervision;
-
-/// Room for the name of nearly every stream, in bytes.
-const NAME_ROOM: usize = 96;
 
 /// Most sealed batches appended together.
 const BATCHES_MAX: usize = 64;
@@ -81,20 +77,12 @@ pub(super) fn seal_all(
     Ok(())
 }
 
-/// The name of a stream, written to where it has room: a text that grows is copied on the way.
-fn name_of(stream: &Stream) -> Arc<str> {
-    let mut name = String::with_capacity(NAME_ROOM);
-    // A text takes whatever is written to it.
-    let _ = write!(name, "{stream}");
-    name.into()
-}
-
 /// Seals and encodes a command; answers its events as the projector takes them as well.
 fn seal(vault: &dyn Vault, decided: &mut Decided) -> Result<(Item, Vec<Unplaced>), journal::SealError> {
     let (mut item, mut sealed) = (Item::default(), vec![]);
     let envelope = Envelope::of(&decided.metadata)?;
     for StreamEvents { stream, expected, snapshot, events } in decided.appends.drain(..) {
-        let name = name_of(&stream);
+        let name = stream.to_string();
         let mut snapshot = snapshot.map(|state| state.snapshot()).transpose()?;
         let mut encoded = Vec::with_capacity(events.len());
         for (event, revision) in events.into_iter().zip(expected + 1..) {
@@ -106,7 +94,7 @@ fn seal(vault: &dyn Vault, decided: &mut Decided) -> Result<(Item, Vec<Unplaced>
         item.appends.push(Append { stream: name, expected, events: encoded });
     }
     for (stream, expected) in &decided.asserts {
-        item.asserts.push(Assert { stream: name_of(stream), expected: *expected });
+        item.asserts.push(Assert { stream: stream.to_string(), expected: *expected });
     }
     if let Some(guard) = &decided.guard {
         let outcome = serde_json::to_vec(&decided.reply)?;

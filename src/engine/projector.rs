@@ -194,15 +194,19 @@ impl Projector {
         Ok(())
     }
 
-    /// Applies everything the log holds.
+    /// Applies what the log holds by now. What is appended meanwhile may gather for the next call.
     ///
     /// # Errors
     /// The log, the vault or the read store is unavailable; what was applied stays applied.
-    pub async fn catch_up(&self, batch_max: usize) -> Result<(), Error> {
+    async fn catch_up(&self, batch_max: usize) -> Result<(), Error> {
+        let head = self.log.head();
         loop {
             let _batch = self.leadership.begin_batch();
             let applied = applied(&self.read);
             self.announce(applied).await?;
+            if applied >= head {
+                return Ok(());
+            }
             let raw = self.log.read_all(applied, batch_max).await?;
             if raw.is_empty() {
                 return Ok(());

@@ -75,7 +75,7 @@ pub struct RawEvent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Append {
     /// Name of the stream.
-    pub stream: Arc<str>,
+    pub stream: String,
     /// The revision the stream must have; 0: the stream must not exist. Mandatory: there is no "any".
     pub expected: u64,
     /// What to append; at least one.
@@ -86,7 +86,7 @@ pub struct Append {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assert {
     /// Name of the stream.
-    pub stream: Arc<str>,
+    pub stream: String,
     /// The revision it must have; 0: it must not exist.
     pub expected: u64,
 }

@@ -33,7 +33,7 @@ pub(super) struct Plan {
 /// Streams that refused items would have appended to, each with the lowest revision such an item expected. Whatever
 /// expects a higher one may rest on a refused item.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct Refused(HashMap<Arc<str>, u64>);
+pub(super) struct Refused(HashMap<String, u64>);
 
 impl Refused {
     fn add(&mut self, item: &Item) {
@@ -50,8 +50,8 @@ impl Refused {
 
 /// Every stream a batch names.
 pub(super) fn streams(batch: &[Item]) -> Vec<&str> {
-    let appends = batch.iter().flat_map(|item| &item.appends).map(|append| &*append.stream);
-    let asserts = batch.iter().flat_map(|item| &item.asserts).map(|assert| &*assert.stream);
+    let appends = batch.iter().flat_map(|item| &item.appends).map(|append| append.stream.as_str());
+    let asserts = batch.iter().flat_map(|item| &item.asserts).map(|assert| assert.stream.as_str());
     let mut streams: Vec<_> = appends.chain(asserts).collect();
     streams.sort_unstable();
     streams.dedup();
@@ -59,10 +59,10 @@ pub(super) fn streams(batch: &[Item]) -> Vec<&str> {
 }
 
 /// Every stream a batch names, with whether this is an append that begins it; as often as it is named.
-pub(super) fn mentions(batch: &[Item]) -> impl Iterator<Item = (&Arc<str>, bool)> {
+pub(super) fn mentions(batch: &[Item]) -> impl Iterator<Item = (&str, bool)> {
     batch.iter().flat_map(|item| {
-        let appends = item.appends.iter().map(|append| (&append.stream, append.expected == 0));
-        appends.chain(item.asserts.iter().map(|assert| (&assert.stream, false)))
+        let appends = item.appends.iter().map(|append| (append.stream.as_str(), append.expected == 0));
+        appends.chain(item.asserts.iter().map(|assert| (assert.stream.as_str(), false)))
     })
 }
 
@@ -87,7 +87,7 @@ impl Plan {
         for (stream, expected) in appends.chain(asserts) {
             let current = self.revision(stream);
             if current != expected || self.refused.may_underlie(stream, expected) {
-                return Some(Outcome::Conflict { stream: stream.to_string(), current });
+                return Some(Outcome::Conflict { stream: stream.clone(), current });
             }
         }
         // A stream that is named twice in an item cannot have the expected revision the second time.
@@ -95,8 +95,8 @@ impl Plan {
             return None;
         }
         let mut named = HashSet::default();
-        let twice = item.appends.iter().find(|append| !named.insert(&*append.stream));
-        twice.map(|append| Outcome::Conflict { stream: append.stream.to_string(), current: append.expected })
+        let twice = item.appends.iter().find(|append| !named.insert(append.stream.as_str()));
+        twice.map(|append| Outcome::Conflict { stream: append.stream.clone(), current: append.expected })
     }
 
     /// Puts a plan that was made for an empty log behind a position.
@@ -119,7 +119,7 @@ impl Plan {
         }
         let first = self.head + 1;
         for Append { stream, expected, events } in &item.appends {
-            let mut revision = *expected;
+            let (stream, mut revision) = (Arc::<str>::from(stream.as_str()), *expected);
             for event in events {
                 revision += 1;
                 self.head += 1;
@@ -135,7 +135,7 @@ impl Plan {
                     blobs: event.blobs.clone(),
                 });
             }
-            self.revisions.insert(stream.clone(), revision);
+            self.revisions.insert(stream, revision);
         }
         if let Some(guard) = &item.idempotency {
             self.outcomes.insert(guard.key, (guard.fingerprint, guard.outcome.clone()));

@@ -69,7 +69,7 @@ impl Model {
     fn append(&mut self, item: &Item) -> Outcome {
         let outcome = self.outcome(item);
         if !matches!(outcome, Outcome::Appended { .. }) {
-            self.refused.extend(item.appends.iter().map(|append| (append.stream.to_string(), append.expected)));
+            self.refused.extend(item.appends.iter().map(|append| (append.stream.clone(), append.expected)));
         }
         outcome
     }
@@ -81,15 +81,15 @@ impl Model {
         let appends = item.appends.iter().map(|append| (&append.stream, append.expected));
         for (stream, expected) in appends.chain(item.asserts.iter().map(|assert| (&assert.stream, assert.expected))) {
             let current = self.revision(stream);
-            let rests_on_refused = self.refused.iter().any(|(of, refused)| **of == **stream && expected > *refused);
+            let rests_on_refused = self.refused.iter().any(|(of, refused)| of == stream && expected > *refused);
             if current != expected || rests_on_refused {
-                return Outcome::Conflict { stream: stream.to_string(), current };
+                return Outcome::Conflict { stream: stream.clone(), current };
             }
         }
         let mut seen = Vec::new();
         for append in &item.appends {
             if seen.contains(&&append.stream) {
-                return Outcome::Conflict { stream: append.stream.to_string(), current: append.expected };
+                return Outcome::Conflict { stream: append.stream.clone(), current: append.expected };
             }
             seen.push(&append.stream);
         }
@@ -98,7 +98,7 @@ impl Model {
             for event in events.clone() {
                 let NewEvent { id, name, version, recorded_at, core, blobs } = event;
                 let (position, revision) = (self.head() + 1, self.revision(stream) + 1);
-                let (stream, name) = (stream.clone(), name.into());
+                let (stream, name) = (stream.as_str().into(), name.into());
                 self.events.push(RawEvent { position, stream, revision, id, name, version, recorded_at, core, blobs });
             }
         }
@@ -183,13 +183,13 @@ fn item(plan: &Plan, model: &Model, next: &mut u64) -> Item {
     Item {
         appends: (plan.appends.iter())
             .map(|(of, off, blobs)| Append {
-                stream: stream(*of).into(),
+                stream: stream(*of),
                 expected: expected(*of, *off),
                 events: events(blobs),
             })
             .collect(),
         asserts: (plan.asserts.iter())
-            .map(|(of, off)| Assert { stream: stream(*of).into(), expected: expected(*of, *off) })
+            .map(|(of, off)| Assert { stream: stream(*of), expected: expected(*of, *off) })
             .collect(),
         idempotency: plan.guard.map(|(number, fingerprint)| Idempotency {
             key: key(number),

@@ -98,7 +98,7 @@ impl Given {
     }
 
     async fn append(&self, stream: &Stream, expected: u64, events: Vec<NewEvent>) {
-        let appends = vec![Append { stream: stream.to_string().into(), expected, events }];
+        let appends = vec![Append { stream: stream.to_string(), expected, events }];
         let outcomes = self.log.append(vec![Item { appends, ..Item::default() }]).await.unwrap();
         assert!(matches!(outcomes[..], [Outcome::Appended { .. }]), "{outcomes:?}");
     }

@@ -142,7 +142,7 @@ impl Store {
             // Whatever else names it decides on its revision.
             presumed.remove(stream);
             let revision = self.revision(stream)?;
-            plan.revisions.insert(stream.clone(), revision);
+            plan.revisions.insert(stream.into(), revision);
         }
         for guard in items.iter().filter_map(|item| item.idempotency.as_ref()) {
             if let Some(stored) = statements::outcome(&self.connection, &guard.key)? {
@@ -153,9 +153,11 @@ impl Store {
             let mut outcome = plan.add(item);
             if matches!(outcome, Outcome::Conflict { .. }) {
                 // Its streams are not inserted, so nothing else would tell which of them are not new.
-                for Append { stream, .. } in item.appends.iter().filter(|append| presumed.contains(&append.stream)) {
+                for Append { stream, .. } in
+                    item.appends.iter().filter(|append| presumed.contains(append.stream.as_str()))
+                {
                     let revision = self.revision(stream)?;
-                    plan.revisions.insert(stream.clone(), revision);
+                    plan.revisions.insert(stream.as_str().into(), revision);
                 }
                 outcome = plan.objection(item).unwrap_or(outcome);
             }

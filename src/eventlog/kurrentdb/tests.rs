@@ -87,7 +87,7 @@ fn item(stream: usize, bytes: usize) -> Item {
     let RawEvent { id, version, recorded_at, .. } = raw(1, None);
     let (name, core) = ("user.registered", Bytes::from(vec![0; bytes]));
     let events = vec![NewEvent { id, name, version, recorded_at, core, blobs: None }];
-    Item { appends: vec![Append { stream: stream.to_string().into(), expected: 0, events }], ..Item::default() }
+    Item { appends: vec![Append { stream: stream.to_string(), expected: 0, events }], ..Item::default() }
 }
 
 /// The numbers of the batches in each chunk.

@@ -31,8 +31,8 @@ fn event(number: u128) -> NewEvent {
 fn decided(number: u128, streams: &[u8], believed: &BTreeMap<u8, History>, repeats: bool) -> Item {
     let expected = |stream: &u8| believed.get(stream).map_or(0, Vec::len) as u64;
     let (first, rest) = streams.split_first().map_or((0, &[][..]), |(first, rest)| (*first, rest));
-    let append = Append { stream: first.to_string().into(), expected: expected(&first), events: vec![event(number)] };
-    let asserts = rest.iter().map(|of| Assert { stream: of.to_string().into(), expected: expected(of) }).collect();
+    let append = Append { stream: first.to_string(), expected: expected(&first), events: vec![event(number)] };
+    let asserts = rest.iter().map(|of| Assert { stream: of.to_string(), expected: expected(of) }).collect();
     let idempotency = repeats.then(|| Idempotency {
         key: KEY,
         fingerprint: KEY,

@@ -20,7 +20,7 @@ pub(super) struct Presumed {
 impl Presumed {
     /// Nothing where an item would be refused even so, or where there is nothing to append: then it is asked.
     pub(super) fn of(items: &[Item]) -> Option<Self> {
-        let mut expected = HashMap::<&Arc<str>, u64>::default();
+        let mut expected = HashMap::<&str, u64>::default();
         for item in items {
             let appends = item.appends.iter().map(|append| (&append.stream, append.expected));
             let asserts = item.asserts.iter().map(|assert| (&assert.stream, assert.expected));
@@ -29,7 +29,7 @@ impl Presumed {
                 expected.entry(stream).or_insert(revision);
             }
         }
-        let revisions = expected.iter().map(|(stream, revision)| (Arc::clone(stream), *revision)).collect();
+        let revisions = expected.iter().map(|(stream, revision)| (Arc::from(*stream), *revision)).collect();
         let mut plan = Plan { revisions, ..Plan::default() };
         plan.outcomes_told = items.iter().map(|item| plan.add(item)).collect();
         let appends = plan.outcomes_told.iter().all(|outcome| matches!(outcome, Outcome::Appended { .. }));
@@ -37,11 +37,11 @@ impl Presumed {
             return None;
         }
         let begun: HashSet<_> =
-            plan.events.iter().filter(|event| event.revision == 1).map(|event| &event.stream).collect();
+            plan.events.iter().filter(|event| event.revision == 1).map(|event| &*event.stream).collect();
         let (seen, seen_at) = expected
             .iter()
             .filter(|(stream, _)| !begun.contains(*stream))
-            .map(|(stream, revision)| (stream.to_string(), stored(*revision)))
+            .map(|(stream, revision)| ((*stream).to_owned(), stored(*revision)))
             .unzip();
         Some(Self { plan, seen, seen_at })
     }

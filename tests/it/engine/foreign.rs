@@ -31,7 +31,7 @@ async fn append_as_another_node(running: &Running, last: &RawEvent) {
         core: last.core.clone(),
         blobs: last.blobs.clone(),
     };
-    let append = Append { stream: last.stream.clone(), expected: last.revision, events: vec![event] };
+    let append = Append { stream: last.stream.to_string(), expected: last.revision, events: vec![event] };
     let outcomes = running.data.log.append(vec![Item { appends: vec![append], ..Item::default() }]).await.unwrap();
     assert!(matches!(outcomes[..], [Outcome::Appended { .. }]), "{outcomes:?}");
 }

@@ -165,7 +165,8 @@ fn written_before(double: &Double, file: &Path) {
                 core: event.core,
                 blobs: event.blobs,
             };
-            let appends = vec![Append { stream: event.stream, expected: event.revision - 1, events: vec![new] }];
+            let appends =
+                vec![Append { stream: event.stream.to_string(), expected: event.revision - 1, events: vec![new] }];
             to.append(vec![Item { appends, ..Item::default() }]).await.unwrap();
         }
     });

@@ -26,7 +26,7 @@ pub async fn register(log: &dyn EventLog, vault: &dyn Vault, app: &AppId, user_i
     // It was on its way when the last one was recorded.
     let at = log.read_all(log.head() - 1, 1).await.unwrap()[0].recorded_at;
     let event = journal::encode(vault, &stream, &metadata, at, event, None).unwrap();
-    let appends = vec![Append { stream: stream.into(), expected: 0, events: vec![event] }];
+    let appends = vec![Append { stream, expected: 0, events: vec![event] }];
     let outcomes = log.append(vec![Item { appends, ..Item::default() }]).await.unwrap();
     assert!(matches!(outcomes[..], [Outcome::Appended { .. }]), "{outcomes:?}");
     subject
