@@ -26,6 +26,7 @@ mod erasing;
 mod failing;
 mod foreign;
 mod friendship;
+mod gathering;
 mod graph;
 mod issued;
 pub(crate) mod loads;
