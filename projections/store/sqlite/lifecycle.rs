@@ -17,9 +17,9 @@ use crate::store::{Checkpoint, Error};
 
 // A checkpoint of the WAL flushes nothing either, so it costs the projector no more than the copying of its pages: small ones
 // (16 MB, a few milliseconds) hold up nobody. The kernel writes the pages back when it has time, without anybody waiting.
-// The cache has 8 MB and not more: at the end of a transaction that balanced a B-tree, `SQLite` walks the hash table of all cached
+// The cache has 16 MB and not more: at the end of a transaction that balanced a B-tree, `SQLite` walks the hash table of all cached
 // pages, which took a third of the projector's time with 64 MB and a million users.
-const pragmas: &str = "PRAGMA journal_mode = WAL; PRAGMA cache_size = -8192; PRAGMA mmap_size = 1073741824;
+const pragmas: &str = "PRAGMA journal_mode = WAL; PRAGMA cache_size = -16384; PRAGMA mmap_size = 1073741824;
     PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 4096;";
 const flush_nothing: &str = "PRAGMA synchronous = OFF";
 // For a system that does not tell one boot from the next: a checkpoint is flushed.
