@@ -174,7 +174,7 @@ impl Projector {
     /// Applies what the log holds, where it is this node's leadership; otherwise learns what another node applied.
     async fn go_on(&self) -> Result<(), Error> {
         if self.leadership.is_leader() {
-            match self.catch_up(LIVE_BATCH_MAX).await {
+            match self.catch_up().await {
                 // Another node has the lease, or a read model that was built anew has just taken its place.
                 Err(Error::Store(store::Error::Moved(_))) => self.leadership.renew(&self.read).await,
                 done => return done,
@@ -198,7 +198,7 @@ impl Projector {
     ///
     /// # Errors
     /// The log, the vault or the read store is unavailable; what was applied stays applied.
-    async fn catch_up(&self, batch_max: usize) -> Result<(), Error> {
+    async fn catch_up(&self) -> Result<(), Error> {
         let head = self.log.head();
         loop {
             let _batch = self.leadership.begin_batch();
@@ -207,7 +207,7 @@ impl Projector {
             if applied >= head {
                 return Ok(());
             }
-            let raw = self.log.read_all(applied, batch_max).await?;
+            let raw = self.log.read_all(applied, LIVE_BATCH_MAX).await?;
             if raw.is_empty() {
                 return Ok(());
             }
