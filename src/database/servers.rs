@@ -1,7 +1,7 @@
 //! Connecting to the server of an address that takes writes, and leaving one that fell silent or was replaced.
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -24,14 +24,33 @@ pub(super) struct Servers {
     all: Vec<Server>,
     /// Which of them is tried first.
     first: AtomicUsize,
-    /// For each server: ends the connections that are open to it.
-    connections: Vec<Mutex<CancellationToken>>,
-    /// The newest timeline of a server that took writes; 0: none was seen. A promotion begins a new one, so that a server
-    /// on an older one was the primary before.
-    newest: AtomicU32,
+    open: Mutex<Open>,
     /// Which server takes writes, where the probes have found one.
     primary: watch::Sender<Option<usize>>,
     surveyed: OnceCell<()>,
+}
+
+/// The connections that are open. A newer timeline and the end of what was open before it come together: whoever sees the
+/// one finds the other done.
+struct Open {
+    /// The newest timeline of a server that took writes; 0: none was seen. A promotion begins a new one, so that a server
+    /// on an older one was the primary before.
+    newest: u32,
+    /// For each server: ends the connections that are open to it.
+    connections: Vec<CancellationToken>,
+}
+
+impl Open {
+    fn close(&mut self, index: usize) {
+        if let Some(token) = self.connections.get_mut(index) {
+            std::mem::take(token).cancel();
+        }
+    }
+
+    /// What ends the connections that are opened to a server from now on.
+    fn left(&self, index: usize) -> CancellationToken {
+        self.connections.get(index).cloned().unwrap_or_default()
+    }
 }
 
 /// A connection that was opened.
@@ -78,9 +97,13 @@ pub(super) async fn open(
 
 impl Servers {
     pub(super) fn new(all: Vec<Server>) -> Self {
-        let connections = all.iter().map(|_| Mutex::default()).collect();
-        let (first, newest, primary) = (AtomicUsize::new(0), AtomicU32::new(0), watch::Sender::new(None));
-        Self { all, first, connections, newest, primary, surveyed: OnceCell::new() }
+        let connections = all.iter().map(|_| CancellationToken::new()).collect();
+        let open = Mutex::new(Open { newest: 0, connections });
+        Self { all, first: AtomicUsize::new(0), open, primary: watch::Sender::new(None), surveyed: OnceCell::new() }
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn all(&self) -> &[Server] {
@@ -103,7 +126,11 @@ impl Servers {
         loop {
             tokio::select! {
                 biased;
-                connected = self.connect_in_turn(tls) => return connected,
+                connected = self.connect_in_turn(tls) => match connected {
+                    // A promotion was seen while it was opened, and it cannot tell whether it leads to the new primary.
+                    Ok(connected) if connected.left.is_cancelled() => {}
+                    connected => return connected,
+                },
                 // Whichever was being tried at that moment.
                 index = found(&mut primary) => self.first.store(index, Ordering::Release),
             }
@@ -123,7 +150,9 @@ impl Servers {
         }));
         for (index, role) in roles.await.into_iter().enumerate() {
             let timeline = role.filter(|role| role.takes_writes).and_then(|role| role.timeline).unwrap_or_default();
-            if self.newest.fetch_max(timeline, Ordering::AcqRel) < timeline {
+            let mut open = self.open();
+            if open.newest < timeline {
+                open.newest = timeline;
                 self.first.store(index, Ordering::Release);
             }
         }
@@ -135,14 +164,14 @@ impl Servers {
         for index in (0..count).map(|more| (first + more) % count) {
             let Some(server) = self.all.get(index) else { continue };
             let mut trying = Trying { servers: self, index, is_answered: false };
-            let left = self.left(index);
+            let left = self.open().left(index);
             match timeout(server.connect_max, open(&server.config, tls)).await {
                 Ok(Ok((client, connection, role))) => {
                     trying.is_answered = true;
                     match self.admit(index, role) {
-                        Ok(Admitted::Known) => return Ok(Connected { index, client, connection, left }),
-                        Ok(Admitted::Promoted) => {
-                            return Ok(Connected { index, client, connection, left: self.left(index) });
+                        Ok(of_timeline) => {
+                            let left = of_timeline.unwrap_or(left);
+                            return Ok(Connected { index, client, connection, left });
                         }
                         Err(reason) => refused.reason = reason,
                     }
@@ -157,36 +186,24 @@ impl Servers {
         Err(refused)
     }
 
-    /// What ends the connections that are opened to a server from now on.
-    fn left(&self, index: usize) -> CancellationToken {
-        let connections = self.connections.get(index).map(|token| token.lock().unwrap_or_else(PoisonError::into_inner));
-        connections.map(|token| token.clone()).unwrap_or_default()
-    }
-
-    /// Ends the connections to a server.
-    fn close(&self, index: usize) {
-        if let Some(token) = self.connections.get(index) {
-            let open = std::mem::take(&mut *token.lock().unwrap_or_else(PoisonError::into_inner));
-            open.cancel();
-        }
-    }
-
     /// Whether a server may be used; the reason where it was the primary before. Where it was promoted since the last
     /// call, every connection that was opened before is ended: it may lead to the primary before, also through the same
-    /// name.
-    fn admit(&self, index: usize, role: Role) -> Result<Admitted, String> {
-        let Some(timeline) = role.timeline.filter(|_| role.takes_writes) else { return Ok(Admitted::Known) };
-        let newest = self.newest.fetch_max(timeline, Ordering::AcqRel);
+    /// name. One that answered with the newest timeline does not, whoever saw that timeline first: for it, what is
+    /// returned is what ends it.
+    fn admit(&self, index: usize, role: Role) -> Result<Option<CancellationToken>, String> {
+        let Some(timeline) = role.timeline.filter(|_| role.takes_writes) else { return Ok(None) };
+        let mut open = self.open();
+        let newest = open.newest;
         if timeline < newest {
             let said = self.all.get(index).map(|server| server.former(timeline, newest));
             return Err(said.unwrap_or_default());
         }
         self.first.store(index, Ordering::Release);
-        if newest == 0 || timeline == newest {
-            return Ok(Admitted::Known);
+        open.newest = timeline;
+        if newest != 0 && timeline > newest {
+            (0..self.all.len()).for_each(|index| open.close(index));
         }
-        (0..self.all.len()).for_each(|index| self.close(index));
-        Ok(Admitted::Promoted)
+        Ok(Some(open.left(index)))
     }
 
     /// Takes note of what a probe was told.
@@ -205,7 +222,7 @@ impl Servers {
         // Two on the same timeline may be one server under two names: the one that is used stays.
         let before = *self.primary.borrow();
         if before.is_some_and(|primary| primary != index)
-            && role.timeline.is_none_or(|timeline| timeline == self.newest.load(Ordering::Acquire))
+            && role.timeline.is_none_or(|timeline| timeline == self.open().newest)
         {
             return Ok(());
         }
@@ -225,7 +242,7 @@ impl Servers {
             }
             was_primary
         });
-        self.close(index);
+        self.open().close(index);
         was_primary
     }
 
@@ -234,14 +251,6 @@ impl Servers {
         // Another one may have found a better one meanwhile.
         let _ = self.first.compare_exchange(index, next, Ordering::AcqRel, Ordering::Relaxed);
     }
-}
-
-/// A server that may be used.
-enum Admitted {
-    /// As before.
-    Known,
-    /// It was promoted: connections that were opened before are ended.
-    Promoted,
 }
 
 /// Waits until the probes find a primary that was not there when this was last asked.
@@ -290,7 +299,7 @@ mod tests {
         let servers = servers();
         servers.learn(0, primary(1)).unwrap();
         servers.learn(1, STANDBY).unwrap();
-        let (to_old, to_new) = (servers.left(0), servers.left(1));
+        let (to_old, to_new) = (servers.open().left(0), servers.open().left(1));
         assert_eq!(*servers.primary.borrow(), Some(0));
         servers.learn(1, primary(2)).unwrap();
         assert!(to_old.is_cancelled() && to_new.is_cancelled());
@@ -298,17 +307,28 @@ mod tests {
         let refused = servers.learn(0, primary(1)).unwrap_err();
         assert!(refused.contains("timeline 1") && refused.contains("timeline 2"), "{refused}");
         assert!(servers.admit(0, primary(1)).is_err());
-        let to_new = servers.left(1);
+        let to_new = servers.open().left(1);
         servers.learn(0, STANDBY).unwrap();
         servers.learn(1, primary(2)).unwrap();
         assert!(!to_new.is_cancelled());
     }
 
     #[test]
+    fn a_connection_to_the_new_primary_stays_where_a_probe_saw_its_promotion_first() {
+        let servers = servers();
+        servers.learn(0, primary(1)).unwrap();
+        servers.learn(1, primary(2)).unwrap();
+        let left = servers.admit(1, primary(2)).unwrap().unwrap();
+        assert!(!left.is_cancelled());
+        servers.leave(1);
+        assert!(left.is_cancelled());
+    }
+
+    #[test]
     fn a_server_under_two_names_is_used_under_one() {
         let servers = servers();
         servers.learn(1, primary(1)).unwrap();
-        let open = servers.left(1);
+        let open = servers.open().left(1);
         servers.learn(0, primary(1)).unwrap();
         assert_eq!(*servers.primary.borrow(), Some(1));
         assert!(!open.is_cancelled());
@@ -322,7 +342,7 @@ mod tests {
     fn a_primary_that_takes_no_writes_any_more_is_left() {
         let servers = servers();
         servers.learn(0, primary(1)).unwrap();
-        let open = servers.left(0);
+        let open = servers.open().left(0);
         servers.learn(0, STANDBY).unwrap();
         assert!(open.is_cancelled());
         assert_eq!((*servers.primary.borrow(), servers.first.load(Ordering::SeqCst)), (None, 1));
