@@ -106,6 +106,10 @@ impl Servers {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn left(&self, index: usize) -> CancellationToken {
+        self.open().left(index)
+    }
+
     pub(super) fn all(&self) -> &[Server] {
         &self.all
     }
@@ -164,7 +168,7 @@ impl Servers {
         for index in (0..count).map(|more| (first + more) % count) {
             let Some(server) = self.all.get(index) else { continue };
             let mut trying = Trying { servers: self, index, is_answered: false };
-            let left = self.open().left(index);
+            let left = self.left(index);
             match timeout(server.connect_max, open(&server.config, tls)).await {
                 Ok(Ok((client, connection, role))) => {
                     trying.is_answered = true;
@@ -299,7 +303,7 @@ mod tests {
         let servers = servers();
         servers.learn(0, primary(1)).unwrap();
         servers.learn(1, STANDBY).unwrap();
-        let (to_old, to_new) = (servers.open().left(0), servers.open().left(1));
+        let (to_old, to_new) = (servers.left(0), servers.left(1));
         assert_eq!(*servers.primary.borrow(), Some(0));
         servers.learn(1, primary(2)).unwrap();
         assert!(to_old.is_cancelled() && to_new.is_cancelled());
@@ -307,7 +311,7 @@ mod tests {
         let refused = servers.learn(0, primary(1)).unwrap_err();
         assert!(refused.contains("timeline 1") && refused.contains("timeline 2"), "{refused}");
         assert!(servers.admit(0, primary(1)).is_err());
-        let to_new = servers.open().left(1);
+        let to_new = servers.left(1);
         servers.learn(0, STANDBY).unwrap();
         servers.learn(1, primary(2)).unwrap();
         assert!(!to_new.is_cancelled());
@@ -328,7 +332,7 @@ mod tests {
     fn a_server_under_two_names_is_used_under_one() {
         let servers = servers();
         servers.learn(1, primary(1)).unwrap();
-        let open = servers.open().left(1);
+        let open = servers.left(1);
         servers.learn(0, primary(1)).unwrap();
         assert_eq!(*servers.primary.borrow(), Some(1));
         assert!(!open.is_cancelled());
@@ -342,7 +346,7 @@ mod tests {
     fn a_primary_that_takes_no_writes_any_more_is_left() {
         let servers = servers();
         servers.learn(0, primary(1)).unwrap();
-        let open = servers.open().left(0);
+        let open = servers.left(0);
         servers.learn(0, STANDBY).unwrap();
         assert!(open.is_cancelled());
         assert_eq!((*servers.primary.borrow(), servers.first.load(Ordering::SeqCst)), (None, 1));
