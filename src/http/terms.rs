@@ -34,6 +34,19 @@ fn text(min: u32, max: u32) -> Value {
     json!({"pattern": TEXT, "minLength": min, "maxLength": max})
 }
 
+/// What is counted in bytes: JSON Schema counts characters alone, so the length it tells is the most there can be.
+fn bytes(min: u32, max: u32) -> Value {
+    let mut told = text(min, max);
+    told["description"] = format!("At most {max} bytes of UTF-8.").into();
+    told
+}
+
+/// A string where the shape says nothing, or says that it may be `null` and it may not.
+fn string(mut told: Value) -> Value {
+    told["type"] = "string".into();
+    told
+}
+
 fn number(min: u64, max: u64) -> Value {
     json!({"minimum": min, "maximum": max})
 }
@@ -108,8 +121,8 @@ fn in_place(place: &str, name: &str) -> Option<Value> {
         ("importRecords", "kind") => words(import::Kind::WORDS),
         ("importRecords", "dry_run") => words(&["true", "false"]),
         ("getOperation" | "undoOperation" | "getImport", "id") => json!({"format": "uuid"}),
-        ("UserPatch", "name") => json!({"type": "string", "pattern": TEXT, "minLength": 1, "maxLength": 64}),
-        ("UserPatch", "portrait_uri") => json!({"type": "string", "pattern": TEXT, "minLength": 1, "maxLength": 1_024}),
+        ("UserPatch", "name") => string(text(1, 64)),
+        ("UserPatch", "portrait_uri") => string(bytes(1, 1_024)),
         ("AppPatch", "friend_permission") => word(FriendPermission::WORDS),
         ("AppPatch", "reactivation_wait_seconds" | "erasure_grace_seconds" | "erasures_per_minute_max") => {
             whole(0, u32::MAX.into())
@@ -148,16 +161,14 @@ fn everywhere(name: &str) -> Option<Value> {
         "pairs" => json!({"items": pair, "maxItems": 1_000}),
         "checks" | "users" => json!({"maxItems": 1_000}),
         "name" => text(1, 64),
-        "portrait_uri" => text(1, 1_024),
+        "portrait_uri" => bytes(1, 1_024),
         "remark" | "label" => text(1, 64),
         "note" => text(1, 2_000),
         "q" => json!({"minLength": 1, "maxLength": 64}),
         "reason" => text(1, 512),
         "text" => text(0, 128),
         "description" => text(0, 200),
-        "tags" => {
-            json!({"items": {"type": "string", "pattern": TEXT, "minLength": 1, "maxLength": 40}, "maxItems": 20})
-        }
+        "tags" => json!({"items": string(bytes(1, 40)), "maxItems": 20}),
         "expires_in_seconds" => number(1, 315_360_000),
         "overlap_seconds" => number(0, 2_592_000),
         "seconds" => number(60, 2_592_000),

@@ -8,6 +8,7 @@
 - A position is one that the log has reached, and a time before which tokens are invalid one that has passed.
 - A ban is for so many minutes, and users are searched among the active ones: of what excludes the other, one is said.
 - Records of an import are lines of text.
+- JSON Schema counts characters; tags and portraits have so many bytes.
 - To JSON Schema 5.0 is an integer; no JSON library of a back end writes it.
 """
 
@@ -50,6 +51,10 @@ def whole(value):
     return value
 
 
+def shortened(text, size):
+    return text.encode(errors="replace")[:size].decode(errors="ignore")
+
+
 def fitting(case):
     """Makes what a positive request says twice fit together."""
     path, query = case.path_parameters, case.query
@@ -78,6 +83,10 @@ def fitting(case):
     if not isinstance(case.body, dict):
         return
     body = case.body = whole(case.body)
+    if isinstance(body.get("portrait_uri"), str):
+        body["portrait_uri"] = shortened(body["portrait_uri"], 1024)
+    if operation == "tagUser":
+        body["tags"] = [shortened(tag, 40) for tag in body["tags"]]
     if operation in ("registerWebhook", "changeWebhook"):
         if body.get("url") is not None:
             body["url"] = "https://hooks.invalid/rollcall"
