@@ -10,6 +10,7 @@ use rollcall_schemas::plain::{
 use rollcall_schemas::webhook::Format;
 use serde_json::{Value, json};
 
+use super::at_most::{INT32_MAX, INT64_MAX};
 use crate::audit::as_of::{self, Part};
 use crate::domain::values::GROUPS_MAX;
 
@@ -93,7 +94,7 @@ fn of(place: &str, name: &str) -> Option<Value> {
 /// Of a name that means something else in its place.
 fn in_place(place: &str, name: &str) -> Option<Value> {
     Some(match (place, name) {
-        ("Range", "from" | "to") => whole(1, u64::MAX),
+        ("Range", "from" | "to") => whole(1, INT64_MAX),
         ("diffUser", "from" | "to") => moment(),
         ("getErasure" | "cancelErasure" | "getErasureReport" | "getErasureLetter" | "getErasureCertificate", "id") => {
             json!({"format": "uuid"})
@@ -125,7 +126,7 @@ fn in_place(place: &str, name: &str) -> Option<Value> {
         ("UserPatch", "portrait_uri") => string(bytes(1, 1_024)),
         ("AppPatch", "friend_permission") => word(FriendPermission::WORDS),
         ("AppPatch", "reactivation_wait_seconds" | "erasure_grace_seconds" | "erasures_per_minute_max") => {
-            whole(0, u32::MAX.into())
+            whole(0, INT32_MAX)
         }
         ("AppPatch", "rate_limit") => {
             json!({"type": "string", "pattern": "^(off|platform|[1-9][0-9]{0,5}|1000000)$"})
@@ -172,7 +173,7 @@ fn everywhere(name: &str) -> Option<Value> {
         "expires_in_seconds" => number(1, 315_360_000),
         "overlap_seconds" => number(0, 2_592_000),
         "seconds" => number(60, 2_592_000),
-        "token_lifetime_seconds" => number(0, u64::MAX),
+        "token_lifetime_seconds" => number(0, INT64_MAX),
         "level" => words_or_numbers(&[1, 5]),
         "start" => json!({"pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$"}),
         "scope" => words(Scope::WORDS),
@@ -195,8 +196,8 @@ fn everywhere(name: &str) -> Option<Value> {
         "limit" => whole(1, 500),
         "page" => whole(1, 1_001),
         "wait_seconds" => whole(0, 60),
-        "position" => whole(1, u64::MAX),
-        "since" => whole(0, u64::MAX),
+        "position" => whole(1, INT64_MAX),
+        "since" => whole(0, INT64_MAX),
         "number" => whole_number(),
         "group_id" => json!({"pattern": GROUP}),
         "cursor" => json!({"pattern": "^\\.?[A-Za-z0-9_-]+$"}),

@@ -55,6 +55,9 @@ use store::{State, Store};
 const IN_FLIGHT_MAX: usize = 128;
 /// Exchanges at the same time that tell who is online. They are counted apart, so that neither kind waits for the other.
 const PRESENCE_IN_FLIGHT_MAX: usize = 64;
+/// Webhooks that are being tried out at the same time. They are counted apart: a webhook is tried out where receivers hang, and
+/// then deliveries take all there is.
+const TESTS_MAX: usize = 16;
 /// How often it is looked which webhooks there are.
 const EVERY: Duration = Duration::from_millis(500);
 const PAGE: u32 = 500;
@@ -150,6 +153,7 @@ pub struct Webhooks {
     options: Options,
     in_flight: Arc<Semaphore>,
     presence_in_flight: Semaphore,
+    tests: Semaphore,
     runtime: Handle,
     changed: Notify,
     keys: Arc<Keys>,
@@ -208,6 +212,7 @@ impl Webhooks {
             options,
             in_flight: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
             presence_in_flight: Semaphore::new(PRESENCE_IN_FLIGHT_MAX),
+            tests: Semaphore::new(TESTS_MAX),
             runtime,
             changed: Notify::new(),
             keys: Arc::default(),
@@ -416,7 +421,7 @@ impl Webhooks {
         let this = self.clone();
         let sent = tasks::spawn_on(&self.runtime, async move {
             let request = render::test(&this.engine, &webhook)?;
-            let Ok(_permit) = this.in_flight.try_acquire() else { return Err(engine::Error::Busy) };
+            let Ok(_permit) = this.tests.try_acquire() else { return Err(engine::Error::Busy) };
             let begun = Instant::now();
             let posted = this.post(&webhook, request).await?;
             Ok(posted.map(|status| (status, begun.elapsed())))

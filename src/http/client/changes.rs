@@ -11,6 +11,7 @@ use super::Call;
 use super::me::time;
 use super::people;
 use super::problem::{Answer, Problem};
+use crate::http::at_most::{AtMost, INT64_MAX};
 use crate::live::change::{Change, GroupChange, List, Notice};
 use crate::live::gap;
 
@@ -170,7 +171,8 @@ fn told_with(ids: &HashMap<SubjectRef, String>, notice: &Notice) -> Option<Told>
 #[serde(deny_unknown_fields)]
 pub(super) struct Since {
     /// The newest `position` that the client has seen.
-    since: u64,
+    #[schema(value_type = u64)]
+    since: AtMost<INT64_MAX>,
 }
 
 /// What has changed.
@@ -208,7 +210,7 @@ pub(super) struct NotificationShape {
 pub(super) async fn since(call: &Call<'_>, asked: Since) -> Result<Answer, Problem> {
     call.engine.caught_up(&call.app.id).await?;
     let position = *call.engine.watch_applied().borrow();
-    let missed = gap::between(call.engine, &call.app.id, call.subject, asked.since, position).await?;
+    let missed = gap::between(call.engine, &call.app.id, call.subject, asked.since.into(), position).await?;
     let (changes, reload) = match missed {
         Some(notices) => (told(call, &notices).await?, false),
         None => (vec![], true),

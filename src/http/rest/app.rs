@@ -13,6 +13,7 @@ use super::problem::{Answer, Problem};
 use super::version::Version;
 use crate::domain::values::Invalid;
 use crate::domain::{Refusal, app};
+use crate::http::at_most::{AtMost, INT32_MAX, INT64_MAX};
 
 /// How often a patch is applied again because the app was changed meanwhile.
 const ATTEMPTS_MAX: usize = 8;
@@ -53,19 +54,19 @@ pub(super) struct AppSettings {
 pub(super) struct AppPatch {
     #[serde(default)]
     #[schema(value_type = Option<u32>)]
-    reactivation_wait_seconds: Patch<u32>,
+    reactivation_wait_seconds: Patch<AtMost<INT32_MAX>>,
     #[serde(default)]
     #[schema(value_type = Option<u64>)]
-    token_lifetime_seconds: Patch<u64>,
+    token_lifetime_seconds: Patch<AtMost<INT64_MAX>>,
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     friend_permission: Patch<FriendPermission>,
     #[serde(default)]
     #[schema(value_type = Option<u32>)]
-    erasure_grace_seconds: Patch<u32>,
+    erasure_grace_seconds: Patch<AtMost<INT32_MAX>>,
     #[serde(default)]
     #[schema(value_type = Option<u32>)]
-    erasures_per_minute_max: Patch<u32>,
+    erasures_per_minute_max: Patch<AtMost<INT32_MAX>>,
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     record_reads: Patch<bool>,
@@ -148,9 +149,13 @@ async fn changed(call: &Call<'_>) -> Result<Answer, Problem> {
     let expected = Version::of_app(call).await?.unchanged(call)?;
     let (before, limit_before) = row(call).await?;
     let (mut settings, mut limit) = (before.settings, limit_before);
-    set(&mut settings.reactivation_wait_seconds, asked.reactivation_wait_seconds, "#/reactivation_wait_seconds")?;
+    set(
+        &mut settings.reactivation_wait_seconds,
+        asked.reactivation_wait_seconds.map(u32::from),
+        "#/reactivation_wait_seconds",
+    )?;
     set(&mut settings.friend_permission, asked.friend_permission, "#/friend_permission")?;
-    settings.token_lifetime_seconds = match asked.token_lifetime_seconds {
+    settings.token_lifetime_seconds = match asked.token_lifetime_seconds.map(u64::from) {
         Patch::Keep => settings.token_lifetime_seconds,
         Patch::Clear => None,
         Patch::Set(seconds) => Some(seconds).filter(|seconds| *seconds > 0),
@@ -158,8 +163,16 @@ async fn changed(call: &Call<'_>) -> Result<Answer, Problem> {
     set(&mut limit, asked.rate_limit, "#/rate_limit")?;
     let limit = Some(limit).filter(|limit| *limit != limit_before);
     let safeguards = [
-        set(&mut settings.erasure_grace_seconds, asked.erasure_grace_seconds, "#/erasure_grace_seconds")?,
-        set(&mut settings.erasures_per_minute_max, asked.erasures_per_minute_max, "#/erasures_per_minute_max")?,
+        set(
+            &mut settings.erasure_grace_seconds,
+            asked.erasure_grace_seconds.map(u32::from),
+            "#/erasure_grace_seconds",
+        )?,
+        set(
+            &mut settings.erasures_per_minute_max,
+            asked.erasures_per_minute_max.map(u32::from),
+            "#/erasures_per_minute_max",
+        )?,
         set(&mut settings.record_reads, asked.record_reads, "#/record_reads")?,
     ];
     if safeguards.contains(&true) {

@@ -23,6 +23,7 @@ use crate::domain::Refusal;
 use crate::domain::values::{self, Invalid};
 use crate::domain::webhook::{Act, Action, Change, Register, RotateSecret};
 use crate::engine;
+use crate::http::at_most::{AtMost, INT64_MAX};
 
 const TYPES_MAX: usize = 50;
 const DESCRIPTION_MAX: usize = 200;
@@ -352,9 +353,11 @@ pub(super) async fn deliveries(call: &Call<'_>) -> Result<Answer, Problem> {
 #[serde(deny_unknown_fields)]
 pub(super) struct Range {
     /// The first position.
-    from: u64,
+    #[schema(value_type = u64)]
+    from: AtMost<INT64_MAX>,
     /// The last position.
-    to: u64,
+    #[schema(value_type = u64)]
+    to: AtMost<INT64_MAX>,
     /// Only count.
     #[serde(default)]
     dry_run: bool,
@@ -374,6 +377,7 @@ pub(super) struct Replay {
 /// `POST /webhooks/{id}/replay`. 202: they are sent once more; with `dry_run` 200.
 pub(super) async fn replay(call: &Call<'_>) -> Result<Answer, Problem> {
     let Range { from, to, dry_run } = call.json()?;
+    let (from, to) = (u64::from(from), u64::from(to));
     if from == 0 || from > to {
         let malformed = Invalid::malformed("from", "a position from 1, and not behind `to`");
         return Err(Problem::Invalid("#/from", malformed));

@@ -28,6 +28,19 @@ fn a_receiver_that_hangs_or_drips_delays_no_other_one() {
     assert_eq!(told(&hanging.acknowledged()).len(), 40);
 }
 
+#[test]
+fn a_webhook_can_be_tried_out_while_others_hang_as_many_as_there_can_be() {
+    let started = Started::with(&["--webhook-allow", "127.0.0.0/8", "--webhook-timeout-seconds", "30"]);
+    let (hanging, quick) = (Receiver::that(|_| Does::Hang), Receiver::start());
+    (0..9).for_each(|_| drop(started.webhook(&hanging.url(), &["rollcall.user.*"], "standard")));
+    let users: Vec<String> = (0..20).map(|number| format!("user{number}")).collect();
+    started.register(&users.iter().map(String::as_str).collect::<Vec<_>>());
+    started.service.eventually("all exchanges hang", |_| hanging.received().len() >= 128);
+    let (webhook, _) = started.webhook(&quick.url(), &["rollcall.user.banned.v1"], "standard");
+    let tested = started.call("POST", &format!("webhooks/{webhook}/test"), &Value::Null);
+    assert_eq!((tested.status, &tested.json()["delivered"]), (200, &json!(true)), "{}", tested.text);
+}
+
 /// The threads of a process by name, each with how much it yields to others.
 fn threads(process: u32) -> Vec<(String, i32)> {
     let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
