@@ -1,4 +1,4 @@
-//! How many costly reads run at the same time, and that no app keeps the others waiting.
+//! How much of something costly is done at the same time, and that no app keeps the others waiting.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use rollcall_schemas::ids::AppId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How many may read.
+/// How many may do it.
 #[derive(Debug, Clone, Copy)]
 pub struct TurnLimits {
     /// At the same time.
-    pub reading_max: usize,
+    pub at_once_max: usize,
     /// At the same time, of one app.
-    pub reading_of_app_max: usize,
+    pub of_app_max: usize,
     /// Of one app that wait; more are answered busy.
     pub waiting_of_app_max: usize,
 }
@@ -25,23 +25,23 @@ pub struct Turns {
 }
 
 struct OfApp {
-    reading: Arc<Semaphore>,
+    at_once: Arc<Semaphore>,
     places: Arc<Semaphore>,
 }
 
-/// The right to read. It is held until that is done, also where nobody waits for the answer any more.
+/// The right to do it. It is held until that is done, also where nobody waits for the answer any more.
 pub struct Turn {
     _all: OwnedSemaphorePermit,
-    _reading: OwnedSemaphorePermit,
+    _at_once: OwnedSemaphorePermit,
     _place: OwnedSemaphorePermit,
     _of_app: Arc<OfApp>,
 }
 
 impl Turns {
-    /// Nobody reads yet.
+    /// Nobody does anything yet.
     #[must_use]
     pub fn new(limits: TurnLimits) -> Self {
-        Self { limits, all: Arc::new(Semaphore::new(limits.reading_max)), of_apps: Mutex::default() }
+        Self { limits, all: Arc::new(Semaphore::new(limits.at_once_max)), of_apps: Mutex::default() }
     }
 
     fn of(&self, app: &AppId) -> Arc<OfApp> {
@@ -50,10 +50,10 @@ impl Turns {
             return known;
         }
         of_apps.retain(|_, of_app| of_app.strong_count() > 0);
-        let TurnLimits { reading_of_app_max, waiting_of_app_max, .. } = self.limits;
+        let TurnLimits { of_app_max, waiting_of_app_max, .. } = self.limits;
         let fresh = Arc::new(OfApp {
-            reading: Arc::new(Semaphore::new(reading_of_app_max)),
-            places: Arc::new(Semaphore::new(reading_of_app_max + waiting_of_app_max)),
+            at_once: Arc::new(Semaphore::new(of_app_max)),
+            places: Arc::new(Semaphore::new(of_app_max + waiting_of_app_max)),
         });
         of_apps.insert(app.clone(), Arc::downgrade(&fresh));
         fresh
@@ -64,9 +64,9 @@ impl Turns {
         let of_app = self.of(app);
         let place = of_app.places.clone().try_acquire_owned().ok()?;
         // The turn of the app comes first: what waits for it holds no place that another app could use.
-        let reading = of_app.reading.clone().acquire_owned().await.ok()?;
+        let at_once = of_app.at_once.clone().acquire_owned().await.ok()?;
         let all = self.all.clone().acquire_owned().await.ok()?;
-        Some(Turn { _all: all, _reading: reading, _place: place, _of_app: of_app })
+        Some(Turn { _all: all, _at_once: at_once, _place: place, _of_app: of_app })
     }
 }
 
@@ -82,8 +82,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_app_that_reads_much_leaves_turns_to_others_and_is_refused_at_last() {
-        let turns = Turns::new(TurnLimits { reading_max: 4, reading_of_app_max: 2, waiting_of_app_max: 64 });
+    async fn an_app_that_does_much_leaves_turns_to_others_and_is_refused_at_last() {
+        let turns = Turns::new(TurnLimits { at_once_max: 4, of_app_max: 2, waiting_of_app_max: 64 });
         let (slow, quick) = (app("slow"), app("quick"));
         let held = [turns.take(&slow).await.unwrap(), turns.take(&slow).await.unwrap()];
         let mut waiting: Vec<_> = (0..64).map(|_| Box::pin(turns.take(&slow))).collect();
@@ -94,6 +94,6 @@ mod tests {
         assert!(waiting.swap_remove(0).await.is_some());
         drop(waiting);
         turns.take(&quick).await.unwrap();
-        assert_eq!(turns.of_apps.lock().unwrap().len(), 1, "who reads nothing is forgotten");
+        assert_eq!(turns.of_apps.lock().unwrap().len(), 1, "who does nothing is forgotten");
     }
 }

@@ -28,7 +28,7 @@ pub use arrivals::Waiter;
 pub use filter::Filter;
 
 /// How many pages are read at the same time.
-const TURNS: TurnLimits = TurnLimits { reading_max: 4, reading_of_app_max: 2, waiting_of_app_max: 64 };
+const TURNS: TurnLimits = TurnLimits { at_once_max: 4, of_app_max: 2, waiting_of_app_max: 64 };
 
 /// Why a page cannot be read.
 #[derive(Debug, thiserror::Error)]

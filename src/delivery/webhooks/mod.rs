@@ -14,13 +14,15 @@ use rollcall_projections::webhooks::Webhook;
 use rollcall_schemas::ids::{AppId, ErasureId, WebhookId};
 use rollcall_schemas::webhook::{Endpoint, Format};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::delivery::event_type::TypePattern;
+use crate::domain::webhook::WEBHOOKS_MAX;
+use crate::engine::turns::{TurnLimits, Turns};
 use crate::engine::{self, App, Engine};
 use crate::tasks;
 use crate::telemetry::traces;
@@ -51,13 +53,16 @@ use schedule::Schedule;
 use sign::Keys;
 use store::{State, Store};
 
-/// Exchanges with receivers at the same time, over all webhooks.
-const IN_FLIGHT_MAX: usize = 128;
+/// Exchanges with receivers at the same time, over all webhooks. Those of one app that hang leave others their turns; of one app
+/// all may wait.
+const TURNS: TurnLimits =
+    TurnLimits { at_once_max: 512, of_app_max: 128, waiting_of_app_max: 2 * WEBHOOKS_MAX * sender::IN_FLIGHT_MAX };
 /// Exchanges at the same time that tell who is online. They are counted apart, so that neither kind waits for the other.
-const PRESENCE_IN_FLIGHT_MAX: usize = 64;
+const PRESENCE_TURNS: TurnLimits =
+    TurnLimits { at_once_max: 256, of_app_max: 64, waiting_of_app_max: 2 * WEBHOOKS_MAX * presence::IN_FLIGHT_MAX };
 /// Webhooks that are being tried out at the same time. They are counted apart: a webhook is tried out where receivers hang, and
 /// then deliveries take all there is.
-const TESTS_MAX: usize = 16;
+const TEST_TURNS: TurnLimits = TurnLimits { at_once_max: 16, of_app_max: 4, waiting_of_app_max: 4 };
 /// How often it is looked which webhooks there are.
 const EVERY: Duration = Duration::from_millis(500);
 const PAGE: u32 = 500;
@@ -151,9 +156,9 @@ pub struct Webhooks {
     /// Sends to where the operator of this machine wants it: the callbacks of the apps' settings.
     trusting_client: Client,
     options: Options,
-    in_flight: Arc<Semaphore>,
-    presence_in_flight: Semaphore,
-    tests: Semaphore,
+    turns: Turns,
+    presence_turns: Turns,
+    test_turns: Turns,
     runtime: Handle,
     changed: Notify,
     keys: Arc<Keys>,
@@ -210,9 +215,9 @@ impl Webhooks {
             client: Client::new(options.allowed.clone()),
             trusting_client: Client::new(Allowed::everything()),
             options,
-            in_flight: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
-            presence_in_flight: Semaphore::new(PRESENCE_IN_FLIGHT_MAX),
-            tests: Semaphore::new(TESTS_MAX),
+            turns: Turns::new(TURNS),
+            presence_turns: Turns::new(PRESENCE_TURNS),
+            test_turns: Turns::new(TEST_TURNS),
             runtime,
             changed: Notify::new(),
             keys: Arc::default(),
@@ -421,7 +426,7 @@ impl Webhooks {
         let this = self.clone();
         let sent = tasks::spawn_on(&self.runtime, async move {
             let request = render::test(&this.engine, &webhook)?;
-            let Ok(_permit) = this.tests.try_acquire() else { return Err(engine::Error::Busy) };
+            let Some(_turn) = this.test_turns.take(&webhook.app).await else { return Err(engine::Error::Busy) };
             let begun = Instant::now();
             let posted = this.post(&webhook, request).await?;
             Ok(posted.map(|status| (status, begun.elapsed())))

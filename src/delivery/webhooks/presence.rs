@@ -31,7 +31,7 @@ use crate::metrics::Delivered;
 /// Notices that wait for one webhook; where there are more, the oldest are dropped.
 const QUEUED_MAX: usize = 1_024;
 /// Notices of one webhook that are sent at the same time.
-const IN_FLIGHT_MAX: usize = 8;
+pub(super) const IN_FLIGHT_MAX: usize = 8;
 /// For how long what waits is still sent when the node stops.
 const FINISH_MAX: Duration = Duration::from_secs(1);
 
@@ -332,8 +332,8 @@ async fn exchange(
     }
     let Some(unsigned) = render::presence(engine, &webhook, notice, id).await? else { return Ok(None) };
     disclosure::record(webhooks, &webhook, [notice.subject]).await?;
-    let stops = || engine::Error::Unavailable("it stops".into());
-    let _permit = webhooks.presence_in_flight.acquire().await.map_err(|_| stops())?;
+    let too_many = || engine::Error::Unavailable("too many deliveries of the app wait".into());
+    let _turn = webhooks.presence_turns.take(&webhook.app).await.ok_or_else(too_many)?;
     webhooks.post(&webhook, unsigned).await.map(Some)
 }
 

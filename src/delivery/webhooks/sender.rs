@@ -31,7 +31,7 @@ use crate::eventlog::RawEvent;
 use crate::metrics::Delivered;
 
 /// Exchanges of one webhook at the same time.
-const IN_FLIGHT_MAX: usize = 16;
+pub(super) const IN_FLIGHT_MAX: usize = 16;
 /// Events that are read from the log at once.
 const BATCH: usize = 256;
 /// After so many changes, or so long, they are stored.
@@ -437,8 +437,10 @@ async fn begin(webhooks: &Webhooks, webhook: &Webhook) -> Result<u64, Error> {
 }
 
 async fn deliver(webhooks: &Webhooks, webhook: &Webhook, next: Next, rendered: Option<Unsigned>) -> Outcome {
-    // The semaphore is fair: a webhook that waits gets its turn before another one gets its second.
-    let Ok(_permit) = webhooks.in_flight.acquire().await else { return Outcome::Unavailable("it stops".into()) };
+    // Turns are taken in order: a webhook that waits gets its turn before another one of its app gets its second.
+    let Some(_turn) = webhooks.turns.take(&webhook.app).await else {
+        return Outcome::Unavailable("too many deliveries of the app wait".into());
+    };
     let exchanged = match rendered {
         Some(unsigned) => post(webhooks, webhook, unsigned, Notice::None).await,
         None => exchange(webhooks, webhook, next).await,

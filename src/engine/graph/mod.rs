@@ -41,8 +41,8 @@ impl Graph {
     pub(super) fn new(runtime: Handle, limits: Limits) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         // One app never has all turns: another one waits for one read at most.
-        let reading_max = cores.max(2);
-        let turns = TurnLimits { reading_max, reading_of_app_max: reading_max / 2, waiting_of_app_max: 64 };
+        let at_once_max = cores.max(2);
+        let turns = TurnLimits { at_once_max, of_app_max: at_once_max / 2, waiting_of_app_max: 64 };
         Self { turns: Turns::new(turns), checks: Turns::new(turns), runtime, limits }
     }
 }

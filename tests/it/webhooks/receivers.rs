@@ -29,8 +29,13 @@ fn a_receiver_that_hangs_or_drips_delays_no_other_one() {
 }
 
 #[test]
-fn a_webhook_can_be_tried_out_while_others_hang_as_many_as_there_can_be() {
-    let started = Started::with(&["--webhook-allow", "127.0.0.0/8", "--webhook-timeout-seconds", "30"]);
+fn receivers_that_hang_hold_up_no_other_app_and_a_webhook_can_be_tried_out_meanwhile() {
+    let args = &["--webhook-allow", "127.0.0.0/8", "--webhook-timeout-seconds", "60"];
+    let mut started = Started::with(args);
+    started.service.stop();
+    let added = rollcall(&["apps", "add-key", App::OTHER.key, "--scope", "operator"], started.service.data());
+    assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    started.restart(args);
     let (hanging, quick) = (Receiver::that(|_| Does::Hang), Receiver::start());
     (0..9).for_each(|_| drop(started.webhook(&hanging.url(), &["rollcall.user.*"], "standard")));
     let users: Vec<String> = (0..20).map(|number| format!("user{number}")).collect();
@@ -39,6 +44,12 @@ fn a_webhook_can_be_tried_out_while_others_hang_as_many_as_there_can_be() {
     let (webhook, _) = started.webhook(&quick.url(), &["rollcall.user.banned.v1"], "standard");
     let tested = started.call("POST", &format!("webhooks/{webhook}/test"), &Value::Null);
     assert_eq!((tested.status, &tested.json()["delivered"]), (200, &json!(true)), "{}", tested.text);
+    started.key = String::from_utf8(added.stdout).unwrap().trim().to_owned();
+    let (webhook, _) = started.webhook(&quick.url(), &["rollcall.user.*"], "standard");
+    started.service.register(App::OTHER, &["ada"]);
+    started.until_told(&webhook);
+    assert!(quick.received().iter().any(|received| received.kind().starts_with("rollcall.user.registered")));
+    assert_eq!(hanging.received().len(), 128, "the first exchanges still hang");
 }
 
 /// The threads of a process by name, each with how much it yields to others.
