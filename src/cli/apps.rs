@@ -15,25 +15,26 @@ use crate::domain::app;
 use crate::domain::values::extension_name;
 use crate::engine::apps::App;
 use crate::engine::{Caller, Engine, secrets, start::Service};
+use crate::http::at_most::{INT32_MAX, INT64_MAX};
 use crate::out::say;
 
 /// What can be set per app.
 #[derive(Args)]
 pub(super) struct SettingsArgs {
     /// How long after its deactivation a user cannot be reactivated, in seconds
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(..=INT32_MAX.cast_signed()))]
     reactivation_wait_seconds: Option<u32>,
     /// How long access tokens live, in seconds; 0: until they are invalidated
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(..=INT64_MAX))]
     token_lifetime_seconds: Option<u64>,
     /// Who may befriend a user without a setting of its own: anyone, approval or nobody
     #[arg(long)]
     friend_permission: Option<FriendPermission>,
     /// How long a requested erasure can be cancelled, in seconds; 0: it begins at once
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(..=INT32_MAX.cast_signed()))]
     erasure_grace_seconds: Option<u32>,
     /// Most erasures within a minute before they need an explicit override; 0: no limit
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(..=INT32_MAX.cast_signed()))]
     erasures_per_minute_max: Option<u32>,
     /// Record who reads what personal data of whom: true or false
     #[arg(long)]

@@ -3,9 +3,9 @@
 use serde::Deserialize;
 
 /// The largest number of a signed integer of 32 bits: what the documents call `int32`.
-pub(super) const INT32_MAX: u64 = 2_147_483_647;
+pub(crate) const INT32_MAX: u64 = 2_147_483_647;
 /// The largest number of a signed integer of 64 bits: what the documents call `int64`.
-pub(super) const INT64_MAX: u64 = 9_223_372_036_854_775_807;
+pub(crate) const INT64_MAX: u64 = 9_223_372_036_854_775_807;
 
 /// A number from 0 to `MAX`: a larger one is refused as malformed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -32,7 +32,7 @@ use crate::engine::Engine;
 use crate::live::Live;
 use crate::telemetry::request::RequestContext;
 
-mod at_most;
+pub(crate) mod at_most;
 mod bodies;
 mod client;
 mod cors;
